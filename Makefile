@@ -1,0 +1,60 @@
+# make serve   install what is missing, start the server with the demo programme
+# make test    install what the tests need, run all of them
+# make check   format, lint, types, imports, unit and loopback tests: under a minute
+# make bench   the measurements
+# make fuzz    ten minutes of the core's fuzzers; make fuzz ARGS=60 is one
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+# make serve ARGS="song.mp3 --port 9000"   make test ARGS="tests/unit -k sdp"   make bench ARGS=timing
+ARGS   ?=
+
+CORE    = src/bass_webrtc/core
+INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
+          $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
+
+.PHONY: serve test check format bench fuzz clean build-packages check-packages test-packages
+
+serve: $(VENV)/.installed
+	@exec $(BIN)/bass-webrtc serve $(ARGS)
+
+test: test-packages $(VENV)/.installed-dev
+	@$(BIN)/pytest $(ARGS)
+
+check: check-packages $(VENV)/.installed-dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+	$(BIN)/pytest -q -n auto --dist worksteal tests/unit tests/loopback
+
+bench: test-packages $(VENV)/.installed-dev
+	@$(BIN)/python -m bench $(ARGS)
+
+fuzz: test-packages $(VENV)/.installed-dev
+	@$(BIN)/python tests/fuzz/fuzzers.py $(ARGS)
+
+format: check-packages $(VENV)/.installed-dev
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build $(VENV) $(CORE)/_core.c $(CORE)/_core.*.so
+
+build-packages check-packages test-packages:
+	@PYTHON="$(PYTHON)" scripts/debian-packages.sh $(@:-packages=)
+
+$(BIN)/python: | build-packages
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Python 3.11 or newer is wanted: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(INPUTS) | $(BIN)/python build-packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python build-packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,64 @@
+#!/bin/sh
+# Installs the Debian packages that are missing, and says so. Usage: debian-packages.sh build|check|test
+# Quick when nothing is missing. Where there is no apt-get, it says what is wanted and goes on.
+set -eu
+
+python=${PYTHON:-python3}
+packages="gcc libc6-dev pkg-config libopus-dev libsrtp2-dev libssl-dev"
+case ${1:-build} in
+build) ;;
+check) packages="$packages clang-format" ;;
+# Browsers for the page, clang for sanitizers and fuzzers, PulseAudio for a sound card that needs no hardware,
+# network namespaces and NATs, a TURN server, another DTLS, GStreamer as a publisher, a voice for the benchmarks.
+test)
+    packages="$packages chromium firefox-esr clang libclang-rt-dev clang-format"
+    packages="$packages pulseaudio pulseaudio-utils libasound2-plugins iproute2 nftables coturn openssl"
+    packages="$packages simple-whip-client gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
+    packages="$packages gstreamer1.0-plugins-bad gstreamer1.0-nice espeak-ng"
+    ;;
+*)
+    echo "usage: $0 build|check|test" >&2
+    exit 2
+    ;;
+esac
+
+# A Python from elsewhere brings its own headers and ensurepip; Debian's has them in packages.
+if ! command -v "$python" >/dev/null; then
+    packages="$packages python3 python3-venv python3-dev"
+else
+    "$python" -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
+    "$python" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null ||
+        packages="$packages python3-dev"
+fi
+
+if ! command -v apt-get >/dev/null; then
+    echo "This is no Debian. What is wanted, by Debian's names: $packages" >&2
+    exit 0
+fi
+
+# shellcheck disable=SC2086 # They are words.
+installed=$(dpkg-query -W -f '${Package}=${db:Status-Status} ' $packages 2>/dev/null || true)
+missing=
+for package in $packages; do
+    case " $installed" in
+    *" $package=installed "*) ;;
+    *) missing="$missing $package" ;;
+    esac
+done
+[ -n "$missing" ] || exit 0
+
+root=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || {
+        echo "Missing, and there is no sudo to install them:$missing" >&2
+        echo "As root: apt-get install$missing" >&2
+        exit 1
+    }
+    root=sudo
+fi
+echo "Installing Debian packages:$missing" >&2
+# shellcheck disable=SC2086 # They are words.
+{
+    $root apt-get update -q
+    $root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+} >&2
