@@ -1,0 +1,41 @@
+"""The audio path (C11), and the Python that calls it: ``engine.py``, ``playout.py``."""
+
+from __future__ import annotations
+
+from .engine import (
+    Datagram,
+    Engine,
+    EngineEvent,
+    EngineStats,
+    NewSsrc,
+    PeerCounters,
+    PeerKeys,
+    PeerRemoved,
+    ReceivingStream,
+    Reception,
+    SendingStream,
+    SourceEnded,
+    SourceHandle,
+    Srtcp,
+)
+from .playout import Playout, PlayoutStats, ReceiverStats
+
+__all__ = [
+    "Datagram",
+    "Engine",
+    "EngineEvent",
+    "EngineStats",
+    "NewSsrc",
+    "PeerCounters",
+    "PeerKeys",
+    "PeerRemoved",
+    "Playout",
+    "PlayoutStats",
+    "ReceiverStats",
+    "ReceivingStream",
+    "Reception",
+    "SendingStream",
+    "SourceEnded",
+    "SourceHandle",
+    "Srtcp",
+]

@@ -1,0 +1,128 @@
+#include "delay_control.h"
+
+#include <math.h>
+#include <string.h>
+
+#define SAFETY_MS 2.0     /* On top of the lateness that was seen: threads wake up when they wake up. */
+#define LOSS_SPARE_MS 7.0 /* Enough to take a quarter of 20 ms from. */
+#define LOSS_MEMORY_NS 10000000000LL
+#define SPARE_FROM_MS 2.0 /* As exact as the delay is known. */
+#define BLOCK_NS 250000000LL
+#define BLOCK_MIN_PULLS 2
+#define SHRINK_MS_PER_S 10.0 /* The target falls slowly, and rises at once. */
+
+#define HOLD_NS 600000000LL /* After sound was missing: until arrival.c knows whether the path has changed. */
+#define REMOVE_FROM_MS 10.0
+#define INSERT_FROM_MS 3.0    /* Too little delay is heard sooner than too much. */
+#define INSERT_BEYOND_MS 10.0 /* Room for a whole period: what is too much, the resampler takes back. */
+#define FRAMES_PER_MS 48.0
+#define TRY_EVERY_NS 30000000LL
+#define GOOD_CORRELATION 0.95
+
+/* How much faster or slower than life, and how much worse a cut may be with each second that none was found. */
+typedef struct {
+    double rate;
+    double patience_per_s;
+} pace;
+
+static const pace remove_gently = {0.05, 0.4}, remove_fast = {0.10, 0.8}, insert_fast = {0.15, 1.0};
+#define REMOVE_FAST_FROM_MS 100.0
+
+void bw_delay_control_init(bw_delay_control *control, double start_ms, double min_ms, double max_ms) {
+    *control = (bw_delay_control){.min_ms = min_ms, .max_ms = max_ms};
+    control->target_ms = fmax(min_ms, fmin(max_ms, start_ms));
+    bw_drift_init(&control->drift, control->target_ms);
+}
+
+void bw_delay_control_restart(bw_delay_control *control, int64_t now_ns) {
+    control->measured = control->block_open = false;
+    control->hold_until_ns = now_ns + HOLD_NS;
+    bw_drift_restart(&control->drift);
+}
+
+void bw_delay_control_reset(bw_delay_control *control, int64_t now_ns) {
+    bw_delay_control_restart(control, now_ns);
+    bw_drift_reset(&control->drift);
+}
+
+void bw_delay_control_lost(bw_delay_control *control, int64_t now_ns) {
+    memmove(control->losses_ns + 1, control->losses_ns, sizeof control->losses_ns - sizeof control->losses_ns[0]);
+    control->losses_ns[0] = now_ns;
+}
+
+static bool loses_often(const bw_delay_control *control, int64_t now_ns) {
+    int64_t first_ns = control->losses_ns[BW_DELAY_LOSSES - 1];
+    return first_ns != 0 && now_ns - first_ns < LOSS_MEMORY_NS;
+}
+
+static void move_target(bw_delay_control *control, int64_t now_ns, double covering_ms, double elapsed_s) {
+    control->needed_ms = covering_ms + SAFETY_MS;
+    double with_spare_ms = control->needed_ms + (loses_often(control, now_ns) ? LOSS_SPARE_MS : 0.0);
+    double wanted_ms = fmax(control->min_ms, fmin(control->max_ms, with_spare_ms));
+    control->target_ms = fmax(wanted_ms, control->target_ms - SHRINK_MS_PER_S * elapsed_s);
+    bw_drift_set_target(&control->drift, control->target_ms);
+}
+
+double bw_delay_control_update(bw_delay_control *control, int64_t now_ns, double delay_ms, double covering_ms) {
+    if (now_ns < control->hold_until_ns)
+        return control->drift.ppm;
+    if (!control->block_open) {
+        control->block_open = true;
+        control->block_start_ns = now_ns;
+        control->block_pulls = 0;
+        control->block_delay_ms = delay_ms;
+    }
+    control->block_pulls++;
+    control->block_delay_ms = fmin(control->block_delay_ms, delay_ms);
+    int64_t elapsed_ns = now_ns - control->block_start_ns;
+    if (elapsed_ns >= BLOCK_NS && control->block_pulls >= BLOCK_MIN_PULLS) {
+        double elapsed_s = (double)elapsed_ns * 1e-9;
+        control->delay_ms = control->block_delay_ms;
+        control->measured = true;
+        control->block_open = false;
+        move_target(control, now_ns, covering_ms, elapsed_s);
+        bw_drift_update(&control->drift, control->delay_ms, elapsed_s);
+    }
+    return control->drift.ppm;
+}
+
+static const pace *choose_pace(double error_ms) {
+    if (error_ms < 0.0)
+        return &insert_fast;
+    return error_ms > REMOVE_FAST_FROM_MS ? &remove_fast : &remove_gently;
+}
+
+bw_delay_wish bw_delay_control_wish(bw_delay_control *control, int64_t now_ns) {
+    double error_ms = control->delay_ms - control->target_ms;
+    bool is_far = error_ms > REMOVE_FROM_MS || error_ms < -INSERT_FROM_MS;
+    if (!control->measured || !is_far) {
+        control->shift_from_ns = now_ns; /* Patience begins when there is something to wait for. */
+        return (bw_delay_wish){0, 0.0f};
+    }
+    if (now_ns < control->shift_from_ns || now_ns < control->next_try_ns)
+        return (bw_delay_wish){0, 0.0f};
+    control->next_try_ns = now_ns + TRY_EVERY_NS;
+    double waited_s = (double)(now_ns - control->shift_from_ns) * 1e-9;
+    double correlation = fmax(0.0, GOOD_CORRELATION - choose_pace(error_ms)->patience_per_s * waited_s);
+    double shift_ms = error_ms < 0.0 ? error_ms - INSERT_BEYOND_MS : error_ms;
+    return (bw_delay_wish){(int32_t)(shift_ms * FRAMES_PER_MS), (float)correlation};
+}
+
+void bw_delay_control_shifted(bw_delay_control *control, int64_t now_ns, int32_t frames) {
+    double shift_ms = frames / FRAMES_PER_MS;
+    double pause_s = fabs(shift_ms) * 1e-3 / choose_pace(control->delay_ms - control->target_ms)->rate;
+    control->shift_from_ns = now_ns + (int64_t)(pause_s * 1e9);
+    bw_delay_control_moved(control, frames);
+}
+
+void bw_delay_control_moved(bw_delay_control *control, int32_t frames) {
+    double by_ms = frames / FRAMES_PER_MS;
+    control->delay_ms -= by_ms;
+    control->block_delay_ms -= by_ms;
+    bw_drift_moved(&control->drift, -by_ms);
+}
+
+uint32_t bw_delay_control_spare(const bw_delay_control *control) {
+    double spare_ms = control->measured ? control->delay_ms - control->needed_ms - SPARE_FROM_MS : 0.0;
+    return spare_ms > 0.0 ? (uint32_t)(spare_ms * FRAMES_PER_MS) : 0;
+}

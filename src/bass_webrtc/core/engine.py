@@ -1,0 +1,458 @@
+"""The core's C interface as Python objects: ``core.h`` says what each call does, this file only carries it over.
+
+Nothing here blocks. What is marked "loop" belongs to the one thread that runs the control plane; statistics may be
+read from any thread.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import SAMPLE_RATE_HZ, ServerConfig
+from ..errors import BassWebRtcError, ClosedError
+from ._core import ffi, lib
+from .playout import Playout
+
+if TYPE_CHECKING:
+    from ._core import Pointer
+
+_APPLICATIONS = {
+    "audio": lib.BW_APPLICATION_AUDIO,
+    "voip": lib.BW_APPLICATION_VOIP,
+    "lowdelay": lib.BW_APPLICATION_LOWDELAY,
+}
+_EVENTS_PER_CALL = 64
+_LATENESS_CAPACITY = 1000
+_SRTCP_ROOM_BYTES = 32
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """STUN, DTLS or SRTCP that came from the network."""
+
+    peer: int | None
+    """Whose address it came from; None for a stranger, and then it is a STUN request."""
+    socket: int
+    host: str
+    port: int
+    time_s: float
+    """CLOCK_MONOTONIC at arrival."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRemoved:
+    """Both threads let go of this peer number; it may be used again."""
+
+    peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnded:
+    """The source will give nothing more; silence goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewSsrc:
+    """RTP came with an SSRC that was not announced; see ``Engine.add_ssrc``."""
+
+    peer: int
+    ssrc: int
+
+
+EngineEvent = Datagram | PeerRemoved | SourceEnded | NewSsrc
+
+
+@dataclass(frozen=True, slots=True)
+class PeerKeys:
+    """SRTP keys of both directions: 16 bytes master key and 14 (GCM: 12) bytes master salt each."""
+
+    profile: int
+    """1: AES128_CM_SHA1_80 (RFC 5764), 7: AEAD_AES_128_GCM (RFC 7714)."""
+    local_key: bytes
+    remote_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendingStream:
+    """The RTP stream to one peer."""
+
+    ssrc: int
+    sequence: int
+    """Of the first packet, 0 to 0x7FFF."""
+    timestamp_offset: int
+    """RTP time of media time 0."""
+    payload_type: int
+    red_payload_type: int = 0
+    """0: not negotiated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivingStream:
+    """The RTP stream from one peer."""
+
+    payload_type: int
+    red_payload_type: int = 0
+    """0: not negotiated."""
+    ssrcs: tuple[int, ...] = ()
+    """As far as they were announced; the first four count."""
+    jitter_start_ms: int = 40
+    jitter_min_ms: int = 10
+    jitter_max_ms: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """Reception of the stream that was heard last; see ``bw_peer_reception`` in ``core.h``."""
+
+    ssrc: int = 0
+    """0: nothing was heard yet."""
+    first_sequence: int = 0
+    highest_sequence: int = 0
+    packets_received: int = 0
+    jitter_ticks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Counters of the two threads; see ``bw_engine_stats`` in ``core.h``."""
+
+    frames_sent: int = 0
+    frames_skipped: int = 0
+    late_frames: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    send_drops: int = 0
+    encode_errors: int = 0
+    source_underruns: int = 0
+    packets_received: int = 0
+    bytes_received: int = 0
+    datagrams_dropped: int = 0
+    srtp_errors: int = 0
+    events_dropped: int = 0
+    realtime_priority: int = 0
+    source_ended: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCounters:
+    """Counters of one peer; see ``bw_peer_stats`` in ``core.h``."""
+
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    octets_sent: int = 0
+    send_drops: int = 0
+    packets_resent: int = 0
+    packets_received: int = 0
+    bytes_received: int = 0
+    srtp_errors: int = 0
+
+
+class SourceHandle:
+    """A source in the core: what the sender thread reads from. Any thread."""
+
+    def __init__(self, pointer: Pointer, channels: int) -> None:
+        if not pointer:
+            raise BassWebRtcError("the core refused the source; expected 8000 to 192000 Hz and 1 to 8 channels")
+        self.pointer = ffi.gc(pointer, lib.bw_source_free)
+        self._channels = channels
+
+    @classmethod
+    def tone(cls, left_hz: float, right_hz: float, level_dbfs: float) -> SourceHandle:
+        """A sine per channel."""
+        return cls(lib.bw_source_new_tone(left_hz, right_hz, level_dbfs), 2)
+
+    @classmethod
+    def pcm(cls, sample_rate_hz: int, channels: int) -> SourceHandle:
+        """Interleaved float PCM from ``write``."""
+        return cls(lib.bw_source_new_pcm(sample_rate_hz, channels), channels)
+
+    @classmethod
+    def bass(cls, get_data: int, handle: int, sample_rate_hz: int, channels: int, *, live: bool) -> SourceHandle:
+        """A BASS channel; ``get_data`` is the address of its ``BASS_ChannelGetData``."""
+        function = ffi.cast("void *", get_data)
+        return cls(lib.bw_source_new_bass(function, handle, sample_rate_hz, channels, live), channels)
+
+    def write(self, samples: Samples) -> int:
+        """Takes what fits of C-contiguous float32 ``[frames, channels]``; returns the frames taken. One thread."""
+        return lib.bw_source_write(self.pointer, ffi.from_buffer("float[]", samples), len(samples))
+
+    def space(self) -> int:
+        """Frames that ``write`` would take now."""
+        return lib.bw_source_space(self.pointer)
+
+    def end(self) -> None:
+        """What was written still plays, then the source has ended."""
+        lib.bw_source_end(self.pointer)
+
+
+class Srtcp:
+    """SRTCP of one peer (RFC 3711, 3.4). Loop."""
+
+    def __init__(self, keys: PeerKeys) -> None:
+        pointer = lib.bw_srtcp_new(keys.profile, _padded(keys.local_key), _padded(keys.remote_key))
+        if not pointer:
+            raise BassWebRtcError(f"libsrtp2 refused SRTP profile {keys.profile}")
+        self._pointer = ffi.gc(pointer, lib.bw_srtcp_free)
+
+    def protect(self, packet: bytes) -> bytes:
+        """Encrypts and signs a compound packet."""
+        buffer = bytearray(packet + bytes(_SRTCP_ROOM_BYTES))
+        length = lib.bw_srtcp_protect(self._pointer, ffi.from_buffer("uint8_t[]", buffer), len(packet), len(buffer))
+        assert length > 0, "a packet of our own is always long enough"
+        return bytes(buffer[:length])
+
+    def unprotect(self, packet: bytes) -> bytes | None:
+        """The compound packet; None when it is not authentic, or replayed."""
+        buffer = bytearray(packet)
+        length = lib.bw_srtcp_unprotect(self._pointer, ffi.from_buffer("uint8_t[]", buffer), len(packet))
+        return bytes(buffer[:length]) if length > 0 else None
+
+
+class Engine:
+    """The sender and the network thread, and the queues to them.
+
+    Attributes:
+        playout: What peers send, as sound.
+    """
+
+    def __init__(self, config: ServerConfig, source: SourceHandle | None) -> None:
+        """Any thread. Nothing runs yet; the source is kept alive until ``close``."""
+        settings = ffi.new(
+            "bw_engine_config *",
+            {
+                "max_peers": config.max_peers,
+                "frame_samples": config.frame_samples,
+                "bitrate_bps": config.bitrate_kbps * 1000,
+                "complexity": config.complexity,
+                "application": _APPLICATIONS[config.application],
+                "in_band_fec": config.fec,
+                "dtx": config.dtx,
+            },
+        )
+        status = ffi.new("int *")
+        pointer = lib.bw_engine_new(settings, source.pointer if source else ffi.NULL, status)
+        if not pointer:
+            raise BassWebRtcError(f"the core could not be made (status {status[0]})")
+        self._pointer = pointer
+        self.playout = Playout(lib.bw_engine_playout(pointer))
+        self._source = source
+        self._lock = threading.Lock()  # Between statistics, which any thread reads, and close.
+        self._closed = False
+        self._last_stats = EngineStats()
+        self._events = ffi.new("bw_event[]", _EVENTS_PER_CALL)
+        self._lateness = ffi.new("uint32_t[]", _LATENESS_CAPACITY)
+
+    def start(self) -> None:
+        """Starts both threads."""
+        _check(lib.bw_engine_start(self._open()), "the audio threads could not be started")
+
+    def close(self) -> None:
+        """Stops the threads, waits for them and frees everything. Idempotent; any thread."""
+        with self._lock:
+            if self._closed:
+                return
+            self._last_stats = self._read_stats()
+            self._closed = True
+            self.playout.close()
+            lib.bw_engine_free(self._pointer)
+            self._source = None
+
+    # -- sockets and events: loop
+
+    @property
+    def event_descriptor(self) -> int:
+        """Readable when ``events`` has something."""
+        return lib.bw_engine_event_fd(self._open())
+
+    def add_socket(self, descriptor: int) -> int:
+        """A bound, non-blocking UDP socket joins; returns its index."""
+        return _check(lib.bw_engine_add_socket(self._open(), descriptor), "no more UDP sockets fit")
+
+    def events(self) -> Iterator[EngineEvent]:
+        """What has happened, up to 64 at a time; the descriptor stays readable while there is more."""
+        count = lib.bw_engine_next_events(self._open(), self._events, _EVENTS_PER_CALL)
+        for i in range(count):
+            event = self._events[i]
+            if event.kind == lib.BW_EVENT_DATAGRAM:
+                yield _datagram(event)
+            elif event.kind == lib.BW_EVENT_PEER_REMOVED:
+                yield PeerRemoved(event.peer)
+            elif event.kind == lib.BW_EVENT_SOURCE_ENDED:
+                yield SourceEnded()
+            elif event.kind == lib.BW_EVENT_NEW_SSRC:
+                yield NewSsrc(event.peer, event.value)
+
+    # -- peers: loop
+
+    def map_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
+        """Datagrams from this address belong to this peer."""
+        _check(lib.bw_peer_map_address(self._open(), peer, socket_index, _address(host, port)), "map_address")
+
+    def unmap_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
+        """They do not any more."""
+        _check(lib.bw_peer_unmap_address(self._open(), peer, socket_index, _address(host, port)), "unmap_address")
+
+    def add_peer(
+        self, peer: int, keys: PeerKeys, sends: SendingStream | None, receives: ReceivingStream | None = None
+    ) -> None:
+        """The peer's keys are there; packets flow, to it once a path is set."""
+        settings = ffi.new(
+            "bw_peer_config *",
+            {
+                "srtp_profile": keys.profile,
+                "local_key": _padded(keys.local_key),
+                "remote_key": _padded(keys.remote_key),
+                **({} if sends is None else _sending(sends)),
+                **({} if receives is None else _receiving(receives)),
+            },
+        )
+        _check(lib.bw_peer_add(self._open(), peer, settings), "the peer's SRTP could not be set up")
+
+    def add_ssrc(self, peer: int, ssrc: int, keys: PeerKeys) -> None:
+        """Makes a place for an SSRC that ``NewSsrc`` named."""
+        key = _padded(keys.remote_key)
+        _check(lib.bw_peer_add_ssrc(self._open(), peer, ssrc, keys.profile, key), "add_ssrc")
+
+    def set_path(self, peer: int, socket_index: int, host: str, port: int) -> None:
+        """Where the sender sends."""
+        _check(lib.bw_peer_set_path(self._open(), peer, socket_index, _address(host, port)), "set_path")
+
+    def set_descriptor(self, peer: int, descriptor: int, host: str, port: int) -> None:
+        """Where the sender sends, on a socket that is not one of ours; see ``core.h`` for how long it must live."""
+        _check(lib.bw_peer_set_descriptor(self._open(), peer, descriptor, _address(host, port)), "set_descriptor")
+
+    def clear_path(self, peer: int) -> None:
+        """Nothing is sent until the next ``set_path``."""
+        _check(lib.bw_peer_clear_path(self._open(), peer), "clear_path")
+
+    def set_redundancy(self, peer: int, level: int) -> None:
+        """How many earlier frames ride along (RFC 2198): 0, 1 or 2."""
+        _check(lib.bw_peer_set_redundancy(self._open(), peer, level), "set_redundancy")
+
+    def resend(self, peer: int, sequence: int) -> None:
+        """Sends a recent packet once more (RFC 4585, 6.2.1)."""
+        _check(lib.bw_peer_resend(self._open(), peer, sequence), "resend")
+
+    def remove_peer(self, peer: int) -> None:
+        """Takes the peer back from both threads; ``PeerRemoved`` says when that is done."""
+        _check(lib.bw_peer_remove(self._open(), peer), "remove_peer")
+
+    # -- encoder: loop
+
+    def set_bitrate(self, bitrate_bps: int) -> None:
+        """Of the Opus stream, from the next frame on."""
+        _check(lib.bw_engine_set_bitrate(self._open(), bitrate_bps), "bitrates go from 6000 to 510000 bit/s")
+
+    def set_expected_loss(self, percent: int) -> None:
+        """What the receivers report, 0 to 100."""
+        _check(lib.bw_engine_set_expected_loss(self._open(), percent), "set_expected_loss")
+
+    # -- statistics: any thread
+
+    def stats(self) -> EngineStats:
+        """The counters; the last ones after ``close``."""
+        with self._lock:
+            return self._last_stats if self._closed else self._read_stats()
+
+    def peer_counters(self, peer: int) -> PeerCounters:
+        """One peer's counters; zeros after ``close``."""
+        with self._lock:
+            if self._closed:
+                return PeerCounters()
+            stats = ffi.new("bw_peer_stats *")
+            _check(lib.bw_peer_get_stats(self._pointer, peer, stats), "no such peer")
+            return PeerCounters(*(getattr(stats, name) for name in PeerCounters.__slots__))
+
+    def reception(self, peer: int) -> Reception:
+        """How one peer's packets arrive; zeros after ``close``."""
+        with self._lock:
+            if self._closed:
+                return Reception()
+            stats = ffi.new("bw_peer_reception *")
+            _check(lib.bw_peer_get_reception(self._pointer, peer, stats), "no such peer")
+            return Reception(*(getattr(stats, name) for name in Reception.__slots__))
+
+    def lateness_us(self) -> list[int]:
+        """How late the last packet of each of the last 10 s' ticks left, in no order."""
+        with self._lock:
+            if self._closed:
+                return []
+            count = lib.bw_engine_get_lateness(self._pointer, self._lateness, _LATENESS_CAPACITY)
+            return list(ffi.unpack(self._lateness, count)) if count else []
+
+    def running_s(self, now_s: float) -> float:
+        """Seconds of CLOCK_MONOTONIC since the sender thread began; 0 when it does not run."""
+        with self._lock:
+            start_ns = 0 if self._closed else lib.bw_engine_start_ns(self._pointer)
+        return now_s - start_ns / 1e9 if start_ns else 0.0
+
+    def rtp_timestamp(self, timestamp_offset: int, now_s: float) -> int:
+        """RTP time of a stream at a moment of CLOCK_MONOTONIC."""
+        return (timestamp_offset + round(self.running_s(now_s) * SAMPLE_RATE_HZ)) & 0xFFFFFFFF
+
+    def _read_stats(self) -> EngineStats:
+        stats = ffi.new("bw_engine_stats *")
+        lib.bw_engine_get_stats(self._pointer, stats)
+        return EngineStats(*(getattr(stats, name) for name in EngineStats.__slots__))
+
+    def _open(self) -> Pointer:
+        if self._closed:
+            raise ClosedError("the engine was closed")
+        return self._pointer
+
+
+def _check(status: int, what: str) -> int:
+    if status < 0:
+        raise BassWebRtcError(f"{what} (core status {status})")
+    return status
+
+
+def _padded(key: bytes) -> bytes:
+    return key.ljust(30, b"\0")
+
+
+def _sending(stream: SendingStream) -> dict[str, object]:
+    return asdict(stream)
+
+
+def _receiving(stream: ReceivingStream) -> dict[str, object]:
+    return {
+        "receive": 1,
+        "receive_payload_type": stream.payload_type,
+        "receive_red_payload_type": stream.red_payload_type,
+        "receive_ssrcs": list(stream.ssrcs[: lib.BW_MAX_SSRCS]),
+        "jitter_start_ms": stream.jitter_start_ms,
+        "jitter_min_ms": stream.jitter_min_ms,
+        "jitter_max_ms": stream.jitter_max_ms,
+    }
+
+
+def _datagram(event: Pointer) -> Datagram:
+    source = event.source
+    if source.family == 4:
+        host = socket.inet_ntop(socket.AF_INET, ffi.buffer(source.ip, 4)[:])
+    else:
+        host = socket.inet_ntop(socket.AF_INET6, ffi.buffer(source.ip, 16)[:])
+        host += f"%{source.scope_id}" if source.scope_id else ""
+    peer = None if event.peer == lib.BW_NO_PEER else event.peer
+    data = ffi.buffer(event.data, event.length)[:]
+    return Datagram(peer, event.socket, host, source.port, event.time_ns / 1e9, data)
+
+
+def _address(host: str, port: int) -> Pointer:
+    if ":" not in host:
+        packed = socket.inet_pton(socket.AF_INET, host).ljust(16, b"\0")
+        return ffi.new("bw_address *", {"family": 4, "ip": packed, "port": port})
+    plain, _, scope = host.partition("%")
+    packed = socket.inet_pton(socket.AF_INET6, plain)
+    return ffi.new("bw_address *", {"family": 6, "ip": packed, "port": port, "scope_id": int(scope or 0)})

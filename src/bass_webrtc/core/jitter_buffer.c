@@ -1,0 +1,491 @@
+#include "internal.h"
+
+#include "arrival.h"
+#include "delay_control.h"
+#include "jitter_buffer.h"
+#include "opus_receiver.h"
+#include "packet_queue.h"
+#include "rtp_stream.h"
+
+#include <math.h>
+#include <string.h>
+
+#define TICKS_PER_MS 48
+#define PIECE_SAMPLES 480     /* 10 ms: concealment and silence come in pieces, because a packet may come meanwhile. */
+#define TOLERANCE_SAMPLES 119 /* Senders that round their clock step by one too few or too many; less than 2.5 ms. */
+#define MAX_SHORTENING 4
+#define OUTAGE_SAMPLES 9600       /* 200 ms without a packet: wait until there is enough again. */
+#define MAX_SILENCE_SAMPLES 96000 /* 2 s: in silence, too, senders give a sign of life every 0.4 s. */
+#define PAUSE_NS 500000000LL      /* Nobody pulled: what waits is old. */
+#define LEVEL_SMOOTHING_SAMPLES 4800.0f
+#define SILENCE_DBFS -127.0f
+
+typedef enum {
+    BUFFERING, /* silence until the target delay is reached */
+    PLAYING,
+} phase;
+
+typedef struct {
+    bw_counter packets_discarded, duplicate_packets, late_packets, fec_packets_used, red_packets_used, decode_errors;
+    bw_counter underruns, concealment_events, concealed_samples, inserted_samples, removed_samples;
+    bw_counter total_samples, emitted_samples, emitted_sample_us;
+    _Atomic float delay_ms, target_ms, drift_ppm, level_dbfs;
+    _Atomic uint32_t is_buffering;
+} counters;
+
+struct bw_jitter_buffer {
+    bw_receiver_config config;
+    bw_rtp_stream stream;
+    bw_packet_queue queue;
+    bw_arrival arrival;
+    bw_delay_control delay;
+    bw_opus_receiver opus;
+    bw_resampler *resampler;
+
+    phase phase;
+    bool after_outage;      /* BUFFERING in the middle of a stream: what comes late is still wanted */
+    int64_t next_timestamp; /* of the sample that is decoded next */
+    int64_t last_sequence;  /* of the packet that was decoded last */
+    int64_t stalled;        /* samples that were made up while next_timestamp stood still */
+    bool in_silence;        /* the sender is in discontinuous transmission: nothing is missing */
+    float power;            /* mean square of what is played, smoothed */
+    int64_t last_get_ns;    /* 0: never */
+    counters counters;
+};
+
+/* ------------------------------------------------------------------ insert */
+
+/* The stream that was played is over; the new one begins from nothing. */
+static void begin_stream(bw_jitter_buffer *buffer, int64_t now_ns) {
+    bw_packet_queue_clear(&buffer->queue);
+    bw_arrival_reset(&buffer->arrival);
+    bw_delay_control_reset(&buffer->delay, now_ns);
+    buffer->phase = BUFFERING;
+    buffer->after_outage = false;
+}
+
+static bool has_passed(const bw_jitter_buffer *buffer, int64_t timestamp) {
+    bool in_stream = buffer->phase == PLAYING || buffer->after_outage;
+    return in_stream && timestamp < buffer->next_timestamp - TOLERANCE_SAMPLES;
+}
+
+/* When full, the oldest goes: the newest is the closest to life. */
+static bw_packet_fate put(bw_jitter_buffer *buffer, const bw_packet *packet) {
+    bw_packet_fate fate = bw_packet_queue_put(&buffer->queue, packet);
+    if (fate == BW_PACKET_FULL && packet->bytes <= BW_PACKET_MAX_BYTES) {
+        bw_packet_queue_pop(&buffer->queue);
+        bw_count(&buffer->counters.packets_discarded, 1);
+        fate = bw_packet_queue_put(&buffer->queue, packet);
+    }
+    return fate;
+}
+
+/* What is missing just before this packet, it may hold a copy of: using that takes the delay between the two. */
+static void note_recovery(bw_jitter_buffer *buffer, const bw_packet *packet) {
+    bool is_missing = !bw_rtp_stream_has_seen(&buffer->stream, packet->sequence - 1);
+    uint32_t samples = is_missing ? bw_opus_recoverable_samples(packet->data, packet->bytes) : 0;
+    if (samples > 0)
+        bw_arrival_add(&buffer->arrival, packet->arrival_ns, packet->timestamp - samples);
+}
+
+static void insert_primary(bw_jitter_buffer *buffer, bw_packet *packet) {
+    packet->samples = bw_opus_samples(packet->data, packet->bytes);
+    if (packet->samples == 0) {
+        bw_count(&buffer->counters.decode_errors, 1);
+        return;
+    }
+    bw_arrival_add(&buffer->arrival, packet->arrival_ns, packet->timestamp);
+    if (has_passed(buffer, packet->timestamp)) {
+        bw_count(&buffer->counters.late_packets, 1);
+        return;
+    }
+    note_recovery(buffer, packet);
+    bw_packet_fate fate = put(buffer, packet);
+    if (fate == BW_PACKET_KNOWN)
+        bw_count(&buffer->counters.duplicate_packets, 1);
+    if (fate == BW_PACKET_FULL)
+        bw_count(&buffer->counters.packets_discarded, 1);
+}
+
+/* A copy is worth having when its own packet did not come. The delay it needs counts as lateness. */
+static void insert_copy(bw_jitter_buffer *buffer, bw_packet *packet) {
+    packet->samples = bw_opus_samples(packet->data, packet->bytes);
+    if (packet->samples == 0 || has_passed(buffer, packet->timestamp))
+        return;
+    if (put(buffer, packet) != BW_PACKET_QUEUED)
+        return;
+    bw_arrival_add(&buffer->arrival, packet->arrival_ns, packet->timestamp);
+    note_recovery(buffer, packet);
+}
+
+/* The blocks of RED are those of the packets just before (RFC 2198, 4): so their numbers are known. */
+static void insert_red(bw_jitter_buffer *buffer, const bw_packet *packet) {
+    bw_red_block blocks[BW_RED_MAX_BLOCKS];
+    uint32_t count = bw_red_parse(blocks, packet->data, packet->bytes, (uint32_t)packet->timestamp);
+    if (count == 0)
+        bw_count(&buffer->counters.packets_discarded, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t age = count - 1 - i;
+        bw_packet part = *packet;
+        if (blocks[i].payload_type != buffer->config.payload_type)
+            continue;
+        part.data = blocks[i].data;
+        part.bytes = blocks[i].bytes;
+        part.sequence -= age;
+        part.timestamp += (int32_t)(blocks[i].timestamp - (uint32_t)packet->timestamp);
+        part.redundant = age > 0;
+        if (part.redundant)
+            insert_copy(buffer, &part);
+        else
+            insert_primary(buffer, &part);
+    }
+}
+
+void bw_jitter_buffer_insert(bw_jitter_buffer *buffer, const uint8_t *data, uint32_t length, int64_t arrival_ns) {
+    bw_rtp_packet rtp;
+    bool is_rtp = bw_rtp_parse(&rtp, data, length);
+    bool is_red = is_rtp && buffer->config.red_payload_type && rtp.payload_type == buffer->config.red_payload_type;
+    if (!is_rtp || (rtp.payload_type != buffer->config.payload_type && !is_red)) {
+        bw_count(&buffer->counters.packets_discarded, 1);
+        return;
+    }
+    bw_packet packet = {.arrival_ns = arrival_ns, .data = rtp.payload, .bytes = rtp.payload_bytes};
+    switch (bw_rtp_stream_take(&buffer->stream, &rtp, arrival_ns, &packet.sequence, &packet.timestamp)) {
+    case BW_STREAM_STRANGER:
+        bw_count(&buffer->counters.packets_discarded, 1);
+        return;
+    case BW_STREAM_DUPLICATE:
+        bw_count(&buffer->counters.duplicate_packets, 1);
+        return;
+    case BW_STREAM_FIRST:
+        begin_stream(buffer, arrival_ns);
+        break;
+    case BW_STREAM_NEXT:
+        break;
+    }
+    if (is_red)
+        insert_red(buffer, &packet);
+    else
+        insert_primary(buffer, &packet);
+}
+
+/* ------------------------------------------------------------------ get: one piece of decoded sound */
+
+static void count_waiting(bw_jitter_buffer *buffer, const bw_packet *packet, uint32_t samples, int64_t now_ns) {
+    int64_t waited_us = (now_ns - packet->arrival_ns) / 1000;
+    bw_count(&buffer->counters.emitted_samples, samples);
+    bw_count(&buffer->counters.emitted_sample_us, samples * (uint64_t)(waited_us > 0 ? waited_us : 0));
+    bw_count(&buffer->counters.red_packets_used, packet->redundant);
+}
+
+/* The stream goes on from here. delayed: what was made up beyond the time that passed in it; below 0, less was. */
+static void end_stall(bw_jitter_buffer *buffer, int64_t next_timestamp, int64_t delayed, int64_t now_ns) {
+    buffer->next_timestamp = next_timestamp;
+    buffer->stalled = 0;
+    if (delayed > 0)
+        bw_delay_control_restart(&buffer->delay, now_ns);
+    else
+        bw_delay_control_moved(&buffer->delay, (int32_t)-delayed);
+}
+
+/* Sound after a loss is joined in phase, which takes a little more delay, or less if there is some to spare. */
+static void note_join(bw_jitter_buffer *buffer) {
+    bw_delay_control_moved(&buffer->delay, buffer->opus.moved_samples);
+    buffer->opus.moved_samples = 0;
+    buffer->opus.spare_samples = bw_delay_control_spare(&buffer->delay);
+}
+
+static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t now_ns) {
+    uint32_t samples = bw_opus_receiver_decode(&buffer->opus, packet->data, packet->bytes);
+    if (samples > 0) {
+        count_waiting(buffer, packet, samples, now_ns);
+        end_stall(buffer, packet->timestamp + samples, buffer->stalled, now_ns);
+        note_join(buffer);
+        buffer->last_sequence = packet->sequence;
+        buffer->in_silence = bw_opus_is_silence(packet->bytes);
+    } else {
+        bw_count(&buffer->counters.decode_errors, 1);
+    }
+    bw_packet_queue_pop(&buffer->queue);
+}
+
+/* The frame before this packet, out of this packet. */
+static void play_recovered(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t delayed, int64_t now_ns) {
+    bool is_recovered = bw_opus_receiver_recover(&buffer->opus, packet->data, packet->bytes) > 0;
+    bw_count(is_recovered ? &buffer->counters.fec_packets_used : &buffer->counters.decode_errors, 1);
+    end_stall(buffer, packet->timestamp, delayed, now_ns);
+    note_join(buffer);
+}
+
+/* Makes up what is not there. Time in the stream stands still meanwhile: what was only late is played in full. */
+static void play_concealment(bw_jitter_buffer *buffer, uint32_t samples) {
+    bool begins = buffer->opus.missing_samples == 0;
+    buffer->stalled += bw_opus_receiver_conceal(&buffer->opus, samples, buffer->in_silence);
+    if (buffer->in_silence)
+        return;
+    bw_count(&buffer->counters.concealment_events, begins);
+    bw_count(&buffer->counters.concealed_samples, samples);
+}
+
+/* ------------------------------------------------------------------ get: what comes next in the stream */
+
+static void play_nothing(bw_jitter_buffer *buffer) {
+    if (buffer->opus.missing_samples >= MAX_SILENCE_SAMPLES)
+        buffer->in_silence = false;
+    if (!buffer->in_silence && buffer->opus.missing_samples >= OUTAGE_SAMPLES) {
+        buffer->phase = BUFFERING;
+        buffer->after_outage = true;
+        bw_arrival_rebase(&buffer->arrival);
+        return;
+    }
+    if (!buffer->in_silence && buffer->stalled == 0)
+        bw_count(&buffer->counters.underruns, 1);
+    play_concealment(buffer, PIECE_SAMPLES);
+}
+
+/* The less is made up the better: up to a quarter of a loss is taken from the delay, if there is some to spare. It comes
+ * back where the waveform repeats. */
+static int64_t shortening(const bw_jitter_buffer *buffer, int64_t lost) {
+    int64_t most = lost / MAX_SHORTENING, spare = bw_delay_control_spare(&buffer->delay);
+    return buffer->in_silence ? 0 : (most < spare ? most : spare) / BW_OPUS_GRAIN * BW_OPUS_GRAIN;
+}
+
+/* Something is missing before this packet. What was made up while nothing was there counts as part of it. */
+static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t now_ns) {
+    int64_t gap = packet->timestamp - buffer->next_timestamp;
+    uint32_t recoverable = bw_opus_recoverable_samples(packet->data, packet->bytes);
+    /* Numbers without a break: the sender had nothing to say (RFC 7587, 3.1.3). */
+    buffer->in_silence = packet->sequence == buffer->last_sequence + 1;
+    if (buffer->in_silence || recoverable > gap)
+        recoverable = 0;
+    int64_t lost = gap - recoverable;
+    int64_t missing = lost - shortening(buffer, lost) - buffer->stalled;
+    if (missing > 0) {
+        int64_t samples = missing < PIECE_SAMPLES ? missing : PIECE_SAMPLES;
+        play_concealment(buffer, (uint32_t)(samples + BW_OPUS_GRAIN - 1) / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
+    } else if (recoverable > 0) {
+        play_recovered(buffer, packet, buffer->stalled - lost, now_ns);
+    } else {
+        end_stall(buffer, packet->timestamp, buffer->stalled - lost, now_ns);
+    }
+    if (missing <= 0 && lost > 0 && !buffer->in_silence)
+        bw_delay_control_lost(&buffer->delay, now_ns);
+}
+
+static double samples_to_ms(int64_t samples) { return (double)samples / TICKS_PER_MS; }
+
+/* What this packet would have to spare, if it were the next and `ahead` more frames are asked for now. */
+static double delay_from(const bw_jitter_buffer *buffer, const bw_packet *packet, uint32_t ahead, int64_t now_ns) {
+    return bw_arrival_age_ms(&buffer->arrival, now_ns, packet->timestamp) - samples_to_ms(ahead);
+}
+
+/* Starts when the target is reached. In the middle of a stream nothing is left out that fits; at its start, and when
+ * nobody listened, the delay is set to the target. */
+static void buffer_up(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
+    double most_ms = buffer->after_outage ? buffer->config.max_ms : buffer->delay.target_ms;
+    const bw_packet *second = bw_packet_queue_second(&buffer->queue);
+    while (second != NULL && delay_from(buffer, second, ahead, now_ns) >= most_ms) {
+        bw_packet_queue_pop(&buffer->queue);
+        bw_count(&buffer->counters.packets_discarded, 1);
+        second = bw_packet_queue_second(&buffer->queue);
+    }
+    const bw_packet *first = bw_packet_queue_first(&buffer->queue);
+    bool is_full = buffer->queue.count == BW_PACKET_QUEUE_SLOTS; /* With very short frames, that is less. */
+    if (first == NULL || (!is_full && delay_from(buffer, first, ahead, now_ns) < buffer->delay.target_ms)) {
+        bw_count(&buffer->counters.concealed_samples, buffer->after_outage ? PIECE_SAMPLES : 0);
+        bw_opus_receiver_be_silent(&buffer->opus, PIECE_SAMPLES);
+        return;
+    }
+    bw_opus_receiver_restart(&buffer->opus);
+    buffer->phase = PLAYING;
+    buffer->next_timestamp = first->timestamp;
+    buffer->stalled = 0;
+    bw_delay_control_restart(&buffer->delay, now_ns);
+}
+
+static bool is_next(const bw_jitter_buffer *buffer, const bw_packet *packet) {
+    return packet != NULL && packet->timestamp <= buffer->next_timestamp + TOLERANCE_SAMPLES;
+}
+
+/* Appends one piece, or takes one decision that leads to it. ahead: frames still asked for at this moment. */
+static void advance(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
+    const bw_packet *packet = bw_packet_queue_first(&buffer->queue);
+    if (buffer->phase == BUFFERING)
+        buffer_up(buffer, ahead, now_ns);
+    else if (packet == NULL)
+        play_nothing(buffer);
+    else if (is_next(buffer, packet))
+        play_packet(buffer, packet, now_ns);
+    else
+        play_gap(buffer, packet, now_ns);
+}
+
+/* ------------------------------------------------------------------ get: keeping the delay */
+
+static void decode_ahead(bw_jitter_buffer *buffer, uint32_t frames, int64_t now_ns) {
+    const bw_packet *packet = bw_packet_queue_first(&buffer->queue);
+    while (bw_stretch_waiting(&buffer->opus.sound) < frames && is_next(buffer, packet)) {
+        play_packet(buffer, packet, now_ns);
+        packet = bw_packet_queue_first(&buffer->queue);
+    }
+}
+
+static void shift_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
+    bw_delay_wish wish = bw_delay_control_wish(&buffer->delay, now_ns);
+    int32_t shifted = 0;
+    if (wish.frames > 0) {
+        decode_ahead(buffer, BW_STRETCH_LOOK_AHEAD, now_ns);
+        shifted = (int32_t)bw_stretch_remove(&buffer->opus.sound, (uint32_t)wish.frames, wish.min_correlation);
+        bw_count(&buffer->counters.removed_samples, (uint32_t)shifted);
+    } else if (wish.frames < 0) {
+        decode_ahead(buffer, BW_STRETCH_CROSSFADE, now_ns);
+        shifted = -(int32_t)bw_stretch_insert(&buffer->opus.sound, (uint32_t)-wish.frames, wish.min_correlation);
+        bw_count(&buffer->counters.inserted_samples, (uint32_t)-shifted);
+    }
+    if (shifted != 0)
+        bw_delay_control_shifted(&buffer->delay, now_ns, shifted);
+}
+
+/* Keeps what waits after a pull under the cap, however fast it comes: the oldest goes. */
+static void keep_cap(bw_jitter_buffer *buffer, int64_t now_ns) {
+    const bw_packet *last = bw_packet_queue_last(&buffer->queue);
+    if (last == NULL)
+        return;
+    int64_t waiting = last->timestamp - buffer->next_timestamp - buffer->stalled;
+    if (samples_to_ms(waiting) <= buffer->config.max_ms)
+        return;
+    const bw_packet *first = bw_packet_queue_first(&buffer->queue);
+    while (first != last && samples_to_ms(last->timestamp - first->timestamp) > buffer->delay.target_ms) {
+        bw_packet_queue_pop(&buffer->queue);
+        bw_count(&buffer->counters.packets_discarded, 1);
+        first = bw_packet_queue_first(&buffer->queue);
+    }
+    buffer->next_timestamp = first->timestamp;
+    buffer->stalled = 0;
+    bw_delay_control_restart(&buffer->delay, now_ns);
+}
+
+static void control_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
+    if (buffer->phase != PLAYING || !bw_arrival_has_base(&buffer->arrival))
+        return;
+    keep_cap(buffer, now_ns);
+    if (buffer->stalled > 0)
+        return; /* Whether what is missing is late or lost is not known yet. */
+    int64_t playing = buffer->next_timestamp - bw_stretch_waiting(&buffer->opus.sound);
+    double delay_ms = bw_arrival_age_ms(&buffer->arrival, now_ns, playing);
+    double covering_ms = bw_arrival_covering_ms(&buffer->arrival);
+    bw_resampler_set_ppm(buffer->resampler, bw_delay_control_update(&buffer->delay, now_ns, delay_ms, covering_ms));
+}
+
+/* ------------------------------------------------------------------ get */
+
+static void start_over(bw_jitter_buffer *buffer) {
+    bw_stretch_reset(&buffer->opus.sound);
+    bw_resampler_reset(buffer->resampler);
+    buffer->phase = BUFFERING;
+    buffer->after_outage = false;
+    buffer->opus.gain = 0.0f;
+}
+
+static void play(bw_jitter_buffer *buffer, float *output, uint32_t frames, int64_t now_ns) {
+    uint32_t produced = 0;
+    while (produced < frames) {
+        uint32_t wanted = frames - produced < PIECE_SAMPLES ? frames - produced : PIECE_SAMPLES;
+        uint32_t consumed = 0;
+        while (bw_stretch_waiting(&buffer->opus.sound) < bw_resampler_input_for(buffer->resampler, wanted))
+            advance(buffer, frames - produced, now_ns);
+        produced += bw_resampler_process(buffer->resampler, bw_stretch_peek(&buffer->opus.sound),
+                                         bw_stretch_waiting(&buffer->opus.sound), &consumed,
+                                         output + 2 * (size_t)produced, wanted);
+        bw_stretch_pop(&buffer->opus.sound, consumed);
+    }
+}
+
+static void measure_level(bw_jitter_buffer *buffer, const float *output, uint32_t frames) {
+    float square = 0.0f;
+    for (uint32_t i = 0; i < 2 * frames; i++)
+        square += output[i] * output[i];
+    float share = fminf(1.0f, (float)frames / LEVEL_SMOOTHING_SAMPLES);
+    buffer->power += share * (square / (2.0f * (float)frames) - buffer->power);
+    float level = buffer->power > 0.0f ? 10.0f * log10f(buffer->power) : SILENCE_DBFS;
+    atomic_store_explicit(&buffer->counters.level_dbfs, fmaxf(level, SILENCE_DBFS), memory_order_relaxed);
+}
+
+static void publish(bw_jitter_buffer *buffer, uint32_t frames) {
+    counters *counters = &buffer->counters;
+    bool is_buffering = buffer->phase == BUFFERING;
+    bw_count(&counters->total_samples, is_buffering && !buffer->after_outage ? 0 : frames);
+    atomic_store_explicit(&counters->is_buffering, is_buffering, memory_order_relaxed);
+    atomic_store_explicit(&counters->target_ms, (float)buffer->delay.target_ms, memory_order_relaxed);
+    atomic_store_explicit(&counters->drift_ppm, (float)buffer->delay.drift.ppm, memory_order_relaxed);
+    if (buffer->delay.measured)
+        atomic_store_explicit(&counters->delay_ms, (float)buffer->delay.delay_ms, memory_order_relaxed);
+}
+
+void bw_jitter_buffer_get(bw_jitter_buffer *buffer, float *output, uint32_t frames, int64_t now_ns) {
+    if (frames == 0)
+        return;
+    if (buffer->last_get_ns != 0 && now_ns - buffer->last_get_ns > PAUSE_NS)
+        start_over(buffer);
+    buffer->last_get_ns = now_ns;
+    if (buffer->phase == PLAYING && buffer->stalled == 0)
+        shift_delay(buffer, now_ns);
+    play(buffer, output, frames, now_ns);
+    control_delay(buffer, now_ns);
+    measure_level(buffer, output, frames);
+    publish(buffer, frames);
+}
+
+/* ------------------------------------------------------------------ life and statistics */
+
+bw_jitter_buffer *bw_jitter_buffer_new(const bw_receiver_config *config, const bw_resampler *resampler) {
+    bw_jitter_buffer *buffer = calloc(1, sizeof *buffer);
+    if (buffer == NULL)
+        return NULL;
+    buffer->config = *config;
+    bw_delay_control_init(&buffer->delay, config->start_ms, config->min_ms, config->max_ms);
+    buffer->resampler = bw_resampler_new_like(resampler);
+    bool has_room = bw_packet_queue_init(&buffer->queue) && bw_opus_receiver_init(&buffer->opus);
+    if (buffer->resampler == NULL || !has_room) {
+        bw_jitter_buffer_free(buffer);
+        return NULL;
+    }
+    atomic_init(&buffer->counters.level_dbfs, SILENCE_DBFS);
+    atomic_init(&buffer->counters.target_ms, (float)buffer->delay.target_ms);
+    atomic_init(&buffer->counters.is_buffering, 1);
+    return buffer;
+}
+
+void bw_jitter_buffer_free(bw_jitter_buffer *buffer) {
+    if (buffer == NULL)
+        return;
+    bw_opus_receiver_destroy(&buffer->opus);
+    bw_resampler_free(buffer->resampler);
+    bw_packet_queue_destroy(&buffer->queue);
+    free(buffer);
+}
+
+void bw_jitter_buffer_get_stats(bw_jitter_buffer *buffer, bw_receiver_stats *stats) {
+    counters *counters = &buffer->counters;
+    *stats = (bw_receiver_stats){
+        .packets_discarded = bw_read_counter(&counters->packets_discarded),
+        .duplicate_packets = bw_read_counter(&counters->duplicate_packets),
+        .late_packets = bw_read_counter(&counters->late_packets),
+        .fec_packets_used = bw_read_counter(&counters->fec_packets_used),
+        .red_packets_used = bw_read_counter(&counters->red_packets_used),
+        .decode_errors = bw_read_counter(&counters->decode_errors),
+        .underruns = bw_read_counter(&counters->underruns),
+        .concealment_events = bw_read_counter(&counters->concealment_events),
+        .concealed_samples = bw_read_counter(&counters->concealed_samples),
+        .inserted_samples_for_deceleration = bw_read_counter(&counters->inserted_samples),
+        .removed_samples_for_acceleration = bw_read_counter(&counters->removed_samples),
+        .total_samples_received = bw_read_counter(&counters->total_samples),
+        .jitter_buffer_emitted_count = bw_read_counter(&counters->emitted_samples),
+        .jitter_buffer_delay_s = (double)bw_read_counter(&counters->emitted_sample_us) * 1e-6,
+        .jitter_buffer_ms = atomic_load_explicit(&counters->delay_ms, memory_order_relaxed),
+        .jitter_buffer_target_ms = atomic_load_explicit(&counters->target_ms, memory_order_relaxed),
+        .drift_ppm = atomic_load_explicit(&counters->drift_ppm, memory_order_relaxed),
+        .audio_level_dbfs = atomic_load_explicit(&counters->level_dbfs, memory_order_relaxed),
+        .is_buffering = atomic_load_explicit(&counters->is_buffering, memory_order_relaxed),
+    };
+}

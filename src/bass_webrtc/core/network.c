@@ -1,0 +1,308 @@
+/*
+ * The network thread: reads the UDP sockets and sorts what comes (RFC 7983).
+ *
+ *   first byte 0..3 STUN ─► loop           20..63 DTLS ─► loop, from known addresses only
+ *   128..191 RTP ─► incoming.c, or with a second byte of 192..223 RTCP ─► loop; from known addresses only
+ *   anything else is dropped, counted
+ *
+ * An address becomes known when Python maps it, which it does only after a STUN check with the right
+ * MESSAGE-INTEGRITY. Nothing that is not authentic is looked at beyond its first bytes.
+ */
+#include "incoming.h"
+
+#include <poll.h>
+#include <string.h>
+
+#define BATCH_DATAGRAMS 32
+#define KNOWN_EVENTS 1024
+#define STRANGER_EVENTS 256
+#define ROUTES_PER_PEER 16 /* rtc/ice_lite.py: MAX_PATHS */
+#define COMMANDS_PER_PEER 16
+#define NOTICES_PER_PEER 4 /* removed, a new SSRC, an SRTP session back, and one to spare */
+#define STUN_HEADER_BYTES 20
+#define STUN_MAGIC_COOKIE 0x2112A442u
+
+typedef struct bw_inbox {
+    struct mmsghdr messages[BATCH_DATAGRAMS];
+    struct iovec vectors[BATCH_DATAGRAMS];
+    struct sockaddr_storage sources[BATCH_DATAGRAMS];
+    uint8_t datagrams[BATCH_DATAGRAMS][BW_MAX_DATAGRAM + 1]; /* one more, to see what is too long */
+} bw_inbox;
+
+/* ---- routes: which address belongs to which peer */
+
+static uint32_t hash_route(uint32_t socket, const bw_address *address) {
+    uint32_t hash = 2166136261u ^ socket; /* FNV-1a */
+    uint32_t bytes = address->family == 4 ? 4 : 16;
+    for (uint32_t i = 0; i < bytes; i++)
+        hash = (hash ^ address->ip[i]) * 16777619u;
+    hash = (hash ^ (address->port & 0xFF)) * 16777619u;
+    hash = (hash ^ (address->port >> 8)) * 16777619u;
+    return hash ^ hash >> 15;
+}
+
+/* The entry of this address, or the free one where it would go. */
+static bw_route *find_route(bw_network *network, uint32_t socket, const bw_address *address) {
+    uint32_t i = hash_route(socket, address) & network->route_mask;
+    while (network->routes[i].peer != BW_NO_PEER &&
+           !(network->routes[i].socket == socket && bw_address_equal(&network->routes[i].address, address)))
+        i = (i + 1) & network->route_mask;
+    return &network->routes[i];
+}
+
+static void map_route(bw_network *network, const bw_command *command) {
+    bw_route *route = find_route(network, command->value, &command->address);
+    if (route->peer == BW_NO_PEER) {
+        if (network->route_count > network->route_mask / 2)
+            return; /* Never with the table's size and Python's limit of addresses per peer. */
+        network->route_count++;
+    }
+    *route = (bw_route){.peer = command->peer, .socket = command->value, .address = command->address};
+}
+
+/* Closes the gap, so that no entry behind it is cut off from its place (linear probing has no tombstones). */
+static void erase_route(bw_network *network, bw_route *route) {
+    uint32_t gap = (uint32_t)(route - network->routes);
+    uint32_t mask = network->route_mask;
+    for (uint32_t i = (gap + 1) & mask; network->routes[i].peer != BW_NO_PEER; i = (i + 1) & mask) {
+        uint32_t home = hash_route(network->routes[i].socket, &network->routes[i].address) & mask;
+        if (((i - home) & mask) >= ((i - gap) & mask)) {
+            network->routes[gap] = network->routes[i];
+            gap = i;
+        }
+    }
+    network->routes[gap].peer = BW_NO_PEER;
+    network->route_count--;
+}
+
+static void unmap_route(bw_network *network, const bw_command *command) {
+    bw_route *route = find_route(network, command->value, &command->address);
+    if (route->peer == command->peer)
+        erase_route(network, route);
+}
+
+/* ---- to the loop */
+
+static void pass_on(bw_engine *engine, bw_ring *ring, uint32_t peer, uint32_t socket, const bw_address *source,
+                    const uint8_t *data, uint32_t length, int64_t now_ns) {
+    bw_event *event = bw_ring_begin_write(ring);
+    if (event == NULL) {
+        bw_count(&engine->events_dropped, 1);
+        return;
+    }
+    event->kind = BW_EVENT_DATAGRAM;
+    event->peer = peer;
+    event->socket = socket;
+    event->length = length;
+    event->time_ns = now_ns;
+    event->source = *source;
+    memcpy(event->data, data, length);
+    bw_ring_end_write(ring);
+    bw_engine_signal(engine);
+}
+
+static bool is_stun(const uint8_t *data, uint32_t length) {
+    if (length < STUN_HEADER_BYTES || data[0] > 3)
+        return false;
+    uint32_t cookie = (uint32_t)data[4] << 24 | (uint32_t)data[5] << 16 | (uint32_t)data[6] << 8 | data[7];
+    return cookie == STUN_MAGIC_COOKIE;
+}
+
+static bool is_binding_request(const uint8_t *data) { return data[0] == 0x00 && data[1] == 0x01; }
+
+static bool is_dtls(const uint8_t *data, uint32_t length) { return length >= 13 && data[0] >= 20 && data[0] <= 63; }
+
+static void notify(bw_engine *engine, bw_notice notice) {
+    bw_notice *slot = bw_ring_begin_write(&engine->network.notices);
+    *slot = notice; /* The ring holds all that can be under way for each peer: never full. */
+    bw_ring_end_write(&engine->network.notices);
+    bw_engine_signal(engine);
+}
+
+static bool is_rtp_or_rtcp(const uint8_t *data, uint32_t length) {
+    return length >= 8 && data[0] >= 128 && data[0] <= 191;
+}
+
+static bool is_rtcp(const uint8_t *data, uint32_t length) {
+    return is_rtp_or_rtcp(data, length) && data[1] >= 192 && data[1] <= 223;
+}
+
+static void refuse_rtp(bw_engine *engine, uint32_t peer) {
+    bw_count(&engine->slots[peer].srtp_errors, 1);
+    bw_count(&engine->srtp_errors, 1);
+}
+
+static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t length, int64_t now_ns) {
+    bw_incoming *incoming = engine->network.by_peer[peer];
+    uint32_t wire_length = length;
+    switch (bw_incoming_take(incoming, data, &length, now_ns)) {
+    case BW_INCOMING_AUTHENTIC:
+        bw_count(&engine->slots[peer].packets_received, 1);
+        bw_count(&engine->slots[peer].bytes_received, wire_length);
+        bw_count(&engine->packets_received, 1);
+        bw_count(&engine->bytes_received, wire_length);
+        bw_playout_insert(engine->playout, peer, data, length, now_ns);
+        break;
+    case BW_INCOMING_NEW_SSRC:
+        notify(engine, (bw_notice){.kind = BW_EVENT_NEW_SSRC, .peer = peer, .value = incoming->asked_ssrc});
+        break;
+    case BW_INCOMING_REFUSED:
+        refuse_rtp(engine, peer);
+        break;
+    }
+}
+
+static void take_datagram(bw_engine *engine, uint32_t socket, const struct sockaddr_storage *from, uint8_t *data,
+                          uint32_t length, int64_t now_ns) {
+    bw_network *network = &engine->network;
+    bw_address source;
+    bool is_known_family = bw_address_from_sockaddr(from, &source);
+    uint32_t peer = is_known_family ? find_route(network, socket, &source)->peer : BW_NO_PEER;
+    bool stun = is_stun(data, length);
+    if (peer != BW_NO_PEER && (stun || is_dtls(data, length) || is_rtcp(data, length)))
+        pass_on(engine, &network->datagrams, peer, socket, &source, data, length, now_ns);
+    else if (peer != BW_NO_PEER && is_rtp_or_rtcp(data, length) && network->by_peer[peer] != NULL)
+        take_rtp(engine, peer, data, length, now_ns);
+    else if (is_known_family && stun && is_binding_request(data))
+        pass_on(engine, &network->strangers, BW_NO_PEER, socket, &source, data, length, now_ns);
+    else
+        bw_count(&engine->datagrams_dropped, 1);
+}
+
+/* ---- commands */
+
+static void add_ssrc(bw_engine *engine, const bw_command *command) {
+    bw_incoming *incoming = engine->network.by_peer[command->peer];
+    srtp_t unused = incoming ? bw_incoming_add_stream(incoming, command->value, command->pointer) : command->pointer;
+    if (unused != NULL)
+        notify(engine, (bw_notice){.kind = BW_NOTICE_SRTP_UNUSED, .peer = command->peer, .pointer = unused});
+}
+
+static void remove_peer(bw_engine *engine, uint32_t peer) {
+    bw_incoming *incoming = engine->network.by_peer[peer];
+    engine->network.by_peer[peer] = NULL;
+    notify(engine, (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = incoming});
+}
+
+static void take_commands(bw_engine *engine) {
+    bw_network *network = &engine->network;
+    for (bw_command *command; (command = bw_ring_peek(&network->commands)) != NULL; bw_ring_pop(&network->commands)) {
+        if (command->kind == BW_COMMAND_MAP)
+            map_route(network, command);
+        else if (command->kind == BW_COMMAND_UNMAP)
+            unmap_route(network, command);
+        else if (command->kind == BW_COMMAND_ADD)
+            network->by_peer[command->peer] = command->pointer;
+        else if (command->kind == BW_COMMAND_ADD_SSRC)
+            add_ssrc(engine, command);
+        else if (command->kind == BW_COMMAND_REMOVE)
+            remove_peer(engine, command->peer);
+    }
+}
+
+/* ---- the thread */
+
+static void prepare_batch(bw_inbox *batch) {
+    for (uint32_t i = 0; i < BATCH_DATAGRAMS; i++) {
+        batch->vectors[i] = (struct iovec){batch->datagrams[i], sizeof batch->datagrams[i]};
+        batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &batch->sources[i],
+                                                     .msg_namelen = sizeof batch->sources[i],
+                                                     .msg_iov = &batch->vectors[i],
+                                                     .msg_iovlen = 1};
+    }
+}
+
+static void read_socket(bw_engine *engine, uint32_t socket) {
+    bw_inbox *batch = engine->network.batch;
+    prepare_batch(batch);
+    int count = bw_receive_batch(atomic_load(&engine->sockets[socket]), batch->messages, BATCH_DATAGRAMS);
+    int64_t now_ns = bw_now_ns();
+    /* What answers a datagram of ours finds the route that was mapped before we sent it. */
+    take_commands(engine);
+    for (int i = 0; i < count; i++) {
+        uint32_t length = batch->messages[i].msg_len;
+        if (length == 0 || length > BW_MAX_DATAGRAM)
+            bw_count(&engine->datagrams_dropped, 1);
+        else
+            take_datagram(engine, socket, &batch->sources[i], batch->datagrams[i], length, now_ns);
+    }
+}
+
+void *bw_network_run(void *argument) {
+    bw_engine *engine = argument;
+    struct pollfd descriptors[BW_MAX_SOCKETS + 1];
+    bw_block_signals();
+    while (atomic_load_explicit(&engine->running, memory_order_acquire)) {
+        uint32_t count = atomic_load_explicit(&engine->socket_count, memory_order_acquire);
+        for (uint32_t i = 0; i < count; i++)
+            descriptors[i] = (struct pollfd){.fd = atomic_load(&engine->sockets[i]), .events = POLLIN};
+        descriptors[count] = (struct pollfd){.fd = engine->network.wake.read_descriptor, .events = POLLIN};
+        if (poll(descriptors, count + 1, -1) < 0)
+            continue;
+        if (descriptors[count].revents) {
+            bw_wake_clear(&engine->network.wake);
+            take_commands(engine);
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            if (descriptors[i].revents)
+                read_socket(engine, i);
+        }
+    }
+    return NULL;
+}
+
+/* ---- life */
+
+int bw_network_init(bw_engine *engine) {
+    bw_network *network = &engine->network;
+    uint32_t peers = engine->config.max_peers;
+    uint32_t capacity = 64;
+    while (capacity < 2 * ROUTES_PER_PEER * peers)
+        capacity *= 2;
+    network->route_mask = capacity - 1;
+    network->routes = calloc(capacity, sizeof *network->routes);
+    network->batch = calloc(1, sizeof *network->batch);
+    network->by_peer = calloc(peers, sizeof(bw_incoming *));
+    bool rings = bw_ring_init(&network->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
+                 bw_ring_init(&network->notices, NOTICES_PER_PEER * peers, sizeof(bw_notice)) &&
+                 bw_ring_init(&network->datagrams, KNOWN_EVENTS, sizeof(bw_event)) &&
+                 bw_ring_init(&network->strangers, STRANGER_EVENTS, sizeof(bw_event));
+    if (!rings || !network->routes || !network->batch || !network->by_peer || !bw_wake_init(&network->wake))
+        return BW_ERROR_MEMORY;
+    for (uint32_t i = 0; i < capacity; i++)
+        network->routes[i].peer = BW_NO_PEER;
+    return BW_OK;
+}
+
+/* What was on its way to or from the thread when it stopped. */
+static void free_undelivered(bw_network *network) {
+    for (bw_command *command; network->commands.slots && (command = bw_ring_peek(&network->commands)) != NULL;) {
+        if (command->kind == BW_COMMAND_ADD)
+            bw_incoming_free(command->pointer);
+        else if (command->kind == BW_COMMAND_ADD_SSRC)
+            srtp_dealloc(command->pointer);
+        bw_ring_pop(&network->commands);
+    }
+    for (bw_notice *notice; network->notices.slots && (notice = bw_ring_peek(&network->notices)) != NULL;) {
+        if (notice->kind == BW_EVENT_PEER_REMOVED)
+            bw_incoming_free(notice->pointer);
+        else if (notice->kind == BW_NOTICE_SRTP_UNUSED)
+            srtp_dealloc(notice->pointer);
+        bw_ring_pop(&network->notices);
+    }
+}
+
+void bw_network_destroy(bw_engine *engine) {
+    bw_network *network = &engine->network;
+    for (uint32_t i = 0; network->by_peer != NULL && i < engine->config.max_peers; i++)
+        bw_incoming_free(network->by_peer[i]);
+    free_undelivered(network);
+    bw_wake_destroy(&network->wake);
+    bw_ring_destroy(&network->commands);
+    bw_ring_destroy(&network->notices);
+    bw_ring_destroy(&network->datagrams);
+    bw_ring_destroy(&network->strangers);
+    free(network->routes);
+    free(network->batch);
+    free(network->by_peer);
+}

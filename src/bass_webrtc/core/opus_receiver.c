@@ -1,0 +1,98 @@
+#include "opus_receiver.h"
+
+#include <opus/opus.h>
+#include <string.h>
+
+#define SAMPLE_RATE_HZ 48000
+#define CHANNELS 2
+#define CONCEAL_SAMPLES 4800 /* 100 ms: after that, a guess is worse than silence. */
+#define FADE_SAMPLES 960
+#define RISE_SAMPLES 240 /* 5 ms. */
+
+bool bw_opus_receiver_init(bw_opus_receiver *receiver) {
+    *receiver = (bw_opus_receiver){.decoder = opus_decoder_create(SAMPLE_RATE_HZ, CHANNELS, NULL)};
+    return bw_stretch_init(&receiver->sound) && receiver->decoder != NULL;
+}
+
+void bw_opus_receiver_destroy(bw_opus_receiver *receiver) {
+    if (receiver->decoder != NULL)
+        opus_decoder_destroy(receiver->decoder);
+    receiver->decoder = NULL;
+    bw_stretch_destroy(&receiver->sound);
+}
+
+void bw_opus_receiver_restart(bw_opus_receiver *receiver) {
+    opus_decoder_ctl(receiver->decoder, OPUS_RESET_STATE);
+    receiver->missing_samples = 0;
+    receiver->has_guessed = false;
+}
+
+static uint32_t run(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes, float *output, uint32_t samples,
+                    int recover) {
+    int decoded = opus_decode_float(receiver->decoder, data, (opus_int32)bytes, output, (int)samples, recover);
+    return decoded > 0 ? (uint32_t)decoded : 0;
+}
+
+static void ramp(bw_opus_receiver *receiver, float *output, uint32_t samples, float goal, uint32_t ramp_samples) {
+    if (receiver->gain == goal && goal == 1.0f)
+        return;
+    float step = (goal > receiver->gain ? 1.0f : -1.0f) / (float)ramp_samples;
+    for (uint32_t i = 0; i < samples; i++) {
+        float next = receiver->gain + step;
+        receiver->gain = (step > 0.0f) == (next < goal) ? next : goal;
+        output[CHANNELS * i] *= receiver->gain;
+        output[CHANNELS * i + 1] *= receiver->gain;
+    }
+}
+
+/* What libopus decoded behind what waits becomes part of it. */
+static uint32_t append(bw_opus_receiver *receiver, float *output, uint32_t samples) {
+    bool joins = receiver->has_guessed && receiver->gain == 1.0f;
+    if (samples == 0)
+        return 0;
+    ramp(receiver, output, samples, 1.0f, RISE_SAMPLES);
+    if (joins)
+        receiver->moved_samples -= bw_stretch_end_write_in_phase(&receiver->sound, samples, receiver->spare_samples);
+    else
+        bw_stretch_end_write(&receiver->sound, samples);
+    receiver->missing_samples = 0;
+    receiver->has_guessed = false;
+    return samples;
+}
+
+uint32_t bw_opus_receiver_decode(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes) {
+    float *output = bw_stretch_begin_write(&receiver->sound);
+    return append(receiver, output, run(receiver, data, bytes, output, BW_OPUS_MAX_SAMPLES, 0));
+}
+
+uint32_t bw_opus_receiver_recover(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes) {
+    uint32_t lost = bw_opus_recoverable_samples(data, bytes);
+    float *output = bw_stretch_begin_write(&receiver->sound);
+    return append(receiver, output, lost > 0 ? run(receiver, data, bytes, output, lost, 1) : 0);
+}
+
+/* Appends what the sound so far suggests, on the way to this gain. */
+static uint32_t make_up(bw_opus_receiver *receiver, uint32_t samples, float goal, uint32_t ramp_samples) {
+    bool may_extrapolate = receiver->gain > 0.0f;
+    float *output = bw_stretch_begin_write(&receiver->sound);
+    if (receiver->gain == 0.0f && goal == 0.0f)
+        memset(output, 0, sizeof(float) * CHANNELS * samples);
+    else if (run(receiver, NULL, 0, output, samples, 0) != samples)
+        memset(output, 0, sizeof(float) * CHANNELS * samples);
+    else if (may_extrapolate)
+        bw_stretch_extrapolate(&receiver->sound, output, samples);
+    ramp(receiver, output, samples, goal, ramp_samples);
+    bw_stretch_end_write(&receiver->sound, samples);
+    return samples;
+}
+
+uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, bool is_endless) {
+    bool fades = !is_endless && receiver->missing_samples >= CONCEAL_SAMPLES;
+    receiver->missing_samples += samples;
+    receiver->has_guessed |= !is_endless;
+    return fades ? make_up(receiver, samples, 0.0f, FADE_SAMPLES) : make_up(receiver, samples, 1.0f, RISE_SAMPLES);
+}
+
+uint32_t bw_opus_receiver_be_silent(bw_opus_receiver *receiver, uint32_t samples) {
+    return make_up(receiver, samples, 0.0f, samples);
+}

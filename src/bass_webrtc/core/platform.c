@@ -1,0 +1,139 @@
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/eventfd.h>
+#endif
+
+/* Above the ordinary, below what audio servers and drivers use (JACK: 10 and up, kernel threads: 50). */
+#define REALTIME_PRIORITY 8
+
+int64_t bw_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static struct timespec to_timespec(int64_t ns) {
+    return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+void bw_sleep_until_ns(int64_t deadline_ns) {
+#ifdef __linux__
+    struct timespec deadline = to_timespec(deadline_ns);
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL) == EINTR) {
+    }
+#else
+    for (int64_t left_ns = deadline_ns - bw_now_ns(); left_ns > 0; left_ns = deadline_ns - bw_now_ns()) {
+        struct timespec left = to_timespec(left_ns);
+        nanosleep(&left, NULL);
+    }
+#endif
+}
+
+bool bw_request_realtime(void) {
+    struct sched_param parameters = {.sched_priority = REALTIME_PRIORITY};
+    int policy = SCHED_FIFO;
+#ifdef SCHED_RESET_ON_FORK
+    policy |= SCHED_RESET_ON_FORK; /* A host that forks does not want a real-time child. */
+#endif
+    return pthread_setschedparam(pthread_self(), policy, &parameters) == 0 ||
+           pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters) == 0;
+}
+
+void bw_block_signals(void) {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+}
+
+#ifdef __linux__
+
+bool bw_wake_init(bw_wake *wake) {
+    wake->read_descriptor = wake->write_descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return wake->read_descriptor >= 0;
+}
+
+void bw_wake_destroy(bw_wake *wake) {
+    if (wake->read_descriptor >= 0)
+        close(wake->read_descriptor);
+    wake->read_descriptor = wake->write_descriptor = -1;
+}
+
+#else
+
+bool bw_wake_init(bw_wake *wake) {
+    int ends[2];
+    wake->read_descriptor = wake->write_descriptor = -1;
+    if (pipe(ends) != 0)
+        return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFL, O_NONBLOCK);
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+    }
+    wake->read_descriptor = ends[0];
+    wake->write_descriptor = ends[1];
+    return true;
+}
+
+void bw_wake_destroy(bw_wake *wake) {
+    if (wake->read_descriptor >= 0) {
+        close(wake->read_descriptor);
+        close(wake->write_descriptor);
+    }
+    wake->read_descriptor = wake->write_descriptor = -1;
+}
+
+#endif
+
+void bw_wake_signal(bw_wake *wake) {
+    /* Eight bytes are what an eventfd takes; a full one is readable already, which is all that is wanted. */
+    uint64_t one = 1;
+    ssize_t written = write(wake->write_descriptor, &one, sizeof one);
+    (void)written;
+}
+
+void bw_wake_clear(bw_wake *wake) {
+    uint64_t drained[8];
+    while (read(wake->read_descriptor, drained, sizeof drained) == (ssize_t)sizeof drained) {
+    }
+}
+
+#ifdef BW_HAVE_MMSG
+
+int bw_send_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
+    return sendmmsg(descriptor, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+int bw_receive_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
+    return recvmmsg(descriptor, messages, count, MSG_DONTWAIT, NULL);
+}
+
+#else
+
+int bw_send_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
+    for (unsigned int i = 0; i < count; i++) {
+        if (sendmsg(descriptor, &messages[i].msg_hdr, MSG_DONTWAIT) < 0)
+            return i ? (int)i : -1;
+    }
+    return (int)count;
+}
+
+int bw_receive_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
+    for (unsigned int i = 0; i < count; i++) {
+        ssize_t length = recvmsg(descriptor, &messages[i].msg_hdr, MSG_DONTWAIT);
+        if (length < 0)
+            return i ? (int)i : -1;
+        messages[i].msg_len = (unsigned int)length;
+    }
+    return (int)count;
+}
+
+#endif

@@ -1,0 +1,415 @@
+/*
+ *   network thread ─► packet ring ─► jitter buffer ─► gain ─┬─► mix ─► soft clip ─► BASS, or bw_playout_read_mix
+ *                     (per peer)                            └─► the peer's own stream
+ *
+ * A peer's slot is always there; what it needs to receive comes and goes behind a pointer. Whoever wants the pointer's
+ * contents takes the slot's flag first and, if it is taken, does without: the player plays silence, the network thread
+ * drops. Only the loop thread, which adds and removes, tries again until it succeeds.
+ */
+#include "internal.h"
+
+#include "jitter_buffer.h"
+#include "packet_queue.h"
+#include "playout.h"
+
+#include <math.h>
+#include <sched.h>
+#include <string.h>
+
+#ifdef _WIN32
+#define STREAMPROC __stdcall
+#else
+#define STREAMPROC
+#endif
+
+#define SAMPLE_RATE_HZ 48000
+#define CHANNELS 2
+#define PACKETS_WAITING 64 /* Between two pulls: 150 ms at 2.5 ms a packet. */
+#define MIX_FRAMES 48000   /* The most that one pull of the mix takes at once. */
+#define RAMP_FRAMES 480    /* 10 ms from silence to full level. */
+#define TAIL_FRAMES 240    /* 5 ms, when a peer leaves the mix. */
+#define MAX_GAIN 16.0f
+#define KNEE 0.89f /* -1 dBFS: below, the mix is untouched. */
+
+typedef struct {
+    int64_t arrival_ns;
+    uint32_t length;
+    uint8_t data[BW_RTP_HEADER_BYTES + 60 + BW_PACKET_MAX_BYTES];
+} waiting_packet;
+
+typedef struct {
+    bw_ring packets; /* network → player */
+    bw_jitter_buffer *buffer;
+    bw_counter dropped; /* network: the ring was full, or the packet too long */
+} receiver;
+
+typedef struct {
+    bw_playout *playout;
+    atomic_flag busy;             /* held by whoever uses what the receiver holds */
+    _Atomic(receiver *) receiver; /* NULL: no peer; changed by the loop thread, under the flag */
+    _Atomic uint32_t route;
+    _Atomic float gain;
+    _Atomic bool muted;
+    uint32_t played_route; /* player: of the last block */
+    float played_gain;     /* player: at the end of the last block */
+    float tail[CHANNELS];  /* the mix: its last frame, as long as it would be missed */
+} slot;
+
+struct bw_playout {
+    uint32_t max_peers;
+    _Atomic uint32_t used; /* slots from here on never held a peer */
+    slot *slots;
+    bw_resampler *filter; /* All peers share its table. */
+    atomic_flag mixing;
+    float *scratch; /* the mix */
+    bw_counter clipped_samples;
+    /* Of any thread that plays. */
+    _Atomic uint64_t callbacks, callback_max_ns, blocked;
+};
+
+/* ------------------------------------------------------------------ a slot and who is in it */
+
+static bool enter(slot *slot) { return !atomic_flag_test_and_set_explicit(&slot->busy, memory_order_acquire); }
+
+static void leave(slot *slot) { atomic_flag_clear_explicit(&slot->busy, memory_order_release); }
+
+static void enter_patiently(slot *slot) {
+    while (!enter(slot))
+        sched_yield();
+}
+
+static slot *find(bw_playout *playout, uint32_t peer) {
+    return peer < playout->max_peers ? &playout->slots[peer] : NULL;
+}
+
+static slot *find_receiving(bw_playout *playout, uint32_t peer) {
+    slot *slot = find(playout, peer);
+    return slot != NULL && atomic_load(&slot->receiver) != NULL ? slot : NULL;
+}
+
+/* ------------------------------------------------------------------ the network thread */
+
+/* Makes room when nobody plays: then the flag is free, and this thread may stand in for the reader. */
+static void drop_oldest(slot *slot, receiver *receiver) {
+    if (!enter(slot))
+        return;
+    if (bw_ring_peek(&receiver->packets) != NULL) {
+        bw_ring_pop(&receiver->packets);
+        bw_count(&receiver->dropped, 1);
+    }
+    leave(slot);
+}
+
+void bw_playout_insert(bw_playout *playout, uint32_t peer, const uint8_t *data, uint32_t length, int64_t arrival_ns) {
+    slot *slot = find_receiving(playout, peer);
+    if (slot == NULL)
+        return;
+    receiver *receiver = atomic_load_explicit(&slot->receiver, memory_order_acquire);
+    waiting_packet *packet = bw_ring_begin_write(&receiver->packets);
+    if (packet == NULL) {
+        drop_oldest(slot, receiver);
+        packet = bw_ring_begin_write(&receiver->packets);
+    }
+    if (packet == NULL || length > sizeof packet->data) {
+        bw_count(&receiver->dropped, 1);
+        return;
+    }
+    packet->arrival_ns = arrival_ns;
+    packet->length = length;
+    memcpy(packet->data, data, length);
+    bw_ring_end_write(&receiver->packets);
+}
+
+/* ------------------------------------------------------------------ the thread that plays: one peer */
+
+static void take_packets(receiver *receiver) {
+    for (waiting_packet *packet; (packet = bw_ring_peek(&receiver->packets)) != NULL; bw_ring_pop(&receiver->packets))
+        bw_jitter_buffer_insert(receiver->buffer, packet->data, packet->length, packet->arrival_ns);
+}
+
+/* A peer that comes from elsewhere begins with a rise. */
+static void apply_gain(slot *slot, uint32_t route, float *output, uint32_t frames) {
+    bool muted = atomic_load_explicit(&slot->muted, memory_order_relaxed);
+    float goal = muted ? 0.0f : atomic_load_explicit(&slot->gain, memory_order_relaxed);
+    float gain = slot->played_route == route ? slot->played_gain : 0.0f;
+    float step = fmaxf(1.0f, goal) / RAMP_FRAMES;
+    for (uint32_t i = 0; i < frames && (gain != goal || goal != 1.0f); i++) {
+        gain = gain < goal ? fminf(goal, gain + step) : fmaxf(goal, gain - step);
+        output[CHANNELS * i] *= gain;
+        output[CHANNELS * i + 1] *= gain;
+    }
+    slot->played_route = route;
+    slot->played_gain = gain;
+}
+
+/* False, and nothing written: the peer plays elsewhere, is gone, or is just in use. */
+static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int64_t now_ns) {
+    if (atomic_load_explicit(&slot->receiver, memory_order_relaxed) == NULL ||
+        atomic_load_explicit(&slot->route, memory_order_relaxed) != route)
+        return false;
+    if (!enter(slot)) {
+        atomic_fetch_add_explicit(&slot->playout->blocked, 1, memory_order_relaxed);
+        return false;
+    }
+    receiver *receiver = atomic_load_explicit(&slot->receiver, memory_order_relaxed);
+    if (receiver != NULL) {
+        take_packets(receiver);
+        bw_jitter_buffer_get(receiver->buffer, output, frames, now_ns);
+        apply_gain(slot, route, output, frames);
+    }
+    leave(slot);
+    return receiver != NULL;
+}
+
+static void play_own(slot *slot, float *output, uint32_t frames, int64_t now_ns) {
+    if (!play(slot, BW_PLAYOUT_OWN, output, frames, now_ns))
+        memset(output, 0, sizeof(float) * CHANNELS * frames);
+}
+
+void bw_playout_read_peer(bw_playout *playout, uint32_t peer, float *output, uint32_t frames, int64_t now_ns) {
+    slot *slot = find(playout, peer);
+    if (slot != NULL)
+        play_own(slot, output, frames, now_ns ? now_ns : bw_now_ns());
+    else
+        memset(output, 0, sizeof(float) * CHANNELS * frames);
+}
+
+/* ------------------------------------------------------------------ the thread that plays: the mix */
+
+static void add(float *restrict output, const float *restrict input, uint32_t values) {
+    for (uint32_t i = 0; i < values; i++)
+        output[i] += input[i];
+}
+
+/* What would break off falls to zero instead. */
+static void add_tail(slot *slot, float *output, uint32_t frames) {
+    uint32_t count = frames < TAIL_FRAMES ? frames : TAIL_FRAMES;
+    for (uint32_t i = 0; i < count; i++) {
+        float share = 1.0f - (float)(i + 1) / (float)count;
+        output[CHANNELS * i] += share * slot->tail[0];
+        output[CHANNELS * i + 1] += share * slot->tail[1];
+    }
+    memset(slot->tail, 0, sizeof slot->tail);
+}
+
+static void mix_peer(slot *slot, float *output, float *scratch, uint32_t frames, int64_t now_ns) {
+    if (play(slot, BW_PLAYOUT_MIX, scratch, frames, now_ns)) {
+        add(output, scratch, CHANNELS * frames);
+        memcpy(slot->tail, scratch + CHANNELS * (size_t)(frames - 1), sizeof slot->tail);
+    } else if (slot->tail[0] != 0.0f || slot->tail[1] != 0.0f) {
+        add_tail(slot, output, frames);
+    }
+}
+
+/* Untouched up to the knee, then bent so that it never passes full scale; the slope has no break. */
+static float bend(float sample) {
+    float over = fabsf(sample) - KNEE;
+    return copysignf(KNEE + (1.0f - KNEE) * tanhf(over / (1.0f - KNEE)), sample);
+}
+
+static void soft_clip(bw_playout *playout, float *output, uint32_t values) {
+    uint32_t bent = 0;
+    for (uint32_t i = 0; i < values; i++) {
+        if (fabsf(output[i]) <= KNEE)
+            continue;
+        output[i] = bend(output[i]);
+        bent++;
+    }
+    bw_count(&playout->clipped_samples, bent);
+}
+
+static void mix(bw_playout *playout, float *output, uint32_t frames, int64_t now_ns) {
+    uint32_t used = atomic_load_explicit(&playout->used, memory_order_relaxed);
+    memset(output, 0, sizeof(float) * CHANNELS * frames);
+    if (atomic_flag_test_and_set_explicit(&playout->mixing, memory_order_acquire)) {
+        atomic_fetch_add_explicit(&playout->blocked, 1, memory_order_relaxed);
+        return;
+    }
+    for (uint32_t i = 0; i < used; i++)
+        mix_peer(&playout->slots[i], output, playout->scratch, frames, now_ns);
+    soft_clip(playout, output, CHANNELS * frames);
+    atomic_flag_clear_explicit(&playout->mixing, memory_order_release);
+}
+
+void bw_playout_read_mix(bw_playout *playout, float *output, uint32_t frames, int64_t now_ns) {
+    now_ns = now_ns ? now_ns : bw_now_ns();
+    while (frames > 0) {
+        uint32_t count = frames < MIX_FRAMES ? frames : MIX_FRAMES;
+        mix(playout, output, count, now_ns);
+        output += CHANNELS * (size_t)count;
+        frames -= count;
+    }
+}
+
+/* ------------------------------------------------------------------ STREAMPROCs */
+
+static void count_callback(bw_playout *playout, int64_t began_ns) {
+    uint64_t took_ns = (uint64_t)(bw_now_ns() - began_ns);
+    uint64_t longest_ns = atomic_load_explicit(&playout->callback_max_ns, memory_order_relaxed);
+    while (took_ns > longest_ns &&
+           !atomic_compare_exchange_weak_explicit(&playout->callback_max_ns, &longest_ns, took_ns, memory_order_relaxed,
+                                                  memory_order_relaxed))
+        ;
+    atomic_fetch_add_explicit(&playout->callbacks, 1, memory_order_relaxed);
+}
+
+static uint32_t STREAMPROC mix_proc(uint32_t handle, void *buffer, uint32_t length, void *user) {
+    (void)handle;
+    bw_playout *playout = user;
+    int64_t now_ns = bw_now_ns();
+    uint32_t frames = length / (CHANNELS * sizeof(float));
+    bw_playout_read_mix(playout, buffer, frames, now_ns);
+    count_callback(playout, now_ns);
+    return frames * CHANNELS * sizeof(float);
+}
+
+static uint32_t STREAMPROC peer_proc(uint32_t handle, void *buffer, uint32_t length, void *user) {
+    (void)handle;
+    slot *slot = user;
+    int64_t now_ns = bw_now_ns();
+    uint32_t frames = length / (CHANNELS * sizeof(float));
+    play_own(slot, buffer, frames, now_ns);
+    count_callback(slot->playout, now_ns);
+    return frames * CHANNELS * sizeof(float);
+}
+
+void *bw_playout_mix_proc(void) { return (void *)(uintptr_t)mix_proc; }
+
+void *bw_playout_peer_proc(void) { return (void *)(uintptr_t)peer_proc; }
+
+void *bw_playout_peer_user(bw_playout *playout, uint32_t peer) { return find(playout, peer); }
+
+/* ------------------------------------------------------------------ settings and statistics */
+
+int bw_playout_set_route(bw_playout *playout, uint32_t peer, uint32_t route) {
+    slot *slot = find_receiving(playout, peer);
+    if (slot == NULL || route > BW_PLAYOUT_OWN)
+        return BW_ERROR_ARGUMENT;
+    atomic_store_explicit(&slot->route, route, memory_order_relaxed);
+    return BW_OK;
+}
+
+int bw_playout_set_gain(bw_playout *playout, uint32_t peer, float gain) {
+    slot *slot = find_receiving(playout, peer);
+    if (slot == NULL || !(gain >= 0.0f && gain <= MAX_GAIN))
+        return BW_ERROR_ARGUMENT;
+    atomic_store_explicit(&slot->gain, gain, memory_order_relaxed);
+    return BW_OK;
+}
+
+int bw_playout_set_muted(bw_playout *playout, uint32_t peer, uint32_t muted) {
+    slot *slot = find_receiving(playout, peer);
+    if (slot == NULL)
+        return BW_ERROR_ARGUMENT;
+    atomic_store_explicit(&slot->muted, muted != 0, memory_order_relaxed);
+    return BW_OK;
+}
+
+int bw_playout_get_receiver_stats(bw_playout *playout, uint32_t peer, bw_receiver_stats *stats) {
+    slot *slot = find_receiving(playout, peer);
+    memset(stats, 0, sizeof *stats);
+    if (slot == NULL)
+        return BW_ERROR_ARGUMENT;
+    receiver *receiver = atomic_load(&slot->receiver);
+    bw_jitter_buffer_get_stats(receiver->buffer, stats);
+    stats->packets_discarded += bw_read_counter(&receiver->dropped);
+    return BW_OK;
+}
+
+void bw_playout_get_stats(bw_playout *playout, bw_playout_stats *stats) {
+    *stats = (bw_playout_stats){
+        .callbacks = atomic_load_explicit(&playout->callbacks, memory_order_relaxed),
+        .callback_max_ns = atomic_load_explicit(&playout->callback_max_ns, memory_order_relaxed),
+        .blocked = atomic_load_explicit(&playout->blocked, memory_order_relaxed),
+        .clipped_samples = bw_read_counter(&playout->clipped_samples),
+    };
+}
+
+/* ------------------------------------------------------------------ life: the loop thread */
+
+static void receiver_free(receiver *receiver) {
+    if (receiver == NULL)
+        return;
+    bw_ring_destroy(&receiver->packets);
+    bw_jitter_buffer_free(receiver->buffer);
+    free(receiver);
+}
+
+static receiver *receiver_new(const bw_receiver_config *config, const bw_resampler *filter) {
+    receiver *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return NULL;
+    made->buffer = bw_jitter_buffer_new(config, filter);
+    if (made->buffer == NULL || !bw_ring_init(&made->packets, PACKETS_WAITING, sizeof(waiting_packet))) {
+        receiver_free(made);
+        return NULL;
+    }
+    return made;
+}
+
+int bw_playout_add(bw_playout *playout, uint32_t peer, const bw_receiver_config *config) {
+    slot *slot = find(playout, peer);
+    if (slot == NULL || config->min_ms > config->max_ms)
+        return BW_ERROR_ARGUMENT;
+    if (atomic_load(&slot->receiver) != NULL)
+        return BW_ERROR_BUSY;
+    receiver *receiver = receiver_new(config, playout->filter);
+    if (receiver == NULL)
+        return BW_ERROR_MEMORY;
+    enter_patiently(slot);
+    atomic_store(&slot->route, BW_PLAYOUT_MIX);
+    atomic_store(&slot->gain, 1.0f);
+    atomic_store(&slot->muted, false);
+    atomic_store(&slot->receiver, receiver);
+    leave(slot);
+    if (peer >= atomic_load(&playout->used))
+        atomic_store(&playout->used, peer + 1);
+    return BW_OK;
+}
+
+int bw_playout_remove(bw_playout *playout, uint32_t peer) {
+    slot *slot = find_receiving(playout, peer);
+    if (slot == NULL)
+        return BW_ERROR_ARGUMENT;
+    enter_patiently(slot);
+    receiver *receiver = atomic_exchange(&slot->receiver, NULL);
+    leave(slot);
+    receiver_free(receiver);
+    return BW_OK;
+}
+
+static void init_slots(bw_playout *playout) {
+    for (uint32_t i = 0; i < playout->max_peers; i++) {
+        playout->slots[i].playout = playout;
+        atomic_flag_clear(&playout->slots[i].busy);
+    }
+    atomic_flag_clear(&playout->mixing);
+}
+
+bw_playout *bw_playout_new(uint32_t max_peers) {
+    bw_playout *playout = calloc(1, sizeof *playout);
+    if (playout == NULL)
+        return NULL;
+    playout->max_peers = max_peers;
+    playout->slots = calloc(max_peers, sizeof *playout->slots);
+    playout->scratch = malloc(sizeof(float) * CHANNELS * MIX_FRAMES);
+    /* Opus leaves nothing above 20 kHz, so what would fold back there does not exist: a short kernel does. */
+    playout->filter = bw_resampler_new_band(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ, CHANNELS, 20e3, 28e3);
+    if (playout->slots == NULL || playout->scratch == NULL || playout->filter == NULL) {
+        bw_playout_free(playout);
+        return NULL;
+    }
+    init_slots(playout);
+    return playout;
+}
+
+void bw_playout_free(bw_playout *playout) {
+    if (playout == NULL)
+        return;
+    for (uint32_t i = 0; playout->slots != NULL && i < playout->max_peers; i++)
+        receiver_free(atomic_load(&playout->slots[i].receiver));
+    bw_resampler_free(playout->filter);
+    free(playout->scratch);
+    free(playout->slots);
+    free(playout);
+}

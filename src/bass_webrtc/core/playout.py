@@ -1,0 +1,132 @@
+"""What peers send, as sound: the mix of all, and each on its own. ``playout.h`` says what each call does."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import CHANNELS
+from ._core import ffi, lib
+
+if TYPE_CHECKING:
+    from ._core import Pointer
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverStats:
+    """Decisions of one peer's jitter buffer; see ``bw_receiver_stats`` in ``playout.h``."""
+
+    packets_discarded: int = 0
+    duplicate_packets: int = 0
+    late_packets: int = 0
+    fec_packets_used: int = 0
+    red_packets_used: int = 0
+    decode_errors: int = 0
+    underruns: int = 0
+    concealment_events: int = 0
+    concealed_samples: int = 0
+    inserted_samples_for_deceleration: int = 0
+    removed_samples_for_acceleration: int = 0
+    total_samples_received: int = 0
+    jitter_buffer_emitted_count: int = 0
+    jitter_buffer_delay_s: float = 0.0
+    jitter_buffer_ms: float = 0.0
+    jitter_buffer_target_ms: float = 0.0
+    drift_ppm: float = 0.0
+    audio_level_dbfs: float = -127.0
+    is_buffering: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlayoutStats:
+    """Counters of the thread that plays; see ``bw_playout_stats`` in ``playout.h``."""
+
+    callbacks: int = 0
+    callback_max_ns: int = 0
+    blocked: int = 0
+    clipped_samples: int = 0
+
+
+class Playout:
+    """The receiving side of an engine. Any thread; after ``close`` it gives silence and zeros."""
+
+    def __init__(self, pointer: Pointer) -> None:
+        self._pointer = pointer
+        self._lock = threading.Lock()  # Between the callers of this object and close; no audio thread takes it.
+        self._closed = False
+
+    def close(self) -> None:
+        """The engine is about to go. No stream may play any more."""
+        with self._lock:
+            self._closed = True
+
+    @property
+    def mix_procedure(self) -> tuple[int, int]:
+        """Addresses of the mix's STREAMPROC and of its user pointer."""
+        return _number(lib.bw_playout_mix_proc()), _number(self._pointer)
+
+    def peer_procedure(self, peer: int) -> tuple[int, int]:
+        """The same, of one peer's own stream."""
+        return _number(lib.bw_playout_peer_proc()), _number(lib.bw_playout_peer_user(self._pointer, peer))
+
+    def set_own(self, peer: int, own: bool) -> None:
+        """Whether the peer plays on a stream of its own, and not in the mix."""
+        with self._lock:
+            if not self._closed:
+                lib.bw_playout_set_route(self._pointer, peer, lib.BW_PLAYOUT_OWN if own else lib.BW_PLAYOUT_MIX)
+
+    def set_gain(self, peer: int, gain: float) -> None:
+        """Loudness, as a factor, 0 to 16."""
+        with self._lock:
+            if not self._closed:
+                lib.bw_playout_set_gain(self._pointer, peer, gain)
+
+    def set_muted(self, peer: int, muted: bool) -> None:
+        """Silence, without a click."""
+        with self._lock:
+            if not self._closed:
+                lib.bw_playout_set_muted(self._pointer, peer, muted)
+
+    def read_mix(self, frames: int) -> Samples:
+        """The next block of the mix, float32 ``[frames, 2]``."""
+        block = np.zeros((frames, CHANNELS), np.float32)
+        with self._lock:
+            if not self._closed:
+                lib.bw_playout_read_mix(self._pointer, ffi.from_buffer("float[]", block), frames, 0)
+        return block
+
+    def read_peer(self, peer: int, frames: int) -> Samples:
+        """The next block of one peer, float32 ``[frames, 2]``; silence while it plays in the mix."""
+        block = np.zeros((frames, CHANNELS), np.float32)
+        with self._lock:
+            if not self._closed:
+                lib.bw_playout_read_peer(self._pointer, peer, ffi.from_buffer("float[]", block), frames, 0)
+        return block
+
+    def receiver_stats(self, peer: int) -> ReceiverStats:
+        """Of one peer; zeros when it sends nothing."""
+        with self._lock:
+            if self._closed:
+                return ReceiverStats()
+            stats = ffi.new("bw_receiver_stats *")
+            lib.bw_playout_get_receiver_stats(self._pointer, peer, stats)
+            return ReceiverStats(*(getattr(stats, name) for name in ReceiverStats.__slots__))
+
+    def stats(self) -> PlayoutStats:
+        """Of the thread that plays."""
+        with self._lock:
+            if self._closed:
+                return PlayoutStats()
+            stats = ffi.new("bw_playout_stats *")
+            lib.bw_playout_get_stats(self._pointer, stats)
+            return PlayoutStats(*(getattr(stats, name) for name in PlayoutStats.__slots__))
+
+
+def _number(pointer: Pointer) -> int:
+    return int(ffi.cast("uintptr_t", pointer))

@@ -1,0 +1,366 @@
+/*
+ * Where the sender's audio comes from: a tone, PCM from the program, or a BASS channel; 48 kHz stereo float comes out.
+ *
+ *   tone ──────────────────────────────────────────────────────────────────► output
+ *   PCM ring, BASS_ChannelGetData ─► stereo ─► staging ─► resampler ─► output    (48 kHz not live: no resampler)
+ *                                                  └─► level ─► drift ─► ppm ┘   (live only)
+ *
+ * A live source (a recording channel) runs at its device's clock: everything that is there is taken, and the
+ * resampler keeps the staging buffer centred.
+ */
+#include "internal.h"
+
+#include "drift.h"
+#include "resampler.h"
+
+#include <math.h>
+#include <string.h>
+
+#define CHUNK_FRAMES 2048      /* of one BASS_ChannelGetData */
+#define STAGING_MS 500         /* more than that is no delay but a fault: the oldest goes */
+#define LIVE_MARGIN_MS 40      /* above one frame: what a device's block size and a late thread cost */
+#define LIVE_MARGIN_STEP_MS 20 /* more, after each underrun: a busy machine is learnt in a few of them */
+#define LIVE_MARGIN_MAX_MS 200
+#define PEAK_LIMIT 4.0f /* +12 dBFS: nothing louder is audio */
+#define TWO_PI 6.283185307179586
+
+#define BASS_DATA_FLOAT 0x40000000u
+#define BASS_FAILED 0xFFFFFFFFu
+
+#ifdef _WIN32
+#define BASS_CALL __stdcall
+#else
+#define BASS_CALL
+#endif
+
+typedef uint32_t(BASS_CALL *bass_get_data)(uint32_t handle, void *buffer, uint32_t length);
+
+typedef enum { SOURCE_TONE, SOURCE_PCM, SOURCE_BASS } source_kind;
+
+struct bw_source {
+    source_kind kind;
+    uint32_t rate_hz;
+    uint32_t channels;
+    _Atomic bool ended;
+    _Atomic bool begun; /* the first samples came */
+
+    double phase[BW_CHANNELS]; /* tone */
+    double step[BW_CHANNELS];
+    float amplitude;
+
+    float *ring; /* PCM: writer → sender, interleaved frames */
+    uint32_t ring_frames;
+    _Alignas(64) _Atomic uint64_t written;
+    _Alignas(64) _Atomic uint64_t read;
+    _Atomic bool finished; /* the writer has no more */
+
+    bass_get_data get_data; /* BASS */
+    uint32_t handle;
+    bool live;
+    bool filling; /* live: waits until the buffer is centred */
+    double margin_ms;
+    bw_drift drift;
+
+    bw_resampler *resampler; /* NULL: nothing to convert */
+    float *chunk;            /* CHUNK_FRAMES of the source's channels */
+    float *staging;          /* stereo, the source's rate */
+    uint32_t staging_capacity;
+    uint32_t staged;
+};
+
+/* ---- channels */
+
+/* BASS's order: left, right, centre, LFE, rear left, rear right, side left, side right; 4 and 5 have no LFE. */
+static const float DOWNMIX[8][8][2] = {
+    {{1, 1}},
+    {{1, 0}, {0, 1}},
+    {{1, 0}, {0, 1}, {.7071f, .7071f}},
+    {{1, 0}, {0, 1}, {.7071f, 0}, {0, .7071f}},
+    {{1, 0}, {0, 1}, {.7071f, .7071f}, {.7071f, 0}, {0, .7071f}},
+    {{1, 0}, {0, 1}, {.7071f, .7071f}, {0, 0}, {.7071f, 0}, {0, .7071f}},
+    {{1, 0}, {0, 1}, {.7071f, .7071f}, {0, 0}, {.7071f, 0}, {0, .7071f}, {.5f, .5f}},
+    {{1, 0}, {0, 1}, {.7071f, .7071f}, {0, 0}, {.7071f, 0}, {0, .7071f}, {.7071f, 0}, {0, .7071f}},
+};
+
+static float downmix_scale(uint32_t channels) {
+    float sum = 0;
+    for (uint32_t i = 0; i < channels; i++)
+        sum += DOWNMIX[channels - 1][i][0];
+    return 1.0f / sum;
+}
+
+/* Not a number and absurdly loud samples are silence and the limit: one bad sample must not poison the encoder. */
+static float tame(float sample) {
+    if (isnan(sample))
+        return 0.0f;
+    return sample > PEAK_LIMIT ? PEAK_LIMIT : sample < -PEAK_LIMIT ? -PEAK_LIMIT : sample;
+}
+
+static void to_stereo(const float *input, uint32_t channels, float *output, uint32_t frames) {
+    float scale = downmix_scale(channels);
+    for (uint32_t i = 0; i < frames; i++, input += channels, output += BW_CHANNELS) {
+        float left = 0, right = 0;
+        for (uint32_t c = 0; c < channels; c++) {
+            float sample = tame(input[c]);
+            left += DOWNMIX[channels - 1][c][0] * sample;
+            right += DOWNMIX[channels - 1][c][1] * sample;
+        }
+        output[0] = left * scale;
+        output[1] = right * scale;
+    }
+}
+
+/* ---- tone */
+
+static uint32_t read_tone(bw_source *source, float *output, uint32_t frames) {
+    for (uint32_t c = 0; c < BW_CHANNELS; c++) {
+        double phase = source->phase[c];
+        for (uint32_t i = 0; i < frames; i++) {
+            output[i * BW_CHANNELS + c] = source->amplitude * (float)sin(phase);
+            phase += source->step[c];
+            phase -= phase >= TWO_PI ? TWO_PI : 0;
+        }
+        source->phase[c] = phase;
+    }
+    return frames;
+}
+
+/* ---- PCM ring: one writer, the sender reads */
+
+static void copy_ring(bw_source *source, uint64_t position, float *out, const float *in, uint32_t frames) {
+    uint32_t at = (uint32_t)(position % source->ring_frames);
+    uint32_t first = frames < source->ring_frames - at ? frames : source->ring_frames - at;
+    size_t frame_bytes = source->channels * sizeof(float);
+    float *slot = source->ring + (size_t)at * source->channels;
+    if (in != NULL) {
+        memcpy(slot, in, first * frame_bytes);
+        memcpy(source->ring, in + (size_t)first * source->channels, (frames - first) * frame_bytes);
+    } else {
+        memcpy(out, slot, first * frame_bytes);
+        memcpy(out + (size_t)first * source->channels, source->ring, (frames - first) * frame_bytes);
+    }
+}
+
+uint32_t bw_source_space(bw_source *source) {
+    if (source->kind != SOURCE_PCM)
+        return 0;
+    uint64_t held = atomic_load_explicit(&source->written, memory_order_relaxed) -
+                    atomic_load_explicit(&source->read, memory_order_acquire);
+    return source->ring_frames - (uint32_t)held;
+}
+
+uint32_t bw_source_write(bw_source *source, const float *samples, uint32_t frames) {
+    uint32_t space = bw_source_space(source);
+    uint32_t taken = frames < space ? frames : space;
+    uint64_t written = atomic_load_explicit(&source->written, memory_order_relaxed);
+    if (taken == 0)
+        return 0;
+    copy_ring(source, written, NULL, samples, taken);
+    atomic_store_explicit(&source->written, written + taken, memory_order_release);
+    return taken;
+}
+
+void bw_source_end(bw_source *source) { atomic_store_explicit(&source->finished, true, memory_order_release); }
+
+static uint32_t pull_ring(bw_source *source, uint32_t frames) {
+    bool finished = atomic_load_explicit(&source->finished, memory_order_acquire);
+    uint64_t read = atomic_load_explicit(&source->read, memory_order_relaxed);
+    uint64_t held = atomic_load_explicit(&source->written, memory_order_acquire) - read;
+    uint32_t got = held < frames ? (uint32_t)held : frames;
+    copy_ring(source, read, source->chunk, NULL, got);
+    atomic_store_explicit(&source->read, read + got, memory_order_release);
+    if (finished && got < frames)
+        atomic_store(&source->ended, true);
+    return got;
+}
+
+/* ---- BASS */
+
+/*
+ * BASS says BASS_ERROR_ENDED after the last sample and BASS_ERROR_HANDLE when the host program freed the channel.
+ * Either way nothing more will come.
+ */
+static uint32_t pull_bass(bw_source *source, uint32_t frames) {
+    uint32_t frame_bytes = source->channels * (uint32_t)sizeof(float);
+    uint32_t got = source->get_data(source->handle, source->chunk, frames * frame_bytes | BASS_DATA_FLOAT);
+    if (got != BASS_FAILED)
+        return got / frame_bytes;
+    atomic_store(&source->ended, true);
+    return 0;
+}
+
+/* ---- conversion */
+
+/* Up to CHUNK_FRAMES of the source go to the staging buffer. */
+static uint32_t stage_chunk(bw_source *source, uint32_t frames) {
+    uint32_t wanted = frames < CHUNK_FRAMES ? frames : CHUNK_FRAMES;
+    uint32_t got = source->kind == SOURCE_PCM ? pull_ring(source, wanted) : pull_bass(source, wanted);
+    to_stereo(source->chunk, source->channels, source->staging + (size_t)source->staged * BW_CHANNELS, got);
+    source->staged += got;
+    if (got > 0 && !source->live) /* A live source begins when its buffer is full enough. */
+        atomic_store_explicit(&source->begun, true, memory_order_relaxed);
+    return got;
+}
+
+static void unstage(bw_source *source, uint32_t frames) {
+    source->staged -= frames;
+    memmove(source->staging, source->staging + (size_t)frames * BW_CHANNELS,
+            (size_t)source->staged * BW_CHANNELS * sizeof(float));
+}
+
+static uint32_t convert(bw_source *source, float *output, uint32_t frames) {
+    uint32_t consumed = source->staged < frames ? source->staged : frames;
+    uint32_t produced = consumed;
+    if (source->resampler != NULL)
+        produced = bw_resampler_process(source->resampler, source->staging, source->staged, &consumed, output, frames);
+    else
+        memcpy(output, source->staging, (size_t)consumed * BW_CHANNELS * sizeof(float));
+    unstage(source, consumed);
+    return produced;
+}
+
+static uint32_t read_on_demand(bw_source *source, float *output, uint32_t frames) {
+    uint32_t wanted = source->resampler ? bw_resampler_input_for(source->resampler, frames) : frames;
+    while (source->staged < wanted && !atomic_load_explicit(&source->ended, memory_order_relaxed)) {
+        if (stage_chunk(source, wanted - source->staged) == 0)
+            break;
+    }
+    return convert(source, output, frames);
+}
+
+/* ---- live sources */
+
+static void stage_all_there_is(bw_source *source) {
+    uint32_t most = source->staging_capacity - 2 * CHUNK_FRAMES;
+    while (stage_chunk(source, CHUNK_FRAMES) == CHUNK_FRAMES && source->staged <= most) {
+    }
+    if (source->staged > most) {
+        unstage(source, source->staged - (uint32_t)(source->margin_ms * source->rate_hz / 1000));
+        bw_drift_restart(&source->drift);
+    }
+}
+
+static void widen_margin(bw_source *source, double frame_ms) {
+    double wider_ms = source->margin_ms + LIVE_MARGIN_STEP_MS;
+    source->margin_ms = wider_ms < frame_ms + LIVE_MARGIN_MAX_MS ? wider_ms : frame_ms + LIVE_MARGIN_MAX_MS;
+    bw_drift_set_target(&source->drift, source->margin_ms);
+    source->filling = true;
+}
+
+static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
+    double frame_ms = frames * 1000.0 / BW_SAMPLE_RATE_HZ;
+    if (source->margin_ms == 0) {
+        source->margin_ms = frame_ms + LIVE_MARGIN_MS;
+        bw_drift_init(&source->drift, source->margin_ms);
+    }
+    stage_all_there_is(source);
+    double level_ms = source->staged * 1000.0 / source->rate_hz;
+    if (source->filling) {
+        if (level_ms < source->margin_ms)
+            return 0;
+        source->filling = false;
+        atomic_store_explicit(&source->begun, true, memory_order_relaxed);
+        bw_drift_restart(&source->drift);
+    }
+    bw_resampler_set_ppm(source->resampler, bw_drift_update(&source->drift, level_ms, frame_ms / 1000));
+    uint32_t produced = convert(source, output, frames);
+    if (produced < frames)
+        widen_margin(source, frame_ms);
+    return produced;
+}
+
+/* ---- the sender's view */
+
+uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames) {
+    uint32_t got = 0;
+    if (source->kind == SOURCE_TONE)
+        got = read_tone(source, output, frames);
+    else if (source->live && !atomic_load_explicit(&source->ended, memory_order_relaxed))
+        got = read_live(source, output, frames);
+    else
+        got = read_on_demand(source, output, frames);
+    memset(output + (size_t)got * BW_CHANNELS, 0, (size_t)(frames - got) * BW_CHANNELS * sizeof(float));
+    return got;
+}
+
+bool bw_source_has_ended(const bw_source *source) { return atomic_load_explicit(&source->ended, memory_order_relaxed); }
+
+bool bw_source_is_idle(const bw_source *source) {
+    return bw_source_has_ended(source) || !atomic_load_explicit(&source->begun, memory_order_relaxed);
+}
+
+/* ---- life */
+
+static bw_source *allocate_source(source_kind kind, uint32_t rate_hz, uint32_t channels) {
+    bw_source *source = aligned_alloc(64, (sizeof *source + 63) / 64 * 64);
+    if (source == NULL)
+        return NULL;
+    memset(source, 0, sizeof *source);
+    source->kind = kind;
+    source->rate_hz = rate_hz;
+    source->channels = channels;
+    return source;
+}
+
+static bw_source *new_converting(source_kind kind, uint32_t rate_hz, uint32_t channels, bool live) {
+    if (rate_hz < 8000 || rate_hz > 192000 || channels < 1 || channels > 8)
+        return NULL;
+    bw_source *source = allocate_source(kind, rate_hz, channels);
+    if (source == NULL)
+        return NULL;
+    source->live = source->filling = live;
+    source->staging_capacity = rate_hz * STAGING_MS / 1000 + 2 * CHUNK_FRAMES;
+    source->staging = calloc((size_t)source->staging_capacity * BW_CHANNELS, sizeof(float));
+    source->chunk = calloc((size_t)CHUNK_FRAMES * channels, sizeof(float));
+    bool converts = live || rate_hz != BW_SAMPLE_RATE_HZ;
+    if (converts)
+        source->resampler = bw_resampler_new(rate_hz, BW_SAMPLE_RATE_HZ, BW_CHANNELS);
+    if (source->staging != NULL && source->chunk != NULL && (!converts || source->resampler != NULL))
+        return source;
+    bw_source_free(source);
+    return NULL;
+}
+
+bw_source *bw_source_new_tone(double left_hz, double right_hz, double level_dbfs) {
+    double hz[BW_CHANNELS] = {left_hz, right_hz};
+    bw_source *source = allocate_source(SOURCE_TONE, BW_SAMPLE_RATE_HZ, BW_CHANNELS);
+    if (source == NULL)
+        return NULL;
+    for (int c = 0; c < BW_CHANNELS; c++)
+        source->step[c] = hz[c] * TWO_PI / BW_SAMPLE_RATE_HZ;
+    source->amplitude = (float)pow(10, level_dbfs / 20);
+    atomic_store(&source->begun, true);
+    return source;
+}
+
+bw_source *bw_source_new_pcm(uint32_t sample_rate_hz, uint32_t channels) {
+    bw_source *source = new_converting(SOURCE_PCM, sample_rate_hz, channels, false);
+    if (source == NULL)
+        return NULL;
+    source->ring_frames = sample_rate_hz * BW_PCM_CAPACITY_MS / 1000;
+    source->ring = calloc((size_t)source->ring_frames * channels, sizeof(float));
+    if (source->ring != NULL)
+        return source;
+    bw_source_free(source);
+    return NULL;
+}
+
+bw_source *bw_source_new_bass(void *get_data, uint32_t handle, uint32_t sample_rate_hz, uint32_t channels,
+                              uint32_t live) {
+    bw_source *source = new_converting(SOURCE_BASS, sample_rate_hz, channels, live != 0);
+    if (source == NULL)
+        return NULL;
+    source->get_data = (bass_get_data)get_data;
+    source->handle = handle;
+    return source;
+}
+
+void bw_source_free(bw_source *source) {
+    if (source == NULL)
+        return;
+    bw_resampler_free(source->resampler);
+    free(source->ring);
+    free(source->chunk);
+    free(source->staging);
+    free(source);
+}

@@ -1,0 +1,83 @@
+/* SRTP of what comes in, and SRTCP of both directions for Python's RTCP: libsrtp2. What goes out: protect.c. */
+#include "internal.h"
+
+#include <string.h>
+
+#define REPLAY_WINDOW_PACKETS 1024
+
+static pthread_once_t srtp_initialised = PTHREAD_ONCE_INIT;
+static srtp_err_status_t srtp_initialised_status;
+
+static void initialise_srtp(void) { srtp_initialised_status = srtp_init(); }
+
+srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, uint32_t ssrc, bool outgoing) {
+    pthread_once(&srtp_initialised, initialise_srtp);
+    srtp_policy_t policy = {0};
+    srtp_profile_t number = (srtp_profile_t)profile;
+    uint8_t key_and_salt[SRTP_MAX_KEY_LEN] = {0};
+    srtp_t session = NULL;
+    if (srtp_initialised_status != srtp_err_status_ok ||
+        srtp_crypto_policy_set_from_profile_for_rtp(&policy.rtp, number) != srtp_err_status_ok ||
+        srtp_crypto_policy_set_from_profile_for_rtcp(&policy.rtcp, number) != srtp_err_status_ok)
+        return NULL;
+    memcpy(key_and_salt, key, 30);
+    policy.key = key_and_salt;
+    /* A named SSRC has its stream made here and now, so that no packet makes one on an audio thread. */
+    policy.ssrc.type = ssrc ? ssrc_specific : outgoing ? ssrc_any_outbound : ssrc_any_inbound;
+    policy.ssrc.value = ssrc;
+    policy.window_size = REPLAY_WINDOW_PACKETS;
+    /* A retransmission is the same packet with the same bytes, so the key stream is never used for two texts. */
+    policy.allow_repeat_tx = outgoing;
+    if (srtp_create(&session, &policy) != srtp_err_status_ok)
+        session = NULL;
+    memset(key_and_salt, 0, sizeof key_and_salt);
+    return session;
+}
+
+/* ---- SRTCP */
+
+struct bw_srtcp {
+    srtp_t outgoing;
+    srtp_t incoming;
+};
+
+bw_srtcp *bw_srtcp_new(uint32_t srtp_profile, const uint8_t *local_key, const uint8_t *remote_key) {
+    bw_srtcp *srtcp = calloc(1, sizeof *srtcp);
+    if (srtcp == NULL)
+        return NULL;
+    srtcp->outgoing = bw_srtp_session(srtp_profile, local_key, 0, true);
+    srtcp->incoming = bw_srtp_session(srtp_profile, remote_key, 0, false);
+    if (srtcp->outgoing == NULL || srtcp->incoming == NULL) {
+        bw_srtcp_free(srtcp);
+        return NULL;
+    }
+    return srtcp;
+}
+
+void bw_srtcp_free(bw_srtcp *srtcp) {
+    if (srtcp == NULL)
+        return;
+    if (srtcp->outgoing != NULL)
+        srtp_dealloc(srtcp->outgoing);
+    if (srtcp->incoming != NULL)
+        srtp_dealloc(srtcp->incoming);
+    free(srtcp);
+}
+
+int bw_srtcp_protect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length, uint32_t capacity) {
+    int protected_length = (int)length;
+    if (length < 8 || capacity < length + 32)
+        return BW_ERROR_ARGUMENT;
+    if (srtp_protect_rtcp(srtcp->outgoing, packet, &protected_length) != srtp_err_status_ok)
+        return BW_ERROR_SRTP;
+    return protected_length;
+}
+
+int bw_srtcp_unprotect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length) {
+    int plain_length = (int)length;
+    if (length < 8)
+        return BW_ERROR_SRTP;
+    if (srtp_unprotect_rtcp(srtcp->incoming, packet, &plain_length) != srtp_err_status_ok)
+        return BW_ERROR_SRTP;
+    return plain_length;
+}

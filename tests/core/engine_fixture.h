@@ -1,0 +1,138 @@
+/* An engine on a loopback socket, and a peer that unprotects what it is sent. Nothing here sleeps: it waits in recv. */
+#ifndef BW_ENGINE_FIXTURE_H
+#define BW_ENGINE_FIXTURE_H
+
+#include "../../src/bass_webrtc/core/internal.h"
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define FIXTURE_SSRC 0x11223344u
+#define FIXTURE_PAYLOAD_TYPE 111
+#define FIXTURE_RED 63
+#define RECEIVE_TIMEOUT_S 2
+
+typedef struct {
+    bw_engine *engine;
+    int socket; /* the engine's */
+    uint32_t socket_index;
+    bw_address address; /* of the engine's socket */
+} fixture;
+
+typedef struct {
+    uint32_t peer;
+    int socket;
+    bw_address address;
+    srtp_t srtp;
+} listener;
+
+typedef struct {
+    uint8_t bytes[2048]; /* unprotected */
+    uint8_t wire[2048];
+    int length;
+    int wire_length;
+} packet;
+
+static inline int open_loopback_socket(bw_address *address) {
+    struct sockaddr_storage name = {0};
+    socklen_t length = sizeof name;
+    bw_address loopback = {.family = 4, .ip = {127, 0, 0, 1}};
+    struct timeval timeout = {.tv_sec = RECEIVE_TIMEOUT_S};
+    int one = socket(AF_INET, SOCK_DGRAM, 0);
+    CHECK(one >= 0);
+    CHECK_EQ(bind(one, (struct sockaddr *)&name, bw_address_to_sockaddr(&loopback, &name)), 0);
+    CHECK_EQ(getsockname(one, (struct sockaddr *)&name, &length), 0);
+    CHECK(bw_address_from_sockaddr(&name, address));
+    setsockopt(one, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    return one;
+}
+
+static inline bw_engine_config default_config(void) {
+    return (bw_engine_config){.max_peers = 8, .frame_samples = 480, .bitrate_bps = 128000, .complexity = 0};
+}
+
+static inline fixture open_engine(bw_engine_config config, bw_source *source) {
+    fixture opened = {0};
+    int status = 1;
+    opened.engine = bw_engine_new(&config, source, &status);
+    CHECK(opened.engine != NULL);
+    CHECK_EQ(status, BW_OK);
+    opened.socket = open_loopback_socket(&opened.address);
+    opened.socket_index = (uint32_t)bw_engine_add_socket(opened.engine, opened.socket);
+    CHECK_EQ(bw_engine_start(opened.engine), BW_OK);
+    return opened;
+}
+
+static inline void close_engine(fixture *opened) {
+    bw_engine_free(opened->engine);
+    close(opened->socket);
+}
+
+static inline bw_peer_config peer_config(uint32_t profile) {
+    bw_peer_config config = {.srtp_profile = profile,
+                             .ssrc = FIXTURE_SSRC,
+                             .sequence = 100,
+                             .timestamp_offset = 0xFFFFFF00u, /* wraps at once */
+                             .payload_type = FIXTURE_PAYLOAD_TYPE,
+                             .red_payload_type = FIXTURE_RED};
+    for (int i = 0; i < 30; i++)
+        config.local_key[i] = config.remote_key[i] = (uint8_t)(7 * i + 1);
+    return config;
+}
+
+static inline listener add_listener(fixture *opened, uint32_t peer, const bw_peer_config *config) {
+    listener added = {.peer = peer};
+    added.socket = open_loopback_socket(&added.address);
+    added.srtp = bw_srtp_session(config->srtp_profile, config->local_key, 0, false);
+    CHECK(added.srtp != NULL);
+    CHECK_EQ(bw_peer_add(opened->engine, peer, config), BW_OK);
+    CHECK_EQ(bw_peer_set_path(opened->engine, peer, opened->socket_index, &added.address), BW_OK);
+    return added;
+}
+
+static inline void close_listener(listener *added) {
+    srtp_dealloc(added->srtp);
+    close(added->socket);
+}
+
+/* The next packet, as it came. False when none came in time. */
+static inline bool receive_wire(listener *from, packet *received) {
+    received->wire_length = (int)recv(from->socket, received->wire, sizeof received->wire, 0);
+    return received->wire_length > 0;
+}
+
+static inline packet receive_packet(listener *from) {
+    packet received;
+    CHECK(receive_wire(from, &received));
+    received.length = received.wire_length;
+    memcpy(received.bytes, received.wire, (size_t)received.wire_length);
+    CHECK_EQ(srtp_unprotect(from->srtp, received.bytes, &received.length), srtp_err_status_ok);
+    return received;
+}
+
+static inline uint32_t read_u16(const uint8_t *bytes) { return (uint32_t)bytes[0] << 8 | bytes[1]; }
+
+static inline uint32_t read_u32(const uint8_t *bytes) { return read_u16(bytes) << 16 | read_u16(bytes + 2); }
+
+static inline uint32_t packet_sequence(const packet *p) { return read_u16(p->bytes + 2); }
+
+static inline uint32_t packet_timestamp(const packet *p) { return read_u32(p->bytes + 4); }
+
+/* Waits until the engine has an event of this kind; others are dropped. */
+static inline bw_event wait_event(fixture *opened, uint32_t kind) {
+    bw_event event;
+    for (;;) {
+        while (bw_engine_next_events(opened->engine, &event, 1) == 1) {
+            if (event.kind == kind)
+                return event;
+        }
+        struct pollfd ready = {.fd = bw_engine_event_fd(opened->engine), .events = POLLIN};
+        CHECK_EQ(poll(&ready, 1, RECEIVE_TIMEOUT_S * 1000), 1);
+    }
+}
+
+#endif

@@ -1,0 +1,152 @@
+/*
+ * The sender thread and the thread that plays allocate nothing once they run. Not a program of test_core.py: it puts
+ * its own malloc in front of the C library's, which sanitizers do as well.
+ */
+#include "engine_fixture.h"
+
+#include <stdatomic.h>
+
+extern void *__libc_malloc(size_t bytes);
+extern void *__libc_calloc(size_t count, size_t bytes);
+extern void *__libc_realloc(void *pointer, size_t bytes);
+
+static _Atomic bool counting;
+static _Atomic unsigned allocations;
+static pthread_t control_thread; /* the loop's part is played by main, which may allocate */
+
+static void note_allocation(void) {
+    if (atomic_load(&counting) && !pthread_equal(pthread_self(), control_thread))
+        atomic_fetch_add(&allocations, 1);
+}
+
+void *malloc(size_t bytes) {
+    note_allocation();
+    return __libc_malloc(bytes);
+}
+
+void *calloc(size_t count, size_t bytes) {
+    note_allocation();
+    return __libc_calloc(count, bytes);
+}
+
+void *realloc(void *pointer, size_t bytes) {
+    note_allocation();
+    return __libc_realloc(pointer, bytes);
+}
+
+static void test_the_sender_allocates_nothing(uint32_t profile) {
+    bw_source *source = bw_source_new_tone(440, 880, -12);
+    bw_engine_config settings = default_config();
+    settings.complexity = 10;
+    fixture f = open_engine(settings, source);
+    bw_peer_config config = peer_config(profile);
+    listener l = add_listener(&f, 0, &config);
+    CHECK_EQ(bw_peer_set_redundancy(f.engine, 0, 2), BW_OK);
+    packet received;
+    for (int i = 0; i < 20; i++)
+        CHECK(receive_wire(&l, &received));
+    atomic_store(&counting, true);
+    for (int i = 0; i < 200; i++) {
+        CHECK(receive_wire(&l, &received));
+        if (i % 10 == 0)
+            CHECK_EQ(bw_peer_resend(f.engine, 0, read_u16(received.wire + 2)), BW_OK);
+        if (i == 100)
+            CHECK_EQ(bw_engine_set_bitrate(f.engine, 64000), BW_OK);
+    }
+    atomic_store(&counting, false);
+    CHECK_EQ(atomic_load(&allocations), 0);
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+static void test_with_aes_gcm(void) { test_the_sender_allocates_nothing(BW_SRTP_AEAD_AES_128_GCM); }
+
+static void test_with_aes_cm(void) { test_the_sender_allocates_nothing(BW_SRTP_AES128_CM_SHA1_80); }
+
+/* ---- the thread that plays */
+
+enum { PACKETS = 400, LOSS_EVERY = 17 };
+
+static uint8_t frames[PACKETS][BW_MAX_FRAME_BYTES];
+static int frame_bytes[PACKETS];
+
+static void encode_frames(void) {
+    int status;
+    OpusEncoder *encoder = opus_encoder_create(48000, 2, OPUS_APPLICATION_AUDIO, &status);
+    static float pcm[960 * 2];
+    for (int i = 0; i < PACKETS; i++) {
+        for (int n = 0; n < 960; n++)
+            pcm[2 * n] = pcm[2 * n + 1] = (float)(0.3 * sin(0.05 * (i * 960 + n)));
+        frame_bytes[i] = opus_encode_float(encoder, pcm, 960, frames[i], sizeof frames[i]);
+        CHECK_COMPARE(frame_bytes[i], >, 0);
+    }
+    opus_encoder_destroy(encoder);
+}
+
+static void insert_packet(bw_playout *playout, int i, int64_t now_ns) {
+    uint8_t bytes[BW_RTP_HEADER_BYTES + BW_MAX_FRAME_BYTES] = {0x80, FIXTURE_PAYLOAD_TYPE, (uint8_t)(i >> 8),
+                                                               (uint8_t)i};
+    uint32_t timestamp = (uint32_t)i * 960;
+    for (int b = 0; b < 4; b++)
+        bytes[4 + b] = (uint8_t)(timestamp >> (24 - 8 * b));
+    bytes[11] = 1;
+    memcpy(bytes + BW_RTP_HEADER_BYTES, frames[i], (size_t)frame_bytes[i]);
+    bw_playout_insert(playout, 0, bytes, BW_RTP_HEADER_BYTES + (uint32_t)frame_bytes[i], now_ns);
+}
+
+/* In virtual time: packets in, with losses, and the mix out, 10 ms at a time. */
+static void *play(void *argument) {
+    float block[480 * 2];
+    for (int i = 0; i < PACKETS; i++) {
+        int64_t now_ns = (int64_t)i * 20000000 + 1;
+        if (i % LOSS_EVERY != 0)
+            insert_packet(argument, i, now_ns);
+        bw_playout_read_mix(argument, block, 480, now_ns);
+        bw_playout_read_mix(argument, block, 480, now_ns + 10000000);
+    }
+    return NULL;
+}
+
+static void test_the_thread_that_plays_allocates_nothing(void) {
+    bw_receiver_config config = {.payload_type = FIXTURE_PAYLOAD_TYPE, .start_ms = 40, .min_ms = 10, .max_ms = 500};
+    bw_playout *playout = bw_playout_new(4);
+    pthread_t thread;
+    encode_frames();
+    CHECK_EQ(bw_playout_add(playout, 0, &config), BW_OK);
+    atomic_store(&counting, true);
+    CHECK_EQ(pthread_create(&thread, NULL, play, playout), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    atomic_store(&counting, false);
+    CHECK_EQ(atomic_load(&allocations), 0);
+    bw_receiver_stats stats;
+    CHECK_EQ(bw_playout_get_receiver_stats(playout, 0, &stats), BW_OK);
+    CHECK_AT_LEAST(stats.concealed_samples, 960); /* the losses were played over */
+    bw_playout_free(playout);
+}
+
+/* The count works: an allocation on another thread is seen. */
+static void *allocate(void *argument) {
+    void *volatile pointer = malloc(1); /* volatile: or the compiler leaves both out */
+    free(pointer);
+    (void)argument;
+    return NULL;
+}
+
+static void test_an_allocation_would_be_counted(void) {
+    pthread_t thread;
+    atomic_store(&counting, true);
+    CHECK_EQ(pthread_create(&thread, NULL, allocate, NULL), 0);
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+    atomic_store(&counting, false);
+    CHECK_AT_LEAST(atomic_exchange(&allocations, 0), 1);
+}
+
+int main(void) {
+    control_thread = pthread_self();
+    RUN(test_an_allocation_would_be_counted);
+    RUN(test_with_aes_gcm);
+    RUN(test_with_aes_cm);
+    RUN(test_the_thread_that_plays_allocates_nothing);
+    return 0;
+}

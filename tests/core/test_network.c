@@ -1,0 +1,163 @@
+/* The network thread: what it passes on, to whom, and what it drops. Threaded. */
+#include "engine_fixture.h"
+
+#define STUN_BYTES 20
+
+static const uint8_t BINDING_REQUEST[STUN_BYTES] = {0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42};
+static const uint8_t BINDING_RESPONSE[STUN_BYTES] = {1, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42};
+static const uint8_t CLIENT_HELLO[13] = {22, 0xFE, 0xFD};
+static const uint8_t RTCP[8] = {0x80, 200};
+
+typedef struct {
+    fixture f;
+    int remote;
+    bw_address remote_address;
+} wire;
+
+static wire open_wire(void) {
+    wire w = {.f = open_engine(default_config(), NULL)};
+    w.remote = open_loopback_socket(&w.remote_address);
+    return w;
+}
+
+static void close_wire(wire *w) {
+    close(w->remote);
+    close_engine(&w->f);
+}
+
+static void send_to_engine(wire *w, const void *data, size_t length) {
+    struct sockaddr_storage name;
+    socklen_t name_length = bw_address_to_sockaddr(&w->f.address, &name);
+    CHECK_EQ(sendto(w->remote, data, length, 0, (struct sockaddr *)&name, name_length), length);
+}
+
+static uint64_t dropped(wire *w) {
+    bw_engine_stats stats;
+    bw_engine_get_stats(w->f.engine, &stats);
+    return stats.datagrams_dropped;
+}
+
+/* SE40, SE41, OP18: a stranger is heard when it says STUN, and nothing else. */
+static void test_of_strangers_only_stun_requests_pass(void) {
+    static uint8_t huge[65507] = {0x80, 111};
+    wire w = open_wire();
+    send_to_engine(&w, "", 0);
+    send_to_engine(&w, "\x80", 1);
+    send_to_engine(&w, huge, sizeof huge);
+    send_to_engine(&w, CLIENT_HELLO, sizeof CLIENT_HELLO);
+    send_to_engine(&w, RTCP, sizeof RTCP);
+    send_to_engine(&w, BINDING_RESPONSE, STUN_BYTES);
+    send_to_engine(&w, BINDING_REQUEST, STUN_BYTES - 1);
+    send_to_engine(&w, BINDING_REQUEST, STUN_BYTES);
+    bw_event event = wait_event(&w.f, BW_EVENT_DATAGRAM);
+    CHECK_EQ(event.peer, BW_NO_PEER);
+    CHECK_EQ(event.length, STUN_BYTES);
+    CHECK_EQ(event.source.port, w.remote_address.port);
+    CHECK_EQ(event.socket, w.f.socket_index);
+    CHECK_EQ(memcmp(event.data, BINDING_REQUEST, STUN_BYTES), 0);
+    CHECK_EQ(dropped(&w), 7);
+    close_wire(&w);
+}
+
+static void test_a_mapped_address_belongs_to_its_peer_until_it_is_unmapped(void) {
+    wire w = open_wire();
+    CHECK_EQ(bw_peer_map_address(w.f.engine, 5, w.f.socket_index, &w.remote_address), BW_OK);
+    const struct {
+        const uint8_t *data;
+        uint32_t length;
+    } datagrams[] = {{CLIENT_HELLO, sizeof CLIENT_HELLO}, {RTCP, sizeof RTCP}, {BINDING_RESPONSE, STUN_BYTES}};
+    for (int i = 0; i < 3; i++) {
+        send_to_engine(&w, datagrams[i].data, datagrams[i].length);
+        bw_event event = wait_event(&w.f, BW_EVENT_DATAGRAM);
+        CHECK_EQ(event.peer, 5);
+        CHECK_EQ(event.length, datagrams[i].length);
+    }
+    CHECK_EQ(bw_peer_unmap_address(w.f.engine, 4, w.f.socket_index, &w.remote_address), BW_OK); /* not its owner */
+    send_to_engine(&w, RTCP, sizeof RTCP);
+    CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 5);
+    CHECK_EQ(bw_peer_unmap_address(w.f.engine, 5, w.f.socket_index, &w.remote_address), BW_OK);
+    send_to_engine(&w, RTCP, sizeof RTCP);
+    send_to_engine(&w, BINDING_REQUEST, STUN_BYTES);
+    CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, BW_NO_PEER);
+    CHECK_EQ(dropped(&w), 1);
+    close_wire(&w);
+}
+
+/* The table has to find every address again whatever was erased around it. */
+static void test_routes_are_found_among_many_and_after_others_went(void) {
+    wire w = open_wire();
+    enum { OTHERS = 100 };
+    for (uint32_t i = 0; i < OTHERS; i++) {
+        bw_address other = {.family = 4, .ip = {10, 0, (uint8_t)(i / 7), (uint8_t)i}, .port = (uint16_t)(1000 + i)};
+        CHECK_EQ(bw_peer_map_address(w.f.engine, i % 8, w.f.socket_index, &other), BW_OK);
+        if (i == OTHERS / 2)
+            CHECK_EQ(bw_peer_map_address(w.f.engine, 3, w.f.socket_index, &w.remote_address), BW_OK);
+    }
+    for (uint32_t i = 0; i < OTHERS; i++) {
+        uint32_t victim = i * 37 % OTHERS;
+        bw_address other = {
+            .family = 4, .ip = {10, 0, (uint8_t)(victim / 7), (uint8_t)victim}, .port = (uint16_t)(1000 + victim)};
+        CHECK_EQ(bw_peer_unmap_address(w.f.engine, victim % 8, w.f.socket_index, &other), BW_OK);
+        send_to_engine(&w, RTCP, sizeof RTCP);
+        CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 3);
+    }
+    close_wire(&w);
+}
+
+/* SE42: a flood from strangers fills its own ring, is counted, and leaves known peers heard. */
+static void test_a_flood_from_strangers_leaves_peers_heard(void) {
+    wire w = open_wire();
+    wire stranger = w;
+    bw_event event;
+    stranger.remote = open_loopback_socket(&stranger.remote_address);
+    CHECK_EQ(bw_peer_map_address(w.f.engine, 2, w.f.socket_index, &w.remote_address), BW_OK);
+    send_to_engine(&w, RTCP, sizeof RTCP);
+    CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 2);
+    uint64_t lost = 0;
+    for (int sent = 0; lost == 0 && sent < 20000; sent++) {
+        bw_engine_stats stats;
+        send_to_engine(&stranger, BINDING_REQUEST, STUN_BYTES);
+        bw_engine_get_stats(w.f.engine, &stats);
+        lost = stats.events_dropped;
+    }
+    CHECK_AT_LEAST(lost, 1);
+    send_to_engine(&w, RTCP, sizeof RTCP);
+    for (bool heard = false; !heard;) {
+        struct pollfd ready = {.fd = bw_engine_event_fd(w.f.engine), .events = POLLIN};
+        CHECK_EQ(poll(&ready, 1, RECEIVE_TIMEOUT_S * 1000), 1);
+        while (!heard && bw_engine_next_events(w.f.engine, &event, 1) == 1)
+            heard = event.peer == 2;
+    }
+    close(stranger.remote);
+    close_wire(&w);
+}
+
+static void test_srtcp_is_protected_both_ways_and_replays_are_refused(void) {
+    bw_peer_config keys = peer_config(BW_SRTP_AEAD_AES_128_GCM);
+    bw_srtcp *srtcp = bw_srtcp_new(keys.srtp_profile, keys.local_key, keys.remote_key);
+    uint8_t packet[64] = {0x80, 201, 0, 1, 1, 2, 3, 4}, copy[64];
+    int length = bw_srtcp_protect(srtcp, packet, 8, sizeof packet);
+    CHECK_COMPARE(length, >, 8);
+    for (int i = 0; i < length; i++) { /* SE10 */
+        memcpy(copy, packet, sizeof copy);
+        copy[i] ^= 1;
+        CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, (uint32_t)length), BW_ERROR_SRTP);
+    }
+    memcpy(copy, packet, sizeof copy);
+    CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, (uint32_t)length), 8);
+    memcpy(copy, packet, sizeof copy);
+    CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, (uint32_t)length), BW_ERROR_SRTP); /* SE9 */
+    CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, 3), BW_ERROR_SRTP);
+    CHECK_EQ(bw_srtcp_protect(srtcp, packet, 8, 20), BW_ERROR_ARGUMENT);
+    CHECK(bw_srtcp_new(99, keys.local_key, keys.remote_key) == NULL);
+    bw_srtcp_free(srtcp);
+}
+
+int main(void) {
+    RUN(test_of_strangers_only_stun_requests_pass);
+    RUN(test_a_mapped_address_belongs_to_its_peer_until_it_is_unmapped);
+    RUN(test_routes_are_found_among_many_and_after_others_went);
+    RUN(test_a_flood_from_strangers_leaves_peers_heard);
+    RUN(test_srtcp_is_protected_both_ways_and_replays_are_refused);
+    return 0;
+}

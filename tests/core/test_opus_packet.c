@@ -1,0 +1,134 @@
+/* What an Opus packet says of itself, against what libopus made of known sound, and against garbage. */
+#include "check.h"
+#include "opus_packet.h"
+#include "tone.h"
+
+#include <opus/opus.h>
+#include <string.h>
+
+#define MAX_PACKETS 100
+
+static uint8_t packets[MAX_PACKETS][1500];
+static uint32_t lengths[MAX_PACKETS];
+
+static void encode_voice(uint32_t channels, uint32_t samples, int fec, int bitrate, int application) {
+    int error;
+    float pcm[2 * 2880];
+    OpusEncoder *encoder = opus_encoder_create(48000, (int)channels, application, &error);
+    opus_encoder_ctl(encoder, OPUS_SET_BITRATE(bitrate));
+    opus_encoder_ctl(encoder, OPUS_SET_INBAND_FEC(fec));
+    opus_encoder_ctl(encoder, OPUS_SET_PACKET_LOSS_PERC(fec ? 25 : 0));
+    for (uint32_t i = 0; i < MAX_PACKETS; i++) {
+        tone_write_voice(pcm, samples, channels, (uint64_t)i * samples);
+        lengths[i] = (uint32_t)opus_encode_float(encoder, pcm, (int)samples, packets[i], sizeof packets[i]);
+    }
+    opus_encoder_destroy(encoder);
+}
+
+static double energy(const float *pcm, uint32_t count) {
+    double sum = 0.0;
+    for (uint32_t i = 0; i < count; i++)
+        sum += (double)pcm[i] * pcm[i];
+    return sum;
+}
+
+/* How well the copies stand for the lost frames: 1 is perfect, 0 no better than silence. */
+static double quality_of_copies(uint32_t channels, uint32_t samples, uint32_t *copies) {
+    static float whole[MAX_PACKETS][2 * 2880];
+    int error;
+    OpusDecoder *all = opus_decoder_create(48000, (int)channels, &error);
+    double lost = 0.0, wrong = 0.0;
+    for (uint32_t i = 0; i < MAX_PACKETS; i++)
+        CHECK_EQ(opus_decode_float(all, packets[i], (int)lengths[i], whole[i], (int)samples, 0), samples);
+    opus_decoder_destroy(all);
+    *copies = 0;
+    for (uint32_t i = 20; i < MAX_PACKETS; i++) {
+        float recovered[2 * 2880];
+        if (bw_opus_recoverable_samples(packets[i], lengths[i]) == 0)
+            continue;
+        (*copies)++;
+        OpusDecoder *some = opus_decoder_create(48000, (int)channels, &error);
+        for (uint32_t k = i - 10; k < i - 1; k++)
+            CHECK_EQ(opus_decode_float(some, packets[k], (int)lengths[k], recovered, (int)samples, 0), samples);
+        CHECK_EQ(opus_decode_float(some, packets[i], (int)lengths[i], recovered, (int)samples, 1), samples);
+        opus_decoder_destroy(some);
+        lost += energy(whole[i - 1], channels * samples);
+        for (uint32_t k = 0; k < channels * samples; k++)
+            recovered[k] -= whole[i - 1][k];
+        wrong += energy(recovered, channels * samples);
+    }
+    return lost > 0.0 ? 1.0 - wrong / lost : 0.0;
+}
+
+static void test_a_copy_is_seen_where_the_encoder_put_one(void) {
+    for (uint32_t channels = 1; channels <= 2; channels++) {
+        for (uint32_t samples = 480; samples <= 2880; samples += samples == 480 ? 480 : 960) {
+            uint32_t copies;
+            encode_voice(channels, samples, 1, 20000 + 12000 * (int)channels, OPUS_APPLICATION_VOIP);
+            double quality = quality_of_copies(channels, samples, &copies);
+            printf("  %u channels, %u ms: %u copies of %u, quality %.2f\n", channels, samples / 48, copies, MAX_PACKETS,
+                   quality);
+            CHECK_LESS(MAX_PACKETS / 4, copies);
+            CHECK_LESS(0.4, quality);
+        }
+    }
+}
+
+static void test_no_copy_is_seen_where_there_is_none(void) {
+    const int applications[] = {OPUS_APPLICATION_VOIP, OPUS_APPLICATION_AUDIO, OPUS_APPLICATION_RESTRICTED_LOWDELAY};
+    for (int i = 0; i < 3; i++) {
+        encode_voice(2, 960, 0, i == 0 ? 24000 : 128000, applications[i]);
+        for (uint32_t k = 0; k < MAX_PACKETS; k++)
+            CHECK_EQ(bw_opus_recoverable_samples(packets[k], lengths[k]), 0);
+    }
+    encode_voice(2, 960, 1, 128000, OPUS_APPLICATION_RESTRICTED_LOWDELAY); /* CELT has no copies, whatever is asked. */
+    for (uint32_t k = 0; k < MAX_PACKETS; k++)
+        CHECK_EQ(bw_opus_recoverable_samples(packets[k], lengths[k]), 0);
+}
+
+static void test_op14_lengths_of_one_to_48_frames(void) {
+    const uint8_t one[] = {0xFC, 1, 2, 3};                  /* CELT, 20 ms, stereo */
+    const uint8_t two[] = {0xFD, 1, 2, 3, 4};               /* two of the same size */
+    const uint8_t two_sizes[] = {0xFE, 1, 9, 9, 9};         /* two of different sizes */
+    const uint8_t six[] = {0xFF, 6, 1, 2, 3, 4, 5, 6};      /* six, 120 ms */
+    const uint8_t seven[] = {0xFF, 7, 1, 2, 3, 4, 5, 6, 7}; /* 140 ms: too long */
+    uint8_t forty_eight[50] = {0xE3, 48};                   /* of 2.5 ms */
+    CHECK_EQ(bw_opus_samples(one, sizeof one), 960);
+    CHECK_EQ(bw_opus_samples(two, sizeof two), 1920);
+    CHECK_EQ(bw_opus_samples(two_sizes, sizeof two_sizes), 1920);
+    CHECK_EQ(bw_opus_samples(six, sizeof six), 5760);
+    CHECK_EQ(bw_opus_samples(seven, sizeof seven), 0);
+    CHECK_EQ(bw_opus_samples(forty_eight, sizeof forty_eight), 5760);
+}
+
+static void test_op14_malformed_packets_have_no_length(void) {
+    const uint8_t odd_pair[] = {0xFD, 1, 2, 3};
+    const uint8_t second_past_the_end[] = {0xFE, 9, 1, 2};
+    const uint8_t no_count[] = {0xFF};
+    const uint8_t no_frames[] = {0xFF, 0};
+    const uint8_t padding_past_the_end[] = {0xFF, 0x41, 200, 1};
+    const uint8_t uneven[] = {0xFF, 2, 1, 2, 3};
+    CHECK_EQ(bw_opus_samples(odd_pair, 0), 0);
+    CHECK_EQ(bw_opus_samples(odd_pair, sizeof odd_pair), 0);
+    CHECK_EQ(bw_opus_samples(second_past_the_end, sizeof second_past_the_end), 0);
+    CHECK_EQ(bw_opus_samples(no_count, sizeof no_count), 0);
+    CHECK_EQ(bw_opus_samples(no_frames, sizeof no_frames), 0);
+    CHECK_EQ(bw_opus_samples(padding_past_the_end, sizeof padding_past_the_end), 0);
+    CHECK_EQ(bw_opus_samples(uneven, sizeof uneven), 0);
+    CHECK_EQ(bw_opus_recoverable_samples(odd_pair, 0), 0);
+}
+
+static void test_op12_silence_is_known_by_its_size(void) {
+    CHECK(bw_opus_is_silence(1));
+    CHECK(bw_opus_is_silence(2));
+    CHECK(!bw_opus_is_silence(3));
+}
+
+int main(void) {
+    RUN(test_a_copy_is_seen_where_the_encoder_put_one);
+    RUN(test_no_copy_is_seen_where_there_is_none);
+    RUN(test_op14_lengths_of_one_to_48_frames);
+    RUN(test_op14_malformed_packets_have_no_length);
+    RUN(test_op12_silence_is_known_by_its_size);
+    return 0;
+}

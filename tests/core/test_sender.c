@@ -1,0 +1,293 @@
+/* The sender thread as its peers see it. Threaded. */
+#include "engine_fixture.h"
+
+#define GCM BW_SRTP_AEAD_AES_128_GCM
+#define CM BW_SRTP_AES128_CM_SHA1_80
+
+static bw_source *tone(void) { return bw_source_new_tone(440, 880, -12); }
+
+/* OP10, OP11: one Opus packet each, sequence by one, timestamp by the frame, also where it wraps. */
+static void test_packets_follow_one_another(void) {
+    bw_source *source = tone();
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config config = peer_config(GCM);
+    listener l = add_listener(&f, 0, &config);
+    packet before = receive_packet(&l);
+    CHECK_EQ(packet_sequence(&before), config.sequence);
+    CHECK_EQ((packet_timestamp(&before) - config.timestamp_offset) % 480, 0);
+    CHECK_EQ(before.bytes[0], 0x80);
+    CHECK_EQ(before.bytes[1] & 0x7F, FIXTURE_PAYLOAD_TYPE);
+    CHECK_EQ(read_u32(before.bytes + 8), FIXTURE_SSRC);
+    for (int i = 0; i < 20; i++) {
+        packet next = receive_packet(&l);
+        CHECK_EQ(packet_sequence(&next), packet_sequence(&before) + 1);
+        CHECK_EQ(packet_timestamp(&next), (uint32_t)(packet_timestamp(&before) + 480));
+        before = next;
+    }
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+static void test_every_peer_gets_the_same_frame_under_its_own_header(void) {
+    bw_source *source = tone();
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config first_config = peer_config(GCM), second_config = peer_config(CM);
+    second_config.ssrc = 0x55667788;
+    second_config.timestamp_offset = 5000;
+    second_config.sequence = 9;
+    listener first = add_listener(&f, 0, &first_config), second = add_listener(&f, 1, &second_config);
+    packet a = receive_packet(&first), b = receive_packet(&second);
+    while (packet_timestamp(&a) - first_config.timestamp_offset < packet_timestamp(&b) - second_config.timestamp_offset)
+        a = receive_packet(&first);
+    CHECK_EQ(packet_timestamp(&a) - first_config.timestamp_offset, packet_timestamp(&b) - 5000);
+    CHECK_EQ(a.length, b.length);
+    CHECK_EQ(memcmp(a.bytes + 12, b.bytes + 12, (size_t)a.length - 12), 0);
+    CHECK_EQ(read_u32(b.bytes + 8), 0x55667788);
+    CHECK_EQ(packet_sequence(&b), 9);
+    close_listener(&first);
+    close_listener(&second);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+/* RFC 4585, 6.2.1: the identical packet, and no more than twice; what is not known is not sent. */
+static void test_a_nack_brings_the_identical_packet(void) {
+    bw_source *source = tone();
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config config = peer_config(GCM);
+    listener l = add_listener(&f, 0, &config);
+    packet original, again;
+    CHECK(receive_wire(&l, &original));
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(bw_peer_resend(f.engine, 0, config.sequence), BW_OK);
+    CHECK_EQ(bw_peer_resend(f.engine, 0, 60000), BW_OK);
+    int copies = 0;
+    for (int i = 0; i < 20; i++) {
+        CHECK(receive_wire(&l, &again));
+        if (read_u16(again.wire + 2) != config.sequence)
+            continue;
+        copies++;
+        CHECK_EQ(again.wire_length, original.wire_length);
+        CHECK_EQ(memcmp(again.wire, original.wire, (size_t)original.wire_length), 0);
+    }
+    CHECK_EQ(copies, 2);
+    bw_peer_stats stats;
+    CHECK_EQ(bw_peer_get_stats(f.engine, 0, &stats), BW_OK);
+    CHECK_EQ(stats.packets_resent, 2);
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+/* RFC 2198, 3: each packet holds the frame before, as it was sent. */
+static void test_redundancy_repeats_the_frame_before(void) {
+    bw_source *source = tone();
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config config = peer_config(GCM);
+    listener l = add_listener(&f, 0, &config);
+    CHECK_EQ(bw_peer_set_redundancy(f.engine, 0, 1), BW_OK);
+    packet before = receive_packet(&l), now = before;
+    while ((now.bytes[1] & 0x7F) != FIXTURE_RED) {
+        before = now;
+        now = receive_packet(&l);
+    }
+    if ((before.bytes[1] & 0x7F) == FIXTURE_PAYLOAD_TYPE) {
+        uint32_t header = read_u32(now.bytes + 12);
+        uint32_t copy_length = header & 0x3FF;
+        CHECK_EQ(header >> 31, 1);
+        CHECK_EQ(header >> 24 & 0x7F, FIXTURE_PAYLOAD_TYPE);
+        CHECK_EQ(header >> 10 & 0x3FFF, 480);
+        CHECK_EQ(now.bytes[16], FIXTURE_PAYLOAD_TYPE);
+        CHECK_EQ(copy_length, before.length - 12);
+        CHECK_EQ(memcmp(now.bytes + 17, before.bytes + 12, copy_length), 0);
+    }
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+static void test_a_removed_peer_is_given_back_and_its_number_works_again(void) {
+    bw_source *source = tone();
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config config = peer_config(GCM);
+    for (int round = 0; round < 20; round++) {
+        listener l = add_listener(&f, 3, &config);
+        CHECK_EQ(bw_peer_add(f.engine, 3, &config), BW_ERROR_BUSY);
+        receive_packet(&l);
+        CHECK_EQ(bw_peer_remove(f.engine, 3), BW_OK);
+        CHECK_EQ(bw_peer_remove(f.engine, 3), BW_ERROR_ARGUMENT);
+        CHECK_EQ(wait_event(&f, BW_EVENT_PEER_REMOVED).peer, 3);
+        bw_peer_stats stats;
+        CHECK_EQ(bw_peer_get_stats(f.engine, 3, &stats), BW_OK);
+        CHECK_EQ(stats.packets_sent, 0);
+        close_listener(&l);
+    }
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+static void test_a_number_without_keys_can_be_removed(void) {
+    fixture f = open_engine(default_config(), NULL);
+    CHECK_EQ(bw_peer_remove(f.engine, 5), BW_OK);
+    CHECK_EQ(wait_event(&f, BW_EVENT_PEER_REMOVED).peer, 5);
+    close_engine(&f);
+}
+
+static void test_the_end_of_the_source_is_told_once_and_silence_goes_on(void) {
+    bw_source *source = bw_source_new_pcm(48000, 2);
+    float samples[4800] = {0};
+    CHECK_EQ(bw_source_write(source, samples, 2400), 2400);
+    bw_source_end(source);
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config config = peer_config(GCM);
+    listener l = add_listener(&f, 0, &config);
+    CHECK_EQ(wait_event(&f, BW_EVENT_SOURCE_ENDED).peer, BW_NO_PEER);
+    for (int i = 0; i < 10; i++)
+        receive_packet(&l);
+    bw_event event;
+    CHECK_EQ(bw_engine_next_events(f.engine, &event, 1), 0);
+    bw_engine_stats stats;
+    bw_engine_get_stats(f.engine, &stats);
+    CHECK_EQ(stats.source_ended, 1);
+    CHECK_EQ(stats.source_underruns, 0);
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+static void test_a_source_that_falls_behind_is_counted(void) {
+    bw_source *source = bw_source_new_pcm(48000, 1);
+    float samples[480] = {0};
+    CHECK_EQ(bw_source_write(source, samples, 480), 480);
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config config = peer_config(GCM);
+    listener l = add_listener(&f, 0, &config);
+    for (int i = 0; i < 10; i++)
+        receive_packet(&l);
+    bw_engine_stats stats;
+    bw_engine_get_stats(f.engine, &stats);
+    CHECK_AT_LEAST(stats.source_underruns, 8);
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+/* OP12: silent frames are left out, the timestamp jumps, the sequence does not, the marker begins the talkspurt. */
+static void test_dtx_leaves_silence_out(void) {
+    bw_engine_config config = default_config();
+    config.dtx = 1;
+    config.application = BW_APPLICATION_VOIP;
+    config.frame_samples = 960;
+    config.bitrate_bps = 24000;
+    fixture f = open_engine(config, NULL);
+    bw_peer_config peer = peer_config(GCM);
+    listener l = add_listener(&f, 0, &peer);
+    packet before = receive_packet(&l);
+    for (int i = 0; i < 40; i++) {
+        packet next = receive_packet(&l);
+        uint32_t step = packet_timestamp(&next) - packet_timestamp(&before);
+        CHECK_EQ(packet_sequence(&next), packet_sequence(&before) + 1);
+        CHECK_EQ(step % 960, 0);
+        if (step > 960) {
+            CHECK_EQ(next.bytes[1] >> 7, 1);
+            close_listener(&l);
+            close_engine(&f);
+            return;
+        }
+        CHECK_EQ(next.bytes[1] >> 7, 0);
+        before = next;
+    }
+    CHECK(!"no frame was left out");
+}
+
+static void test_what_the_system_does_not_take_is_counted_and_delays_nobody(void) {
+    bw_source *source = tone();
+    fixture f = open_engine(default_config(), source);
+    bw_peer_config config = peer_config(GCM), other = peer_config(GCM);
+    other.ssrc = 5;
+    listener dead = add_listener(&f, 0, &config);
+    bw_address unreachable = {.family = 6, .ip = {0x20, 0x01, 0x0d, 0xb8}, .port = 9};
+    CHECK_EQ(bw_peer_set_path(f.engine, 0, f.socket_index, &unreachable), BW_OK); /* IPv6 on an IPv4 socket */
+    listener alive = add_listener(&f, 1, &other);
+    for (int i = 0; i < 10; i++)
+        receive_packet(&alive);
+    bw_peer_stats stats;
+    bw_peer_get_stats(f.engine, 0, &stats);
+    CHECK_AT_LEAST(stats.send_drops, 5);
+    close_listener(&dead);
+    close_listener(&alive);
+    close_engine(&f);
+    bw_source_free(source);
+}
+
+static void test_bad_arguments_are_refused(void) {
+    int status = BW_OK;
+    bw_engine_config config = default_config();
+    config.frame_samples = 100;
+    CHECK(bw_engine_new(&config, NULL, &status) == NULL);
+    CHECK_EQ(status, BW_ERROR_ARGUMENT);
+    fixture f = open_engine(default_config(), NULL);
+    bw_peer_config peer = peer_config(GCM);
+    bw_address address = {.family = 4, .ip = {127, 0, 0, 1}, .port = 9};
+    CHECK_EQ(bw_peer_add(f.engine, 8, &peer), BW_ERROR_ARGUMENT);
+    peer.srtp_profile = 99;
+    CHECK_EQ(bw_peer_add(f.engine, 0, &peer), BW_ERROR_SRTP);
+    CHECK_EQ(bw_peer_set_path(f.engine, 0, 0, &address), BW_ERROR_ARGUMENT); /* not added */
+    CHECK_EQ(bw_peer_set_path(f.engine, 0, 7, &address), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_engine_set_bitrate(f.engine, 5999), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_engine_set_expected_loss(f.engine, 101), BW_ERROR_ARGUMENT);
+    close_engine(&f);
+}
+
+/* SE9: the roll-over counter is part of the IV; libsrtp2 follows across the wrap. */
+static void test_protection_survives_the_wrap_of_the_sequence(void) {
+    const uint32_t profiles[] = {GCM, CM};
+    for (int i = 0; i < 2; i++) {
+        bw_peer_config config = peer_config(profiles[i]);
+        bw_protector *protector = bw_protector_new(profiles[i], config.local_key);
+        srtp_t receiver = bw_srtp_session(profiles[i], config.local_key, 0, false);
+        for (uint64_t index = 65000; index < 66000; index++) {
+            uint8_t bytes[128] = {0x80,
+                                  FIXTURE_PAYLOAD_TYPE,
+                                  (uint8_t)(index >> 8),
+                                  (uint8_t)index,
+                                  0,
+                                  0,
+                                  0,
+                                  0,
+                                  0x11,
+                                  0x22,
+                                  0x33,
+                                  0x44,
+                                  1,
+                                  2,
+                                  3,
+                                  4};
+            int length = 16;
+            CHECK(bw_protect(protector, bytes, &length, index));
+            CHECK(memcmp(bytes + 12, "\1\2\3\4", 4) != 0);
+            CHECK_EQ(srtp_unprotect(receiver, bytes, &length), srtp_err_status_ok);
+            CHECK_EQ(length, 16);
+            CHECK_EQ(memcmp(bytes + 12, "\1\2\3\4", 4), 0);
+        }
+        bw_protector_free(protector);
+        srtp_dealloc(receiver);
+    }
+}
+
+int main(void) {
+    RUN(test_packets_follow_one_another);
+    RUN(test_every_peer_gets_the_same_frame_under_its_own_header);
+    RUN(test_a_nack_brings_the_identical_packet);
+    RUN(test_redundancy_repeats_the_frame_before);
+    RUN(test_a_removed_peer_is_given_back_and_its_number_works_again);
+    RUN(test_a_number_without_keys_can_be_removed);
+    RUN(test_the_end_of_the_source_is_told_once_and_silence_goes_on);
+    RUN(test_a_source_that_falls_behind_is_counted);
+    RUN(test_dtx_leaves_silence_out);
+    RUN(test_what_the_system_does_not_take_is_counted_and_delays_nobody);
+    RUN(test_bad_arguments_are_refused);
+    RUN(test_protection_survives_the_wrap_of_the_sequence);
+    return 0;
+}

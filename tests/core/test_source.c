@@ -1,0 +1,237 @@
+/* Sources: conversion, ends, live clocks. A fake BASS stands in for the real one; time is the number of reads. */
+#include "../../src/bass_webrtc/core/internal.h"
+#include "check.h"
+
+#include <string.h>
+
+#define FRAME 960
+#define BASS_FLOAT 0x40000000u
+#define FAILED 0xFFFFFFFFu
+
+/* ---- a fake BASS channel */
+
+static struct {
+    uint32_t channels;
+    double hz, rate_hz;
+    uint64_t position;
+    uint32_t available; /* frames that may be read; UINT32_MAX: any number */
+    bool ended;
+} bass;
+
+static uint32_t fake_get_data(uint32_t handle, void *buffer, uint32_t length) {
+    CHECK_EQ(handle, 77);
+    CHECK(length & BASS_FLOAT);
+    uint32_t frames = (length & ~BASS_FLOAT) / (bass.channels * 4);
+    frames = frames < bass.available ? frames : bass.available;
+    if (frames == 0 && bass.ended)
+        return FAILED;
+    float *out = buffer;
+    for (uint32_t i = 0; i < frames; i++, bass.position++) {
+        for (uint32_t c = 0; c < bass.channels; c++)
+            *out++ = (float)(0.5 * sin(6.283185307179586 * bass.hz * (double)bass.position / bass.rate_hz));
+    }
+    if (bass.available != UINT32_MAX)
+        bass.available -= frames;
+    return frames * bass.channels * 4;
+}
+
+static bw_source *open_bass(uint32_t rate_hz, uint32_t channels, bool live) {
+    memset(&bass, 0, sizeof bass);
+    bass.channels = channels;
+    bass.hz = 1000;
+    bass.rate_hz = rate_hz;
+    bass.available = live ? 0 : UINT32_MAX;
+    bw_source *source = bw_source_new_bass((void *)fake_get_data, 77, rate_hz, channels, live);
+    CHECK(source != NULL);
+    return source;
+}
+
+static double rms(const float *samples, uint32_t count) {
+    double sum = 0;
+    for (uint32_t i = 0; i < count; i++)
+        sum += (double)samples[i] * samples[i];
+    return sqrt(sum / count);
+}
+
+/* The largest step between neighbours of one channel: a gap or a click in a sine shows as a large one. */
+static double largest_step(const float *samples, uint32_t frames) {
+    double largest = 0;
+    for (uint32_t i = 1; i < frames; i++) {
+        double step = fabs((double)samples[2 * i] - samples[2 * i - 2]);
+        largest = step > largest ? step : largest;
+    }
+    return largest;
+}
+
+#define STEP_OF_1_KHZ 0.0655 /* 0.5 × 2π × 1000 / 48000 */
+
+/* ---- */
+
+static void test_any_rate_and_channel_count_becomes_48_khz_stereo(void) {
+    const uint32_t rates[] = {8000, 22050, 44100, 48000, 96000, 192000};
+    static float output[50 * FRAME * 2];
+    for (int r = 0; r < 6; r++) {
+        for (uint32_t channels = 1; channels <= 8; channels++) {
+            bw_source *source = open_bass(rates[r], channels, false);
+            for (int i = 0; i < 50; i++)
+                CHECK_EQ(bw_source_read(source, output + (size_t)i * FRAME * 2, FRAME), FRAME);
+            CHECK_NEAR(rms(output + FRAME * 20, FRAME * 20), 0.5 / sqrt(2), 0.01);
+            CHECK_AT_MOST(largest_step(output + FRAME * 20, FRAME * 30), STEP_OF_1_KHZ * 1.02);
+            bw_source_free(source);
+        }
+    }
+}
+
+static void test_mono_is_on_both_channels_and_stereo_is_not_mixed(void) {
+    float output[FRAME * 2], input[FRAME * 2];
+    for (uint32_t i = 0; i < FRAME; i++) {
+        input[2 * i] = 0.25f;
+        input[2 * i + 1] = -0.5f;
+    }
+    bw_source *stereo = bw_source_new_pcm(48000, 2), *mono = bw_source_new_pcm(48000, 1);
+    CHECK_EQ(bw_source_write(stereo, input, FRAME), FRAME);
+    CHECK_EQ(bw_source_read(stereo, output, FRAME), FRAME);
+    CHECK_EQ(memcmp(output, input, sizeof input), 0);
+    CHECK_EQ(bw_source_write(mono, input, FRAME), FRAME);
+    CHECK_EQ(bw_source_read(mono, output, FRAME), FRAME);
+    CHECK_EQ(output[0], 0.25f);
+    CHECK_EQ(output[1], 0.25f);
+    CHECK_EQ(output[2], -0.5f);
+    CHECK_EQ(output[3], -0.5f);
+    bw_source_free(stereo);
+    bw_source_free(mono);
+}
+
+static void test_what_is_not_a_number_is_silence_and_too_loud_is_limited(void) {
+    float output[8], input[8] = {NAN, INFINITY, -INFINITY, 1e30f, 0.5f, 2.0f, -NAN, 0};
+    bw_source *source = bw_source_new_pcm(48000, 2);
+    CHECK_EQ(bw_source_write(source, input, 4), 4);
+    CHECK_EQ(bw_source_read(source, output, 4), 4);
+    const float expected[8] = {0, 4, -4, 4, 0.5f, 2, 0, 0};
+    CHECK_EQ(memcmp(output, expected, sizeof expected), 0);
+    bw_source_free(source);
+}
+
+static void test_a_full_pcm_ring_takes_what_fits(void) {
+    static float input[48000 * 2];
+    bw_source *source = bw_source_new_pcm(48000, 2);
+    CHECK(bw_source_is_idle(source));
+    CHECK_EQ(bw_source_space(source), 24000);
+    CHECK_EQ(bw_source_write(source, input, 48000), 24000);
+    CHECK_EQ(bw_source_write(source, input, 1), 0);
+    float output[FRAME * 2];
+    CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+    CHECK(!bw_source_is_idle(source));
+    CHECK_EQ(bw_source_space(source), FRAME);
+    bw_source_free(source);
+}
+
+static void test_a_channel_that_fails_has_ended_after_its_last_sample(void) {
+    float output[FRAME * 2];
+    bw_source *source = open_bass(48000, 2, false);
+    bass.available = FRAME + 100;
+    bass.ended = true;
+    CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+    CHECK(!bw_source_has_ended(source));
+    CHECK_EQ(bw_source_read(source, output, FRAME), 100);
+    CHECK_EQ(output[200], 0);
+    CHECK(bw_source_has_ended(source));
+    CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+    bw_source_free(source);
+}
+
+static void test_a_network_stream_that_stalls_has_not_ended(void) {
+    float output[FRAME * 2];
+    bw_source *source = open_bass(44100, 2, false);
+    bass.available = 2000;
+    CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+    CHECK_COMPARE(bw_source_read(source, output, FRAME) + bw_source_read(source, output, FRAME), <, 2 * FRAME);
+    CHECK(!bw_source_has_ended(source));
+    CHECK(!bw_source_is_idle(source));
+    bass.available = UINT32_MAX;
+    CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+    bw_source_free(source);
+}
+
+/* ---- live: a device with a clock of its own, in blocks of its own */
+
+typedef struct {
+    double device_hz; /* what its 48 kHz really are */
+    uint32_t block;   /* frames it delivers at once */
+    double owed;
+} device;
+
+static void run_device(device *d, double elapsed_s) {
+    d->owed += d->device_hz * elapsed_s;
+    while (d->owed >= d->block) {
+        d->owed -= d->block;
+        bass.available += d->block;
+    }
+}
+
+/* A minute of a device that is so far off that 90 ms would gather or be missing: no gap after the start, no click. */
+static void follow_a_device(double ppm, uint32_t block) {
+    static float output[FRAME * 2 * 50];
+    device d = {48000 * (1 + ppm * 1e-6), block, 0};
+    bw_source *source = open_bass(48000, 2, true);
+    uint32_t short_reads = 0, reads = 60 * 50;
+    for (uint32_t i = 0; i < reads; i++) {
+        run_device(&d, 0.02);
+        float *at = output + (size_t)(i % 50) * FRAME * 2;
+        if (bw_source_read(source, at, FRAME) < FRAME)
+            short_reads += i > 25;
+        if (i % 50 == 49 && i > 100) {
+            CHECK_NEAR(rms(output, FRAME * 2 * 50), 0.5 / sqrt(2), 0.01);
+            CHECK_AT_MOST(largest_step(output, FRAME * 50), STEP_OF_1_KHZ * 1.02);
+        }
+    }
+    CHECK_EQ(short_reads, 0);
+    bw_source_free(source);
+}
+
+static void test_a_live_source_follows_a_device_that_is_fast(void) { follow_a_device(1500, 480); }
+
+static void test_a_live_source_follows_a_device_that_is_slow(void) { follow_a_device(-1500, 480); }
+
+static void test_a_live_source_follows_a_device_with_blocks_of_25_ms(void) { follow_a_device(0, 1200); }
+
+/* A sender that was stopped finds much more than it wants: the oldest goes, and the delay is small again. */
+static void test_a_live_source_drops_what_waited_too_long(void) {
+    float output[FRAME * 2];
+    device d = {48000, 480, 0};
+    bw_source *source = open_bass(48000, 2, true);
+    for (int i = 0; i < 50; i++) {
+        run_device(&d, 0.02);
+        bw_source_read(source, output, FRAME);
+    }
+    bass.available += 48000; /* one second at once */
+    uint64_t before = bass.position;
+    for (int i = 0; i < 50; i++) {
+        run_device(&d, 0.02);
+        CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+    }
+    CHECK_NEAR((double)(bass.position - before), 96000, 2000);
+    bw_source_free(source);
+}
+
+static void test_bad_arguments_are_refused(void) {
+    CHECK(bw_source_new_pcm(7999, 2) == NULL);
+    CHECK(bw_source_new_pcm(192001, 2) == NULL);
+    CHECK(bw_source_new_pcm(48000, 0) == NULL);
+    CHECK(bw_source_new_pcm(48000, 9) == NULL);
+}
+
+int main(void) {
+    RUN(test_any_rate_and_channel_count_becomes_48_khz_stereo);
+    RUN(test_mono_is_on_both_channels_and_stereo_is_not_mixed);
+    RUN(test_what_is_not_a_number_is_silence_and_too_loud_is_limited);
+    RUN(test_a_full_pcm_ring_takes_what_fits);
+    RUN(test_a_channel_that_fails_has_ended_after_its_last_sample);
+    RUN(test_a_network_stream_that_stalls_has_not_ended);
+    RUN(test_a_live_source_follows_a_device_that_is_fast);
+    RUN(test_a_live_source_follows_a_device_that_is_slow);
+    RUN(test_a_live_source_follows_a_device_with_blocks_of_25_ms);
+    RUN(test_a_live_source_drops_what_waited_too_long);
+    RUN(test_bad_arguments_are_refused);
+    return 0;
+}
