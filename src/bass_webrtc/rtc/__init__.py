@@ -1,0 +1,1 @@
+"""The WebRTC protocols without I/O: no sockets, no event loop, no clock. Time and randomness are arguments."""

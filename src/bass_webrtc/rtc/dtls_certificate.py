@@ -1,0 +1,131 @@
+"""Our DTLS certificate, the OpenSSL context that goes with it, and which fingerprints of peers are believed.
+
+Safe to use from one thread at a time.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from OpenSSL import SSL, crypto
+
+from .sdp import Fingerprint
+
+_DTLS_1_2 = 0xFEFD
+# "MUST support TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" (RFC 8827, 6.5), so every peer does. The RSA one is for
+# peers with an RSA certificate. AlertReader knows these two.
+_CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+
+_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "sha-256": hashes.SHA256(),
+    "sha-384": hashes.SHA384(),
+    "sha-512": hashes.SHA512(),
+}
+"""Of fingerprints, most preferred first. SHA-1 and MD5 no longer prove who a certificate belongs to."""
+
+USABLE_HASHES = tuple(_HASHES)
+
+Verifier = Callable[[x509.Certificate], bool]
+"""What a connection's application data must be: says whether this is the certificate that was signaled."""
+
+
+@dataclass(frozen=True, slots=True)
+class SrtpProfile:
+    """An SRTP protection profile (RFC 5764, 4.1.2; RFC 7714, 14.2)."""
+
+    number: int
+    name: bytes
+    """OpenSSL's name."""
+    key_bytes: int
+    salt_bytes: int
+
+
+SRTP_PROFILES = (
+    SrtpProfile(7, b"SRTP_AEAD_AES_128_GCM", 16, 12),
+    SrtpProfile(1, b"SRTP_AES128_CM_SHA1_80", 16, 14),
+)
+"""Most preferred first."""
+
+
+class Certificate:
+    """Our key pair, its self-signed certificate, and the OpenSSL context that all sessions with it share.
+
+    The private key exists in memory only.
+
+    Attributes:
+        fingerprint: For the session description.
+        context: For ``DtlsSession``.
+    """
+
+    __slots__ = ("context", "fingerprint")
+
+    def __init__(self, certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> None:
+        """
+        Args:
+            certificate: X.509 certificate of ``private_key``.
+            private_key: P-256 is what every peer must support (RFC 8827, 6.5).
+        """
+        self.fingerprint = fingerprint_of(certificate, "sha-256")
+        self.context = _context(certificate, private_key)
+
+    @classmethod
+    def generate(cls) -> Certificate:
+        """A new ECDSA P-256 key and certificate."""
+        private_key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bass-webrtc")])
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(private_key.public_key())
+            .serial_number(x509.random_serial_number())
+            # Peers compare the fingerprint and nothing else; so no clock is needed, and none is told.
+            .not_valid_before(datetime.datetime(2000, 1, 1))
+            .not_valid_after(datetime.datetime(9999, 12, 31, 23, 59, 59))
+        )
+        return cls(builder.sign(private_key, hashes.SHA256()), private_key)
+
+
+def usable_fingerprints(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprint, ...]:
+    """Those of the most preferred hash that is there; any of them may match (RFC 8122, 5.1). Empty: refuse the peer."""
+    for algorithm in _HASHES:
+        chosen = tuple(fingerprint for fingerprint in fingerprints if fingerprint.algorithm == algorithm)
+        if chosen:
+            return chosen
+    return ()
+
+
+def fingerprint_of(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
+    """Hash of a certificate (RFC 8122, 5); the algorithm is one of ``USABLE_HASHES``."""
+    return Fingerprint(algorithm, certificate.fingerprint(_HASHES[algorithm]).hex(":").upper())
+
+
+def _verify(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, preverified: int) -> bool:
+    """OpenSSL asks for every certificate of the chain. Who signed it does not matter; the peer's own is checked.
+
+    Checked here, during the handshake, so that a stranger never gets as far as keys.
+    """
+    verifier: Verifier = connection.get_app_data()
+    return depth > 0 or verifier(certificate.to_cryptography())
+
+
+def _context(certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> SSL.Context:
+    context = SSL.Context(SSL.DTLS_METHOD)
+    context.set_min_proto_version(_DTLS_1_2)
+    # DTLS 1.3 would need another AlertReader; peers that know it fall back.
+    context.set_max_proto_version(_DTLS_1_2)
+    context.set_cipher_list(_CIPHERS)
+    context.use_certificate(certificate)
+    context.use_privatekey(private_key)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
+    context.set_tlsext_use_srtp(b":".join(profile.name for profile in SRTP_PROFILES))
+    # A resumed session would skip the certificate check.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_QUERY_MTU)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    return context

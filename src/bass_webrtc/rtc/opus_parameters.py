@@ -1,0 +1,77 @@
+"""The parameters of Opus in SDP (RFC 7587, 6.1 and 7)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NUMBER = re.compile(r"[0-9]{1,10}")
+
+
+@dataclass(frozen=True, slots=True)
+class OpusParameters:
+    """What one side says of the Opus stream that it wants to receive; ``sprop_`` what it sends.
+
+    The two directions are independent: an answer states its own limits and echoes nothing (RFC 7587, 7.1).
+    """
+
+    stereo: bool = False
+    """Whether stereo is wanted. If not, "a sender MUST NOT use stereo" towards a single receiver."""
+    sprop_stereo: bool = False
+    """Whether the sender is likely to send stereo; a hint."""
+    max_average_bitrate_bps: int | None = None
+    """6000 to 510000, or None for no limit."""
+    max_playback_rate_hz: int = 48_000
+    """Highest rate the receiver can play, 8000 to 48000."""
+    use_inband_fec: bool = False
+    use_dtx: bool = False
+    cbr: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> OpusParameters:
+        """Read the parameters of an ``a=fmtp`` line, without the payload type.
+
+        Never fails: what is unknown or outside its range is ignored, as RFC 7587 asks (6.1, 7).
+        """
+        values: dict[str, str] = {}
+        for parameter in text.split(";"):
+            name, _, value = parameter.partition("=")
+            values.setdefault(name.strip().lower(), value.strip())
+
+        def flag(name: str) -> bool:
+            return values.get(name) == "1"
+
+        return cls(
+            stereo=flag("stereo"),
+            sprop_stereo=flag("sprop-stereo"),
+            max_average_bitrate_bps=_number_between(values.get("maxaveragebitrate"), 6_000, 510_000),
+            max_playback_rate_hz=_number_between(values.get("maxplaybackrate"), 8_000, 48_000) or 48_000,
+            use_inband_fec=flag("useinbandfec"),
+            use_dtx=flag("usedtx"),
+            cbr=flag("cbr"),
+        )
+
+    def to_fmtp(self) -> str:
+        """The parameters as they stand in an ``a=fmtp`` line; "" when all are at their defaults.
+
+        Flags are digits: Chrome refuses the codec for ``stereo=true``.
+        """
+        flags = {
+            "stereo": self.stereo,
+            "sprop-stereo": self.sprop_stereo,
+            "useinbandfec": self.use_inband_fec,
+            "usedtx": self.use_dtx,
+            "cbr": self.cbr,
+        }
+        parts = [f"{name}=1" for name, is_on in flags.items() if is_on]
+        if self.max_average_bitrate_bps is not None:
+            parts.append(f"maxaveragebitrate={self.max_average_bitrate_bps}")
+        if self.max_playback_rate_hz != 48_000:
+            parts.append(f"maxplaybackrate={self.max_playback_rate_hz}")
+        return ";".join(parts)
+
+
+def _number_between(text: str | None, lowest: int, highest: int) -> int | None:
+    if text is None or not _NUMBER.fullmatch(text):
+        return None
+    return int(text) if lowest <= int(text) <= highest else None

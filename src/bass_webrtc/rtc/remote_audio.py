@@ -1,0 +1,246 @@
+"""What a remote description says of the one audio section that we use: the same for offers and answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..errors import SdpError
+from .candidate import Candidate, merge_candidates
+from .opus_parameters import OpusParameters
+from .sdp import (
+    Fingerprint,
+    IceCredentials,
+    MediaSection,
+    Scope,
+    SessionDescription,
+    UnusableSdpError,
+    first,
+    shorten,
+)
+
+Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
+Setup = Literal["actpass", "active", "passive", "holdconn"]
+
+_DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+_SETUPS: dict[str, Setup] = {setup: setup for setup in get_args(Setup)}
+# RFC 9429, 5.1.2: all of these mean SRTP keyed by DTLS over the ICE pair, whatever they say.
+_PROTOCOL = re.compile(r"(?:(?:UDP|TCP)/(?:DTLS|TLS)/)?RTP/S?AVPF?")
+_RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]+)/([0-9]{1,9})(?:/([!-~]+))?")
+_NUMBER = re.compile(r"[0-9]{1,10}")
+_ICE_OPTION = re.compile(r"[^ ,]+")  # libdatachannel (OBS) puts commas between them.
+_MILLISECONDS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,5})?")
+_DIGEST_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
+"""Hashes that we accept, the preferred one first (RFC 8122, 5 prefers SHA-256)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAudio:
+    """The remote side's audio section: everything that the transport and the audio path ask about."""
+
+    mid: str | None
+    mline_index: int
+    protocol: str
+    """As written in the m= line; an answer repeats it (RFC 9429, 5.1.2)."""
+    direction: Direction
+    """As the remote side sees it."""
+    payload_type: int
+    """Of Opus."""
+    red_payload_type: int | None
+    """Of RED around this Opus (RFC 2198), or None."""
+    opus: OpusParameters
+    """What the remote side wants to receive."""
+    ice: IceCredentials
+    ice_lite: bool
+    ice_options: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
+    """Each once and not more than MAX_CANDIDATES; a ``CandidatePolicy`` decides which are used."""
+    end_of_candidates: bool
+    setup: Setup
+    fingerprints: tuple[Fingerprint, ...]
+    """Of the preferred hash only; the certificate has to match any one of them (RFC 8122, 5.1)."""
+    ssrcs: tuple[int, ...]
+    cname: str | None
+    rtcp_rsize: bool
+    nack: bool
+    """Whether generic NACK is wanted for Opus (RFC 4585, 6.2.1)."""
+    ptime_ms: float | None
+    max_ptime_ms: float | None
+    bandwidth_bps: int | None
+    """From b=TIAS or else b=AS, or None for no limit."""
+
+    @property
+    def trickle(self) -> bool:
+        """Whether the remote side can trickle candidates (RFC 8838, 4)."""
+        return "trickle" in self.ice_options
+
+    @property
+    def sends(self) -> bool:
+        """Whether the remote side sends audio to us."""
+        return self.direction in ("sendrecv", "sendonly")
+
+    @property
+    def receives(self) -> bool:
+        """Whether the remote side wants audio from us."""
+        return self.direction in ("sendrecv", "recvonly")
+
+
+def read_audio(description: SessionDescription, section: MediaSection, *, default_setup: Setup) -> RemoteAudio:
+    """Read an audio section.
+
+    Args:
+        description: The whole description.
+        section: The audio section in it.
+        default_setup: What a missing ``a=setup`` means: active in offers, passive in answers (RFC 4145, 4).
+
+    Raises:
+        SdpError: A line that we know is malformed (RFC 9429, 5.8).
+        UnusableSdpError: There is no Opus, no ICE, no fingerprint that we accept, or no rtcp-mux.
+    """
+    scope = description.transport_scope(section)
+    own = section.attributes
+    if not is_rtp(section):
+        raise UnusableSdpError(f"audio over {shorten(section.protocol)}; expected UDP/TLS/RTP/SAVPF")
+    if "crypto" in scope:
+        raise UnusableSdpError("a=crypto (SDES keys) is refused; only DTLS-SRTP is used (RFC 8827, 6.5)")
+    if "rtcp-mux" not in scope:
+        raise UnusableSdpError("a=rtcp-mux is missing; RTP and RTCP share one port here (RFC 8834, 4.5)")
+    ice = IceCredentials.from_scope(scope)
+    if ice is None:
+        raise UnusableSdpError("a=ice-ufrag and a=ice-pwd are missing (RFC 8839, 5.4)")
+    codecs = _Codecs.read(section)
+    payload_type = codecs.opus()
+    ssrcs = _ssrc_lines(section)
+    return RemoteAudio(
+        mid=section.mid,
+        mline_index=section.index,
+        protocol=section.protocol,
+        direction=direction_of(description, section),
+        payload_type=payload_type,
+        red_payload_type=codecs.red_around(payload_type),
+        opus=OpusParameters.parse(codecs.parameters.get(payload_type, "")),
+        ice=ice,
+        ice_lite="ice-lite" in scope,
+        ice_options=tuple(_ICE_OPTION.findall(first(scope, "ice-options") or "")),
+        candidates=merge_candidates((), [Candidate.parse(text) for text in scope.get("candidate", ())]),
+        end_of_candidates="end-of-candidates" in scope,
+        setup=_setup(scope, default_setup),
+        fingerprints=_fingerprints(scope),
+        ssrcs=tuple(ssrcs),
+        cname=next((text[6:] for text in ssrcs.values() if text.startswith("cname:")), None),
+        rtcp_rsize="rtcp-rsize" in scope,
+        nack=any(text.split() in ([str(payload_type), "nack"], ["*", "nack"]) for text in own.get("rtcp-fb", ())),
+        ptime_ms=_milliseconds(own, "ptime"),
+        max_ptime_ms=_milliseconds(own, "maxptime"),
+        bandwidth_bps=_bandwidth_bps(section.bandwidths or description.session.bandwidths),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Codecs:
+    """The codecs of one section, in the order of the m= line."""
+
+    names: Mapping[int, str]
+    """``"opus/48000/2"``, in lower case, by payload type."""
+    parameters: Mapping[int, str]
+    """The ``a=fmtp`` line's text by payload type."""
+
+    @classmethod
+    def read(cls, section: MediaSection) -> _Codecs:
+        maps: dict[int, str] = {}
+        for text in section.attributes.get("rtpmap", ()):
+            match = _RTPMAP.fullmatch(text)
+            if match is None or int(match[1]) > 127:
+                raise SdpError(f"malformed a=rtpmap: {shorten(text)}")
+            maps.setdefault(int(match[1]), text.split()[1].lower())
+        parameters: dict[int, str] = {}
+        for text in section.attributes.get("fmtp", ()):
+            payload_type, _, rest = text.partition(" ")
+            if _NUMBER.fullmatch(payload_type):
+                parameters.setdefault(int(payload_type), rest.strip())
+        offered = [int(text) for text in section.formats if _NUMBER.fullmatch(text)]
+        return cls({number: maps[number] for number in offered if number in maps}, parameters)
+
+    def opus(self) -> int:
+        """The payload type of Opus, the first one offered; 64 to 95 would look like RTCP (RFC 5761, 4)."""
+        for number, name in self.names.items():
+            if name == "opus/48000/2" and not 64 <= number <= 95:
+                return number
+        raise UnusableSdpError("the audio section has no opus/48000/2, the only codec here (RFC 7587, 7)")
+
+    def red_around(self, opus: int) -> int | None:
+        """The payload type of RED that carries only this Opus, 2 to 32 blocks of it."""
+        for number, name in self.names.items():
+            blocks = self.parameters.get(number, "").split("/")
+            if name == "red/48000/2" and 2 <= len(blocks) <= 32 and set(blocks) == {str(opus)}:
+                return number
+        return None
+
+
+def is_rtp(section: MediaSection) -> bool:
+    """Whether the section is for RTP, keyed by DTLS as all of it is here."""
+    return _PROTOCOL.fullmatch(section.protocol) is not None
+
+
+def direction_of(description: SessionDescription, section: MediaSection) -> Direction:
+    """The direction of a section, as its side sees it."""
+    for level in (section.attributes, description.session.attributes):
+        for direction in _DIRECTIONS:
+            if direction in level:
+                return direction
+    return "sendrecv"  # RFC 8866, 6.7: the default.
+
+
+def _setup(scope: Scope, default: Setup) -> Setup:
+    text = first(scope, "setup")
+    if text is None:
+        return default
+    if text not in _SETUPS:
+        raise SdpError(f"malformed a=setup: {shorten(text)}")
+    return _SETUPS[text]
+
+
+def _fingerprints(scope: Scope) -> tuple[Fingerprint, ...]:
+    offered = [Fingerprint.parse(text) for text in scope.get("fingerprint", ())]
+    for algorithm, length in _DIGEST_BYTES.items():
+        chosen = tuple(one for one in offered if one.algorithm == algorithm)
+        if any(len(one.value) != 3 * length - 1 for one in chosen):
+            raise SdpError(f"an a=fingerprint of {algorithm} has not {length} bytes")
+        if chosen:
+            return chosen
+    named = ", ".join(sorted({shorten(one.algorithm) for one in offered})[:3]) or "none"
+    raise UnusableSdpError(f"no a=fingerprint that is accepted (sha-256, sha-384 or sha-512); there is {named}")
+
+
+def _ssrc_lines(section: MediaSection) -> dict[int, str]:
+    """The first attribute of each synchronisation source (RFC 5576, 4.1); ``cname`` goes before others."""
+    sources: dict[int, str] = {}
+    for text in section.attributes.get("ssrc", ()):
+        number, _, attribute = text.partition(" ")
+        if not _NUMBER.fullmatch(number) or int(number) >= 2**32:
+            raise SdpError(f"malformed a=ssrc: {shorten(text)}")
+        if attribute.startswith("cname:") or int(number) not in sources:
+            sources[int(number)] = attribute
+    return sources
+
+
+def _milliseconds(attributes: Mapping[str, list[str]], name: str) -> float | None:
+    text = first(attributes, name)
+    if text is None:
+        return None
+    if not _MILLISECONDS.fullmatch(text) or float(text) == 0:
+        raise SdpError(f"malformed a={name}: {shorten(text)}")
+    return float(text)
+
+
+def _bandwidth_bps(lines: Sequence[str]) -> int | None:
+    limits: dict[str, int] = {}
+    for line in lines:
+        kind, _, text = line.partition(":")
+        if kind in ("AS", "TIAS"):
+            if not _NUMBER.fullmatch(text):
+                raise SdpError(f"malformed b= line: {shorten(line)}")
+            limits[kind] = int(text) * (1000 if kind == "AS" else 1)
+    return limits.get("TIAS", limits.get("AS")) or None

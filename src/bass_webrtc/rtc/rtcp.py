@@ -1,0 +1,403 @@
+"""RTCP of one peer: reports both ways, CNAME, BYE, NACK, circuit breaker (RFC 3550, RFC 4585, RFC 5506, RFC 8083).
+
+Sans-I/O: one thread at a time, but ``snapshot`` may be called from any. ``now_s`` is any clock that does not go
+backwards, ``wall_s`` seconds since 1970. Packets are plain; SRTCP is the caller's. After every call send what
+``to_send`` gives and look at ``events``; call ``handle_timeout`` when the time that ``timeout_s`` names has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from .circuit_breaker import REPORT_INTERVAL_S, CircuitBreaker
+from .rtcp_packets import (
+    Goodbye,
+    Nack,
+    Packet,
+    Report,
+    ReportBlock,
+    SenderInfo,
+    SourceDescription,
+    ntp_middle,
+    ntp_time,
+    parse,
+)
+
+CLOCK_HZ = 48_000
+"""Of RTP timestamps: Opus's (RFC 7587, 4.1)."""
+
+MAX_SOURCES = 8
+"""Sources of one peer that are remembered at once."""
+
+_SOURCE_TIMEOUT_S = 5 * REPORT_INTERVAL_S  # RFC 3550, 6.3.5.
+_REPORTS_REMEMBERED = 8
+_LONGEST_ROUND_TRIP_S = 30.0
+_RESENDS_PER_S = 100.0
+_RESENDS_AT_ONCE = 200.0
+"""NACKs are answered up to this many: twice what is sent anyhow. Else a peer could make us send without limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentCounters:
+    """What we have sent, at one moment."""
+
+    packets: int
+    octets: int
+    """Of RTP payload, without header and padding."""
+    rtp_timestamp: int
+    """The moment on the stream's clock. It is reported together with the wall clock of the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedCounters:
+    """What we have received of one stream since its first packet (RFC 3550, 6.4.1 and A.3)."""
+
+    ssrc: int
+    highest_sequence: int
+    """With the number of wraps above it."""
+    packets_received: int
+    """With duplicates and late ones."""
+    packets_lost: int
+    """Expected less received; may be negative."""
+    jitter: int
+    """Interarrival jitter, in RTP ticks."""
+
+
+@dataclass(frozen=True, slots=True)
+class NackReceived:
+    """The peer asks for these packets of ours once more."""
+
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LossReported:
+    """The peer says how our stream arrives."""
+
+    fraction_lost: float
+    """Since its last report, 0 to 1."""
+    packets_lost: int
+    """Since the beginning."""
+    jitter_ms: float
+    round_trip_time_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ByeReceived:
+    """These sources have ended. The session has not: consent says when (RFC 7675, 5.2)."""
+
+    ssrcs: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTimedOut:
+    """Nothing was heard of this source for five reporting intervals (RFC 3550, 6.3.5)."""
+
+    ssrc: int
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitBreakerTripped:
+    """Sending on does harm or no good: stop, or send a tenth (RFC 8083, 4.5)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SsrcCollision:
+    """The peer uses our SSRC. A BYE is on its way and ``new_ssrc`` is to be used (RFC 3550, 8.2)."""
+
+    old_ssrc: int
+    new_ssrc: int
+
+
+RtcpEvent = NackReceived | LossReported | ByeReceived | SourceTimedOut | CircuitBreakerTripped | SsrcCollision
+
+
+@dataclass(frozen=True, slots=True)
+class RtcpSnapshot:
+    """The peer's last report of what we send to it."""
+
+    packets_lost: int = 0
+    fraction_lost: float = 0.0
+    """0 to 1."""
+    jitter_ms: float = 0.0
+    round_trip_time_ms: float | None = None
+
+
+@dataclass(slots=True)
+class _Source:
+    """One of the peer's sources."""
+
+    heard_s: float
+    last_sr: int = 0
+    last_sr_s: float = 0.0
+    expected: int = 0
+    """As of our last report; so are the next two."""
+    received: int = 0
+    lost: int = 0
+
+
+class RtcpSession:
+    """Our RTCP with one peer.
+
+    Attributes:
+        ssrc: Ours.
+        malformed: RTCP packets that made no sense.
+    """
+
+    __slots__ = (
+        "_breaker",
+        "_cname",
+        "_events",
+        "_is_closed",
+        "_is_first",
+        "_next_s",
+        "_out",
+        "_previous_s",
+        "_random",
+        "_resends_left",
+        "_resends_s",
+        "_rsize",
+        "_sender_reports",
+        "_sent_before",
+        "_snapshot",
+        "_sources",
+        "malformed",
+        "ssrc",
+    )
+
+    def __init__(self, ssrc: int, cname: str, *, sends: bool, rsize: bool, now_s: float, random: Random) -> None:
+        """
+        Args:
+            ssrc: Ours.
+            cname: Ours; random, the same for all sources of the session (RFC 7022).
+            sends: Whether there is a stream that we send.
+            rsize: Whether reduced-size RTCP was negotiated (RFC 5506).
+            now_s: The time.
+            random: Spreads reports; chooses a new SSRC.
+        """
+        self.ssrc = ssrc
+        self.malformed = 0
+        self._cname = cname
+        self._rsize = rsize
+        self._random = random
+        self._breaker = CircuitBreaker(now_s) if sends else None
+        self._is_first = True
+        self._is_closed = False
+        self._previous_s = now_s
+        self._next_s = now_s + self._random_interval_s()
+        self._sent_before = (0, 0)
+        self._sender_reports: dict[int, None] = {}
+        self._sources: dict[int, _Source] = {}
+        self._resends_left = _RESENDS_AT_ONCE
+        self._resends_s = now_s
+        self._snapshot = RtcpSnapshot()
+        self._out: list[bytes] = []
+        self._events: list[RtcpEvent] = []
+
+    def receive(self, packet: bytes, now_s: float, wall_s: float) -> None:
+        """Takes one authentic, decrypted RTCP datagram. Never raises, whatever the bytes are."""
+        if self._is_closed:
+            return
+        compound = parse(packet)
+        self.malformed += compound.malformed
+        for part in compound.packets:
+            self._receive_packet(part, now_s, wall_s)
+
+    def handle_timeout(
+        self, now_s: float, wall_s: float, sent: SentCounters | None, received: Iterable[ReceivedCounters] = ()
+    ) -> None:
+        """Reports when it is time to, and watches the circuit breaker. Call it at ``timeout_s``, or at any time.
+
+        Args:
+            now_s: The time.
+            wall_s: The wall clock at the same moment.
+            sent: What we have sent; None when nothing ever.
+            received: What we have received, of each of the peer's streams.
+        """
+        if self._is_closed:
+            return
+        if self._breaker is not None and sent is not None:
+            self._breaker.update(sent.packets, now_s)
+            self._check_breaker()
+        if now_s < self._next_s:
+            return
+        # "timer reconsideration": the interval is drawn once more (RFC 3550, 6.3.6).
+        self._next_s = self._previous_s + self._random_interval_s()
+        if now_s >= self._next_s:
+            self._report(now_s, wall_s, sent, received)
+
+    def timeout_s(self) -> float | None:
+        """When ``handle_timeout`` is due, on the clock of ``now_s``; None when it never is."""
+        if self._is_closed:
+            return None
+        breaker_s = self._breaker.deadline_s() if self._breaker is not None else None
+        return self._next_s if breaker_s is None else min(self._next_s, breaker_s)
+
+    def to_send(self) -> list[bytes]:
+        """Takes the plain packets that are to be sent."""
+        out, self._out = self._out, []
+        return out
+
+    def events(self) -> list[RtcpEvent]:
+        """Takes what has happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def snapshot(self) -> RtcpSnapshot:
+        """What the peer last reported. Any thread."""
+        return self._snapshot
+
+    def request_resend(self, media_ssrc: int, sequences: Sequence[int]) -> None:
+        """Asks the peer for packets of its stream once more, at once (RFC 4585, 3.5.2: two members need not wait)."""
+        if sequences and not self._is_closed:
+            nack = Nack(self.ssrc, media_ssrc, tuple(sequences))
+            # Alone only if both sides said so; else in a compound packet (RFC 8834, 4.6).
+            self._send((nack,) if self._rsize else (Report(self.ssrc, None), self._description(), nack))
+
+    def close(self) -> None:
+        """Says BYE. Safe to call twice."""
+        if not self._is_closed:
+            self._say_goodbye()
+            self._is_closed = True
+
+    def _random_interval_s(self) -> float:
+        """RFC 3550, 6.3.1. Two members at our rates never need the 5 % of RTCP, so the least interval holds."""
+        interval_s = REPORT_INTERVAL_S / 2 if self._is_first else REPORT_INTERVAL_S
+        return interval_s * self._random.uniform(0.5, 1.5) / 1.21828
+
+    def _receive_packet(self, packet: Packet, now_s: float, wall_s: float) -> None:
+        if isinstance(packet, Goodbye):
+            self._receive_goodbye(packet)
+            return
+        if packet.ssrc == self.ssrc:
+            self._change_ssrc()
+            return
+        source = self._heard(packet.ssrc, now_s)
+        if isinstance(packet, Report):
+            if packet.sender is not None:
+                source.last_sr, source.last_sr_s = ntp_middle(packet.sender.ntp_time), now_s
+            for block in packet.blocks:
+                if block.ssrc == self.ssrc:
+                    self._receive_block(block, now_s, wall_s)
+        elif isinstance(packet, Nack) and packet.media_ssrc == self.ssrc:
+            self._receive_nack(packet, now_s)
+
+    def _receive_block(self, block: ReportBlock, now_s: float, wall_s: float) -> None:
+        round_trip_time_s = self._round_trip_time_s(block, wall_s)
+        known_ms = self._snapshot.round_trip_time_ms if round_trip_time_s is None else round_trip_time_s * 1000
+        fraction_lost, jitter_ms = block.fraction_lost / 256, block.jitter * 1000 / CLOCK_HZ
+        self._snapshot = RtcpSnapshot(block.packets_lost, fraction_lost, jitter_ms, known_ms)
+        self._events.append(LossReported(fraction_lost, block.packets_lost, jitter_ms, known_ms))
+        if self._breaker is not None:
+            self._breaker.note_report(block, round_trip_time_s, now_s)
+            self._check_breaker()
+
+    def _round_trip_time_s(self, block: ReportBlock, wall_s: float) -> float | None:
+        """RFC 3550, 6.4.1. None when the block refers to no sender report of ours, or the wall clock was set."""
+        if block.last_sr not in self._sender_reports:
+            return None
+        elapsed = (ntp_middle(ntp_time(wall_s)) - block.last_sr - block.delay_since_last_sr) & 0xFFFFFFFF
+        # A little less than nothing is rounding.
+        round_trip_time_s = ((elapsed ^ 0x80000000) - 0x80000000) / 65536
+        return max(0.0, round_trip_time_s) if -0.1 < round_trip_time_s < _LONGEST_ROUND_TRIP_S else None
+
+    def _receive_nack(self, nack: Nack, now_s: float) -> None:
+        refilled = self._resends_left + (now_s - self._resends_s) * _RESENDS_PER_S
+        self._resends_left, self._resends_s = min(refilled, _RESENDS_AT_ONCE), now_s
+        allowed = tuple(dict.fromkeys(nack.sequences))[: int(self._resends_left)]
+        if allowed:
+            self._resends_left -= len(allowed)
+            self._events.append(NackReceived(allowed))
+
+    def _receive_goodbye(self, goodbye: Goodbye) -> None:
+        ssrcs = tuple(ssrc for ssrc in goodbye.ssrcs if ssrc != self.ssrc)
+        for ssrc in ssrcs:
+            self._sources.pop(ssrc, None)
+        if ssrcs:
+            self._events.append(ByeReceived(ssrcs))
+
+    def _heard(self, ssrc: int, now_s: float) -> _Source:
+        source = self._sources.get(ssrc)
+        if source is None:
+            if len(self._sources) >= MAX_SOURCES:
+                del self._sources[min(self._sources, key=lambda other: self._sources[other].heard_s)]
+            source = self._sources[ssrc] = _Source(now_s)
+        source.heard_s = now_s
+        return source
+
+    def _change_ssrc(self) -> None:
+        """RFC 3550, 8.2."""
+        self._say_goodbye()
+        old, self.ssrc = self.ssrc, self._random.randrange(1, 1 << 32)
+        self._sender_reports.clear()
+        self._events.append(SsrcCollision(old, self.ssrc))
+
+    def _check_breaker(self) -> None:
+        if self._breaker is not None and self._breaker.tripped:
+            self._events.append(CircuitBreakerTripped(self._breaker.tripped))
+            self._breaker = None
+
+    def _report(
+        self, now_s: float, wall_s: float, sent: SentCounters | None, received: Iterable[ReceivedCounters]
+    ) -> None:
+        sender = self._sender_info(sent, wall_s)
+        blocks = [block for counters in received if (block := self._report_block(counters, now_s))]
+        self._send((Report(self.ssrc, sender, tuple(blocks[:31])), self._description()))
+        self._is_first = False
+        self._previous_s = now_s
+        self._next_s = now_s + self._random_interval_s()
+        self._forget_silent_sources(now_s)
+
+    def _sender_info(self, sent: SentCounters | None, wall_s: float) -> SenderInfo | None:
+        """Who has sent since the report before the last is a sender (RFC 3550, 6.4)."""
+        if sent is None:
+            return None
+        is_sender = sent.packets != self._sent_before[0]
+        self._sent_before = (self._sent_before[1], sent.packets)
+        if not is_sender:
+            return None
+        ntp = ntp_time(wall_s)
+        self._sender_reports[ntp_middle(ntp)] = None
+        if len(self._sender_reports) > _REPORTS_REMEMBERED:
+            del self._sender_reports[next(iter(self._sender_reports))]
+        return SenderInfo(ntp, sent.rtp_timestamp & 0xFFFFFFFF, sent.packets & 0xFFFFFFFF, sent.octets & 0xFFFFFFFF)
+
+    def _report_block(self, counters: ReceivedCounters, now_s: float) -> ReportBlock | None:
+        """None when nothing was received since the last report (RFC 3550, 6.4)."""
+        source = self._sources.get(counters.ssrc)
+        if counters.packets_received == (source.received if source else 0):
+            return None
+        source = self._heard(counters.ssrc, now_s)
+        expected_now = counters.packets_received + counters.packets_lost
+        expected, lost = expected_now - source.expected, counters.packets_lost - source.lost
+        source.expected, source.received, source.lost = expected_now, counters.packets_received, counters.packets_lost
+        fraction_lost = min(255, lost * 256 // expected) if expected > 0 and lost > 0 else 0
+        delay = int((now_s - source.last_sr_s) * 65536) & 0xFFFFFFFF if source.last_sr else 0
+        highest_sequence = counters.highest_sequence & 0xFFFFFFFF
+        return ReportBlock(
+            counters.ssrc,
+            fraction_lost,
+            counters.packets_lost,
+            highest_sequence,
+            counters.jitter,
+            source.last_sr,
+            delay,
+        )
+
+    def _forget_silent_sources(self, now_s: float) -> None:
+        for ssrc in [ssrc for ssrc, source in self._sources.items() if source.heard_s <= now_s - _SOURCE_TIMEOUT_S]:
+            del self._sources[ssrc]
+            self._events.append(SourceTimedOut(ssrc))
+
+    def _say_goodbye(self) -> None:
+        self._send((Report(self.ssrc, None), self._description(), Goodbye((self.ssrc,))))
+
+    def _description(self) -> SourceDescription:
+        return SourceDescription(self.ssrc, self._cname)
+
+    def _send(self, packets: Iterable[Packet]) -> None:
+        self._out.append(b"".join(packet.to_bytes() for packet in packets))

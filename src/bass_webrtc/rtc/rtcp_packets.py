@@ -1,0 +1,252 @@
+"""RTCP packets: read and write (RFC 3550, 6.4 to 6.6; RFC 4585, 6.2.1).
+
+    V=2 P count | type | length in words - 1 | body …     a datagram holds one or more: a compound packet
+
+Only what is used here is understood: reports, CNAME, BYE and generic NACK. Everything else (XR, APP, REMB, TWCC …)
+is passed over. ``parse`` takes any bytes, raises nothing and is linear in their length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from struct import Struct
+
+_SENDER_REPORT = 200
+_RECEIVER_REPORT = 201
+_SOURCE_DESCRIPTION = 202
+_GOODBYE = 203
+_TRANSPORT_FEEDBACK = 205
+_GENERIC_NACK = 1
+_CNAME = 1
+
+_header = Struct("!BBH")
+_u32 = Struct("!I")
+_sender = Struct("!QIII")
+_block = Struct("!IIIIII")
+_nack_item = Struct("!HH")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportBlock:
+    """What a receiver says of one stream (RFC 3550, 6.4.1)."""
+
+    ssrc: int
+    """Of the stream."""
+    fraction_lost: int
+    """Since the last report, in 1/256."""
+    packets_lost: int
+    """Since the beginning; duplicates make it fall, also below zero. 24 bits."""
+    highest_sequence: int
+    """Highest sequence number, with the number of its wraps above it. 32 bits."""
+    jitter: int
+    """Interarrival jitter, in RTP ticks."""
+    last_sr: int
+    """Middle 32 bits of the NTP time in the last sender report; 0 when there was none."""
+    delay_since_last_sr: int
+    """In 1/65536 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class SenderInfo:
+    """What a sender says of its own stream (RFC 3550, 6.4.1)."""
+
+    ntp_time: int
+    """64 bits, see ``ntp_time``."""
+    rtp_timestamp: int
+    """The same moment on the stream's clock."""
+    packets: int
+    octets: int
+    """Of payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A sender report, or a receiver report when ``sender`` is None."""
+
+    ssrc: int
+    sender: SenderInfo | None
+    blocks: tuple[ReportBlock, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """On the wire."""
+        body = _u32.pack(self.ssrc)
+        kind = _RECEIVER_REPORT
+        if self.sender is not None:
+            kind = _SENDER_REPORT
+            body += _sender.pack(
+                self.sender.ntp_time, self.sender.rtp_timestamp, self.sender.packets, self.sender.octets
+            )
+        return _packet(len(self.blocks), kind, body + b"".join(map(_block_to_bytes, self.blocks)))
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDescription:
+    """The canonical name of a source (RFC 3550, 6.5.1)."""
+
+    ssrc: int
+    cname: str
+
+    def to_bytes(self) -> bytes:
+        """On the wire."""
+        name = self.cname.encode()
+        chunk = _u32.pack(self.ssrc) + bytes((_CNAME, len(name))) + name
+        # "each chunk is terminated by one or more null octets", up to the next 32-bit boundary.
+        return _packet(1, _SOURCE_DESCRIPTION, chunk + bytes(4 - len(chunk) % 4))
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """Sources that leave (RFC 3550, 6.6)."""
+
+    ssrcs: tuple[int, ...]
+
+    def to_bytes(self) -> bytes:
+        """On the wire."""
+        return _packet(len(self.ssrcs), _GOODBYE, b"".join(map(_u32.pack, self.ssrcs)))
+
+
+@dataclass(frozen=True, slots=True)
+class Nack:
+    """Packets that a receiver asks for once more (generic NACK: RFC 4585, 6.2.1)."""
+
+    ssrc: int
+    """Who asks."""
+    media_ssrc: int
+    """Of the stream."""
+    sequences: tuple[int, ...]
+
+    def to_bytes(self) -> bytes:
+        """On the wire."""
+        items = b"".join(_nack_item.pack(first, mask) for first, mask in _nack_items(self.sequences))
+        return _packet(_GENERIC_NACK, _TRANSPORT_FEEDBACK, _u32.pack(self.ssrc) + _u32.pack(self.media_ssrc) + items)
+
+
+Packet = Report | SourceDescription | Goodbye | Nack
+
+
+@dataclass(frozen=True, slots=True)
+class Compound:
+    """What was understood of one datagram."""
+
+    packets: tuple[Packet, ...]
+    malformed: int
+    """How many packets were not what their header says. Unknown types are not counted."""
+
+
+def parse(data: bytes) -> Compound:
+    """Reads one decrypted datagram, compound or reduced-size (RFC 5506: the first packet may be any).
+
+    A packet that makes no sense is left out and the others are still read; after a length that leads out of the
+    datagram there is nothing left to read.
+    """
+    packets: list[Packet] = []
+    malformed = 0
+    at, end = 0, len(data)
+    while at < end:
+        if end - at < 4:
+            malformed += 1
+            break
+        first, kind, words = _header.unpack_from(data, at)
+        following = at + 4 * (words + 1)
+        if first >> 6 != 2 or following > end:
+            malformed += 1
+            break
+        body_end = following - (data[following - 1] if first & 0x20 else 0)
+        try:
+            packets += _parse_packet(kind, first & 0x1F, data[at + 4 : max(body_end, at + 4)])
+        except ValueError:
+            malformed += 1
+        at = following
+    return Compound(tuple(packets), malformed)
+
+
+def ntp_time(wall_s: float) -> int:
+    """Seconds since 1970 as a 64-bit NTP time: seconds since 1900 and fraction (RFC 3550, 4)."""
+    return int((wall_s + 2_208_988_800) * 2**32) & 0xFFFFFFFFFFFFFFFF
+
+
+def ntp_middle(ntp: int) -> int:
+    """The middle 32 bits of an NTP time, in 1/65536 s, as reports refer to it."""
+    return (ntp >> 16) & 0xFFFFFFFF
+
+
+def _parse_packet(kind: int, count: int, body: bytes) -> Sequence[Packet]:
+    """Raises ``ValueError`` when the body is shorter than the header says."""
+    if kind in (_SENDER_REPORT, _RECEIVER_REPORT):
+        return (_parse_report(kind, count, body),)
+    if kind == _SOURCE_DESCRIPTION:
+        return _parse_source_description(count, body)
+    if kind == _GOODBYE:
+        _require(4 * count <= len(body))
+        return (Goodbye(tuple(_u32.unpack_from(body, 4 * at)[0] for at in range(count))),)
+    if kind == _TRANSPORT_FEEDBACK and count == _GENERIC_NACK:
+        return (_parse_nack(body),)
+    return ()
+
+
+def _parse_report(kind: int, count: int, body: bytes) -> Report:
+    blocks_at = 4 + (_sender.size if kind == _SENDER_REPORT else 0)
+    # What follows the blocks is a profile's extension (RFC 3550, 6.4.3).
+    _require(blocks_at + count * _block.size <= len(body))
+    sender = SenderInfo(*_sender.unpack_from(body, 4)) if kind == _SENDER_REPORT else None
+    blocks = tuple(_parse_block(body, blocks_at + at * _block.size) for at in range(count))
+    return Report(_u32.unpack_from(body)[0], sender, blocks)
+
+
+def _parse_block(body: bytes, at: int) -> ReportBlock:
+    ssrc, lost, highest_sequence, jitter, last_sr, delay = _block.unpack_from(body, at)
+    packets_lost = ((lost & 0xFFFFFF) ^ 0x800000) - 0x800000  # Sign of a 24-bit number.
+    return ReportBlock(ssrc, lost >> 24, packets_lost, highest_sequence, jitter, last_sr, delay)
+
+
+def _block_to_bytes(block: ReportBlock) -> bytes:
+    lost = (block.fraction_lost << 24) | (max(-0x800000, min(block.packets_lost, 0x7FFFFF)) & 0xFFFFFF)
+    return _block.pack(block.ssrc, lost, block.highest_sequence, block.jitter, block.last_sr, block.delay_since_last_sr)
+
+
+def _parse_source_description(count: int, body: bytes) -> list[SourceDescription]:
+    found: list[SourceDescription] = []
+    at = 0
+    for _ in range(count):
+        _require(at + 4 < len(body))
+        (ssrc,) = _u32.unpack_from(body, at)
+        at += 4
+        while at < len(body) and body[at]:
+            _require(at + 2 <= len(body) and at + 2 + body[at + 1] <= len(body))
+            text = body[at + 2 : at + 2 + body[at + 1]]
+            if body[at] == _CNAME:
+                found.append(SourceDescription(ssrc, text.decode(errors="replace")))
+            at += 2 + len(text)
+        at += 4 - at % 4
+    return found
+
+
+def _parse_nack(body: bytes) -> Nack:
+    _require(len(body) >= 8 and len(body) % 4 == 0)
+    sequences: list[int] = []
+    for first, mask in _nack_item.iter_unpack(body[8:]):
+        sequences.append(first)
+        sequences += [(first + bit + 1) & 0xFFFF for bit in range(16) if mask >> bit & 1]
+    return Nack(_u32.unpack_from(body)[0], _u32.unpack_from(body, 4)[0], tuple(sequences))
+
+
+def _nack_items(sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """A first sequence number, and a bit for each of the 16 after it."""
+    items: list[tuple[int, int]] = []
+    for sequence in sequences:
+        distance = (sequence - items[-1][0]) & 0xFFFF if items else 0
+        if 1 <= distance <= 16:
+            items[-1] = (items[-1][0], items[-1][1] | 1 << (distance - 1))
+        else:
+            items.append((sequence, 0))
+    return items
+
+
+def _packet(count: int, kind: int, body: bytes) -> bytes:
+    return _header.pack(0x80 | count, kind, len(body) // 4) + body
+
+
+def _require(holds: bool) -> None:
+    if not holds:
+        raise ValueError("shorter than its header says")
