@@ -1,0 +1,28 @@
+"""The only Python that knows BASS: finds the library, checks sources, opens files and devices.
+
+Start at ``open_source`` in ``source.py``. No Python callback is ever given to BASS.
+"""
+
+from __future__ import annotations
+
+from .channels import OwnedChannel, open_file, open_recording
+from .library import BassLibrary
+from .locate import find_bass
+from .output import DEFAULT_OUTPUT, Output, find_splitter, open_output
+from .source import BassSource, open_source
+from .streams import InputStream
+
+__all__ = [
+    "DEFAULT_OUTPUT",
+    "BassLibrary",
+    "BassSource",
+    "InputStream",
+    "Output",
+    "OwnedChannel",
+    "find_bass",
+    "find_splitter",
+    "open_file",
+    "open_output",
+    "open_recording",
+    "open_source",
+]

@@ -1,0 +1,226 @@
+"""Opens channels for the program's user: files, URLs, tracker modules and recording devices."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import BassError, ConfigError
+from .devices import default_input
+from .error_names import ERROR_ALREADY, ERROR_FILEFORM
+from .library import FAILED_DWORD, UNICODE, BassLibrary, text_argument
+from .locate import LIBRARY_NAME, find_bass
+from .source import STREAM_DECODE, BassSource, open_source
+
+SAMPLE_FLOAT = 0x100
+SAMPLE_LOOP = 0x4
+ASYNCFILE = 0x40000000
+MUSIC_RAMPS = 0x400
+MUSIC_STOPBACK = 0x80000
+MUSIC_SINCINTER = 0x800000
+CONFIG_REC_BUFFER = 19
+CONFIG_NET_PLAYLIST = 21
+
+NO_SOUND_DEVICE = 0
+SAMPLE_RATE_HZ = 48_000
+CHANNELS = 2
+RECORD_PERIOD_MS = 10
+RECORD_BUFFER_MS = 1000
+"""What a reader that stalls can catch up with; older sound is lost. BASS's own default is 2000."""
+
+PLUGINS = ("bassflac", "bassopus", "bass_aac", "bassalac", "bass_ac3", "bass_ape", "basswebm", "basswma", "basswv")
+"""Formats that BASS does not read itself. BASSMIDI is left out: without a soundfont it plays silence."""
+
+_URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_configuring = threading.Lock()
+
+
+class OwnedChannel:
+    """A channel that this package made and frees. A context manager.
+
+    Attributes:
+        source: What the core needs to read it.
+    """
+
+    def __init__(self, source: BassSource, library: BassLibrary, free: str) -> None:
+        self.source = source
+        self._library = library
+        self._free = free
+        self._closed = False
+
+    @property
+    def handle(self) -> int:
+        """HSTREAM, HMUSIC or HRECORD."""
+        return self.source.handle
+
+    def close(self) -> None:
+        """Frees the channel; waits for a read that is on its way. Idempotent; any thread."""
+        if not self._closed:
+            self._closed = True
+            # It fails where the host program called BASS_Free before, and that is as good.
+            self._library.try_call(self._free, self.handle)
+
+    def __enter__(self) -> OwnedChannel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_file(
+    path_or_url: str | os.PathLike[str], loop: bool = False, *, library: BassLibrary | None = None
+) -> OwnedChannel:
+    """Opens a file, a URL or a tracker module as a decoding channel.
+
+    Initialises BASS's "no sound" device when the program has not called BASS_Init. Threads that never choose a device
+    get the lowest that is initialised, so a program that plays sound itself calls BASS_Init first.
+
+    Args:
+        path_or_url: Any format that BASS, or a plugin beside its library, reads.
+        loop: Start again at the end, without a gap.
+        library: The BASS of this process by default.
+
+    Returns:
+        The channel. For a URL, this waits for the connection (BASS_CONFIG_NET_TIMEOUT, 5 s by default).
+
+    Raises:
+        ConfigError: There is no such file.
+        BassError: BASS cannot open or read it.
+        BassNotFoundError: There is no BASS.
+    """
+    name = os.fspath(path_or_url)
+    if "\0" in name:
+        raise ConfigError(f"{name!r} is no path and no URL: it holds a NUL character")
+    is_url = _URL.match(name) is not None
+    if not is_url:
+        _check_file(name)
+    library = library or find_bass()
+    _initialise(library)
+    load_plugins(library)
+    flags = SAMPLE_FLOAT | STREAM_DECODE | UNICODE | (SAMPLE_LOOP if loop else 0)
+    return _open_url(library, name, flags) if is_url else _open_file(library, name, flags)
+
+
+def open_recording(device: int | None = None, *, library: BassLibrary | None = None) -> OwnedChannel:
+    """Starts to record, 48 kHz stereo. Closing stops the recording; the device stays initialised.
+
+    Args:
+        device: Index as ``devices.inputs()`` has it; None is the default.
+        library: The BASS of this process by default.
+
+    Raises:
+        BassError: There is no such device, or it cannot be opened.
+        BassNotFoundError: There is no BASS.
+    """
+    library = library or find_bass()
+    index = default_input(library) if device is None else device
+    hint = "bass-webrtc devices lists the inputs"
+    flags = SAMPLE_FLOAT | RECORD_PERIOD_MS << 16
+    with _recording_device(library, index, hint), _configured(library, CONFIG_REC_BUFFER, RECORD_BUFFER_MS):
+        handle = library.call("BASS_RecordStart", SAMPLE_RATE_HZ, CHANNELS, flags, None, None, hint=hint)
+    return _owned(library, handle, "BASS_ChannelStop")
+
+
+@functools.cache
+def load_plugins(library: BassLibrary) -> tuple[Path, ...]:
+    """Loads the plugins beside the library, once, and returns those that work.
+
+    Only there: a plugin elsewhere would load the BASS beside itself, a second copy.
+    """
+    found = (library.path.with_name(LIBRARY_NAME.replace("bass", plugin)) for plugin in PLUGINS)
+    return tuple(path for path in found if path.is_file() and _load_plugin(library, path))
+
+
+def _load_plugin(library: BassLibrary, path: Path) -> bool:
+    plugin = library.try_call("BASS_PluginLoad", text_argument(str(path)), UNICODE)
+    return plugin != 0 or library.last_error_code() == ERROR_ALREADY
+
+
+def _check_file(name: str) -> None:
+    if os.path.isdir(name):
+        raise ConfigError(f"{name!r} is a folder; expected an audio file")
+    if not os.path.exists(name):
+        raise ConfigError(f"there is no file {name!r} (looked for {os.path.abspath(name)})")
+
+
+def _initialise(library: BassLibrary) -> None:
+    if library.try_call("BASS_GetDevice") != FAILED_DWORD:
+        return
+    initialised = library.try_call("BASS_Init", NO_SOUND_DEVICE, SAMPLE_RATE_HZ, 0, None, None)
+    if not initialised and library.last_error_code() != ERROR_ALREADY:
+        raise library.last_error("BASS_Init")
+
+
+def _open_url(library: BassLibrary, url: str, flags: int) -> OwnedChannel:
+    # 1: a URL may name a playlist (.m3u, .pls), as radio stations' links do.
+    with _configured(library, CONFIG_NET_PLAYLIST, 1):
+        hint = f"is {url} right, reachable, and audio?"
+        handle = library.call("BASS_StreamCreateURL", text_argument(url), 0, flags, None, None, hint=hint)
+    return _owned(library, handle, "BASS_StreamFree")
+
+
+def _open_file(library: BassLibrary, name: str, flags: int) -> OwnedChannel:
+    # ASYNCFILE: a thread of BASS's reads ahead, so that a slow disk does not make the sender wait.
+    stream = library.try_call("BASS_StreamCreateFile", False, text_argument(name), 0, 0, flags | ASYNCFILE)
+    if stream:
+        return _owned(library, stream, "BASS_StreamFree")
+    error = library.last_error("BASS_StreamCreateFile", _file_hint(library, name))
+    if error.code == ERROR_FILEFORM and (music := _load_module(library, name, flags)):
+        return _owned(library, music, "BASS_MusicFree")
+    raise error
+
+
+def _load_module(library: BassLibrary, name: str, flags: int) -> int:
+    flags |= MUSIC_RAMPS | MUSIC_SINCINTER
+    if not flags & SAMPLE_LOOP:
+        flags |= MUSIC_STOPBACK  # Many modules jump back at their end, for ever.
+    return library.try_call("BASS_MusicLoad", False, text_argument(name), 0, 0, flags, SAMPLE_RATE_HZ)
+
+
+def _file_hint(library: BassLibrary, name: str) -> str:
+    return (
+        f"{name}: BASS reads MP3, MP2, MP1, Ogg Vorbis, WAV, AIFF and tracker modules itself; FLAC, Opus, AAC and "
+        f"others need their plugin from https://www.un4seen.com in {library.path.parent}"
+    )
+
+
+def _owned(library: BassLibrary, handle: int, free: str) -> OwnedChannel:
+    try:
+        return OwnedChannel(open_source(handle, library), library, free)
+    except (ConfigError, BassError):
+        library.try_call(free, handle)
+        raise
+
+
+@contextlib.contextmanager
+def _recording_device(library: BassLibrary, index: int, hint: str) -> Iterator[None]:
+    """BASS_RecordStart takes the calling thread's device; the program's own choice is put back."""
+    before = library.try_call("BASS_RecordGetDevice")
+    if not library.try_call("BASS_RecordInit", index) and library.last_error_code() != ERROR_ALREADY:
+        raise library.last_error("BASS_RecordInit", hint)
+    library.call("BASS_RecordSetDevice", index, hint=hint)
+    try:
+        yield
+    finally:
+        if before != FAILED_DWORD:
+            library.try_call("BASS_RecordSetDevice", before)
+
+
+@contextlib.contextmanager
+def _configured(library: BassLibrary, option: int, value: int) -> Iterator[None]:
+    """BASS's settings are the whole process's, so ours holds for one call only."""
+    with _configuring:
+        before = library.try_call("BASS_GetConfig", option)
+        library.try_call("BASS_SetConfig", option, value)
+        try:
+            yield
+        finally:
+            library.try_call("BASS_SetConfig", option, before)

@@ -1,0 +1,174 @@
+"""The BASS library of this process, bound with fixed-width types.
+
+DWORD is 32 bits wide in BASS on every platform. Wrappers that say ``c_ulong`` pass 8 bytes on Linux and macOS, so
+nothing of them is used here but the file they brought.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import locale
+import sys
+from ctypes import POINTER, c_char_p, c_float, c_int, c_uint32, c_uint64, c_void_p
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import BassError, BassNotFoundError
+from .error_names import error_name
+
+DWORD = c_uint32
+BOOL = c_int
+FAILED_DWORD = 0xFFFFFFFF
+"""What functions that return a count or a number give on failure: (DWORD)-1."""
+
+UNICODE = 0x80000000 if sys.platform == "win32" else 0
+"""BASS_UNICODE. Elsewhere BASS reads strings as UTF-8 without being told."""
+
+_API_VERSION = 0x0204
+
+
+class ChannelInfo(ctypes.Structure):
+    """BASS_CHANNELINFO."""
+
+    _fields_ = (
+        ("freq", DWORD),
+        ("chans", DWORD),
+        ("flags", DWORD),
+        ("ctype", DWORD),
+        ("origres", DWORD),
+        ("plugin", DWORD),
+        ("sample", DWORD),
+        ("filename", c_char_p),
+    )
+
+
+class DeviceInfo(ctypes.Structure):
+    """BASS_DEVICEINFO, of outputs and inputs alike."""
+
+    _fields_ = (("name", c_char_p), ("driver", c_char_p), ("flags", DWORD))
+
+
+class _Prototype(NamedTuple):
+    result: type
+    failure: int | None
+    arguments: tuple[Any, ...]
+
+
+# Strings are void pointers here: UTF-8 or, on Windows, UTF-16. See BassLibrary.text_argument.
+_PROTOTYPES = {
+    "BASS_GetVersion": _Prototype(DWORD, None, ()),
+    "BASS_ErrorGetCode": _Prototype(c_int, None, ()),
+    "BASS_GetConfig": _Prototype(DWORD, FAILED_DWORD, (DWORD,)),
+    "BASS_SetConfig": _Prototype(BOOL, 0, (DWORD, DWORD)),
+    "BASS_PluginLoad": _Prototype(DWORD, 0, (c_void_p, DWORD)),
+    "BASS_Init": _Prototype(BOOL, 0, (c_int, DWORD, DWORD, c_void_p, c_void_p)),
+    "BASS_Free": _Prototype(BOOL, 0, ()),
+    "BASS_SetDevice": _Prototype(BOOL, 0, (DWORD,)),
+    "BASS_GetDevice": _Prototype(DWORD, FAILED_DWORD, ()),
+    "BASS_GetDeviceInfo": _Prototype(BOOL, 0, (DWORD, POINTER(DeviceInfo))),
+    "BASS_RecordInit": _Prototype(BOOL, 0, (c_int,)),
+    "BASS_RecordGetDevice": _Prototype(DWORD, FAILED_DWORD, ()),
+    "BASS_RecordSetDevice": _Prototype(BOOL, 0, (DWORD,)),
+    "BASS_RecordGetDeviceInfo": _Prototype(BOOL, 0, (DWORD, POINTER(DeviceInfo))),
+    "BASS_RecordStart": _Prototype(DWORD, 0, (DWORD, DWORD, DWORD, c_void_p, c_void_p)),
+    "BASS_StreamCreate": _Prototype(DWORD, 0, (DWORD, DWORD, DWORD, c_void_p, c_void_p)),
+    "BASS_StreamCreateFile": _Prototype(DWORD, 0, (BOOL, c_void_p, c_uint64, c_uint64, DWORD)),
+    "BASS_StreamCreateURL": _Prototype(DWORD, 0, (c_void_p, DWORD, DWORD, c_void_p, c_void_p)),
+    "BASS_StreamFree": _Prototype(BOOL, 0, (DWORD,)),
+    "BASS_MusicLoad": _Prototype(DWORD, 0, (BOOL, c_void_p, c_uint64, DWORD, DWORD, DWORD)),
+    "BASS_MusicFree": _Prototype(BOOL, 0, (DWORD,)),
+    "BASS_ChannelGetInfo": _Prototype(BOOL, 0, (DWORD, POINTER(ChannelInfo))),
+    "BASS_ChannelGetData": _Prototype(DWORD, FAILED_DWORD, (DWORD, c_void_p, DWORD)),
+    "BASS_ChannelPlay": _Prototype(BOOL, 0, (DWORD, BOOL)),
+    "BASS_ChannelSetAttribute": _Prototype(BOOL, 0, (DWORD, DWORD, c_float)),
+    "BASS_ChannelSetDevice": _Prototype(BOOL, 0, (DWORD, DWORD)),
+    "BASS_ChannelStop": _Prototype(BOOL, 0, (DWORD,)),
+}
+
+
+class BassLibrary:
+    """One loaded BASS. ``find_bass()`` gives the one of this process.
+
+    Any thread may call: BASS locks for itself, ctypes lets go of the interpreter's lock during a call, and error
+    codes are kept per thread. The library is never unloaded, so addresses of functions stay good.
+
+    Attributes:
+        path: The file.
+        origin: Where it was found, in words for a person.
+        version: For example ``"2.4.16.7"``.
+    """
+
+    def __init__(self, path: Path, library: ctypes.CDLL, origin: str) -> None:
+        """Binds the functions. Raises BassNotFoundError when the file is no BASS 2.4."""
+        self.path = path
+        self.origin = origin
+        try:
+            self._functions = {name: _bind(library, name) for name in _PROTOTYPES}
+        except AttributeError as error:
+            raise BassNotFoundError(f"{path} is no BASS 2.4 library: {error}") from None
+        number = self.try_call("BASS_GetVersion")
+        self.version = ".".join(str(byte) for byte in number.to_bytes(4, "big"))
+        if number >> 16 != _API_VERSION:
+            raise BassNotFoundError(f"{path} is BASS {self.version}; 2.4 is wanted, see https://www.un4seen.com")
+
+    def __repr__(self) -> str:
+        return f"<BassLibrary {self.version} at {self.path}>"
+
+    def call(self, name: str, *arguments: Any, hint: str = "") -> int:
+        """Calls a function of BASS.
+
+        Args:
+            name: Of the function, for example ``"BASS_StreamFree"``.
+            arguments: As its prototype in ``bass.h`` has them.
+            hint: For the error's message: what to do.
+
+        Returns:
+            What it returned.
+
+        Raises:
+            BassError: What it returned means failure.
+        """
+        result = self.try_call(name, *arguments)
+        if result == _PROTOTYPES[name].failure:
+            raise self.last_error(name, hint)
+        return result
+
+    def try_call(self, name: str, *arguments: Any) -> int:
+        """Calls a function whose failure is no surprise: the caller looks at the result."""
+        return int(self._functions[name](*arguments))
+
+    def last_error_code(self) -> int:
+        """Of the last call that this thread made; 0 when it went well."""
+        return self.try_call("BASS_ErrorGetCode")
+
+    def last_error(self, call: str, hint: str = "") -> BassError:
+        """The error of the last call that this thread made, to be raised."""
+        code = self.last_error_code()
+        return BassError(code, error_name(code), call, hint)
+
+    def address_of(self, name: str) -> int:
+        """Of a function, for C code. Good as long as the process lives."""
+        address = ctypes.cast(self._functions[name], c_void_p).value
+        assert address is not None
+        return address
+
+
+def _bind(library: ctypes.CDLL, name: str) -> Any:
+    prototype = _PROTOTYPES[name]
+    function = library[name]
+    function.restype = prototype.result
+    function.argtypes = prototype.arguments
+    return function
+
+
+def text_argument(text: str) -> bytes | str:
+    """A path or URL as BASS wants it together with ``UNICODE``: ctypes makes UTF-16 of a str, on Windows."""
+    return text if sys.platform == "win32" else text.encode("utf-8", "surrogateescape")
+
+
+def text_result(text: bytes | None) -> str:
+    """A string of BASS's: UTF-8, except on Windows, where it is in the system's code page by default."""
+    try:
+        return (text or b"").decode()
+    except UnicodeDecodeError:
+        return (text or b"").decode(locale.getencoding(), "replace")
