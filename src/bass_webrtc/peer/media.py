@@ -1,0 +1,308 @@
+"""What flows over a path, whoever found it: DTLS, the keys for the audio path, RTCP.
+
+    new ── start ──► handshake ── certificate fits the fingerprint ──► connected ── close, Ended ──► over
+
+Used as the protocols in ``rtc/`` are: after every ``receive``, ``handle_timeout`` and ``close`` send what ``to_send``
+gives, over the path that ICE selected, and look at ``events``. Loop thread, but for the statistics.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from ..config import SAMPLE_RATE_HZ, ServerConfig
+from ..core import Engine, PeerKeys, ReceivingStream, Reception, SendingStream, Srtcp
+from ..rtc import dtls, rtcp
+from ..rtc.remote_audio import RemoteAudio
+from ..stats import PeerStats
+from .redundancy import RedundancyPolicy
+
+Kind = Literal["player", "publisher"]
+
+_PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
+_FIRST_BYTES_OF_DTLS = range(20, 64)
+_JITTER_MIN_MS = 2
+_JITTER_START_MS = 40
+_JITTER_MAX_MS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The peer is who its session description says, and the audio path has its keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """There will be no more media; say goodbye if ``close`` was not called."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LossReported:
+    """A player said how many packets it misses."""
+
+
+MediaEvent = Connected | Ended | LossReported
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Our RTP source, as our session description names it."""
+
+    ssrc: int = field(default_factory=lambda: secrets.randbelow((1 << 32) - 1) + 1)
+    cname: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    """Random for each session (RFC 7022)."""
+
+
+class MediaSession:
+    """DTLS, SRTP keys and RTCP of one peer.
+
+    Attributes:
+        srtp_profile: The name of what was agreed on; empty before.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        peer: int,
+        kind: Kind,
+        audio: RemoteAudio,
+        *,
+        role: dtls.DtlsRole,
+        certificate: dtls.Certificate,
+        config: ServerConfig,
+        identity: Identity,
+    ) -> None:
+        """
+        Args:
+            engine: The audio path.
+            peer: Its number there.
+            kind: What the peer does: it plays what we send, or publishes what we play.
+            audio: What its session description says.
+            role: Ours in the handshake.
+            certificate: Ours.
+            config: The server's settings.
+            identity: Our RTP source.
+        """
+        self._engine = engine
+        self._peer = peer
+        self._kind = kind
+        self._audio = audio
+        self._config = config
+        self._random = random.SystemRandom()
+        self._identity = identity
+        self.srtp_profile = ""
+        self._timestamp_offset = self._random.randrange(1 << 32)
+        self._dtls = dtls.DtlsSession(certificate, role, audio.fingerprints)
+        self._keys: PeerKeys | None = None
+        self._srtcp: Srtcp | None = None
+        self._srtcp_errors = 0
+        self._rtcp: rtcp.RtcpSession | None = None
+        self._redundancy = RedundancyPolicy()
+        self._connected_at_s: float | None = None
+        self._events: list[MediaEvent] = []
+
+    def start(self, now_s: float) -> None:
+        """There is a path: the handshake begins."""
+        self._dtls.start(now_s)
+        self._look_at_dtls(now_s)
+
+    def receive(self, data: bytes, now_s: float) -> bool:
+        """Takes one DTLS or SRTCP datagram of the peer.
+
+        Returns:
+            False when it was not authentic, or replayed.
+        """
+        if data[0] in _FIRST_BYTES_OF_DTLS:
+            self._dtls.receive(data, now_s)
+            self._look_at_dtls(now_s)
+            return True
+        if self._srtcp is None or self._rtcp is None:
+            return True
+        packet = self._srtcp.unprotect(data)
+        if packet is None:
+            self._srtcp_errors += 1
+            return False
+        self._rtcp.receive(packet, now_s, time.time())
+        self._look_at_rtcp(self._rtcp)
+        return True
+
+    def to_send(self) -> list[bytes]:
+        """Takes the datagrams that are to be sent."""
+        datagrams = self._dtls.to_send()
+        if self._rtcp is not None and self._srtcp is not None:
+            datagrams += [self._srtcp.protect(packet) for packet in self._rtcp.to_send()]
+        return datagrams
+
+    def events(self) -> list[MediaEvent]:
+        """Takes what has happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    def handle_timeout(self, now_s: float) -> None:
+        """Repeats, reports or gives up, as it is due."""
+        self._dtls.handle_timeout(now_s)
+        self._look_at_dtls(now_s)
+        if self._rtcp is not None:
+            self._rtcp.handle_timeout(now_s, time.time(), self._sent(now_s), self._received())
+            self._look_at_rtcp(self._rtcp)
+
+    def timeout_s(self) -> float | None:
+        """When ``handle_timeout`` is due; None when it never is."""
+        due = [self._dtls.timeout_s(), self._rtcp.timeout_s() if self._rtcp is not None else None]
+        return min((time_s for time_s in due if time_s is not None), default=None)
+
+    def close(self) -> list[bytes]:
+        """Ends the session. Returns the goodbye: RTCP BYE, then close_notify (RFC 7675, 5.2)."""
+        if self._rtcp is not None:
+            self._rtcp.close()
+        goodbye = self.to_send()
+        self._dtls.close()
+        return goodbye + self._dtls.to_send()
+
+    def accept_ssrc(self, ssrc: int) -> None:
+        """The peer sends with an SSRC that its offer did not name (RFC 8834, 4.8: it is accepted)."""
+        if self._keys is not None:
+            self._engine.add_ssrc(self._peer, ssrc, self._keys)
+
+    # -- DTLS
+
+    def _look_at_dtls(self, now_s: float) -> None:
+        for event in self._dtls.events():
+            if isinstance(event, dtls.Connected):
+                self._connect(event.keys, now_s)
+            elif isinstance(event, dtls.Failed):
+                self._events.append(Ended(event.reason))
+            elif isinstance(event, dtls.Closed):
+                self._events.append(Ended("closed by the peer"))
+
+    def _connect(self, keys: dtls.SrtpKeys, now_s: float) -> None:
+        self._keys = PeerKeys(keys.profile, keys.local_key, keys.remote_key)
+        sends = self._kind == "player"
+        sending, receiving = (self._sending_stream(), None) if sends else (None, self._receiving_stream())
+        self._engine.add_peer(self._peer, self._keys, sending, receiving)
+        self._srtcp = Srtcp(self._keys)
+        self._rtcp = rtcp.RtcpSession(
+            self._identity.ssrc,
+            self._identity.cname,
+            sends=sends,
+            rsize=self._audio.rtcp_rsize,
+            now_s=now_s,
+            random=self._random,
+        )
+        self.srtp_profile = _PROFILE_NAMES[keys.profile]
+        self._connected_at_s = now_s
+        self._events.append(Connected())
+
+    def _sending_stream(self) -> SendingStream:
+        return SendingStream(
+            ssrc=self._identity.ssrc,
+            sequence=self._random.randrange(1 << 15),
+            timestamp_offset=self._timestamp_offset,
+            payload_type=self._audio.payload_type,
+            red_payload_type=self._audio.red_payload_type or 0,
+        )
+
+    def _receiving_stream(self) -> ReceivingStream:
+        return ReceivingStream(
+            payload_type=self._audio.payload_type,
+            red_payload_type=self._audio.red_payload_type or 0,
+            ssrcs=self._audio.ssrcs,
+            jitter_start_ms=min(self._config.buffer_ms, _JITTER_START_MS),
+            jitter_min_ms=_JITTER_MIN_MS,
+            jitter_max_ms=max(self._config.buffer_ms, _JITTER_MAX_MS),
+        )
+
+    # -- RTCP
+
+    def _look_at_rtcp(self, session: rtcp.RtcpSession) -> None:
+        for event in session.events():
+            if isinstance(event, rtcp.NackReceived):
+                self._resend(event.sequences)
+            elif isinstance(event, rtcp.LossReported):
+                self._adapt_to_loss(event.fraction_lost)
+            elif isinstance(event, rtcp.CircuitBreakerTripped):
+                self._events.append(Ended("the peer reports nothing, or loses nearly everything (RFC 8083)"))
+            elif isinstance(event, rtcp.SsrcCollision):
+                self._events.append(Ended("the peer uses our SSRC"))
+
+    def _resend(self, sequences: Sequence[int]) -> None:
+        if self._kind == "player":
+            for sequence in sequences:
+                self._engine.resend(self._peer, sequence)
+
+    def _adapt_to_loss(self, fraction_lost: float) -> None:
+        level = self._redundancy.update(fraction_lost)
+        if level is not None and self._audio.red_payload_type is not None:
+            self._engine.set_redundancy(self._peer, level)
+        self._events.append(LossReported())
+
+    def _sent(self, now_s: float) -> rtcp.SentCounters | None:
+        if self._kind != "player":
+            return None
+        counters = self._engine.peer_counters(self._peer)
+        timestamp = self._engine.rtp_timestamp(self._timestamp_offset, now_s)
+        return rtcp.SentCounters(counters.packets_sent, counters.octets_sent, timestamp)
+
+    def _received(self) -> tuple[rtcp.ReceivedCounters, ...]:
+        reception = self._engine.reception(self._peer)
+        if reception.ssrc == 0:
+            return ()
+        return (
+            rtcp.ReceivedCounters(
+                reception.ssrc,
+                reception.highest_sequence,
+                reception.packets_received,
+                _packets_lost(reception),
+                reception.jitter_ticks,
+            ),
+        )
+
+    # -- statistics: any thread
+
+    @property
+    def fraction_lost(self) -> float | None:
+        """What a player's last report said of the packets it missed, 0 to 1; None when it plays nothing yet."""
+        if self._kind != "player" or self._rtcp is None:
+            return None
+        return self._rtcp.snapshot().fraction_lost
+
+    def stats(self) -> dict[str, Any]:
+        """The fields of ``PeerStats`` that this object knows."""
+        counters = asdict(self._engine.peer_counters(self._peer))
+        counters["srtp_errors"] += self._srtcp_errors
+        since_s = self._connected_at_s
+        return _known_fields(counters) | {
+            "connected_s": 0.0 if since_s is None else max(0.0, time.monotonic() - since_s),
+            "srtp_profile": self.srtp_profile,
+            **(self._player_stats() if self._kind == "player" else self._publisher_stats()),
+        }
+
+    def _player_stats(self) -> dict[str, Any]:
+        """What the player's reports say."""
+        return asdict(self._rtcp.snapshot()) if self._rtcp is not None else {}
+
+    def _publisher_stats(self) -> dict[str, Any]:
+        """What our side of the stream says."""
+        reception = self._engine.reception(self._peer)
+        return _known_fields(asdict(self._engine.playout.receiver_stats(self._peer))) | {
+            "packets_lost": _packets_lost(reception),
+            "jitter_ms": reception.jitter_ticks * 1000 / SAMPLE_RATE_HZ,
+        }
+
+
+def _known_fields(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in PeerStats.__slots__}
+
+
+def _packets_lost(reception: Reception) -> int:
+    """RFC 3550, A.3: duplicates make it fall, below zero too."""
+    if reception.ssrc == 0:
+        return 0
+    return reception.highest_sequence - reception.first_sequence + 1 - reception.packets_received
