@@ -1,0 +1,98 @@
+/** Joins the player to the page: the key, the faders, the words and the figures. */
+
+import { askForToken } from "./access.js";
+import { Dial } from "./dial.js";
+import { bindFader, element, figure, write } from "./dom.js";
+import { Meter } from "./meter.js";
+import { Notice, wordsFor } from "./notice.js";
+import { Player } from "./player.js";
+
+/** Loss below this is not heard. */
+const CLEAN_PERCENT = 0.5;
+
+const READY = { title: "Ready.", advice: "Press Listen to hear the programme." };
+const BLOCKED = { title: "One more press.", advice: "Your browser holds the sound back until you press Listen again." };
+
+/** @param {import("./inbound_stats.js").ListenStats | null} stats */
+function qualityOf(stats) {
+  if (stats === null) return "";
+  if (Math.max(stats.lossPercent, stats.concealedPercent) < CLEAN_PERCENT) return "The connection is clean.";
+  return "The network drops some of the sound. More delay may help.";
+}
+
+export class ListenView {
+  #player;
+  #dial;
+  #meter = new Meter();
+  #notice = new Notice("listen");
+
+  /** @param {Player} player */
+  constructor(player) {
+    this.#player = player;
+    this.#dial = new Dial(element("listen-dial"), this.#meter);
+    element("listen").addEventListener("click", () => this.#press());
+    player.addEventListener("change", () => this.#showState());
+    player.addEventListener("stats", () => this.#showFigures());
+    player.addEventListener("stream", () => player.stream && this.#meter.attach(player.stream));
+    this.#bindVolume();
+    this.#bindDelay();
+    this.#showState();
+  }
+
+  get meter() {
+    return this.#meter;
+  }
+
+  #press() {
+    const { state, blocked } = this.#player;
+    if (blocked || state === "idle" || state === "failed") this.#player.start();
+    else this.#player.stop();
+  }
+
+  async #askForToken() {
+    if (await askForToken("whep")) this.#player.start();
+  }
+
+  #showState() {
+    const { state, blocked, problem } = this.#player;
+    const on = !blocked && state !== "idle" && state !== "failed";
+    element("listen").classList.toggle("on", on);
+    write("listen-label", on ? "Stop" : "Listen");
+    element("lamp-live").classList.toggle("lit", state === "live");
+    element("lamp-stereo").classList.toggle("lit", state === "live" && this.#player.stereo);
+    if (state === "live" || state === "interrupted") this.#dial.start();
+    else this.#dial.stop();
+    if (state === "idle" || state === "failed") this.#meter.detach();
+    this.#notice.light(blocked ? "blocked" : state);
+    this.#notice.count(this.#player);
+    this.#showFigures();
+    if (problem?.kind === "unauthorized" && state === "failed") void this.#askForToken();
+  }
+
+  #showFigures() {
+    const { blocked, stats, stereo } = this.#player;
+    const playing = { title: "Playing.", advice: qualityOf(stats) };
+    this.#notice.say(blocked ? BLOCKED : wordsFor(this.#player, READY, playing));
+    write("figure-loss", figure(stats?.lossPercent, 1, "%"));
+    write("figure-buffer", figure(stats?.jitterBufferMs, 0, "ms"));
+    write("figure-round-trip", figure(stats?.roundTripMs, 0, "ms"));
+    write("figure-bitrate", figure(stats?.bitrateKbps, 0, "kbit/s"));
+    write("figure-codec", stats ? `${stats.codec.replace("opus", "Opus")} ${stereo ? "stereo" : "mono"}` : "–");
+  }
+
+  #bindVolume() {
+    bindFader("volume", 100, (percent) => {
+      this.#player.volume = percent / 100;
+      return `${percent} %`;
+    });
+    element("volume-fader").hidden = !Player.canSetVolume;
+  }
+
+  #bindDelay() {
+    element("delay-fader").hidden = !Player.canDelay;
+    bindFader("delay", 0, (ms) => {
+      this.#player.delayMs = ms === 0 ? null : ms;
+      return ms === 0 ? "shortest" : `at least ${ms} ms`;
+    });
+  }
+}

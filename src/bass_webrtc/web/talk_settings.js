@@ -1,0 +1,90 @@
+/** The form of the Talk side: device, presets, switches, bitrate. Remembers what was chosen. */
+
+import { bindFader, element } from "./dom.js";
+import { PRESETS, microphones } from "./microphone.js";
+import { recall, remember } from "./settings.js";
+
+/** @typedef {import("./microphone.js").TalkSettings} TalkSettings */
+
+const SWITCHES = /** @type {const} */ ([
+  "echoCancellation",
+  "noiseSuppression",
+  "autoGainControl",
+  "stereo",
+  "dim",
+  "pushToTalk",
+]);
+
+/** @returns {TalkSettings} As they were left, or the ones for a voice. */
+export function recallTalkSettings() {
+  const settings = { deviceId: "", pushToTalk: false, ...PRESETS.voice };
+  try {
+    Object.assign(settings, JSON.parse(recall("talk") ?? "{}"));
+  } catch {
+    // Somebody else wrote there: the settings for a voice it is.
+  }
+  return /** @type {TalkSettings} */ (settings);
+}
+
+/** @param {string} id */
+const input = (id) => /** @type {HTMLInputElement} */ (element(id));
+
+export class TalkSettingsView {
+  #publisher;
+
+  /** @param {import("./publisher.js").Publisher} publisher */
+  constructor(publisher) {
+    this.#publisher = publisher;
+    for (const name of SWITCHES) {
+      input(name).addEventListener("change", () => this.#change({ [name]: input(name).checked }));
+    }
+    for (const radio of this.#presets()) {
+      radio.addEventListener("change", () => this.#change(PRESETS[/** @type {"voice" | "music"} */ (radio.value)]));
+    }
+    const select = this.#select;
+    select.addEventListener("change", () => this.#change({ deviceId: select.value }));
+    bindFader("bitrate", publisher.settings.bitrateKbps, (kbps) => `${kbps} kbit/s`);
+    input("bitrate").addEventListener("change", () => this.#change({ bitrateKbps: input("bitrate").valueAsNumber }));
+    navigator.mediaDevices?.addEventListener("devicechange", () => void this.listDevices());
+    void this.listDevices();
+    this.#show();
+  }
+
+  /** Shows the microphones there are. Their names are known only once one was allowed. */
+  async listDevices() {
+    const usual = new Option("The usual one", "");
+    const found = (await microphones()).map(({ label, deviceId }) => new Option(label || "Microphone", deviceId));
+    this.#select.replaceChildren(usual, ...found);
+    const { deviceId } = this.#publisher.settings;
+    this.#select.value = found.some(({ value }) => value === deviceId) ? deviceId : "";
+  }
+
+  get #select() {
+    return /** @type {HTMLSelectElement} */ (element("microphone"));
+  }
+
+  #presets() {
+    return /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("input[name=preset]"));
+  }
+
+  /** @param {Partial<TalkSettings>} changes */
+  #change(changes) {
+    void this.#publisher.configure(changes);
+    remember("talk", JSON.stringify(this.#publisher.settings));
+    this.#show();
+  }
+
+  #show() {
+    const { settings } = this.#publisher;
+    for (const name of SWITCHES) input(name).checked = settings[name];
+    input("stereo").disabled = settings.echoCancellation;
+    element("stereo-hint").hidden = !settings.echoCancellation;
+    for (const radio of this.#presets()) {
+      const preset = Object.entries(PRESETS[/** @type {"voice" | "music"} */ (radio.value)]);
+      radio.checked = preset.every(([name, value]) => settings[/** @type {keyof TalkSettings} */ (name)] === value);
+    }
+    const fader = input("bitrate");
+    fader.valueAsNumber = settings.bitrateKbps;
+    fader.dispatchEvent(new Event("input"));
+  }
+}
