@@ -1,0 +1,62 @@
+"""bass-webrtc: a BASS channel plays in browsers.
+
+import bass_webrtc as bw
+
+with bw.Server(bw.BassFile("song.mp3", loop=True)) as server:
+    server.start()
+    input(f"Open {server.url} and press play. Return ends it.")
+"""
+
+from __future__ import annotations
+
+from . import aio
+from .clients import WhepClient, WhipClient
+from .config import IceServer, ServerConfig
+from .errors import (
+    BassError,
+    BassNotFoundError,
+    BassWebRtcError,
+    ClosedError,
+    ConfigError,
+    DtlsError,
+    IceError,
+    PeerLimitError,
+    PortInUseError,
+    SdpError,
+    SignalingError,
+)
+from .remote_peer import Peer
+from .server import Server
+from .signaling.sessions import PeerRequest
+from .sources import BassFile, PcmSource, Tone
+from .stats import Lateness, PeerStats, ServerStats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BassError",
+    "BassFile",
+    "BassNotFoundError",
+    "BassWebRtcError",
+    "ClosedError",
+    "ConfigError",
+    "DtlsError",
+    "IceError",
+    "IceServer",
+    "Lateness",
+    "PcmSource",
+    "Peer",
+    "PeerLimitError",
+    "PeerRequest",
+    "PeerStats",
+    "PortInUseError",
+    "SdpError",
+    "Server",
+    "ServerConfig",
+    "ServerStats",
+    "SignalingError",
+    "Tone",
+    "WhepClient",
+    "WhipClient",
+    "aio",
+]

@@ -1,0 +1,268 @@
+"""The command line: ``serve``, ``push``, ``pull``, ``devices``, ``doctor``.
+
+Exit codes: 0 after Ctrl-C or SIGTERM, 2 for bad arguments, 1 for a failure, which is told in one line.
+Standard output carries what was asked for; everything else goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+
+from . import __version__, cli_clients, demo, doctor, live_table
+from .bass import devices as bass_devices
+from .bass import open_recording
+from .clients import WhepClient, WhipClient
+from .config import ServerConfig
+from .errors import BassWebRtcError, ConfigError
+from .hearing import Hearing
+from .server import Server
+from .sources import BassFile, PcmSource, Source, Tone
+
+Number = TypeVar("Number", int, float)
+
+_TABLE_EVERY_S = 0.5
+_LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
+
+app = typer.Typer(
+    help="BASS audio in browsers, over WebRTC.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _global_options(
+    version: Annotated[bool, typer.Option("--version", help="Say the version and leave.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    source: Annotated[
+        str | None,
+        typer.Argument(help="File, URL, tone[:HZ] or device[:N]. None: the demo programme.", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address of the HTTP server; 0.0.0.0 or :: for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="TCP port of the HTTP server; 0 takes any that is free.")] = 8080,
+    udp_port: Annotated[int, typer.Option(help="The one UDP port of all peers; 0 takes any that is free.")] = 8189,
+    public_ip: Annotated[
+        list[str] | None, typer.Option(help="Address to announce besides the machine's own; may be given again.")
+    ] = None,
+    max_peers: Annotated[int, typer.Option(help="How many may listen or talk at once, 1 to 10000.")] = 5,
+    bitrate: Annotated[int, typer.Option(help="Of the Opus stream, in kbit/s, 6 to 510.")] = 128,
+    frame_ms: Annotated[int, typer.Option(help="Of an Opus frame: 10, 20, 40 or 60.")] = 20,
+    loop: Annotated[bool, typer.Option(help="Start a file again at its end.")] = False,
+    token: Annotated[
+        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token asked of everybody.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM file of the HTTPS certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
+    input_device: Annotated[
+        str, typer.Option(metavar="none|default|N", help="Where browsers' voices are played: an output of BASS.")
+    ] = "none",
+    record_input: Annotated[
+        Path | None, typer.Option(metavar="FILE.wav", help="What browsers say; written over what is there.")
+    ] = None,
+    stats_every: Annotated[
+        float | None,
+        typer.Option(min=0.1, metavar="S", help="One JSON line each S seconds on standard output, no live table."),
+    ] = None,
+) -> None:
+    """Play a source in browsers, until Ctrl-C or SIGTERM."""
+    with _as_bad_arguments():
+        hearing = Hearing(input_device, record_input)
+        config = ServerConfig(
+            http_host=host,
+            http_port=port,
+            udp_port=udp_port,
+            public_ips=tuple(public_ip or ()),
+            max_peers=max_peers,
+            bitrate_kbps=bitrate,
+            frame_ms=frame_ms,
+            token=token,
+            tls_certificate=tls_cert,
+            tls_key=tls_key,
+            decode_stream=hearing.decode_stream,
+        )
+    stop = _stop_on_signals()
+    with hearing.open(), _opened(source, loop) as opened, Server(opened, config) as server:
+        server.on("source_ended", lambda: typer.echo("the source has ended; silence goes on", err=True))
+        server.start()
+        with hearing.hear(server, _say_that_recording_stopped):
+            typer.echo(f"listening on {server.url}", err=True)
+            if stats_every is not None:
+                _print_json_lines(server, stop, stats_every)
+            elif sys.stdout.isatty():
+                _show_table(server, stop, config.max_peers)
+            else:
+                stop.wait()
+
+
+@app.command()
+def push(
+    source: Annotated[str, typer.Argument(help="File, URL, tone[:HZ] or device[:N].")],
+    url: Annotated[str, typer.Argument(help="Of the WHIP endpoint.")],
+    token: Annotated[
+        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token, without the word Bearer.")
+    ] = None,
+    bitrate: Annotated[int, typer.Option(help="Of the Opus stream, in kbit/s, 6 to 510.")] = 128,
+    loop: Annotated[bool, typer.Option(help="Start a file again at its end.")] = False,
+) -> None:
+    """Push a source to a WHIP server, until its end, Ctrl-C or SIGTERM."""
+
+    def make(opened: Source) -> WhipClient:
+        with _as_bad_arguments():
+            return WhipClient(opened, url, token, bitrate)
+
+    cli_clients.push(_opened(source, loop), make, _stop_on_signals())
+
+
+@app.command()
+def pull(
+    url: Annotated[str, typer.Argument(help="Of the WHEP endpoint.")],
+    token: Annotated[
+        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token, without the word Bearer.")
+    ] = None,
+    buffer_ms: Annotated[int, typer.Option(help="With how much delay it begins at most; it adapts.")] = 100,
+    output_device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="none|default|N", help="Where it is played: an output of BASS. default, or with --record none."
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE.wav", help="What comes; written over what is there.")
+    ] = None,
+) -> None:
+    """Play or record what a WHEP server sends, until Ctrl-C or SIGTERM."""
+    with _as_bad_arguments():
+        hearing = cli_clients.hearing_of(output_device, record)
+        client = WhepClient(url, token, buffer_ms, hearing.decode_stream)
+    cli_clients.pull(client, hearing, _stop_on_signals(), _say_that_recording_stopped)
+
+
+@app.command()
+def devices() -> None:
+    """List the outputs and inputs that BASS sees."""
+    for kind, found in (("output", bass_devices.outputs()), ("input", bass_devices.inputs())):
+        for device in found:
+            note = "  (default)" if device.is_default else "" if device.is_enabled else "  (not there now)"
+            typer.echo(f"{kind:6} {device.index:3}  {device.name}{note}")
+
+
+@app.command(name="doctor")
+def examine() -> None:
+    """Say what is found, what is missing, and what to do about it. Exit code 1 where something is missing."""
+    console = Console(soft_wrap=True, highlight=False)
+    findings = doctor.examine()
+    for finding in findings:
+        console.print(f"[{_LEVEL_STYLES[finding.level]}]{finding.level:8}[/] {finding.title}: {escape(finding.detail)}")
+        if finding.advice:
+            console.print(f"         {escape(finding.advice)}", style="dim")
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    try:
+        app()
+    except (BassWebRtcError, OSError) as error:
+        typer.echo(f"bass-webrtc: {error}", err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _as_bad_arguments() -> Iterator[None]:
+    """What is wrong with a setting is wrong with the argument that it came from: code 2."""
+    try:
+        yield
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _stop_on_signals() -> threading.Event:
+    """Set by the first Ctrl-C or SIGTERM. A second one ends the process at once."""
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    return stop
+
+
+@contextmanager
+def _opened(text: str | None, loop: bool) -> Iterator[Source]:
+    """What SOURCE names. Leaving closes it, after the server that plays it."""
+    if text is None:
+        with _demo_programme() as source:
+            yield source
+        return
+    name, colon, number = text.partition(":")
+    if name == "tone":
+        with _as_bad_arguments():
+            tone = Tone(_number(float, number, "tone:HZ")) if colon else Tone()
+        yield tone
+    elif name == "device":
+        with open_recording(_number(int, number, "device:N") if colon else None) as recording:
+            yield recording.handle
+    else:
+        yield BassFile(text, loop=loop)
+
+
+def _say_that_recording_stopped(error: OSError) -> None:
+    typer.echo(f"bass-webrtc: the recording has stopped: {error}", err=True)
+
+
+@contextmanager
+def _demo_programme() -> Iterator[PcmSource]:
+    source = PcmSource()
+    programme = demo.DemoProgramme(source, demo.render())
+    programme.start()
+    try:
+        yield source
+    finally:
+        programme.close()
+
+
+def _number(kind: Callable[[str], Number], text: str, form: str) -> Number:
+    try:
+        return kind(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no number; expected {form}", param_hint="SOURCE") from None
+
+
+def _print_json_lines(server: Server, stop: threading.Event, every_s: float) -> None:
+    while not stop.wait(every_s):
+        typer.echo(json.dumps(server.stats().as_dict()))
+
+
+def _show_table(server: Server, stop: threading.Event, max_peers: int) -> None:
+    before, before_s = server.stats(), time.monotonic()
+    with Live(auto_refresh=False) as live:
+        while not stop.wait(_TABLE_EVERY_S):
+            now, now_s = server.stats(), time.monotonic()
+            live.update(live_table.render(now, before, now_s - before_s, max_peers), refresh=True)
+            before, before_s = now, now_s

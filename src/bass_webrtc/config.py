@@ -1,0 +1,132 @@
+"""Settings: frozen dataclasses whose fields say unit, range and default, checked when they are made."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from .errors import ConfigError
+
+SAMPLE_RATE_HZ = 48_000
+"""Of everything inside: Opus in WebRTC runs at 48 kHz (RFC 7587, 4.1)."""
+
+CHANNELS = 2
+"""Of everything inside: stereo."""
+
+SignalingMode = Literal["http", "whip", "whep"]
+Application = Literal["audio", "voip", "lowdelay"]
+
+_MODES = ("http", "whip", "whep")
+_APPLICATIONS = ("audio", "voip", "lowdelay")
+_FRAME_MS = (10, 20, 40, 60)
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server. Its ``repr`` shows no credential."""
+
+    url: str
+    """``stun:``, ``turn:`` or ``turns:`` (RFC 7064, RFC 7065)."""
+    username: str | None = None
+    """Of TURN, with ``credential``."""
+    credential: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Settings of a ``Server``. Wrong values raise ``ConfigError``."""
+
+    sample_rate: int = SAMPLE_RATE_HZ
+    """Hz. Only 48000: Opus in WebRTC runs at nothing else; sources of any rate are converted."""
+    channels: int = CHANNELS
+    """Only 2; mono sources are put on both channels."""
+    bitrate_kbps: int = 128
+    """Of the Opus stream, in kbit/s, 6 to 510."""
+    buffer_ms: int = 100
+    """Upper bound for the delay with which a jitter buffer begins, 10 to 1000; it adapts from there."""
+    max_peers: int = 5
+    """How many may be connected at once, 1 to 10000. One more is refused with 503."""
+    signaling_mode: SignalingMode = "http"
+    """``"http"``: WHIP, WHEP and the page on one port; ``"whip"``, ``"whep"``: that endpoint only."""
+    http_host: str = "127.0.0.1"
+    """Address the HTTP server listens on; ``"0.0.0.0"`` or ``"::"`` for all."""
+    http_port: int = 8080
+    """TCP port; 0 takes any that is free."""
+    udp_port: int = 8189
+    """The one UDP port of all peers; 0 takes any that is free."""
+    public_ips: tuple[str, ...] = ()
+    """Addresses to announce besides the machine's own, for a server behind 1:1 NAT."""
+    decode_stream: bool = False
+    """Make input streams decoding channels (BASS_STREAM_DECODE), for mixers."""
+    frame_ms: int = 20
+    """Of an Opus frame: 10, 20, 40 or 60. Shorter has less delay and more overhead."""
+    complexity: int = 10
+    """Of the Opus encoder, 0 (fast) to 10 (best)."""
+    application: Application = "audio"
+    """What the Opus encoder is tuned for: ``"audio"``, ``"voip"`` or ``"lowdelay"``."""
+    fec: bool = True
+    """In-band FEC. Works in Opus's speech modes only; with music it costs and does nothing."""
+    dtx: bool = False
+    """Send nothing while the source is silent."""
+    token: str | None = None
+    """Bearer token asked of everybody; None asks for none."""
+    publish_token: str | None = None
+    """Bearer token asked of publishers, instead of ``token``."""
+    play_token: str | None = None
+    """Bearer token asked of players, instead of ``token``."""
+    tls_certificate: str | Path | None = None
+    """PEM file of the HTTPS certificate chain; with ``tls_key``."""
+    tls_key: str | Path | None = None
+    """PEM file of the HTTPS private key."""
+    allow_origins: tuple[str, ...] = ()
+    """Web origins (``"https://radio.example"``) whose pages may use the endpoints; ``("*",)`` is any."""
+    strict_http: bool = False
+    """Refuse what the RFC lets a server refuse: PATCH without If-Match (428)."""
+    require_token_on_sessions: bool = False
+    """Ask for the token on PATCH and DELETE, too. The session URL is a secret already."""
+    demo_page: bool = True
+    """Serve the page at ``GET /``."""
+
+    def __post_init__(self) -> None:
+        _require(self.sample_rate == SAMPLE_RATE_HZ, "sample_rate", self.sample_rate, "48000")
+        _require(self.channels == CHANNELS, "channels", self.channels, "2")
+        _require_range("bitrate_kbps", self.bitrate_kbps, 6, 510)
+        _require_range("buffer_ms", self.buffer_ms, 10, 1000)
+        _require_range("max_peers", self.max_peers, 1, 10_000)
+        _require_range("http_port", self.http_port, 0, 65_535)
+        _require_range("udp_port", self.udp_port, 0, 65_535)
+        _require_range("complexity", self.complexity, 0, 10)
+        _require(self.signaling_mode in _MODES, "signaling_mode", self.signaling_mode, f"one of {_MODES}")
+        _require(self.application in _APPLICATIONS, "application", self.application, f"one of {_APPLICATIONS}")
+        _require(self.frame_ms in _FRAME_MS, "frame_ms", self.frame_ms, f"one of {_FRAME_MS}")
+        for ip in self.public_ips:
+            _require(_is_ip(ip), "public_ips", ip, "IP addresses, no names")
+        for name in ("token", "publish_token", "play_token"):
+            _require(getattr(self, name) != "", name, "''", "a token, or None for no token")
+        both = (self.tls_certificate is None) == (self.tls_key is None)
+        _require(both, "tls_certificate and tls_key", "one of them", "both or none")
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples per channel of one Opus frame."""
+        return SAMPLE_RATE_HZ * self.frame_ms // 1000
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ConfigError(f"{name} is {value!r}; expected {expected}")
+
+
+def _require_range(name: str, value: int, lowest: int, highest: int) -> None:
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    _require(is_number and lowest <= value <= highest, name, value, f"a whole number, {lowest} to {highest}")
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

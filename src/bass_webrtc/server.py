@@ -1,0 +1,366 @@
+"""START HERE: ``Server``, the one place where the audio path (C) and the control plane (Python) meet.
+
+    source ─► Engine (core: encode once, send to all) ─────────────────────────────► browsers
+    BASS   ◄─ Playout (core: jitter buffers, mix) ◄──────────────────────────────────┘  │
+                 ▲ keys, addresses                                                      │
+    HTTP ─► Endpoints (WHIP, WHEP) ─► PeerConnection (ICE, DTLS, RTCP) ◄─ UdpMux ◄─ STUN, DTLS, RTCP
+
+The public methods may be called from any thread. Everything else lives on the loop thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import exit_closing
+from .bass import InputStream
+from .config import CHANNELS, ServerConfig
+from .core import Engine
+from .errors import ClosedError, SignalingError
+from .events import Callback, EventDispatcher
+from .loop_thread import LoopThread
+from .peer.connection import PeerConnection, Visit
+from .peer.mux import UdpMux
+from .remote_peer import Peer
+from .rtc.dtls import Certificate
+from .rtc.negotiation import Offer
+from .signaling.auth import TokenPolicy
+from .signaling.endpoint import Endpoint, EndpointSettings
+from .signaling.http_server import HttpServer, HttpSettings
+from .signaling.messages import Kind, Request
+from .signaling.sessions import PeerRequest
+from .signaling.site import Site, SiteSettings
+from .sources import OpenSource, Source, check_source, open_for_core
+from .stats import Lateness, ServerStats
+
+_EVENTS = ("peer_connected", "peer_disconnected", "peer_state", "source_ended", "error")
+_RELEASE_TIMEOUT_S = 1.0
+_UNHEALTHY_AFTER_S = 1.0
+_SECONDS_TO_RETRY = 5
+_MAX_EXPECTED_LOSS_PERCENT = 30
+_LOSS_INTERVAL_S = 1.0
+
+
+class Server:
+    """Sends one source to browsers and other WebRTC players, and gives the program what publishers send.
+
+    A context manager: leaving it closes. What is still open at the interpreter's exit is closed then.
+
+    Attributes:
+        config: The settings.
+        admit: ``callable(PeerRequest) -> bool | str``, asked before anybody connects; a string is the reason that is
+            sent with 403. It runs on the events' thread, so a slow one delays events and newcomers. None: everybody.
+    """
+
+    def __init__(self, source: Source, config: ServerConfig | None = None) -> None:
+        """
+        Args:
+            source: A BASS handle, ``BassFile``, ``Tone``, ``PcmSource``, or None for nothing to send.
+            config: Settings; ``ServerConfig()`` by default.
+
+        Raises:
+            ConfigError: The source is none of these.
+        """
+        check_source(source)
+        self.config = config or ServerConfig()
+        self.admit: Callable[[PeerRequest], bool | str] | None = None
+        self._source = source
+        self._events = EventDispatcher(_EVENTS)
+        self._lock = threading.Lock()  # start, stop and close exclude one another.
+        self._run: _Run | None = None
+        self._last_stats = ServerStats()
+        self._closed = False
+        exit_closing.register(self)
+
+    def start(self) -> None:
+        """Opens the source and the ports and sends; returns when the HTTP port answers. Nothing if it runs already.
+
+        Raises:
+            BassWebRtcError: It cannot; the message says why and what to do. Nothing is left open.
+            ClosedError: ``close`` was called.
+        """
+        with self._lock:
+            if self._closed:
+                raise ClosedError("the server was closed; make a new one")
+            if self._run is None:
+                self._run = _Run.open(self, self._source, self.config, self._events)
+
+    def stop(self) -> None:
+        """Says goodbye to all peers and closes the ports. ``start`` may follow. Idempotent."""
+        with self._lock:
+            run, self._run = self._run, None
+            if run is not None:
+                self._last_stats = run.stats()
+                run.close()
+
+    def close(self) -> None:
+        """Stops for good. Idempotent."""
+        self.stop()
+        self._closed = True
+        exit_closing.unregister(self)
+
+    @property
+    def url(self) -> str:
+        """Where the page is, for example ``"http://127.0.0.1:8080/"``; empty while it does not run."""
+        run = self._run
+        return run.http.url if run is not None else ""
+
+    @property
+    def udp_port(self) -> int:
+        """The UDP port of all peers; 0 while it does not run."""
+        run = self._run
+        return run.mux.port if run is not None else 0
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Who is connected, or about to be."""
+        run = self._run
+        return tuple(run.peers.values()) if run is not None else ()
+
+    @property
+    def input_stream(self) -> int:
+        """HSTREAM: the mix of all publishers, 48 kHz stereo float. The program plays it, or gives it to a mixer.
+
+        0 until the program has called BASS_Init, and while the server does not run; it is freed by ``stop``.
+        """
+        run = self._run
+        return run.input_stream.handle if run is not None else 0
+
+    def read_input(self, frames: int) -> NDArray[np.float32]:
+        """The next samples of the mix of all publishers, for programs without BASS.
+
+        Args:
+            frames: How many, at 48 kHz. Read at the pace of a clock; a short block has less delay.
+
+        Returns:
+            float32 ``[frames, 2]``; silence where nothing came.
+        """
+        run = self._run
+        return run.engine.playout.read_mix(frames) if run is not None else np.zeros((frames, CHANNELS), np.float32)
+
+    def stats(self) -> ServerStats:
+        """A snapshot; the last one after ``stop``."""
+        run = self._run
+        return run.stats() if run is not None else self._last_stats
+
+    def on(self, event: str, callback: Callback) -> Callable[[], None]:
+        """Calls ``callback`` at each ``event``, on one thread of ours; an exception in it is logged.
+
+        Args:
+            event: ``"peer_connected"`` (peer), ``"peer_disconnected"`` (peer, reason), ``"peer_state"`` (peer, state),
+                ``"source_ended"`` () or ``"error"`` (error).
+            callback: Called with the arguments in brackets.
+
+        Returns:
+            A function that ends this.
+
+        Raises:
+            ConfigError: There is no such event.
+        """
+        return self._events.on(event, callback)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Run:
+    """What exists between ``start`` and ``stop``. Also the endpoints' ``Sessions``, the connections' ``Observer``."""
+
+    def __init__(self, server: Server, source: OpenSource, config: ServerConfig, events: EventDispatcher) -> None:
+        self.peers: dict[PeerConnection, Peer] = {}
+        self._server = weakref.ref(server)
+        self._source = source
+        self._config = config
+        self._events = events
+        self._certificate = Certificate.generate()
+        self._expected_loss_percent = 0
+        self._next_loss_s = 0.0
+        self.endpoints: list[Endpoint] = []
+        self.engine = Engine(config, source.handle)
+        self.input_stream = InputStream(*self.engine.playout.mix_procedure, decode=config.decode_stream)
+        self.loop = LoopThread("bass-webrtc loop")
+
+    @classmethod
+    def open(cls, server: Server, source: Source, config: ServerConfig, events: EventDispatcher) -> _Run:
+        """Opens everything, or nothing."""
+        opened = open_for_core(source)
+        try:
+            run = cls(server, opened, config, events)
+        except BaseException:
+            opened.close()
+            raise
+        events.start()
+        try:
+            run.loop.run(run._start())
+        except BaseException:
+            run.close()
+            raise
+        return run
+
+    async def _start(self) -> None:
+        config = self._config
+        self.mux = UdpMux(self.engine, config.udp_port, config.max_peers, config.public_ips)
+        play_token = config.play_token or config.token
+        publish_token = config.publish_token or config.token
+        if config.signaling_mode != "whip":
+            self.endpoints.append(self._endpoint("player", "/whep", play_token, publish_token))
+        if config.signaling_mode != "whep":
+            self.endpoints.append(self._endpoint("publisher", "/whip", publish_token, play_token))
+        token = TokenPolicy(config.token, allow_query=True)
+        site = Site(SiteSettings(self._has_page, token, config.allow_origins), self.stats, self._is_healthy)
+        http_settings = HttpSettings(
+            host=config.http_host,
+            port=config.http_port,
+            tls_certificate=config.tls_certificate,
+            tls_key=config.tls_key,
+        )
+        self.http = HttpServer(http_settings, [*self.endpoints, site])
+        self.engine.start()
+        self.mux.start(lambda: self._events.emit("source_ended"))
+        await self.http.start()
+
+    @property
+    def _has_page(self) -> bool:
+        return self._config.demo_page and self._config.signaling_mode == "http"
+
+    def _endpoint(self, kind: Kind, path: str, token: str | None, other_token: str | None) -> Endpoint:
+        config = self._config
+        settings = EndpointSettings(
+            path=path,
+            tokens=TokenPolicy(token, (other_token,) if other_token else ()),
+            require_token_on_sessions=config.require_token_on_sessions,
+            strict=config.strict_http,
+            allow_origins=config.allow_origins,
+            retry_after_s=_SECONDS_TO_RETRY,
+        )
+        return Endpoint(kind, settings, self, self._ask_admit)
+
+    def close(self) -> None:
+        """Closes what is open, in the order in which nobody misses anything."""
+        self.input_stream.close()
+        self.loop.run(self._stop())
+        self.loop.stop()
+        self.engine.close()
+        mux = getattr(self, "mux", None)
+        if mux is not None:
+            mux.close()
+        self._source.close()
+        self._events.stop()
+
+    async def _stop(self) -> None:
+        """Also after a start that failed half way."""
+        if hasattr(self, "http"):
+            await self.http.stop()
+        for connection in tuple(self.peers):
+            connection.end("the server stops")
+        if hasattr(self, "mux"):
+            await self.mux.wait_released(_RELEASE_TIMEOUT_S)
+            self.mux.stop()
+
+    # -- sessions: loop
+
+    async def create(self, kind: Kind, offer: Offer, request: Request) -> PeerConnection:
+        """Answers an offer; what ``signaling`` asks of ``Sessions``."""
+        if kind == "player" and self._source.handle is None:
+            raise SignalingError(409, request.path, "this server has nothing to play")
+        visit = Visit(request.local, request.remote)
+        connection = PeerConnection(self.mux, kind, offer, self._certificate, self._config, self, visit)
+        decode = self._config.decode_stream
+        self.peers[connection] = Peer(connection, self.loop, self.engine.playout, decode=decode)
+        self._events.emit("peer_state", self.peers[connection], connection.state)
+        return connection
+
+    async def _ask_admit(self, request: PeerRequest) -> bool | str:
+        server = self._server()
+        admit = server.admit if server is not None else None
+        if admit is None:
+            return True
+        return await asyncio.wrap_future(self._events.call(admit, request))
+
+    def peer_changed(self, connection: PeerConnection) -> None:
+        """Tells the program; what ``peer`` asks of an ``Observer``."""
+        peer = self.peers[connection]
+        peer.changed()
+        self._events.emit("peer_state", peer, connection.state)
+        if connection.state == "connected":
+            self._events.emit("peer_connected", peer)
+        elif connection.closed:
+            del self.peers[connection]
+            for endpoint in self.endpoints:
+                endpoint.forget(connection)
+            self._events.emit("peer_disconnected", peer, connection.close_reason)
+
+    def loss_reported(self) -> None:
+        """All players share one encoding, so the encoder expects what they lose on average.
+
+        Reckoned once a second at most: 500 players report 100 times in one, each report a look at all of them.
+        """
+        now_s = time.monotonic()
+        if now_s < self._next_loss_s:
+            return
+        self._next_loss_s = now_s + _LOSS_INTERVAL_S
+        fractions = [lost for connection in self.peers if (lost := connection.fraction_lost) is not None]
+        percent = min(round(100 * sum(fractions) / len(fractions)), _MAX_EXPECTED_LOSS_PERCENT) if fractions else 0
+        if percent != self._expected_loss_percent:
+            self._expected_loss_percent = percent
+            self.engine.set_expected_loss(percent)
+
+    # -- statistics: any thread
+
+    def stats(self) -> ServerStats:
+        """A snapshot."""
+        engine = self.engine.stats()
+        peers = tuple(peer.stats() for peer in tuple(self.peers.values()))
+        playout = self.engine.playout
+        receivers = [playout.receiver_stats(peer.id) for peer in peers if peer.kind == "publisher"]
+        return ServerStats(
+            active_peers=sum(peer.state == "connected" for peer in peers),
+            packets_sent=engine.packets_sent,
+            packets_received=engine.packets_received,
+            bytes_sent=engine.bytes_sent,
+            bytes_received=engine.bytes_received,
+            frames_sent=engine.frames_sent,
+            late_frames=engine.late_frames,
+            frames_skipped=engine.frames_skipped,
+            encode_errors=engine.encode_errors,
+            source_underruns=engine.source_underruns,
+            source_ended=bool(engine.source_ended),
+            decode_errors=sum(receiver.decode_errors for receiver in receivers),
+            input_buffer_ms=max((receiver.jitter_buffer_ms for receiver in receivers), default=0.0),
+            input_is_buffering=any(receiver.is_buffering for receiver in receivers),
+            playout_max_us=playout.stats().callback_max_ns // 1000,
+            send_drops=engine.send_drops,
+            datagrams_dropped=engine.datagrams_dropped,
+            srtp_errors=engine.srtp_errors + self.mux.srtcp_errors,
+            events_dropped=engine.events_dropped,
+            send_lateness_us=_lateness(self.engine.lateness_us()),
+            realtime_priority=bool(engine.realtime_priority),
+            peers=peers,
+        )
+
+    def _is_healthy(self) -> bool:
+        """Whether the sender thread keeps up with the clock."""
+        stats = self.engine.stats()
+        sent_s = (stats.frames_sent + stats.frames_skipped) * self._config.frame_ms / 1000
+        return sent_s > self.engine.running_s(time.monotonic()) - _UNHEALTHY_AFTER_S
+
+
+def _lateness(lateness_us: list[int]) -> Lateness:
+    if not lateness_us:
+        return Lateness()
+    ordered = sorted(lateness_us)
+    p50, p99 = (ordered[int((len(ordered) - 1) * share)] for share in (0.5, 0.99))
+    return Lateness(p50, p99, ordered[-1])

@@ -1,0 +1,44 @@
+"""What `make serve` plays, heard in a browser: the same music that was rendered, in stereo, over the loop's seam."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+import bass_webrtc as bw
+from bass_webrtc import demo
+from support.studio import Studio
+
+
+def _likeness(heard: NDArray[np.float32], played: NDArray[np.float32]) -> float:
+    """The highest normalised cross-correlation of a part, float32 [frames, 2], with anywhere in what was played."""
+    size = 1 << (len(heard) + len(played) - 1).bit_length()
+    spectra = np.fft.rfft(played, size, axis=0) * np.conj(np.fft.rfft(heard, size, axis=0))
+    products = np.fft.irfft(spectra, size, axis=0).sum(axis=1)[: len(played) - len(heard)]
+    energy = np.concatenate([[0.0], np.cumsum(np.square(played, dtype=np.float64).sum(axis=1))])
+    energies = energy[len(heard) : -1] - energy[: -len(heard) - 1]
+    return float(np.max(products / np.sqrt(energies * np.sum(np.square(heard)))))
+
+
+def test_a_browser_hears_what_was_rendered(chromium_studio: Studio) -> None:
+    studio = chromium_studio
+    loop = demo.render()[-6 * 48_000 :]  # Short, so that the seam comes by while we listen.
+    source = bw.PcmSource()
+    programme = demo.DemoProgramme(source, loop)
+    programme.start()
+    with bw.Server(source, studio.config()) as server:
+        studio.start(server)
+        listener = studio.listener()
+        assert listener.play(f"{server.url}whep")["status"] == 201
+        time.sleep(1.5)
+        heard = listener.record(6.5)
+        stats = server.stats()
+        listener.tab.close()
+    programme.close()
+    assert stats.source_underruns == 0
+    played = np.concatenate([loop, loop])
+    # A browser stretches time a little now and then to keep its delay, so each half second is compared alone.
+    likenesses = [_likeness(part, played) for part in np.array_split(heard, 13)]
+    assert np.median(likenesses) > 0.99

@@ -1,0 +1,76 @@
+"""The page fits every screen and every visitor: no sideways scrolling, names for all controls, room for a thumb."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.browsers import Chromium
+from support.page_stub import PageStub
+
+SMALLEST_TARGET_PX = 44
+
+
+@pytest.fixture(scope="module")
+def stub() -> Iterator[PageStub]:
+    with PageStub() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def page(chromium: Chromium, stub: PageStub) -> Any:
+    return chromium.open(stub.url).page
+
+
+@pytest.mark.parametrize("width_px", [320, 390, 768, 1280, 2560])
+def test_nothing_is_wider_than_the_screen(page: Any, width_px: int) -> None:
+    page.set_viewport_size({"width": width_px, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") == width_px
+
+
+def test_key_is_seen_on_a_phone_without_scrolling(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    box = page.locator("#listen").bounding_box()
+    assert box["y"] + box["height"] <= 844
+
+
+def test_controls_have_names_and_room_for_a_thumb(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    for control in page.locator("button:visible, input:visible, select:visible").all():
+        assert control.evaluate("node => (node.labels?.[0] ?? node).textContent.trim()")
+        assert control.bounding_box()["height"] >= SMALLEST_TARGET_PX
+
+
+def test_keyboard_reaches_every_control_in_reading_order(page: Any) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.evaluate("document.activeElement.blur()")
+    reached = []
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert reached == ["listen", "volume", "delay"]
+
+
+def test_faders_are_remembered(page: Any, stub: PageStub) -> None:
+    page.focus("#volume")
+    page.keyboard.press("ArrowLeft")
+    page.focus("#delay")
+    page.keyboard.press("ArrowRight")
+    page.goto(stub.url)
+    assert page.inner_text("#volume-value") == "99 %"
+    assert page.inner_text("#delay-value") == "at least 20 ms"
+    assert page.evaluate("[bassWebrtc.player.volume, bassWebrtc.player.delayMs]") == [0.99, 20]
+
+
+def test_page_obeys_its_own_content_security_policy(chromium: Chromium, stub: PageStub) -> None:
+    complaints: list[str] = []
+    page = chromium.open("about:blank").page
+    page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(stub.url)
+    page.wait_for_load_state("networkidle")
+    assert page.title() == "bass-webrtc"
+    # Asking for an endpoint that is not there is how the page learns that it is not there.
+    assert [text for text in complaints if not text.endswith("/whip")] == []

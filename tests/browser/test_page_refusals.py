@@ -1,0 +1,182 @@
+"""What the page says and does when it cannot play. The server is a stub: each test decides what it answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from support.browsers import Chromium
+from support.page_driver import listen, wait_for_state, wait_until
+from support.page_stub import PageStub, refusal, success
+
+
+@pytest.fixture
+def page(chromium: Chromium, stub: PageStub) -> Iterator[Any]:
+    tab = chromium.open(stub.url)
+    yield tab.page
+    tab.close()
+
+
+def test_full_server_is_told_with_the_number_of_listeners_and_tried_again(page: Any, stub: PageStub) -> None:
+    stub.listeners = 5
+    stub.endpoint.posts = [refusal(503, "all taken", ("Retry-After", "30"))]
+    listen(page, until="waiting")
+    assert page.inner_text("#listen-title") == "The server is full."
+    assert page.inner_text("#listen-advice") == "5 listeners are connected, so all places are taken."
+    assert page.inner_text("#listen-countdown").startswith("Trying again in 3")
+    assert page.inner_text("#listen-label") == "Stop"
+
+
+def test_retry_after_is_kept_to(page: Any, stub: PageStub) -> None:
+    """CL12."""
+    stub.endpoint.posts = [refusal(409, "no source", ("Retry-After", "1"))]
+    started = time.monotonic()
+    listen(page, until="waiting")
+    assert page.inner_text("#listen-title") == "Nothing is on air."
+    wait_until(lambda: len(stub.endpoint.of("POST")) == 2)
+    assert time.monotonic() - started >= 1.0
+
+
+def test_stop_ends_the_waiting(page: Any, stub: PageStub) -> None:
+    stub.endpoint.posts = [refusal(503, "all taken", ("Retry-After", "1"))]
+    listen(page, until="waiting")
+    page.click("#listen")
+    wait_for_state(page, "idle")
+    page.wait_for_timeout(1500)
+    assert len(stub.endpoint.of("POST")) == 1
+    assert page.inner_text("#listen-countdown") == ""
+
+
+def test_server_fault_is_tried_again_with_growing_pauses(page: Any, stub: PageStub) -> None:
+    """CL12: backoff where the server names no time."""
+    stub.endpoint.posts = [refusal(500, "oops")]
+    listen(page, until="waiting")
+    assert page.inner_text("#listen-title") == "The server has a fault."
+    arrivals: list[float] = []
+    for count in (1, 2, 3):
+        wait_until(lambda count=count: len(stub.endpoint.of("POST")) > count)  # type: ignore[misc]
+        arrivals.append(time.monotonic())
+    assert arrivals[2] - arrivals[1] > arrivals[1] - arrivals[0] + 0.3
+
+
+def test_reason_of_a_refusal_is_shown_and_not_argued_with(page: Any, stub: PageStub) -> None:
+    """CL12: 403 is not retried."""
+    stub.endpoint.posts = [refusal(403, "only listeners from the office")]
+    listen(page, until="failed")
+    assert page.inner_text("#listen-title") == "The server turned you away."
+    assert page.inner_text("#listen-advice") == "Only listeners from the office."
+    assert page.inner_text("#listen-label") == "Listen"
+    page.wait_for_timeout(1500)
+    assert len(stub.endpoint.of("POST")) == 1
+
+
+def test_unknown_status_is_told_by_its_class(page: Any, stub: PageStub) -> None:
+    """CL1."""
+    stub.endpoint.posts = [refusal(451, "for legal reasons"), refusal(599, "")]
+    listen(page, until="failed")
+    assert page.inner_text("#listen-title") == "The server refused the connection."
+    listen(page, until="waiting")
+    assert page.inner_text("#listen-title") == "The server has a fault."
+
+
+def test_server_that_is_gone_is_told_and_tried_again(page: Any, stub: PageStub) -> None:
+    stub.shut()
+    listen(page, until="waiting")
+    assert page.inner_text("#listen-title") == "The server does not answer."
+
+
+def test_answer_that_is_no_description_is_told_and_its_session_ended(page: Any, stub: PageStub) -> None:
+    """CL10: a session that is of no use is not left behind."""
+    stub.endpoint.posts = [success(201, "hello", ("Location", "/whep/abc"), ("Content-Type", "application/sdp"))]
+    listen(page, until="failed")
+    assert page.inner_text("#listen-title") == "The server's answer makes no sense."
+    wait_until(lambda: [request.path for request in stub.endpoint.of("DELETE")] == ["/whep/abc"])
+
+
+def test_session_that_comes_after_stop_is_ended(page: Any, stub: PageStub) -> None:
+    """CL10."""
+    stub.endpoint.posts = [success(201, "v=0\r\n", ("Location", "/whep/late"))]
+    stub.endpoint.post_delay_s = 3
+    page.click("#listen")
+    wait_until(lambda: len(stub.endpoint.of("POST")) == 1)
+    page.click("#listen")
+    wait_until(lambda: [request.path for request in stub.endpoint.of("DELETE")] == ["/whep/late"])
+    assert page.evaluate("bassWebrtc.player.state") == "idle"
+
+
+def test_token_is_asked_for_and_sent(page: Any, stub: PageStub) -> None:
+    """CL11: no token, no Authorization field."""
+    stub.endpoint.posts = [refusal(401, "no token"), refusal(401, "wrong token"), refusal(403, "enough")]
+    page.click("#listen")
+    page.wait_for_selector("dialog[open]")
+    assert not page.is_visible("#token-wrong")
+    page.fill("#token", "wrong")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#token-wrong:visible")
+    page.fill("#token", "right")
+    page.click("dialog .primary")
+    wait_for_state(page, "failed")
+    wait_until(lambda: len(stub.endpoint.of("POST")) == 3)
+    sent = [request.headers.get("Authorization") for request in stub.endpoint.of("POST")]
+    assert sent == [None, "Bearer wrong", "Bearer right"]
+
+
+def test_token_dialog_can_be_left(page: Any, stub: PageStub) -> None:
+    stub.endpoint.posts = [refusal(401, "no token")]
+    page.click("#listen")
+    page.wait_for_selector("dialog[open]")
+    page.click("#token-cancel")
+    page.wait_for_selector("dialog[open]", state="hidden")
+    assert page.inner_text("#listen-title") == "This server asks for a token."
+
+
+def test_token_of_the_address_is_sent(chromium: Chromium, stub: PageStub) -> None:
+    stub.endpoint.posts = [refusal(403, "enough")]
+    tab = chromium.open(stub.url + "?token=sesame")
+    listen(tab.page, until="failed")
+    tab.close()
+    asked = [(request.method, request.headers.get("Authorization")) for request in stub.endpoint.requests]
+    assert set(asked) == {("OPTIONS", "Bearer sesame"), ("POST", "Bearer sesame")}
+
+
+def test_offer_asks_for_one_stereo_stream_to_listen_to(page: Any, stub: PageStub) -> None:
+    """ES1, and finding 15: Chromium decodes mono unless its own offer says stereo=1."""
+    stub.endpoint.posts = [refusal(403, "enough")]
+    listen(page, until="failed")
+    [post] = stub.endpoint.of("POST")
+    lines = post.body.decode().split("\r\n")
+    assert post.headers.get("Content-Type") == "application/sdp"
+    assert [line.split()[0] for line in lines if line.startswith("m=")] == ["m=audio"]
+    assert "a=recvonly" in lines
+    assert any(line.startswith("a=fmtp:111 ") and "stereo=1" in line for line in lines)
+
+
+def test_ice_servers_of_the_endpoint_are_used(chromium: Chromium, stub: PageStub) -> None:
+    """CL4, CL5: asked by OPTIONS, before the offer is made."""
+    stub.endpoint.links = (
+        ("Link", '<stun:stun.invalid:3478>; rel="ice-server"'),
+        ("Link", '<turn:turn.invalid?transport=udp>; rel="ice-server"; username="a, b"; credential="c;d"'),
+    )
+    stub.endpoint.post_delay_s = 5
+    tab = chromium.open(stub.url)
+    tab.page.wait_for_load_state("networkidle")
+    tab.page.click("#listen")
+    servers = tab.page.evaluate("bassWebrtc.player.pc.getConfiguration().iceServers")
+    tab.close()
+    assert [server["urls"] for server in servers] == [
+        ["stun:stun.invalid:3478"],
+        ["turn:turn.invalid?transport=udp"],
+    ]
+    assert (servers[1]["username"], servers[1]["credential"]) == ("a, b", "c;d")
+
+
+def test_browser_without_webrtc_is_told(chromium: Chromium, stub: PageStub) -> None:
+    tab = chromium.open("about:blank")
+    tab.page.add_init_script("delete window.RTCPeerConnection")
+    tab.page.goto(stub.url)
+    listen(tab.page, until="failed")
+    assert tab.page.inner_text("#listen-title") == "This browser cannot play live sound."
+    tab.close()

@@ -1,0 +1,212 @@
+"""The Talk side of the page: microphone, presets, mute and push-to-talk, and what reaches the other end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bass_webrtc.signaling.messages import Request, Response
+from support.browsers import Chromium
+from support.page_driver import talk, wait_for_state, wait_until
+from support.page_stub import PageStub, refusal
+from support.whip_sink import WhipSink
+
+pytest.importorskip("aiortc", reason="needs aiortc from PyPI")
+
+
+@pytest.fixture
+def stub(stub: PageStub) -> PageStub:
+    """With a WHIP endpoint beside the WHEP one."""
+    stub.endpoint.paths = ["/whep", "/whip"]
+    return stub
+
+
+@pytest.fixture
+def sink(stub: PageStub) -> Iterator[WhipSink]:
+    running = WhipSink()
+
+    async def publish(request: Request) -> Response:
+        answer = await running.answer(request.body.decode())
+        fields = (("Content-Type", "application/sdp"), ("Location", "/whip/mine"))
+        return Response(201, fields, answer.encode())
+
+    stub.endpoint.posts = [publish]
+    yield running
+    stub.run(running.close())
+
+
+@pytest.fixture
+def page(chromium: Chromium, stub: PageStub) -> Iterator[Any]:
+    tab = chromium.open(stub.url)
+    tab.page.wait_for_selector("#talk:visible")
+    yield tab.page
+    tab.close()
+
+
+def test_server_without_whip_has_no_talk_side(chromium: Chromium, stub: PageStub) -> None:
+    stub.endpoint.paths = ["/whep"]
+    tab = chromium.open(stub.url)
+    tab.page.wait_for_load_state("networkidle")
+    assert not tab.page.is_visible("#talk")
+    assert not tab.page.is_visible("#talk-panel")
+    assert tab.page.evaluate("bassWebrtc.publisher === undefined")
+    tab.close()
+
+
+def test_microphone_reaches_the_server(page: Any, sink: WhipSink) -> None:
+    talk(page)
+    assert page.inner_text("#talk-title") == "You are on air."
+    # The fake microphone beeps once a second.
+    wait_until(lambda: sink.peak > 0.01)
+    page.wait_for_function("() => bassWebrtc.publisher.stats?.bitrateKbps > 0")
+
+
+def test_hanging_up_ends_the_session_and_lets_go_of_the_microphone(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    """CL10."""
+    talk(page)
+    page.evaluate("() => { window.track = bassWebrtc.publisher.stream.getAudioTracks()[0] }")
+    page.click("#talk")
+    wait_for_state(page, "idle", who="publisher")
+    assert page.evaluate("track.readyState") == "ended"
+    wait_until(lambda: [request.path for request in stub.endpoint.of("DELETE")] == ["/whip/mine"])
+
+
+def test_mute_sends_silence(page: Any, sink: WhipSink) -> None:
+    talk(page)
+    page.click("#mute")
+    assert page.inner_text("#talk-title") == "Muted."
+    assert page.get_attribute("#mute", "aria-pressed") == "true"
+    frames = sink.frames
+    wait_until(lambda: sink.frames > frames + 100)
+    assert sink.peak < 0.001
+    page.click("#mute")
+    wait_until(lambda: sink.peak > 0.01)
+
+
+def test_push_to_talk_opens_the_microphone_while_the_key_is_held(page: Any, sink: WhipSink) -> None:
+    page.check("#pushToTalk")
+    talk(page)
+    muted = "bassWebrtc.publisher.muted"
+    assert page.inner_text("#talk-title") == "Waiting for you."
+    assert page.evaluate(muted) is True
+    page.keyboard.down("t")
+    assert page.evaluate(muted) is False
+    assert page.inner_text("#talk-title") == "You are on air."
+    page.keyboard.up("t")
+    assert page.evaluate(muted) is True
+    page.locator("#mute").hover()
+    page.mouse.down()
+    assert page.evaluate(muted) is False
+    page.mouse.up()
+    assert page.evaluate(muted) is True
+
+
+def test_push_to_talk_lets_go_when_the_page_loses_the_keyboard(page: Any, sink: WhipSink) -> None:
+    page.check("#pushToTalk")
+    talk(page)
+    page.keyboard.down("t")
+    page.evaluate("dispatchEvent(new Event('blur'))")
+    assert page.evaluate("bassWebrtc.publisher.muted") is True
+
+
+def test_key_does_nothing_without_push_to_talk(page: Any, sink: WhipSink) -> None:
+    """WCAG 2.1.4: a single letter is a shortcut only for those who switched it on."""
+    talk(page)
+    page.keyboard.press("t")
+    assert page.evaluate("bassWebrtc.publisher.muted") is False
+
+
+def test_voice_is_the_default_and_cannot_howl(page: Any, sink: WhipSink) -> None:
+    """Echo cancellation is on, one channel, and the programme is turned down while the microphone is open."""
+    talk(page)
+    settings = page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].getSettings()")
+    assert (settings["echoCancellation"], settings["channelCount"]) == (True, 1)
+    assert page.evaluate("document.getElementById('audio').volume") == pytest.approx(0.2)
+    page.click("#mute")
+    assert page.evaluate("document.getElementById('audio').volume") == 1
+    assert "sprop-stereo=0" in sink.offer
+
+
+def test_music_is_sent_in_stereo_as_it_is(page: Any, sink: WhipSink) -> None:
+    page.check("input[value=music]", force=True)
+    talk(page)
+    settings = page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].getSettings()")
+    processing = [settings[name] for name in ("echoCancellation", "noiseSuppression", "autoGainControl")]
+    assert processing == [False, False, False]
+    assert settings["channelCount"] == 2
+    assert "sprop-stereo=1" in sink.offer
+    remote = page.evaluate("bassWebrtc.publisher.pc.currentRemoteDescription.sdp")
+    assert "stereo=1" in remote
+    assert "maxaveragebitrate=160000" in remote
+
+
+def test_stereo_cannot_be_had_with_echo_cancellation(page: Any) -> None:
+    assert page.is_disabled("#stereo")
+    assert page.is_visible("#stereo-hint")
+    page.uncheck("#echoCancellation")
+    assert page.is_enabled("#stereo")
+    assert page.locator("input[name=preset]:checked").count() == 0
+
+
+def test_settings_are_remembered(page: Any, stub: PageStub) -> None:
+    page.uncheck("#noiseSuppression")
+    page.goto(stub.url)
+    page.wait_for_selector("#talk:visible")
+    assert not page.is_checked("#noiseSuppression")
+    assert page.is_checked("#echoCancellation")
+
+
+def test_settings_change_while_talking_without_a_new_session(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    talk(page)
+    page.uncheck("#noiseSuppression")
+    page.wait_for_function(
+        "() => bassWebrtc.publisher.stream?.getAudioTracks()[0].getSettings().noiseSuppression === false"
+    )
+    frames = sink.frames
+    wait_until(lambda: sink.frames > frames + 50)
+    assert len(stub.endpoint.of("POST")) == 1
+
+
+def test_token_for_talking_is_another_one(page: Any, stub: PageStub) -> None:
+    stub.endpoint.posts = [refusal(401, "no token"), refusal(403, "enough")]
+    page.click("#talk")
+    page.wait_for_selector("dialog[open]")
+    page.fill("#token", "sesame")
+    page.keyboard.press("Enter")
+    wait_until(lambda: len(stub.endpoint.of("POST")) == 2)
+    sent = [(request.path, request.headers.get("Authorization")) for request in stub.endpoint.of("POST")]
+    assert sent == [("/whip", None), ("/whip", "Bearer sesame")]
+
+
+def test_plain_http_is_told_to_have_no_microphone(chromium: Chromium, stub: PageStub) -> None:
+    url = stub.url.replace("127.0.0.1", "radio.test")
+    tab = chromium.open(url)
+    tab.page.wait_for_selector("#talk:visible")
+    assert tab.page.inner_text("#talk-title") == "The microphone needs https."
+    assert url.rstrip("/") in tab.page.inner_text("#talk-advice")
+    tab.close()
+
+
+def test_visitor_who_says_no_is_told_where_to_change_it(page: Any, sink: WhipSink) -> None:
+    page.evaluate(
+        "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError') } }"
+    )
+    page.click("#talk")
+    wait_for_state(page, "failed", who="publisher")
+    assert page.inner_text("#talk-title") == "The microphone is not allowed."
+
+
+def test_microphone_that_is_unplugged_ends_the_talk(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    talk(page)
+    page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].dispatchEvent(new Event('ended'))")
+    wait_for_state(page, "failed", who="publisher")
+    assert page.inner_text("#talk-title") == "The microphone is gone."
+    wait_until(lambda: len(stub.endpoint.of("DELETE")) == 1)
+
+
+def test_nothing_of_the_talk_side_is_wider_than_the_screen(page: Any) -> None:
+    for width_px in (320, 390, 768, 1280):
+        page.set_viewport_size({"width": width_px, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width_px

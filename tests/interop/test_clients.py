@@ -1,0 +1,102 @@
+"""``WhipClient`` and ``WhepClient`` against our own server: what is heard, and when it is sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import bass_webrtc as bw
+from bass_webrtc.bass import find_bass
+from support.client_peers import ClientProcess, connect, wait_until
+from support.publisher_recorder import Recorder, Samples, assert_tones_soon
+from support.server_process import ServerProcess
+
+ANY_PORTS = bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True)
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(440.0, 880.0), ANY_PORTS) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def bass() -> None:
+    """BASS on device 0, which needs no hardware."""
+    find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
+
+
+def assert_hears(read: Callable[[int], Samples], left_hz: float, right_hz: float) -> None:
+    """Within seconds: each jitter buffer on the way settles at its delay first, bending the pitch by up to 0.5 %."""
+    with Recorder(read) as recorder:
+        assert_tones_soon(recorder, left_hz, right_hz, attempts=12)
+
+
+def test_a_push_is_heard_on_its_channels_at_its_level(server: bw.Server) -> None:
+    with bw.WhipClient(bw.Tone(500.0, 700.0), f"{server.url}whip") as client:
+        connect(client)
+        assert_hears(server.read_input, 500.0, 700.0)
+        assert client.stats().packets_sent > 40
+        assert client.stats().kind == "player"
+    wait_until(lambda: server.peers == (), 2.0)
+
+
+def test_a_pull_is_heard_on_its_channels_at_its_level(server: bw.Server) -> None:
+    with bw.WhepClient(f"{server.url}whep") as client:
+        connect(client)
+        assert_hears(client.read, 440.0, 880.0)
+        assert client.stats().packets_lost == 0
+        assert client.stats().kind == "publisher"
+    wait_until(lambda: server.peers == (), 2.0)
+
+
+@pytest.mark.usefixtures("bass")
+def test_a_chain_of_three_servers_brings_the_tone_to_its_end(server: bw.Server) -> None:
+    """tone ─► server ─► pull ─► second server ─► pull ─► third server ─► pull, by BASS handles: no Python between."""
+    with bw.WhepClient(f"{server.url}whep", decode_stream=True) as to_second:
+        connect(to_second)
+        with (
+            bw.Server(to_second.stream, ANY_PORTS) as second,
+            bw.WhepClient(f"{_started(second)}whep", decode_stream=True) as to_third,
+        ):
+            connect(to_third)
+            with (
+                bw.Server(to_third.stream, ANY_PORTS) as third,
+                bw.WhepClient(f"{_started(third)}whep") as listener,
+            ):
+                connect(listener)
+                assert_hears(listener.read, 440.0, 880.0)
+
+
+@pytest.mark.usefixtures("bass")
+def test_what_is_pushed_is_pushed_on(server: bw.Server) -> None:
+    """tone ─► push ─► server ─► its input stream ─► push ─► second server."""
+    with bw.Server(None, ANY_PORTS) as second, bw.WhipClient(bw.Tone(500.0, 700.0), f"{server.url}whip") as first_push:
+        second.start()
+        connect(first_push)
+        with bw.WhipClient(server.input_stream, f"{second.url}whip") as second_push:
+            connect(second_push)
+            assert_hears(second.read_input, 500.0, 700.0)
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_push_is_on_time_beside_busy_python_threads(threads: int) -> None:
+    """The bar of test_gil_free.py: every packet, and none late."""
+    with ServerProcess() as server, ClientProcess("push", f"{server.url}whip") as client:
+        wait_until(lambda: server.stats()["peers"][0]["packets_received"] > 10)
+        client.ask("busy", threads=threads)
+        (before,) = server.stats()["peers"]
+        time.sleep(3.0)
+        (after,) = server.stats()["peers"]
+        assert after["packets_received"] - before["packets_received"] >= 145
+        assert after["packets_lost"] == 0
+        assert after["jitter_ms"] < 20.0
+        assert after["concealed_samples"] == before["concealed_samples"]
+
+
+def _started(server: bw.Server) -> str:
+    server.start()
+    return server.url

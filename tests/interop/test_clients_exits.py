@@ -1,0 +1,158 @@
+"""However a client ends, no session of it stays on the server, and nothing of it in its process (CL10)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+import pytest
+
+import bass_webrtc as bw
+from support.client_peers import ClientProcess, connect, wait_until
+from support.server_process import ServerProcess
+
+CYCLES = 100
+GONE_WITHIN_S = 3.0
+KINDS = ["push", "pull"]
+
+Program: TypeAlias = "subprocess.Popen[str]"
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.start()
+        yield server
+
+
+def make(kind: str, server: bw.Server) -> bw.WhipClient | bw.WhepClient:
+    return bw.WhipClient(bw.Tone(), f"{server.url}whip") if kind == "push" else bw.WhepClient(f"{server.url}whep")
+
+
+@contextmanager
+def running(server: bw.Server, *command: str) -> Iterator[Program]:
+    """A program that has connected to the server."""
+    program = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: any(peer.state == "connected" for peer in server.peers), 30.0)
+        yield program
+    finally:
+        program.kill()
+        program.communicate()
+
+
+def assert_gone(server: bw.Server) -> None:
+    wait_until(lambda: server.peers == (), GONE_WITHIN_S)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_stop_ends_the_session_and_start_begins_another(server: bw.Server, kind: str) -> None:
+    client = make(kind, server)
+    for _ in range(2):
+        connect(client)
+        client.stop()
+        client.stop()
+        assert not client.connected
+        assert client.stats().state == "closed"
+        assert_gone(server)
+    client.close()
+    client.close()
+    with pytest.raises(bw.ClosedError):
+        client.start()
+    assert not client.wait_connected()
+
+
+def test_stop_in_the_middle_of_connecting_leaves_no_session(server: bw.Server) -> None:
+    for _ in range(5):
+        with bw.WhepClient(f"{server.url}whep") as client:
+            client.start()
+    assert_gone(server)
+
+
+def test_an_exception_in_the_block_ends_the_session(server: bw.Server) -> None:
+    with pytest.raises(ZeroDivisionError), make("push", server) as client:  # noqa: PT012
+        connect(client)
+        raise ZeroDivisionError
+    assert_gone(server)
+
+
+async def test_a_cancelled_task_ends_the_session(server: bw.Server) -> None:
+    async def pull() -> None:
+        async with bw.aio.WhepClient(f"{server.url}whep") as client:
+            await client.start()
+            assert await client.wait_connected(20.0)
+            assert client.connected
+            await asyncio.Event().wait()
+
+    loop, there = asyncio.get_running_loop(), asyncio.Event()
+    server.on("peer_connected", lambda _: loop.call_soon_threadsafe(there.set))
+    task = asyncio.create_task(pull())
+    await asyncio.wait_for(there.wait(), 20.0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert_gone(server)
+
+
+async def test_waiting_in_asyncio_has_an_end(server: bw.Server) -> None:
+    async with bw.aio.WhipClient(bw.Tone(), "http://127.0.0.1:1/whip") as client:
+        assert not await client.wait_connected()
+        await client.start()
+        assert not await client.wait_connected(0.2)
+    async with bw.aio.WhipClient(bw.Tone(), f"{server.url}nowhere") as lost:
+        await lost.start()
+        with pytest.raises(bw.SignalingError):
+            await lost.wait_connected()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_signal_to_the_command_ends_the_session(server: bw.Server, kind: str, number: signal.Signals) -> None:
+    arguments = ["tone", f"{server.url}whip"] if kind == "push" else [f"{server.url}whep", "--output-device", "none"]
+    with running(server, "-m", "bass_webrtc", kind, *arguments) as program:
+        program.send_signal(number)
+        _, errors = program.communicate(timeout=15)
+        assert program.returncode == 0
+        assert errors in ("", f"{kind}ing\n")
+    assert_gone(server)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_interpreters_exit_ends_the_session(server: bw.Server, host: str) -> None:
+    """No thread can be had for looking up a name any more."""
+    url = server.url.replace("127.0.0.1", host)
+    program = f"import bass_webrtc as bw; c = bw.WhipClient(bw.Tone(), '{url}whip'); c.start(); input()"
+    with running(server, "-c", program) as process:
+        # Longer than a connection is kept alive, so that DELETE needs a new one.
+        wait_until(lambda: server.peers[0].stats().connected_s > 4.0)
+        _, errors = process.communicate("\n", timeout=15)
+        assert (process.returncode, errors) == (0, "")
+    assert_gone(server)
+
+
+def test_a_killed_client_is_gone_after_thirty_seconds(server: bw.Server) -> None:
+    """Nobody could say goodbye: consent ends it (RFC 7675, 5.1)."""
+    with running(server, "-m", "bass_webrtc", "push", "tone", f"{server.url}whip") as program:
+        program.kill()
+        program.communicate()
+        assert wait_until(lambda: server.peers == (), 33.0) > 10.0
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_hundred_starts_and_stops_leave_nothing_behind(kind: str) -> None:
+    path = "whip" if kind == "push" else "whep"
+    with ServerProcess() as server, ClientProcess(kind, server.url + path) as client:
+        client.ask("cycle", times=5)
+        before = client.ask("resources")
+        client.ask("cycle", times=CYCLES)
+        wait_until(lambda: client.ask("resources")["descriptors"] <= before["descriptors"], 5.0)
+        after = client.ask("resources")
+        assert after["threads"] <= before["threads"]
+        assert after["tasks"] <= before["tasks"] + 1
+        assert after["memory_kb"] - before["memory_kb"] < 5_000

@@ -1,0 +1,161 @@
+"""Clients that lost their server, their address or their luck: they come back, and the stream is the same."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import bass_webrtc as bw
+from bass_webrtc.bass import find_bass
+from support import netns
+from support.client_peers import ClientProcess, KillableServer, connect, free_port, wait_until
+from support.publisher_recorder import Recorder, assert_tones, is_silent, steady_hz
+
+BACK_WITHIN_S = 2.0
+
+
+@pytest.mark.parametrize("down_s", [0.0, 4.0])
+def test_a_pull_is_back_two_seconds_after_its_killed_server(down_s: float) -> None:
+    """Nobody said goodbye. The stream is the same BASS handle, with silence between (CL12)."""
+    find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
+    with KillableServer() as server, bw.WhepClient(f"{server.url}whep") as client:
+        connect(client)
+        stream = client.stream
+        assert stream
+        with Recorder(client.read) as heard:
+            heard.wait_for_sound()
+            server.kill()
+            time.sleep(down_s)
+            if down_s:
+                assert is_silent(heard.last(0.5))
+                assert not client.connected
+            server.start()
+            back_s = wait_until(lambda: server.peers() and client.connected, 10.0)
+            assert back_s < BACK_WITHIN_S
+            heard.wait_for_sound()
+            heard.take(0.5)
+            assert_tones(heard.take(2.0), 440.0, 880.0)
+        assert client.stream == stream
+
+
+@pytest.mark.parametrize("down_s", [0.0, 4.0])
+def test_a_push_is_back_two_seconds_after_its_killed_server(down_s: float) -> None:
+    with KillableServer() as server, bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
+        connect(client)
+        server.kill()
+        time.sleep(down_s)
+        server.start()
+        assert wait_until(lambda: any(peer["packets_received"] > 10 for peer in server.peers())) < BACK_WITHIN_S + 0.2
+
+
+def test_a_source_stays_in_time_while_its_server_is_away() -> None:
+    """What was written during the outage is not heard after it: the tone is that of the moment."""
+    config = bw.ServerConfig(http_port=free_port(), udp_port=free_port())
+    source = bw.PcmSource()
+    with (
+        bw.Server(None, config) as server,
+        bw.WhipClient(source, f"http://127.0.0.1:{config.http_port}/whip") as client,
+        _Staircase(source) as staircase,
+    ):
+        server.start()
+        connect(client)
+        server.stop()
+        wait_until(lambda: not client.connected)
+        time.sleep(2.5)
+        server.start()
+        wait_until(lambda: client.connected, BACK_WITHIN_S)
+        with Recorder(server.read_input) as heard:
+            heard.wait_for_sound()
+            heard.take(1.0)
+            hz_now = staircase.hz
+            wait_until(lambda: staircase.hz != hz_now)
+            hz = staircase.hz
+            heard.take(0.5)
+            assert steady_hz(heard.take(0.3)[:, 0], hz) == pytest.approx(hz, abs=3.0)
+        assert staircase.refused == 0
+
+
+class _Staircase:
+    """A tone that is 30 Hz higher each second, written as time passes."""
+
+    def __init__(self, source: bw.PcmSource) -> None:
+        self.hz = 500.0
+        self.refused = 0
+        self._source = source
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        start_s, written, phase = time.monotonic(), 0, 0.0
+        while not self._stop.wait(0.01):
+            due = round((time.monotonic() - start_s + 0.1) * 48_000) - written
+            self.hz = 500.0 + 30.0 * int(time.monotonic() - start_s)
+            phases = phase + 2 * np.pi * self.hz / 48_000 * np.arange(1, due + 1)
+            tone = 0.2 * np.sin(phases)
+            self.refused += due - self._source.write(np.stack([tone, tone], axis=1))
+            phase, written = float(phases[-1]) if due else phase, written + due
+
+    def __enter__(self) -> _Staircase:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+@pytest.mark.parametrize("kind", ["push", "pull"])
+def test_losses_leave_nothing_behind(kind: str) -> None:
+    """Connections that the server ended: their sockets, descriptors and tasks go with them."""
+    config = bw.ServerConfig(http_port=free_port(), udp_port=free_port())
+    with bw.Server(bw.Tone(), config) as server:
+
+        def is_back() -> bool:
+            return any(peer.state == "connected" for peer in server.peers)
+
+        server.start()
+        with ClientProcess(kind, f"{server.url}{'whip' if kind == 'push' else 'whep'}") as client:
+
+            def lose(times: int) -> dict[str, int]:
+                for _ in range(times):
+                    server.stop()
+                    server.start()
+                    wait_until(is_back)
+                time.sleep(1.0)  # Until what lingers is gone.
+                return client.ask("resources")
+
+            before, after = lose(2), lose(6)
+            assert after["descriptors"] <= before["descriptors"]
+            assert after["threads"] <= before["threads"]
+            assert after["tasks"] <= before["tasks"]
+
+
+def test_a_new_address_costs_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
+    """The link goes down, and comes back with another address; the stream stays the same handle."""
+    find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
+    at_server, at_client = hosts
+    with KillableServer(at_server, http_host="10.77.0.1") as server:
+        with at_client.entered():
+            client = bw.WhepClient(f"{server.url}whep")
+            connect(client)
+        try:
+            stream = client.stream
+            assert client.stats().local_address.startswith("10.77.0.2:")
+            with Recorder(client.read) as heard:
+                heard.wait_for_sound()
+                at_client.ip("link", "set", "wire0", "down")
+                at_client.ip("address", "flush", "dev", "wire0")
+                at_client.ip("address", "add", "10.77.0.3/24", "dev", "wire0")
+                at_client.ip("link", "set", "wire0", "up")
+                start_s = time.monotonic()
+                wait_until(lambda: client.stats().local_address.startswith("10.77.0.3:") and client.connected, 20.0)
+                heard.wait_for_sound()
+                assert time.monotonic() - start_s < 5.0
+                heard.take(0.5)
+                assert_tones(heard.take(2.0), 440.0, 880.0)
+            assert client.stream == stream
+        finally:
+            client.close()

@@ -1,0 +1,188 @@
+"""TURN through coturn (Debian: coturn) on loopback: every way to reach it, its credentials, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bass_webrtc.peer import aioice_faults
+from bass_webrtc.peer.full_ice import FullIce
+from bass_webrtc.peer.ice_servers import IceServerAddress, TurnServer
+from bass_webrtc.rtc.candidate import CandidatePolicy
+from bass_webrtc.rtc.turn_credentials import time_limited_credentials
+from support import coturn
+from support.coturn import Coturn, Kind
+from support.fixtures import skip_for
+
+WAYS: tuple[Kind, ...] = ("udp", "tcp", "tls")
+SECRET = "north-sea"
+PATIENCE_S = 10.0
+
+
+@pytest.fixture
+def turn(tmp_path: Path) -> Iterator[Coturn]:
+    skip_for(coturn.missing())
+    with Coturn(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def secret_turn(tmp_path: Path) -> Iterator[Coturn]:
+    skip_for(coturn.missing())
+    with Coturn(tmp_path, secret=SECRET) as server:
+        yield server
+
+
+class End:
+    """An agent that may use relays only, and what it has told."""
+
+    def __init__(self, turn: Coturn, servers: Sequence[IceServerAddress], *, controlling: bool) -> None:
+        self.data: asyncio.Queue[bytes] = asyncio.Queue()
+        self.lost: asyncio.Queue[str] = asyncio.Queue()
+        self.ice = FullIce(
+            servers,
+            controlling=controlling,
+            on_data=self.data.put_nowait,
+            on_lost=self.lost.put_nowait,
+            relay_only=True,
+            policy=CandidatePolicy(allow_loopback=True),
+            tls_context=turn.tls_context(),
+        )
+
+
+@asynccontextmanager
+async def connected(turn: Coturn, *servers: IceServerAddress) -> AsyncIterator[tuple[End, End]]:
+    """Two agents joined through the relay."""
+    a, b = (End(turn, servers, controlling=one) for one in (True, False))
+    try:
+        theirs = [await end.ice.gather(5.0) for end in (a, b)]
+        a.ice.set_remote(b.ice.credentials, theirs[1], ice_lite=False)
+        b.ice.set_remote(a.ice.credentials, theirs[0], ice_lite=False)
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(a.ice.connect(), b.ice.connect())
+        yield a, b
+    finally:
+        await a.ice.close()
+        await b.ice.close()
+
+
+def relay_of(end: End) -> aioice_faults.SteadyTurn:
+    """The TURN client of the selected pair."""
+    pair = end.ice._current.agent.selected
+    assert pair is not None
+    assert isinstance(pair.protocol, aioice_faults.IceSocket)
+    assert pair.protocol.relay is not None
+    return pair.protocol.relay
+
+
+async def hear(sender: End, receiver: End, data: bytes) -> None:
+    assert sender.ice.send(data)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await receiver.data.get() == data
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_relays_both_ways_and_gives_the_allocation_back_SE51(way: Kind, turn: Coturn) -> None:
+    async with connected(turn, turn.server(way)) as (a, b):
+        for size in (1, 2, 3, 4, 1200):  # TCP pads to four bytes.
+            await hear(a, b, b"\x80" * size)
+            await hear(b, a, b"\x90" * size)
+        assert a.ice.selected is not None
+        assert a.ice.selected.is_relay
+        assert a.ice.selected.descriptor is None
+    assert turn.log().count("refreshed, realm=<bass-webrtc>, username=<guest>, lifetime=0") == 2
+
+
+async def test_relayed_data_leaves_in_order_and_at_once(turn: Coturn) -> None:
+    async with connected(turn, turn.server("tcp")) as (a, b):
+        packets = [b"\x80%03d" % number for number in range(200)]
+        assert all(a.ice.send(packet) for packet in packets)
+        async with asyncio.timeout(PATIENCE_S):
+            assert [await b.data.get() for _ in packets] == packets
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_time_limited_credentials_are_let_in_SE50(way: Kind, secret_turn: Coturn) -> None:
+    good = time_limited_credentials(SECRET, "alice", now_unix_s=time.time(), lifetime_s=60)
+    async with connected(secret_turn, secret_turn.server(way, good.username, good.credential)) as (a, b):
+        await hear(a, b, b"\x80 relayed")
+
+
+@pytest.mark.parametrize(("secret", "age_s"), [(SECRET, 61), ("south-sea", 0)])
+async def test_expired_and_forged_credentials_are_refused_SE50(secret: str, age_s: float, secret_turn: Coturn) -> None:
+    bad = time_limited_credentials(secret, "alice", now_unix_s=time.time() - age_s, lifetime_s=60)
+    end = End(secret_turn, [secret_turn.server("udp", bad.username, bad.credential)], controlling=True)
+    assert await end.ice.gather(5.0) == ()
+    [failure] = end.ice.failures.values()
+    assert "401" in failure
+    await end.ice.close()
+
+
+async def test_the_best_of_several_servers_is_used_and_a_dead_one_does_not_matter(turn: Coturn) -> None:
+    servers = [TurnServer("127.0.0.1", 9, "me", "pw"), *map(turn.server, WAYS)]
+    started_s = time.monotonic()
+    end = End(turn, servers, controlling=True)
+    candidates = await end.ice.gather()
+    assert time.monotonic() - started_s < 1.0
+    assert len(candidates) == 3
+    assert [c.priority for c in candidates] == sorted({c.priority for c in candidates}, reverse=True)
+    await end.ice.close()
+
+
+async def test_a_stale_nonce_is_renewed_SE51(tmp_path: Path) -> None:
+    skip_for(coturn.missing())
+    with Coturn(tmp_path, nonce_lifetime_s=1) as turn:
+        async with connected(turn, turn.server("udp")) as (a, b):
+            await asyncio.sleep(2.1)
+            relay = relay_of(a)
+            before = turn.log().count("error 438")
+            await relay.channel_bind(*next((n, p) for p, n in relay.peer_to_channel.items()))
+            assert turn.log().count("error 438") == before + 1
+            await hear(a, b, b"\x80 relayed")
+
+
+async def test_a_channel_is_refreshed_beside_the_data_SE51(turn: Coturn) -> None:
+    """aioice holds every packet back for a round trip, and binds anew for each of them."""
+    async with connected(turn, turn.server("udp")) as (a, b):
+        relay = relay_of(a)
+        bound = turn.log().count("CHANNEL_BIND processed, success")
+        for channel in relay.channel_refresh_at:
+            relay.channel_refresh_at[channel] = time.time()
+        for number in range(20):
+            await hear(a, b, b"\x80 %d" % number)
+        assert turn.log().count("CHANNEL_BIND processed, success") == bound + 1
+        [(channel, due_s)] = [(n, t) for n, t in relay.channel_refresh_at.items() if t > time.time() + 60]
+        assert due_s - time.time() <= 240
+        assert channel in relay.channel_to_peer
+
+
+@pytest.mark.parametrize("way", ["tcp", "tls"])
+async def test_the_end_of_the_turn_connection_is_told_at_once(way: Kind, turn: Coturn) -> None:
+    async with connected(turn, turn.server(way)) as (a, _):
+        turn.stop()
+        async with asyncio.timeout(PATIENCE_S):
+            assert await a.lost.get() == "the connection to the TURN server was lost"
+        assert a.ice.selected is None
+        assert not a.ice.send(b"\x80")
+
+
+async def test_closing_does_not_wait_for_a_turn_server_that_is_gone(turn: Coturn) -> None:
+    """aioice asks seven times, which takes 63 s."""
+    async with connected(turn, turn.server("udp")) as (a, b):
+        turn.stop()
+        started_s = time.monotonic()
+        await asyncio.gather(a.ice.close(), b.ice.close())
+        assert time.monotonic() - started_s < 2.0
+        assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+
+
+async def test_a_certificate_that_nobody_signed_is_refused(turn: Coturn) -> None:
+    end = FullIce([turn.server("tls")], controlling=True, on_data=lambda _: None, relay_only=True)
+    assert await end.gather(5.0) == ()
+    assert "CERTIFICATE_VERIFY_FAILED" in str(end.failures)
+    await end.close()

@@ -1,0 +1,39 @@
+"""The audio path never waits for the interpreter."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from support.farm import PlayerFarm
+from support.server_process import ServerProcess
+
+
+def test_audio_goes_on_while_one_c_call_holds_the_interpreter(farm: PlayerFarm) -> None:
+    """A careless extension keeps the interpreter's lock for 3 s: no Python runs, and no frame is missing or late."""
+    with ServerProcess() as server:
+        farm.connect(server.whep_url, 3)
+        farm.reset()
+        start_s = time.monotonic()
+        server.hold_the_interpreter(3)
+        assert time.monotonic() - start_s >= 3.0
+        report = farm.report()
+        assert min(report.packets) >= 145
+        assert report.missing == [0, 0, 0]
+        assert max(report.longest_gap_ms) < 100.0
+        assert server.stats()["frames_skipped"] == 0
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_audio_goes_on_beside_busy_python_threads(farm: PlayerFarm, threads: int) -> None:
+    """Also a player that comes while the program is busy gets in, and then every frame."""
+    with ServerProcess() as server:
+        farm.connect(server.whep_url)
+        server.set_busy_threads(threads)
+        farm.connect(server.whep_url)
+        farm.reset()
+        time.sleep(3.0)
+        report = farm.report()
+        assert report.missing == [0, 0]
+        assert min(report.packets) >= 145

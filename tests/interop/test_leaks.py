@@ -1,0 +1,77 @@
+"""A server that has seen a thousand players is the server it was before."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+import bass_webrtc as bw
+from support.driving import connect, drive
+from support.farm import PlayerFarm
+from support.player import Certificate, Player
+from support.server_process import ServerProcess
+
+BATCH = 25
+CYCLES = 1_000
+
+
+@pytest.mark.timeout(400)
+def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
+    """SE61, WS56: threads, descriptors and tasks are back where they were, and memory within 2 MB."""
+    with ServerProcess(max_peers=BATCH) as server:
+        # The first connections fill caches, free lists and the allocator's arenas.
+        _cycle(server, farm, 200)
+        before = server.resources()
+        _cycle(server, farm, CYCLES)
+        after = server.resources()
+        assert after["threads"] == before["threads"]
+        assert after["descriptors"] == before["descriptors"]
+        assert after["tasks"] == before["tasks"]
+        assert after["memory_kb"] - before["memory_kb"] < 2_000
+        assert server.stats()["active_peers"] == 0
+
+
+def test_peers_that_vanish_are_gone_after_thirty_seconds() -> None:
+    """SE20, RT7, WS55: who says nothing more, who only reports, and who only checks; the others notice nothing.
+
+    A peer without checks is gone 30 s after its last one, not before; one that does not report any more trips the
+    circuit breaker (RFC 8083, 4.1) before that.
+    """
+    ended: dict[int, tuple[float, str]] = {}
+    certificate = Certificate()
+    vanished, reporter, checker, listener = players = [Player(certificate) for _ in range(4)]
+    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_peers=4)) as server:
+        server.start()
+        server.on("peer_disconnected", lambda peer, reason: ended.update({peer.id: (time.monotonic(), reason)}))
+        for player in players:
+            connect(player, f"{server.url}whep")
+        drive(players, lambda: False, 1.0)
+        start_s = time.monotonic()
+        vanished.vanish()
+        reporter.keeps_consent = checker.reports = False
+        drive(players, lambda: False, 10.0)
+        assert not ended
+        drive(players, lambda: len(ended) == 3, 26.0)
+        waits_s = {peer: at_s - start_s for peer, (at_s, _) in ended.items()}
+        reasons = {peer: reason for peer, (_, reason) in ended.items()}
+        assert waits_s.keys() == {0, 1, 2}
+        assert waits_s[0] <= 31.0
+        assert "consent expired" in reasons[1]
+        assert 24.0 <= waits_s[1] <= 31.0
+        assert "RFC 8083" in reasons[2]
+        assert 10.0 <= waits_s[2] <= 16.0
+        assert [peer.id for peer in server.peers] == [3]
+        assert listener.counters.missing == 0
+        again = Player(certificate)
+        connect(again, f"{server.url}whep")
+
+
+def _cycle(server: ServerProcess, farm: PlayerFarm, count: int) -> None:
+    for _ in range(count // BATCH):
+        farm.connect(server.whep_url, BATCH)
+        assert farm.disconnect() == {"200": BATCH}
+    # Keep-alive connections of the last DELETEs end by themselves.
+    deadline_s = time.monotonic() + 5.0
+    while server.stats()["active_peers"] and time.monotonic() < deadline_s:
+        time.sleep(0.1)

@@ -1,0 +1,166 @@
+"""Encoders that are no browsers publish, alone and together, and the sound that comes out is judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import bass_webrtc as bw
+from support import tones
+from support.certificates import write_certificate
+from support.fixtures import skip_for
+from support.publisher_farm import PublisherFarm
+from support.publisher_ffmpeg import FfmpegPublisher, missing_ffmpeg
+from support.publisher_gstreamer import GStreamerPublisher, missing_gstreamer
+from support.publisher_recorder import Recorder, Samples, assert_tones_soon, is_silent
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def mix(server: bw.Server) -> Iterator[Recorder]:
+    """What all say together."""
+    with Recorder(server.read_input) as recorder:
+        yield recorder
+
+
+@pytest.fixture
+def publishers() -> Iterator[PublisherFarm]:
+    with PublisherFarm() as farm:
+        yield farm
+
+
+def settled(recorder: Recorder) -> Samples:
+    """Two seconds of sound, once it comes and the jitter buffer has come to rest."""
+    recorder.wait_for_sound()
+    recorder.take(1.0)
+    return recorder.take(2.0)
+
+
+def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline_s, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def assert_heard(server: bw.Server, mix: Recorder, left_hz: float, right_hz: float) -> None:
+    """The only publisher is heard in the mix, then on its own."""
+    assert_tones_soon(mix, left_hz, right_hz)
+    (peer,) = server.peers
+    with Recorder(peer.read) as own:
+        assert_tones_soon(own, left_hz, right_hz)
+        assert is_silent(mix.take(0.2))
+    assert peer.stats().packets_lost == 0
+    assert (peer.stats().srtp_errors, peer.stats().decode_errors) == (0, 0)
+
+
+def test_ffmpegs_whip_muxer_is_heard_in_the_mix_and_on_its_own(
+    server: bw.Server, mix: Recorder, tmp_path: Path
+) -> None:
+    """WS1, WS5: its offer, its close by DELETE."""
+    skip_for(missing_ffmpeg())
+    with FfmpegPublisher(f"{server.url}whip", 440.0, 880.0, *write_certificate(tmp_path)) as ffmpeg:
+        assert ffmpeg.failure == ""
+        assert_heard(server, mix, 440.0, 880.0)
+    wait_until(lambda: server.peers == ())
+
+
+def test_a_certificate_on_a_curve_that_openssl_does_not_take_has_its_reason(
+    server: bw.Server, publishers: PublisherFarm
+) -> None:
+    """FFmpeg built with GnuTLS makes a P-224 certificate when it is given none; somebody who talks does not notice."""
+    skip_for(missing_ffmpeg())
+    reasons: list[str] = []
+    server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
+    publishers.publish(f"{server.url}whip", 440.0)
+    (neighbour,) = server.peers
+    with Recorder(neighbour.read) as own:
+        own.wait_for_sound()
+        with FfmpegPublisher(f"{server.url}whip", 440.0, 880.0) as ffmpeg:
+            if not ffmpeg.failure:
+                pytest.skip("this FFmpeg makes a certificate that OpenSSL takes")
+            wait_until(lambda: reasons)
+        assert "handshake failed" in reasons[0]
+        assert "curve" in reasons[0]
+        assert server.peers == (neighbour,)
+        assert_tones_soon(own, 440.0, 440.0)
+    assert neighbour.stats().packets_lost == 0
+
+
+def test_gstreamers_webrtcbin_is_heard_in_the_mix_and_on_its_own(
+    server: bw.Server, mix: Recorder, tmp_path: Path
+) -> None:
+    """WS1, WS20: whip-client, with trickled candidates; it leaves by DELETE."""
+    skip_for(missing_gstreamer())
+    with GStreamerPublisher(tmp_path, f"{server.url}whip", 440.0, 880.0) as gstreamer:
+        wait_until(lambda: server.peers, 20.0)
+        assert_heard(server, mix, 440.0, 880.0)
+    wait_until(lambda: server.peers == ())
+    assert "PeerConnection connected" in gstreamer.log()
+
+
+def test_five_publishers_are_all_in_the_mix_and_the_sixth_is_refused(
+    server: bw.Server, mix: Recorder, publishers: PublisherFarm
+) -> None:
+    """SE61: five by default, 503 for the sixth, who gets in when they left."""
+    tones_hz = (300.0, 500.0, 800.0, 1300.0, 2100.0)
+    for tone_hz in tones_hz:
+        assert publishers.publish(f"{server.url}whip", tone_hz, level_dbfs=-18.0) == 201
+    assert publishers.publish(f"{server.url}whip", 3000.0) == 503
+    samples = settled(mix)
+    for channel in (0, 1):
+        for tone_hz in tones_hz:
+            assert tones.tone_dbfs(samples[:, channel], tone_hz) == pytest.approx(-18.0, abs=1.0)
+        assert tones.tone_dbfs(samples[:, channel], 3000.0) < -60.0
+    assert server.stats().active_peers == 5
+    publishers.disconnect()
+    wait_until(lambda: server.peers == ())
+    assert publishers.publish(f"{server.url}whip", 3000.0) == 201
+    assert_tones_soon(mix, 3000.0, 3000.0)
+
+
+@pytest.mark.parametrize("frame_ms", [10, 40, 60])
+def test_each_frame_length_is_heard(server: bw.Server, mix: Recorder, publishers: PublisherFarm, frame_ms: int) -> None:
+    """OP2: what a publisher chooses, without being asked for it."""
+    publishers.publish(f"{server.url}whip", 440.0, 880.0, frame_ms=frame_ms)
+    assert_tones_soon(mix, 440.0, 880.0)
+
+
+def test_an_ssrc_that_the_offer_does_not_name_is_heard(
+    server: bw.Server, mix: Recorder, publishers: PublisherFarm
+) -> None:
+    """OP16: RFC 8834, 4.8."""
+    publishers.publish(f"{server.url}whip", 440.0, 880.0, declared=False)
+    assert_tones_soon(mix, 440.0, 880.0)
+    assert server.peers[0].stats().packets_lost == 0
+
+
+def test_a_stream_goes_on_when_its_ssrc_changes(server: bw.Server, mix: Recorder, publishers: PublisherFarm) -> None:
+    """OP16: the sender began anew, with other sequence numbers and timestamps; more often than SSRCs are kept."""
+    publishers.publish(f"{server.url}whip", 440.0, 880.0)
+    settled(mix)
+    for _ in range(6):
+        publishers.change_ssrc()
+        mix.take(1.1)
+        assert_tones_soon(mix, 440.0, 880.0)
+    assert len(server.peers) == 1
+
+
+def test_silence_stays_when_the_only_publisher_leaves(
+    server: bw.Server, mix: Recorder, publishers: PublisherFarm
+) -> None:
+    """No click, no rest of the sound: the mix falls to zero at once and stays there."""
+    publishers.publish(f"{server.url}whip", 440.0)
+    settled(mix)
+    publishers.disconnect()
+    wait_until(lambda: server.peers == ())
+    assert is_silent(mix.take(0.5)[4_800:])

@@ -1,0 +1,168 @@
+"""The packets themselves, as an independent peer reads them: numbering, reports, retransmission, redundancy."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import bass_webrtc as bw
+from support.driving import connect, drive
+from support.player import Certificate, Player
+
+NTP_EPOCH_S = 2_208_988_800
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(440.0, 880.0), bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="module")
+def certificate() -> Certificate:
+    return Certificate()
+
+
+class Recorder:
+    """A connected player that keeps what it gets, decrypted, with the time of arrival."""
+
+    def __init__(self, server: bw.Server, certificate: Certificate, **offer: str | tuple[str, ...]) -> None:
+        self.player = Player(certificate, **offer)  # type: ignore[arg-type]
+        self.raw: list[bytes] = []
+        self.rtcp: list[tuple[float, bytes]] = []
+        self.arrivals_s: list[float] = []
+        self.player.on_rtp = self._keep
+        self.player.on_rtcp = lambda compound: self.rtcp.append((time.time(), compound))
+        connect(self.player, f"{server.url}whep")
+
+    def _keep(self, packet: bytes) -> None:
+        self.raw.append(packet)
+        self.arrivals_s.append(time.time())
+
+    def wait(self, packets: int) -> None:
+        assert drive([self.player], lambda: len(self.raw) >= packets, 30.0)
+
+    @property
+    def packets(self) -> list[bytes]:
+        """The RTP packets in the clear."""
+        return self.player.decrypt(self.raw)
+
+
+def test_packets_are_numbered_and_timed_as_rtp_wants(server: bw.Server, certificate: Certificate) -> None:
+    """OP10, OP11, OP12: one Opus packet each, one SSRC, sequence +1, timestamp +960, random starts, lower half."""
+    starts = []
+    for _ in range(3):
+        recorder = Recorder(server, certificate)
+        recorder.wait(30)
+        headers = [struct.unpack("!BBHII", packet[:12]) for packet in recorder.packets]
+        assert {first for first, *_ in headers} == {0x80}
+        assert {kind & 0x7F for _, kind, *_ in headers} == {111}
+        # The marker stands at a talkspurt's beginning (RFC 3551, 4.1), and the source has one.
+        assert sum(kind >> 7 for _, kind, *_ in headers) <= 1
+        assert len({ssrc for *_, ssrc in headers}) == 1
+        steps = {(b[2] - a[2] & 0xFFFF, b[3] - a[3] & 0xFFFFFFFF) for a, b in itertools.pairwise(headers)}
+        assert steps == {(1, 960)}
+        assert headers[0][2] < 0x8000 + 100
+        starts.append(headers[0][2:])
+        assert recorder.player.delete() == 200
+    assert len({sequence for sequence, *_ in starts}) == 3
+    assert len({timestamp for _, timestamp, _ in starts}) == 3
+
+
+def test_the_payload_is_stereo_opus_of_twenty_milliseconds(server: bw.Server, certificate: Certificate) -> None:
+    """RFC 6716, 3.1: the TOC byte says CELT fullband, 20 ms, stereo, one frame: 128 kbit/s of music."""
+    recorder = Recorder(server, certificate)
+    recorder.wait(60)
+    packets = recorder.packets
+    assert {packet[12] for packet in packets} == {31 << 3 | 4}
+    mean_bps = 8 * sum(len(packet) - 12 for packet in packets) / (0.02 * len(packets))
+    # A steady sine needs less than a VBR encoder may spend; the cap is what counts.
+    assert 20_000 < mean_bps < 140_000
+    assert recorder.player.delete() == 200
+
+
+def test_sender_reports_map_packets_to_the_wall_clock(server: bw.Server, certificate: Certificate) -> None:
+    """RT1, RT4: SR first, SDES with the CNAME of the answer, NTP is now, and RTP time runs with it to the packet."""
+    recorder = Recorder(server, certificate)
+    assert drive([recorder.player], lambda: len(recorder.rtcp) >= 2, 20.0), "no sender report in 20 s"
+    recorder.wait(len(recorder.raw) + 1)
+    last_packet, last_arrival_s = recorder.packets[-1], recorder.arrivals_s[-1]
+    sizes = [len(packet) - 12 for packet in recorder.packets]
+    ssrc = recorder.player.media_ssrc
+    for arrival_s, compound in recorder.rtcp:
+        first, kind, _, sender = struct.unpack_from("!BBHI", compound)
+        assert (first & 0xE0, kind, sender) == (0x80, 200, ssrc)
+        seconds, fraction, timestamp, packets, octets = struct.unpack_from("!IIIII", compound, 8)
+        wall_s = seconds - NTP_EPOCH_S + fraction / 2**32
+        assert wall_s == pytest.approx(arrival_s, abs=0.1)
+        elapsed_ticks = (int.from_bytes(last_packet[4:8], "big") - timestamp + 2**31) % 2**32 - 2**31
+        assert wall_s + elapsed_ticks / 48_000 == pytest.approx(last_arrival_s, abs=0.1)
+        earlier = [size for size, at_s in zip(sizes, recorder.arrivals_s, strict=True) if at_s < arrival_s]
+        assert packets == pytest.approx(len(earlier), abs=2)
+        assert octets == pytest.approx(sum(earlier), abs=800)
+        assert 202 in compound[28:]
+    assert recorder.player.delete() == 200
+
+
+def test_a_nack_brings_the_very_same_packet_again(server: bw.Server, certificate: Certificate) -> None:
+    """RFC 4585, 6.2.1: PID and BLP; same sequence number and SSRC, byte for byte, so a receiver's SRTP takes it."""
+    recorder = Recorder(server, certificate, more_lines=("a=rtcp-fb:111 nack",))
+    recorder.wait(20)
+    wanted = [int.from_bytes(packet[2:4], "big") for packet in recorder.raw[10:14]]
+    mask = sum(1 << (sequence - wanted[0] & 0xFFFF) - 1 for sequence in wanted[1:])
+    nack = struct.pack("!BBHIIHH", 0x81, 205, 3, recorder.player.ssrc, recorder.player.media_ssrc, wanted[0], mask)
+    originals = recorder.raw[10:14]
+    recorder.player.send_report(feedback=nack)
+    drive([recorder.player], lambda: sum(packet in originals for packet in recorder.raw) == 8, 3.0)
+    assert sorted(packet for packet in recorder.raw if packet in originals) == sorted(originals * 2)
+    assert server.stats().peers[0].packets_lost == 0
+    assert recorder.player.delete() == 200
+
+
+def test_reported_loss_turns_redundancy_on_for_that_player_alone(server: bw.Server, certificate: Certificate) -> None:
+    """RFC 2198: what a player missed rides in later packets, as reported loss asks; another's packets stay plain."""
+    red = ("a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111")
+    lossy = Recorder(server, certificate, payload_types="111 63", more_lines=red)
+    steady = Recorder(server, certificate, payload_types="111 63", more_lines=red)
+    players = [lossy.player, steady.player]
+    for _ in range(10):
+        lossy.player.send_report(fraction_lost=0.1)
+        drive(players, lambda: lossy.raw[-1][1] & 0x7F == 63, 0.3)
+    lossy.raw.clear()
+    start = len(steady.raw)
+    assert drive(players, lambda: len(lossy.raw) >= 12)
+    frames: dict[int, bytes] = {}
+    copies = 0
+    for packet in lossy.packets:
+        assert packet[1] & 0x7F == 63
+        timestamp = int.from_bytes(packet[4:8], "big")
+        blocks, primary = read_red(packet[12:])
+        frames[timestamp] = primary
+        for kind, offset, payload in blocks:
+            assert kind == 111
+            assert payload == frames.get(timestamp - offset & 0xFFFFFFFF, payload)
+            copies += 1
+    assert copies >= 10
+    assert {packet[1] & 0x7F for packet in steady.raw[start:]} == {111}
+    for player in players:
+        assert player.delete() == 200
+
+
+def read_red(payload: bytes) -> tuple[list[tuple[int, int, bytes]], bytes]:
+    """The redundant blocks (payload type, timestamp offset, data) and the primary of RFC 2198, 3."""
+    headers = []
+    while payload[0] & 0x80:
+        header = int.from_bytes(payload[:4], "big")
+        headers.append((header >> 24 & 0x7F, header >> 10 & 0x3FFF, header & 0x3FF))
+        payload = payload[4:]
+    payload = payload[1:]
+    blocks = []
+    for kind, offset, length in headers:
+        blocks.append((kind, offset, payload[:length]))
+        payload = payload[length:]
+    return blocks, payload

@@ -1,0 +1,145 @@
+"""``bass-webrtc push`` and ``pull`` as processes of their own, against our own server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import soundfile
+
+import bass_webrtc as bw
+from support import media
+from support.client_peers import wait_until
+from support.publisher_recorder import Recorder, assert_tones
+
+Command: TypeAlias = "subprocess.Popen[str]"
+Start: TypeAlias = Callable[..., Command]
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(440.0, 880.0), bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    running: list[Command] = []
+
+    def start(*arguments: str) -> Command:
+        command = [sys.executable, "-m", "bass_webrtc", *arguments]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def test_a_file_is_pushed_to_its_end(server: bw.Server, start: Start, tmp_path: Path) -> None:
+    path = media.write_tone(tmp_path / "tone.wav", 500.0, 700.0, seconds=5.0, sample_rate_hz=44_100)
+    with Recorder(server.read_input) as heard:
+        process = start("push", str(path), f"{server.url}whip")
+        heard.wait_for_sound(20.0)
+        heard.take(0.7)
+        assert_tones(heard.take(1.5), 500.0, 700.0)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "pushing\nthe source has ended\n")
+    wait_until(lambda: server.peers == (), 2.0)
+
+
+def test_what_is_pulled_is_recorded(server: bw.Server, start: Start, tmp_path: Path) -> None:
+    """With a file and no device, no BASS is needed."""
+    path = tmp_path / "pulled.wav"
+    process = start("pull", f"{server.url}whep", "--record", str(path))
+    wait_until(lambda: any(peer.stats().connected_s > 3.0 for peer in server.peers), 20.0)
+    process.terminate()
+    _, errors = process.communicate(timeout=15)
+    assert (process.returncode, errors) == (0, "pulling\n")
+    samples, rate_hz = soundfile.read(path, dtype="float32")
+    assert rate_hz == 48_000
+    assert_tones(samples[-2 * rate_hz : -rate_hz // 4], 440.0, 880.0)
+
+
+def test_what_is_pulled_is_played(server: bw.Server, start: Start) -> None:
+    """On device 0, which makes no sound."""
+    process = start("pull", f"{server.url}whep", "--output-device", "0")
+    wait_until(lambda: any(peer.stats().connected_s > 1.0 for peer in server.peers), 20.0)
+    process.terminate()
+    assert process.communicate(timeout=15) == ("", "pulling\n")
+    assert process.returncode == 0
+
+
+def test_a_refusal_is_one_line_and_code_1(server: bw.Server, start: Start) -> None:
+    process = start("push", "tone", f"{server.url}nowhere")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert errors.startswith("bass-webrtc: ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("push", "tone", "ftp://127.0.0.1/whip"),
+        ("push", "tone:high", "http://127.0.0.1/whip"),
+        ("push", "tone", "http://127.0.0.1/whip", "--bitrate", "1000"),
+        ("pull", "nonsense"),
+        ("pull", "http://127.0.0.1/whep", "--output-device", "loud"),
+    ],
+)
+def test_bad_arguments_have_code_2(start: Start, arguments: tuple[str, ...]) -> None:
+    process = start(*arguments)
+    process.communicate(timeout=20)
+    assert process.returncode == 2
+
+
+def test_a_lost_server_is_told_and_found_again(start: Start) -> None:
+    config = bw.ServerConfig(http_port=0, udp_port=0)
+    with bw.Server(None, config) as server:
+        server.start()
+        port = int(server.url.rsplit(":", 1)[1].strip("/"))
+        process = start("push", "tone", f"{server.url}whip")
+        assert process.stderr is not None
+        assert process.stderr.readline() == "pushing\n"
+    lines = iter(process.stderr.readline, "")
+    assert "the connection is lost; trying again\n" in lines  # After a word about the session that went with it.
+    with bw.Server(None, bw.ServerConfig(http_port=port, udp_port=0)) as again:
+        again.start()
+        start_s = time.monotonic()
+        assert next(lines) == "pushing\n"
+        assert time.monotonic() - start_s < 5.0
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+def test_the_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) -> None:
+    example = str(Path(__file__).parents[2] / "examples" / "mediamtx.py")
+    path = media.write_tone(tmp_path / "tone.wav", 500.0, 700.0, seconds=1.0, sample_rate_hz=48_000)
+    whip, whep = f"{server.url}whip", f"{server.url}whep"
+    for arguments, heard_hz in (
+        (["--whip", whip], (440.0, 440.0)),
+        (["--whip", whip, "--source", str(path)], (500.0, 700.0)),
+        (["--whep", whep, "--device", "0"], None),
+    ):
+        with subprocess.Popen(
+            [sys.executable, "-u", example, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().endswith("Return ends it.\n")
+            if heard_hz is not None:
+                with Recorder(server.read_input) as heard:
+                    heard.wait_for_sound()
+                    heard.take(0.5)
+                    assert_tones(heard.take(1.0), *heard_hz)
+            process.communicate("\n", timeout=15)
+            assert process.returncode == 0
+        wait_until(lambda: server.peers == (), 2.0)

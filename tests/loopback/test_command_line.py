@@ -1,0 +1,127 @@
+"""The command as a process of its own: ready line, signals, codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+Command: TypeAlias = "subprocess.Popen[str]"
+Start: TypeAlias = Callable[..., Command]
+READY = re.compile(r"listening on (http://127\.0\.0\.1:\d+/)\n")
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts the command; what is left at the end of the test is killed."""
+    running: list[Command] = []
+
+    def start(*arguments: str, stdout: int = subprocess.PIPE) -> Command:
+        command = [sys.executable, "-m", "bass_webrtc", *arguments]
+        process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def _serve(start: Start, *arguments: str, stdout: int = subprocess.PIPE) -> Command:
+    return start("serve", *arguments, "--port", "0", "--udp-port", "0", stdout=stdout)
+
+
+def _url(process: Command) -> str:
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    match = READY.fullmatch(line)
+    assert match is not None, line
+    return match[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_a_signal_and_leaves_with_code_0_and_no_more_words(start: Start, number: signal.Signals) -> None:
+    process = _serve(start, "tone")
+    with urllib.request.urlopen(_url(process) + "healthz", timeout=10) as response:
+        assert response.status == 200
+    process.send_signal(number)
+    assert process.communicate(timeout=10) == ("", "")
+    assert process.returncode == 0
+
+
+def test_the_demo_programme_plays_without_a_gap(start: Start) -> None:
+    process = _serve(start, "--stats-every", "1")
+    assert process.stdout is not None
+    stats = [json.loads(process.stdout.readline()) for _ in range(3)]
+    assert stats[-1]["frames_sent"] >= 100
+    assert stats[-1]["source_underruns"] == 0
+    process.terminate()
+    assert process.wait(timeout=10) == 0
+
+
+def test_a_port_in_use_is_one_line_and_code_1(start: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = start("serve", "tone", "--port", port, "--udp-port", "0")
+        output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (1, "")
+    assert re.fullmatch(rf"bass-webrtc: .*{port}.*\n", errors)
+
+
+def test_a_missing_file_is_one_line_and_code_1(start: Start, tmp_path: Path) -> None:
+    process = _serve(start, str(tmp_path / "missing.mp3"))
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (1, "")
+    assert re.fullmatch(r"bass-webrtc: .*missing\.mp3.*\n", errors)
+
+
+def test_a_file_that_is_no_audio_is_one_line_and_code_1(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Sir or Madam\n" * 100)
+    process = _serve(start, str(path))
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert re.fullmatch(r"bass-webrtc: .*letter\.txt.*\n", errors)
+
+
+def test_bad_arguments_have_code_2(start: Start) -> None:
+    process = start("serve", "--bitrate", "1000")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "510" in errors
+
+
+def test_a_terminal_shows_the_live_table(start: Start) -> None:
+    ours, theirs = os.openpty()
+    process = _serve(start, "tone", stdout=theirs)
+    os.close(theirs)
+    shown = b""
+    while b"0 of 5 peers" not in shown:
+        assert select.select([ours], [], [], 20)[0], shown
+        shown += os.read(ours, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 0
+    os.close(ours)
+
+
+def test_a_reader_of_the_statistics_that_goes_away_ends_it_without_a_traceback(start: Start) -> None:
+    process = _serve(start, "tone", "--stats-every", "0.1")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    process.stdout = None
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert READY.fullmatch(errors)

@@ -1,0 +1,135 @@
+"""Every example runs, serves and ends; those about publishers do what they say."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import soundfile
+
+from support import aiortc_player, media, tones
+from support.publisher_farm import PublisherFarm
+from support.publisher_recorder import assert_tones
+
+FOLDER = Path(__file__).parents[2] / "examples"
+EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "mediamtx.py"})
+"""All that serve; test_client_commands.py has the other one."""
+# An example takes the default ports, which may be taken here. A job that a shell runs in the background has Ctrl-C
+# ignored, what it starts inherits that, and Python respects it: an example would never end.
+AS_ON_A_TERMINAL = """
+import functools, runpy, signal, sys
+import bass_webrtc, bass_webrtc.server
+signal.signal(signal.SIGINT, signal.default_int_handler)
+config = functools.partial(bass_webrtc.ServerConfig, http_port=0, udp_port=0)
+bass_webrtc.ServerConfig = bass_webrtc.server.ServerConfig = config
+sys.argv[:] = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+Command: TypeAlias = "subprocess.Popen[str]"
+
+
+@contextmanager
+def _running(example: Path, folder: Path) -> Iterator[tuple[Command, str]]:
+    """The example's process, in a folder of its own, and its URL. It is killed if it has not ended."""
+    arguments = []
+    if "sys.argv" in example.read_text():
+        arguments.append(str(media.write_tone(folder / "tone.wav", 1000.0, 2000.0, seconds=1.0, sample_rate_hz=48_000)))
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", AS_ON_A_TERMINAL, str(example), *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+    )
+    try:
+        assert process.stdout is not None
+        url = re.search(r"Open (http\S+)", process.stdout.readline())
+        assert url is not None
+        yield process, url[1]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _press_return(process: Command) -> None:
+    _, errors = process.communicate("\n", timeout=20)
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_serves_until_it_is_told_to_end(example: Path, tmp_path: Path) -> None:
+    with _running(example, tmp_path) as (process, url):
+        with urllib.request.urlopen(url + "healthz", timeout=10) as response:
+            assert response.status == 200
+        if "input(" not in example.read_text():
+            process.send_signal(signal.SIGINT)
+        _press_return(process)
+
+
+async def test_the_echo_sends_back_what_is_said(tmp_path: Path) -> None:
+    with _running(FOLDER / "echo.py", tmp_path) as (process, url), PublisherFarm() as publishers:
+        assert publishers.publish(url + "whip", 440.0, 880.0) == 201
+        heard = (await aiortc_player.listen(url + "whep", 2.0)).samples
+        assert_tones(heard[tones.SAMPLE_RATE_HZ :], 440.0, 880.0)
+        _press_return(process)
+
+
+async def test_the_desk_puts_two_callers_over_the_programme_and_refuses_a_third(tmp_path: Path) -> None:
+    with _running(FOLDER / "phone_in.py", tmp_path) as (process, url), PublisherFarm() as publishers:
+        callers_hz = (440.0, 660.0)
+        assert [publishers.publish(url + "whip", hz, level_dbfs=-20.0) for hz in (*callers_hz, 880.0)] == [
+            201,
+            201,
+            403,
+        ]
+        heard = (await aiortc_player.listen(url + "whep", 2.0)).samples[tones.SAMPLE_RATE_HZ :]
+        levels = [tones.tone_dbfs(heard[:, 0], hz) for hz in (1000.0, *callers_hz)]
+        assert levels == pytest.approx([-12.0, -20.0, -20.0], abs=1.0)
+        assert tones.tone_dbfs(heard[:, 1], 2000.0) == pytest.approx(-12.0, abs=1.0)
+        assert process.stdin is not None
+        process.stdin.write("p 0.1\n0 0.1\n")
+        process.stdin.flush()
+        heard = (await aiortc_player.listen(url + "whep", 2.0)).samples[tones.SAMPLE_RATE_HZ :]
+        levels = [tones.tone_dbfs(heard[:, 0], hz) for hz in (1000.0, *callers_hz)]
+        assert levels == pytest.approx([-32.0, -40.0, -20.0], abs=1.0)
+        _press_return(process)
+
+
+def test_the_recorder_writes_each_call_into_a_file_of_its_own(tmp_path: Path) -> None:
+    with _running(FOLDER / "recorder.py", tmp_path) as (process, url), PublisherFarm() as publishers:
+        for hz in (440.0, 880.0):
+            assert publishers.publish(url + "whip", hz) == 201
+        _wait_until_played(url, peers=2, seconds=1.5)
+        publishers.disconnect()
+        assert process.stdout is not None
+        said = "".join(process.stdout.readline() for _ in range(2))
+        assert sorted(re.findall(r"call-\S+-(\d)\.wav: \d+ s\n", said)) == ["0", "1"]
+        for number, hz in (("0", 440.0), ("1", 880.0)):
+            (path,) = tmp_path.glob(f"call-*-{number}.wav")
+            samples, _ = soundfile.read(path, dtype="float32")
+            assert_tones(samples[len(samples) // 3 : len(samples) * 3 // 4], hz, hz)
+        _press_return(process)
+
+
+def _wait_until_played(url: str, peers: int, seconds: float) -> None:
+    """Until the example has read so much of each."""
+    deadline_s = time.monotonic() + 30.0
+    while time.monotonic() < deadline_s:
+        with urllib.request.urlopen(url + "api/stats", timeout=10) as response:
+            found = [peer["total_samples_received"] for peer in json.load(response)["peers"]]
+        if len(found) == peers and min(found) >= seconds * tones.SAMPLE_RATE_HZ:
+            return
+        time.sleep(0.1)  # Real time passes in another process.
+    raise AssertionError("the example reads too little")

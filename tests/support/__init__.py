@@ -1,0 +1,1 @@
+"""What tests share: browsers, networks, cheap players, and judges of sound."""

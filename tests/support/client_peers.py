@@ -1,0 +1,106 @@
+"""What clients are tested with: a server that can be killed, and clients in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import bass_webrtc as bw
+
+from .child import Child
+from .netns import Host
+
+Client = bw.WhipClient | bw.WhepClient
+
+
+class KillableServer:
+    """A ``Server`` in a process of its own, always on the same ports: a tone of 440 Hz left, 880 Hz right.
+
+    Args:
+        host: The network host it lives on.
+        config: Fields of ``ServerConfig``.
+    """
+
+    def __init__(self, host: Host | None = None, **config: Any) -> None:
+        self._host = host
+        self._config = {"http_port": free_port(), "udp_port": free_port(), **config}
+        self.start()
+
+    def start(self) -> None:
+        """Starts it again; returns when it answers."""
+        tone = {"hz": 440.0, "right_hz": 880.0}
+        self._child = Child("support.server_worker", json.dumps(self._config), json.dumps(tone), host=self._host)
+        self.url = self._child.read_line()
+
+    def kill(self) -> None:
+        """SIGKILL: nobody is told."""
+        os.kill(self._child.pid, signal.SIGKILL)
+        self._child.close()
+
+    def peers(self) -> list[dict[str, Any]]:
+        """``PeerStats`` of all, as dicts."""
+        found: list[dict[str, Any]] = self._child.ask("stats")["peers"]
+        return found
+
+    def __enter__(self) -> KillableServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.close()
+
+
+class ClientProcess:
+    """A ``"push"`` of 500 and 700 Hz or a ``"pull"``, connected. A context manager."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        self._child = Child("support.client_worker", kind, url)
+        assert self._child.read_line() == "connected"
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """One of the commands of client_worker.py."""
+        return self._child.ask(do, **arguments)
+
+    def __enter__(self) -> ClientProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._child.close()
+
+
+def connect(client: Client) -> None:
+    """Starts it and waits for it."""
+    client.start()
+    assert client.wait_connected(20.0)
+    assert client.connected
+
+
+def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> float:
+    """Waits for it; returns the seconds that took."""
+    start_s = time.monotonic()
+    while not holds():
+        assert time.monotonic() < start_s + timeout_s, "it did not happen in time"
+        time.sleep(0.02)
+    return time.monotonic() - start_s
+
+
+def free_port() -> int:
+    """Free for TCP a moment ago, and outside the range that the system gives away."""
+    for port in range(20_000 + os.getpid() % 5_000, 30_000):
+        with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            try:
+                tcp.bind(("127.0.0.1", port))
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise AssertionError("no port is free")
+
+
+_given: set[int] = set()

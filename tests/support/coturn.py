@@ -1,0 +1,150 @@
+"""A TURN server of one's own: coturn, with listeners for UDP, TCP and TLS.
+
+    with Coturn(tmp_path) as turn:
+        servers = [turn.server("udp"), turn.server("tls")]
+
+It forgets everything when the ``with`` block ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+from pathlib import Path
+from typing import Literal
+
+from bass_webrtc.peer.ice_servers import StunServer, TurnServer, parse_ice_server
+
+from . import stun
+from .certificates import write_certificate
+from .netns import Host
+
+Kind = Literal["udp", "tcp", "tls"]
+
+_URLS = {"udp": "turn:{}:{}?transport=udp", "tcp": "turn:{}:{}?transport=tcp", "tls": "turns:{}:{}?transport=tcp"}
+_USER, _PASSWORD = "guest", "the guest's password"
+_PATIENCE_S = 10.0
+
+
+def missing() -> str | None:
+    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    return None if shutil.which("turnserver") else "a TURN server needs Debian's coturn"
+
+
+class Coturn:
+    """A running coturn.
+
+    Attributes:
+        port: For UDP and TCP.
+        tls_port: For TLS.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        address: str = "127.0.0.1",
+        host: Host | None = None,
+        secret: str | None = None,
+        nonce_lifetime_s: int = 600,
+    ) -> None:
+        """Starts it and waits until it listens.
+
+        Args:
+            folder: For its certificate, its log and its database.
+            address: Where it listens and relays.
+            host: The network host it lives on; None is this machine's own network.
+            secret: It takes time-limited credentials made with this secret, instead of one user and password.
+            nonce_lifetime_s: How long it takes a nonce before it is stale (error 438).
+        """
+        self._address = address
+        self._host = host
+        self._log = (folder / "coturn.log").open("w+b")
+        self._certificate, key = write_certificate(folder)
+        with contextlib.nullcontext() if host is None else host.entered():
+            self.port, self.tls_port = _free_port(address), _free_port(address)
+        authentication = (
+            ["--lt-cred-mech", f"--user={_USER}:{_PASSWORD}"]
+            if secret is None
+            else ["--use-auth-secret", f"--static-auth-secret={secret}"]
+        )
+        command = [
+            "turnserver",
+            "-n",
+            *("--log-file=stdout", "--simple-log", "--verbose", "--no-cli", f"--userdb={folder / 'turndb'}"),
+            *(f"--listening-ip={address}", f"--relay-ip={address}", "--relay-threads=1", "--allow-loopback-peers"),
+            *(f"--listening-port={self.port}", f"--tls-listening-port={self.tls_port}", f"--pidfile={folder / 'pid'}"),
+            *(f"--cert={self._certificate}", f"--pkey={key}", "--realm=bass-webrtc", "--fingerprint"),
+            *(f"--stale-nonce={nonce_lifetime_s}", *authentication),
+        ]
+        start = subprocess.Popen if host is None else host.popen
+        self._process = start(command, stdout=self._log, stderr=subprocess.STDOUT)
+        self._wait_until_ready()
+
+    @property
+    def stun(self) -> StunServer:
+        """It as a STUN server."""
+        return StunServer(self._address, self.port)
+
+    def server(self, kind: Kind, username: str = _USER, credential: str = _PASSWORD) -> TurnServer:
+        """It as a TURN server, reached one of three ways."""
+        url = _URLS[kind].format(self._address, self.tls_port if kind == "tls" else self.port)
+        server = parse_ice_server(url, username, credential)
+        assert isinstance(server, TurnServer)
+        return server
+
+    def tls_context(self) -> ssl.SSLContext:
+        """Trusts its certificate, which names 127.0.0.1, and no other."""
+        context = ssl.create_default_context(cafile=self._certificate)
+        context.check_hostname = self._address == "127.0.0.1"
+        return context
+
+    def log(self) -> str:
+        """What it has written so far."""
+        self._log.flush()
+        return Path(self._log.name).read_text(errors="replace")
+
+    def stop(self) -> None:
+        """Ends it at once; its clients are not told."""
+        self._process.kill()
+        self._process.wait()
+
+    def __enter__(self) -> Coturn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._log.close()
+
+    def _wait_until_ready(self) -> None:
+        deadline_s = time.monotonic() + _PATIENCE_S
+        with contextlib.nullcontext() if self._host is None else self._host.entered():
+            while not self._is_ready():
+                if self._process.poll() is not None or time.monotonic() > deadline_s:
+                    self.stop()
+                    raise RuntimeError(f"coturn does not listen: {self.log()[-2000:]}")
+                time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as udp:
+            for port in (self.port, self.tls_port):
+                socket.create_connection((self._address, port), 1.0).close()
+            udp.settimeout(0.2)
+            udp.sendto(stun.Message(stun.BINDING_REQUEST).encode(None), (self._address, self.port))
+            return bool(udp.recv(2048))
+        return False
+
+
+def _free_port(address: str) -> int:
+    """A port that is free for UDP and for TCP."""
+    while True:
+        with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
+            udp.bind((address, 0))
+            with contextlib.suppress(OSError):
+                tcp.bind((address, udp.getsockname()[1]))
+                port: int = udp.getsockname()[1]
+                return port

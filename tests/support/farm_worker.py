@@ -1,0 +1,156 @@
+"""The process that runs hundreds of cheap players in one thread; farm.py is its other end.
+
+Commands and answers are JSON, one a line: {"do": "connect", "url": ..., "count": 50, "in_flight": 4},
+{"do": "reset"}, {"do": "report"}, {"do": "close", "count": 10, "how": "delete"}. Ends with standard input.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import select
+import sys
+import time
+from typing import Any
+
+from .packet_counter import Counter, PacketCounter
+from .player import Certificate, Player
+
+_SWEEP_S = 0.02
+_CONNECT_TIMEOUT_S = 20.0
+
+
+class Worker:
+    """One epoll loop over standard input and all players' sockets."""
+
+    def __init__(self) -> None:
+        self._certificate = Certificate()
+        self._poll = select.epoll()
+        self._counter = PacketCounter()
+        self._players: dict[int, Player] = {}
+        self._failures: list[str] = []
+        self._input = b""
+        self._not_before_s = 0.0
+        self._running = True
+        os.set_blocking(0, False)
+        self._poll.register(0, select.EPOLLIN)
+
+    def run(self) -> None:
+        while self._running:
+            self._turn()
+        for player in self._players.values():
+            player.vanish()
+
+    def _turn(self) -> None:
+        """Waits for datagrams, a command, or the next sweep over the players' timers."""
+        sweep_s = time.monotonic() + _SWEEP_S
+        while (left_s := sweep_s - time.monotonic()) > 0:
+            for descriptor, data in self._counter.wait(self._poll.fileno(), left_s):
+                if data is None:
+                    self._read_command()
+                elif descriptor in self._players:
+                    self._players[descriptor].handle_datagram(data, time.monotonic())
+        now_s = time.monotonic()
+        for descriptor, player in self._players.items():
+            if player.due_s <= now_s:
+                # What the player reports is what was counted for it.
+                player.counters.highest = self._counter[descriptor].highest
+                player.handle_timeout(now_s)
+
+    def _read_command(self) -> None:
+        data = os.read(0, 65_536)
+        self._running = bool(data)
+        *lines, self._input = (self._input + data).split(b"\n")
+        for line in lines:
+            command = json.loads(line)
+            answer = getattr(self, f"_do_{command.pop('do')}")(**command)
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
+
+    def _do_connect(self, url: str, count: int, in_flight: int, token: str | None = None) -> dict[str, Any]:
+        """Connects one after the other, at most ``in_flight`` at a time; answers when all are up or gave up."""
+        pending: list[Player] = []
+        started: list[Player] = []
+        failures: collections.Counter[str] = collections.Counter()
+        # Commands wait until this one is through.
+        self._poll.unregister(0)
+        while len(started) < count or pending:
+            while len(started) < count and len(pending) < in_flight and time.monotonic() >= self._not_before_s:
+                player = self._start(url, token)
+                if player.status == 429:
+                    # The rate limit of the endpoint: a client waits as it is told.
+                    self._not_before_s = time.monotonic() + player.retry_after_s
+                else:
+                    started.append(player)
+                    pending.append(player)
+            self._turn()
+            pending = [player for player in pending if self._is_on_its_way(player)]
+        self._poll.register(0, select.EPOLLIN)
+        for player in started:
+            if player.state == "failed":
+                failures[player.reason] += 1
+                self._drop(player)
+        waits = [1000 * (player.first_packet_s - player.posted_s) for player in started if player.first_packet_s]
+        return {"first_packet_ms": waits, "failures": dict(failures)}
+
+    def _start(self, url: str, token: str | None) -> Player:
+        player = Player(self._certificate)
+        now_s = time.monotonic()
+        if player.post(url, now_s, token) and player.socket is not None:
+            self._counter.reset(player.socket.fileno())
+            self._players[player.socket.fileno()] = player
+            self._poll.register(player.socket.fileno(), select.EPOLLIN)
+            player.handle_timeout(now_s)
+        return player
+
+    def _is_on_its_way(self, player: Player) -> bool:
+        if player.state in ("failed", "closed") or player.socket is None:
+            return False
+        counter = self._counter[player.socket.fileno()]
+        if counter.packets and player.state == "connected":
+            player.first_packet_s, player.media_ssrc = counter.first_ns / 1e9, counter.ssrc
+            return False
+        if time.monotonic() - player.posted_s > _CONNECT_TIMEOUT_S:
+            player.reason, player.state = f"no packet in {_CONNECT_TIMEOUT_S:.0f} s, {player.state}", "failed"
+        return player.state != "failed"
+
+    def _drop(self, player: Player) -> None:
+        if player.socket is not None:
+            self._players.pop(player.socket.fileno(), None)
+        player.vanish()
+
+    def _do_reset(self) -> dict[str, Any]:
+        """Counts from here on."""
+        for descriptor in self._players:
+            self._counter.reset(descriptor)
+        return {}
+
+    def _do_report(self) -> dict[str, Any]:
+        now_ns = time.monotonic_ns()
+        players = self._players.values()
+        counters: list[Counter] = [self._counter[descriptor] for descriptor in self._players]
+        return {
+            "states": dict(collections.Counter(player.state for player in players)),
+            "reasons": dict(collections.Counter(player.reason for player in players if player.reason)),
+            "packets": [counter.packets for counter in counters],
+            "missing": [counter.missing for counter in counters],
+            "duplicates": sum(counter.duplicates for counter in counters),
+            "longest_gap_ms": [counter.longest_gap_ns / 1e6 for counter in counters],
+            "silent_ms": [(now_ns - counter.last_ns) / 1e6 for counter in counters],
+        }
+
+    def _do_close(self, count: int, how: str) -> dict[str, Any]:
+        statuses: collections.Counter[int] = collections.Counter()
+        for player in list(self._players.values())[:count]:
+            descriptor = -1 if player.socket is None else player.socket.fileno()
+            del self._players[descriptor]
+            if how == "delete":
+                statuses[player.delete()] += 1
+            else:
+                player.vanish()
+        return {"statuses": dict(statuses)}
+
+
+if __name__ == "__main__":
+    Worker().run()

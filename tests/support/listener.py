@@ -1,0 +1,49 @@
+"""What a browser hears, in Python: drives the page listen.html in one tab."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .browsers import Browser
+
+SAMPLE_RATE_HZ = 48_000
+
+
+class Listener:
+    """One tab that plays a WHEP endpoint and can be asked what it hears."""
+
+    def __init__(self, browser: Browser, page_url: str) -> None:
+        self.tab = browser.open(page_url)
+
+    def play(self, url: str, *, stereo: bool = True, token: str | None = None) -> dict[str, Any]:
+        """Plays the endpoint; ``stereo`` puts ``stereo=1`` into the offer.
+
+        Returns ``status`` and, of a 201, ``body`` (the answer), ``offer`` and ``session``; else ``body`` and
+        ``retryAfter``. Returns once connected; raises ``RuntimeError`` when that takes over 10 s.
+        """
+        options = json.dumps({"stereo": stereo, "token": token})
+        result: dict[str, Any] = self.tab.evaluate(f"listener.play({json.dumps(url)}, {options})")
+        return result
+
+    def record(self, seconds: float) -> NDArray[np.float32]:
+        """The next seconds of what is heard: float32 of shape [frames, 2] at 48 kHz."""
+        samples = base64.b64decode(self.tab.evaluate(f"listener.record({seconds})"))
+        return np.frombuffer(samples, np.float32).reshape(-1, 2)
+
+    def stats(self) -> dict[str, Any]:
+        """``state``, and the W3C entries ``inbound`` (inbound-rtp), ``codec``, ``pair`` and ``transport``."""
+        found: dict[str, Any] = self.tab.evaluate("listener.stats()")
+        return found
+
+    def stop(self) -> None:
+        """Ends the session with DELETE."""
+        self.tab.evaluate("listener.stop()")
+
+    def vanish(self) -> None:
+        """Ends without a word to the server."""
+        self.tab.evaluate("listener.vanish()")

@@ -1,0 +1,147 @@
+"""Homes behind NATs, with an internet between them, made of network namespaces and nftables.
+
+    home 10.1.0.2 ── NAT 10.1.0.1 | 203.0.113.2 ── internet ── 203.0.113.6 | 10.2.0.1 NAT ── home 10.2.0.2
+                                              198.51.100.1: servers
+
+The kinds, in the words of RFC 3489, 5 and what is behind a NAT of that kind in real life:
+
+    full-cone          who was sent to once can be reached by anybody        a forwarded port
+    port-restricted    only whom it has sent to can reach it                 most homes
+    symmetric          the same, and another port for each destination       companies, mobile networks
+    no-udp             symmetric, and UDP is dropped                         hotels, strict companies
+    tls-only           and TCP but to one port is dropped, too               stricter ones
+
+Needs root, iproute2 and nftables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, Literal, TypeVar
+
+from . import netns
+from .netns import Host, Network
+
+NatKind = Literal["full-cone", "port-restricted", "symmetric", "no-udp", "tls-only"]
+T = TypeVar("T")
+
+SERVERS = "198.51.100.1"
+"""Where the servers of the internet are."""
+
+_RULES = """
+table ip nat {{
+    chain prerouting {{
+        type nat hook prerouting priority dstnat;
+        {forwarding}
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority srcnat;
+        ip saddr 10.0.0.0/8 masquerade {ports}
+    }}
+}}
+table ip filter {{
+    # Dropped before it is remembered: otherwise a packet from outside would take the port that the home needs.
+    chain input {{
+        type filter hook input priority filter;
+        ip daddr {outside} drop
+    }}
+    chain forward {{
+        type filter hook forward priority filter;
+        {blocking}
+    }}
+}}
+"""
+
+
+def missing() -> str | None:
+    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    return netns.missing() or (None if shutil.which("nft") else "NATs need Debian's nftables")
+
+
+class Internet:
+    """The middle: routes between the NATs, and is the host of the servers."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._homes = 0
+        self.servers = network.host("internet")
+        self.servers.ip("address", "add", f"{SERVERS}/32", "dev", "lo")
+        # Where packets to private addresses go, and vanish. coturn ends a session at an error from the network.
+        nowhere = network.host("nowhere")
+        network.link(self.servers, "192.0.2.1/30", nowhere, "192.0.2.2/30")
+        self.servers.ip("route", "add", "default", "via", "192.0.2.2")
+        _forward(self.servers)
+
+    def home(self, kind: NatKind, tls_port: int = 0) -> Host:
+        """A host behind a NAT of its own.
+
+        Args:
+            kind: See above.
+            tls_port: For ``"tls-only"``: the one port it may reach.
+        """
+        self._homes += 1
+        number = self._homes
+        home, outside = f"10.{number}.0.2", f"203.0.113.{4 * number - 2}"
+        nat, host = self._network.host(f"nat{number}"), self._network.host(f"home{number}")
+        self._network.link(self.servers, f"203.0.113.{4 * number - 3}/30", nat, f"{outside}/30")
+        self._network.link(nat, f"10.{number}.0.1/24", host, f"{home}/24")
+        nat.ip("route", "add", "default", "via", f"203.0.113.{4 * number - 3}")
+        host.ip("route", "add", "default", "via", f"10.{number}.0.1")
+        _forward(nat)
+        rules = _RULES.format(
+            home=home,
+            outside=outside,
+            forwarding=f"ip daddr {outside} meta l4proto udp dnat to {home}" if kind == "full-cone" else "",
+            ports="" if kind in ("full-cone", "port-restricted") else "fully-random",
+            blocking={
+                "no-udp": "meta l4proto udp drop",
+                "tls-only": f"ip saddr {home} tcp dport {tls_port} accept; ip saddr {home} drop",
+            }.get(kind, ""),
+        )
+        nat.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+        return host
+
+
+class LoopOn:
+    """An asyncio loop in a thread that lives on a host: what it opens is opened there."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name=host.name)
+        self._thread.start()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begins something there."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def do(self, work: Coroutine[Any, Any, T], timeout_s: float = 60.0) -> T:
+        """Does it, and waits for it."""
+        return self.start(work).result(timeout_s)
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def __enter__(self) -> LoopOn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self) -> None:
+        with self._host.entered():
+            try:
+                self._loop.run_forever()
+                self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            finally:
+                self._loop.close()
+
+
+def _forward(host: Host) -> None:
+    host.run(["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True)

@@ -1,0 +1,97 @@
+"""The page from a real HTTP server, whose WHEP and WHIP endpoints say whatever a test wants to see on the page."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from bass_webrtc.signaling.cors import Cors
+from bass_webrtc.signaling.http_server import HttpServer, HttpSettings
+from bass_webrtc.signaling.messages import Fields, Refused, Request, Response
+from bass_webrtc.signaling.site import Site, SiteSettings
+from bass_webrtc.stats import PeerStats, ServerStats
+
+Answer = Callable[[Request], Response | Awaitable[Response]]
+
+
+def refusal(status: int, detail: str, *fields: tuple[str, str]) -> Answer:
+    """Refuses, as the real endpoint does."""
+    return lambda _request: Refused(status, detail, fields).response()
+
+
+def success(status: int, body: str = "", *fields: tuple[str, str]) -> Answer:
+    """Any other response."""
+    return lambda _request: Response(status, fields, body.encode())
+
+
+class StubEndpoint:
+    """Answers POST with ``posts``, one after the other and the last one for ever; keeps every request it gets."""
+
+    def __init__(self) -> None:
+        self.cors = Cors(())
+        self.posts: list[Answer] = [refusal(404, "nothing was prepared")]
+        self.post_delay_s = 0.0
+        self.requests: list[Request] = []
+        self.paths = ["/whep"]
+        self.links: Fields = ()
+
+    def serves(self, path: str) -> bool:
+        return any(path == known or path.startswith(known + "/") for known in self.paths)
+
+    async def respond(self, request: Request, now_s: float) -> Response:
+        self.requests.append(request)
+        if request.method == "OPTIONS":
+            return Response(204, (("Accept-Post", "application/sdp"), *self.links))
+        if request.method != "POST":
+            return Response(200)
+        await asyncio.sleep(self.post_delay_s)
+        answer = self.posts.pop(0) if len(self.posts) > 1 else self.posts[0]
+        response = answer(request)
+        return response if isinstance(response, Response) else await response
+
+    def of(self, method: str) -> list[Request]:
+        """The requests with that method, oldest first."""
+        return [request for request in self.requests if request.method == method]
+
+
+class PageStub:
+    """Runs the server on a loop and thread of its own; a context manager. ``url`` is the page's."""
+
+    def __init__(self) -> None:
+        self.endpoint = StubEndpoint()
+        self.listeners = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        site = Site(SiteSettings(), self._stats, lambda: True)
+        self._server = HttpServer(HttpSettings(port=0), [self.endpoint, site])
+        asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
+        self.url = self._server.url
+
+    def close(self) -> None:
+        self.shut()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Awaits something on the server's loop."""
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def shut(self) -> None:
+        """The server goes away, as in a restart."""
+        self.run(self._server.stop())
+
+    def _stats(self) -> ServerStats:
+        peers = [
+            PeerStats(id=number, kind="player", state="connected", connected_s=1.0) for number in range(self.listeners)
+        ]
+        return ServerStats(active_peers=self.listeners, peers=tuple(peers))
+
+    def __enter__(self) -> PageStub:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

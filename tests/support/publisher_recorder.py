@@ -1,0 +1,126 @@
+"""Takes sound at the pace of a clock, as a sound card does, keeps it and judges it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from . import tones
+
+SAMPLE_RATE_HZ = 48_000
+_BLOCK_FRAMES = 480
+
+Samples = NDArray[np.float32]
+
+
+class Recorder:
+    """A thread that reads 10 ms each 10 ms from the moment it is made. A context manager; leaving it ends the thread.
+
+    Args:
+        read: For example ``server.read_input`` or ``peer.read``: so many frames to float32 ``[frames, 2]``.
+        keep_s: How much sound is kept.
+
+    Attributes:
+        worst_late_s: How late the thread came to read, at most: another program, or this one, had the processor.
+    """
+
+    def __init__(self, read: Callable[[int], Samples], keep_s: float = 90.0) -> None:
+        self._read = read
+        self._blocks: deque[Samples] = deque(maxlen=_blocks(keep_s))
+        self._count = 0
+        self._lock = threading.Lock()
+        self.worst_late_s = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def take(self, seconds: float) -> Samples:
+        """What is heard in the next seconds: float32 ``[frames, 2]``; waits for it."""
+        end = self._count + _blocks(seconds)
+        deadline_s = time.monotonic() + seconds + 10.0
+        while self._count < end:
+            assert time.monotonic() < deadline_s, "the recorder stands still"
+            time.sleep(0.01)
+        return self._take(end, _blocks(seconds))
+
+    def last(self, seconds: float) -> Samples:
+        """What was heard in the last seconds."""
+        return self._take(self._count, _blocks(seconds))
+
+    def wait_for_sound(self, timeout_s: float = 10.0) -> None:
+        """Until something louder than -60 dBFS is heard."""
+        deadline_s = time.monotonic() + timeout_s
+        while np.abs(self.take(0.05)).max() < 0.001:
+            assert time.monotonic() < deadline_s, "no sound came"
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _take(self, end: int, blocks: int) -> Samples:
+        with self._lock:
+            newest = list(self._blocks)
+            later = self._count - end
+        return np.concatenate(newest[len(newest) - later - blocks : len(newest) - later])
+
+    def _run(self) -> None:
+        start_s = time.monotonic()
+        while not self._stop.is_set():
+            block = self._read(_BLOCK_FRAMES)
+            with self._lock:
+                self._blocks.append(block)
+                self._count += 1
+            ahead_s = start_s + self._count * _BLOCK_FRAMES / SAMPLE_RATE_HZ - time.monotonic()
+            self.worst_late_s = max(self.worst_late_s, -ahead_s)
+            time.sleep(max(0.0, ahead_s))
+
+
+def _blocks(seconds: float) -> int:
+    return round(seconds * SAMPLE_RATE_HZ / _BLOCK_FRAMES)
+
+
+def assert_tones(samples: Samples, left_hz: float, right_hz: float, level_dbfs: float = -12.0) -> None:
+    """Each channel holds its tone at its level within 1 dB, and no more of the other's than Opus lets through."""
+    for channel, own_hz, other_hz in ((0, left_hz, right_hz), (1, right_hz, left_hz)):
+        assert steady_hz(samples[:, channel], own_hz) == pytest.approx(own_hz, abs=1.0)
+        assert tones.tone_dbfs(samples[:, channel], own_hz) == pytest.approx(level_dbfs, abs=1.0)
+        if own_hz != other_hz:
+            assert tones.tone_dbfs(samples[:, channel], other_hz) < level_dbfs - 40.0
+
+
+def assert_tones_soon(
+    recorder: Recorder, left_hz: float, right_hz: float, level_dbfs: float = -12.0, attempts: int = 8
+) -> None:
+    """``assert_tones`` for a second of sound, sooner or later: a busy machine takes the processor from a publisher."""
+    recorder.wait_for_sound()
+    for _ in range(attempts - 1):
+        with contextlib.suppress(AssertionError):
+            return assert_tones(recorder.take(1.0), left_hz, right_hz, level_dbfs)
+    return assert_tones(recorder.take(1.0), left_hz, right_hz, level_dbfs)
+
+
+def steady_hz(samples: Samples, near_hz: float, hop: int = 480) -> float:
+    """Frequency of a tone within 50 Hz of what is expected: the median over 10 ms, so a gap does not count."""
+    blocks = samples[: len(samples) // hop * hop].reshape(-1, hop)
+    time_s = np.arange(blocks.size).reshape(blocks.shape) / SAMPLE_RATE_HZ
+    values = (blocks * np.hanning(hop) * np.exp(-2j * np.pi * near_hz * time_s)).sum(axis=1)
+    steps = np.angle(values[1:] * np.conj(values[:-1]))
+    return near_hz + float(np.median(steps)) * SAMPLE_RATE_HZ / (2 * np.pi * hop)
+
+
+def is_silent(samples: Samples) -> bool:
+    """Below -80 dBFS."""
+    return bool(np.abs(samples).max() < 0.0001)

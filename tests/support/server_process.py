@@ -1,0 +1,46 @@
+"""A ``Server`` in a process of its own, so that its processor time and its memory are its alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from .child import Child
+from .netns import Host
+
+
+class ServerProcess:
+    """Serves a tone: 440 Hz left, 880 Hz right. ``config`` are fields of ``ServerConfig``; ports are free ones."""
+
+    def __init__(self, host: Host | None = None, **config: Any) -> None:
+        tone = {"hz": 440.0, "right_hz": 880.0}
+        self._child = Child("support.server_worker", json.dumps(config), json.dumps(tone), host=host)
+        self.url = self._child.read_line()
+        """Of the page, with a slash at its end."""
+        self.whep_url = self.url + "whep"
+        self.pid = self._child.pid
+
+    def stats(self) -> dict[str, Any]:
+        """``ServerStats`` as a dict."""
+        return self._child.ask("stats")
+
+    def resources(self) -> dict[str, int]:
+        """``threads``, ``descriptors``, ``tasks`` (of asyncio) and ``memory_kb`` (resident)."""
+        return self._child.ask("resources")
+
+    def set_busy_threads(self, threads: int) -> None:
+        """So many threads of the server's process run pure Python from now on."""
+        self._child.ask("busy", threads=threads)
+
+    def hold_the_interpreter(self, seconds: int) -> None:
+        """The server's interpreter is held in one C call for so long; returns after it."""
+        self._child.ask("hold", seconds=seconds)
+
+    def close(self) -> None:
+        self._child.close()
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

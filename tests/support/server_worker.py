@@ -1,0 +1,86 @@
+"""A ``Server`` in a process of its own, for measurements: farm.py's players connect, the parent asks for figures.
+
+    python -m support.server_worker '{"max_peers": 50}' '{"hz": 440.0, "right_hz": 880.0}'
+
+The arguments are the fields of ``ServerConfig`` and of ``Tone``. Prints the server's URL when it is ready, then answers
+JSON commands: ``stats``, ``resources``, ``busy`` (so many threads run pure Python, as a busy host program does) and
+``hold`` (the interpreter's lock is held for so many seconds in one C call).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import bass_webrtc as bw
+
+from . import usage
+from .child import serve_commands
+
+
+class BusyThreads:
+    """Threads that never let go of the interpreter on their own account."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def set(self, threads: int) -> dict[str, Any]:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(self._stop,), daemon=True) for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
+        return {"threads": threads}
+
+    def _work(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            sum(number * number for number in range(2_000))
+
+
+def resources() -> dict[str, Any]:
+    """Threads, open descriptors, unfinished asyncio tasks and resident memory (kB) of this process."""
+    gc.collect()
+    loops = [found for found in gc.get_objects() if isinstance(found, asyncio.AbstractEventLoop)]
+    pid = os.getpid()
+    return {
+        "threads": usage.threads(pid),
+        "descriptors": usage.descriptors(pid),
+        "tasks": sum(len(asyncio.all_tasks(loop)) for loop in loops if not loop.is_closed()),
+        "memory_kb": usage.memory_kb(pid),
+    }
+
+
+def hold_the_interpreter(seconds: int) -> dict[str, Any]:
+    """One long C call that keeps the interpreter's lock, as a careless extension does: no Python runs meanwhile."""
+    ctypes.PyDLL(None).sleep(seconds)
+    return {}
+
+
+def main() -> None:
+    config, tone = (json.loads(argument) for argument in sys.argv[1:3])
+    busy = BusyThreads()
+    with bw.Server(bw.Tone(**tone), bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **config})) as server:
+        server.start()
+        print(server.url, flush=True)  # noqa: T201 - what the parent process waits for
+        handlers: dict[str, Callable[..., dict[str, Any]]] = {
+            "stats": lambda: server.stats().as_dict(),
+            "resources": resources,
+            "busy": busy.set,
+            "hold": hold_the_interpreter,
+        }
+        serve_commands(sys.stdin, handlers)
+        busy.set(0)
+
+
+if __name__ == "__main__":
+    main()

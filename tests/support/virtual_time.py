@@ -1,0 +1,67 @@
+"""An asyncio loop whose clock jumps: a test waits 40 seconds in no time, and always the same 40 seconds.
+
+    @in_virtual_time
+    async def test_that_waits() -> None:
+        await asyncio.sleep(39.5)
+
+Sockets are real. Between sockets of the same loop nothing is ever under way when the clock jumps, for loopback
+delivers at once; threads and other processes, though, would be left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec
+
+P = ParamSpec("P")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """The loop.
+
+    Attributes:
+        failures: What callbacks and tasks raised and nobody took.
+    """
+
+    def __init__(self) -> None:
+        self._now_s = 1000.0
+        self.failures: list[dict[str, Any]] = []
+        super().__init__(_JumpingSelector(self))
+        self.set_exception_handler(lambda _, context: self.failures.append(context))
+
+    def time(self) -> float:
+        return self._now_s
+
+    def jump(self, seconds: float) -> None:
+        """Lets time pass."""
+        self._now_s += seconds
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Instead of waiting for a while, says that it has."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        events: list[tuple[selectors.SelectorKey, int]] = super().select(timeout if timeout is None else 0)
+        if not events and timeout:
+            self._loop.jump(timeout)
+        return events
+
+
+def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Runs an async test on a ``VirtualLoop``; fails it for an exception that nobody took, too."""
+
+    @functools.wraps(test)
+    def run(*arguments: P.args, **options: P.kwargs) -> None:
+        loop = VirtualLoop()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(test(*arguments, **options))
+        assert loop.failures == []
+
+    return run

@@ -1,0 +1,126 @@
+"""Files, URLs and devices that cannot be opened say why; what was opened is freed."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import pytest
+
+from bass_webrtc.bass import BassLibrary, channels, find_bass, open_file, open_recording
+from bass_webrtc.bass.library import FAILED_DWORD, ChannelInfo
+from bass_webrtc.errors import BassError, ConfigError
+from support import media
+from support.media_server import MediaServer
+
+
+@pytest.fixture(scope="module")
+def bass() -> BassLibrary:
+    return find_bass()
+
+
+def _is_alive(bass: BassLibrary, handle: int) -> bool:
+    return bass.try_call("BASS_ChannelGetInfo", handle, ctypes.byref(ChannelInfo())) != 0
+
+
+def test_initialises_the_no_sound_device_only_when_nothing_is(bass: BassLibrary, tmp_path: Path) -> None:
+    functions = ctypes.CDLL(str(bass.path))
+    while bass.try_call("BASS_GetDevice") != FAILED_DWORD:
+        functions.BASS_Free()
+    path = media.write_tone(tmp_path / "tone.wav", seconds=0.1)
+    with open_file(path):
+        assert bass.call("BASS_GetDevice") == 0
+        with open_file(path):
+            assert bass.call("BASS_GetDevice") == 0
+
+
+def test_closing_frees_the_channel_once(bass: BassLibrary, tmp_path: Path) -> None:
+    channel = open_file(media.write_tone(tmp_path / "tone.wav", seconds=0.1))
+    other = open_file(tmp_path / "tone.wav")
+    assert _is_alive(bass, channel.handle)
+    channel.close()
+    channel.close()
+    assert not _is_alive(bass, channel.handle)
+    assert _is_alive(bass, other.handle)
+    other.close()
+
+
+def test_closing_after_the_program_freed_bass_is_no_error(bass: BassLibrary, tmp_path: Path) -> None:
+    channel = open_file(media.write_tone(tmp_path / "tone.wav", seconds=0.1))
+    ctypes.CDLL(str(bass.path)).BASS_Free()
+    channel.close()
+
+
+def test_closing_frees_tracker_music(bass: BassLibrary, tmp_path: Path) -> None:
+    channel = open_file(media.write_module(tmp_path / "tone.mod"))
+    channel.close()
+    assert not _is_alive(bass, channel.handle)
+
+
+@pytest.mark.parametrize("name", ["no such file.mp3", "", "a" * 5000])
+def test_a_missing_file_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match="there is no file"):
+        open_file(name)
+
+
+def test_a_path_with_nul_is_not_cut_short(tmp_path: Path) -> None:
+    path = media.write_tone(tmp_path / "tone.wav", seconds=0.1)
+    with pytest.raises(ConfigError, match="NUL"):
+        open_file(f"{path}\0.txt")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        open_file(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no audio", b"RIFF", b"ID3" + bytes(2000), bytes(100_000)])
+def test_a_file_that_is_no_audio_is_an_error_of_bass(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "song.mp3"
+    path.write_bytes(content)
+    with pytest.raises(BassError, match=r"song\.mp3.*plugin") as caught:
+        open_file(path)
+    assert caught.value.call == "BASS_StreamCreateFile"
+    assert caught.value.name == "BASS_ERROR_FILEFORM"
+
+
+def test_a_file_name_may_hold_any_letters(tmp_path: Path) -> None:
+    path = media.write_tone(tmp_path / "tone.wav", seconds=0.1).rename(tmp_path / "Lied ä ♪ 🎵.wav")
+    open_file(path).close()
+
+
+def test_plugins_open_what_bass_cannot(bass: BassLibrary, tmp_path: Path) -> None:
+    names = [path.name for path in channels.load_plugins(bass)]
+    if not any("bassflac" in name for name in names):
+        pytest.skip("no BASSFLAC beside BASS")
+    open_file(media.write_tone(tmp_path / "tone.flac", seconds=0.1)).close()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/radio.mp3", "gopher://127.0.0.1/", "HTTP://127.0.0.1:1/"])
+def test_an_unreachable_url_is_an_error_of_bass(url: str) -> None:
+    with pytest.raises(BassError, match=r"is .* right, reachable, and audio") as caught:
+        open_file(url)
+    assert caught.value.call == "BASS_StreamCreateURL"
+
+
+def test_a_url_without_audio_is_an_error_of_bass(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("<html>" * 1000)
+    with MediaServer(tmp_path) as server:
+        for name in ("page.html", "nothing.mp3"):
+            with pytest.raises(BassError, match="BASS_StreamCreateURL"):
+                open_file(f"{server.origin}/{name}")
+
+
+def test_a_url_may_name_a_playlist_and_the_setting_is_put_back(bass: BassLibrary, tmp_path: Path) -> None:
+    media.write_tone(tmp_path / "tone.mp3", seconds=0.5)
+    before = bass.call("BASS_GetConfig", channels.CONFIG_NET_PLAYLIST)
+    with MediaServer(tmp_path) as server:
+        (tmp_path / "radio.m3u").write_text(f"#EXTM3U\n{server.origin}/tone.mp3\n")
+        with open_file(f"{server.origin}/radio.m3u") as channel:
+            assert channel.source.sample_rate_hz == 44_100
+    assert bass.call("BASS_GetConfig", channels.CONFIG_NET_PLAYLIST) == before
+
+
+def test_an_input_that_is_not_there_is_an_error_of_bass() -> None:
+    with pytest.raises(BassError, match=r"BASS_ERROR_DEVICE.*bass-webrtc devices"):
+        open_recording(999)

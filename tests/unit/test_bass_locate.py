@@ -1,0 +1,167 @@
+"""Which BASS is found. A second copy beside a loaded one would know none of its handles."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bass_webrtc.bass import BassLibrary, locate
+from bass_webrtc.errors import BassNotFoundError, ConfigError
+
+SOUND_LIB_COPY = locate.sound_lib_copy()
+needs_bass = pytest.mark.skipif(SOUND_LIB_COPY is None, reason="sound_lib carries no BASS for this system")
+
+
+def find(monkeypatch: pytest.MonkeyPatch, *, loaded: tuple[Path, ...] = (), named: str = "") -> BassLibrary:
+    """``find_bass`` afresh, in a process that has loaded these."""
+    monkeypatch.setattr(locate, "loaded_copies", lambda: loaded)
+    monkeypatch.setenv(locate.ENVIRONMENT_VARIABLE, named)
+    return locate.find_bass.__wrapped__()
+
+
+def in_a_child(script: str, *arguments: object) -> list[str]:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split("\n")
+
+
+def test_reads_the_mapped_libraries_of_linux(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    columns = "7f3a6c000000-7f3a6c021000 r-xp 00000000 fe:00 1234"
+    paths = [
+        "/opt/radio/libbass.so",
+        "/opt/my radio/libbass.so.2.4",
+        "/opt/old/libbass.so (deleted)",
+        "/opt/radio/libbassmix.so",
+        "/opt/radio/libbass_fx.so",
+        "/opt/notlibbass.so",
+        "/opt/radio/libbass.so.txt",
+    ]
+    maps.write_text("\n".join([f"{columns}    {path}" for path in paths] + [columns, f"{columns}    [heap]"]) + "\n")
+    found = ["/opt/radio/libbass.so", "/opt/my radio/libbass.so.2.4", "/opt/old/libbass.so"]
+    assert list(locate.mapped_libraries(maps)) == found
+    assert list(locate.mapped_libraries(tmp_path / "none")) == []
+
+
+def test_reads_the_loaded_images_of_macos() -> None:
+    class Dyld:
+        images = (b"/usr/lib/libSystem.dylib", b"/Applications/R.app/libbass.dylib", b"/x/libbassmix.dylib", None)
+
+        class _dyld_get_image_name:
+            restype: Any = None
+
+            def __new__(cls, index: int) -> Any:
+                return Dyld.images[index]
+
+        def _dyld_image_count(self) -> int:
+            return len(self.images)
+
+    assert list(locate.darwin_images(Dyld())) == ["/Applications/R.app/libbass.dylib"]
+
+
+@pytest.mark.parametrize("module", [0x7FFA12340000, None])
+def test_asks_windows_for_its_module(module: int | None) -> None:
+    class GetModuleHandleW:
+        def __call__(self, name: str) -> int | None:
+            return module if name == "bass.dll" else None
+
+    class GetModuleFileNameW:
+        def __call__(self, handle: int, buffer: Any, characters: int) -> int:
+            assert handle == module
+            buffer.value = r"C:\Radio\bass.dll"
+            return len(buffer.value)
+
+    class Kernel32:
+        def __init__(self) -> None:
+            self.GetModuleHandleW = GetModuleHandleW()
+            self.GetModuleFileNameW = GetModuleFileNameW()
+
+    assert list(locate.windows_modules(Kernel32())) == ([r"C:\Radio\bass.dll"] if module else [])
+
+
+@needs_bass
+def test_finds_the_copy_of_sound_lib_without_importing_it() -> None:
+    script = "import sys; from bass_webrtc.bass import find_bass; b = find_bass(); "
+    script += "print(b.path); print(b.origin); print('sound_lib' in sys.modules)"
+    assert in_a_child(script)[:3] == [str(SOUND_LIB_COPY), "brought by sound_lib", "False"]
+
+
+@needs_bass
+def test_uses_what_the_program_has_loaded_and_loads_no_second(tmp_path: Path) -> None:
+    assert SOUND_LIB_COPY is not None
+    own_copy = Path(shutil.copy(SOUND_LIB_COPY, tmp_path))
+    script = """
+import ctypes, sys
+own = ctypes.CDLL(sys.argv[1])
+own.BASS_Init(0, 48000, 0, None, None)
+from bass_webrtc.bass import find_bass, locate
+b = find_bass()
+print(b.path, b.origin, len(locate.loaded_copies()), b.call("BASS_GetDevice"), sep="\\n")
+"""
+    assert in_a_child(script, own_copy)[:4] == [str(own_copy), "loaded by this program", "1", "0"]
+
+
+@needs_bass
+def test_shares_the_copy_of_sound_lib_when_the_program_uses_it() -> None:
+    script = "from sound_lib.external import pybass; from bass_webrtc.bass import find_bass, locate; "
+    script += "print(find_bass().origin); print(len(locate.loaded_copies()))"
+    assert in_a_child(script)[:2] == ["loaded by this program", "1"]
+
+
+@needs_bass
+def test_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    library = find(monkeypatch, named=str(SOUND_LIB_COPY))
+    assert library.path == SOUND_LIB_COPY
+    assert library.origin == "named by BASS_LIBRARY"
+
+
+def test_the_environment_names_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BassNotFoundError, match="there is no such file"):
+        find(monkeypatch, named="/no/such/libbass.so")
+
+
+def test_the_environment_names_what_is_no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "libbass.so").write_text("nothing")
+    with pytest.raises(BassNotFoundError, match="cannot be opened"):
+        find(monkeypatch, named=str(tmp_path / "libbass.so"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names a library of Linux")
+def test_the_environment_names_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/proc/self/maps").open() as maps:
+        libc = next(line.split()[-1] for line in maps if "libc.so" in line or "libc-" in line)
+    with pytest.raises(BassNotFoundError, match=r"no BASS 2\.4"):
+        find(monkeypatch, named=libc)
+
+
+@needs_bass
+def test_the_environment_must_not_name_a_second_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = tmp_path / "libbass.so"
+    other.touch()
+    with pytest.raises(ConfigError, match="Unset BASS_LIBRARY"):
+        find(monkeypatch, named=str(SOUND_LIB_COPY), loaded=(other,))
+
+
+def test_two_loaded_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"loaded twice: /a/libbass\.so and /b/libbass\.so"):
+        find(monkeypatch, loaded=(Path("/a/libbass.so"), Path("/b/libbass.so")))
+
+
+def test_says_what_to_do_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locate, "sound_lib_copy", lambda: None)
+    monkeypatch.setattr(locate, "LIBRARY_NAME", "libbass-that-nobody-has.so")
+    with pytest.raises(BassNotFoundError, match=r"pip install 'sound-lib>=0\.8\.8,<0\.9'.*BASS_LIBRARY"):
+        find(monkeypatch)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="dlopen's")
+def test_a_loaded_copy_is_never_loaded_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file of that name that is not loaded is refused, even when it could be loaded."""
+    assert SOUND_LIB_COPY is not None
+    replaced = Path(shutil.copy(SOUND_LIB_COPY, tmp_path))
+    with pytest.raises(BassNotFoundError, match="loaded by this program, cannot be opened"):
+        find(monkeypatch, loaded=(replaced,))

@@ -1,0 +1,332 @@
+"""The command line without a server: what arguments become, what is printed, which code it leaves with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from bass_webrtc import (
+    BassFile,
+    ConfigError,
+    PcmSource,
+    PortInUseError,
+    ServerConfig,
+    ServerStats,
+    Tone,
+    __version__,
+    cli,
+    demo,
+    doctor,
+    hearing,
+)
+from bass_webrtc.bass import devices
+from bass_webrtc.bass.devices import Device
+from bass_webrtc.doctor import Finding
+from bass_webrtc.recorder import Samples
+
+
+class FakeServer:
+    """Remembers how it was made and used."""
+
+    made: list[FakeServer]
+
+    def __init__(self, source: object, config: ServerConfig) -> None:
+        self.source, self.config = source, config
+        self.log: list[str] = []
+        self.callbacks: dict[str, Callable[[], None]] = {}
+        self.url = "http://127.0.0.1:1234/"
+        self.made.append(self)
+
+    def __enter__(self) -> FakeServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.log.append("close")
+
+    def on(self, event: str, callback: Callable[[], None]) -> None:
+        self.callbacks[event] = callback
+
+    def start(self) -> None:
+        self.log.append("start")
+
+    def read_input(self, frames: int) -> Samples:
+        return np.zeros((frames, 2), np.float32)
+
+    def stats(self) -> ServerStats:
+        self.log.append("stats")
+        return ServerStats(frames_sent=len(self.log))
+
+
+class Rounds(threading.Event):
+    """An event that is set after a number of waits."""
+
+    def __init__(self, rounds: int) -> None:
+        super().__init__()
+        self.rounds = rounds
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        self.rounds -= 1
+        return self.rounds < 0
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> list[FakeServer]:
+    monkeypatch.setattr(FakeServer, "made", [], raising=False)
+    monkeypatch.setattr(cli, "Server", FakeServer)
+    monkeypatch.setattr(cli, "_stop_on_signals", lambda: Rounds(0))
+    return FakeServer.made
+
+
+def _invoke(*arguments: str, **environment: str) -> Result:
+    return CliRunner(env=environment).invoke(cli.app, arguments)
+
+
+def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> None:
+    result = _invoke(
+        *("serve", "tone", "--host", "::", "--port", "81", "--udp-port", "82", "--max-peers", "9", "--bitrate", "64"),
+        *("--public-ip", "192.0.2.1", "--public-ip", "2001:db8::1", "--frame-ms", "10", "--token", "secret"),
+        *("--tls-cert", "cert.pem", "--tls-key", "key.pem"),
+    )
+    assert result.exit_code == 0, result.output
+    assert servers[0].config == ServerConfig(
+        http_host="::",
+        http_port=81,
+        udp_port=82,
+        max_peers=9,
+        bitrate_kbps=64,
+        public_ips=("192.0.2.1", "2001:db8::1"),
+        frame_ms=10,
+        token="secret",
+        tls_certificate=Path("cert.pem"),
+        tls_key=Path("key.pem"),
+    )
+
+
+def test_without_options_the_configuration_is_the_default_one(servers: list[FakeServer]) -> None:
+    assert _invoke("serve", "tone").exit_code == 0
+    assert servers[0].config == ServerConfig()
+
+
+def test_a_token_in_the_environment_does_not_show_in_the_list_of_processes(servers: list[FakeServer]) -> None:
+    _invoke("serve", "tone", BASS_WEBRTC_TOKEN="secret")
+    assert servers[0].config.token == "secret"
+
+
+@pytest.mark.parametrize(
+    ("argument", "source"),
+    [
+        ("tone", Tone(440.0)),
+        ("tone:1000.5", Tone(1000.5)),
+        ("./tone", BassFile("./tone")),
+        ("song.mp3", BassFile("song.mp3")),
+        ("https://radio.example/stream", BassFile("https://radio.example/stream")),
+    ],
+)
+def test_source_says_what_plays(servers: list[FakeServer], argument: str, source: object) -> None:
+    assert _invoke("serve", argument).exit_code == 0
+    assert servers[0].source == source
+
+
+def test_a_file_can_be_repeated(servers: list[FakeServer]) -> None:
+    _invoke("serve", "song.mp3", "--loop")
+    assert servers[0].source == BassFile("song.mp3", loop=True)
+
+
+def test_without_a_source_the_demo_programme_plays(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+
+    class Programme:
+        def __init__(self, source: PcmSource, loop: object) -> None:
+            assert (source.sample_rate, source.channels, loop) == (48_000, 2, "the loop")
+
+        def start(self) -> None:
+            log.append("start")
+
+        def close(self) -> None:
+            log.append("close")
+
+    monkeypatch.setattr(demo, "DemoProgramme", Programme)
+    monkeypatch.setattr(demo, "render", lambda: "the loop")
+    assert _invoke("serve").exit_code == 0
+    assert isinstance(servers[0].source, PcmSource)
+    assert log == ["start", "close"]
+
+
+@pytest.mark.parametrize(("argument", "number"), [("device", None), ("device:2", 2)])
+def test_a_device_is_recorded_until_the_server_is_closed(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, argument: str, number: int | None
+) -> None:
+    @contextmanager
+    def recording(device: int | None) -> Iterator[Any]:
+        assert device == number
+        yield SimpleNamespace(handle=77)
+        assert servers[0].log == ["start", "close"]
+
+    monkeypatch.setattr(cli, "open_recording", recording)
+    assert _invoke("serve", argument).exit_code == 0
+    assert servers[0].source == 77
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["serve", "--max-peers", "0"],
+        ["serve", "--max-peers", "many"],
+        ["serve", "--bitrate", "5"],
+        ["serve", "--frame-ms", "15"],
+        ["serve", "--port", "70000"],
+        ["serve", "--udp-port", "-1"],
+        ["serve", "--public-ip", "radio.example"],
+        ["serve", "--token", ""],
+        ["serve", "--tls-cert", "cert.pem"],
+        ["serve", "--stats-every", "0"],
+        ["serve", "--input-device", "loud"],
+        ["serve", "--input-device", "-1"],
+        ["serve", "tone:high"],
+        ["serve", "tone:-1"],
+        ["serve", "tone:nan"],
+        ["serve", "tone:"],
+        ["serve", "device:first"],
+        ["serve", "a.mp3", "b.mp3"],
+        ["serve", "--volume", "11"],
+        ["play"],
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments_leave_with_code_2_and_a_reason(servers: list[FakeServer], arguments: list[str]) -> None:
+    result = _invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage" in result.output
+    assert servers == []
+
+
+def test_ready_is_said_on_standard_error_and_nothing_on_standard_output(servers: list[FakeServer]) -> None:
+    result = _invoke("serve", "tone")
+    assert result.stderr == "listening on http://127.0.0.1:1234/\n"
+    assert result.stdout == ""
+    assert servers[0].log == ["start", "close"]
+
+
+def test_the_end_of_the_source_is_said(servers: list[FakeServer], capsys: pytest.CaptureFixture[str]) -> None:
+    _invoke("serve", "tone")
+    servers[0].callbacks["source_ended"]()
+    assert capsys.readouterr().err == "the source has ended; silence goes on\n"
+
+
+def test_statistics_are_one_json_line_each_time(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = Rounds(2)
+    monkeypatch.setattr(cli, "_stop_on_signals", lambda: stop)
+    lines = [json.loads(line) for line in _invoke("serve", "tone", "--stats-every", "2.5").stdout.splitlines()]
+    assert [line["frames_sent"] for line in lines] == [2, 3]
+    assert lines[0] == json.loads(json.dumps(ServerStats(frames_sent=2).as_dict()))
+    assert stop.waits == [2.5] * 3
+
+
+def test_a_failure_is_one_line_and_code_1(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_: FakeServer) -> None:
+        raise PortInUseError("TCP port 8080 is in use")
+
+    monkeypatch.setattr(FakeServer, "start", fail)
+    monkeypatch.setattr("sys.argv", ["bass-webrtc", "serve", "tone"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 1
+    assert capsys.readouterr().err == "bass-webrtc: TCP port 8080 is in use\n"
+    assert servers[0].log == ["close"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_and_the_second_kills(number: signal.Signals) -> None:
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = cli._stop_on_signals()
+        assert not stop.is_set()
+        signal.raise_signal(number)
+        assert stop.is_set()
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_devices_lists_outputs_and_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = (Device(0, "No sound", "", False, True), Device(1, "Speakers [front]", "hw", True, True))
+    monkeypatch.setattr(devices, "outputs", lambda: outputs)
+    monkeypatch.setattr(devices, "inputs", lambda: (Device(0, "Microphone", "", False, False),))
+    result = _invoke("devices")
+    assert result.exit_code == 0
+    assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
+        "output 0 No sound",
+        "output 1 Speakers [front] (default)",
+        "input 0 Microphone (not there now)",
+    ]
+
+
+@pytest.mark.parametrize(("level", "code"), [("ok", 0), ("warning", 0), ("error", 1)])
+def test_doctor_says_what_to_do_and_its_code_says_whether_something_is_missing(
+    monkeypatch: pytest.MonkeyPatch, level: Any, code: int
+) -> None:
+    findings = [Finding("Python", "ok", "3.11"), Finding("BASS", level, "libbass.so [x]", "Install sound-lib")]
+    monkeypatch.setattr(doctor, "examine", lambda: findings)
+    result = _invoke("doctor")
+    assert result.exit_code == code
+    assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
+        "ok Python: 3.11",
+        f"{level} BASS: libbass.so [x]",
+        "Install sound-lib",
+    ]
+
+
+def test_version_is_said() -> None:
+    result = _invoke("--version")
+    assert (result.exit_code, result.stdout) == (0, f"{__version__}\n")
+
+
+def test_what_browsers_say_is_recorded_from_the_ready_line_on(servers: list[FakeServer], tmp_path: Path) -> None:
+    result = _invoke("serve", "tone", "--record-input", str(tmp_path / "said.wav"))
+    assert (result.exit_code, result.stderr) == (0, "listening on http://127.0.0.1:1234/\n")
+    assert (tmp_path / "said.wav").read_bytes()[:4] == b"RIFF"
+
+
+def test_an_earlier_recording_is_not_touched_by_a_server_that_cannot_start(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(_: FakeServer) -> None:
+        raise PortInUseError("TCP port 8080 is in use")
+
+    path = tmp_path / "said.wav"
+    path.write_text("yesterday")
+    monkeypatch.setattr(FakeServer, "start", fail)
+    assert isinstance(_invoke("serve", "tone", "--record-input", str(path)).exception, PortInUseError)
+    assert path.read_text() == "yesterday"
+
+
+def test_playing_and_recording_at_once_without_bassmix_is_a_bad_argument(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ConfigError("needs BASSmix")
+
+    monkeypatch.setattr(hearing, "find_splitter", fail)
+    result = _invoke("serve", "tone", "--input-device", "default", "--record-input", "said.wav")
+    assert (result.exit_code, servers) == (2, [])
+    assert "needs BASSmix" in result.output
+
+
+def test_a_recording_that_stops_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._say_that_recording_stopped(OSError(28, "No space left on device"))
+    assert capsys.readouterr().err == "bass-webrtc: the recording has stopped: [Errno 28] No space left on device\n"

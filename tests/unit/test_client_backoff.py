@@ -1,0 +1,147 @@
+"""When a client tries again."""
+
+from __future__ import annotations
+
+import random
+import ssl
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.errors import SignalingError
+from bass_webrtc.signaling.client_backoff import (
+    MAX_RETRY_AFTER_S,
+    Backoff,
+    BackoffSettings,
+    is_worth_retrying,
+    parse_retry_after,
+)
+from bass_webrtc.signaling.messages import Kind
+
+DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
+DATE_S = 784111777.0
+
+
+class Always(random.Random):
+    """Chance that always says the same."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def random(self) -> float:
+        return self.value
+
+
+def failure(status: int, retry_after_s: float | None = None) -> SignalingError:
+    return SignalingError(status, "https://a.example/", "no", retry_after_s)
+
+
+@pytest.mark.parametrize("kind", ["player", "publisher"])
+@pytest.mark.parametrize("status", [0, 408, 409, 425, 429, 500, 502, 503, 504, 599])
+def test_what_passes_by_itself_is_tried_again(status: int, kind: Kind) -> None:
+    """CL12, CL1: unknown 5xx as 500."""
+    assert is_worth_retrying(failure(status), kind)
+
+
+@pytest.mark.parametrize("kind", ["player", "publisher"])
+@pytest.mark.parametrize(
+    "status", [201, 301, 302, 303, 307, 308, 400, 401, 403, 405, 406, 410, 413, 415, 422, 451, 499]
+)
+def test_what_stays_wrong_is_not(status: int, kind: Kind) -> None:
+    """CL12, CL1: unknown 4xx as 400."""
+    assert not is_worth_retrying(failure(status), kind)
+
+
+def test_a_player_waits_for_its_publisher() -> None:
+    """CL22: 409, and MediaMTX's 404."""
+    assert is_worth_retrying(failure(404), "player")
+    assert not is_worth_retrying(failure(404), "publisher")
+
+
+def test_a_certificate_does_not_get_better() -> None:
+    error = failure(0)
+    error.__cause__ = ssl.SSLCertVerificationError("expired")
+    assert not is_worth_retrying(error, "player")
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "expected"),
+    [
+        ("7", None, 7.0),
+        (" 0 ", None, 0.0),
+        ("86400", None, MAX_RETRY_AFTER_S),
+        ("9" * 5000, None, MAX_RETRY_AFTER_S),
+        ("Sun, 06 Nov 1994 08:49:47 GMT", None, 10.0),
+        ("Sunday, 06-Nov-94 08:49:47 GMT", None, 10.0),
+        ("Sun Nov  6 08:49:47 1994", None, 10.0),
+        ("Sun, 06 Nov 1994 08:49:27 GMT", None, 0.0),
+        ("Sun, 06 Nov 2044 08:49:27 GMT", None, MAX_RETRY_AFTER_S),
+        (
+            "Sun, 06 Nov 1994 09:00:05 GMT",
+            "Sun, 06 Nov 1994 09:00:00 GMT",
+            5.0,
+        ),  # Its clock is wrong, ours is not asked.
+        ("Sun, 06 Nov 1994 08:49:47 GMT", "rubbish", 10.0),
+        (None, None, None),
+        ("", None, None),
+        ("soon", None, None),
+        ("-1", None, None),
+        ("1.5", None, None),
+        ("٣", None, None),
+    ],
+)
+def test_retry_after(value: str | None, date: str | None, expected: float | None) -> None:
+    """CL12 (RFC 9110, 10.2.3): seconds or a date in any of the three formats, and capped."""
+    assert parse_retry_after(value, date, DATE_S) == expected
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, ?[0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{1,9} .{0,5}"), st.text())
+def test_any_retry_after_can_be_read(value: str, date: str) -> None:
+    """SE70."""
+    seconds = parse_retry_after(value, date, DATE_S)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
+
+
+def test_waits_grow_up_to_a_limit() -> None:
+    """CL12: exponential; a server that does not answer is asked more often, so that it is found within 2 s."""
+    settings = BackoffSettings(first_s=0.25, max_unreachable_s=1.5, max_refused_s=30.0)
+    unreachable = Backoff("player", settings, Always(0.0))
+    assert [unreachable.failed(failure(0)) for _ in range(5)] == [0.25, 0.5, 1.0, 1.5, 1.5]
+    refused = Backoff("player", settings, Always(0.0))
+    waits = [refused.failed(failure(503)) for _ in range(2000)]
+    assert waits[:8] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+    assert waits[-1] == 30.0
+
+
+def test_half_of_a_wait_is_left_to_chance() -> None:
+    """CL12: jitter."""
+    backoff = Backoff("publisher", source=random.Random(1))
+    waits = []
+    for _ in range(200):
+        waits.append(backoff.failed(failure(0)))
+        backoff.succeeded()
+    numbers = [wait for wait in waits if wait is not None]
+    assert len(set(numbers)) > 190
+    assert 0.125 <= min(numbers) < 0.14
+    assert 0.235 < max(numbers) <= 0.25
+
+
+def test_a_server_that_names_a_time_is_not_asked_before_it() -> None:
+    """CL12, CL22."""
+    assert Backoff("player", source=Always(0.0)).failed(failure(409, 7.0)) == 7.0
+    assert Backoff("player", source=Always(1.0)).failed(failure(503, 7.0)) == 7.125
+
+
+def test_success_makes_the_waits_short_again() -> None:
+    backoff = Backoff("player", source=Always(0.0))
+    for _ in range(5):
+        backoff.failed(failure(503))
+    backoff.succeeded()
+    assert backoff.failed(failure(503)) == 0.25
+
+
+def test_no_wait_where_there_is_no_point() -> None:
+    """CL12."""
+    assert Backoff("player").failed(failure(401, 5.0)) is None

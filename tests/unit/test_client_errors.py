@@ -1,0 +1,98 @@
+"""Errors that may be logged."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.signaling.client_errors import ErrorMaker, Reply
+from bass_webrtc.signaling.client_urls import Url
+from bass_webrtc.signaling.messages import Headers
+
+URL = Url.parse("https://media.example/whip?key=qu3ry-s3cr3t")
+TOKEN = "t0ken"
+
+
+def reply(status: int = 400, body: str | bytes = b"", *fields: tuple[str, str], withheld: bool = False) -> Reply:
+    data = body.encode() if isinstance(body, str) else body
+    return Reply(status, Headers(fields), data, URL, withheld)
+
+
+PROBLEM = ("Content-Type", "application/problem+json; charset=utf-8")
+TEXT = ("Content-Type", "text/plain")
+
+
+def maker(*secrets: str) -> ErrorMaker:
+    return ErrorMaker(secrets, lambda: 784111777.0)
+
+
+@pytest.mark.parametrize(
+    ("field", "body", "detail"),
+    [
+        (PROBLEM, json.dumps({"title": "Bad", "detail": "No Opus."}), "No Opus."),
+        (PROBLEM, json.dumps({"title": "Bad"}), "Bad"),
+        (
+            ("Content-Type", "application/json"),
+            '{"status":"error","error":"no stream is available"}',
+            "no stream is available",
+        ),
+        (PROBLEM, "{", "the server refused"),
+        (PROBLEM, "[" * 4000, "the server refused"),
+        (PROBLEM, '{"detail": 7}', "the server refused"),
+        (PROBLEM, "[]", "the server refused"),
+        (TEXT, "one\r\n two\x1b[31m", "one two [31m"),
+        (TEXT, b"\xff\xfe", "\ufffd\ufffd"),
+        (("Content-Type", "text/html"), "<html>…", "the server refused"),
+        (TEXT, "", "the server refused"),
+    ],
+)
+def test_what_the_server_says(field: tuple[str, str], body: str | bytes, detail: str) -> None:
+    """CL1; MediaMTX and LiveKit answer with JSON of their own, others with text."""
+    error = maker().refusal(reply(400, body, field))
+    assert (error.status, error.url, error.detail) == (400, "https://media.example/whip", detail)
+
+
+def test_a_detail_is_short() -> None:
+    assert len(maker().refusal(reply(400, "x" * 4000, TEXT)).detail) == 200
+
+
+def test_tokens_and_secret_urls_are_not_shown() -> None:
+    """SE62, CL11: not even when the server repeats them."""
+    errors = maker(TOKEN)
+    errors.hide(URL)
+    errors.hide(Url.parse("https://media.example/s/s3ss10n-of-mine?id=4%2F4x"), shortest=10)
+    body = f"{TOKEN} is bad at /s/s3ss10n-of-mine?id=4%2F4x or id 4/4x with qu3ry-s3cr3t"
+    assert str(errors.refusal(reply(401, body, TEXT))) == (
+        "https://media.example/whip: HTTP 401: … is bad at /s/…?… or id … with …"
+    )
+
+
+def test_a_secret_is_not_shown_in_part() -> None:
+    """SE62: where a detail is cut."""
+    detail = maker("s3cr3t" * 5).refusal(reply(400, "x" * 190 + "s3cr3t" * 5, TEXT)).detail
+    assert "s3" not in detail
+
+
+def test_retry_after_is_kept() -> None:
+    """CL12."""
+    error = maker().refusal(reply(503, "", ("Retry-After", "Sun, 06 Nov 1994 08:49:47 GMT")))
+    assert error.retry_after_s == 10.0
+    assert maker().refusal(reply(503)).retry_after_s is None
+
+
+def test_why_a_token_did_not_help() -> None:
+    """CL11: it was not sent, which the user may not expect."""
+    assert "token was not sent" in maker(TOKEN).refusal(reply(401, "no", TEXT, withheld=True)).detail
+    assert "token was not sent" not in maker(TOKEN).refusal(reply(404, "no", TEXT, withheld=True)).detail
+
+
+@given(st.binary(), st.sampled_from(["application/json", "text/plain", "", "text/html", "a+json"]))
+def test_any_body_gives_one_printable_line(body: bytes, media_type: str) -> None:
+    """SE70."""
+    detail = maker().refusal(reply(500, body, ("Content-Type", media_type))).detail
+    assert detail
+    assert len(detail) <= 200
+    assert "\n" not in detail

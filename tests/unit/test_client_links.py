@@ -1,0 +1,134 @@
+"""Link fields of servers of all kinds."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.config import IceServer
+from bass_webrtc.signaling.client_links import MAX_ICE_SERVERS, parse_ice_servers, parse_parameters
+from bass_webrtc.signaling.links import ice_server_link
+
+TURN = IceServer("turn:turn.example:3478?transport=udp", "me", "pass")
+
+
+def link(target: str, *parameters: str) -> str:
+    return "; ".join([f"<{target}>", 'rel="ice-server"', *parameters])
+
+
+WITH_CREDENTIALS = ('username="me"', 'credential="pass"')
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [link("turn:turn.example:3478?transport=udp", *WITH_CREDENTIALS, 'credential-type="password"')],
+        [link("turn:turn.example:3478?transport=udp", *WITH_CREDENTIALS)],
+        [link("turn:turn.example:3478%3Ftransport=udp", *WITH_CREDENTIALS)],  # LiveKit
+        ["<turn:turn.example:3478?transport=udp>;REL=Ice-Server;USERNAME=me;Credential=pass"],
+        ['<TURN:turn.example:3478?transport=udp>;rel="next ice-server";username="m\\e";credential="pass"'],
+        ['<x>; rel="next", ' + link("turn:turn.example:3478?transport=udp", *WITH_CREDENTIALS) + ", ,;"],
+    ],
+)
+def test_forms_of_one_server(values: list[str]) -> None:
+    """CL4."""
+    assert parse_ice_servers(values) == (TURN,)
+
+
+def test_several_fields_and_several_entries() -> None:
+    """CL4: joined by commas as well, in order, each once."""
+    values = [
+        link("stun:a.example") + "," + link("stun:b.example:19302"),
+        link("turns:[2001:db8::1]:443", *WITH_CREDENTIALS),
+        link("stun:a.example"),
+    ]
+    assert [server.url for server in parse_ice_servers(values)] == [
+        "stun:a.example",
+        "stun:b.example:19302",
+        "turns:[2001:db8::1]:443",
+    ]
+
+
+def test_commas_and_semicolons_inside_of_quotes_and_brackets() -> None:
+    """CL4."""
+    values = [
+        '<https://x.example/a,b;c>; rel="next"; title="a, <b>; c", '
+        + link("turn:t.example", 'username="a,b;c"', 'credential="d\\"e>"')
+    ]
+    assert parse_ice_servers(values) == (IceServer("turn:t.example", "a,b;c", 'd"e>'),)
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        "",
+        "<",
+        '"',
+        "stun:a.example; rel=ice-server",
+        "<stun:a.example>",
+        '<stun:a.example>; rel="urn:ietf:params:whip:ext:example"',
+        link("http://a.example"),
+        link("stun:"),
+        link("stun:a b"),
+        link("stun:a.example:0"),
+        link("stun:a.example:65536"),
+        link("turn:a.example?transport=sctp"),
+        link("turn:a.example/path", *WITH_CREDENTIALS),
+        link("turn:a.example"),
+        link("turn:a.example", 'username="alone"'),
+        link("turn:a.example", 'credential="alone"'),
+        link("turn:a.example", 'username=""', 'credential="x"'),
+        link("turn:a.example", *WITH_CREDENTIALS, 'credential-type="oauth"'),
+        link("turn:a.example", 'username="' + "u" * 2000 + '"', 'credential="x"'),
+        link("turn:a.example", 'username="a\x07"', 'credential="x"'),
+        link("stun:a.example%0d%0aX"),
+    ],
+)
+def test_rubbish_is_passed_over(rubbish: str) -> None:
+    """CL4: one bad entry is not fatal, and neither are the ones beside it lost."""
+    assert parse_ice_servers([rubbish, link("stun:good.example")]) == (IceServer("stun:good.example"),)
+
+
+def test_not_more_than_can_be_tried() -> None:
+    values = [link(f"stun:s{number}.example") for number in range(100)]
+    assert len(parse_ice_servers(values)) == MAX_ICE_SERVERS
+
+
+def test_what_our_server_sends_is_read() -> None:
+    """CL4, WS44."""
+    values = [ice_server_link("turn:t.example:3478?transport=tcp", "17:me", "c2Vj"), ice_server_link("stun:s.example")]
+    assert parse_ice_servers(values) == (
+        IceServer("turn:t.example:3478?transport=tcp", "17:me", "c2Vj"),
+        IceServer("stun:s.example"),
+    )
+
+
+def test_a_credential_is_not_shown() -> None:
+    """SE50."""
+    assert "pass" not in repr(TURN)
+
+
+def test_parameters() -> None:
+    value, parameters = parse_parameters('application/sdp ; Valid-Until="a;b" ; charset=utf-8; charset=x')
+    assert (value, parameters) == ("application/sdp", {"valid-until": "a;b", "charset": "utf-8"})
+
+
+@given(st.lists(st.text(st.sampled_from('<>",;=\\ reliceservstun:turn%3F?') | st.characters()), max_size=4))
+def test_anything_can_be_read(values: list[str]) -> None:
+    """SE70."""
+    for server in parse_ice_servers(values):
+        assert server.url.startswith(("stun:", "turn:", "turns:"))
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", '"', '"\\', ",", ";", "<>;", '<stun:a>;rel="ice-server",', "%3F", ' ;rel="a b c d"']
+)
+def test_reading_takes_linear_time(piece: str) -> None:
+    """SE70: 128 KiB of it."""
+    text = piece * (131_072 // len(piece))
+    begin_s = time.process_time()
+    parse_ice_servers([text])
+    assert time.process_time() - begin_s < 1.0

@@ -1,0 +1,203 @@
+"""The clients at servers that refuse, send them elsewhere, or offer themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from client_servers import LOCATION, SDP, Seen, Server, response, serving
+
+import bass_webrtc as bw
+from bass_webrtc.client_run import ClientRun
+from bass_webrtc.config import ServerConfig
+from bass_webrtc.core import Engine, PeerRemoved
+from bass_webrtc.peer.bridge import Bridge
+from bass_webrtc.peer.client_connection import Callbacks, ClientConnection
+from bass_webrtc.peer.sockets import local_addresses
+from bass_webrtc.rtc.dtls import Certificate
+from bass_webrtc.sources import open_for_core
+
+TOKEN = "s3cret-t0ken"
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers=1)
+    with bw.Server(bw.Tone(), config) as server:
+        server.start()
+        yield server
+
+
+@pytest.mark.parametrize("token", [None, "wrong"])
+def test_a_wrong_token_is_an_error_at_once(token: str | None) -> None:
+    """CL12: 401 is not tried again; the error shows no token."""
+    config = bw.ServerConfig(http_port=0, udp_port=0, token=TOKEN)
+    with bw.Server(bw.Tone(), config) as server:
+        server.start()
+        with bw.WhepClient(f"{server.url}whep", token) as client:
+            client.start()
+            start_s = time.monotonic()
+            with pytest.raises(bw.SignalingError) as caught:
+                client.wait_connected(20.0)
+            assert time.monotonic() - start_s < 5.0
+            assert caught.value.status == 401
+            assert "wrong" not in str(caught.value)
+        with bw.WhepClient(f"{server.url}whep", TOKEN) as client:
+            client.start()
+            assert client.wait_connected(20.0)
+
+
+def test_without_reconnect_the_first_failure_is_the_last() -> None:
+    with bw.WhepClient("http://127.0.0.1:1/whep", reconnect=False) as client:
+        client.start()
+        with pytest.raises(bw.SignalingError):
+            client.wait_connected(20.0)
+
+
+def test_a_full_server_is_asked_again_when_it_says_so(server: bw.Server) -> None:
+    """CL12: 503 with Retry-After: 5."""
+    with bw.WhepClient(f"{server.url}whep") as first, bw.WhepClient(f"{server.url}whep") as second:
+        first.start()
+        assert first.wait_connected(20.0)
+        second.start()
+        start_s = time.monotonic()
+        assert not second.wait_connected(1.0)
+        first.close()
+        assert second.wait_connected(20.0)
+        assert time.monotonic() - start_s >= 5.0
+
+
+async def test_a_name_in_use_is_asked_for_again_and_a_redirect_followed(server: bw.Server) -> None:
+    """CL2, CL12, CL22: 409 with Retry-After: 1, then 307 to where the stream is."""
+    posts: list[float] = []
+
+    def script(seen: Seen) -> bytes:
+        posts.append(time.monotonic())
+        if len(posts) == 1:
+            return response(409, ("Retry-After", "1"))
+        return response(307, ("Location", f"{server.url}whep"))
+
+    async with serving(script) as scripted, bw.aio.WhepClient(scripted.url) as client:
+        await client.start()
+        assert await client.wait_connected(20.0)
+        assert len(posts) == 2
+        assert posts[1] - posts[0] >= 1.0
+
+
+class Offerer:
+    """The other side of a counter-offer: 406 with an offer, then PATCH with the answer."""
+
+    def __init__(self) -> None:
+        config = ServerConfig(max_peers=1)
+        self._engine = Engine(config, open_for_core(bw.Tone()).handle)
+        self._engine.start()
+        self._bridge = Bridge(self._engine, lambda _: None)
+        self.connected = asyncio.Event()
+        callbacks = Callbacks(self.connected.set, lambda _: None, lambda _: None)
+        self._connection = ClientConnection(
+            self._engine,
+            self._bridge,
+            0,
+            "player",
+            Certificate.generate(),
+            config,
+            callbacks,
+            hosts=tuple(local_addresses()),
+        )
+        asyncio.get_running_loop().add_reader(self._engine.event_descriptor, self._take_events)
+
+    def _take_events(self) -> None:
+        for event in self._engine.events():
+            if isinstance(event, PeerRemoved):
+                self._connection.released()
+
+    async def __call__(self, seen: Seen) -> bytes:
+        if seen.method == "POST":
+            return response(406, SDP, LOCATION, body=await self._connection.make_offer())
+        if seen.method == "PATCH":
+            self._connection.take_answer(seen.body.decode())
+            return response(204)
+        return response(200)
+
+    async def close(self) -> None:
+        await self._connection.close()
+        asyncio.get_running_loop().remove_reader(self._engine.event_descriptor)
+        self._bridge.stop()
+        self._engine.close()
+        self._bridge.close()
+
+
+async def test_a_counter_offer_is_answered_and_heard() -> None:
+    """CL20, CL21: 406 with an offer is answered by PATCH, recvonly; DELETE at the end."""
+    offerer = Offerer()
+    try:
+        async with serving(offerer) as scripted:
+            async with bw.aio.WhepClient(scripted.url) as client:
+                await client.start()
+                assert await client.wait_connected(20.0)
+                await asyncio.wait_for(offerer.connected.wait(), 5.0)
+                loudest = 0.0
+                for _ in range(100):
+                    loudest = max(loudest, float(np.abs(client.read(960)).max()))
+                    await asyncio.sleep(0.02)
+                assert loudest == pytest.approx(10 ** (-12 / 20), rel=0.15)
+            _assert_answered(scripted)
+    finally:
+        await offerer.close()
+
+
+def _assert_answered(scripted: Server) -> None:
+    (answer,) = scripted.of("PATCH")
+    assert answer.headers["content-type"] == "application/sdp"
+    assert b"a=recvonly\r\n" in answer.body
+    assert scripted.methods() == ["POST", "PATCH", "DELETE"]
+
+
+def test_what_cannot_be_used_is_an_error_and_leaves_no_session() -> None:
+    """CL13: an answer without DTLS. The client gives up, and DELETE was sent."""
+
+    async def talk() -> list[str]:
+        sdp = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"
+        script = response(201, SDP, LOCATION, body=sdp)
+        async with serving(lambda seen: script if seen.method == "POST" else response(200)) as scripted:
+            async with bw.aio.WhepClient(scripted.url) as client:
+                await client.start()
+                with pytest.raises(bw.SdpError):
+                    await client.wait_connected(20.0)
+            return scripted.methods()
+
+    assert asyncio.run(talk()) == ["POST", "DELETE"]
+
+
+def test_a_bug_of_ours_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stumble(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ClientRun, "_attempt", stumble)
+    with bw.WhepClient("http://127.0.0.1:1/whep") as client:
+        client.start()
+        with pytest.raises(bw.BassWebRtcError, match="ZeroDivisionError"):
+            client.wait_connected(20.0)
+
+
+def test_what_is_wrong_is_said_when_it_is_made() -> None:
+    for make in (
+        lambda: bw.WhipClient(None, "http://127.0.0.1/whip"),
+        lambda: bw.WhipClient(bw.Tone(), "ftp://127.0.0.1/whip"),
+        lambda: bw.WhepClient("http://127.0.0.1/whep", buffer_ms=0),
+        lambda: bw.WhepClient("http://127.0.0.1/whep", token="two words"),
+        lambda: bw.WhepClient("http://127.0.0.1/whep", ice_servers=[bw.IceServer("http://127.0.0.1")]),
+    ):
+        with pytest.raises(bw.ConfigError):
+            make()
+
+
+def test_a_source_that_cannot_be_opened_leaves_nothing_open() -> None:
+    with bw.WhipClient(bw.BassFile("/nowhere.mp3"), "http://127.0.0.1:1/whip") as client:
+        with pytest.raises(bw.BassWebRtcError):
+            client.start()
+        assert not client.running
+        assert not client.wait_connected(1.0)

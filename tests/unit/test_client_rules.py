@@ -1,0 +1,236 @@
+"""What a client makes of responses."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+import pytest
+from client_servers import ANSWER
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.errors import SignalingError
+from bass_webrtc.signaling.client_errors import ErrorMaker, Reply
+from bass_webrtc.signaling.client_redirects import Trust
+from bass_webrtc.signaling.client_rules import (
+    Answer,
+    CounterOffer,
+    condition,
+    entity_tag,
+    owes_delete,
+    read_answer_response,
+    read_counter_offer,
+    read_location,
+    read_restart,
+)
+from bass_webrtc.signaling.client_urls import UnsafeUrlError, Url
+from bass_webrtc.signaling.messages import Headers
+
+URL = Url.parse("https://media.example/live/whip")
+SESSION = URL.resolve("/s/1")
+ERRORS = ErrorMaker(())
+SDP = ("Content-Type", "application/sdp")
+FRAGMENT = ("Content-Type", "application/trickle-ice-sdpfrag")
+NOW_S = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
+RESTARTED = b"a=ice-ufrag:abcd\r\na=ice-pwd:0123456789012345678901\r\n"
+
+
+def reply(status: int, *fields: tuple[str, str], body: str | bytes = ANSWER) -> Reply:
+    return Reply(status, Headers(fields), body.encode() if isinstance(body, str) else body, URL)
+
+
+def read(given: Reply, session: Url | None = SESSION) -> Answer:
+    return read_answer_response(given, session, ERRORS)
+
+
+def read_counter(given: Reply, session: Url | None = SESSION) -> CounterOffer:
+    return read_counter_offer(given, session, ERRORS, NOW_S)
+
+
+# Answers
+
+
+def test_an_answer() -> None:
+    """CL3, CL4, CL6."""
+    answer = read(reply(201, SDP, ("ETag", '"x"'), ("Link", '<stun:s.example>; rel="ice-server"')))
+    assert (answer.sdp, answer.session_url, answer.entity_tag) == (ANSWER, "https://media.example/s/1", '"x"')
+    assert [server.url for server in answer.ice_servers] == ["stun:s.example"]
+
+
+@pytest.mark.parametrize("media_type", ["application/sdp; charset=utf-8", "Application/SDP", "application/sdp;x"])
+def test_types_of_an_answer(media_type: str) -> None:
+    """CL13's HTTP part."""
+    assert read(reply(201, ("Content-Type", media_type))).sdp == ANSWER
+
+
+def test_an_answer_without_type_is_taken_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """CL13's HTTP part."""
+    with caplog.at_level(logging.WARNING):
+        assert read(reply(201)).sdp == ANSWER
+    assert "without Content-Type" in caplog.text
+
+
+def test_an_answer_without_location_plays() -> None:
+    """CL3: go2rtc's WHEP."""
+    assert read(reply(201, SDP), None).session_url is None
+
+
+@pytest.mark.parametrize("status", [200, 202, 299])
+def test_another_success_needs_a_location(status: int) -> None:
+    """CL1: as GStreamer does."""
+    assert read(reply(status, SDP)).sdp == ANSWER
+    with pytest.raises(SignalingError, match="not 201"):
+        read(reply(status, SDP), None)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (reply(201, ("Content-Type", "text/html"), body="<html>"), "text/html"),
+        (reply(201, SDP, body=""), "no session description"),
+        (reply(204, SDP, body="\r\n"), "no session description"),
+        (reply(201, SDP, body=b"v=0\r\n\xff"), "not UTF-8"),
+    ],
+)
+def test_a_success_of_no_use(given: Reply, text: str) -> None:
+    with pytest.raises(SignalingError, match=text) as caught:
+        read(given)
+    assert caught.value.status == given.status
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 409, 415, 422, 429, 499, 500, 503, 599])
+def test_refusals(status: int) -> None:
+    """CL1: every status, known or not."""
+    with pytest.raises(SignalingError) as caught:
+        read(reply(status, ("Retry-After", "3"), body=b""))
+    assert (caught.value.status, caught.value.retry_after_s) == (status, 3.0)
+
+
+def test_secrets_are_not_shown() -> None:
+    """SE62."""
+    answer = read(reply(201, SDP))
+    assert "/s/1" not in repr(answer)
+    assert "v=0" not in repr(answer)
+
+
+# Session URLs and entity tags
+
+
+def test_which_responses_made_a_session() -> None:
+    """CL10, CL20: a plain 406 did not."""
+    assert owes_delete(201, Headers())
+    assert owes_delete(200, Headers())
+    assert owes_delete(406, Headers([SDP]))
+    assert not owes_delete(406, Headers([("Content-Type", "application/problem+json")]))
+    assert not owes_delete(404, Headers([SDP]))
+
+
+def test_the_location() -> None:
+    """CL3."""
+    trust = Trust(URL)
+    assert read_location(Headers(), URL, trust) is None
+    assert read_location(Headers([("Location", " ")]), URL, trust) is None
+    found = read_location(Headers([("Location", "p?id=1")]), URL, trust)
+    assert found is not None
+    assert found.text == "https://media.example/live/p?id=1"
+    with pytest.raises(UnsafeUrlError):
+        read_location(Headers([("Location", "http://media.example/s")]), URL, trust)
+
+
+@pytest.mark.parametrize("tag", ['"x"', "unquoted", "*", 'W/"x"', '"*"'])
+def test_entity_tags_are_kept_as_they_are(tag: str) -> None:
+    """CL6: LiveKit has no quotes, MediaMTX an asterisk."""
+    assert condition(entity_tag(Headers([("ETag", tag)]))) == (("If-Match", tag),)
+
+
+def test_no_tag_no_condition() -> None:
+    """CL6: Broadcast Box."""
+    assert condition(entity_tag(Headers())) == ()
+    assert condition(entity_tag(Headers([("ETag", "")]))) == ()
+
+
+# Counter-offers
+
+
+@pytest.mark.parametrize(
+    ("parameter", "date", "seconds"),
+    [
+        ("", None, 30.0),
+        ('; valid-until="Sun, 06 Nov 1994 08:49:47 GMT"', None, 10.0),
+        ('; valid-until="Sun, 06 Nov 1994 09:00:05 GMT"', "Sun, 06 Nov 1994 09:00:00 GMT", 5.0),
+        ("; valid-until=soon", None, 30.0),
+        ('; valid-until="Sun, 06 Nov 2044 08:49:47 GMT"', None, 3600.0),
+    ],
+)
+def test_a_counter_offer(parameter: str, date: str | None, seconds: float) -> None:
+    """CL20 (WHEP, "406 Not Acceptable")."""
+    fields = [("Content-Type", f"application/sdp{parameter}"), *([("Date", date)] if date else [])]
+    offer = read_counter(reply(406, *fields))
+    assert (offer.sdp, offer.session_url, offer.valid_for_s) == (ANSWER, SESSION.text, seconds)
+
+
+def test_a_counter_offer_that_came_too_late() -> None:
+    """CL20."""
+    with pytest.raises(SignalingError, match="expired"):
+        read_counter(reply(406, ("Content-Type", 'application/sdp; valid-until="Sun, 06 Nov 1994 08:49:36 GMT"')))
+
+
+@pytest.mark.parametrize(
+    ("given", "session"),
+    [
+        (reply(406, ("Content-Type", "application/problem+json"), body="{}"), SESSION),
+        (reply(406, body=b""), SESSION),
+        (reply(406, SDP), None),
+        (reply(406, SDP, body=b""), SESSION),
+    ],
+)
+def test_a_406_without_counter_offer_is_a_refusal(given: Reply, session: Url | None) -> None:
+    """CL20, ES24."""
+    with pytest.raises(SignalingError) as caught:
+        read_counter(given, session)
+    assert caught.value.status == 406
+
+
+# ICE restarts
+
+
+def test_the_answer_to_a_restart() -> None:
+    """CL9."""
+    fragment = read_restart(reply(200, FRAGMENT, body=RESTARTED), "0", ERRORS)
+    assert fragment.ice is not None
+    assert fragment.ice.ufrag == "abcd"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        reply(204, body=b""),
+        reply(200, FRAGMENT, body=b"a=ice-ufrag:x\r\n"),
+        reply(200, FRAGMENT, body=b"rubbish"),
+        reply(200, SDP, body=RESTARTED),
+        reply(200, FRAGMENT, body=b"a=end-of-candidates\r\n"),
+    ],
+)
+def test_an_answer_to_a_restart_of_no_use(given: Reply) -> None:
+    """CL9: one error, the old ICE session goes on."""
+    with pytest.raises(SignalingError, match="ICE restart"):
+        read_restart(given, "0", ERRORS)
+
+
+FIELDS = st.sampled_from(["Content-Type", "Location", "ETag", "Link", "Retry-After", "Date", "X"])
+VALUES = st.text() | st.sampled_from(["application/sdp", 'application/sdp; valid-until="x"', "/s", "*", "5"])
+
+
+@given(st.integers(200, 599), st.lists(st.tuples(FIELDS, VALUES), max_size=8), st.binary())
+def test_any_response_is_read_or_refused(status: int, fields: list[tuple[str, str]], body: bytes) -> None:
+    """CL1, SE70."""
+    given_reply = reply(status, *fields, body=body)
+    try:
+        session = read_location(given_reply.headers, URL, Trust(URL))
+        read_restart(given_reply, "0", ERRORS)
+    except (UnsafeUrlError, SignalingError):
+        session = None
+    for reader in (read, read_counter):
+        with contextlib.suppress(SignalingError):
+            reader(given_reply, session)

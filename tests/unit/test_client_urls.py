@@ -1,0 +1,136 @@
+"""URLs that other servers give, and what is shown of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.signaling.client_urls import UnsafeUrlError, Url, is_private_host
+
+FINAL = Url.parse("https://media.example/live/whip?stream=one")
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("https://other.example:444/s/1", "https://other.example:444/s/1"),
+        ("/s/1", "https://media.example/s/1"),
+        ("/live/whip/1?token=a%2Fb&c=+d", "https://media.example/live/whip/1?token=a%2Fb&c=+d"),
+        ("p?id=1", "https://media.example/live/p?id=1"),
+        ("?id=1", "https://media.example/live/whip?id=1"),
+        ("//host.example/p", "https://host.example/p"),
+        ("../x", "https://media.example/x"),
+        ("s/1#part", "https://media.example/live/s/1"),
+        (" /spaces around ", "https://media.example/spaces%20around"),
+        ("/ünï", "https://media.example/%C3%BCn%C3%AF"),
+        ("/\\evil.example/", "https://media.example/%5Cevil.example/"),
+        ("https://user:secret@media.example/s", "https://media.example/s"),
+        ("https://bücher.example/s", "https://xn--bcher-kva.example/s"),
+        ("https://[2001:DB8::1]:8443/s", "https://[2001:db8::1]:8443/s"),
+        ("HTTPS://MEDIA.example:443/s", "https://media.example/s"),
+    ],
+)
+def test_a_location_is_resolved_against_the_final_url(location: str, expected: str) -> None:
+    """CL3 (RFC 9110, 10.2.2); go2rtc: relative with a query of its own; MediaMTX: path-absolute with a query."""
+    assert FINAL.resolve(location).text == expected
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://media.example/s",  # SE66: nobody follows from https to http.
+        "ftp://media.example/s",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "https://[::1/s",
+        "https://media.example:99999/s",
+        "https://media.example:port/s",
+        "https://ho st/s",
+        "https://host%00/s",
+        "/s\r\nX-Injected: yes",
+        "/s\x00",
+        "/\udcff",
+        "/" + "a" * 9000,
+        "https://" + "ü" * 300 + ".example/",
+    ],
+)
+def test_what_is_not_followed(location: str) -> None:
+    """SE66, CL3."""
+    with pytest.raises(UnsafeUrlError):
+        FINAL.resolve(location)
+
+
+@pytest.mark.parametrize("text", ["", "https://", "https:///path", "/whip", "media.example/whip", "https://:443/"])
+def test_an_endpoint_is_an_absolute_url(text: str) -> None:
+    with pytest.raises(UnsafeUrlError):
+        Url.parse(text)
+
+
+def test_from_http_to_https_is_an_improvement() -> None:
+    assert Url.parse("http://media.example/whip").resolve("https://media.example/s").scheme == "https"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://user:pass@Media.example/live/whip?token=abc#x", "https://media.example/live/whip"),
+        ("https://media.example", "https://media.example/"),
+        (
+            "https://media.example/b236bde30eb07b9d01318940e5fc3eda/webRTC/publish",
+            "https://media.example/…/webRTC/publish",
+        ),
+    ],
+)
+def test_no_secret_is_shown(text: str, shown: str) -> None:
+    """SE62, SE66; Cloudflare has a secret URL in the place of a token."""
+    url = Url.parse(text)
+    assert url.shown == shown
+    assert repr(url) == f"Url(shown={shown!r})"
+
+
+def test_of_what_a_server_gave_only_the_origin_is_shown() -> None:
+    """SE62; LiveKit's Location holds the stream key."""
+    assert FINAL.resolve("/w/key").shown == "https://media.example/…"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("https://a.example/x", "https://A.example:443/y", True),
+        ("http://a.example", "http://a.example:80", True),
+        ("http://a.example", "https://a.example", False),
+        ("https://a.example", "https://a.example:8443", False),
+        ("https://a.example", "https://b.a.example", False),
+    ],
+)
+def test_origins(first: str, second: str, is_same: bool) -> None:
+    assert (Url.parse(first).origin == Url.parse(second).origin) is is_same
+
+
+PRIVATE_ADDRESSES = ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1"]
+PRIVATE_ADDRESSES += ["::1", "fe80::1", "fd00::1", "::ffff:192.168.0.1"]
+
+
+@pytest.mark.parametrize("host", [*PRIVATE_ADDRESSES, "localhost", "a.localhost", "printer.local"])
+def test_private_hosts(host: str) -> None:
+    """SE66."""
+    assert is_private_host(host)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7.example", "8.8.8.8", "2606:4700::1111", "localhost.example"])
+def test_other_hosts(host: str) -> None:
+    assert not is_private_host(host)
+
+
+@given(st.text() | st.from_regex(r"(https?:)?//[^/]{0,20}(:[0-9]{1,6})?/.{0,20}", fullmatch=True))
+def test_anything_is_resolved_or_refused(text: str) -> None:
+    """SE70."""
+    try:
+        url = FINAL.resolve(text)
+    except UnsafeUrlError:
+        return
+    assert url.scheme == "https"
+    assert url.text.isascii()
+    assert not set(url.text) & set(' \r\n\t"<>\\')
+    assert Url.parse(url.text).text == url.text

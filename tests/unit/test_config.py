@@ -1,0 +1,62 @@
+"""Settings are checked where they are written."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from bass_webrtc import ConfigError, ServerConfig
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("sample_rate", 44_100),
+        ("channels", 1),
+        ("bitrate_kbps", 5),
+        ("bitrate_kbps", 511),
+        ("bitrate_kbps", 128.5),
+        ("bitrate_kbps", True),
+        ("buffer_ms", 9),
+        ("buffer_ms", 1_001),
+        ("max_peers", 0),
+        ("max_peers", 10_001),
+        ("signaling_mode", "sip"),
+        ("http_port", -1),
+        ("http_port", 65_536),
+        ("udp_port", "8189"),
+        ("public_ips", ("radio.example",)),
+        ("frame_ms", 30),
+        ("complexity", 11),
+        ("application", "music"),
+        ("token", ""),
+        ("play_token", ""),
+        ("publish_token", ""),
+        ("tls_certificate", "only.pem"),
+        ("tls_key", "only.pem"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(name: str, wrong: object) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}.*expected"):
+        ServerConfig(**{name: wrong})  # type: ignore[arg-type]
+
+
+def test_the_defaults_are_the_ones_that_are_fixed() -> None:
+    config = ServerConfig()
+    assert (config.sample_rate, config.channels, config.bitrate_kbps, config.max_peers) == (48_000, 2, 128, 5)
+    assert (config.http_host, config.http_port, config.udp_port) == ("127.0.0.1", 8080, 8189)
+    assert (config.frame_ms, config.complexity, config.application, config.fec, config.dtx) == (
+        20,
+        10,
+        "audio",
+        True,
+        False,
+    )
+    assert config.signaling_mode == "http"
+    assert config.frame_samples == 960
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        ServerConfig().max_peers = 6  # type: ignore[misc]

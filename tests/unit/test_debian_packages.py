@@ -1,0 +1,122 @@
+"""scripts/debian-packages.sh, in a world of its own where nothing is really installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "debian-packages.sh"
+DPKG_QUERY = """
+shift 3
+for package; do case " $MISSING " in *" $package "*) ;; *) printf '%s=installed ' "$package" ;; esac; done
+"""
+
+
+class Machine:
+    """A PATH of stand-ins for what the script calls; what would change the system is only written down."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self.log.touch()
+        self.missing = ""
+        shell = shutil.which("sh")
+        assert shell is not None
+        for name, target in (("sh", shell), ("env", shutil.which("env")), ("python3", sys.executable)):
+            (folder / name).symlink_to(str(target))
+        self.command("dpkg-query", DPKG_QUERY)
+        self.command("apt-get", f'echo "apt-get $* $DEBIAN_FRONTEND" >>{self.log}')
+        self.command("id", "echo 0")
+
+    def command(self, name: str, script: str) -> None:
+        path = self.folder / name
+        path.write_text(f"#!{self.folder}/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def run(self, profile: str = "build") -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": str(self.folder), "MISSING": self.missing, "DEBIAN_FRONTEND": ""}
+        return subprocess.run(
+            [str(self.folder / "sh"), str(SCRIPT), profile],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def calls(self) -> list[str]:
+        return [line.strip() for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+@pytest.mark.parametrize("profile", ["build", "check", "test"])
+def test_says_and_does_nothing_when_nothing_is_missing(machine: Machine, profile: str) -> None:
+    result = machine.run(profile)
+    assert (result.returncode, result.stdout, result.stderr, machine.calls()) == (0, "", "", [])
+
+
+def test_installs_what_is_missing_and_says_so(machine: Machine) -> None:
+    machine.missing = "libopus-dev chromium"
+    result = machine.run()
+    assert result.returncode == 0
+    assert "Installing Debian packages: libopus-dev\n" in result.stderr
+    assert machine.calls() == [
+        "apt-get update -q",
+        "apt-get install -q -y --no-install-recommends libopus-dev noninteractive",
+    ]
+
+
+def test_tests_want_more_than_the_build(machine: Machine) -> None:
+    machine.missing = "libopus-dev chromium"
+    machine.run("test")
+    assert machine.calls()[-1].endswith("libopus-dev chromium noninteractive")
+
+
+def test_without_python_debians_own_is_installed(machine: Machine) -> None:
+    (machine.folder / "python3").unlink()
+    machine.missing = "python3 python3-venv python3-dev"
+    machine.run()
+    assert machine.calls()[-1].endswith("python3 python3-venv python3-dev noninteractive")
+
+
+def test_debians_python_without_venv_gets_it(machine: Machine) -> None:
+    (machine.folder / "python3").unlink()
+    machine.command("python3", "exit 1")
+    machine.missing = "python3-venv python3-dev"
+    machine.run()
+    assert machine.calls()[-1].endswith("python3-venv python3-dev noninteractive")
+
+
+def test_others_than_root_use_sudo(machine: Machine) -> None:
+    machine.missing = "gcc"
+    machine.command("id", "echo 1000")
+    machine.command("sudo", f'echo sudo >>{machine.log}; exec "$@"')
+    assert machine.run().returncode == 0
+    assert [call.split()[0] for call in machine.calls()] == ["sudo", "apt-get"] * 2
+
+
+def test_without_sudo_it_says_what_to_do(machine: Machine) -> None:
+    machine.missing = "gcc"
+    machine.command("id", "echo 1000")
+    result = machine.run()
+    assert result.returncode == 1
+    assert "apt-get install gcc" in result.stderr
+    assert machine.calls() == []
+
+
+def test_elsewhere_than_on_debian_it_names_the_packages_and_goes_on(machine: Machine) -> None:
+    (machine.folder / "apt-get").unlink()
+    result = machine.run()
+    assert result.returncode == 0
+    assert "libsrtp2-dev" in result.stderr
+
+
+def test_an_unknown_profile_is_refused(machine: Machine) -> None:
+    assert machine.run("everything").returncode == 2

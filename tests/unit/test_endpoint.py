@@ -1,0 +1,403 @@
+"""POST, DELETE, GET and the status codes of WHIP and WHEP, without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+
+import offers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bass_webrtc.errors import ClosedError, ConfigError, PeerLimitError, SignalingError
+from bass_webrtc.rtc.sdp import UnusableSdpError
+from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.limits import Limits, Rate
+from bass_webrtc.signaling.messages import Kind, Response
+from bass_webrtc.signaling.sessions import PeerRequest
+from support.signaling import ANSWER, FakeSessions, ask, header, patch, post
+
+
+def make_endpoint(
+    sessions: FakeSessions | None = None, kind: Kind = "player", settings: EndpointSettings | None = None
+) -> Endpoint:
+    settings = settings or EndpointSettings("/whep" if kind == "player" else "/whip")
+    return Endpoint(kind, settings, sessions or FakeSessions())
+
+
+@pytest.fixture
+def sessions() -> FakeSessions:
+    return FakeSessions()
+
+
+@pytest.fixture
+def endpoint(sessions: FakeSessions) -> Endpoint:
+    return make_endpoint(sessions)
+
+
+def problem(response: Response) -> dict[str, object]:
+    assert header(response, "Content-Type") == "application/problem+json"
+    document = json.loads(response.body)
+    assert document["status"] == response.status
+    assert isinstance(document, dict)
+    return document
+
+
+# POST
+
+
+async def test_an_offer_is_answered_with_location_and_entity_tag(endpoint: Endpoint) -> None:
+    """WS20, table 1.1: 201, Location, Content-Type and a strong ETag."""
+    response = await post(endpoint, offers.CHROME_RECVONLY)
+    assert response.status == 201
+    assert response.body == ANSWER.encode()
+    assert header(response, "Content-Type") == "application/sdp"
+    assert re.fullmatch(r'"[A-Za-z0-9_-]{16,}"', header(response, "ETag"))
+    assert header(response, "Accept-Patch") == "application/trickle-ice-sdpfrag"
+
+
+async def test_location_is_a_path_without_a_query(endpoint: Endpoint) -> None:
+    """WS14: OBS and MediaMTX understand it. WS52, SE63: at least 122 bits that nobody can guess."""
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    match = re.fullmatch(r"/whep/([A-Za-z0-9_-]+)", location)
+    assert match is not None
+    assert len(match[1]) * 6 >= 122
+
+
+async def test_two_posts_make_two_sessions(endpoint: Endpoint, sessions: FakeSessions) -> None:
+    """WS12: different Locations and ETags; ES8: ending one leaves the other."""
+    first, second = [await post(endpoint, offers.CHROME_RECVONLY) for _ in range(2)]
+    assert header(first, "Location") != header(second, "Location")
+    assert header(first, "ETag") != header(second, "ETag")
+    assert (await ask(endpoint, "DELETE", header(first, "Location"))).status == 200
+    assert [session.closed for session in sessions.made] == [True, False]
+    assert (await ask(endpoint, "GET", header(second, "Location"))).status == 204
+
+
+@pytest.mark.parametrize("content_type", ["application/sdp; charset=utf-8", "Application/SDP", " application/sdp ;x=y"])
+async def test_media_types_have_no_case_and_may_have_parameters(endpoint: Endpoint, content_type: str) -> None:
+    """WS1."""
+    assert (await post(endpoint, offers.CHROME_RECVONLY, Content_Type=content_type)).status == 201
+
+
+@pytest.mark.parametrize("content_type", ["", "text/plain", "application/json", "application/sdpx", "application"])
+async def test_another_type_is_refused(endpoint: Endpoint, content_type: str) -> None:
+    """Table 1.1: 415 with Accept-Post."""
+    response = await post(endpoint, offers.CHROME_RECVONLY, Content_Type=content_type)
+    assert response.status == 415
+    assert header(response, "Accept-Post") == "application/sdp"
+
+
+async def test_a_missing_type_is_refused(endpoint: Endpoint) -> None:
+    assert (await ask(endpoint, "POST", body=offers.CHROME_RECVONLY)).status == 415
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+async def test_a_compressed_body_is_refused(endpoint: Endpoint, coding: str) -> None:
+    """SE60: a few bytes must not become many."""
+    response = await post(endpoint, b"\x1f\x8b", Content_Encoding=coding)
+    assert response.status == 415
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00", b"\xff\xfe", b"hello", b"v=0\r\nm=", b"{}"])
+async def test_a_malformed_offer_is_refused(endpoint: Endpoint, sessions: FakeSessions, body: bytes) -> None:
+    """Table 1.1: 400; ES25: an empty body asks for no offer of ours."""
+    response = await post(endpoint, body)
+    assert response.status == 400
+    assert problem(response)["title"] == "Bad Request"
+    assert not sessions.asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "offer", "status"),
+    [
+        ("player", offers.CHROME_RECVONLY, 201),
+        ("player", offers.CHROME, 201),  # sendrecv
+        ("player", offers.SENDONLY_TO_WHEP, 422),
+        ("player", offers.NO_OPUS, 422),
+        ("player", offers.NO_FINGERPRINT, 422),
+        ("player", offers.MEDIAMTX_READER, 201),
+        ("publisher", offers.OBS, 201),
+        ("publisher", offers.FFMPEG, 201),
+        ("publisher", offers.RECVONLY_TO_WHIP, 422),
+        ("publisher", offers.TWO_AUDIO, 422),
+        ("publisher", offers.AUDIO_AND_VIDEO, 201),
+    ],
+)
+async def test_what_cannot_be_used_is_422(kind: Kind, offer: str, status: int) -> None:
+    """Table 1.1, WS2, WS9, ES1, ES4, ES5: 422 for what can be read, but not be used."""
+    endpoint = make_endpoint(kind=kind)
+    response = await post(endpoint, offer, "/whep" if kind == "player" else "/whip")
+    assert response.status == status
+    if status == 422:
+        assert problem(response)["title"] == "Unprocessable Content"
+
+
+async def test_strict_whip_wants_audio_alone() -> None:
+    """WS10: no session is created."""
+    sessions = FakeSessions()
+    endpoint = make_endpoint(sessions, "publisher", EndpointSettings("/whip", strict=True))
+    response = await post(endpoint, offers.AUDIO_AND_VIDEO, "/whip")
+    assert response.status == 422
+    assert problem(response)["detail"]
+    assert not sessions.asked
+
+
+@pytest.mark.parametrize(("ice_lite", "status"), [(True, 422), (False, 201)])
+async def test_two_lite_agents_cannot_meet(ice_lite: bool, status: int) -> None:
+    """WS11: the ICE-lite server refuses an ICE-lite client, the full-ICE server takes it."""
+    endpoint = make_endpoint(settings=EndpointSettings("/whep", ice_lite=ice_lite))
+    offer = offers.changed(offers.CHROME_RECVONLY, "t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
+    assert (await post(endpoint, offer)).status == status
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "retry_after"),
+    [
+        (PeerLimitError("5 peers are connected already"), 503, "5"),
+        (SignalingError(409, "/whep", "There is nothing to play yet."), 409, "5"),  # ES2
+        (SignalingError(403, "/whep", "No."), 403, None),
+        (UnusableSdpError("no common SRTP profile"), 422, None),
+        (ClosedError("the server is stopping"), 503, "5"),
+        (SignalingError(0, "/whep", "no response"), 500, None),
+        (ConfigError("inner details"), 500, None),
+        (RuntimeError("inner details"), 500, None),
+    ],
+)
+async def test_refusals_of_sessions_have_their_status(
+    endpoint: Endpoint,
+    sessions: FakeSessions,
+    failure: Exception,
+    status: int,
+    retry_after: str | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Table 1.1, ES2, SE61: Retry-After where it may be better later. SE68: no internals."""
+    sessions.failure = failure
+    response = await post(endpoint, offers.CHROME_RECVONLY)
+    assert response.status == status
+    assert response.header("Retry-After") == retry_after
+    assert "inner" not in str(problem(response))
+    assert len(endpoint) == 0
+    assert bool([record for record in caplog.records if record.levelno >= logging.ERROR]) == (status == 500)
+
+
+async def test_problems_are_problem_documents(endpoint: Endpoint) -> None:
+    """Table 1.1, RFC 9457; the extra member is where MediaMTX's players look for the text."""
+    document = problem(await post(endpoint, b"hello"))
+    assert document["detail"] == document["error"]
+    assert set(document) == {"title", "status", "detail", "error"}
+
+
+async def test_a_session_that_ended_at_once_has_no_url(endpoint: Endpoint, sessions: FakeSessions) -> None:
+    make = sessions.create
+
+    async def create_and_close(*args: object) -> object:
+        session = await make(*args)  # type: ignore[arg-type]
+        await session.close()
+        return session
+
+    sessions.create = create_and_close  # type: ignore[assignment,method-assign]
+    assert (await post(endpoint, offers.CHROME_RECVONLY)).status == 503
+    assert len(endpoint) == 0
+
+
+# Admission
+
+
+async def admitted(verdict: bool | str) -> tuple[Response, list[PeerRequest], FakeSessions]:
+    asked: list[PeerRequest] = []
+
+    async def admit(request: PeerRequest) -> bool | str:
+        asked.append(request)
+        return verdict
+
+    sessions = FakeSessions()
+    endpoint = Endpoint("player", EndpointSettings("/whep"), sessions, admit)
+    response = await post(endpoint, offers.CHROME_RECVONLY, X_Name="Ann")
+    return response, asked, sessions
+
+
+async def test_the_hook_learns_who_comes() -> None:
+    response, asked, _ = await admitted(True)
+    assert response.status == 201
+    assert (asked[0].address, asked[0].kind, asked[0].headers["x-name"], asked[0].token) == (
+        "192.0.2.7",
+        "player",
+        "Ann",
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "detail"), [(False, "You may not connect here."), ("Members only", "Members only"), ("", None)]
+)
+async def test_the_hook_refuses_with_its_reason(verdict: bool | str, detail: str | None) -> None:
+    response, _, sessions = await admitted(verdict)
+    assert response.status == 403
+    assert detail is None or problem(response)["detail"] == detail
+    assert not sessions.asked
+
+
+# Sessions end
+
+
+async def test_deleting_twice(endpoint: Endpoint, sessions: FakeSessions) -> None:
+    """WS56: 200, then 404; table 1.1: OBS and MediaMTX want exactly 200."""
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    assert (await ask(endpoint, "DELETE", location)).status == 200
+    assert sessions.made[0].closed
+    assert (await ask(endpoint, "DELETE", location)).status == 404
+    assert len(endpoint) == 0
+
+
+@pytest.mark.parametrize("if_match", ['"wrong"', "*", "nonsense"])
+async def test_delete_ignores_if_match(endpoint: Endpoint, if_match: str) -> None:
+    """WS22."""
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    assert (await ask(endpoint, "DELETE", location, headers={"If-Match": if_match})).status == 200
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_a_session_that_ended_by_itself_is_gone(
+    endpoint: Endpoint, sessions: FakeSessions, is_told: bool
+) -> None:
+    """WS55: after consent expiry or close_notify its URL is 404, whether or not the endpoint was told yet."""
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    await sessions.made[0].close()
+    if is_told:
+        endpoint.forget(sessions.made[0])
+        endpoint.forget(sessions.made[0])
+        assert len(endpoint) == 0
+    for method in ("PATCH", "DELETE", "GET"):
+        assert (await ask(endpoint, method, location)).status == 404
+    assert len(endpoint) == 0
+
+
+async def test_forgetting_a_stranger_does_nothing(endpoint: Endpoint) -> None:
+    await post(endpoint, offers.CHROME_RECVONLY)
+    endpoint.forget(object())
+    assert len(endpoint) == 1
+
+
+async def test_a_session_is_not_found_under_another_endpoint(sessions: FakeSessions) -> None:
+    """SE63."""
+    players, publishers = make_endpoint(sessions), make_endpoint(sessions, "publisher")
+    location = header(await post(players, offers.CHROME_RECVONLY), "Location")
+    assert (await ask(publishers, "DELETE", location.replace("/whep/", "/whip/"))).status == 404
+    assert not sessions.made[0].closed
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/whep/unknown", "/whep/../whep", "/whep/%2e%2e", "/whep/a%2fb", "/whep//", "/whep/" + "a" * 8192, "/whep/ü"],
+)
+async def test_unknown_sessions_are_404(endpoint: Endpoint, path: str) -> None:
+    """SE65."""
+    await post(endpoint, offers.CHROME_RECVONLY)
+    assert (await ask(endpoint, "DELETE", path)).status == 404
+
+
+async def test_a_thousand_sessions_leave_nothing(sessions: FakeSessions) -> None:
+    """SE61."""
+    endpoint = make_endpoint(sessions, "publisher", EndpointSettings("/whip", limits=Limits(post=Rate(1.0, 1000))))
+    before = len(asyncio.all_tasks())
+    for number in range(1000):
+        response = await post(endpoint, offers.RFC_STYLE, "/whip")
+        await ask(endpoint, "DELETE", header(response, "Location"), now_s=float(number))
+    assert len(endpoint) == 0
+    assert len(asyncio.all_tasks()) == before
+    assert all(session.closed for session in sessions.made)
+
+
+# Methods
+
+
+async def test_describing_a_player_endpoint(endpoint: Endpoint) -> None:
+    """ES3: HEAD and GET say what the URL speaks, without a body."""
+    for method in ("GET", "HEAD"):
+        response = await ask(endpoint, method)
+        assert (response.status, response.body) == (200, b"")
+        assert header(response, "Content-Type") == "application/sdp"
+
+
+async def test_describing_a_publisher_endpoint() -> None:
+    """Table 1.1: 2xx without content (WHIP 4.1)."""
+    for method in ("GET", "HEAD"):
+        response = await ask(make_endpoint(kind="publisher"), method, "/whip")
+        assert (response.status, response.body) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("PUT", "/whep", "OPTIONS, GET, HEAD, POST"),
+        ("PATCH", "/whep", "OPTIONS, GET, HEAD, POST"),
+        ("DELETE", "/whep", "OPTIONS, GET, HEAD, POST"),
+        ("TRACE", "/whep", "OPTIONS, GET, HEAD, POST"),
+        ("POST", "/whep/x", "OPTIONS, GET, HEAD, PATCH, DELETE"),
+        ("PUT", "/whep/x", "OPTIONS, GET, HEAD, PATCH, DELETE"),
+    ],
+)
+async def test_methods_that_do_not_fit(endpoint: Endpoint, method: str, path: str, allow: str) -> None:
+    """Table 1.1: 405 with Allow; whether the session exists is not told."""
+    response = await ask(endpoint, method, path)
+    assert response.status == 405
+    assert header(response, "Allow") == allow
+
+
+@pytest.mark.parametrize("method", ["BREW", "post", "PROPFIND"])
+async def test_unknown_methods(endpoint: Endpoint, method: str) -> None:
+    """Table 1.1: 501; methods have a case."""
+    assert (await ask(endpoint, method)).status == 501
+
+
+@pytest.mark.parametrize(("path", "mine"), [("/whep", True), ("/whep/", True), ("/whep/x", True), ("/whepx", False)])
+def test_which_paths_are_served(endpoint: Endpoint, path: str, mine: bool) -> None:
+    assert endpoint.serves(path) is mine
+
+
+def test_nothing_secret_is_in_a_repr() -> None:
+    """SE62: what a log or a traceback may show."""
+    request = PeerRequest("192.0.2.7", "player", {"authorization": "Bearer sesame"}, "sesame")
+    assert "sesame" not in repr(request)
+    assert "sesame" not in repr(EndpointSettings("/whep", ice_links=('<turn:h>; credential="sesame"',)))
+
+
+# Everything at once
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    method=st.sampled_from(["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT", "X"]),
+    path=st.one_of(st.just("/whep"), st.text(max_size=40).map(lambda text: f"/whep/{text}")),
+    headers=st.dictionaries(
+        st.sampled_from(["Content-Type", "If-Match", "Authorization", "Origin", "Access-Control-Request-Method"]),
+        st.one_of(
+            st.text(max_size=60), st.sampled_from(["application/sdp", "application/trickle-ice-sdpfrag", "*", '"*"'])
+        ),
+    ),
+    body=st.one_of(st.binary(max_size=200), st.sampled_from([offers.CHROME_RECVONLY.encode(), b"a=x"])),
+)
+async def test_no_request_breaks_the_endpoint(method: str, path: str, headers: dict[str, str], body: bytes) -> None:
+    """SE70: every request has a response, and never 500."""
+    endpoint = make_endpoint()
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    for target in (path, location):
+        response = await ask(endpoint, method, target, body, headers=headers)
+        assert 200 <= response.status < 600
+        assert response.status != 500
+
+
+async def test_patch_of_a_kind_that_no_session_takes(endpoint: Endpoint) -> None:
+    """ES22: an SDP answer, for a counter-offer that we never make, is refused."""
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    response = await ask(
+        endpoint, "PATCH", location, offers.CHROME_RECVONLY, headers={"Content-Type": "application/sdp"}
+    )
+    assert response.status == 415
+    assert header(response, "Accept-Patch") == "application/trickle-ice-sdpfrag"
+    assert (await patch(endpoint, location, offers.END_OF_CANDIDATES_FRAGMENT, "*")).status == 204

@@ -1,0 +1,200 @@
+"""Tokens: who may open a session, and what a wrong token is told."""
+
+from __future__ import annotations
+
+import base64
+import logging
+
+import offers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.signaling.auth import TokenPolicy
+from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.messages import Headers, Refused, Request
+from bass_webrtc.signaling.sessions import PeerRequest
+from support.signaling import FakeSessions, ask, header, patch, post
+
+TOKEN = "sesame-42"
+SECRETS = (TOKEN, "for-publishers")
+POLICY = TokenPolicy(TOKEN, other_tokens=("for-publishers",))
+
+
+def make_endpoint(
+    tokens: TokenPolicy = POLICY, *, sessions: FakeSessions | None = None, on_sessions: bool = False
+) -> Endpoint:
+    settings = EndpointSettings("/whep", tokens=tokens, require_token_on_sessions=on_sessions)
+    return Endpoint("player", settings, sessions or FakeSessions())
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER  {TOKEN} "])
+async def test_the_right_token_opens(authorization: str) -> None:
+    """WS50: the scheme has no case."""
+    assert (await post(make_endpoint(), offers.CHROME_RECVONLY, Authorization=authorization)).status == 201
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status", "error"),
+    [
+        (None, 401, None),
+        ("Digest x", 401, None),
+        (TOKEN, 401, None),  # Eyevinn's player sends what it was given, without a scheme.
+        ("Basic " + TOKEN, 401, None),  # Not switched on.
+        ("Bearer wrong", 401, "invalid_token"),
+        (f"Bearer {TOKEN}x", 401, "invalid_token"),
+        (f"Bearer {TOKEN[:-1]}", 401, "invalid_token"),
+        ("Bearer ä\udcff", 401, "invalid_token"),
+        ("Bearer for-publishers", 403, "insufficient_scope"),
+        ("Bearer", 400, "invalid_request"),
+        ("Bearer a b", 400, "invalid_request"),
+    ],
+)
+async def test_what_else_is_sent(authorization: str | None, status: int, error: str | None) -> None:
+    """Table 1.1, RFC 6750, 3.1: 401, 403 and 400, each with a challenge; no error code without a token."""
+    headers = {} if authorization is None else {"Authorization": authorization}
+    response = await post(make_endpoint(), offers.CHROME_RECVONLY, **headers)
+    assert response.status == status
+    challenge = header(response, "WWW-Authenticate")
+    assert challenge.startswith("Bearer realm=")
+    assert (f'error="{error}"' in challenge) if error else ("error=" not in challenge)
+
+
+async def test_the_token_is_looked_at_before_anything_else() -> None:
+    """SE62: before the type, the description and whether there is a source, so that nothing can be tried out."""
+    sessions = FakeSessions()
+    endpoint = make_endpoint(sessions=sessions)
+    for body, content_type in ((b"nonsense", "application/sdp"), (b"", "text/plain")):
+        assert (await post(endpoint, body, Content_Type=content_type)).status == 401
+    assert not sessions.asked
+
+
+async def test_without_a_token_to_ask_for_everybody_may_come() -> None:
+    assert (await post(make_endpoint(TokenPolicy()), offers.CHROME_RECVONLY, Authorization="Bearer a b")).status == 201
+
+
+@pytest.mark.parametrize(("on_sessions", "status"), [(False, 404), (True, 401)])
+async def test_session_urls_ask_for_the_token_only_when_told(on_sessions: bool, status: int) -> None:
+    """Decision 13; SE62: 401 comes before 404."""
+    endpoint = make_endpoint(on_sessions=on_sessions)
+    assert (await ask(endpoint, "DELETE", "/whep/unknown")).status == status
+    assert (await patch(endpoint, "/whep/unknown", b"")).status == status
+
+
+async def test_a_session_is_used_with_the_token_where_it_is_asked_for() -> None:
+    endpoint = make_endpoint(on_sessions=True)
+    authorization = {"Authorization": f"Bearer {TOKEN}"}
+    location = header(await post(endpoint, offers.CHROME_RECVONLY, **authorization), "Location")
+    assert (await ask(endpoint, "DELETE", location)).status == 401
+    assert (await ask(endpoint, "DELETE", location, headers=authorization)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status"),
+    [
+        (basic(f"anybody:{TOKEN}"), 201),
+        (basic(f":{TOKEN}"), 201),
+        (basic("anybody:wrong"), 401),
+        (basic("no colon"), 400),
+        ("Basic ====", 400),
+        ("Basic /w==", 400),  # not UTF-8
+        (f"Bearer {TOKEN}", 201),
+    ],
+)
+async def test_basic_authentication(authorization: str, status: int) -> None:
+    """WS50: optional; the token is the password."""
+    endpoint = make_endpoint(TokenPolicy(TOKEN, allow_basic=True))
+    response = await post(endpoint, offers.CHROME_RECVONLY, Authorization=authorization)
+    assert response.status == status
+    if status == 401:
+        assert [value.split()[0] for name, value in response.headers if name == "WWW-Authenticate"] == [
+            "Bearer",
+            "Basic",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("query", "allowed", "status"),
+    [
+        (f"token={TOKEN}", True, 201),
+        (f"token={TOKEN}", False, 401),
+        ("token=wrong", True, 401),
+        ("x=1", True, 401),
+        (f"token={TOKEN}&token=wrong", True, 400),
+        ("&".join(["a=1"] * 2000), True, 401),
+    ],
+)
+async def test_a_token_in_the_url(query: str, allowed: bool, status: int) -> None:
+    """WS50: optional."""
+    endpoint = make_endpoint(TokenPolicy(TOKEN, allow_query=allowed))
+    response = await ask(
+        endpoint, "POST", body=offers.CHROME_RECVONLY, headers={"Content-Type": "application/sdp"}, query=query
+    )
+    assert response.status == status
+
+
+async def test_a_token_sent_twice_is_refused() -> None:
+    """RFC 6750, 2: one method per request."""
+    endpoint = make_endpoint(TokenPolicy(TOKEN, allow_query=True))
+    headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {TOKEN}"}
+    response = await ask(endpoint, "POST", body=offers.CHROME_RECVONLY, headers=headers, query=f"token={TOKEN}")
+    assert response.status == 400
+
+
+def test_two_authorization_fields_are_refused() -> None:
+    request = Request("POST", "/whep", Headers([("Authorization", f"Bearer {TOKEN}"), ("authorization", "Digest x")]))
+    with pytest.raises(Refused, match="400"):
+        POLICY.check(request)
+
+
+async def test_the_hook_sees_the_token() -> None:
+    asked: list[PeerRequest] = []
+
+    async def admit(request: PeerRequest) -> bool:
+        asked.append(request)
+        return True
+
+    endpoint = Endpoint("player", EndpointSettings("/whep"), FakeSessions(), admit)
+    assert (await post(endpoint, offers.CHROME_RECVONLY, Authorization="Bearer from-the-user")).status == 201
+    assert asked[0].token == "from-the-user"
+
+
+@pytest.mark.parametrize("authorization", ["Bearer a b", "Bearer"])
+async def test_a_hook_alone_does_not_make_malformed_tokens_welcome(authorization: str) -> None:
+    async def admit(_request: PeerRequest) -> bool:
+        return True
+
+    endpoint = Endpoint("player", EndpointSettings("/whep"), FakeSessions(), admit)
+    assert (await post(endpoint, offers.CHROME_RECVONLY, Authorization=authorization)).status == 400
+
+
+async def test_secrets_are_in_no_log_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """SE62: neither the right token nor a wrong one, nor a session's URL."""
+    caplog.set_level(logging.DEBUG)
+    sessions = FakeSessions()
+    endpoint = make_endpoint(sessions=sessions)
+    location = header(await post(endpoint, offers.CHROME_RECVONLY, Authorization=f"Bearer {TOKEN}"), "Location")
+    sessions.made[0].failure = RuntimeError("bug")
+    sessions.failure = RuntimeError("bug")
+    responses = [
+        await post(endpoint, offers.CHROME_RECVONLY, Authorization=f"Bearer {TOKEN}"),
+        await post(endpoint, offers.CHROME_RECVONLY, Authorization="Bearer for-publishers"),
+        await patch(endpoint, location, offers.RESTART_FRAGMENT, "*"),
+        await patch(endpoint, location, offers.RESTART_FRAGMENT, '"x"'),
+    ]
+    assert [response.status for response in responses] == [500, 403, 500, 412]
+    seen = caplog.text + "".join(str(response) for response in responses) + repr(POLICY)
+    assert not [secret for secret in (*SECRETS, location) if secret in seen]
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_any_authorization_is_decided(authorization: str, query: str) -> None:
+    """SE70: the right token or a refusal, whatever the text is."""
+    policy = TokenPolicy(TOKEN, allow_basic=True, allow_query=True)
+    request = Request("POST", "/whep", Headers([("Authorization", authorization)]), query=query)
+    with pytest.raises(Refused):
+        policy.check(request)

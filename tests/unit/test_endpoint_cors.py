@@ -1,0 +1,187 @@
+"""OPTIONS, CORS and Link: what browsers and clients learn before they ask."""
+
+from __future__ import annotations
+
+import offers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.errors import ConfigError
+from bass_webrtc.signaling.auth import TokenPolicy
+from bass_webrtc.signaling.cors import Cors
+from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.links import ice_server_link
+from bass_webrtc.signaling.messages import Response
+from support.signaling import FakeSessions, ask, header, post
+
+ORIGIN = "https://radio.example"
+STUN = ice_server_link("stun:192.0.2.1:3478")
+TURN = ice_server_link("turn:turn.example:3478?transport=udp", "1700000000:ann", "c2VjcmV0")
+
+
+def make_endpoint(*allow_origins: str, token: str | None = None, links: tuple[str, ...] = ()) -> Endpoint:
+    settings = EndpointSettings("/whep", TokenPolicy(token), allow_origins=allow_origins, ice_links=links)
+    return Endpoint("player", settings, FakeSessions())
+
+
+async def preflight(endpoint: Endpoint, path: str = "/whep", origin: str = ORIGIN) -> Response:
+    headers = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    return await ask(endpoint, "OPTIONS", path, headers=headers)
+
+
+def words(value: str) -> set[str]:
+    return set(value.lower().split(", "))
+
+
+@pytest.mark.parametrize("path", ["/whep", "/whep/some-session"])
+async def test_a_preflight_needs_no_token(path: str) -> None:
+    """WS40: and no session either; a page that may not ask cannot read the 404."""
+    response = await preflight(make_endpoint(ORIGIN, token="sesame"), path)
+    assert response.status == 204
+    assert header(response, "Access-Control-Allow-Origin") == ORIGIN
+    assert words(header(response, "Access-Control-Allow-Methods")) >= {"post", "patch", "delete", "options"}
+    assert words(header(response, "Access-Control-Allow-Headers")) == {"authorization", "content-type", "if-match"}
+    assert int(header(response, "Access-Control-Max-Age")) > 0
+
+
+async def test_options_says_what_is_accepted() -> None:
+    """WS41: Accept-Post on every OPTIONS, Accept-Patch on a session's URL."""
+    endpoint = make_endpoint()
+    for response in (await ask(endpoint, "OPTIONS"), await preflight(endpoint)):
+        assert header(response, "Accept-Post") == "application/sdp"
+        assert response.header("Accept-Patch") is None
+        assert header(response, "Allow") == "OPTIONS, GET, HEAD, POST"
+    session = await ask(endpoint, "OPTIONS", "/whep/x")
+    assert header(session, "Accept-Patch") == "application/trickle-ice-sdpfrag"
+    assert header(session, "Allow") == "OPTIONS, GET, HEAD, PATCH, DELETE"
+
+
+async def test_mediamtx_reads_the_methods_without_an_origin() -> None:
+    """Quirks of conformance 3.3: it trickles only where Access-Control-Allow-Methods holds PATCH."""
+    response = await ask(make_endpoint(), "OPTIONS")
+    assert "PATCH" in header(response, "Access-Control-Allow-Methods")
+
+
+@pytest.mark.parametrize("body", [offers.CHROME_RECVONLY, "hello"])
+async def test_pages_may_read_every_response(body: str) -> None:
+    """WS42: CORS fields also on errors, and the fields a page needs are exposed."""
+    response = await post(make_endpoint(ORIGIN), body, Origin=ORIGIN)
+    assert header(response, "Access-Control-Allow-Origin") == ORIGIN
+    assert words(header(response, "Access-Control-Expose-Headers")) == {
+        "location",
+        "etag",
+        "link",
+        "accept-patch",
+        "accept-post",
+        "retry-after",
+        "www-authenticate",
+    }
+    assert header(response, "Vary") == "Origin"
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://radio.example.evil.example", ORIGIN + "/"])
+async def test_other_origins_get_nothing(origin: str) -> None:
+    """SE64: an allow list; ``null`` belongs to everybody's sandboxed frames."""
+    endpoint = make_endpoint(ORIGIN)
+    for response in (await preflight(endpoint, origin=origin), await post(endpoint, "hello", Origin=origin)):
+        assert response.header("Access-Control-Allow-Origin") is None
+        assert response.header("Access-Control-Allow-Headers") is None
+        assert header(response, "Vary") == "Origin"
+
+
+async def test_no_origin_is_allowed_by_default() -> None:
+    """SE64."""
+    response = await preflight(make_endpoint())
+    assert response.status == 204
+    assert response.header("Access-Control-Allow-Origin") is None
+
+
+async def test_a_wildcard_comes_without_credentials() -> None:
+    """SE64: never both."""
+    endpoint = make_endpoint("*", ORIGIN)
+    for response in (await preflight(endpoint), await post(endpoint, offers.CHROME_RECVONLY, Origin=ORIGIN)):
+        assert header(response, "Access-Control-Allow-Origin") == "*"
+        assert response.header("Access-Control-Allow-Credentials") is None
+        assert response.header("Vary") is None
+
+
+@pytest.mark.parametrize("origin", ["null", "radio.example", "https://radio.example/", "https://*", "", "a b://c"])
+def test_a_setting_that_is_no_origin_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigError, match="allow_origins"):
+        Cors([origin])
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8000", "https://[2001:db8::1]:8443", "HTTPS://Radio.Example"])
+def test_a_setting_that_is_an_origin_is_taken(origin: str) -> None:
+    Cors([origin])
+
+
+# Link
+
+
+def links(response: Response) -> list[str]:
+    return [value for name, value in response.headers if name == "Link"]
+
+
+async def test_ice_servers_are_told_with_the_answer_and_before() -> None:
+    """WS43, WS44: one line per server, in 201 and in OPTIONS, but not in a preflight. WS45, WS46: no other links."""
+    endpoint = make_endpoint(ORIGIN, links=(STUN, TURN))
+    assert links(await post(endpoint, offers.CHROME_RECVONLY)) == [STUN, TURN]
+    assert links(await ask(endpoint, "OPTIONS")) == [STUN, TURN]
+    assert links(await preflight(endpoint)) == []
+    assert links(await ask(endpoint, "OPTIONS", "/whep/x")) == []
+
+
+async def test_turn_credentials_are_told_with_the_token_only() -> None:
+    """WS43."""
+    endpoint = make_endpoint(links=(TURN,), token="sesame")
+    assert links(await ask(endpoint, "OPTIONS")) == []
+    assert links(await ask(endpoint, "OPTIONS", headers={"Authorization": "Bearer wrong"})) == []
+    assert links(await ask(endpoint, "OPTIONS", headers={"Authorization": "Bearer sesame"})) == [TURN]
+    assert links(await post(endpoint, offers.CHROME_RECVONLY)) == []
+
+
+async def test_no_links_by_default() -> None:
+    endpoint = make_endpoint()
+    assert links(await post(endpoint, offers.CHROME_RECVONLY)) == []
+
+
+def test_the_form_of_a_link() -> None:
+    """WS44: with the credential type that MediaMTX asks for."""
+    assert STUN == '<stun:192.0.2.1:3478>; rel="ice-server"'
+    assert TURN == (
+        '<turn:turn.example:3478?transport=udp>; rel="ice-server"; '
+        'username="1700000000:ann"; credential="c2VjcmV0"; credential-type="password"'
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "username", "credential"),
+    [
+        ("http://h", None, None),
+        ("stun:", None, None),
+        ("stun:h>,<x", None, None),
+        ("stun:h\r\nX: y", None, None),
+        ("turn:h", "u", None),
+        ("turn:h", "u,v", "c"),
+        ("turn:h", "u", 'c"'),
+        ("turn:h", "u;", "c"),
+        ("turn:h", "u", "c\r\nX: y"),
+    ],
+)
+def test_values_that_clients_trip_over_are_refused(url: str, username: str | None, credential: str | None) -> None:
+    """WS44, SE50, SE65: no comma, semicolon or quote, and no way to inject a header field."""
+    with pytest.raises(ConfigError):
+        ice_server_link(url, username, credential)
+
+
+@given(st.text(max_size=100), st.text(max_size=50), st.text(max_size=50))
+def test_a_link_is_one_line_or_an_error(url: str, username: str, credential: str) -> None:
+    """SE65, SE70."""
+    try:
+        link = ice_server_link(url, username, credential)
+    except ConfigError:
+        return
+    assert link.isprintable()
+    assert link.count('"') == 8

@@ -1,0 +1,105 @@
+"""Rate limits, in virtual time."""
+
+from __future__ import annotations
+
+import offers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.limits import Limits, Rate, RateLimiter
+from bass_webrtc.signaling.messages import Response
+from support.signaling import FakeSessions, ask, header, patch
+
+LIMITS = Limits(post=Rate(per_s=0.5, burst=2), patch=Rate(per_s=1.0, burst=3), delete=Rate(per_s=1.0, burst=4))
+
+
+def make_endpoint(limits: Limits = LIMITS) -> Endpoint:
+    return Endpoint("player", EndpointSettings("/whep", limits=limits), FakeSessions())
+
+
+async def post(endpoint: Endpoint, now_s: float = 0.0, remote: str = "192.0.2.7") -> Response:
+    headers = {"Content-Type": "application/sdp"}
+    return await ask(endpoint, "POST", body=offers.CHROME_RECVONLY, headers=headers, remote=remote, now_s=now_s)
+
+
+async def test_too_many_posts_are_told_when_to_come_back() -> None:
+    """WS51, table 1.1: 429 with Retry-After, and after that time it works."""
+    endpoint = make_endpoint()
+    assert [(await post(endpoint)).status for _ in range(3)] == [201, 201, 429]
+    response = await post(endpoint, now_s=0.5)
+    assert response.status == 429
+    assert header(response, "Retry-After") == "2"
+    assert header(response, "Cache-Control") == "no-store"
+    assert (await post(endpoint, now_s=2.0)).status == 201
+    assert (await post(endpoint, now_s=2.0)).status == 429
+
+
+async def test_each_method_has_its_own_limit() -> None:
+    """WS51: POST, PATCH and DELETE separately."""
+    endpoint = make_endpoint()
+    location = header(await post(endpoint), "Location")
+    trickles = [(await patch(endpoint, location, offers.TRICKLE_FRAGMENT, "*")).status for _ in range(4)]
+    assert trickles == [204, 204, 204, 429]
+    assert (await ask(endpoint, "DELETE", location)).status == 200
+    assert (await post(endpoint)).status == 201
+
+
+async def test_looking_is_free() -> None:
+    endpoint = make_endpoint()
+    for method in ("OPTIONS", "GET", "HEAD"):
+        assert {(await ask(endpoint, method)).status // 100 for _ in range(10)} == {2}
+
+
+async def test_addresses_do_not_share_a_limit() -> None:
+    endpoint = make_endpoint()
+    assert {(await post(endpoint, remote=f"192.0.2.{number}")).status for number in range(20)} == {201}
+
+
+async def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
+    """A customer has a /64 for himself, and could take another address for each request."""
+    endpoint = make_endpoint()
+    statuses = [(await post(endpoint, remote=f"2001:db8::{number}")).status for number in range(3)]
+    assert statuses == [201, 201, 429]
+    assert (await post(endpoint, remote="2001:db8:0:1::1")).status == 201
+
+
+@pytest.mark.parametrize("remote", ["127.0.0.1", "127.1.2.3", "::1"])
+@pytest.mark.parametrize(("too", "last"), [(False, 201), (True, 429)])
+async def test_programs_on_this_machine(remote: str, too: bool, last: int) -> None:
+    endpoint = make_endpoint(Limits(post=Rate(per_s=1.0, burst=2), loopback_too=too))
+    assert [(await post(endpoint, remote=remote)).status for _ in range(3)] == [201, 201, last]
+
+
+async def test_an_unknown_address_is_limited_as_well() -> None:
+    endpoint = make_endpoint()
+    assert [(await post(endpoint, remote="")).status for _ in range(3)] == [201, 201, 429]
+
+
+def test_a_limiter_forgets_who_was_not_seen_for_longest() -> None:
+    """Its memory is bounded, whoever asks."""
+    limiter = RateLimiter(Rate(per_s=1.0, burst=1), max_addresses=2)
+    assert limiter.wait_s("a", 0.0) == 0.0
+    assert limiter.wait_s("b", 0.0) == 0.0
+    assert limiter.wait_s("a", 0.0) == 1.0
+    assert limiter.wait_s("c", 0.0) == 0.0  # b is forgotten, a was seen later.
+    assert limiter.wait_s("a", 0.0) == 1.0
+    assert limiter.wait_s("b", 0.0) == 0.0
+
+
+@given(
+    st.lists(st.floats(0.0, 0.5), min_size=1, max_size=200),
+    st.integers(1, 10),
+    st.sampled_from([0.5, 1.0, 10.0]),
+)
+def test_no_pattern_gets_more_than_the_rate(gaps_s: list[float], burst: int, per_s: float) -> None:
+    """WS51: in any time, at most the burst and what the rate gives."""
+    limiter = RateLimiter(Rate(per_s, burst))
+    now_s, taken = 0.0, 0
+    for gap_s in gaps_s:
+        now_s += gap_s
+        wait_s = limiter.wait_s("a", now_s)
+        assert 0.0 <= wait_s <= 1.0 / per_s + 1e-9
+        taken += wait_s == 0.0
+    assert taken <= burst + now_s * per_s + 1e-6

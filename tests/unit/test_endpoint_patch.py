@@ -1,0 +1,291 @@
+"""PATCH: entity tags, trickled candidates, ICE restarts, and requests that meet."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+
+import offers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.errors import IceError, SignalingError
+from bass_webrtc.rtc.sdp import IceCredentials
+from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.preconditions import IfMatch, new_entity_tag
+from support.signaling import FakeSession, FakeSessions, ask, header, patch, post
+
+ANONYMOUS_FRAGMENT = offers.TRICKLE_FRAGMENT[offers.TRICKLE_FRAGMENT.index("a=group") :]
+"""Without credentials."""
+RESTARTED = IceCredentials("nW9x", "5Rz0eKc2mLq7dVb4tYh8uJs3")
+"""Those of ``offers.RESTART_FRAGMENT``."""
+RESTARTED_TRICKLE_FRAGMENT = offers.changed(
+    offers.changed(offers.TRICKLE_FRAGMENT, offers.UFRAG, RESTARTED.ufrag), offers.PASSWORD, RESTARTED.password
+)
+"""More candidates, after that restart."""
+
+
+@dataclass
+class Connected:
+    """One session, just created."""
+
+    endpoint: Endpoint
+    session: FakeSession
+    location: str
+    entity_tag: str
+
+
+async def connect(*, strict: bool = False, max_candidates: int = 100) -> Connected:
+    sessions = FakeSessions()
+    settings = EndpointSettings("/whep", strict=strict, max_candidates=max_candidates)
+    endpoint = Endpoint("player", settings, sessions)
+    response = await post(endpoint, offers.CHROME_RECVONLY)
+    return Connected(endpoint, sessions.made[0], header(response, "Location"), header(response, "ETag"))
+
+
+@pytest.fixture
+async def connected() -> Connected:
+    return await connect()
+
+
+# Trickle
+
+
+async def test_trickled_candidates_are_taken(connected: Connected) -> None:
+    """Table 1.1, ES7: 204, no body and no ETag (WHIP 4.3.2)."""
+    response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, connected.entity_tag)
+    assert (response.status, response.body, response.header("ETag")) == (204, b"", None)
+    assert [candidate.port for candidate in connected.session.candidates] == [61764, 61765, 9]
+    assert connected.session.is_complete
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [
+        offers.END_OF_CANDIDATES_FRAGMENT,  # LF, no m=, session level
+        offers.DOUBLE_PREFIX_FRAGMENT,
+        offers.OTHER_MID_FRAGMENT,
+        offers.TRICKLE_FRAGMENT.replace("\r\n", "\n"),
+        offers.without(offers.TRICKLE_FRAGMENT, "m=", "a=mid"),
+        offers.without(offers.TRICKLE_FRAGMENT, "a=candidate"),
+        offers.changed(offers.TRICKLE_FRAGMENT, "m=audio 9 RTP/AVP 0", "m=video 0 what/ever *"),
+        offers.changed(offers.TRICKLE_FRAGMENT, "192.0.2.1 61764", "printer.local 61764"),
+    ],
+)
+async def test_fragments_of_every_shape(connected: Connected, fragment: str) -> None:
+    """WS29, WS32: shapes that clients send, and candidates that nobody can use, are 204."""
+    assert (await patch(connected.endpoint, connected.location, fragment, connected.entity_tag)).status == 204
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"a=candidate:1 1 udp", b"hello", b"a=candidate:\r\n"])
+async def test_a_malformed_fragment_changes_nothing(connected: Connected, body: bytes) -> None:
+    """Table 1.1, WS30: 400, and nothing of it is used, not even its good lines (RFC 5789, 2)."""
+    fragment = offers.TRICKLE_FRAGMENT.encode() + body
+    response = await patch(connected.endpoint, connected.location, fragment, connected.entity_tag)
+    assert response.status == 400
+    assert not connected.session.candidates
+    assert not connected.session.is_complete
+
+
+async def test_candidates_of_a_session_are_limited() -> None:
+    """SE27: more than the limit are dropped in silence, over all PATCHes of one ICE session."""
+    connected = await connect(max_candidates=4)
+    for _ in range(3):
+        response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, "*")
+        assert response.status == 204
+    assert len(connected.session.candidates) == 4
+    await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*")
+    assert len(connected.session.candidates) == 1
+    for _ in range(2):
+        await patch(connected.endpoint, connected.location, RESTARTED_TRICKLE_FRAGMENT, "*")
+    assert len(connected.session.candidates) == 4
+
+
+async def test_a_wrong_type_is_refused_before_the_precondition(connected: Connected) -> None:
+    """Table 1.1: 415 with Accept-Patch; RFC 9110, 13.2.1: preconditions come last."""
+    headers = {"Content-Type": "text/plain", "If-Match": '"wrong"'}
+    response = await ask(connected.endpoint, "PATCH", connected.location, b"", headers=headers)
+    assert response.status == 415
+    assert header(response, "Accept-Patch") == "application/trickle-ice-sdpfrag"
+
+
+# Preconditions
+
+
+@pytest.mark.parametrize("if_match", ["*", '"*"', '"other", {tag}', '{tag},"other"', 'W/"x" , {tag}'])
+async def test_conditions_that_hold(connected: Connected, if_match: str) -> None:
+    """WS21, decision 8: a list matches any of its tags; the asterisk works with and without quotes."""
+    condition = if_match.replace("{tag}", connected.entity_tag)
+    response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, condition)
+    assert response.status == 204
+
+
+@pytest.mark.parametrize("if_match", ['"other"', "W/{tag}", "", "nonsense", "{bare}", '"', "**"])
+async def test_conditions_that_do_not_hold(connected: Connected, if_match: str) -> None:
+    """Table 1.1, WS21: 412; a weak tag never matches; nonsense is a condition that is never true."""
+    condition = if_match.replace("{tag}", connected.entity_tag).replace("{bare}", connected.entity_tag.strip('"'))
+    response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, condition)
+    assert response.status == 412
+    assert not connected.session.candidates
+
+
+async def test_without_if_match_the_credentials_say_which_session_is_meant(connected: Connected) -> None:
+    """Decision 12: medooze's first PATCH has no If-Match."""
+    response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT)
+    assert response.status == 204
+    assert connected.session.candidates
+
+
+@pytest.mark.parametrize("fragment", [offers.RESTART_FRAGMENT, ANONYMOUS_FRAGMENT])
+async def test_without_if_match_other_credentials_are_refused(connected: Connected, fragment: str) -> None:
+    """Table 1.1, decision 12: 428."""
+    response = await patch(connected.endpoint, connected.location, fragment)
+    assert response.status == 428
+    assert not connected.session.candidates
+
+
+async def test_strict_wants_if_match() -> None:
+    """Table 1.1: 428 for a missing entity tag (WHIP 4.3.1)."""
+    connected = await connect(strict=True)
+    assert (await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT)).status == 428
+
+
+# Restart
+
+
+async def test_a_restart_is_answered_with_a_new_tag(connected: Connected) -> None:
+    """Table 1.1, WS26: 200, the new description, lines ended by CRLF; WS23: old tag 412, new one 204."""
+    response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, connected.entity_tag)
+    assert response.status == 200
+    assert header(response, "Content-Type") == "application/trickle-ice-sdpfrag"
+    assert b"\r\na=ice-ufrag:" in response.body
+    new_tag = header(response, "ETag")
+    assert new_tag != connected.entity_tag
+    trickle = RESTARTED_TRICKLE_FRAGMENT
+    assert (await patch(connected.endpoint, connected.location, trickle, connected.entity_tag)).status == 412
+    assert (await patch(connected.endpoint, connected.location, trickle, new_tag)).status == 204
+
+
+@pytest.mark.parametrize("if_match", ["*", '"*"', "{tag}"])
+async def test_changed_credentials_are_a_restart_whatever_the_condition_said(
+    connected: Connected, if_match: str
+) -> None:
+    """WS24, WS33: the fragment's ufrag wins over the one in its candidates."""
+    condition = if_match.replace("{tag}", connected.entity_tag)
+    response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, condition)
+    assert response.status == 200
+    assert connected.session.remote_ice == RESTARTED
+
+
+async def test_unchanged_credentials_are_a_trickle_even_with_an_asterisk(connected: Connected) -> None:
+    """WS24: MediaMTX's page trickles with ``*``."""
+    assert (await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, "*")).status == 204
+    assert not connected.session.restarting.is_set()
+
+
+async def test_a_restart_of_an_older_session_is_refused(connected: Connected) -> None:
+    """WS24: only after the precondition holds."""
+    response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, '"old"')
+    assert response.status == 412
+    assert not connected.session.restarting.is_set()
+
+
+@pytest.mark.parametrize("if_match", ["*", '"old"', None])
+@pytest.mark.parametrize(("old", "new"), [(offers.UFRAG, "nW9x"), (offers.PASSWORD, "5Rz0eKc2mLq7dVb4tYh8uJs3")])
+async def test_half_a_restart_is_refused(connected: Connected, old: str, new: str, if_match: str | None) -> None:
+    """WS25: 422, both must change (RFC 8839)."""
+    fragment = offers.END_OF_CANDIDATES_FRAGMENT.replace(old, new)
+    assert (await patch(connected.endpoint, connected.location, fragment, if_match)).status == 422
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [(SignalingError(503, "", "no port is free"), 503), (IceError("no path"), 500), (RuntimeError("bug"), 500)],
+)
+async def test_a_failed_restart_leaves_the_session_as_it_was(
+    connected: Connected, failure: Exception, status: int
+) -> None:
+    """Table 1.1, WS28: "MUST NOT terminate the session immediately"."""
+    connected.session.failure = failure
+    response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*")
+    assert response.status == status
+    assert not connected.session.closed
+    trickle = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, connected.entity_tag)
+    assert trickle.status == 204
+
+
+# Requests that meet
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["trickle", "trickle", "restart"])))
+async def test_overlapping_patches(connected: Connected, order: tuple[str, ...]) -> None:
+    """WS34: two trickles and a restart in any order give 204, 200 or 412, and a working session."""
+    connected.session.gate = asyncio.Event()
+    fragments = {"trickle": offers.TRICKLE_FRAGMENT, "restart": offers.RESTART_FRAGMENT}
+    tasks = [
+        asyncio.create_task(
+            patch(connected.endpoint, connected.location, fragments[name], connected.entity_tag), name=name
+        )
+        for name in order
+    ]
+    await connected.session.restarting.wait()
+    connected.session.gate.set()
+    statuses = [(await task).status for task in tasks]
+    restart = order.index("restart")
+    assert statuses == [204] * restart + [200] + [412] * (2 - restart)
+    assert (await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*")).status == 204
+
+
+async def test_a_restart_that_a_delete_overtakes(connected: Connected) -> None:
+    """WS35: 404, no exception, and nothing is left."""
+    connected.session.gate = asyncio.Event()
+    restart = asyncio.create_task(patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*"))
+    await connected.session.restarting.wait()
+    trickle = asyncio.create_task(patch(connected.endpoint, connected.location, RESTARTED_TRICKLE_FRAGMENT, "*"))
+    await asyncio.sleep(0)
+    delete = asyncio.create_task(ask(connected.endpoint, "DELETE", connected.location))
+    await asyncio.sleep(0)
+    assert (await ask(connected.endpoint, "DELETE", connected.location)).status == 404
+    connected.session.gate.set()
+    assert [(await task).status for task in (restart, trickle, delete)] == [404, 404, 200]
+    assert connected.session.closed
+    assert len(connected.endpoint) == 0
+
+
+async def test_a_session_that_ends_while_it_restarts(connected: Connected) -> None:
+    """WS35, WS55."""
+    connected.session.gate = asyncio.Event()
+    restart = asyncio.create_task(patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*"))
+    await connected.session.restarting.wait()
+    connected.session.closed = True
+    connected.endpoint.forget(connected.session)
+    connected.session.gate.set()
+    assert (await restart).status == 404
+
+
+# If-Match itself
+
+
+@given(st.lists(st.text(max_size=200), max_size=3))
+def test_any_condition_can_be_read(values: list[str]) -> None:
+    """SE70: it returns, whatever the text is."""
+    condition = IfMatch.parse(values)
+    assert (condition is None) == (not values)
+    if condition is not None and "*" not in "".join(values):
+        assert not condition.holds(new_entity_tag())
+
+
+def test_a_long_condition_is_read_in_linear_time() -> None:
+    """SE70: the text is walked once."""
+    condition = IfMatch.parse(['"' * 131_071, 'W/"a' * 30_000])
+    assert condition is not None
+    assert not condition.any
+
+
+def test_entity_tags_differ() -> None:
+    """WS20: strong, quoted, unique, never the asterisk."""
+    tags = {new_entity_tag() for _ in range(100)}
+    assert len(tags) == 100
+    assert all(tag[0] == tag[-1] == '"' and "*" not in tag for tag in tags)

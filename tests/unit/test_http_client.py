@@ -1,0 +1,338 @@
+"""One session of the client, from POST to DELETE, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from client_servers import (
+    ANSWER,
+    LOCATION,
+    NEW_ICE,
+    OFFER,
+    SDP,
+    SECRET_PATH,
+    TOKEN,
+    A,
+    Gated,
+    Seen,
+    answering,
+    created,
+    posted,
+    response,
+    serving,
+    session_at,
+    settle,
+)
+
+from bass_webrtc.errors import ClosedError, SignalingError
+from bass_webrtc.signaling.client_rules import Answer
+from bass_webrtc.signaling.client_settings import ClientSettings
+from bass_webrtc.signaling.http_client import SignalingSession
+
+
+async def test_a_session_from_post_to_delete() -> None:
+    """CL3, CL6, CL10, CL11: exact Content-Type (Janus, LiveKit); no If-Match on DELETE, and no Authorization at all."""
+    script = answering(POST=created(LOCATION, ("ETag", '"x"'), ("Link", '<stun:s.example>; rel="ice-server"')))
+    async with serving(script) as server, session_at(server) as session:
+        answer = await session.post(OFFER)
+        assert isinstance(answer, Answer)
+        assert (answer.sdp, answer.session_url, answer.entity_tag) == (ANSWER, server.origin + SECRET_PATH, '"x"')
+        assert [ice_server.url for ice_server in answer.ice_servers] == ["stun:s.example"]
+        assert await session.delete()
+    assert [(seen.method, seen.target) for seen in server.requests] == [("POST", "/whip"), ("DELETE", SECRET_PATH)]
+    post, delete = server.requests
+    assert (post.body.decode(), post.headers["content-type"]) == (OFFER, "application/sdp")
+    assert post.headers["accept-encoding"] == "identity"
+    assert "if-match" not in delete.headers
+    assert not any("authorization" in seen.headers or "cookie" in seen.headers for seen in server.requests)
+
+
+async def test_netrc_gives_no_authorization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CL11 (WHIP 4.7.1): no token configured, no such field in any request."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login me password s3cr3t\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    async with posted(answering(POST=created())) as (server, _session):
+        pass
+    assert not any("authorization" in seen.headers for seen in server.requests)
+
+
+async def test_no_cookie_comes_back() -> None:
+    """As in a browser: what one request brought says nothing in another."""
+    async with serving(answering(POST=created(LOCATION, ("Set-Cookie", "a=b; Path=/")))) as server:
+        async with session_at(server, url=f"http://localhost:{server.port}/whip") as session:
+            await session.post(OFFER)
+        assert server.methods() == ["POST", "DELETE"]
+    assert "cookie" not in server.requests[1].headers
+
+
+async def test_the_token_goes_with_every_request() -> None:
+    """CL11."""
+    async with posted(answering(POST=created(), PATCH=response(204)), token=TOKEN) as (server, session):
+        await session.trickle([A])
+        assert await session.ask_ice_servers() == ()
+    assert server.methods() == ["POST", "PATCH", "OPTIONS", "DELETE"]
+    assert {seen.headers["authorization"] for seen in server.requests} == {f"Bearer {TOKEN}"}
+
+
+async def test_ice_servers_before_the_offer() -> None:
+    """CL5: the other way, for who cannot trickle."""
+    link = ("Link", '<turn:t.example>; rel="ice-server"; username="u"; credential="c"')
+    async with serving(answering(OPTIONS=response(204, link))) as server, session_at(server) as session:
+        assert [ice_server.url for ice_server in await session.ask_ice_servers()] == ["turn:t.example"]
+
+
+async def test_a_session_without_url_still_plays() -> None:
+    """CL3: go2rtc's WHEP gives no Location: no PATCH, no DELETE, and ICE cannot be restarted."""
+    script = answering(POST=response(201, SDP, body=ANSWER))
+    async with serving(script) as server, session_at(server, "player") as session:
+        answer = await session.post(OFFER)
+        assert isinstance(answer, Answer)
+        assert answer.session_url is None
+        await session.trickle([A])
+        with pytest.raises(SignalingError, match="no session URL"):
+            await session.restart(NEW_ICE)
+        assert await session.delete()
+    assert server.methods() == ["POST"]
+
+
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        ("/whip/s?path=a&secret=1", "/whip/s?path=a&secret=1"),  # MediaMTX
+        ("webrtc?id=77", "/webrtc?id=77"),  # go2rtc
+        ("?id=77", "/whip?id=77"),
+        ("s%2F1?token=%2b", "/s%2F1?token=%2b"),  # SRS: a token in the query, encoded as it came.
+    ],
+)
+async def test_locations(location: str, target: str) -> None:
+    """CL3, table 3.3."""
+    async with posted(answering(POST=created(("Location", location)))) as (server, _session):
+        pass
+    assert [seen.target for seen in server.of("DELETE")] == [target]
+
+
+# The end
+
+
+@pytest.mark.parametrize(
+    ("status", "is_gone"),
+    [
+        (200, True),
+        (202, True),
+        (204, True),
+        (404, True),
+        (410, True),
+        (401, False),
+        (405, False),
+        (500, False),
+        (302, False),
+    ],
+)
+async def test_responses_to_delete(status: int, is_gone: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """CL10: Broadcast Box 204; what fails is logged, without the URL, and raises nothing."""
+    script = answering(POST=created(), DELETE=response(status, ("Location", "/x")))
+    async with posted(script) as (server, session):
+        assert await session.delete() is is_gone
+        assert await session.delete() is is_gone
+    assert server.methods() == ["POST", "DELETE"]
+    assert ("could not be deleted" in caplog.text) is not is_gone
+    assert "s3cr3t" not in caplog.text
+
+
+async def test_delete_has_its_time() -> None:
+    """CL10: bounded."""
+    async with posted(answering(POST=created(), DELETE=b""), delete_timeout_s=0.1) as (_server, session):
+        async with asyncio.timeout(3.0):
+            assert not await session.delete()
+
+
+async def test_delete_after_an_exception() -> None:
+    """CL10."""
+    async with serving(answering(POST=created())) as server:
+        with contextlib.suppress(ZeroDivisionError):
+            async with session_at(server) as session:
+                await session.post(OFFER)
+                raise ZeroDivisionError
+    assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_the_201_arrives_after_the_cancellation() -> None:
+    """CL10: DELETE goes out all the same."""
+    script = Gated()
+    async with serving(script) as server:
+        posting = asyncio.create_task(session_at(server).post(OFFER))
+        await script.arrived.wait()
+        posting.cancel()
+        await settle()
+        assert not posting.done()
+        script.gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await posting
+    assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_the_201_and_the_cancellation_arrive_together() -> None:
+    """CL10: whichever is looked at first."""
+    for yields in range(30):
+        script = Gated()
+        async with serving(script) as server:
+            session = session_at(server)
+            posting = asyncio.create_task(session.post(OFFER))
+            await script.arrived.wait()
+            script.gate.set()
+            await settle(yields)
+            posting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await posting
+                await session.delete()
+        assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_a_cancelled_post_does_not_wait_for_ever() -> None:
+    """CL10: time-bounded."""
+    script = Gated()
+    async with serving(script) as server:
+        posting = asyncio.create_task(session_at(server, cancel_grace_s=0.1).post(OFFER))
+        await script.arrived.wait()
+        posting.cancel()
+        await asyncio.wait({posting}, timeout=3.0)
+        assert posting.cancelled()
+    assert server.methods() == ["POST"]
+
+
+async def test_a_post_that_never_left_is_cancelled_at_once() -> None:
+    """CL10: while it still connects there can be no session to wait for."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        address = full.getsockname()
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(address)
+        session = SignalingSession("player", ClientSettings(f"http://127.0.0.1:{address[1]}/", cancel_grace_s=60.0))
+        posting = asyncio.create_task(session.post(OFFER))
+        await settle()
+        posting.cancel()
+        await asyncio.wait({posting}, timeout=3.0)
+        assert posting.cancelled()
+        for filler in fillers:
+            filler.close()
+
+
+async def test_a_cancelled_post_that_fails_is_not_complained_about(caplog: pytest.LogCaptureFixture) -> None:
+    script = Gated(response(503))
+    async with serving(script) as server:
+        posting = asyncio.create_task(session_at(server).post(OFFER))
+        await script.arrived.wait()
+        posting.cancel()
+        script.gate.set()
+        await asyncio.wait({posting})
+        assert posting.cancelled()
+        del posting
+        gc.collect()
+    assert caplog.text == ""
+
+
+async def test_delete_while_the_post_is_under_way() -> None:
+    """CL10: as when a program stops while it connects."""
+    script = Gated()
+    async with serving(script) as server:
+        session = session_at(server)
+        posting = asyncio.create_task(session.post(OFFER))
+        await script.arrived.wait()
+        deleting = asyncio.create_task(session.delete())
+        await settle()
+        script.gate.set()
+        assert await deleting
+        with pytest.raises(ClosedError):
+            await posting
+    assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_a_cancelled_delete_still_goes_out() -> None:
+    """CL10."""
+    gate, arrived = asyncio.Event(), asyncio.Event()
+
+    async def script(seen: Seen) -> bytes:
+        if seen.method == "DELETE":
+            arrived.set()
+            await gate.wait()
+        return created() if seen.method == "POST" else response(200)
+
+    async with posted(script) as (server, session):
+        deleting = asyncio.create_task(session.delete())
+        await asyncio.sleep(0)
+        deleting.cancel()
+        await arrived.wait()
+        assert not deleting.done()
+        gate.set()
+        with pytest.raises(asyncio.CancelledError):
+            await deleting
+        assert await session.delete()
+    assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_after_delete_there_is_nothing_more_to_do() -> None:
+    async with posted(answering(POST=created())) as (server, session):
+        await session.delete()
+        await session.trickle([A])
+        with pytest.raises(SignalingError):
+            await session.restart(NEW_ICE)
+        with pytest.raises(SignalingError, match="deleted"):
+            await session.ask_ice_servers()
+    assert server.methods() == ["POST", "DELETE"]
+    deleted = session_at(server)
+    await deleted.delete()
+    with pytest.raises(ClosedError):
+        await deleted.post(OFFER)
+
+
+async def test_nothing_is_left_behind() -> None:
+    """Issue 4: sessions that end in all ways leave no task and no file descriptor."""
+    scripts = [
+        answering(POST=created(), PATCH=response(204)),
+        answering(POST=response(503)),
+        answering(POST=created(body="")),
+        lambda seen: None,
+    ]
+    counts = []
+    for _ in range(3):
+        for script in scripts:
+            for _ in range(5):
+                async with serving(script) as server, session_at(server) as session:
+                    with contextlib.suppress(SignalingError):
+                        await session.post(OFFER)
+                        await session.trickle([A])
+        gc.collect()
+        await settle()
+        counts.append((len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))))
+    assert counts[1] == counts[2]
+
+
+# What is shown
+
+
+async def test_a_session_shows_no_secret() -> None:
+    """SE62."""
+    async with serving(answering()) as server:
+        session = session_at(server, url=f"{server.url}?key=s3cr3t", token=TOKEN)
+    assert repr(session) == f"<SignalingSession: publisher at {server.url}>"
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [("http://media.example/w", True), ("https://media.example/w", False), ("http://127.0.0.1/w", False)],
+)
+def test_a_token_in_the_open_is_warned_about(url: str, warns: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """WS53, RFC 6750, 5.3."""
+    SignalingSession("publisher", ClientSettings(url, TOKEN))
+    assert ("unencrypted" in caplog.text) is warns
+    assert TOKEN not in caplog.text

@@ -1,0 +1,447 @@
+"""What the client sends to a session: candidates, ICE restarts, answers to counter-offers; and its successor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+from client_servers import (
+    ANSWER,
+    FRAGMENT,
+    LOCATION,
+    NEW_ICE,
+    OFFER,
+    PASSWORD,
+    SDP,
+    SECRET_PATH,
+    TOKEN,
+    UFRAG,
+    A,
+    B,
+    C,
+    Gated,
+    Seen,
+    answering,
+    created,
+    failure,
+    posted,
+    response,
+    serving,
+    session_at,
+    settle,
+)
+
+from bass_webrtc.errors import SignalingError
+from bass_webrtc.rtc.sdp import IceCredentials
+from bass_webrtc.rtc.sdp_fragment import build_fragment, parse_fragment
+from bass_webrtc.signaling.client_rules import CounterOffer
+from bass_webrtc.signaling.messages import Kind
+
+THEIR_ICE = IceCredentials("tHeI", "tHeIrPaSsWoRdOf22ChArS")
+RESTARTED = build_fragment(THEIR_ICE, [A], mid="0")
+
+# Trickle
+
+
+async def test_candidates_wait_for_the_answer_and_go_together() -> None:
+    """CL7: one PATCH, with credentials and the entity tag."""
+    script = Gated(created(LOCATION, ("ETag", '"x"')))
+    async with serving(script) as server, session_at(server) as session, asyncio.TaskGroup() as group:
+        group.create_task(session.post(OFFER))
+        await script.arrived.wait()
+        trickles = [group.create_task(session.trickle([candidate])) for candidate in (A, B)]
+        trickles.append(group.create_task(session.trickle(end_of_candidates=True)))
+        await settle()
+        assert server.methods() == ["POST"]
+        script.gate.set()
+        await asyncio.gather(*trickles)
+    assert server.methods() == ["POST", "PATCH", "DELETE"]
+    patch = server.of("PATCH")[0]
+    fragment = parse_fragment(patch.body)
+    assert (patch.target, patch.headers["if-match"]) == (SECRET_PATH, '"x"')
+    assert patch.headers["content-type"] == "application/trickle-ice-sdpfrag"
+    assert (fragment.ice, fragment.mid) == (IceCredentials(UFRAG, PASSWORD), "0")
+    assert [candidate.port for candidate in fragment.candidates] == [1001, 1002]
+    assert fragment.end_of_candidates
+
+
+class Held:
+    """Holds each PATCH until it is let go."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[Seen, asyncio.Future[bytes]]] = []
+        self._changed = asyncio.Condition()
+
+    async def __call__(self, seen: Seen) -> bytes:
+        if seen.method != "PATCH":
+            return created(LOCATION, ("ETag", '"x"')) if seen.method == "POST" else response(200)
+        future = asyncio.get_running_loop().create_future()
+        async with self._changed:
+            self.held.append((seen, future))
+            self._changed.notify_all()
+        answer: bytes = await future
+        return answer
+
+    async def arrived(self, count: int) -> None:
+        async with self._changed, asyncio.timeout(5.0):
+            await self._changed.wait_for(lambda: len(self.held) >= count)
+
+    def let_go(self, index: int, answer: bytes) -> None:
+        self.held[index][1].set_result(answer)
+
+    def ports(self, index: int) -> list[int]:
+        return [candidate.port for candidate in parse_fragment(self.held[index][0].body).candidates]
+
+
+async def test_candidates_gather_while_a_patch_is_under_way() -> None:
+    """CL7: one request at a time."""
+    script = Held()
+    async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
+        group.create_task(session.trickle([A]))
+        await script.arrived(1)
+        group.create_task(session.trickle([B]))
+        group.create_task(session.trickle([C]))
+        await settle()
+        script.let_go(0, response(204))
+        await script.arrived(2)
+        script.let_go(1, response(204))
+    assert [script.ports(index) for index in range(len(script.held))] == [[A.port], [B.port, C.port]]
+
+
+async def test_a_restart_goes_before_candidates_that_wait() -> None:
+    """CL7, CL9: those that wait are of an ICE session that is over."""
+    script = Held()
+    async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
+        group.create_task(session.trickle([A]))
+        await script.arrived(1)
+        group.create_task(session.trickle([B]))
+        await settle()
+        restart = group.create_task(session.restart(NEW_ICE))
+        await script.arrived(2)
+        group.create_task(session.trickle([C]))
+        script.let_go(0, response(204))
+        await settle()
+        script.let_go(1, response(200, FRAGMENT, ("ETag", '"y"'), body=RESTARTED))
+        await restart
+        await script.arrived(3)
+        script.let_go(2, response(204))
+    assert [script.ports(index) for index in range(len(script.held))] == [[A.port], [], [C.port]]
+    assert [seen.headers["if-match"] for seen, _ in script.held] == ['"x"', "*", '"y"']
+
+
+async def test_candidates_wait_for_the_last_restart() -> None:
+    """CL9: not for one that was overtaken."""
+    script, newest = Held(), IceCredentials("nEwE", "nEwEsTpAsSwOrDoF22cHaRs")
+    async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
+        first = asyncio.create_task(session.restart(NEW_ICE))
+        await script.arrived(1)
+        group.create_task(session.restart(newest))
+        await script.arrived(2)
+        group.create_task(session.trickle([C]))
+        script.let_go(0, response(200, FRAGMENT, ("ETag", '"first"'), body=RESTARTED))
+        with pytest.raises(SignalingError, match="overtook"):
+            await first
+        await settle()
+        assert len(script.held) == 2
+        script.let_go(1, response(200, FRAGMENT, ("ETag", '"second"'), body=RESTARTED))
+        await script.arrived(3)
+        script.let_go(2, response(204))
+    assert script.held[2][0].headers["if-match"] == '"second"'
+
+
+@pytest.mark.parametrize("tag", ['"x"', "unquoted", "*", 'W/"x"', None])
+async def test_the_entity_tag_goes_back_as_it_came(tag: str | None) -> None:
+    """CL6: LiveKit (unquoted), MediaMTX (asterisk), Broadcast Box (none)."""
+    fields = [LOCATION] + ([] if tag is None else [("ETag", tag)])
+    async with posted(answering(POST=created(*fields), PATCH=response(204))) as (server, session):
+        await session.trickle([A])
+    assert server.of("PATCH")[0].headers.get("if-match") == tag
+
+
+async def test_the_entity_tag_of_a_204_is_not_one() -> None:
+    """CL6: Janus sends one there; it is that of no new ICE session."""
+    script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=response(204, ("ETag", '"y"')))
+    async with posted(script) as (server, session):
+        await session.trickle([A])
+        await session.trickle([B])
+    assert [seen.headers["if-match"] for seen in server.of("PATCH")] == ['"x"', '"x"']
+
+
+@pytest.mark.parametrize(
+    ("status", "patches"),
+    [(405, 1), (501, 1), (404, 1), (415, 1), (410, 1), (422, 2), (428, 2), (412, 2), (400, 2), (503, 2)],
+)
+async def test_a_refused_trickle_is_logged_and_no_more(
+    status: int, patches: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CL8: go2rtc 405, GStreamer's server 501; where the feature is missing, further ones are not sent."""
+    caplog.set_level(logging.DEBUG)
+    refusal = response(status, ("Content-Type", "text/plain"), body=f"no {SECRET_PATH} {TOKEN}")
+    async with posted(answering(POST=created(), PATCH=refusal), token=TOKEN) as (server, session):
+        await session.trickle([A])
+        await session.trickle([B])
+    assert len(server.of("PATCH")) == patches
+    assert server.methods()[-1] == "DELETE"
+    assert f"HTTP {status}" in caplog.text
+    assert TOKEN not in caplog.text
+    assert "s3cr3t" not in caplog.text
+
+
+async def test_a_trickle_that_gets_no_response_is_logged_and_no_more() -> None:
+    """CL8."""
+
+    def script(seen: Seen) -> bytes | None:
+        return {"POST": created(), "PATCH": None}.get(seen.method, response(200))
+
+    async with posted(script) as (server, session):
+        await session.trickle([A])
+    assert server.methods() == ["POST", "PATCH", "DELETE"]
+
+
+async def test_trickling_ends_with_the_session() -> None:
+    """Who waits for an answer that never comes is not left waiting."""
+    async with serving(answering(POST=response(503))) as server:
+        session = session_at(server)
+        with pytest.raises(SignalingError):
+            await session.post(OFFER)
+        async with asyncio.timeout(1.0):
+            await session.trickle([A])
+    assert server.methods() == ["POST"]
+
+
+# ICE restarts
+
+
+async def test_an_ice_restart() -> None:
+    """CL9, CL6: ``*``, new credentials, and the new entity tag from then on."""
+    restarted = response(200, FRAGMENT, ("ETag", '"y"'), body=RESTARTED)
+    script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[response(204), restarted, response(204)])
+    async with posted(script) as (server, session):
+        await session.trickle([A])
+        fragment = await session.restart(NEW_ICE, [B], end_of_candidates=False)
+        await session.trickle([C])
+    assert fragment.ice == THEIR_ICE
+    assert [candidate.port for candidate in fragment.candidates] == [1001]
+    trickle, restart, later = server.of("PATCH")
+    assert [seen.headers["if-match"] for seen in (trickle, restart, later)] == ['"x"', "*", '"y"']
+    ours = parse_fragment(restart.body)
+    assert (ours.ice, [candidate.port for candidate in ours.candidates]) == (NEW_ICE, [1002])
+    afterwards = parse_fragment(later.body)
+    assert (afterwards.ice, [candidate.port for candidate in afterwards.candidates]) == (NEW_ICE, [1003])
+
+
+async def test_a_restart_without_new_tag_forgets_the_old() -> None:
+    """CL6."""
+    script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[response(200, FRAGMENT, body=RESTARTED)])
+    async with posted(script) as (server, session):
+        await session.restart(NEW_ICE)
+        await session.trickle([C])
+    assert "if-match" not in server.of("PATCH")[1].headers
+
+
+@pytest.mark.parametrize("status", [412, 428])
+async def test_a_server_that_wants_quotes_around_the_asterisk(status: int) -> None:
+    """CL9: Janus; once."""
+    script = answering(POST=created(), PATCH=[response(status), response(200, FRAGMENT, body=RESTARTED)])
+    async with posted(script) as (server, session):
+        assert (await session.restart(NEW_ICE)).ice == THEIR_ICE
+    assert [seen.headers["if-match"] for seen in server.of("PATCH")] == ["*", '"*"']
+    async with posted(answering(POST=created(), PATCH=response(status))) as (server, session):
+        with pytest.raises(SignalingError):
+            await session.restart(NEW_ICE)
+    assert len(server.of("PATCH")) == 2
+
+
+@pytest.mark.parametrize(
+    "given", [response(405), response(500), response(204), response(200, FRAGMENT, body="rubbish"), response(422)]
+)
+async def test_a_failed_restart_leaves_the_old_ice_session(given: bytes) -> None:
+    """CL9 (WHIP 4.3.3): candidates are those of the old one again."""
+    script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[given, response(204)])
+    async with posted(script) as (server, session):
+        with pytest.raises(SignalingError):
+            await session.restart(NEW_ICE, [B])
+        await session.trickle([C])
+    trickle = server.of("PATCH")[1]
+    assert trickle.headers["if-match"] == '"x"'
+    assert parse_fragment(trickle.body).ice == IceCredentials(UFRAG, PASSWORD)
+    assert server.methods()[-1] == "DELETE"
+
+
+async def test_candidates_wait_for_the_restart() -> None:
+    """CL7: they need its entity tag."""
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def script(seen: Seen) -> bytes:
+        if seen.method == "PATCH" and seen.headers.get("if-match") == "*":
+            begun.set()
+            await gate.wait()
+            return response(200, FRAGMENT, ("ETag", '"y"'), body=RESTARTED)
+        return created() if seen.method == "POST" else response(204)
+
+    async with posted(script) as (server, session), asyncio.TaskGroup() as group:
+        restart = group.create_task(session.restart(NEW_ICE))
+        await begun.wait()
+        trickle = group.create_task(session.trickle([C]))
+        await settle()
+        assert len(server.of("PATCH")) == 1
+        gate.set()
+        await asyncio.gather(restart, trickle)
+    assert [seen.headers["if-match"] for seen in server.of("PATCH")] == ["*", '"y"']
+
+
+async def test_only_the_last_restart_counts() -> None:
+    """CL9: "apply only the answer to the last request"."""
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def script(seen: Seen) -> bytes:
+        if seen.method != "PATCH":
+            return created() if seen.method == "POST" else response(200)
+        if b"NeWu" in seen.body:
+            begun.set()
+            await gate.wait()
+            return response(200, FRAGMENT, ("ETag", '"first"'), body=RESTARTED)
+        return response(200, FRAGMENT, ("ETag", '"second"'), body=RESTARTED)
+
+    newest = IceCredentials("nEwE", "nEwEsTpAsSwOrDoF22cHaRs")
+    async with posted(script) as (server, session):
+        first = asyncio.create_task(session.restart(NEW_ICE))
+        await begun.wait()
+        assert (await session.restart(newest)).ice == THEIR_ICE
+        gate.set()
+        with pytest.raises(SignalingError, match="overtook"):
+            await first
+        await session.trickle([C])
+    last = server.of("PATCH")[-1]
+    assert last.headers["if-match"] == '"second"'
+    assert parse_fragment(last.body).ice == newest
+
+
+# Counter-offers and reconnects (WHEP)
+
+COUNTER_OFFER = response(406, SDP, LOCATION, ("ETag", '"x"'), body=ANSWER)
+
+
+async def test_a_counter_offer_is_answered() -> None:
+    """CL20: by PATCH, 204; then the session is like any other."""
+    script = answering(POST=COUNTER_OFFER, PATCH=response(204))
+    async with serving(script) as server, session_at(server, "player") as session:
+        counter_offer = await session.post(OFFER)
+        assert isinstance(counter_offer, CounterOffer)
+        assert (counter_offer.sdp, counter_offer.valid_for_s) == (ANSWER, 30.0)
+        await session.answer(OFFER)
+        await session.trickle([A])
+    assert server.methods() == ["POST", "PATCH", "PATCH", "DELETE"]
+    answer, trickle = server.of("PATCH")
+    assert (answer.target, answer.headers["content-type"]) == (SECRET_PATH, "application/sdp")
+    assert answer.body.decode() == OFFER
+    assert "if-match" not in answer.headers
+    assert trickle.headers["if-match"] == '"x"'
+
+
+async def test_a_long_counter_offer_and_candidates_that_wait_for_its_answer() -> None:
+    """CL20, CL7: read to its end, though its status is that of an error."""
+    long = ANSWER + "a=x\r\n" * 10_000
+    script = Gated(response(406, SDP, LOCATION, body=long))
+    async with serving(script) as server, session_at(server, "player") as session, asyncio.TaskGroup() as group:
+        posting = group.create_task(session.post(OFFER))
+        await script.arrived.wait()
+        group.create_task(session.trickle([A]))
+        await settle()
+        script.gate.set()
+        assert (await posting).sdp == long
+        await session.answer(OFFER)
+    assert [seen.headers["content-type"] for seen in server.of("PATCH")] == [
+        "application/sdp",
+        "application/trickle-ice-sdpfrag",
+    ]
+    assert parse_fragment(server.of("PATCH")[1].body).candidates == (A,)
+
+
+async def test_a_counter_offer_that_nobody_answers_is_deleted() -> None:
+    """CL20, CL10."""
+    async with serving(answering(POST=COUNTER_OFFER)) as server, session_at(server, "player") as session:
+        await session.post(OFFER)
+    assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_a_counter_offer_that_expired() -> None:
+    """CL20."""
+    script = answering(
+        POST=response(
+            406,
+            ("Content-Type", 'application/sdp; valid-until="Sun, 06 Nov 1994 08:49:38 GMT"'),
+            ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"),
+            LOCATION,
+            body=ANSWER,
+        )
+    )
+    async with serving(script) as server, session_at(server, "player") as session:
+        await session.post(OFFER)
+        session._answer_by_s -= 2.0
+        with pytest.raises(SignalingError, match="expired"):
+            await session.answer(OFFER)
+        assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_an_answer_that_is_refused() -> None:
+    """CL20, CL10."""
+    script = answering(POST=COUNTER_OFFER, PATCH=response(422))
+    async with serving(script) as server, session_at(server, "player") as session:
+        await session.post(OFFER)
+        with pytest.raises(SignalingError) as caught:
+            await session.answer(OFFER)
+        assert server.methods() == ["POST", "PATCH", "DELETE"]
+    assert caught.value.status == 422
+
+
+@pytest.mark.parametrize("kind", ["player", "publisher"])
+async def test_a_406_without_description_is_a_refusal(kind: Kind) -> None:
+    """CL20: MediaMTX's 406 about tracks."""
+    refusal = response(406, ("Content-Type", "application/json"), body='{"error":"unsupported tracks"}')
+    error, server = await failure(answering(POST=refusal), kind)
+    assert (error.status, error.detail, server.methods()) == (406, "unsupported tracks", ["POST"])
+
+
+async def test_a_publisher_gets_no_counter_offer() -> None:
+    """CL20: it is a matter of WHEP. What the server made of it is deleted."""
+    error, server = await failure(answering(POST=COUNTER_OFFER))
+    assert (error.status, server.methods()) == (406, ["POST", "DELETE"])
+
+
+async def test_the_url_of_a_successor_is_not_repeated() -> None:
+    """CL23, SE62."""
+
+    def script(seen: Seen) -> bytes:
+        if seen.target == "/whip":
+            return created()
+        return response(404, ("Content-Type", "text/plain"), body=f"nothing at {seen.target}")
+
+    async with posted(script, "player") as (server, session):
+        with pytest.raises(SignalingError) as caught:
+            await session.successor("/s3cr3t-0f-another").post(OFFER)
+    assert str(caught.value) == f"{server.origin}/…: HTTP 404: nothing at /…"
+
+
+async def test_a_session_that_follows_another() -> None:
+    """CL23, SE66: a POST to the URL of the event and DELETE of the old one; the token stays with its origin."""
+    async with (
+        serving(answering(POST=created())) as other,
+        posted(answering(POST=created()), "player", token=TOKEN) as (server, session),
+    ):
+        here, there = session.successor("/whep2"), session.successor(other.url)
+        for new in (here, there):
+            async with new:
+                await new.post(OFFER)
+        for bad in ("ftp://a.example", "https://[", "http://a.example:0x1/"):
+            with pytest.raises(SignalingError, match="reconnect"):
+                session.successor(bad)
+    assert [(seen.method, seen.target) for seen in server.requests] == [
+        ("POST", "/whip"),
+        ("POST", "/whep2"),
+        ("DELETE", SECRET_PATH),
+        ("DELETE", SECRET_PATH),
+    ]
+    assert all("authorization" in seen.headers for seen in server.requests)
+    assert not any("authorization" in seen.headers for seen in other.requests)

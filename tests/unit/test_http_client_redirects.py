@@ -1,0 +1,148 @@
+"""Where the client lets itself be led, and with what."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from client_servers import OFFER, TOKEN, A, Seen, answering, created, failure, posted, response, serving, session_at
+
+from bass_webrtc.errors import SignalingError
+from bass_webrtc.signaling.client_backoff import is_worth_retrying
+from support.certificates import write_certificate
+
+
+@pytest.mark.parametrize("status", [307, 308])
+async def test_a_redirect_keeps_method_body_and_type(status: int) -> None:
+    """CL2; CL3: Location is resolved against the final URL; CL6: so are PATCH and DELETE redirected."""
+
+    def script(seen: Seen) -> bytes:
+        if not seen.target.startswith("/node7/"):
+            return response(status, ("Location", f"/node7{seen.target}"), body="not read")
+        return created(("Location", "s")) if seen.method == "POST" else response(204)
+
+    async with posted(script, token=TOKEN) as (server, session):
+        await session.trickle([A])
+    assert [(seen.method, seen.target) for seen in server.requests] == [
+        ("POST", "/whip"),
+        ("POST", "/node7/whip"),
+        ("PATCH", "/node7/s"),
+        ("DELETE", "/node7/s"),
+    ]
+    assert server.requests[1].body.decode() == OFFER
+    assert server.requests[1].headers["content-type"] == "application/sdp"
+    assert server.requests[1].headers["authorization"] == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304])
+async def test_a_redirect_that_would_lose_the_offer(status: int) -> None:
+    """CL2."""
+    error, server = await failure(answering(POST=response(status, ("Location", "/s3cr3t"))))
+    assert error.status == status
+    assert "unsafe redirect" in error.detail
+    assert server.methods() == ["POST"]
+    assert not is_worth_retrying(error, "player")
+
+
+async def test_redirects_in_a_circle() -> None:
+    """CL2, SE66."""
+    error, server = await failure(answering(POST=response(307, ("Location", "/whip"))))
+    assert (error.status, "circle" in error.detail, len(server.requests)) == (307, True, 1)
+
+
+async def test_too_many_redirects() -> None:
+    """CL2, SE66."""
+
+    def script(seen: Seen) -> bytes:
+        return response(308, ("Location", seen.target + "x"))
+
+    error, server = await failure(script)
+    assert (error.status, "more than 10" in error.detail, len(server.requests)) == (308, True, 11)
+
+
+async def test_another_origin_does_not_get_the_token() -> None:
+    """CL11, SE66: by a redirect; and the refusal says why."""
+    async with serving(answering(POST=response(401))) as other:
+        error, server = await failure(answering(POST=response(307, ("Location", other.url))), token=TOKEN)
+    assert error.status == 401
+    assert "the token was not sent" in error.detail
+    assert "authorization" in server.requests[0].headers
+    assert "authorization" not in other.requests[0].headers
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+async def test_a_session_elsewhere(is_trusted: bool) -> None:
+    """CL11: a Location at another origin gets the token only if that was allowed."""
+    async with serving(answering()) as other:
+        script = answering(POST=created(("Location", other.origin + "/s")))
+        trusted = (other.origin,) if is_trusted else ()
+        async with posted(script, token=TOKEN, trusted_origins=trusted) as (_server, session):
+            await session.trickle([A])
+    assert other.methods() == ["PATCH", "DELETE"]
+    assert all(("authorization" in seen.headers) is is_trusted for seen in other.requests)
+
+
+async def test_private_addresses_can_be_forbidden() -> None:
+    """SE66: written as addresses, and behind names."""
+    for target in ("http://127.0.0.2/", "http://localhost/"):
+        script = answering(POST=response(307, ("Location", target)))
+        error, _server = await failure(script, forbid_private=True)
+        assert "private network" in error.detail
+
+
+async def test_names_that_lead_into_private_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SE66: a public name with a private address, as in DNS rebinding. The user's own host is exempt."""
+    lookup = socket.getaddrinfo
+
+    def fake(host: str, *arguments: Any, **more: Any) -> Any:
+        return lookup("127.0.0.1" if host.endswith(".example") else host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fake)
+    async with serving(answering(POST=created())) as other:
+        script = answering(POST=response(307, ("Location", f"http://media.example:{other.port}/whip")))
+        error, _server = await failure(script, forbid_private=True)
+        own = f"http://own.example:{other.port}/whip"
+        async with session_at(other, url=own, forbid_private=True) as session:
+            await session.post(OFFER)
+    assert "private network" in error.detail
+    assert other.methods() == ["POST", "DELETE"]
+
+
+def tls_pair(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Contexts of a server, and of a client that believes it."""
+    certificate, key = write_certificate(folder)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(certificate, key)
+    return server, ssl.create_default_context(cafile=str(certificate))
+
+
+async def test_nothing_leads_from_https_to_http(tmp_path: Path) -> None:
+    """SE66: neither a redirect nor a Location."""
+    server_tls, client_tls = tls_pair(tmp_path)
+    for first in (response(307, ("Location", "http://127.0.0.1:9/")), created(("Location", "http://127.0.0.1:9/s"))):
+        async with serving(answering(POST=first), tls=server_tls) as server:
+            with pytest.raises(SignalingError, match="https to http") as caught:
+                await session_at(server, tls=client_tls).post(OFFER)
+        assert server.methods() == ["POST"]
+        assert caught.value.status in (201, 307)
+
+
+async def test_https(tmp_path: Path) -> None:
+    server_tls, client_tls = tls_pair(tmp_path)
+    async with serving(answering(POST=created()), tls=server_tls) as server:
+        async with session_at(server, tls=client_tls, token=TOKEN) as session:
+            await session.post(OFFER)
+        assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_a_certificate_that_is_not_believed(tmp_path: Path) -> None:
+    """One clear error, and no further attempts."""
+    server_tls, _ = tls_pair(tmp_path)
+    async with serving(answering(POST=created()), tls=server_tls) as server:
+        with pytest.raises(SignalingError, match="certificate") as caught:
+            await session_at(server).post(OFFER)
+    assert server.requests == []
+    assert not is_worth_retrying(caught.value, "player")

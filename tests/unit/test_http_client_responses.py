@@ -1,0 +1,199 @@
+"""Responses of no use to the client, each as some real server, or an enemy, sends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import socket
+import time
+from typing import Any
+
+import pytest
+from client_servers import (
+    LOCATION,
+    OFFER,
+    SDP,
+    TOKEN,
+    Last,
+    Seen,
+    answering,
+    created,
+    failure,
+    posted,
+    response,
+    serving,
+    session_at,
+)
+
+from bass_webrtc.errors import SdpError, SignalingError
+from bass_webrtc.signaling.client_backoff import is_worth_retrying
+from bass_webrtc.signaling.client_settings import ClientSettings
+from bass_webrtc.signaling.http_client import SignalingSession
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 415, 422, 429, 451, 500, 503, 599])
+async def test_refusals(status: int) -> None:
+    """CL1, CL12: one error each, with what the server said and when it wants to be asked again."""
+    body = f'{{"detail": "No, {TOKEN}."}}'
+    refusal = response(status, ("Content-Type", "application/problem+json"), ("Retry-After", "7"), body=body)
+    error, server = await failure(answering(POST=refusal), token=TOKEN)
+    assert (error.status, error.detail, error.retry_after_s) == (status, "No, ….", 7.0)
+    assert error.url == server.url
+    assert server.methods() == ["POST"]
+
+
+async def test_a_secret_url_is_not_repeated() -> None:
+    """SE62: that of the endpoint, if it has one; servers like to say what they did not find."""
+
+    def script(seen: Seen) -> bytes:
+        return response(404, ("Content-Type", "text/plain"), body=f"nothing at {seen.target}")
+
+    async with serving(script) as server:
+        with pytest.raises(SignalingError) as caught:
+            await session_at(server, url=f"{server.url}/0123456789abcdef0123?key=s3cr3t").post(OFFER)
+    assert str(caught.value) == f"{server.url}/…: HTTP 404: nothing at /whip/…?…"
+
+
+async def test_a_compressed_refusal_is_not_unpacked() -> None:
+    """SE66."""
+    packed = gzip.compress(b"no")
+    refusal = response(400, ("Content-Type", "text/plain"), ("Content-Encoding", "gzip"), body=packed)
+    error, _server = await failure(answering(POST=refusal))
+    assert (error.status, error.detail) == (400, "the server refused")
+
+
+async def test_what_is_announced_as_too_large_is_not_waited_for() -> None:
+    """SE66."""
+    head = b"HTTP/1.1 201 OK\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 1073741824\r\n\r\n"
+    error, server = await failure(answering(POST=head))
+    assert (error.status, "larger than" in error.detail) == (201, True)
+    assert server.methods() == ["POST", "DELETE"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        created(LOCATION, body="x" * (128 * 1024 + 1)),
+        response(201, ("Content-Type", "text/html"), LOCATION, body="<html>"),
+        response(201, SDP, LOCATION),
+        created(LOCATION, body=b"\xff"),
+        created(LOCATION, ("Content-Encoding", "gzip"), body=gzip.compress(b"v=0" * 1000)),
+        Last(b"HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 9\r\n\r\nv=0"),
+    ],
+    ids=["large", "html", "empty", "not UTF-8", "compressed", "broken off"],
+)
+async def test_a_session_whose_answer_is_of_no_use_is_deleted(given: bytes) -> None:
+    """CL10, SE66: DELETE on every exit path."""
+    _error, server = await failure(answering(POST=given))
+    assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_an_answer_of_128_kib_is_read() -> None:
+    """SE66: the limit itself."""
+    async with posted(answering(POST=created(LOCATION, body="x" * (128 * 1024)))):
+        pass
+
+
+async def test_a_gigabyte_is_not_read() -> None:
+    """SE66: neither one that is announced, nor one that simply comes."""
+    sent = 0
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            writer.write(heads.pop(0))
+            while sent < 2**30:
+                writer.write(bytes(65536))
+                await writer.drain()
+                sent += 65536
+        writer.close()
+
+    start = b"HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\n"
+    heads = [start + b"Content-Length: 1073741824\r\n\r\n", start + b"Connection: close\r\n\r\n"]
+    heads.append(start.replace(b"201", b"404").replace(b"/sdp", b"/x") + b"Connection: close\r\n\r\n")
+    statuses = []
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/whip"
+        while heads:
+            with pytest.raises(SignalingError) as caught:
+                await SignalingSession("publisher", ClientSettings(url)).post(OFFER)
+            statuses.append(caught.value.status)
+    assert statuses == [201, 201, 404]
+    assert sent < 2**26
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        b"",
+        b"rubbish\r\n\r\n",
+        b"HTTP/1.1 200\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 201 OK\r\nContent-Length: -5\r\n\r\n",
+        b"HTTP/1.1 201 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 201 OK\r\n" + b"X: x\r\n" * 50_000 + b"\r\n",
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
+    ],
+)
+async def test_what_is_not_http(given: bytes | None) -> None:
+    """SE70, CL1: one error, and another attempt may help."""
+
+    def script(seen: Seen) -> bytes | None:
+        return given
+
+    error, _server = await failure(script, request_timeout_s=0.5)
+    assert error.status == 0
+    assert is_worth_retrying(error, "publisher")
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1 201 OK\r\nContent-Type: appl"], ids=["silent", "slow header"])
+async def test_a_slow_server(head: bytes) -> None:
+    """SE66: the whole request has one time limit."""
+    begin_s = time.monotonic()
+    error, _server = await failure(answering(POST=head), request_timeout_s=0.2, cancel_grace_s=0.1)
+    assert error.detail == "no response within 0.2 s"
+    assert time.monotonic() - begin_s < 3.0
+
+
+async def test_a_slow_body() -> None:
+    """SE66, CL10: the session that it belongs to is deleted."""
+    head = b"HTTP/1.1 201 OK\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 99\r\n\r\nv=0"
+    error, server = await failure(answering(POST=head), request_timeout_s=0.2)
+    assert error.status == 0
+    assert server.methods() == ["POST", "DELETE"]
+
+
+async def test_a_refusal_with_a_slow_body_is_a_refusal() -> None:
+    """CL1: the status counts."""
+    head = b"HTTP/1.1 409 No\r\nRetry-After: 2\r\nContent-Length: 99\r\nContent-Type: text/plain\r\n\r\nNobody"
+    error, _server = await failure(answering(POST=head))
+    assert (error.status, error.detail, error.retry_after_s) == (409, "Nobody", 2.0)
+
+
+async def test_nobody_listens() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}/whip"
+        with pytest.raises(SignalingError, match="cannot connect: Connect") as caught:
+            await SignalingSession("player", ClientSettings(url)).post(OFFER)
+    assert caught.value.status == 0
+
+
+async def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **more: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(SignalingError, match="looked up: Name or service"):
+        await SignalingSession("player", ClientSettings("http://nowhere.example/whep")).post(OFFER)
+
+
+async def test_an_offer_that_cannot_be_read() -> None:
+    """Nothing is sent."""
+    async with serving(answering()) as server, session_at(server) as session:
+        with pytest.raises(SdpError):
+            await session.post("rubbish")
+    assert server.requests == []

@@ -1,0 +1,338 @@
+"""The answers and offers that we write."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import offers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from offers import changed, without
+
+from bass_webrtc.errors import SdpError
+from bass_webrtc.rtc import local_audio
+from bass_webrtc.rtc.candidate import host_candidates
+from bass_webrtc.rtc.local_audio import LocalAudio, build_answer, build_offer
+from bass_webrtc.rtc.negotiation import read_answer, read_offer
+from bass_webrtc.rtc.opus_parameters import OpusParameters
+from bass_webrtc.rtc.remote_audio import Direction
+from bass_webrtc.rtc.sdp import Fingerprint, IceCredentials, SessionDescription, UnusableSdpError
+
+LOCAL = LocalAudio(
+    ice=IceCredentials("serverUf", "serverPasswordOf24Chars1"),
+    fingerprint=Fingerprint("sha-256", offers.OTHER_SHA256),
+    direction="sendonly",
+    ssrc=305419896,
+    cname="cnameOfThisServer",
+    stream_id="bass",
+    track_id="bass-audio",
+    session_id=4_611_686_018_427_387_904,
+    candidates=host_candidates([("192.0.2.10", 8189), ("2001:db8::10", 8189)]),
+    ice_lite=True,
+    opus=OpusParameters(stereo=True, sprop_stereo=True, use_inband_fec=True),
+)
+ALL_OFFERS = [
+    "CHROME", "CHROME_RECVONLY", "SAFARI", "FIREFOX", "OBS", "FFMPEG", "MEDIAMTX_READER", "GSTREAMER", "MEDOOZE",
+    "RFC_STYLE", "LF_ONLY", "AUDIO_AND_VIDEO", "BUNDLE_ONLY_AUDIO", "MID_OF_40_BYTES", "CANDIDATES_500",
+    "TWO_FINGERPRINTS", "MAX_BUNDLE_READER",
+]  # fmt: skip
+ATTRIBUTES_OF_OUR_OWN = {"ice-lite", "rtcp-mux-only", "end-of-candidates", "candidate", "msid", "ssrc", "inactive",
+                         "sendonly", "sendrecv", "recvonly", "mid"}  # fmt: skip
+
+
+def answer(sdp: str, local: LocalAudio = LOCAL) -> str:
+    return build_answer(read_offer(sdp), local)
+
+
+def test_the_answer_to_chrome_line_by_line() -> None:
+    assert answer(offers.CHROME_RECVONLY) == offers.crlf(f"""
+v=0
+o=- 4611686018427387904 1 IN IP4 0.0.0.0
+s=-
+t=0 0
+a=group:BUNDLE 0
+a=ice-lite
+m=audio 8189 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 192.0.2.10
+a=mid:0
+a=sendonly
+a=rtpmap:111 opus/48000/2
+a=fmtp:111 stereo=1;sprop-stereo=1;useinbandfec=1
+a=msid:bass bass-audio
+a=ssrc:305419896 cname:cnameOfThisServer
+a=rtcp-mux
+a=rtcp-mux-only
+a=rtcp-rsize
+a=setup:active
+a=fingerprint:sha-256 {offers.OTHER_SHA256}
+a=ice-ufrag:serverUf
+a=ice-pwd:serverPasswordOf24Chars1
+a=ice-options:trickle
+a=candidate:1 1 udp 2130706175 192.0.2.10 8189 typ host
+a=candidate:2 1 udp 2130705919 2001:db8::10 8189 typ host
+a=end-of-candidates
+""")
+
+
+def test_es4_all_sections_but_the_audio_are_refused_in_their_place() -> None:
+    text = answer(offers.MEDIAMTX_READER)
+    video, audio, application = SessionDescription.parse(text).media
+    assert (video.kind, video.port, video.protocol, video.mid) == ("video", 0, "UDP/TLS/RTP/SAVPF", "0")
+    assert (audio.kind, audio.port, audio.mid) == ("audio", 8189, "1")
+    assert (application.kind, application.port, application.mid) == ("application", 0, "2")
+    assert application.protocol == "UDP/DTLS/SCTP"
+    assert application.formats == ("webrtc-datachannel",)
+    assert "a=group:BUNDLE 1\r\n" in text
+
+
+@pytest.mark.parametrize("sdp", [offers.MAX_BUNDLE_READER, offers.BUNDLE_ONLY_AUDIO])
+def test_a_section_that_lends_the_audio_its_transport_is_accepted_and_inactive(sdp: str) -> None:
+    video, audio = SessionDescription.parse(answer(sdp, replace(LOCAL, direction="sendrecv"))).media[:2]
+    assert (video.kind, video.port, video.mid) == ("video", 8189, "0")
+    assert "inactive" in video.attributes
+    assert [text.split()[1] for text in video.attributes["rtpmap"]] == ["VP8/90000"]
+    assert "msid" not in video.attributes
+    for name in ("ice-ufrag", "ice-pwd", "fingerprint", "setup", "candidate", "rtcp-mux"):
+        assert video.attributes[name] == audio.attributes[name]
+
+
+@pytest.mark.parametrize("name", ALL_OFFERS)
+def test_ws4_an_answer_mirrors_the_sections_and_says_nothing_that_was_not_offered(name: str) -> None:
+    local = replace(LOCAL, direction="sendrecv", red=True, nack=True)
+    offer = read_offer(getattr(offers, name))
+    answered = SessionDescription.parse(build_answer(offer, local))
+    assert [(section.kind, section.protocol, section.mid) for section in answered.media] == [
+        (section.kind, section.protocol, section.mid) for section in offer.description.media
+    ]
+    accepted = [section for section in (offer.carrier, offer.section) if section is not None]
+    assert [section.index for section in answered.media if section.port] == [section.index for section in accepted]
+    for section in accepted:
+        ours, theirs = answered.media[section.index], offer.description.transport_scope(section)
+        assert ours.attributes.keys() <= theirs.keys() | ATTRIBUTES_OF_OUR_OWN | {"fmtp"}
+        assert set(ours.formats) <= set(section.formats)
+    assert answered.session.attributes.keys() <= {"group", "ice-lite"}
+
+
+@pytest.mark.parametrize("name", ALL_OFFERS)
+def test_ws5_no_answer_says_bundle_only_and_all_lines_end_with_crlf(name: str) -> None:
+    text = answer(getattr(offers, name))
+    assert "bundle-only" not in text
+    assert text.count("\n") == text.count("\r\n") == len(text.splitlines())
+    assert "extmap" not in text
+    assert "crypto" not in text
+
+
+@pytest.mark.parametrize(
+    ("sdp", "group"),
+    [
+        (offers.FFMPEG, "a=group:BUNDLE 0\r\n"),
+        (offers.MID_OF_40_BYTES, f"a=group:BUNDLE {'m' * 40}\r\n"),
+        (offers.BUNDLE_ONLY_AUDIO, "a=group:BUNDLE 0 1\r\n"),
+        (offers.MAX_BUNDLE_READER, "a=group:BUNDLE 0 1\r\n"),
+        (offers.MEDIAMTX_READER, "a=group:BUNDLE 1\r\n"),
+        (without(offers.RFC_STYLE, "a=group"), None),
+        (without(offers.RFC_STYLE, "a=group", "a=mid"), None),
+        (without(offers.RFC_STYLE, "a=mid"), None),
+    ],
+    ids=[
+        "ffmpeg",
+        "long mid",
+        "bundle-only",
+        "max-bundle",
+        "balanced",
+        "no group",
+        "neither group nor mid",
+        "group without mid",
+    ],
+)
+def test_ws6_the_bundle_group_of_an_answer_lists_what_is_accepted(sdp: str, group: str | None) -> None:
+    text = answer(sdp)
+    assert group in text if group else "a=group" not in text
+    assert ("a=mid:" in text) == ("a=mid:" in sdp)
+
+
+def test_ws7_rtcp_mux_only_is_one_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "a=rtcp-mux\r\na=rtcp-mux-only\r\n" in answer(offers.CHROME)
+    monkeypatch.setattr(local_audio, "SEND_RTCP_MUX_ONLY", False)
+    assert "rtcp-mux-only" not in answer(offers.CHROME)
+    assert "a=rtcp-mux\r\n" in answer(offers.CHROME)
+
+
+@pytest.mark.parametrize(("setup", "ours"), [("actpass", "active"), ("active", "passive"), ("passive", "active")])
+def test_ws8_setup_of_the_answer(setup: str, ours: str) -> None:
+    assert f"a=setup:{ours}\r\n" in answer(changed(offers.RFC_STYLE, "a=setup:actpass", f"a=setup:{setup}"))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ready_for", "expected"),
+    [
+        ("recvonly", "sendonly", "sendonly"),
+        ("sendrecv", "sendonly", "sendonly"),
+        ("sendonly", "recvonly", "recvonly"),
+        ("sendrecv", "recvonly", "recvonly"),
+        ("sendrecv", "sendrecv", "sendrecv"),
+        ("recvonly", "sendrecv", "sendonly"),
+        ("sendonly", "sendrecv", "recvonly"),
+        ("sendonly", "sendonly", "inactive"),
+    ],
+)
+def test_ws2_es1_the_direction_is_what_both_sides_want(theirs: str, ready_for: Direction, expected: str) -> None:
+    sdp = changed(offers.RFC_STYLE, "a=sendonly", f"a={theirs}")
+    text = answer(sdp, replace(LOCAL, direction=ready_for))
+    assert f"\r\na={expected}\r\n" in text
+    is_sending = expected in ("sendonly", "sendrecv")
+    assert ("a=msid:" in text) == ("a=ssrc:" in text) == is_sending, "ES6, SD2: who sends names the track"
+
+
+def test_ws4_feedback_options_and_red_are_taken_only_where_offered_and_wanted() -> None:
+    plain = without(offers.CHROME, "a=rtcp-rsize", "a=ice-options")
+    assert "rtcp-rsize" not in answer(plain)
+    assert "ice-options" not in answer(plain)
+    assert "a=ice-options:trickle ice2\r\n" in answer(offers.OBS)
+    assert "nack" not in answer(offers.GSTREAMER)
+    assert "a=rtcp-fb:100 nack\r\n" in answer(offers.GSTREAMER, replace(LOCAL, nack=True))
+    assert "nack" not in answer(offers.CHROME, replace(LOCAL, nack=True))
+    assert "red" not in answer(offers.CHROME)
+    assert "red" not in answer(offers.SAFARI, replace(LOCAL, red=True))
+
+
+def test_red_comes_after_opus() -> None:
+    text = answer(offers.CHROME, replace(LOCAL, red=True))
+    assert "m=audio 8189 UDP/TLS/RTP/SAVPF 111 63\r\n" in text
+    assert "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n" in text
+
+
+def test_op1_op3_an_answer_states_its_own_limits_and_echoes_nothing() -> None:
+    text = answer(offers.OBS, replace(LOCAL, opus=OpusParameters(use_inband_fec=True)))
+    assert "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n" in text
+    assert "a=fmtp" not in answer(offers.OBS, replace(LOCAL, opus=OpusParameters()))
+
+
+def test_op2_frame_times_are_lines_of_their_own() -> None:
+    assert "a=ptime:20\r\na=maxptime:60\r\n" in answer(offers.OBS, replace(LOCAL, ptime_ms=20, max_ptime_ms=60))
+
+
+def test_sd1_the_protocol_is_repeated_as_it_was_offered() -> None:
+    assert "m=audio 8189 RTP/AVPF 111\r\n" in answer(changed(offers.RFC_STYLE, "UDP/TLS/RTP/SAVPF", "RTP/AVPF"))
+
+
+def test_ws3_every_candidate_stands_in_the_answer_and_the_first_is_the_default() -> None:
+    ipv6_only = replace(LOCAL, candidates=host_candidates([("2001:db8::10", 9000)]))
+    text = answer(offers.CHROME, ipv6_only)
+    assert "m=audio 9000 " in text
+    assert "c=IN IP6 2001:db8::10\r\n" in text
+    assert text.endswith("a=end-of-candidates\r\n")
+
+
+def test_without_candidates_the_default_is_the_discard_port() -> None:
+    text = answer(offers.CHROME, replace(LOCAL, candidates=(), end_of_candidates=False, ice_lite=False))
+    assert "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\n" in text
+    assert "candidate" not in text
+    assert "ice-lite" not in text
+
+
+@pytest.mark.parametrize(
+    "sdp",
+    [
+        offers.RFC_STYLE + "".join(f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:v{n}\r\n" for n in range(1000)),
+        changed(offers.MAX_BUNDLE_READER, "BUNDLE 0 1 2", "BUNDLE" + " 0 1" * 32_000),
+        changed(offers.MAX_BUNDLE_READER, "t=0 0\r\n", "t=0 0\r\n" + "a=group:BUNDLE x\r\n" * 6_000)
+        + "m=video 9 RTP/AVP 0\r\n" * 1000,
+    ],
+    ids=["sections", "long group", "many groups"],
+)
+def test_sd5_se70_the_answer_to_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
+    start_s = time.process_time()
+    text = answer(sdp)
+    assert time.process_time() - start_s < 0.5
+    assert len(text) < 2 * len(sdp), "an answer does not amplify"
+    assert text.count("\r\nm=") == sdp.count("\r\nm=")
+
+
+_lines = st.sampled_from(offers.MAX_BUNDLE_READER.split("\r\n")) | st.text(max_size=30)
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), _lines), max_size=5))
+def test_se70_whatever_is_taken_can_be_answered_in_ascii_and_with_right_lines(edits: list[tuple[int, str]]) -> None:
+    lines = offers.MAX_BUNDLE_READER.split("\r\n")
+    for number, line in edits:
+        lines[number % len(lines)] = line
+    try:
+        offer = read_offer("\r\n".join(lines))
+    except SdpError:
+        return
+    text = build_answer(offer, LOCAL)
+    assert text.isascii()
+    assert len(SessionDescription.parse(text).media) == len(offer.description.media)
+
+
+def test_cl15_our_offer_line_by_line() -> None:
+    local = replace(LOCAL, direction="recvonly", ice_lite=False, candidates=(), end_of_candidates=False, red=True)
+    assert build_offer(local) == offers.crlf(f"""
+v=0
+o=- 4611686018427387904 1 IN IP4 0.0.0.0
+s=-
+t=0 0
+a=group:BUNDLE 0
+m=audio 9 UDP/TLS/RTP/SAVPF 111 63
+c=IN IP4 0.0.0.0
+a=mid:0
+a=recvonly
+a=rtpmap:111 opus/48000/2
+a=fmtp:111 stereo=1;sprop-stereo=1;useinbandfec=1
+a=rtpmap:63 red/48000/2
+a=fmtp:63 111/111
+a=rtcp-mux
+a=rtcp-mux-only
+a=rtcp-rsize
+a=setup:actpass
+a=fingerprint:sha-256 {offers.OTHER_SHA256}
+a=ice-ufrag:serverUf
+a=ice-pwd:serverPasswordOf24Chars1
+a=ice-options:trickle ice2
+""")
+
+
+@given(
+    direction=st.sampled_from(["sendrecv", "sendonly", "recvonly"]),
+    red=st.booleans(),
+    nack=st.booleans(),
+    ice_lite=st.booleans(),
+    mid=st.sampled_from(["0", "audio", "x1"]),
+)
+def test_our_own_offer_is_one_that_we_would_answer(
+    direction: Direction, red: bool, nack: bool, ice_lite: bool, mid: str
+) -> None:
+    local = replace(LOCAL, direction=direction, red=red, nack=nack, ice_lite=ice_lite)
+    audio = read_offer(build_offer(local, mid=mid)).audio
+    assert (audio.mid, audio.direction, audio.setup) == (mid, direction, "actpass")
+    assert (audio.red_payload_type is not None, audio.nack, audio.ice_lite) == (red, nack, ice_lite)
+    assert (audio.ice, audio.fingerprints, audio.candidates) == (local.ice, (local.fingerprint,), local.candidates)
+    assert audio.opus == local.opus
+    assert audio.ssrcs == (() if direction == "recvonly" else (local.ssrc,))
+
+
+@given(
+    offered=st.sampled_from(["sendrecv", "sendonly", "recvonly"]),
+    ready_for=st.sampled_from(["sendrecv", "sendonly", "recvonly"]),
+    red=st.booleans(),
+    nack=st.booleans(),
+)
+def test_our_own_answer_is_one_that_our_clients_take(
+    offered: Direction, ready_for: Direction, red: bool, nack: bool
+) -> None:
+    client = replace(LOCAL, direction=offered, red=red, nack=nack, ice=IceCredentials("client", "c" * 24))
+    server = replace(LOCAL, direction=ready_for, red=True, nack=True)
+    offer_sdp = build_offer(client)
+    answer_sdp = answer(offer_sdp, server)
+    if "a=inactive" in answer_sdp:
+        with pytest.raises(UnusableSdpError, match="is inactive"):
+            read_answer(answer_sdp, offer_sdp)
+        return
+    audio = read_answer(answer_sdp, offer_sdp)
+    assert (audio.ice, audio.ice_lite, audio.setup) == (server.ice, True, "active")
+    assert (audio.red_payload_type is not None, audio.nack) == (red, nack)
+    assert audio.candidates == server.candidates
+    assert audio.end_of_candidates

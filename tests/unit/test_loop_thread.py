@@ -1,0 +1,58 @@
+"""The loop on a thread of its own: results, errors, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from bass_webrtc.loop_thread import LoopThread
+
+
+async def _thread_name() -> str:
+    return threading.current_thread().name
+
+
+async def _fail() -> None:
+    raise ValueError("inside")
+
+
+def test_coroutines_run_there_and_their_results_come_here() -> None:
+    loop = LoopThread("a loop")
+    assert loop.run(_thread_name()) == "a loop"
+    with pytest.raises(ValueError, match="inside"):
+        loop.run(_fail())
+    loop.stop()
+
+
+def test_stop_cancels_what_still_runs_and_ends_the_thread() -> None:
+    before = threading.active_count()
+    loop = LoopThread("a loop")
+    ended = threading.Event()
+
+    async def wait_forever() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def begin() -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(wait_forever())
+        await asyncio.sleep(0)
+        return task
+
+    task = loop.run(begin())
+    loop.stop()
+    assert ended.is_set()
+    assert task.cancelled()
+    assert threading.active_count() == before
+
+
+def test_call_soon_runs_there_and_after_stop_does_nothing() -> None:
+    loop = LoopThread("a loop")
+    called = threading.Event()
+    loop.call_soon(called.set)
+    assert called.wait(5)
+    loop.stop()
+    loop.call_soon(pytest.fail, "the loop has ended")

@@ -1,0 +1,67 @@
+"""Prometheus's view of one snapshot."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from bass_webrtc.signaling import metrics
+from bass_webrtc.stats import Lateness, PeerStats, ServerStats
+
+NO_METRICS = {"peers", "send_lateness_us", "id", "kind", "state", "codec", "srtp_profile", "local_address"}
+"""Fields that are no number of their own; ``send_lateness_us`` is one family with three samples."""
+
+STATS = ServerStats(
+    packets_sent=12345,
+    realtime_priority=True,
+    send_lateness_us=Lateness(100, 900, 1500),
+    peers=(
+        PeerStats(7, "player", "connected", 1.5, packets_sent=99, remote_address="192.0.2.7:5000"),
+        PeerStats(8, "publisher", "connected", 2.5, round_trip_time_ms=12.5),
+    ),
+)
+
+
+def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def exposed() -> str:
+    return metrics.exposition(STATS).decode()
+
+
+def test_numbers_of_the_server() -> None:
+    found = samples(exposed())
+    assert found["bass_webrtc_packets_sent_total", ()] == 12345
+    assert found["bass_webrtc_realtime_priority", ()] == 1
+    assert found["bass_webrtc_send_lateness_us", (("quantile", "0.99"),)] == 900
+
+
+def test_peers_are_told_apart_by_their_public_id_alone() -> None:
+    """SE62: no address, no name, nothing of a session's URL."""
+    found = samples(exposed())
+    assert found["bass_webrtc_peer_packets_sent_total", (("kind", "player"), ("peer", "7"))] == 99
+    labels = {name for _, pairs in found for name, _ in pairs}
+    assert labels == {"peer", "kind", "quantile"}
+    assert "192.0.2.7" not in exposed()
+
+
+def test_what_is_not_known_is_left_out() -> None:
+    found = samples(exposed())
+    name = "bass_webrtc_peer_round_trip_time_ms"
+    assert [pairs for sample, pairs in found if sample == name] == [(("kind", "publisher"), ("peer", "8"))]
+
+
+def test_every_number_of_the_statistics_is_exposed() -> None:
+    """A field added to the statistics is not forgotten here."""
+    for kind, counters, gauges in (
+        (ServerStats, metrics.SERVER_COUNTERS, metrics.SERVER_GAUGES),
+        (PeerStats, metrics.PEER_COUNTERS, metrics.PEER_GAUGES),
+    ):
+        fields = {field.name for field in dataclasses.fields(kind)}
+        assert fields - NO_METRICS - {"remote_address"} == counters.keys() | gauges.keys()

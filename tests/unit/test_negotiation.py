@@ -1,0 +1,230 @@
+"""Which offers are taken, which are malformed (400) and which are unusable (422)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import offers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from offers import changed, crlf, without
+
+from bass_webrtc.errors import SdpError
+from bass_webrtc.rtc.negotiation import Role, read_answer, read_offer
+from bass_webrtc.rtc.sdp import UnusableSdpError
+
+PLAYERS = ["CHROME", "CHROME_RECVONLY", "SAFARI", "FIREFOX", "MEDIAMTX_READER", "MEDOOZE"]
+PUBLISHERS = ["CHROME", "OBS", "FFMPEG", "GSTREAMER", "RFC_STYLE", "LF_ONLY", "BUNDLE_ONLY_AUDIO", "MID_OF_40_BYTES"]
+
+
+def with_direction(direction: str) -> str:
+    return changed(offers.RFC_STYLE, "a=sendonly", f"a={direction}")
+
+
+@pytest.mark.parametrize("name", PLAYERS)
+def test_es1_the_offers_of_players_are_taken(name: str) -> None:
+    assert read_offer(getattr(offers, name), role="player").audio.receives
+
+
+@pytest.mark.parametrize("name", PUBLISHERS)
+def test_ws2_the_offers_of_publishers_are_taken(name: str) -> None:
+    assert read_offer(getattr(offers, name), role="publisher").audio.sends
+
+
+@pytest.mark.parametrize(
+    ("sdp", "reason"),
+    [
+        (offers.NO_RTCP_MUX, "rtcp-mux"),
+        (offers.NO_FINGERPRINT, "fingerprint"),
+        (offers.SHA1_ONLY, "fingerprint"),
+        (offers.NO_OPUS, "opus"),
+        (offers.SDES, "crypto"),
+        (offers.UFRAG_OF_3_CHARS, "ice-ufrag"),
+        (without(offers.RFC_STYLE, "a=ice-ufrag", "a=ice-pwd"), "ice-ufrag"),
+        (offers.TWO_AUDIO, "2 audio sections"),
+        (changed(offers.RFC_STYLE, "m=audio", "m=video"), "0 audio sections"),
+        (changed(offers.RFC_STYLE, "m=audio 9", "m=audio 0"), "0 audio sections"),
+        (crlf("v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0"), "0 audio sections"),
+        (changed(offers.RFC_STYLE, "UDP/TLS/RTP/SAVPF", "UDP/DTLS/SCTP"), "UDP/DTLS/SCTP"),
+        (changed(offers.RFC_STYLE, "setup:actpass", "setup:holdconn"), "holdconn"),
+        (with_direction("inactive"), "inactive"),
+    ],
+    ids=lambda value: value if len(value) < 40 else "offer",
+)
+@pytest.mark.parametrize("role", ["publisher", "any"])
+def test_ws7_ws8_ws9_es5_se3_se4_sd4_unusable_offers(sdp: str, reason: str, role: Role) -> None:
+    with pytest.raises(UnusableSdpError, match=reason):
+        read_offer(sdp, role=role)
+
+
+@pytest.mark.parametrize("sdp", [with_direction("recvonly"), with_direction("inactive"), offers.RECVONLY_TO_WHIP])
+def test_ws2_a_publisher_that_does_not_send_is_unusable(sdp: str) -> None:
+    with pytest.raises(UnusableSdpError, match="publisher's offer is"):
+        read_offer(sdp, role="publisher")
+
+
+@pytest.mark.parametrize("sdp", [with_direction("sendonly"), with_direction("inactive"), offers.SENDONLY_TO_WHEP])
+def test_es1_a_player_that_does_not_receive_is_unusable(sdp: str) -> None:
+    with pytest.raises(UnusableSdpError, match="player's offer is"):
+        read_offer(sdp, role="player")
+
+
+@pytest.mark.parametrize(
+    "sdp", ["", "hello", "{}", offers.RFC_STYLE[10:], changed(offers.RFC_STYLE, "a=mid:0", "a mid")]
+)
+def test_a_malformed_offer_is_not_called_unusable(sdp: str) -> None:
+    with pytest.raises(SdpError) as raised:
+        read_offer(sdp)
+    assert raised.type is SdpError
+
+
+def test_ws7_rtcp_mux_only_does_not_stand_in_for_rtcp_mux() -> None:
+    with pytest.raises(UnusableSdpError, match="rtcp-mux"):
+        read_offer(changed(offers.RFC_STYLE, "a=rtcp-mux\r\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("setup", "ours"), [("actpass", "active"), ("active", "passive"), ("passive", "active"), (None, "passive")]
+)
+def test_ws8_our_dtls_role_completes_theirs(setup: str | None, ours: str) -> None:
+    line = f"a=setup:{setup}\r\n" if setup else ""
+    assert read_offer(changed(offers.RFC_STYLE, "a=setup:actpass\r\n", line)).answer_setup == ours
+
+
+def test_ws9_tracks_of_two_streams_are_unusable() -> None:
+    head, second = offers.AUDIO_AND_VIDEO.rsplit("a=msid:d46fb922", 1)
+    two_streams = f"{head}a=msid:e57fc033{second}"
+    assert read_offer(offers.AUDIO_AND_VIDEO, role="publisher")
+    with pytest.raises(UnusableSdpError, match="more than one MediaStream"):
+        read_offer(two_streams, role="publisher")
+    assert read_offer(two_streams), "who does the signaling may do as they like"
+
+
+@pytest.mark.parametrize("msid", ["", "a=msid:- ce326ecf\r\n", "a=msid:-\r\n"])
+def test_ws9_a_track_without_a_stream_is_accepted(msid: str) -> None:
+    line = next(line for line in offers.RFC_STYLE.splitlines(keepends=True) if line.startswith("a=msid"))
+    sdp = changed(offers.RFC_STYLE, line, msid)
+    assert read_offer(sdp, role="publisher")
+
+
+def test_ws10_audio_and_video_are_refused_in_strict_mode_only() -> None:
+    assert read_offer(offers.AUDIO_AND_VIDEO, role="publisher").audio.mline_index == 0
+    with pytest.raises(UnusableSdpError, match="only audio"):
+        read_offer(offers.AUDIO_AND_VIDEO, role="publisher", strict=True)
+
+
+def test_es4_a_player_that_offers_video_is_taken_in_strict_mode_too() -> None:
+    assert read_offer(offers.MEDIAMTX_READER, role="player", strict=True).audio.mid == "1"
+
+
+def test_ws10_a_section_that_was_stopped_does_not_count() -> None:
+    head, second = offers.TWO_AUDIO.rsplit("m=audio 9", 1)
+    stopped = f"{head}m=audio 0{second}"
+    assert read_offer(stopped, role="publisher", strict=True).audio.mid == "0"
+
+
+def test_ws11_two_ice_lite_sides_cannot_connect_and_a_full_agent_can_answer_one() -> None:
+    lite = changed(offers.RFC_STYLE, "t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
+    assert read_offer(lite).audio.ice_lite
+    with pytest.raises(UnusableSdpError, match="ICE-lite"):
+        read_offer(lite, local_ice_lite=True)
+    assert read_offer(offers.RFC_STYLE, local_ice_lite=True)
+
+
+@pytest.mark.parametrize(
+    "sdp",
+    [
+        offers.RFC_STYLE + "a=candidate:1 1 udp 2122260223 192.0.2.44 54609 typ host generation 0\r\n" * 1500,
+        offers.RFC_STYLE + "a=x\r\n" * 10_000,
+        offers.RFC_STYLE + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:{}\r\n" * 1000,
+        offers.RFC_STYLE + "".join(f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:v{n}\r\n" for n in range(1000)),
+        offers.RFC_STYLE + "a=rtpmap:96 x/1\r\n" * 6000,
+        offers.RFC_STYLE + "".join(f"a=ssrc:{n} cname:x\r\n" for n in range(6000)),
+        offers.RFC_STYLE + f"a=fingerprint:sha-256 {offers.SHA256}\r\n" * 1000,
+        changed(offers.RFC_STYLE, "t=0 0\r\n", "t=0 0\r\n" + "a=group:BUNDLE 1 2 3\r\n" * 5000),
+        changed(offers.RFC_STYLE, "SAVPF 111", "SAVPF" + " 96" * 40_000 + " 111"),
+    ],
+    ids=["candidates", "attributes", "same mids", "sections", "rtpmaps", "ssrcs", "fingerprints", "groups", "formats"],
+)
+def test_sd5_se70_an_offer_of_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
+    start_s = time.process_time()
+    with contextlib.suppress(SdpError):
+        read_offer(sdp, role="publisher")
+    assert time.process_time() - start_s < 0.5
+
+
+@given(st.binary() | st.text(), st.sampled_from(["player", "publisher", "any"]), st.booleans())
+def test_se70_any_input_is_an_offer_or_raises_the_one_error(data: bytes | str, role: Role, strict: bool) -> None:
+    with pytest.raises(SdpError):
+        read_offer(data, role=role, strict=strict)
+
+
+# ------------------------------------------------------------------------------------------- answers to our offers
+
+ANSWER = changed(changed(offers.RFC_STYLE, "a=sendonly", "a=recvonly"), "a=setup:actpass", "a=setup:passive")
+"""What a media server says to a publisher whose offer is ``offers.RFC_STYLE``."""
+
+
+def test_cl13_a_right_answer_is_read() -> None:
+    audio = read_answer(ANSWER, offers.RFC_STYLE)
+    assert (audio.mid, audio.direction, audio.setup, audio.payload_type) == ("0", "recvonly", "passive", 111)
+
+
+@pytest.mark.parametrize(
+    ("sdp", "reason"),
+    [
+        (changed(ANSWER, "setup:passive", "setup:actpass"), "expected active or passive"),
+        (changed(ANSWER, "setup:passive", "setup:holdconn"), "expected active or passive"),
+        (changed(ANSWER, "m=audio 9", "m=audio 0"), "refuses the audio"),
+        (changed(ANSWER, "a=mid:0", "a=mid:1"), "section 0"),
+        (changed(ANSWER, "UDP/TLS/RTP/SAVPF", "RTP/AVP"), "section 0"),
+        (changed(ANSWER, "m=audio", "m=video"), "section 0"),
+        (ANSWER + "m=video 0 UDP/TLS/RTP/SAVPF 96\r\n", "2 media sections"),
+        (ANSWER[: ANSWER.index("m=")], "0 media sections"),
+        (changed(changed(ANSWER, "SAVPF 111", "SAVPF 96"), "map:111", "map:96"), "payload type 96"),
+        (changed(ANSWER, "opus/48000/2", "PCMU/8000"), "opus"),
+        (changed(ANSWER, "a=rtcp-mux\r\n", ""), "rtcp-mux"),
+        (without(ANSWER, "a=fingerprint"), "fingerprint"),
+        (without(ANSWER, "a=ice-pwd", "a=ice-ufrag"), "ice-ufrag"),
+        (changed(ANSWER, offers.UFRAG, "abc"), "ice-ufrag"),
+        (changed(ANSWER, "a=recvonly", "a=sendonly"), "is sendonly"),
+        (changed(ANSWER, "a=recvonly", "a=sendrecv"), "is sendrecv"),
+        (changed(ANSWER, "a=recvonly", "a=inactive"), "is inactive"),
+    ],
+)
+def test_cl13_an_answer_that_does_not_answer_our_offer_is_unusable(sdp: str, reason: str) -> None:
+    with pytest.raises(UnusableSdpError, match=reason):
+        read_answer(sdp, offers.RFC_STYLE)
+
+
+def test_cl21_the_answer_to_a_player_has_to_send() -> None:
+    player = changed(offers.RFC_STYLE, "a=sendonly", "a=recvonly")
+    sending = changed(ANSWER, "a=recvonly", "a=sendonly")
+    assert read_answer(sending, player).sends
+    with pytest.raises(UnusableSdpError, match="is recvonly"):
+        read_answer(ANSWER, player)
+
+
+def test_an_answer_without_setup_is_passive() -> None:
+    assert read_answer(without(ANSWER, "a=setup"), offers.RFC_STYLE).setup == "passive"
+
+
+@pytest.mark.parametrize("data", ["", b"\xff", "<html>not found</html>", changed(ANSWER, "a=mid:0", "mid=0")])
+def test_a_malformed_answer_is_not_called_unusable(data: bytes | str) -> None:
+    with pytest.raises(SdpError) as raised:
+        read_answer(data, offers.RFC_STYLE)
+    assert raised.type is SdpError
+
+
+_answer_lines = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(ANSWER.split("\r\n")) | st.text(max_size=30)))
+
+
+@given(_answer_lines)
+def test_se70_an_answer_with_any_lines_exchanged_is_read_or_raises_the_one_error(edits: list[tuple[int, str]]) -> None:
+    lines = ANSWER.split("\r\n")
+    for number, line in edits:
+        lines[number % len(lines)] = line
+    with contextlib.suppress(SdpError):
+        assert read_answer("\r\n".join(lines), offers.RFC_STYLE).payload_type == 111

@@ -1,0 +1,478 @@
+"""RTCP sessions in virtual time, alone and two against each other."""
+
+from __future__ import annotations
+
+import random
+import statistics
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bass_webrtc.rtc.rtcp import (
+    MAX_SOURCES,
+    ByeReceived,
+    CircuitBreakerTripped,
+    LossReported,
+    NackReceived,
+    ReceivedCounters,
+    RtcpEvent,
+    RtcpSession,
+    RtcpSnapshot,
+    SentCounters,
+    SourceTimedOut,
+    SsrcCollision,
+)
+from bass_webrtc.rtc.rtcp_packets import (
+    Goodbye,
+    Nack,
+    Packet,
+    Report,
+    ReportBlock,
+    SenderInfo,
+    SourceDescription,
+    ntp_middle,
+    ntp_time,
+    parse,
+)
+
+OURS, THEIRS = 0x0000AAAA, 0x0000BBBB
+WALL_S = 1_760_000_000.0
+"""The wall clock at ``now_s`` 0."""
+
+
+def session(
+    *, sends: bool = True, rsize: bool = False, seed: int = 0, ssrc: int = OURS, now_s: float = 0.0
+) -> RtcpSession:
+    return RtcpSession(ssrc, "our cname", sends=sends, rsize=rsize, now_s=now_s, random=random.Random(seed))
+
+
+def sent(now_s: float, packets_per_s: int = 50) -> SentCounters:
+    packets = int(now_s * packets_per_s)
+    return SentCounters(packets, packets * 320, 1000 + int(now_s * 48000))
+
+
+Counters = Callable[[float], SentCounters]
+
+
+def nothing_sent(now_s: float) -> SentCounters:
+    return SentCounters(0, 0, 0)
+
+
+def run(
+    rtcp: RtcpSession, until_s: float, now_s: float = 0.0, counters: Counters | None = sent
+) -> list[tuple[float, bytes]]:
+    """Calls it when it wants to be called; gives what it sends, and when."""
+    packets: list[tuple[float, bytes]] = []
+    while (due_s := rtcp.timeout_s()) is not None and due_s <= until_s:
+        now_s = max(due_s, now_s)
+        rtcp.handle_timeout(now_s, WALL_S + now_s, counters(now_s) if counters else None)
+        packets += [(now_s, data) for data in rtcp.to_send()]
+    return packets
+
+
+def block(
+    *, ssrc: int = OURS, lost: float = 0.0, highest: int = 0, last_sr: int = 0, delay: int = 0, total: int = 0
+) -> ReportBlock:
+    return ReportBlock(ssrc, int(lost * 256), total, highest, 480, last_sr, delay)
+
+
+def report(*blocks: ReportBlock, ssrc: int = THEIRS) -> bytes:
+    return Report(ssrc, None, blocks).to_bytes()
+
+
+def receive(rtcp: RtcpSession, data: bytes, now_s: float) -> list[RtcpEvent]:
+    rtcp.receive(data, now_s, WALL_S + now_s)
+    return rtcp.events()
+
+
+def read(data: bytes) -> tuple[Packet, ...]:
+    compound = parse(data)
+    assert compound.malformed == 0
+    return compound.packets
+
+
+class TestReports:
+    def test_a_sender_sends_sr_and_cname_RT1_RT4(self) -> None:
+        rtcp = session()
+        [(at_s, data), *_] = run(rtcp, 10.0)
+        report, description = read(data)
+        counters = sent(at_s)
+        info = SenderInfo(ntp_time(WALL_S + at_s), counters.rtp_timestamp, counters.packets, counters.octets)
+        assert report == Report(OURS, info)
+        assert description == SourceDescription(OURS, "our cname")
+
+    def test_who_does_not_send_sends_rr_and_cname_RT1(self) -> None:
+        for rtcp, counters in ((session(sends=False), None), (session(), nothing_sent)):
+            [(_, data), *_] = run(rtcp, 10.0, counters=counters)
+            assert read(data) == (Report(OURS, None), SourceDescription(OURS, "our cname"))
+
+    def test_who_stops_sending_is_a_sender_for_one_more_report_RT1(self) -> None:
+        """RFC 3550, 6.4: "since issuing the last report or the previous one"."""
+        kinds = []
+        for at_s, data in run(session(), 60.0, counters=lambda now_s: sent(min(now_s, 8.0))):
+            [report, _] = read(data)
+            assert isinstance(report, Report)
+            if at_s > 8.0:
+                kinds.append(report.sender is not None)
+        assert kinds[:2] == [True, True]
+        assert len(kinds) > 5
+        assert not any(kinds[2:])
+
+    def test_counters_wrap_at_32_bits_RT4(self) -> None:
+        rtcp = session()
+        [(_, data)] = run(rtcp, 4.0, counters=lambda _: SentCounters(2**32 + 1, 2**32 + 2, 2**32 + 3))
+        [report, _] = read(data)
+        assert isinstance(report, Report)
+        assert report.sender is not None
+        assert (report.sender.packets, report.sender.octets, report.sender.rtp_timestamp) == (1, 2, 3)
+
+    def test_interval_is_5_s_spread_and_half_of_it_at_first_RT2(self) -> None:
+        firsts, others = [], []
+        for seed in range(200):
+            times = [at_s for at_s, _ in run(session(sends=False, seed=seed), 60.0, counters=None)]
+            firsts.append(times[0])
+            others += [later - earlier for earlier, later in pairwise(times)]
+        assert min(firsts) >= 2.5 * 0.5 / 1.21828
+        assert max(firsts) <= 2 * 2.5 * 1.5 / 1.21828
+        assert min(others) >= 5.0 * 0.5 / 1.21828
+        assert max(others) <= 2 * 5.0 * 1.5 / 1.21828
+        assert statistics.mean(others) == pytest.approx(5.0, rel=0.05)
+
+    def test_calls_that_come_too_early_do_nothing(self) -> None:
+        rtcp = session()
+        for tick in range(60):
+            rtcp.handle_timeout(tick / 60, WALL_S, sent(0.0))
+        assert rtcp.to_send() == []
+
+
+class TestWhatWeReceive:
+    """Reception reports, from counters that the caller keeps."""
+
+    def counters(self, received: int, lost: int, highest: int = 70_000, jitter: int = 96) -> ReceivedCounters:
+        return ReceivedCounters(THEIRS, highest, received, lost, jitter)
+
+    def report_at(self, rtcp: RtcpSession, now_s: float, *counters: ReceivedCounters) -> Report:
+        rtcp.handle_timeout(now_s, WALL_S + now_s, None, counters)
+        [data] = rtcp.to_send()
+        [report, _] = read(data)
+        assert isinstance(report, Report)
+        return report
+
+    def test_report_loss_of_the_interval_and_of_all_time_RT4(self) -> None:
+        rtcp = session(sends=False)
+        [first] = self.report_at(rtcp, 10.0, self.counters(75, 25)).blocks
+        assert (first.ssrc, first.fraction_lost, first.packets_lost) == (THEIRS, 64, 25)
+        assert (first.highest_sequence, first.jitter) == (70_000, 96)
+        [second] = self.report_at(rtcp, 30.0, self.counters(165, 35)).blocks
+        assert (second.fraction_lost, second.packets_lost) == (25, 35)
+
+    @pytest.mark.parametrize(("received", "lost", "fraction"), [(110, -10, 0), (10, 0, 0), (1, 10_000, 255)])
+    def test_fraction_stays_in_its_8_bits_RT4(self, received: int, lost: int, fraction: int) -> None:
+        """Duplicates make loss negative; that is no loss."""
+        [made] = self.report_at(session(sends=False), 10.0, self.counters(received, lost)).blocks
+        assert (made.fraction_lost, made.packets_lost) == (fraction, lost)
+
+    def test_name_the_last_sender_report_and_its_age_RT4(self) -> None:
+        rtcp = session(sends=False)
+        sender_report = Report(THEIRS, SenderInfo(0x11112222_33334444, 0, 1, 1)).to_bytes()
+        receive(rtcp, sender_report, 9.5)
+        [made] = self.report_at(rtcp, 10.0, self.counters(10, 0)).blocks
+        assert (made.last_sr, made.delay_since_last_sr) == (0x22223333, 32768)
+
+    def test_leave_out_a_stream_that_was_silent_since(self) -> None:
+        rtcp = session(sends=False)
+        assert len(self.report_at(rtcp, 10.0, self.counters(10, 0)).blocks) == 1
+        assert self.report_at(rtcp, 30.0, self.counters(10, 0)).blocks == ()
+        assert len(self.report_at(rtcp, 50.0, self.counters(11, 0)).blocks) == 1
+
+    def test_highest_sequence_is_cut_to_32_bits(self) -> None:
+        [made] = self.report_at(session(sends=False), 10.0, self.counters(1, 0, highest=2**32 + 5)).blocks
+        assert made.highest_sequence == 5
+
+
+class TestWhatThePeerReports:
+    def test_loss_and_jitter_RT4(self) -> None:
+        rtcp = session()
+        assert rtcp.snapshot() == RtcpSnapshot()
+        [event] = receive(rtcp, report(block(lost=0.25, total=7)), 1.0)
+        assert event == LossReported(0.25, 7, 10.0, None)
+        assert rtcp.snapshot() == RtcpSnapshot(7, 0.25, 10.0, None)
+
+    def test_blocks_about_others_are_not_ours(self) -> None:
+        rtcp = session()
+        assert receive(rtcp, report(block(ssrc=5, lost=0.5)), 1.0) == []
+        assert rtcp.snapshot() == RtcpSnapshot()
+
+    @given(st.floats(0.0, 2.0), st.floats(0.0, 8.0))
+    def test_round_trip_time_RT4(self, there_and_back_s: float, held_s: float) -> None:
+        rtcp = session()
+        [(at_s, data), *_] = run(rtcp, 4.0)
+        [sender_report, _] = read(data)
+        assert isinstance(sender_report, Report)
+        assert sender_report.sender is not None
+        answer = block(last_sr=ntp_middle(sender_report.sender.ntp_time), delay=int(held_s * 65536))
+        receive(rtcp, report(answer), at_s + there_and_back_s + held_s)
+        measured_ms = rtcp.snapshot().round_trip_time_ms
+        assert measured_ms == pytest.approx(there_and_back_s * 1000, abs=0.1)
+
+    @pytest.mark.parametrize("last_sr", [0, 1, 0xFFFFFFFF, ntp_middle(ntp_time(WALL_S + 4.9))])
+    def test_round_trip_time_is_unknown_for_a_report_we_never_sent(self, last_sr: int) -> None:
+        rtcp = session()
+        run(rtcp, 4.0)
+        receive(rtcp, report(block(last_sr=last_sr)), 5.0)
+        assert rtcp.snapshot().round_trip_time_ms is None
+
+    @pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+    def test_setting_the_wall_clock_does_not_show(self, step_s: float) -> None:
+        rtcp = session()
+        [(at_s, data), *_] = run(rtcp, 4.0)
+        [sender_report, _] = read(data)
+        assert isinstance(sender_report, Report)
+        assert sender_report.sender is not None
+        answer = report(block(last_sr=ntp_middle(sender_report.sender.ntp_time)))
+        rtcp.receive(answer, at_s + 0.05, WALL_S + at_s + 0.05)
+        rtcp.receive(answer, at_s + 0.06, WALL_S + at_s + step_s)
+        assert rtcp.snapshot().round_trip_time_ms == pytest.approx(50.0, abs=0.1)
+
+    def test_two_sessions_measure_each_other_RT4(self) -> None:
+        """One sends, one receives; 20 ms each way; the receiver lost a tenth."""
+        sender, receiver = session(seed=1), session(sends=False, seed=2, ssrc=THEIRS)
+        flying: list[tuple[float, RtcpSession, bytes]] = []
+        for tick in range(3_000):
+            now_s = tick / 100
+            got = ReceivedCounters(OURS, int(now_s * 50), int(now_s * 45), int(now_s * 50) - int(now_s * 45), 144)
+            sender.handle_timeout(now_s, WALL_S + now_s, sent(now_s))
+            receiver.handle_timeout(now_s, WALL_S + now_s, None, [got])
+            flying += [(now_s + 0.02, receiver, data) for data in sender.to_send()]
+            flying += [(now_s + 0.02, sender, data) for data in receiver.to_send()]
+            for arrival in [arrival for arrival in flying if arrival[0] <= now_s]:
+                flying.remove(arrival)
+                arrival[1].receive(arrival[2], now_s, WALL_S + now_s)
+        snapshot = sender.snapshot()
+        assert snapshot.round_trip_time_ms == pytest.approx(40.0, abs=11.0)
+        assert snapshot.fraction_lost == pytest.approx(0.1, abs=0.02)
+        assert snapshot.packets_lost == pytest.approx(150, abs=40)
+        assert snapshot.jitter_ms == 3.0
+        assert all(isinstance(event, LossReported) for event in sender.events())
+
+
+class TestNack:
+    def nack(self, *sequences: int, media_ssrc: int = OURS) -> bytes:
+        return Nack(THEIRS, media_ssrc, sequences).to_bytes()
+
+    def test_asks_for_our_packets(self) -> None:
+        assert receive(session(), self.nack(65535, 0, 7), 1.0) == [NackReceived((65535, 0, 7))]
+
+    def test_reduced_size_is_always_understood_RT3(self) -> None:
+        for rsize in (True, False):
+            assert receive(session(rsize=rsize), self.nack(5), 1.0) == [NackReceived((5,))]
+
+    def test_about_another_stream_is_not_ours(self) -> None:
+        assert receive(session(), self.nack(5, media_ssrc=9), 1.0) == []
+
+    def test_cannot_make_us_flood(self) -> None:
+        rtcp = session()
+        asked = 0
+        for tick in range(1_000):
+            for event in receive(rtcp, self.nack(*range(0, 17 * 20, 17)), tick / 100):
+                assert isinstance(event, NackReceived)
+                asked += len(event.sequences)
+        assert 1000 <= asked <= 1200
+
+    def test_ours_goes_alone_only_when_that_was_negotiated_RT3(self) -> None:
+        reduced, compound = session(rsize=True), session(rsize=False)
+        for rtcp in (reduced, compound):
+            rtcp.request_resend(THEIRS, [])
+            rtcp.request_resend(THEIRS, [1, 2])
+        nack = Nack(OURS, THEIRS, (1, 2))
+        [data] = reduced.to_send()
+        assert read(data) == (nack,)
+        [data] = compound.to_send()
+        assert read(data) == (Report(OURS, None), SourceDescription(OURS, "our cname"), nack)
+
+
+class TestSources:
+    def test_bye_is_said_at_the_end_once_RT6(self) -> None:
+        rtcp = session()
+        rtcp.close()
+        rtcp.close()
+        [data] = rtcp.to_send()
+        assert read(data) == (Report(OURS, None), SourceDescription(OURS, "our cname"), Goodbye((OURS,)))
+        assert rtcp.timeout_s() is None
+        assert receive(rtcp, report(block()), 1.0) == []
+        rtcp.handle_timeout(10.0, WALL_S, sent(10.0))
+        rtcp.request_resend(THEIRS, [1])
+        assert rtcp.to_send() == []
+
+    def test_a_bye_ends_the_source_and_not_the_session_RT6(self) -> None:
+        rtcp = session()
+        assert receive(rtcp, report() + Goodbye((THEIRS, 7)).to_bytes(), 1.0) == [ByeReceived((THEIRS, 7))]
+        assert rtcp.timeout_s() is not None
+
+    def test_a_bye_in_our_name_is_nobodys(self) -> None:
+        assert receive(session(), Goodbye((OURS,)).to_bytes(), 1.0) == []
+
+    def test_a_source_times_out_after_five_intervals_RT8(self) -> None:
+        rtcp = session(sends=False)
+        receive(rtcp, report(), 1.0)
+        run(rtcp, 25.9, counters=None)
+        assert rtcp.events() == []
+        run(rtcp, 40.0, counters=None)
+        assert rtcp.events() == [SourceTimedOut(THEIRS)]
+
+    def test_a_stream_that_goes_on_keeps_its_source_RT8(self) -> None:
+        rtcp = session(sends=False)
+        receive(rtcp, report(), 1.0)
+        for second in range(2, 120):
+            counters = ReceivedCounters(THEIRS, second * 50, second * 50, 0, 0)
+            rtcp.handle_timeout(float(second), WALL_S, None, [counters])
+        assert rtcp.events() == []
+
+    def test_the_number_of_sources_is_bounded(self) -> None:
+        rtcp = session(sends=False)
+        for ssrc in range(100_000, 101_000):
+            receive(rtcp, report(ssrc=ssrc), 1.0)
+        run(rtcp, 60.0, counters=None)
+        assert len(rtcp.events()) == MAX_SOURCES
+
+    @pytest.mark.parametrize(
+        "packet", [report(ssrc=OURS), SourceDescription(OURS, "x").to_bytes(), Nack(OURS, 1, (1,)).to_bytes()]
+    )
+    def test_a_collision_is_answered_by_bye_and_a_new_ssrc_RT8(self, packet: bytes) -> None:
+        rtcp = session()
+        [event] = receive(rtcp, packet, 1.0)
+        assert event == SsrcCollision(OURS, rtcp.ssrc)
+        assert rtcp.ssrc != OURS
+        [data] = rtcp.to_send()
+        assert read(data)[-1] == Goodbye((OURS,))
+        [(_, data), *_] = run(rtcp, 10.0)
+        [later, _] = read(data)
+        assert later.to_bytes()[4:8] == rtcp.ssrc.to_bytes(4)
+
+
+class TestCircuitBreaker:
+    """RT7: RFC 8083."""
+
+    def trips(
+        self, rtcp: RtcpSession, until_s: float, counters: Counters | None = sent, now_s: float = 0.0
+    ) -> list[RtcpEvent]:
+        run(rtcp, until_s, now_s, counters)
+        return [event for event in rtcp.events() if isinstance(event, CircuitBreakerTripped)]
+
+    def reported(
+        self, rtcp: RtcpSession, every_s: float, count: int, make: Callable[[float], ReportBlock]
+    ) -> float | None:
+        """When it trips while the peer reports regularly; None if it does not."""
+        for number in range(1, count + 1):
+            now_s = number * every_s
+            rtcp.handle_timeout(now_s, WALL_S + now_s, sent(now_s))
+            rtcp.receive(report(make(now_s)), now_s, WALL_S + now_s)
+            if any(isinstance(event, CircuitBreakerTripped) for event in rtcp.events()):
+                return now_s
+        return None
+
+    def test_no_report_for_three_intervals_trips(self) -> None:
+        rtcp = session()
+        assert self.trips(rtcp, 14.99) == []
+        [event] = self.trips(rtcp, 15.01)
+        assert isinstance(event, CircuitBreakerTripped)
+        assert "4.1" in event.reason
+
+    def test_it_trips_once(self) -> None:
+        rtcp = session()
+        assert len(self.trips(rtcp, 200.0)) == 1
+
+    def test_a_report_gives_another_three_intervals(self) -> None:
+        rtcp = session()
+        run(rtcp, 10.0)
+        receive(rtcp, report(block(highest=500)), 10.0)
+        assert self.trips(rtcp, 24.9, now_s=10.0) == []
+        assert len(self.trips(rtcp, 25.1, now_s=10.0)) == 1
+
+    def test_who_sends_nothing_needs_no_reports(self) -> None:
+        assert self.trips(session(sends=False), 100.0, counters=None) == []
+        assert self.trips(session(), 100.0, counters=nothing_sent) == []
+
+    def test_a_pause_of_ours_does_not_count(self) -> None:
+        """Sending stops at 5 s for half a minute."""
+        rtcp = session()
+        assert self.trips(rtcp, 35.0, counters=lambda now_s: sent(min(now_s, 5.0))) == []
+        assert self.trips(rtcp, 45.0, now_s=35.0, counters=lambda now_s: sent(now_s - 30.0)) == []
+
+    def test_asking_often_changes_nothing(self) -> None:
+        """One timer serves several protocols, so calls may come every few milliseconds, between two packets."""
+        rtcp = session()
+        for tick in range(14_990):
+            rtcp.handle_timeout(tick / 1000, WALL_S, sent(tick / 1000))
+        assert rtcp.events() == []
+        for tick in range(14_990, 16_100):
+            rtcp.handle_timeout(tick / 1000, WALL_S, sent(tick / 1000))
+        assert len(rtcp.events()) == 1
+
+    def test_five_reports_that_nothing_arrives_trip(self) -> None:
+        assert self.reported(session(), 5.0, 20, lambda now_s: block(highest=7, lost=0)) == 30.0
+
+    def test_reports_in_quick_succession_need_a_whole_interval(self) -> None:
+        tripped_s = self.reported(session(), 0.25, 100, lambda now_s: block(highest=7))
+        assert tripped_s is not None
+        assert 5.0 <= tripped_s <= 7.0
+
+    def test_one_report_of_progress_is_enough(self) -> None:
+        """Every fifth report shows some."""
+        assert self.reported(session(), 5.0, 40, lambda now_s: block(highest=int(now_s) // 25)) is None
+
+    @pytest.mark.parametrize(
+        ("round_trip_s", "lost", "trips"),
+        [
+            (0.05, 0.9, False),
+            (0.3, 0.5, False),
+            (0.3, 0.9, True),
+            (1.0, 0.05, False),
+            (1.0, 0.1, True),
+            (None, 0.9, False),
+        ],
+    )
+    def test_congestion_trips_when_tcp_would_get_less_than_a_tenth(
+        self, round_trip_s: float | None, lost: float, trips: bool
+    ) -> None:
+        """50 packets/s > 10 / (Tr × sqrt(2p / 3)), that is, p > 0.06 / Tr²."""
+        rtcp = session()
+        last_sr = 0
+        tripped = False
+        for number in range(1, 15):
+            now_s = number * 5.0
+            rtcp.handle_timeout(now_s, WALL_S + now_s, sent(now_s))
+            for data in rtcp.to_send():
+                [made, _] = read(data)
+                assert isinstance(made, Report)
+                assert made.sender is not None
+                last_sr = ntp_middle(made.sender.ntp_time)
+                sent_s = now_s
+            if round_trip_s is None:
+                answer = block(highest=int(now_s * 50), lost=lost)
+            else:
+                held = int((now_s + 1.0 - sent_s - round_trip_s) * 65536)
+                answer = block(highest=int(now_s * 50), lost=lost, last_sr=last_sr, delay=held)
+            rtcp.receive(report(answer), now_s + 1.0, WALL_S + now_s + 1.0)
+            tripped = tripped or any(isinstance(event, CircuitBreakerTripped) for event in rtcp.events())
+        assert tripped == trips
+
+
+class TestAnyBytes:
+    """SE70."""
+
+    @given(st.lists(st.binary(max_size=120)))
+    def test_never_raises(self, datagrams: list[bytes]) -> None:
+        rtcp = session()
+        for data in datagrams:
+            rtcp.receive(data, 1.0, WALL_S)
+        run(rtcp, 20.0)
+
+    def test_malformed_packets_are_counted_RT5(self) -> None:
+        rtcp = session()
+        receive(rtcp, b"\x80", 1.0)
+        receive(rtcp, report(block())[:-4], 1.0)
+        assert rtcp.malformed == 2

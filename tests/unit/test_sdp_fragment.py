@@ -1,0 +1,163 @@
+"""Fragments of trickle ICE and ICE restarts."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import offers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from offers import changed, without
+
+from bass_webrtc.errors import SdpError
+from bass_webrtc.rtc.candidate import CandidatePolicy, host_candidates, usable_candidates
+from bass_webrtc.rtc.sdp import IceCredentials, UnusableSdpError
+from bass_webrtc.rtc.sdp_fragment import IceFragment, build_fragment, parse_fragment
+
+CURRENT = IceCredentials(offers.UFRAG, offers.PASSWORD)
+CANDIDATE = "a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host\r\n"
+CREDENTIALS = f"a=ice-ufrag:{offers.UFRAG}\r\na=ice-pwd:{offers.PASSWORD}\r\n"
+
+
+def test_a_trickle_fragment_is_read() -> None:
+    fragment = parse_fragment(offers.TRICKLE_FRAGMENT)
+    assert (fragment.ice, fragment.mid, fragment.end_of_candidates) == (CURRENT, "0", True)
+    assert [candidate.transport for candidate in fragment.candidates] == ["udp", "udp", "tcp"]
+    assert not fragment.is_restart(CURRENT)
+
+
+@pytest.mark.parametrize(
+    ("data", "candidates", "is_end"),
+    [
+        (offers.TRICKLE_FRAGMENT.replace("\r\n", "\n"), 3, True),
+        (offers.TRICKLE_FRAGMENT.encode(), 3, True),
+        (without(offers.TRICKLE_FRAGMENT, "m=", "a=mid"), 3, True),
+        (without(offers.TRICKLE_FRAGMENT, "a=mid"), 3, True),
+        (changed(offers.TRICKLE_FRAGMENT, "m=audio 9 RTP/AVP 0", "m=whatever it may be"), 3, True),
+        (changed(offers.TRICKLE_FRAGMENT, "m=audio 9 RTP/AVP 0", "m="), 3, True),
+        ("m=audio 9 RTP/AVP 0\r\n" + CREDENTIALS + CANDIDATE, 1, False),
+        (CREDENTIALS + "a=end-of-candidates\r\nm=audio 9 RTP/AVP 0\r\n" + CANDIDATE, 1, True),
+        (CREDENTIALS, 0, False),
+        (offers.END_OF_CANDIDATES_FRAGMENT, 0, True),
+        (offers.DOUBLE_PREFIX_FRAGMENT, 3, True),
+        (offers.OTHER_MID_FRAGMENT, 3, True),
+        (offers.TRICKLE_FRAGMENT + CANDIDATE, 3, True),
+    ],
+    ids=[
+        "LF", "bytes", "no m=", "no mid", "any m=", "empty m=", "media level", "end at session level", "no candidates",
+        "end only", "double prefix", "other mid", "WS31 same candidate twice",
+    ],
+)  # fmt: skip
+def test_ws32_fragments_of_all_shapes_are_read(data: bytes | str, candidates: int, is_end: bool) -> None:
+    fragment = parse_fragment(data, mid="0")
+    assert fragment.ice == CURRENT
+    assert (len(fragment.candidates), fragment.end_of_candidates) == (candidates, is_end)
+
+
+def test_ws29_candidates_that_are_not_for_us_do_not_spoil_the_others() -> None:
+    data = CREDENTIALS + CANDIDATE + "".join(
+        f"a=candidate:1 1 {text}\r\n"
+        for text in (
+            "tcp 1518280447 192.0.2.1 9 typ host tcptype active",
+            "quic 1518280447 192.0.2.1 4433 typ host",
+            "udp 1 3f2c8a1e-7b6d-4e55-9c1f-0a2b3c4d5e6f.local 50000 typ host",
+            "udp 1 media.example.com 50000 typ host",
+            "udp 1 2001:db8::9 50000 typ host",
+        )
+    )  # fmt: skip
+    used = usable_candidates(parse_fragment(data).candidates, CandidatePolicy(ipv6=False))
+    assert [candidate.host for candidate in used] == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["a=candidate:1 1 udp", "banana", "x=1", "a=ice-pwd:short", "a=candidate:", "a=mid:0\0"],
+)
+def test_ws30_one_bad_line_spoils_the_whole_fragment(line: str) -> None:
+    data = without(offers.TRICKLE_FRAGMENT, "a=ice-pwd") if line.startswith("a=ice-pwd") else offers.TRICKLE_FRAGMENT
+    with pytest.raises(SdpError):
+        parse_fragment(f"{data}{line}\r\n")
+
+
+@pytest.mark.parametrize("missing", ["a=ice-ufrag", "a=ice-pwd"])
+def test_half_of_the_credentials_is_malformed(missing: str) -> None:
+    with pytest.raises(SdpError, match="one of"):
+        parse_fragment(without(offers.TRICKLE_FRAGMENT, missing))
+
+
+def test_ws33_the_credentials_of_the_fragment_win_over_those_of_its_candidates() -> None:
+    fragment = parse_fragment(offers.RESTART_FRAGMENT)
+    assert fragment.candidates[0].ufrag == offers.UFRAG
+    assert fragment.ice == IceCredentials("nW9x", "5Rz0eKc2mLq7dVb4tYh8uJs3")
+    assert fragment.is_restart(CURRENT)
+
+
+def test_ws24_credentials_decide_what_is_a_restart() -> None:
+    assert not parse_fragment(CANDIDATE).is_restart(CURRENT), "none: nothing changed"
+    assert not parse_fragment(CREDENTIALS).is_restart(CURRENT)
+    assert parse_fragment(CREDENTIALS).is_restart(IceCredentials("other", "x" * 24))
+
+
+@pytest.mark.parametrize(
+    "data", [offers.WRONG_PASSWORD_FRAGMENT, changed(offers.TRICKLE_FRAGMENT, "a=ice-ufrag:k3Vd", "a=ice-ufrag:zzzz")]
+)
+def test_ws25_one_of_two_credentials_changed_is_unusable(data: str) -> None:
+    with pytest.raises(UnusableSdpError, match="changes both"):
+        parse_fragment(data).is_restart(CURRENT)
+
+
+def test_the_section_that_is_wanted_is_read_out_of_several() -> None:
+    data = (
+        "a=ice-options:trickle\r\nm=video 9 RTP/AVP 0\r\na=mid:0\r\na=ice-ufrag:video\r\na=ice-pwd:" + "v" * 22 + "\r\n"
+        "a=candidate:1 1 udp 1 192.0.2.7 50000 typ host\r\n"
+        f"m=audio 9 RTP/AVP 0\r\na=mid:1\r\n{CREDENTIALS}{CANDIDATE}"
+    )
+    fragment = parse_fragment(data, mid="1")
+    assert (fragment.mid, fragment.ice, len(fragment.candidates)) == ("1", CURRENT, 1)
+    everything = parse_fragment(data)
+    assert (everything.mid, len(everything.candidates)) == ("0", 2)
+
+
+def test_se27_the_candidates_of_a_fragment_are_capped() -> None:
+    flood = "".join(f"a=candidate:1 1 udp 1 192.0.2.7 {20_000 + n} typ host\r\n" for n in range(500))
+    assert len(parse_fragment(CREDENTIALS + flood).candidates) == 100
+
+
+def test_ws26_our_fragment_line_by_line() -> None:
+    ours = host_candidates([("192.0.2.10", 8189)])
+    text = build_fragment(CURRENT, ours, mid="0", ice_lite=True, ice_options=("trickle", "ice2"))
+    assert text == offers.crlf(f"""
+a=ice-lite
+a=ice-options:trickle ice2
+m=audio 9 UDP/TLS/RTP/SAVPF 0
+a=mid:0
+a=ice-ufrag:{offers.UFRAG}
+a=ice-pwd:{offers.PASSWORD}
+a=candidate:1 1 udp 2130706175 192.0.2.10 8189 typ host
+a=end-of-candidates
+""")
+    assert parse_fragment(text) == IceFragment(CURRENT, ours, end_of_candidates=True, mid="0")
+
+
+def test_what_was_not_negotiated_is_not_written() -> None:
+    assert build_fragment(CURRENT, (), end_of_candidates=False) == "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" + CREDENTIALS
+
+
+@given(st.binary() | st.text() | st.lists(st.sampled_from(offers.TRICKLE_FRAGMENT.splitlines())).map("\n".join))
+def test_se70_any_input_is_a_fragment_or_raises_the_one_error(data: bytes | str) -> None:
+    try:
+        fragment = parse_fragment(data, mid="0")
+    except SdpError:
+        return
+    again = build_fragment(fragment.ice or CURRENT, fragment.candidates, mid=fragment.mid)
+    assert parse_fragment(again).candidates == fragment.candidates
+
+
+@pytest.mark.parametrize("lines", [CANDIDATE * 2000, "m=x\r\n" * 26_000, "a=mid:0\r\n" * 14_000, "a=" + "c" * 130_000])
+def test_se70_a_fragment_of_128_kib_takes_no_time_to_speak_of(lines: str) -> None:
+    start_s = time.process_time()
+    with contextlib.suppress(SdpError):
+        parse_fragment(lines, mid="0")
+    assert time.process_time() - start_s < 0.5

@@ -1,0 +1,164 @@
+"""The page, its files, statistics and health, without a socket."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from bass_webrtc.signaling.auth import TokenPolicy
+from bass_webrtc.signaling.messages import Headers, Response
+from bass_webrtc.signaling.messages import Request as HttpRequest
+from bass_webrtc.signaling.site import Site, SiteSettings
+from bass_webrtc.stats import PeerStats, ServerStats
+from support.signaling import header
+
+STATS = ServerStats(active_peers=1, peers=(PeerStats(7, "player", "connected", 1.5),))
+SCRIPT = b"console.log('hello')"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "web").mkdir()
+    for name, content in {
+        "index.html": b"<!doctype html>",
+        "player.js": SCRIPT,
+        "style.css": b"body {}",
+        "icon.svg": b"<svg/>",
+        "notes.md": b"not for everybody",
+        "__init__.py": b"",
+    }.items():
+        (tmp_path / "web" / name).write_bytes(content)
+    (tmp_path / "web" / "folder.js").mkdir()
+    (tmp_path / "secret.html").write_bytes(b"outside")
+    return tmp_path / "web"
+
+
+def make_site(
+    folder: Path, settings: SiteSettings | None = None, *, stats: ServerStats = STATS, healthy: bool = True
+) -> Site:
+    return Site(settings or SiteSettings(), lambda: stats, lambda: healthy, folder)
+
+
+async def ask(site: Site, path: str, method: str = "GET", **headers: str) -> Response:
+    fields = {name.replace("_", "-"): value for name, value in headers.items()}
+    return await site.respond(HttpRequest(method, path, Headers(fields.items())), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/", "text/html; charset=utf-8"),
+        ("/index.html", "text/html; charset=utf-8"),
+        ("/player.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+    ],
+)
+async def test_files_have_their_type_and_a_strict_policy(folder: Path, path: str, content_type: str) -> None:
+    response = await ask(make_site(folder), path)
+    assert response.status == 200
+    assert response.body
+    assert header(response, "Content-Type") == content_type
+    policy = header(response, "Content-Security-Policy").split("; ")
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in str(policy)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret.html",
+        "/..%2fsecret.html",
+        "/%2e%2e/secret.html",
+        "//secret.html",
+        "/notes.md",
+        "/__init__.py",
+        "/folder.js",
+        "/player.js/",
+        "/PLAYER.JS",
+        "",
+    ],
+)
+def test_nothing_else_is_there(folder: Path, path: str) -> None:
+    """SE65: there is a table of files, and no way out of it."""
+    assert not make_site(folder).serves(path)
+
+
+@pytest.mark.parametrize("condition", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
+async def test_a_browser_that_has_the_file_gets_no_copy(folder: Path, condition: str) -> None:
+    """RFC 9110, 13.1.2: compared weakly."""
+    site = make_site(folder)
+    first = await ask(site, "/player.js")
+    assert header(first, "Cache-Control") == "no-cache"
+    again = await ask(site, "/player.js", If_None_Match=condition.replace("{tag}", header(first, "ETag")))
+    assert (again.status, again.body) == (304, b"")
+    assert header(again, "ETag") == header(first, "ETag")
+    other = await ask(site, "/player.js", If_None_Match='"other"')
+    assert (other.status, other.body) == (200, SCRIPT)
+
+
+def test_without_the_page_the_statistics_stay(folder: Path) -> None:
+    site = make_site(folder, SiteSettings(page=False))
+    assert [path for path in ("/", "/player.js", "/api/stats", "/healthz", "/metrics") if site.serves(path)] == [
+        "/api/stats",
+        "/healthz",
+        "/metrics",
+    ]
+
+
+async def test_statistics_as_json(folder: Path) -> None:
+    response = await ask(make_site(folder), "/api/stats")
+    assert header(response, "Content-Type") == "application/json"
+    assert header(response, "Cache-Control") == "no-store"
+    assert json.loads(response.body) == STATS.as_dict() | {"peers": [STATS.as_dict()["peers"][0]]}
+
+
+async def test_json_has_no_infinities(folder: Path) -> None:
+    """A browser's JSON.parse would refuse them."""
+    stats = ServerStats(peers=(PeerStats(7, "player", "connected", math.inf, jitter_ms=math.nan, fraction_lost=0.5),))
+    document = json.loads((await ask(make_site(folder, stats=stats), "/api/stats")).body, parse_constant=pytest.fail)
+    peer = document["peers"][0]
+    assert (peer["connected_s"], peer["jitter_ms"], peer["fraction_lost"]) == (None, None, 0.5)
+
+
+@pytest.mark.parametrize(("healthy", "status"), [(True, 200), (False, 503)])
+async def test_health(folder: Path, healthy: bool, status: int) -> None:
+    assert (await ask(make_site(folder, healthy=healthy), "/healthz")).status == status
+
+
+@pytest.mark.parametrize("path", ["/api/stats", "/metrics"])
+async def test_statistics_ask_for_the_token(folder: Path, path: str) -> None:
+    """They name the addresses of all peers. The page and the health of the server are for everybody."""
+    site = make_site(folder, SiteSettings(tokens=TokenPolicy("sesame")))
+    assert (await ask(site, path)).status == 401
+    assert (await ask(site, path, Authorization="Bearer sesame")).status == 200
+    for public in ("/", "/healthz"):
+        assert (await ask(site, public)).status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/api/stats", "/healthz", "/metrics"])
+async def test_only_reading_is_allowed(folder: Path, path: str) -> None:
+    for method in ("POST", "PUT", "DELETE", "BREW"):
+        response = await ask(make_site(folder), path, method)
+        assert response.status == 405
+        assert header(response, "Allow") == "OPTIONS, GET, HEAD"
+    assert (await ask(make_site(folder), path, "HEAD")).status == 200
+
+
+async def test_pages_elsewhere_may_read_when_allowed(folder: Path) -> None:
+    origin = "https://radio.example"
+    site = make_site(folder, SiteSettings(allow_origins=(origin,)))
+    preflight = await ask(site, "/api/stats", "OPTIONS", Origin=origin, Access_Control_Request_Method="GET")
+    assert preflight.status == 204
+    assert "Authorization" in header(preflight, "Access-Control-Allow-Headers")
+    assert header(await ask(site, "/api/stats", Origin=origin), "Access-Control-Allow-Origin") == origin
+    assert (await ask(site, "/api/stats", Origin="null")).header("Access-Control-Allow-Origin") is None
+
+
+async def test_the_package_has_its_page() -> None:
+    site = Site(SiteSettings(), lambda: STATS, lambda: True)
+    assert (await ask(site, "/")).status == 200

@@ -1,0 +1,43 @@
+"""One UDP port on every address."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from bass_webrtc.errors import PortInUseError
+from bass_webrtc.peer.sockets import local_addresses, open_sockets
+
+
+def test_the_addresses_are_this_machines_with_loopback_last() -> None:
+    addresses = local_addresses()
+    assert "127.0.0.1" in addresses
+    loopback = [address in ("::1",) or address.startswith("127.") for address in addresses]
+    assert loopback == sorted(loopback)
+    assert not any(address.lower().startswith("fe80") for address in addresses)
+
+
+def test_any_free_port_is_the_same_on_every_address() -> None:
+    sockets = open_sockets(["127.0.0.1", "127.0.0.2"], 0)
+    names = [one.getsockname() for one in sockets]
+    assert [host for host, _ in names] == ["127.0.0.1", "127.0.0.2"]
+    assert names[0][1] == names[1][1] != 0
+    assert not any(one.getblocking() for one in sockets)
+    for one in sockets:
+        one.close()
+
+
+def test_a_port_in_use_on_one_address_is_said_so_and_nothing_stays_open() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUseError, match=f"UDP port {port} is in use by another program; choose another"):
+            open_sockets(["127.0.0.1", "127.0.0.2"], port)
+    open_sockets(["127.0.0.1"], port)[0].close()
+
+
+def test_an_address_that_has_gone_is_left_out() -> None:
+    sockets = open_sockets(["192.0.2.77", "127.0.0.1"], 0)
+    assert [one.getsockname()[0] for one in sockets] == ["127.0.0.1"]
+    sockets[0].close()
