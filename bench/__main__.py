@@ -1,0 +1,47 @@
+"""Runs the benchmarks: all, or those that are named. Ends with 1 when a goal was missed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from pathlib import Path
+
+# The players and the networks are the tests' own.
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from . import clients, connect, fan_out, latency, quality, receive, timing
+from .stage import open_stage
+
+BENCHMARKS = {
+    "fan-out": fan_out.run,
+    "timing": timing.run,
+    "connect": connect.run,
+    "clients": clients.run,
+    "latency": latency.run,
+    "receive": receive.run,
+    "quality": quality.run,
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)}; all if none")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    unknown = set(names) - BENCHMARKS.keys()
+    if unknown:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"load of this machine before the start, over 1, 5 and 15 minutes: {load}")
+    missed: list[str] = []
+    with open_stage() as stage:
+        for name in names:
+            missed += BENCHMARKS[name](stage)
+    print(f"\n{len(missed)} goals missed" if missed else "\nevery goal met")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,37 @@
+"""How long a client waits from start to connected, and what five hundred of them leave behind."""
+
+from __future__ import annotations
+
+from support.client_peers import ClientProcess
+from support.server_process import ServerProcess
+
+from .report import Report, quantile
+from .stage import Stage
+
+PROVES = """
+A program may start and stop clients all day: one client connects and leaves 500 times, and its process has the threads
+and descriptors that it had before. The clock runs from start to connected: gathering, POST, full ICE, DTLS.
+"""
+
+CYCLES = 500
+WARM_UP_CYCLES = 20
+
+
+def run(_stage: Stage) -> list[str]:
+    """Measures and prints; returns the goals that were missed. On loopback, wherever the others run."""
+    report = Report("clients: start, connected, stop, 500 times", PROVES)
+    report.row("", "p50", "p99", "max", "threads", "descriptors", "memory")
+    for kind, path in (("push", "whip"), ("pull", "whep")):
+        with ServerProcess() as server, ClientProcess(kind, server.url + path) as client:
+            client.ask("cycle", times=WARM_UP_CYCLES)
+            before = client.ask("resources")
+            waits: list[float] = client.ask("cycle", times=CYCLES)["waits_ms"]
+            after = client.ask("resources")
+            left = server.stats()["active_peers"]
+        more = {name: after[name] - before[name] for name in ("threads", "descriptors", "memory_kb")}
+        figures = (quantile(waits, 0.5), quantile(waits, 0.99), max(waits))
+        counts = (f"{more['threads']:+d}", f"{more['descriptors']:+d}", f"{more['memory_kb']:+d} kB")
+        report.row(kind, *(f"{figure:.0f} ms" for figure in figures), *counts)
+        report.wants(f"{kind}: no thread and no descriptor more", more["threads"] <= 0 and more["descriptors"] <= 0)
+        report.wants(f"{kind}: one session on the server, that of the end: {left}", left == 1)
+    return report.missed

@@ -1,0 +1,85 @@
+"""From a sample at the publisher's encoder to the same sample out of BASS's mixer."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+
+import numpy as np
+
+from support.child import Child
+
+from . import signals
+from .mix_probe import Recording
+from .realtime import SENDER_PRIORITY, realtime
+from .report import Report, quantile
+from .stage import Stage
+
+PROVES = """
+Who talks is heard at once. A publisher in a process of its own is given bursts of tone as a sound card would give
+them: each frame is encoded when its last sample was there. The clock starts when the sample is at the encoder's door
+and stops when BASS's device mix has it: the frame's own length, Opus's look-ahead of 6.5 ms, WebRTC, the jitter buffer
+and half of BASS's 10 ms blocks are in it. "Heard" is the sample's place in its block later: 5 ms on average. On
+loopback, at real-time priority; 5 s to settle are left out.
+"""
+
+WANTED_P50_MS = {20: 45.0, 10: 30.0}
+SECONDS = 25.0
+SETTLE_S = 5.0
+EVERY_S = 0.137
+"""Not in step with any frame."""
+
+
+def run(stage: Stage) -> list[str]:
+    """Measures and prints; returns the goals that were missed."""
+    report = Report("latency: from the publisher's encoder to BASS's mix", PROVES)
+    report.row("", "p50", "p99", "max", "heard p50", "found", "jitter buffer", "target", "sender late")
+    for frame_ms, wanted_ms in WANTED_P50_MS.items():
+        with realtime():
+            p50_ms = _measure(frame_ms, report)
+        report.wants(
+            f"p50 at most {wanted_ms:.0f} ms with frames of {frame_ms} ms: {p50_ms:.1f} ms", p50_ms <= wanted_ms
+        )
+    return report.missed
+
+
+def _measure(frame_ms: int, report: Report) -> float:
+    with ExitStack() as stack:
+        with realtime(SENDER_PRIORITY):
+            sender = stack.enter_context(Child("bench.publisher_worker"))
+        receiver = stack.enter_context(Child("bench.receiver_worker", json.dumps({}), "mix"))
+        url = receiver.read_line()
+        (target,) = sender.ask("publish", url=url)["targets"]
+        receiver.ask("record", seconds=SECONDS + 5)
+        sender.ask("live", target=target, frame_ms=frame_ms, seconds=SECONDS, every_s=EVERY_S)
+        sent = sender.ask("wait")
+        found = receiver.ask("receivers")["peers"][0]
+        recording = Recording(**np.load(receiver.ask("stop")["files"][0]))
+    out_ms, heard_ms, expected = _delays_ms(recording, sent["start_s"])
+    report.row(
+        f"frames of {frame_ms} ms",
+        *(f"{figure:.1f} ms" for figure in (quantile(out_ms, 0.5), quantile(out_ms, 0.99), max(out_ms))),
+        f"{quantile(heard_ms, 0.5):.1f} ms",
+        f"{len(out_ms)}/{expected}",
+        *(f"{found[name]:.1f} ms" for name in ("jitter_buffer_ms", "jitter_buffer_target_ms")),
+        f"{sent['latest_ms']:.1f} ms",
+    )
+    return quantile(out_ms, 0.5)
+
+
+def _delays_ms(recording: Recording, start_s: float) -> tuple[list[float], list[float], int]:
+    """Of each burst that was found before the next one was sent: out of the mixer, and heard; how many were sent."""
+    likeness = np.convolve(recording.samples[:, 0], signals.burst()[::-1], "valid")
+    loud = 0.5 * float(np.abs(likeness).max())
+    out_ms: list[float] = []
+    heard_ms: list[float] = []
+    numbers = range(int(SETTLE_S / EVERY_S), int(SECONDS / EVERY_S))
+    for number in numbers:
+        sent_s = start_s + number * EVERY_S
+        first = recording.frame_at(sent_s)
+        window = likeness[first : first + round(EVERY_S * signals.SAMPLE_RATE_HZ)]
+        if len(window) and float(window.max()) > loud:
+            frame = first + int(window.argmax())
+            out_ms.append(1000 * (recording.block_time_s(frame) - sent_s))
+            heard_ms.append(1000 * (recording.time_s(frame) - sent_s))
+    return out_ms, heard_ms, len(numbers)

@@ -1,0 +1,132 @@
+"""mix_probe.c for Python: compiled on first use, hung into a BASS channel."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bass_webrtc.bass import find_bass
+
+_SOURCE = Path(__file__).with_name("mix_probe.c")
+_SAMPLE_RATE_HZ = 48_000
+_SAMPLE_FLOAT = 0x100
+_STREAMPROC_DEVICE = ctypes.c_void_p(-2)
+_BLOCKS_PER_S = 400
+
+
+class _Probe(ctypes.Structure):
+    _fields_ = (
+        ("samples", ctypes.c_void_p),
+        ("capacity", ctypes.c_uint64),
+        ("frames", ctypes.c_uint64),
+        ("block_ns", ctypes.c_void_p),
+        ("block_frames", ctypes.c_void_p),
+        ("block_capacity", ctypes.c_uint64),
+        ("blocks", ctypes.c_uint64),
+    )
+
+    frames: int
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What passed, and when."""
+
+    samples: NDArray[np.float32]
+    """``[frames, 2]`` at 48 kHz."""
+    block_s: NDArray[np.float64]
+    """``time.monotonic()`` of each block."""
+    block_frames: NDArray[np.int64]
+    """Frames before it."""
+
+    def block_time_s(self, frame: int) -> float:
+        """When the block of a frame passed."""
+        return float(self.block_s[self._block_of(frame)])
+
+    def time_s(self, frame: int) -> float:
+        """When a frame is heard: its block's time, and its place in the block."""
+        place = frame - self.block_frames[self._block_of(frame)]
+        return self.block_time_s(frame) + float(place) / _SAMPLE_RATE_HZ
+
+    def frame_at(self, time_s: float) -> int:
+        """The first frame of the first block that passed after this."""
+        block = int(np.searchsorted(self.block_s, time_s))
+        return int(self.block_frames[min(block, len(self.block_frames) - 1)])
+
+    def _block_of(self, frame: int) -> int:
+        return int(np.searchsorted(self.block_frames, frame, side="right")) - 1
+
+
+class MixProbe:
+    """Records one BASS channel from ``attach`` on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._samples = np.zeros((round(seconds * _SAMPLE_RATE_HZ), 2), np.float32)
+        self._block_ns = np.zeros(round(seconds * _BLOCKS_PER_S), np.int64)
+        self._block_frames = np.zeros_like(self._block_ns)
+        self._probe = _Probe(
+            self._samples.ctypes.data,
+            len(self._samples),
+            0,
+            self._block_ns.ctypes.data,
+            self._block_frames.ctypes.data,
+            len(self._block_ns),
+            0,
+        )
+        self._dsp = self._channel = 0
+
+    def attach(self, channel: int) -> None:
+        """Records what this channel plays."""
+        bass = _bass()
+        procedure = ctypes.cast(_compile().probe_block, ctypes.c_void_p)
+        self._dsp = bass.BASS_ChannelSetDSP(channel, procedure, ctypes.byref(self._probe), 0)
+        assert self._dsp, f"BASS_ChannelSetDSP: error {bass.BASS_ErrorGetCode()}"
+        self._channel = channel
+
+    def detach(self) -> Recording:
+        """Ends it."""
+        _bass().BASS_ChannelRemoveDSP(self._channel, self._dsp)
+        frames, blocks = self._probe.frames, self._probe.blocks
+        return Recording(self._samples[:frames], self._block_ns[:blocks] / 1e9, self._block_frames[:blocks])
+
+
+def device_mix() -> int:
+    """HSTREAM of everything that the current device plays."""
+    handle = _bass().BASS_StreamCreate(_SAMPLE_RATE_HZ, 2, _SAMPLE_FLOAT, _STREAMPROC_DEVICE, None)
+    assert handle, f"BASS_StreamCreate: error {_bass().BASS_ErrorGetCode()}"
+    return int(handle)
+
+
+@functools.cache
+def _bass() -> ctypes.CDLL:
+    """The process's BASS, for what the product does not bind."""
+    bass = ctypes.CDLL(str(find_bass().path))
+    bass.BASS_StreamCreate.restype = bass.BASS_ChannelSetDSP.restype = ctypes.c_uint32
+    bass.BASS_ChannelSetDSP.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
+    return bass
+
+
+@functools.cache
+def _compile() -> ctypes.CDLL:
+    """The shared library, kept between runs under the hash of its source."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or "clang"
+    name = f"bw-mix-probe-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}-{os.getuid()}"
+    folder = Path(tempfile.gettempdir(), name)
+    library = folder / "mix_probe.so"
+    if not library.exists():
+        folder.mkdir(mode=0o700, exist_ok=True)
+        part = folder / f"{os.getpid()}.so"
+        subprocess.run([compiler, "-O2", "-Wall", "-shared", "-fPIC", "-o", part, _SOURCE], check=True)
+        part.rename(library)
+    return ctypes.CDLL(str(library))

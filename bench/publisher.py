@@ -1,0 +1,77 @@
+"""Cheap senders: a WHIP publisher, and one that a browser plays. The tests' player, turned round.
+
+Both send packets that were encoded beforehand, so hundreds cost little, and several can send the same packets at the
+same moments to different receivers.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import struct
+
+from support import stun
+from support.player import Answer, Certificate, Player
+
+from .signals import OPUS_PAYLOAD_TYPE, RED_PAYLOAD_TYPE
+
+
+class Publisher(Player):
+    """Sends to a WHIP endpoint. ``drive`` and ``connect`` of support.driving do not fit: nothing comes back."""
+
+    def __init__(self, certificate: Certificate, *, red: bool = False) -> None:
+        super().__init__(certificate, payload_types=f"{OPUS_PAYLOAD_TYPE} {RED_PAYLOAD_TYPE}" if red else "111")
+        self.reports = False
+        self._red = red
+        self._sequence = random.getrandbits(15)
+        self._timestamp = random.getrandbits(32)
+
+    def offer(self, host: str, port: int) -> str:
+        red = (f"a=rtpmap:{RED_PAYLOAD_TYPE} red/48000/2", f"a=fmtp:{RED_PAYLOAD_TYPE} 111/111") if self._red else ()
+        sends = super().offer(host, port).replace("a=recvonly", "a=sendonly")
+        return sends + "".join(f"{line}\r\n" for line in (*red, f"a=ssrc:{self.ssrc} cname:bench"))
+
+    def protect(self, number: int, frame_samples: int, payload: bytes) -> bytes:
+        """The SRTP packet of one frame, to be sent any time and any number of times. Once per frame, in order."""
+        assert self.tx is not None
+        payload_type = RED_PAYLOAD_TYPE if self._red else OPUS_PAYLOAD_TYPE
+        sequence = self._sequence + number & 0xFFFF
+        timestamp = self._timestamp + number * frame_samples & 0xFFFFFFFF
+        datagram: bytes = self.tx.protect(
+            struct.pack("!BBHII", 0x80, payload_type, sequence, timestamp, self.ssrc) + payload
+        )
+        return datagram
+
+    def continue_after(self, packets: int, frame_samples: int) -> None:
+        """What is numbered from 0 again goes on after what was sent."""
+        self._sequence += packets
+        self._timestamp += packets * frame_samples
+
+
+class BrowserFeed(Publisher):
+    """Sends to a browser that gets ``offer`` and gives ``take_answer``: ICE-lite, DTLS server."""
+
+    def open(self) -> str:
+        """The offer, with a candidate on loopback."""
+        self.keeps_consent = False
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.setblocking(False)
+        lite = "t=0 0\r\na=ice-lite\r\n"
+        return self.offer(*self.socket.getsockname()).replace("t=0 0\r\n", lite)
+
+    def take_answer(self, sdp: str) -> None:
+        """The browser checks the path and begins DTLS; ``handle_readable`` does the rest."""
+        self.answer = Answer.read(sdp)
+        self._dtls.set_accept_state()
+        self.state = "handshake"
+
+    def handle_readable(self, now_s: float) -> None:
+        assert self.socket is not None
+        try:
+            data, source = self.socket.recvfrom(2048)
+        except (BlockingIOError, ConnectionRefusedError):
+            return
+        if data and data[0] < 4 and stun.is_authentic(data, self._password):
+            self.socket.connect(source)
+        self.handle_datagram(data, now_s)

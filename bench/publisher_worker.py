@@ -1,0 +1,176 @@
+"""The process that sends: publishers, feeds of browsers, and the clock that lets packets go.
+
+Commands and answers are JSON, one a line; ends with standard input:
+
+    publish  url, count, red     connects publishers to a WHIP endpoint; their numbers
+    offer    red                 a feed for a browser; its number and its offer
+    answer   target, sdp         completes it
+    start    jobs, network, seconds, seed     sends; each job is a signal, its copies and the numbers of its targets
+    live     target, frame_ms, seconds, every_s     encodes bursts as a microphone would and sends them
+    wait                         until start or live is through: when its clock started, and how late it was at worst
+"""
+
+from __future__ import annotations
+
+import select
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from support.child import serve_commands
+from support.player import Certificate
+
+from . import signals
+from .impairment import Network, schedule
+from .publisher import BrowserFeed, Publisher
+
+_CONNECT_TIMEOUT_S = 15.0
+_LEAD_S = 0.3
+"""From the command until the first packet."""
+
+
+_Route = tuple[Publisher, list[bytes]]
+"""Who sends, and its packets."""
+
+
+class Worker:
+    """Sockets belong to one thread: the commands' while it connects, else the clock's."""
+
+    def __init__(self) -> None:
+        self._certificate = Certificate()
+        self._targets: list[Publisher] = []
+        self._encoded: dict[tuple[str, float], list[bytes]] = {}
+        self._thread: threading.Thread | None = None
+        self._answer: dict[str, Any] = {}
+        self._stopping = False
+
+    def publish(self, url: str, count: int = 1, red: bool = False) -> dict[str, Any]:
+        first = len(self._targets)
+        for _ in range(count):
+            publisher = Publisher(self._certificate, red=red)
+            self._targets.append(publisher)
+            while not publisher.post(url, time.monotonic()):
+                if publisher.status != 429:
+                    raise RuntimeError(publisher.reason)
+                time.sleep(publisher.retry_after_s)
+            self._connect(publisher)
+        return {"targets": list(range(first, len(self._targets)))}
+
+    def offer(self, red: bool = False) -> dict[str, Any]:
+        feed = BrowserFeed(self._certificate, red=red)
+        self._targets.append(feed)
+        return {"target": len(self._targets) - 1, "sdp": feed.open()}
+
+    def answer(self, target: int, sdp: str) -> dict[str, Any]:
+        feed = self._targets[target]
+        assert isinstance(feed, BrowserFeed)
+        feed.take_answer(sdp)
+        self._connect(feed)
+        return {}
+
+    def _connect(self, publisher: Publisher) -> None:
+        deadline_s = time.monotonic() + _CONNECT_TIMEOUT_S
+        while publisher.state != "connected":
+            if publisher.state == "failed" or time.monotonic() > deadline_s:
+                raise RuntimeError(f"not connected: {publisher.state} {publisher.reason}")
+            self._serve_sockets(time.monotonic() + 0.005)
+
+    def start(self, jobs: list[dict[str, Any]], network: dict[str, Any], seconds: float, seed: int) -> dict[str, Any]:
+        routes = [route for job in jobs for route in self._prepare(seconds=seconds, **job)]
+        frame_s = signals.MUSIC.frame_ms / 1000
+        arrivals = schedule(Network(**network), int(seconds / frame_s), frame_s, seed)
+        return self._begin(lambda: self._send_all(routes, arrivals))
+
+    def _prepare(self, signal: str, targets: list[int], copies: int, seconds: float) -> list[_Route]:
+        packets, samples = self._encode(signal, seconds), signals.MUSIC.frame_samples
+        payloads = [
+            signals.red_payload(packets, number, copies, samples) if copies else packet
+            for number, packet in enumerate(packets)
+        ]
+        routes: list[_Route] = []
+        for publisher in (self._targets[target] for target in targets):
+            protected = [publisher.protect(number, samples, payload) for number, payload in enumerate(payloads)]
+            routes.append((publisher, protected))
+            publisher.continue_after(len(packets), samples)
+        return routes
+
+    def _encode(self, signal: str, seconds: float) -> list[bytes]:
+        key = (signal, seconds)
+        if key not in self._encoded:
+            encodings = {"sine": signals.MUSIC, "speech": signals.SPEECH}
+            self._encoded[key] = signals.encode(getattr(signals, signal)(seconds), encodings[signal])
+        return self._encoded[key]
+
+    def _send_all(self, routes: list[_Route], arrivals: list[tuple[float, int]]) -> dict[str, Any]:
+        start_s, latest_s = time.monotonic() + _LEAD_S, 0.0
+        for arrival_s, number in arrivals:
+            self._serve_sockets(start_s + arrival_s)
+            for publisher, datagrams in routes:
+                publisher.send(datagrams[number])
+            latest_s = max(latest_s, time.monotonic() - start_s - arrival_s)
+        return {"start_s": start_s, "latest_ms": 1000 * latest_s}
+
+    def live(self, target: int, frame_ms: int, seconds: float, every_s: float) -> dict[str, Any]:
+        encoding = signals.Encoding(2, 128_000, "audio", frame_ms)
+        return self._begin(lambda: self._send_live(self._targets[target], encoding, signals.bursts(seconds, every_s)))
+
+    def _send_live(self, publisher: Publisher, encoding: signals.Encoding, samples: signals.Samples) -> dict[str, Any]:
+        """Each frame is encoded when its last sample was there, as a sound card would have given it."""
+        encoder, step = signals.Encoder(encoding), encoding.frame_samples
+        start_s, latest_s, frames = time.monotonic() + _LEAD_S, 0.0, len(samples) // step
+        for number in range(frames):
+            due_s = start_s + (number + 1) * step / signals.SAMPLE_RATE_HZ
+            self._serve_sockets(due_s)
+            for packet in encoder.encode(samples[number * step : (number + 1) * step]):
+                publisher.send(publisher.protect(number, step, packet))
+            latest_s = max(latest_s, time.monotonic() - due_s)
+        publisher.continue_after(frames, step)
+        return {"start_s": start_s, "latest_ms": 1000 * latest_s}
+
+    def _begin(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def run() -> None:
+            self._answer = work()
+
+        self._thread = threading.Thread(target=run, daemon=True)
+        self._thread.start()
+        return {}
+
+    def wait(self) -> dict[str, Any]:
+        assert self._thread is not None
+        self._thread.join()
+        return self._answer
+
+    def _serve_sockets(self, until_s: float) -> None:
+        """Answers checks and keeps consent until then."""
+        while (left_s := until_s - time.monotonic()) > 0:
+            self._handle_timeouts()
+            by_socket = {target.socket: target for target in self._targets if target.socket is not None}
+            for readable in select.select(list(by_socket), [], [], left_s)[0]:
+                by_socket[readable].handle_readable(time.monotonic())
+
+    def _handle_timeouts(self) -> None:
+        now_s = time.monotonic()
+        for target in self._targets:
+            if target.socket is not None and target.state != "new" and target.due_s <= now_s:
+                target.handle_timeout(now_s)
+
+    def close(self) -> dict[str, Any]:
+        """All targets go."""
+        for target in self._targets:
+            if target.session_url:
+                target.delete()
+            target.vanish()
+        self._targets.clear()
+        return {}
+
+
+def main(lines: Iterator[str]) -> None:
+    worker = Worker()
+    names = ("publish", "offer", "answer", "start", "live", "wait", "close")
+    serve_commands(lines, {name: getattr(worker, name) for name in names})
+
+
+if __name__ == "__main__":
+    main(sys.stdin)

@@ -1,0 +1,115 @@
+"""A ``Server`` that receives, in a process of its own; BASS's "no sound" device plays what publishers send.
+
+    python -m bench.receiver_worker '{"max_peers": 20}' mix|own
+
+Prints the WHIP endpoint's URL when it is ready, then answers JSON commands, one a line: ``record`` (from now on: the
+device's mix, or each publisher's own stream), ``stop`` (a file with what was recorded), ``receivers`` (counters of each
+publisher), ``stats`` and ``busy``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import bass_webrtc as bw
+from bass_webrtc.bass import find_bass
+from support.child import serve_commands
+from support.server_worker import BusyThreads
+
+from .mix_probe import MixProbe, device_mix
+from .realtime import ordinary
+
+_NO_SOUND = 0
+_SAMPLE_RATE_HZ = 48_000
+
+
+class Receiver:
+    """The server, what plays it, and what is recorded."""
+
+    def __init__(self, server: bw.Server, own: bool, folder: Path) -> None:
+        self._server = server
+        self._own = own
+        self._folder = folder
+        self._probes: list[MixProbe] = []
+        self._bass = find_bass()
+        self._bass.call("BASS_Init", _NO_SOUND, _SAMPLE_RATE_HZ, 0, None, None)
+        if not own:
+            self._mix = device_mix()
+            self._bass.call("BASS_ChannelPlay", server.input_stream, False)
+
+    def play(self) -> dict[str, Any]:
+        """Every publisher on a stream of its own."""
+        for peer in self._server.peers:
+            self._bass.call("BASS_ChannelPlay", peer.input_stream, False)
+        return {}
+
+    def record(self, seconds: float) -> dict[str, Any]:
+        channels = [peer.input_stream for peer in self._server.peers] if self._own else [self._mix]
+        self._probes = [MixProbe(seconds) for _ in channels]
+        for probe, channel in zip(self._probes, channels, strict=True):
+            probe.attach(channel)
+        return {}
+
+    def stop(self) -> dict[str, Any]:
+        """The files, in the order of the publishers' numbers."""
+        files = []
+        for number, probe in enumerate(self._probes):
+            recording = probe.detach()
+            path = self._folder / f"{number}.npz"
+            np.savez(path, **vars(recording))
+            files.append(str(path))
+        return {"files": files}
+
+    def receivers(self) -> dict[str, Any]:
+        # The playout's own counters: PeerStats has only those that a program needs.
+        playout = self._server._run.engine.playout  # type: ignore[union-attr]
+        peers = [asdict(playout.receiver_stats(peer.id)) for peer in self._server.peers]
+        return {"time_s": time.monotonic(), "peers": peers, "playout": asdict(playout.stats())}
+
+    def drop(self) -> dict[str, Any]:
+        """Publishers go."""
+        for peer in self._server.peers:
+            peer.close()
+        while self._server.peers:
+            time.sleep(0.01)
+        return {}
+
+
+def main() -> None:
+    config, own = json.loads(sys.argv[1]), sys.argv[2] == "own"
+    busy = BusyThreads()
+
+    def set_busy(threads: int) -> dict[str, Any]:
+        # They inherit the priority of the thread that starts them.
+        ordinary()
+        return busy.set(threads)
+
+    settings = bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **config})
+    with bw.Server(None, settings) as server, tempfile.TemporaryDirectory(prefix="bw-bench-") as folder:
+        server.start()
+        receiver = Receiver(server, own, Path(folder))
+        print(server.url + "whip", flush=True)
+        handlers: dict[str, Callable[..., dict[str, Any]]] = {
+            "stats": lambda: server.stats().as_dict(),
+            "busy": set_busy,
+            "play": receiver.play,
+            "record": receiver.record,
+            "stop": receiver.stop,
+            "receivers": receiver.receivers,
+            "drop": receiver.drop,
+        }
+        serve_commands(sys.stdin, handlers)
+        busy.set(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What is sent, and its Opus packets: sines for clicks, speech for PESQ, bursts for latency."""
+
+from __future__ import annotations
+
+import fractions
+import functools
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+SAMPLE_RATE_HZ = 48_000
+OPUS_PAYLOAD_TYPE = 111
+RED_PAYLOAD_TYPE = 63
+SINE_HZ = (450.0, 900.0)
+SINE_LEVEL = 0.15
+"""Five of them stay below full scale."""
+
+Samples = NDArray[np.float32]
+
+_TEXT = """
+The birch canoe slid on the smooth planks. Glue the sheet to the dark blue background. It is easy to tell the depth of
+a well. These days a chicken leg is a rare dish. Rice is often served in round bowls. The juice of lemons makes fine
+punch. The box was thrown beside the parked truck. The hogs were fed chopped corn and garbage. Four hours of steady work
+faced us. A large size in stockings is hard to sell. The boy was there when the sun rose. A rod is used to catch salmon.
+"""
+"""Harvard sentences, list 1 and the first of list 2 (IEEE 297-1969)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How Opus is used."""
+
+    channels: int
+    bitrate_bps: int
+    application: str
+    frame_ms: int = 20
+    in_band_fec: bool = False
+
+    @property
+    def frame_samples(self) -> int:
+        """Per channel."""
+        return SAMPLE_RATE_HZ * self.frame_ms // 1000
+
+
+MUSIC = Encoding(2, 128_000, "audio")
+SPEECH = Encoding(1, 32_000, "voip", in_band_fec=True)
+
+
+class Encoder:
+    """libopus, one frame at a time."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        options = {"application": encoding.application, "frame_duration": str(encoding.frame_ms)}
+        if encoding.in_band_fec:
+            options |= {"fec": "1", "packet_loss": "10"}
+        self._layout = "stereo" if encoding.channels == 2 else "mono"
+        self._codec: Any = av.CodecContext.create("libopus", "w")
+        self._codec.sample_rate, self._codec.layout, self._codec.format = SAMPLE_RATE_HZ, self._layout, "flt"
+        self._codec.bit_rate, self._codec.options = encoding.bitrate_bps, options
+        self._codec.open()
+        self._samples = 0
+
+    def encode(self, samples: Samples) -> list[bytes]:
+        """The packets that this frame, ``[frames, channels]``, completes: one."""
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), "flt", self._layout)
+        frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, self._samples
+        frame.time_base = fractions.Fraction(1, SAMPLE_RATE_HZ)
+        self._samples += len(samples)
+        return [bytes(packet) for packet in self._codec.encode(frame)]
+
+
+def encode(samples: Samples, encoding: Encoding) -> list[bytes]:
+    """One packet for each whole frame of ``[frames, channels]``."""
+    encoder, step = Encoder(encoding), encoding.frame_samples
+    starts = range(0, len(samples) - step + 1, step)
+    return [packet for start in starts for packet in encoder.encode(samples[start : start + step])]
+
+
+def sine(seconds: float) -> Samples:
+    """Stereo, 450 Hz left and 900 Hz right."""
+    time_s = np.arange(round(seconds * SAMPLE_RATE_HZ))[:, np.newaxis] / SAMPLE_RATE_HZ
+    return (SINE_LEVEL * np.sin(2 * np.pi * np.array(SINE_HZ) * time_s)).astype(np.float32)
+
+
+def missing_speech() -> str | None:
+    """What speech needs that this machine lacks."""
+    return None if shutil.which("espeak-ng") else "speech needs Debian's espeak-ng"
+
+
+@functools.cache
+def speech(seconds: float) -> Samples:
+    """Mono, sentences read by espeak-ng, from the beginning again when they end."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "speech.wav")
+        subprocess.run(["espeak-ng", "-v", "en-gb", "-s", "150", "-w", path, _TEXT], check=True)
+        read = _read_wav(path)
+    repeats = int(seconds * SAMPLE_RATE_HZ) // len(read) + 1
+    return np.tile(read, repeats)[: round(seconds * SAMPLE_RATE_HZ), np.newaxis]
+
+
+def _read_wav(path: Path) -> Samples:
+    resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
+    with av.open(str(path)) as container:
+        decoded = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
+    return np.concatenate([part.to_ndarray()[0] for part in (*decoded, *resampler.resample(None))]).astype(np.float32)
+
+
+def burst() -> Samples:
+    """4 ms of a 2 kHz tone under a bell: sharp in time, and Opus keeps it."""
+    at = np.arange(192)
+    return (0.5 * np.hanning(192) * np.sin(2 * np.pi * 2000 * at / SAMPLE_RATE_HZ)).astype(np.float32)
+
+
+def bursts(seconds: float, every_s: float) -> Samples:
+    """Stereo, ``burst`` at each multiple of ``every_s``."""
+    samples = np.zeros((round(seconds * SAMPLE_RATE_HZ), 2), np.float32)
+    shape = burst()[:, np.newaxis]
+    for number in range(1, int(seconds / every_s)):
+        start = round(number * every_s * SAMPLE_RATE_HZ)
+        samples[start : start + len(shape)] = shape
+    return samples
+
+
+def red_payload(packets: Sequence[bytes], number: int, copies: int, frame_samples: int) -> bytes:
+    """A frame with copies of those before it (RFC 2198, 3)."""
+    ages = [age for age in range(copies, 0, -1) if age <= number]
+    headers = b"".join(
+        struct.pack("!I", 1 << 31 | OPUS_PAYLOAD_TYPE << 24 | age * frame_samples << 10 | len(packets[number - age]))
+        for age in ages
+    )
+    return headers + bytes([OPUS_PAYLOAD_TYPE]) + b"".join(packets[number - age] for age in (*ages, 0))
