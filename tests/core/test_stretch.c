@@ -165,6 +165,23 @@ static void test_sound_is_never_joined_sooner_than_is_allowed(void) {
     }
 }
 
+/* AddressSanitizer sees whether there was room. */
+static void test_the_longest_packet_fits_wherever_it_is_joined(void) {
+    make_tones(75.0, 150.0);
+    for (uint32_t before = 3600; before <= 5760; before += 120) {
+        bw_stretch stretch;
+        CHECK(bw_stretch_init(&stretch));
+        memcpy(bw_stretch_begin_write(&stretch), sound, sizeof(float) * 2 * before);
+        bw_stretch_end_write(&stretch, before);
+        bw_stretch_pop(&stretch, before - 100);
+        memcpy(bw_stretch_begin_write(&stretch), sound + 2 * (before + 560), sizeof(float) * 2 * 5760);
+        int32_t shift = bw_stretch_end_write_in_phase(&stretch, 5760, 0);
+        CHECK_NEAR(shift, 560, 4);
+        CHECK_EQ(bw_stretch_waiting(&stretch), 100 + 5760 + shift);
+        bw_stretch_destroy(&stretch);
+    }
+}
+
 static void test_sound_without_a_period_is_joined_as_it_is(void) {
     bw_stretch stretch;
     make_noise();
@@ -207,6 +224,7 @@ int main(void) {
     RUN(test_too_little_sound_is_left_alone);
     RUN(test_sound_after_a_gap_is_joined_in_phase);
     RUN(test_sound_is_never_joined_sooner_than_is_allowed);
+    RUN(test_the_longest_packet_fits_wherever_it_is_joined);
     RUN(test_sound_without_a_period_is_joined_as_it_is);
     RUN(test_very_short_pieces_are_joined_as_they_are);
     RUN(test_periodic_sound_is_continued_and_other_sound_is_not);

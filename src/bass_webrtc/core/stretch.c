@@ -65,7 +65,7 @@ static void make_room(bw_stretch *stretch, uint32_t frames) {
 }
 
 float *bw_stretch_begin_write(bw_stretch *stretch) {
-    make_room(stretch, BW_STRETCH_MAX_WRITE + MAX_PERIOD / 2);
+    make_room(stretch, BW_STRETCH_MAX_WRITE + MAX_PERIOD);
     return at(stretch, stretch->end);
 }
 
