@@ -78,13 +78,17 @@ static void test_loss_is_concealed_for_as_long_as_it_lasts(void) {
 }
 
 static void test_a_tone_goes_on_through_loss(void) {
-    const outcome *single = simulate((scenario){.seed = 6, .seconds = 40, .start_ms = 40, .loss = 0.05});
-    printf("  5 %% lost: %u of 7000 windows of 5 ms are not the tone\n", single->clicks);
-    CHECK_AT_MOST(single->clicks, 10);
+    for (uint32_t seed = 6; seed < 9; seed++) {
+        const outcome *single = simulate((scenario){.seed = seed, .seconds = 40, .start_ms = 40, .loss = 0.05});
+        printf("  5 %% lost: %u of 7000 windows of 5 ms are not the tone\n", single->clicks);
+        CHECK_AT_MOST(single->clicks, 5);
+        CHECK_LESS(single->worst_break, 0.2);
+    }
     const outcome *bursts =
         simulate((scenario){.seed = 6, .seconds = 40, .start_ms = 40, .burst_every_s = 2.0, .burst_packets = 3});
     printf("  60 ms lost every 2 s: %u\n", bursts->clicks);
-    CHECK_AT_MOST(bursts->clicks, 30);
+    CHECK_AT_MOST(bursts->clicks, 10);
+    CHECK_LESS(bursts->worst_break, 0.2);
 }
 
 static void test_redundant_copies_make_5_percent_of_loss_inaudible(void) {

@@ -263,12 +263,15 @@ static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t 
     if (missing > 0) {
         int64_t samples = missing < PIECE_SAMPLES ? missing : PIECE_SAMPLES;
         play_concealment(buffer, (uint32_t)(samples + BW_OPUS_GRAIN - 1) / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
-    } else if (recoverable > 0) {
-        play_recovered(buffer, packet, buffer->stalled - lost, now_ns);
-    } else {
-        end_stall(buffer, packet->timestamp, buffer->stalled - lost, now_ns);
+        return;
     }
-    if (missing <= 0 && lost > 0 && !buffer->in_silence)
+    if (buffer->stalled < lost)
+        bw_opus_receiver_pass_over(&buffer->opus, (uint32_t)(lost - buffer->stalled) / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
+    if (recoverable > 0)
+        play_recovered(buffer, packet, buffer->stalled - lost, now_ns);
+    else
+        end_stall(buffer, packet->timestamp, buffer->stalled - lost, now_ns);
+    if (lost > 0 && !buffer->in_silence)
         bw_delay_control_lost(&buffer->delay, now_ns);
 }
 

@@ -93,6 +93,14 @@ uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, 
     return fades ? make_up(receiver, samples, 0.0f, FADE_SAMPLES) : make_up(receiver, samples, 1.0f, RISE_SAMPLES);
 }
 
+void bw_opus_receiver_pass_over(bw_opus_receiver *receiver, uint32_t samples) {
+    float *unheard = bw_stretch_begin_write(&receiver->sound);
+    for (uint32_t piece; samples > 0; samples -= piece) {
+        piece = samples < BW_OPUS_MAX_SAMPLES ? samples : BW_OPUS_MAX_SAMPLES;
+        run(receiver, NULL, 0, unheard, piece, 0);
+    }
+}
+
 uint32_t bw_opus_receiver_be_silent(bw_opus_receiver *receiver, uint32_t samples) {
     return make_up(receiver, samples, 0.0f, samples);
 }

@@ -38,6 +38,9 @@ uint32_t bw_opus_receiver_recover(bw_opus_receiver *receiver, const uint8_t *dat
 /* Nothing came: what the sound so far suggests, for 100 ms, then a fade of 20 ms to silence; without an end when it is
  * the sender that is silent (comfort noise). samples: a multiple of BW_OPUS_GRAIN, up to 120 ms. */
 uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, bool is_endless);
+/* Time that was lost and is not made up in full: the next packet builds on it as if it had been. A multiple of
+ * BW_OPUS_GRAIN. */
+void bw_opus_receiver_pass_over(bw_opus_receiver *receiver, uint32_t samples);
 /* Silence, after a fade where there was sound. */
 uint32_t bw_opus_receiver_be_silent(bw_opus_receiver *receiver, uint32_t samples);
 

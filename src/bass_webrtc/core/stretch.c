@@ -21,6 +21,7 @@
 /* Joining: */
 #define MAX_PERIOD 720 /* Frames: 15 ms, so that the history holds two. */
 #define JOIN_WINDOW 240
+#define PHASE_WINDOW 480 /* Longer, for the first sound after a loss is the worst. */
 #define JOIN_CORRELATION 0.5f
 #define MOVE_PENALTY 0.2f /* Per MAX_PERIOD. */
 #define PERIODIC_CORRELATION 0.96f
@@ -225,7 +226,7 @@ static cut find_phase(const float *continued, const float *new_sound, uint32_t p
     cut best = {0, -2.0f};
     float best_score = -2.0f;
     for (uint32_t shift = 0; shift < period; shift += 2) {
-        float correlation = correlate(move(continued, 1, shift), new_sound, JOIN_WINDOW);
+        float correlation = correlate(move(continued, 1, shift), new_sound, PHASE_WINDOW);
         uint32_t moved = shift < period - shift ? shift : period - shift;
         float score = correlation - MOVE_PENALTY * (float)moved / MAX_PERIOD;
         if (score > best_score) {
@@ -257,11 +258,11 @@ static int32_t join_sooner(bw_stretch *stretch, const float *continued, uint32_t
 }
 
 int32_t bw_stretch_end_write_in_phase(bw_stretch *stretch, uint32_t frames, uint32_t max_sooner) {
-    float continued[CHANNELS * (MAX_PERIOD + JOIN_WINDOW)];
+    float continued[CHANNELS * (MAX_PERIOD + PHASE_WINDOW)];
     const float *end = at(stretch, stretch->end);
     cut period = find_period(end, -LENGTH_PREFERENCE), phase = {0, -1.0f};
-    if (frames >= 2 * JOIN_WINDOW && period.correlation >= JOIN_CORRELATION) {
-        extrapolate(end, period.shift, continued, period.shift + JOIN_WINDOW);
+    if (frames >= PHASE_WINDOW && period.correlation >= JOIN_CORRELATION) {
+        extrapolate(end, period.shift, continued, period.shift + PHASE_WINDOW);
         phase = find_phase(continued, end, period.shift);
     }
     if (phase.correlation < JOIN_CORRELATION) {
