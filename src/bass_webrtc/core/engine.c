@@ -374,9 +374,10 @@ static uint32_t take_datagrams(bw_ring *ring, bw_event *events, uint32_t capacit
 }
 
 uint32_t bw_engine_next_events(bw_engine *engine, bw_event *events, uint32_t capacity) {
-    /* First quiet, then look: what comes while we look signals again. */
+    /* First quiet, then look: what comes while we look signals again. An exchange, so that we see what was written by
+     * those who found it signaled and left it at that. */
     bw_wake_clear(&engine->events);
-    atomic_store(&engine->events_signaled, false);
+    atomic_exchange(&engine->events_signaled, false);
     bw_network *network = &engine->network;
     /* Only the notices that are there now: the datagrams that came before them are taken first, so that when a slot
      * is said to be free nothing of its old peer comes any more. */
