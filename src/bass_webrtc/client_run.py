@@ -20,7 +20,7 @@ from .core import Engine, NewSsrc, PeerRemoved
 from .errors import BassWebRtcError, ConfigError, SignalingError
 from .loop_thread import LoopThread
 from .peer.bridge import Bridge
-from .peer.client_connection import Callbacks, ClientConnection
+from .peer.full_connection import Callbacks, FullConnection
 from .peer.ice_servers import IceServerAddress, parse_ice_server
 from .peer.media import Kind
 from .peer.sockets import local_addresses
@@ -92,8 +92,8 @@ class ClientRun:
         self._certificate = Certificate.generate()
         self._free = list(range(MAX_PEERS))
         self._freed = asyncio.Event()
-        self._connection: ClientConnection | None = None
-        self._connections: dict[int, ClientConnection] = {}
+        self._connection: FullConnection | None = None
+        self._connections: dict[int, FullConnection] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._bridge: Bridge | None = None
         self._task: asyncio.Task[None] | None = None
@@ -181,7 +181,7 @@ class ClientRun:
             backoff.succeeded()
             self._observer.set_connected(True)
 
-        connection = self._connection = self._connections[peer] = ClientConnection(
+        connection = self._connection = self._connections[peer] = FullConnection(
             self.engine,
             bridge,
             peer,
@@ -201,7 +201,7 @@ class ClientRun:
                 task.cancel()
             await self._leave(session, connection)
 
-    async def _signal(self, session: SignalingSession, connection: ClientConnection) -> None:
+    async def _signal(self, session: SignalingSession, connection: FullConnection) -> None:
         answer = await session.post(await connection.make_offer())
         if isinstance(answer, CounterOffer):
             # Answered before anything else is looked at: it is good for 30 s (WHEP, "Counter-offer").
@@ -211,7 +211,7 @@ class ClientRun:
         if not self._plan.ice_servers and answer.ice_servers:
             await connection.add_servers(_addresses(answer.ice_servers))
 
-    async def _leave(self, session: SignalingSession, connection: ClientConnection) -> None:
+    async def _leave(self, session: SignalingSession, connection: FullConnection) -> None:
         """Takes leave of both; in the background if that takes longer, and then ``_end`` waits for it."""
 
         async def leave() -> None:
@@ -245,7 +245,7 @@ class ClientRun:
             self._connection.relay(data)
 
 
-async def _watch(connection: ClientConnection, ended: asyncio.Future[str]) -> str:
+async def _watch(connection: FullConnection, ended: asyncio.Future[str]) -> str:
     """Waits for the end, and notices sooner than consent does, after 30 s, that the server or our address is gone."""
     loop = asyncio.get_running_loop()
     give_up_s = loop.time() + _CONNECT_TIMEOUT_S

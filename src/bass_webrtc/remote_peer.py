@@ -10,7 +10,7 @@ from .config import CHANNELS
 from .core import Playout
 from .errors import ConfigError
 from .loop_thread import LoopThread
-from .peer.connection import PeerConnection
+from .peer.lite_connection import LiteConnection
 from .stats import PeerStats
 
 MAX_GAIN = 16.0
@@ -24,7 +24,7 @@ class Peer:
         kind: ``"player"`` (it hears us) or ``"publisher"`` (we hear it).
     """
 
-    def __init__(self, connection: PeerConnection, loop: LoopThread, playout: Playout, *, decode: bool) -> None:
+    def __init__(self, connection: LiteConnection, loop: LoopThread, playout: Playout, *, decode: bool) -> None:
         self.id = connection.id
         self.kind = connection.kind
         self._connection = connection

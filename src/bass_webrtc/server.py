@@ -3,7 +3,7 @@
     source ─► Engine (core: encode once, send to all) ─────────────────────────────► browsers
     BASS   ◄─ Playout (core: jitter buffers, mix) ◄──────────────────────────────────┘  │
                  ▲ keys, addresses                                                      │
-    HTTP ─► Endpoints (WHIP, WHEP) ─► PeerConnection (ICE, DTLS, RTCP) ◄─ UdpMux ◄─ STUN, DTLS, RTCP
+    HTTP ─► Endpoints (WHIP, WHEP) ─► LiteConnection (ICE, DTLS, RTCP) ◄─ UdpMux ◄─ STUN, DTLS, RTCP
 
 The public methods may be called from any thread. Everything else lives on the loop thread.
 """
@@ -27,7 +27,7 @@ from .core import Engine
 from .errors import ClosedError, SignalingError
 from .events import Callback, EventDispatcher
 from .loop_thread import LoopThread
-from .peer.connection import PeerConnection, Visit
+from .peer.lite_connection import LiteConnection, Visit
 from .peer.mux import UdpMux
 from .remote_peer import Peer
 from .rtc.dtls import Certificate
@@ -180,7 +180,7 @@ class _Run:
     """What exists between ``start`` and ``stop``. Also the endpoints' ``Sessions``, the connections' ``Observer``."""
 
     def __init__(self, server: Server, source: OpenSource, config: ServerConfig, events: EventDispatcher) -> None:
-        self.peers: dict[PeerConnection, Peer] = {}
+        self.peers: dict[LiteConnection, Peer] = {}
         self._server = weakref.ref(server)
         self._source = source
         self._config = config
@@ -272,12 +272,12 @@ class _Run:
 
     # -- sessions: loop
 
-    async def create(self, kind: Kind, offer: Offer, request: Request) -> PeerConnection:
+    async def create(self, kind: Kind, offer: Offer, request: Request) -> LiteConnection:
         """Answers an offer; what ``signaling`` asks of ``Sessions``."""
         if kind == "player" and self._source.handle is None:
             raise SignalingError(409, request.path, "this server has nothing to play")
         visit = Visit(request.local, request.remote)
-        connection = PeerConnection(self.mux, kind, offer, self._certificate, self._config, self, visit)
+        connection = LiteConnection(self.mux, kind, offer, self._certificate, self._config, self, visit)
         decode = self._config.decode_stream
         self.peers[connection] = Peer(connection, self.loop, self.engine.playout, decode=decode)
         self._events.emit("peer_state", self.peers[connection], connection.state)
@@ -290,7 +290,7 @@ class _Run:
             return True
         return await asyncio.wrap_future(self._events.call(admit, request))
 
-    def peer_changed(self, connection: PeerConnection) -> None:
+    def peer_changed(self, connection: LiteConnection) -> None:
         """Tells the program; what ``peer`` asks of an ``Observer``."""
         peer = self.peers[connection]
         peer.changed()

@@ -15,7 +15,7 @@ from bass_webrtc.client_run import ClientRun
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import Engine, PeerRemoved
 from bass_webrtc.peer.bridge import Bridge
-from bass_webrtc.peer.client_connection import Callbacks, ClientConnection
+from bass_webrtc.peer.full_connection import Callbacks, FullConnection
 from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.sources import open_for_core
@@ -97,7 +97,7 @@ class Offerer:
         self._bridge = Bridge(self._engine, lambda _: None)
         self.connected = asyncio.Event()
         callbacks = Callbacks(self.connected.set, lambda _: None, lambda _: None)
-        self._connection = ClientConnection(
+        self._connection = FullConnection(
             self._engine,
             self._bridge,
             0,

@@ -1,3 +1,3 @@
-"""Remote peers on the asyncio loop: one UDP port for all (``mux.py``), one connection each (``connection.py``)."""
+"""Remote peers on the asyncio loop: ``lite_connection.py`` on one UDP port for all (``mux.py``), ``full_connection.py``."""
 
 from __future__ import annotations

@@ -48,14 +48,14 @@ class Visit:
 class Observer(Protocol):
     """Who wants to know how a connection fares."""
 
-    def peer_changed(self, connection: PeerConnection) -> None:
+    def peer_changed(self, connection: LiteConnection) -> None:
         """Its ``state`` is another."""
 
     def loss_reported(self) -> None:
         """A player said how many packets it misses."""
 
 
-class PeerConnection:
+class LiteConnection:
     """One peer that plays what the engine sends, or sends what the engine plays.
 
     Attributes:

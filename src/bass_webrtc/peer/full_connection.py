@@ -1,4 +1,4 @@
-"""One connection that we begin: full ICE and an offer of ours around a ``MediaSession``.
+"""One connection with full ICE, around a ``MediaSession``; today a client's, which makes the offer.
 
     make_offer ─► (signaling) ─► take_answer ─► ICE connects ─► DTLS ─► connected ─► ended
 
@@ -49,7 +49,7 @@ class Callbacks:
     """A candidate of ours that was found after the offer; to be trickled."""
 
 
-class ClientConnection:
+class FullConnection:
     """One attempt: an offer, its answer, and the media until it ends.
 
     Attributes:
