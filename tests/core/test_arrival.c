@@ -93,6 +93,17 @@ static void test_a_path_that_becomes_longer_for_good_moves_the_base_and_not_the_
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
 }
 
+/* Where packets queue up, a quarter of a second may well pass without a fast one. */
+static void test_a_slow_block_among_jitter_is_not_another_path(void) {
+    path path = clean(0);
+    for (uint32_t i = 0; i < 300; i++)
+        receive(&path, 4.0 * (i % 15));
+    receive_many(&path, 20, 40.0);
+    CHECK_NEAR(age_ms(&path), 0.0, 0.001);
+    receive_many(&path, 20, 100.0);
+    CHECK_NEAR(age_ms(&path), -100.0, 0.001);
+}
+
 static void test_a_shorter_path_is_the_base_at_once(void) {
     path path = clean(600);
     receive(&path, -40.0);
@@ -134,6 +145,7 @@ int main(void) {
     RUN(test_what_comes_back_three_times_in_ten_seconds_is_covered_and_then_forgotten);
     RUN(test_a_peak_every_nine_seconds_is_covered);
     RUN(test_a_path_that_becomes_longer_for_good_moves_the_base_and_not_the_delay);
+    RUN(test_a_slow_block_among_jitter_is_not_another_path);
     RUN(test_a_shorter_path_is_the_base_at_once);
     RUN(test_a_clock_that_drifts_is_followed);
     RUN(test_op12_silence_leaves_the_measure_alone);

@@ -5,8 +5,9 @@
 
 #define BLOCK_NS 250000000LL
 #define MIN_BLOCK_PACKETS 8 /* Fewer say little about the fastest way; with DTX a block lasts longer instead. */
-#define SHIFT_NS 20000000LL /* A whole block that much above the base has taken another path. */
+#define SHIFT_MS 20.0       /* A whole block that much above the base, and the usual lateness, took another path. */
 #define OUTLIER_SHARE 20    /* One block in 20 may be worse: the 95th percentile. */
+#define MEDIAN 2
 #define PEAK_ABOVE_MS 10.0
 #define PEAK_APART_NS 1000000000LL
 #define PEAK_MEMORY_NS 30000000000LL
@@ -54,9 +55,10 @@ static double largest(const double *values, uint32_t count, uint32_t rank) {
     return sorted[rank - 1];
 }
 
-static double percentile_ms(const bw_arrival *arrival) {
+/* Of the last blocks, what only one in `outlier_share` exceeds. */
+static double percentile_ms(const bw_arrival *arrival, uint32_t outlier_share) {
     uint32_t count = arrival->lateness_count < BW_ARRIVAL_BLOCKS ? arrival->lateness_count : BW_ARRIVAL_BLOCKS;
-    return count == 0 ? 0.0 : largest(arrival->lateness_ms, count, count / OUTLIER_SHARE + 1);
+    return count == 0 ? 0.0 : largest(arrival->lateness_ms, count, count / outlier_share + 1);
 }
 
 /* Peaks closer together than a second are one event. */
@@ -87,14 +89,16 @@ static void note_base(bw_arrival *arrival, int64_t min_ns) {
 
 static void close_block(bw_arrival *arrival) {
     arrival->block_packets = 0;
-    if (arrival->base_count > 0 && arrival->block_min_ns - base_ns(arrival) > SHIFT_NS)
+    double above_ms = arrival->base_count > 0 ? to_ms(arrival->block_min_ns - base_ns(arrival)) : 0.0;
+    if (above_ms > SHIFT_MS + percentile_ms(arrival, MEDIAN))
         arrival->base_count = 0;
     note_base(arrival, arrival->block_min_ns);
     double lateness_ms = to_ms(arrival->block_max_ns - base_ns(arrival));
-    if (lateness_ms > percentile_ms(arrival) + PEAK_ABOVE_MS)
+    if (lateness_ms > percentile_ms(arrival, OUTLIER_SHARE) + PEAK_ABOVE_MS)
         note_peak(arrival, arrival->block_start_ns, lateness_ms);
     arrival->lateness_ms[arrival->lateness_count++ % BW_ARRIVAL_BLOCKS] = lateness_ms;
-    arrival->covering_ms = fmax(percentile_ms(arrival), repeated_peak_ms(arrival, arrival->block_start_ns));
+    arrival->covering_ms =
+        fmax(percentile_ms(arrival, OUTLIER_SHARE), repeated_peak_ms(arrival, arrival->block_start_ns));
 }
 
 void bw_arrival_add(bw_arrival *arrival, int64_t arrival_ns, int64_t timestamp) {
