@@ -105,6 +105,20 @@ static void test_after_a_restart_nothing_is_shifted_before_the_path_is_known(voi
     CHECK_AT_MOST(run.earliest_s, 1.2);
 }
 
+static void test_a_delay_that_is_measured_wrong_once_is_not_acted_on(void) {
+    run run = start(60.0);
+    double delay_ms = 60.0;
+    pull(&run, 5.0, &delay_ms, 58.0, 1.0f);
+    for (double error_ms = -6.0; error_ms <= 24.0; error_ms += 30.0) {
+        delay_ms += error_ms;
+        pull(&run, 0.26, &delay_ms, 58.0, 1.0f);
+        delay_ms -= error_ms;
+        pull(&run, 5.0, &delay_ms, 58.0, 1.0f);
+    }
+    CHECK_EQ(run.removed + run.inserted, 0);
+    CHECK_NEAR(delay_ms, 60.0, 3.0);
+}
+
 static void test_an_insertion_has_room_for_a_whole_period(void) {
     run run = start(20.0);
     double delay_ms = 16.0;
@@ -156,6 +170,7 @@ int main(void) {
     RUN(test_a_small_error_is_left_to_the_resampler);
     RUN(test_too_little_delay_is_made_up_within_a_second);
     RUN(test_after_a_restart_nothing_is_shifted_before_the_path_is_known);
+    RUN(test_a_delay_that_is_measured_wrong_once_is_not_acted_on);
     RUN(test_an_insertion_has_room_for_a_whole_period);
     RUN(test_what_may_be_spared_is_what_the_lateness_does_not_take);
     RUN(test_where_sound_is_lost_often_some_delay_is_kept_to_spare);

@@ -93,7 +93,8 @@ static const pace *choose_pace(double error_ms) {
 }
 
 bw_delay_wish bw_delay_control_wish(bw_delay_control *control, int64_t now_ns) {
-    double error_ms = control->delay_ms - control->target_ms;
+    /* Smoothed: with much jitter the fastest path is not known exactly, and each shift is heard a little. */
+    double error_ms = control->drift.level_ms - control->target_ms;
     bool is_far = error_ms > REMOVE_FROM_MS || error_ms < -INSERT_FROM_MS;
     if (!control->measured || !is_far) {
         control->shift_from_ns = now_ns; /* Patience begins when there is something to wait for. */
@@ -110,7 +111,7 @@ bw_delay_wish bw_delay_control_wish(bw_delay_control *control, int64_t now_ns) {
 
 void bw_delay_control_shifted(bw_delay_control *control, int64_t now_ns, int32_t frames) {
     double shift_ms = frames / FRAMES_PER_MS;
-    double pause_s = fabs(shift_ms) * 1e-3 / choose_pace(control->delay_ms - control->target_ms)->rate;
+    double pause_s = fabs(shift_ms) * 1e-3 / choose_pace(control->drift.level_ms - control->target_ms)->rate;
     control->shift_from_ns = now_ns + (int64_t)(pause_s * 1e9);
     bw_delay_control_moved(control, frames);
 }
