@@ -124,6 +124,46 @@ static void test_more_delay_is_made_without_a_click_when_jitter_begins(void) {
     CHECK_NEAR(o->stats.jitter_buffer_ms, o->stats.jitter_buffer_target_ms, 10.0);
 }
 
+static void test_a_loss_every_half_second_does_not_keep_the_delay_from_its_target(void) {
+    for (uint32_t packets = 1; packets <= 3; packets++) {
+        const outcome *o = simulate((scenario){.seed = packets,
+                                               .seconds = 46,
+                                               .start_ms = 40,
+                                               .burst_every_s = 0.5,
+                                               .burst_packets = packets,
+                                               .step_ms = 100.0,
+                                               .step_from_s = 20.0,
+                                               .step_to_s = 30.0});
+        CHECK_NEAR(o->moments[29].delay_ms, o->moments[29].target_ms, 10.0);
+        CHECK_NEAR(o->moments[45].delay_ms, o->moments[45].target_ms, 10.0);
+        CHECK_AT_MOST(o->moments[45].target_ms, 10.0);
+    }
+}
+
+/* As when the processor is taken away from the network thread. */
+static void test_stalls_that_come_back_are_covered(void) {
+    const outcome *o = simulate((scenario){
+        .seed = 1, .seconds = 40, .start_ms = 40, .jitter_ms = 5.0, .stall_every_s = 1.5, .stall_ms = 300.0});
+    CHECK_EQ(o->longest_silence, 0);
+    CHECK_NEAR(o->stats.jitter_buffer_ms, o->stats.jitter_buffer_target_ms, 10.0);
+    CHECK_NEAR(o->stats.jitter_buffer_target_ms, 302.0, 10.0);
+}
+
+/* The path is longer by 550 ms of a sudden, and 300 were there: the 250 between are lost, and no more than must be. */
+static void test_after_an_outage_silence_does_not_last_until_a_large_target_is_reached(void) {
+    const outcome *o = simulate((scenario){.seed = 1,
+                                           .seconds = 35,
+                                           .start_ms = 60,
+                                           .stall_every_s = 3.0,
+                                           .stall_ms = 300.0,
+                                           .step_ms = 550.0,
+                                           .step_from_s = 20.0,
+                                           .step_to_s = 35.0});
+    CHECK_NEAR(o->moments[19].delay_ms, 300.0, 10.0);
+    CHECK_AT_MOST(5 * o->longest_silence, 200);
+    CHECK_NEAR(o->moments[25].delay_ms, o->moments[25].target_ms, 15.0);
+}
+
 static void test_never_more_than_the_maximum_is_kept(void) {
     const outcome *o = simulate((scenario){.seed = 2, .seconds = 20, .start_ms = 40, .max_ms = 50, .jitter_ms = 200.0});
     CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 50.0);
@@ -152,6 +192,9 @@ int main(void) {
     RUN(test_a_step_of_100_ms_is_absorbed_and_given_back_within_15_s);
     RUN(test_giving_delay_back_makes_no_click);
     RUN(test_more_delay_is_made_without_a_click_when_jitter_begins);
+    RUN(test_a_loss_every_half_second_does_not_keep_the_delay_from_its_target);
+    RUN(test_stalls_that_come_back_are_covered);
+    RUN(test_after_an_outage_silence_does_not_last_until_a_large_target_is_reached);
     RUN(test_never_more_than_the_maximum_is_kept);
     RUN(test_frames_so_short_that_the_target_does_not_fit_are_played_all_the_same);
     return 0;

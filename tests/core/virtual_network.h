@@ -36,8 +36,9 @@ typedef struct {
     double sender_ppm;
     double step_ms; /* the path is longer by this ... */
     double step_from_s, step_to_s;
-    uint32_t pull_frames; /* 0: 480 */
-    uint32_t red_level;   /* copies per packet */
+    double stall_every_s, stall_ms; /* 0: none; what would come within this time comes at its end, all at once */
+    uint32_t pull_frames;           /* 0: 480 */
+    uint32_t red_level;             /* copies per packet */
     uint32_t start_ms, min_ms, max_ms;
     double left_hz, right_hz, amplitude; /* 0: LEFT_HZ, RIGHT_HZ, AMPLITUDE */
 } scenario;
@@ -56,9 +57,10 @@ typedef struct {
 
 typedef struct {
     bw_receiver_stats stats;
-    uint32_t clicks;      /* windows of 5 ms that are not the sines */
-    double worst_break;   /* the largest residual of any, against the sine's amplitude */
-    moment moments[2000]; /* one a second */
+    uint32_t clicks;          /* windows of 5 ms that are not the sines */
+    double worst_break;       /* the largest residual of any, against the sine's amplitude */
+    uint32_t longest_silence; /* windows of exact silence in a row */
+    moment moments[2000];     /* one a second */
     uint32_t moment_count;
     uint64_t packets_sent;
 } outcome;
@@ -80,6 +82,7 @@ typedef struct {
     bw_jitter_buffer *buffer;
     float window[2 * 240];
     uint32_t window_frames;
+    uint32_t silent_for; /* windows */
     outcome outcome;
 } simulation;
 
@@ -159,10 +162,17 @@ static inline uint32_t write_packet(simulation *sim, uint32_t frame, uint8_t *ou
     return at;
 }
 
+/* Stalls end at whole multiples of stall_every_s. */
+static inline int64_t after_stalls(const scenario *s, int64_t arrival_ns) {
+    double left_ms =
+        s->stall_every_s > 0 ? 1e3 * (s->stall_every_s - fmod((double)arrival_ns * 1e-9, s->stall_every_s)) : INFINITY;
+    return left_ms < s->stall_ms ? arrival_ns + (int64_t)(left_ms * 1e6) : arrival_ns;
+}
+
 static inline void travel(simulation *sim, uint32_t frame, int64_t arrival_ns) {
     CHECK_LESS(sim->under_way_count, MAX_UNDER_WAY);
     travelling *slot = &sim->under_way[sim->under_way_count++];
-    slot->arrival_ns = arrival_ns;
+    slot->arrival_ns = after_stalls(&sim->scenario, arrival_ns);
     slot->length = write_packet(sim, frame, slot->data);
 }
 
@@ -214,6 +224,15 @@ static inline void deliver_until(simulation *sim, int64_t now_ns) {
     }
 }
 
+static inline void note_silence(simulation *sim) {
+    float loudest = 0.0f;
+    for (uint32_t i = 0; i < 2 * 240; i++)
+        loudest = fmaxf(loudest, fabsf(sim->window[i]));
+    sim->silent_for = loudest == 0.0f ? sim->silent_for + 1 : 0;
+    if (sim->silent_for > sim->outcome.longest_silence)
+        sim->outcome.longest_silence = sim->silent_for;
+}
+
 static inline void judge(simulation *sim, const float *block, uint32_t frames) {
     for (uint32_t i = 0; i < frames; i++) {
         sim->window[2 * sim->window_frames] = block[2 * i];
@@ -225,6 +244,7 @@ static inline void judge(simulation *sim, const float *block, uint32_t frames) {
         double right = tone_measure(sim->window + 1, 240, 2, RIGHT_HZ, 48000).residual;
         double worst = fmax(left, right) / AMPLITUDE;
         sim->outcome.clicks += worst > 0.08;
+        note_silence(sim);
         sim->outcome.worst_break = fmax(sim->outcome.worst_break, worst);
     }
 }

@@ -14,7 +14,8 @@
 #define PIECE_SAMPLES 480     /* 10 ms: concealment and silence come in pieces, because a packet may come meanwhile. */
 #define TOLERANCE_SAMPLES 119 /* Senders that round their clock step by one too few or too many; less than 2.5 ms. */
 #define MAX_SHORTENING 4
-#define OUTAGE_SAMPLES 9600       /* 200 ms without a packet: wait until there is enough again. */
+#define OUTAGE_SAMPLES 9600 /* 200 ms without a packet: wait until there is enough again. */
+#define RESUME_MS 60.0      /* Delay that is enough after that; what the target wants beyond, stretching brings. */
 #define MAX_SILENCE_SAMPLES 96000 /* 2 s: in silence, too, senders give a sign of life every 0.4 s. */
 #define PAUSE_NS 500000000LL      /* Nobody pulled: what waits is old. */
 #define LEVEL_SMOOTHING_SAMPLES 4800.0f
@@ -282,10 +283,12 @@ static double delay_from(const bw_jitter_buffer *buffer, const bw_packet *packet
     return bw_arrival_age_ms(&buffer->arrival, now_ns, packet->timestamp) - samples_to_ms(ahead);
 }
 
-/* Starts when the target is reached. In the middle of a stream nothing is left out that fits; at its start, and when
- * nobody listened, the delay is set to the target. */
+/* Starts when the target is reached. In the middle of a stream nothing is left out that fits, and silence is no longer
+ * than it must be; at its start, and when nobody listened, the delay is set to the target. */
 static void buffer_up(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
-    double most_ms = buffer->after_outage ? buffer->config.max_ms : buffer->delay.target_ms;
+    double target_ms = buffer->delay.target_ms;
+    double most_ms = buffer->after_outage ? buffer->config.max_ms : target_ms;
+    double least_ms = buffer->after_outage ? fmin(target_ms, RESUME_MS) : target_ms;
     const bw_packet *second = bw_packet_queue_second(&buffer->queue);
     while (second != NULL && delay_from(buffer, second, ahead, now_ns) >= most_ms) {
         bw_packet_queue_pop(&buffer->queue);
@@ -294,7 +297,7 @@ static void buffer_up(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) 
     }
     const bw_packet *first = bw_packet_queue_first(&buffer->queue);
     bool is_full = buffer->queue.count == BW_PACKET_QUEUE_SLOTS; /* With very short frames, that is less. */
-    if (first == NULL || (!is_full && delay_from(buffer, first, ahead, now_ns) < buffer->delay.target_ms)) {
+    if (first == NULL || (!is_full && delay_from(buffer, first, ahead, now_ns) < least_ms)) {
         bw_count(&buffer->counters.concealed_samples, buffer->after_outage ? PIECE_SAMPLES : 0);
         bw_opus_receiver_be_silent(&buffer->opus, PIECE_SAMPLES);
         return;
