@@ -285,15 +285,26 @@ static void *play_own_all_the_time(void *argument) {
     return NULL;
 }
 
-static void test_peers_come_and_go_while_others_insert_and_play(void) {
+static void *look_all_the_time(void *argument) {
+    stage *stage = argument;
+    bw_receiver_stats stats;
+    while (!atomic_load(&stage->stop)) {
+        bw_playout_get_receiver_stats(stage->playout, 0, &stats);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static void test_peers_come_and_go_while_others_insert_play_and_look(void) {
     stage stage = {.playout = open_playout()};
-    pthread_t threads[3];
+    pthread_t threads[4];
     bw_receiver_config config = {.payload_type = PAYLOAD_TYPE, .start_ms = 20, .max_ms = 200};
     bw_receiver_stats stats;
     stage.from = publish(stage.playout, 1, 450.0, 900.0, 0.2);
     pthread_create(&threads[0], NULL, insert_all_the_time, &stage);
     pthread_create(&threads[1], NULL, mix_all_the_time, &stage);
     pthread_create(&threads[2], NULL, play_own_all_the_time, &stage);
+    pthread_create(&threads[3], NULL, look_all_the_time, &stage);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         CHECK_EQ(bw_playout_add(stage.playout, 0, &config), BW_OK);
         atomic_store(&stage.present, true);
@@ -307,7 +318,7 @@ static void test_peers_come_and_go_while_others_insert_and_play(void) {
         CHECK_EQ(bw_playout_remove(stage.playout, 0), BW_OK);
     }
     atomic_store(&stage.stop, true);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
     free(stage.from);
     bw_playout_free(stage.playout);
@@ -322,6 +333,6 @@ int main(void) {
     RUN(test_after_an_hour_without_pulling_the_newest_plays_at_once);
     RUN(test_the_procedures_are_what_bass_calls);
     RUN(test_wrong_arguments_are_refused);
-    RUN(test_peers_come_and_go_while_others_insert_and_play);
+    RUN(test_peers_come_and_go_while_others_insert_play_and_look);
     return 0;
 }

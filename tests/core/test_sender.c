@@ -107,6 +107,12 @@ static void test_redundancy_repeats_the_frame_before(void) {
     bw_source_free(source);
 }
 
+static uint32_t active_peers(const fixture *f) {
+    bw_engine_stats stats;
+    bw_engine_get_stats(f->engine, &stats);
+    return stats.active_peers;
+}
+
 static void test_a_removed_peer_is_given_back_and_its_number_works_again(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
@@ -115,7 +121,9 @@ static void test_a_removed_peer_is_given_back_and_its_number_works_again(void) {
         listener l = add_listener(&f, 3, &config);
         CHECK_EQ(bw_peer_add(f.engine, 3, &config), BW_ERROR_BUSY);
         receive_packet(&l);
+        CHECK_EQ(active_peers(&f), 1);
         CHECK_EQ(bw_peer_remove(f.engine, 3), BW_OK);
+        CHECK_EQ(active_peers(&f), 0);
         CHECK_EQ(bw_peer_remove(f.engine, 3), BW_ERROR_ARGUMENT);
         CHECK_EQ(wait_event(&f, BW_EVENT_PEER_REMOVED).peer, 3);
         bw_peer_stats stats;
@@ -130,6 +138,7 @@ static void test_a_removed_peer_is_given_back_and_its_number_works_again(void) {
 static void test_a_number_without_keys_can_be_removed(void) {
     fixture f = open_engine(default_config(), NULL);
     CHECK_EQ(bw_peer_remove(f.engine, 5), BW_OK);
+    CHECK_EQ(active_peers(&f), 0);
     CHECK_EQ(wait_event(&f, BW_EVENT_PEER_REMOVED).peer, 5);
     close_engine(&f);
 }

@@ -17,6 +17,7 @@ from .engine import (
     SourceEnded,
     SourceHandle,
     Srtcp,
+    statistics_functions,
 )
 from .playout import Playout, PlayoutStats, ReceiverStats
 
@@ -38,4 +39,5 @@ __all__ = [
     "SourceEnded",
     "SourceHandle",
     "Srtcp",
+    "statistics_functions",
 ]

@@ -94,6 +94,7 @@ typedef struct {
     uint64_t events_dropped;    /* datagrams for Python that found the event ring full */
     uint32_t realtime_priority; /* 1 when the sender thread got it */
     uint32_t source_ended;      /* 1 once the source has ended */
+    uint32_t active_peers;      /* those whose keys are there */
 } bw_engine_stats;
 
 /* any */

@@ -245,6 +245,8 @@ int bw_peer_add(bw_engine *engine, uint32_t peer, const bw_peer_config *config) 
         status = add_outgoing(engine, peer, config);
     /* Half of it may be out there by now: bw_peer_remove takes back whatever is. */
     slot->added = status == BW_OK;
+    if (slot->added)
+        atomic_fetch_add(&engine->active_peers, 1);
     return status;
 }
 
@@ -303,6 +305,8 @@ int bw_peer_remove(bw_engine *engine, uint32_t peer) {
     bw_command command = {.kind = BW_COMMAND_REMOVE, .peer = peer};
     int status = command_sender(engine, command);
     if (status == BW_OK && (status = command_network(engine, command)) == BW_OK) {
+        if (engine->slots[peer].added)
+            atomic_fetch_sub(&engine->active_peers, 1);
         engine->slots[peer].removing = true;
         engine->slots[peer].halves = 2;
     }
@@ -415,6 +419,7 @@ void bw_engine_get_stats(bw_engine *engine, bw_engine_stats *stats) {
         .events_dropped = bw_read_counter(&engine->events_dropped),
         .realtime_priority = atomic_load(&engine->realtime_priority),
         .source_ended = engine->sender.source != NULL && bw_source_has_ended(engine->sender.source),
+        .active_peers = atomic_load(&engine->active_peers),
     };
 }
 

@@ -141,6 +141,7 @@ class EngineStats:
     events_dropped: int = 0
     realtime_priority: int = 0
     source_ended: int = 0
+    active_peers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +267,11 @@ class Engine:
             self.playout.close()
             lib.bw_engine_free(self._pointer)
             self._source = None
+
+    @property
+    def address(self) -> int:
+        """Of the engine, for C code that reads statistics; good until ``close``."""
+        return int(ffi.cast("uintptr_t", self._open()))
 
     # -- sockets and events: loop
 
@@ -409,6 +415,13 @@ class Engine:
         if self._closed:
             raise ClosedError("the engine was closed")
         return self._pointer
+
+
+def statistics_functions() -> tuple[int, int, int]:
+    """Addresses of ``bw_engine_get_stats``, ``bw_playout_get_receiver_stats`` and ``bw_engine_playout``, for C code."""
+    names = ("bw_engine_get_stats", "bw_playout_get_receiver_stats", "bw_engine_playout")
+    found = [int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in names]
+    return found[0], found[1], found[2]
 
 
 def _check(status: int, what: str) -> int:

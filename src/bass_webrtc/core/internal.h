@@ -230,6 +230,7 @@ struct bw_engine {
         source_underruns;                                                                        /* sender */
     bw_counter packets_received, bytes_received, datagrams_dropped, srtp_errors, events_dropped; /* network */
     _Atomic bool realtime_priority;
+    _Atomic uint32_t active_peers; /* written by the loop */
 };
 
 /* Wakes the loop thread, once for any number of events until it looks. */

@@ -47,6 +47,7 @@ typedef struct {
     bw_playout *playout;
     atomic_flag busy;             /* held by whoever uses what the receiver holds */
     _Atomic(receiver *) receiver; /* NULL: no peer; changed by the loop thread, under the flag */
+    _Atomic uint32_t lookers;     /* any: who reads the receiver's counters, without the flag */
     _Atomic uint32_t route;
     _Atomic float gain;
     _Atomic bool muted;
@@ -310,10 +311,14 @@ int bw_playout_get_receiver_stats(bw_playout *playout, uint32_t peer, bw_receive
     memset(stats, 0, sizeof *stats);
     if (slot == NULL)
         return BW_ERROR_ARGUMENT;
-    receiver *receiver = atomic_load(&slot->receiver);
-    bw_jitter_buffer_get_stats(receiver->buffer, stats);
-    stats->packets_discarded += bw_read_counter(&receiver->dropped);
-    return BW_OK;
+    atomic_fetch_add(&slot->lookers, 1);
+    receiver *receiver = atomic_load(&slot->receiver); /* Once more: whoever removes it waits for us from now on. */
+    if (receiver != NULL) {
+        bw_jitter_buffer_get_stats(receiver->buffer, stats);
+        stats->packets_discarded += bw_read_counter(&receiver->dropped);
+    }
+    atomic_fetch_sub(&slot->lookers, 1);
+    return receiver != NULL ? BW_OK : BW_ERROR_ARGUMENT;
 }
 
 void bw_playout_get_stats(bw_playout *playout, bw_playout_stats *stats) {
@@ -374,6 +379,8 @@ int bw_playout_remove(bw_playout *playout, uint32_t peer) {
     enter_patiently(slot);
     receiver *receiver = atomic_exchange(&slot->receiver, NULL);
     leave(slot);
+    while (atomic_load(&slot->lookers) != 0)
+        sched_yield();
     receiver_free(receiver);
     return BW_OK;
 }

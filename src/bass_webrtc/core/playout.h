@@ -58,7 +58,7 @@ void bw_playout_free(bw_playout *playout);
  * (BW_EVENT_PEER_REMOVED). remove waits for the block that is just being played, no longer. */
 int bw_playout_add(bw_playout *playout, uint32_t peer, const bw_receiver_config *config);
 int bw_playout_remove(bw_playout *playout, uint32_t peer);
-/* Zeros for a peer that is not there. */
+/* any. Zeros for a peer that is not there. */
 int bw_playout_get_receiver_stats(bw_playout *playout, uint32_t peer, bw_receiver_stats *stats);
 
 /* any. They hold until the peer is removed, take effect within 10 ms and make no click. */
