@@ -55,7 +55,7 @@ class Peer:
         The program plays it, or gives it to a mixer (``decode_stream``). It is freed when the peer is gone. 0 for a
         player, and until the program has called BASS_Init.
         """
-        if not self._is_receiving:
+        if not self.is_receiving:
             return 0
         handle = self._stream.handle
         if handle:
@@ -71,7 +71,7 @@ class Peer:
         Returns:
             float32 ``[frames, 2]``; silence where nothing came.
         """
-        if not self._is_receiving:
+        if not self.is_receiving:
             return np.zeros((frames, CHANNELS), np.float32)
         self._playout.set_own(self.id, True)
         return self._playout.read_peer(self.id, frames)
@@ -90,7 +90,7 @@ class Peer:
         if not 0 <= gain <= MAX_GAIN:
             raise ConfigError(f"gain is {gain!r}; expected 0 to {MAX_GAIN}")
         self._gain = float(gain)
-        if self._is_receiving:
+        if self.is_receiving:
             self._playout.set_gain(self.id, self._gain)
 
     @property
@@ -101,16 +101,17 @@ class Peer:
     @muted.setter
     def muted(self, muted: bool) -> None:
         self._muted = bool(muted)
-        if self._is_receiving:
+        if self.is_receiving:
             self._playout.set_muted(self.id, self._muted)
 
     @property
-    def _is_receiving(self) -> bool:
+    def is_receiving(self) -> bool:
+        """Whether we hear it: a publisher that is connected."""
         return self.kind == "publisher" and self._connection.state == "connected"
 
     def changed(self) -> None:
         """Loop: the fader holds from the first packet on; the stream goes with the peer."""
-        if self._is_receiving:
+        if self.is_receiving:
             self._playout.set_gain(self.id, self._gain)
             self._playout.set_muted(self.id, self._muted)
         elif self._connection.closed:

@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 import numpy as np
@@ -120,6 +121,12 @@ class Server:
         return run.mux.port if run is not None else 0
 
     @property
+    def engine_address(self) -> int:
+        """Of the core's ``bw_engine``, for C code that reads statistics, until ``stop``; 0 while it does not run."""
+        run = self._run
+        return run.engine.address if run is not None else 0
+
+    @property
     def peers(self) -> tuple[Peer, ...]:
         """Who is connected, or about to be."""
         run = self._run
@@ -145,6 +152,20 @@ class Server:
         """
         run = self._run
         return run.engine.playout.read_mix(frames) if run is not None else np.zeros((frames, CHANNELS), np.float32)
+
+    def set_bitrate(self, bitrate_kbps: int) -> None:
+        """Changes the bitrate of the Opus stream, from the next frame on, and for the next ``start``.
+
+        Args:
+            bitrate_kbps: 6 to 510.
+
+        Raises:
+            ConfigError: It is not.
+        """
+        self.config = replace(self.config, bitrate_kbps=bitrate_kbps)
+        run = self._run
+        if run is not None:
+            run.loop.call_soon(run.engine.set_bitrate, bitrate_kbps * 1000)
 
     def stats(self) -> ServerStats:
         """A snapshot; the last one after ``stop``."""

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from bass_webrtc.bass import BassLibrary, find_bass
+from bass_webrtc.bass import BassLibrary, find_bass, kept_error_code
 from bass_webrtc.bass.error_names import error_name
 from bass_webrtc.bass.library import FAILED_DWORD, text_argument, text_result
 from bass_webrtc.errors import BassError
@@ -87,3 +87,12 @@ def test_names_from_bass_are_utf_8(given: bytes | None, text: str) -> None:
 
 def test_names_in_a_code_page_do_not_raise() -> None:
     assert text_result(b"Ger\xe4t").startswith("Ger")
+
+
+def test_the_programs_error_code_can_be_kept(bass: BassLibrary) -> None:
+    bass.try_call("BASS_StreamFree", NO_HANDLE)
+    with kept_error_code():
+        bass.try_call("BASS_GetVersion")
+        bass.set_last_error_code(0)
+        assert bass.last_error_code() == 0
+    assert bass.last_error_code() == 5

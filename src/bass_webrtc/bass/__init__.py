@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .channels import OwnedChannel, open_file, open_recording
 from .library import BassLibrary
-from .locate import find_bass
+from .locate import find_bass, kept_error_code
 from .output import DEFAULT_OUTPUT, Output, find_splitter, open_output
 from .source import BassSource, open_source
 from .streams import InputStream
@@ -21,6 +21,7 @@ __all__ = [
     "OwnedChannel",
     "find_bass",
     "find_splitter",
+    "kept_error_code",
     "open_file",
     "open_output",
     "open_recording",

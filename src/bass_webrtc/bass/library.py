@@ -24,7 +24,15 @@ FAILED_DWORD = 0xFFFFFFFF
 UNICODE = 0x80000000 if sys.platform == "win32" else 0
 """BASS_UNICODE. Elsewhere BASS reads strings as UTF-8 without being told."""
 
+CONFIG_ADDON = 0x8000
+
 _API_VERSION = 0x0204
+
+
+if sys.platform == "win32":
+    _SetError = ctypes.WINFUNCTYPE(None, c_int)
+else:
+    _SetError = ctypes.CFUNCTYPE(None, c_int)
 
 
 class ChannelInfo(ctypes.Structure):
@@ -59,6 +67,7 @@ _PROTOTYPES = {
     "BASS_GetVersion": _Prototype(DWORD, None, ()),
     "BASS_ErrorGetCode": _Prototype(c_int, None, ()),
     "BASS_GetConfig": _Prototype(DWORD, FAILED_DWORD, (DWORD,)),
+    "BASS_GetConfigPtr": _Prototype(c_void_p, None, (DWORD,)),
     "BASS_SetConfig": _Prototype(BOOL, 0, (DWORD, DWORD)),
     "BASS_PluginLoad": _Prototype(DWORD, 0, (c_void_p, DWORD)),
     "BASS_Init": _Prototype(BOOL, 0, (c_int, DWORD, DWORD, c_void_p, c_void_p)),
@@ -140,6 +149,15 @@ class BassLibrary:
     def last_error_code(self) -> int:
         """Of the last call that this thread made; 0 when it went well."""
         return self.try_call("BASS_ErrorGetCode")
+
+    def set_last_error_code(self, code: int) -> None:
+        """What ``last_error_code`` says next on this thread: the first function that BASS offers to its add-ons."""
+        functions = ctypes.cast(self.address_in_config(CONFIG_ADDON), POINTER(c_void_p))
+        _SetError(functions[0])(code)
+
+    def address_in_config(self, option: int) -> int:
+        """Of what BASS_GetConfigPtr gives."""
+        return int(self._functions["BASS_GetConfigPtr"](option))
 
     def last_error(self, call: str, hint: str = "") -> BassError:
         """The error of the last call that this thread made, to be raised."""

@@ -7,6 +7,7 @@ loaded only where there is none.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib.util
@@ -52,6 +53,20 @@ def find_bass() -> BassLibrary:
     if loaded:
         return _open(str(loaded[0]), _LOADED)
     return _open_first_of(_installed_copies())
+
+
+@contextlib.contextmanager
+def kept_error_code() -> Iterator[None]:
+    """BASS's error code of this thread is afterwards as it was before, whatever is called in between."""
+    library = None
+    with contextlib.suppress(BassNotFoundError, ConfigError):
+        library = find_bass() if find_bass.cache_info().currsize or loaded_copies() else None
+    before = library.last_error_code() if library is not None else 0
+    try:
+        yield
+    finally:
+        if library is not None:
+            library.set_last_error_code(before)
 
 
 def loaded_copies() -> tuple[Path, ...]:
