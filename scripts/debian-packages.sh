@@ -9,12 +9,14 @@ case ${1:-build} in
 build) ;;
 check) packages="$packages clang-format" ;;
 # Browsers for the page, clang for sanitizers and fuzzers, PulseAudio for a sound card that needs no hardware,
-# network namespaces and NATs, a TURN server, another DTLS, GStreamer as a publisher, a voice for the benchmarks.
+# network namespaces and NATs, a TURN server, another DTLS, GStreamer as a publisher, a voice for the benchmarks,
+# C++ and valgrind for programs that use the C library.
 test)
     packages="$packages chromium firefox-esr clang libclang-rt-dev clang-format"
     packages="$packages pulseaudio pulseaudio-utils libasound2-plugins iproute2 nftables coturn openssl"
     packages="$packages simple-whip-client gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
     packages="$packages gstreamer1.0-plugins-bad gstreamer1.0-nice espeak-ng"
+    packages="$packages g++ valgrind"
     ;;
 *)
     echo "usage: $0 build|check|test" >&2

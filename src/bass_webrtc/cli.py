@@ -1,4 +1,4 @@
-"""The command line: ``serve``, ``push``, ``pull``, ``devices``, ``doctor``.
+"""The command line: ``serve``, ``push``, ``pull``, ``devices``, ``doctor``, ``capi``.
 
 Exit codes: 0 after Ctrl-C or SIGTERM, 2 for bad arguments, 1 for a failure, which is told in one line.
 Standard output carries what was asked for; everything else goes to standard error.
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from . import __version__, cli_clients, demo, doctor, live_table
+from . import __version__, cli_capi, cli_clients, demo, doctor, live_table
 from .bass import devices as bass_devices
 from .bass import open_recording
 from .clients import WhepClient, WhipClient
@@ -180,6 +180,9 @@ def examine() -> None:
             console.print(f"         {escape(finding.advice)}", style="dim")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+app.add_typer(cli_capi.app, name="capi")
 
 
 def main() -> None:

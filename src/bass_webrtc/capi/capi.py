@@ -1,0 +1,320 @@
+"""The Python half of ``libbass_webrtc``: the functions of ``python_half.h``, thin over ``Server`` and the clients.
+
+``bind`` is called by the library when it starts, with the ffi and lib that cffi made for it. Nothing else calls it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from yarl import URL
+
+from .. import __version__
+from ..bass import kept_error_code
+from ..clients import WhepClient
+from ..config import CHANNELS, ServerConfig
+from ..core import statistics_functions
+from ..server import Server
+from ..sources import PcmSource
+from . import errors
+from .client_handles import WhepHandle, WhipHandle, is_connected
+from .errors import CapiError
+from .handles import HandleTable
+from .server_handle import ServerHandle, open_c_source
+from .structures import Callbacks, config_fields, fill
+
+ALL_PEERS = 0xFFFFFFFF
+_MAX_READ_FRAMES = 48_000
+_SAMPLE_BYTES = 4
+_CLIENT_PEER = 0
+
+_bound: Library | None = None
+
+
+def admit(version: str) -> None:
+    """Whether a library may bind itself.
+
+    Args:
+        version: Of this package, when the library was built.
+
+    Raises:
+        CapiError: It was another, or another copy of the library is bound already.
+    """
+    if version != __version__:
+        raise CapiError(
+            errors.VERSION,
+            f"the library is of bass-webrtc {version}, and this Python has {__version__}: bass-webrtc capi build",
+        )
+    if _bound is not None:
+        raise CapiError(errors.ALREADY, "this process has loaded another copy of libbass_webrtc already: use that one")
+
+
+def bind(ffi: Any, lib: Any) -> None:
+    """Gives an admitted library its functions."""
+    global _bound
+    _bound = Library(ffi, lib)
+    _bound.define()
+    atexit.register(_bound.close_all)
+
+
+class Library:
+    """The functions, by their names in ``python_half.h``. Each may be called from any thread."""
+
+    def __init__(self, ffi: Any, lib: Any) -> None:
+        self._ffi = ffi
+        self._lib = lib
+        self._handles = HandleTable()
+
+    def define(self) -> None:
+        """Makes C functions of the methods."""
+        self._lib.bw_use_core(*statistics_functions())
+        for function, failure in (
+            (self.create, 0),
+            (self.set_address, 0),
+            (self.set_token, 0),
+            (self.set_callbacks, 0),
+            (self.set_bitrate, 0),
+            (self.start, 0),
+            (self.stop, 0),
+            (self.free, 0),
+            (self.get_port, 0),
+            (self.get_input_stream, 0),
+            (self.get_peer_stream, 0),
+            (self.get_peer_stats, 0),
+            (self.push_pcm, -1),
+            (self.read_pcm, -1),
+            (self.connect_whip, 0),
+            (self.whip_start, 0),
+            (self.whip_stop, 0),
+            (self.whip_is_connected, 0),
+            (self.whip_free, 0),
+            (self.connect_whep, 0),
+            (self.whep_get_stream, 0),
+            (self.whep_is_connected, 0),
+            (self.whep_free, 0),
+            (self.close_all, None),
+        ):
+            self._ffi.def_extern(f"bw_py_{function.__name__}")(self._safe(function, failure))
+
+    def _safe(self, function: Callable[..., Any], failure: int | None) -> Callable[..., Any]:
+        """What it raises becomes this thread's error. A method that returns nothing says 1."""
+
+        @functools.wraps(function)
+        def call(*arguments: Any) -> Any:
+            try:
+                if function in (self.push_pcm, self.read_pcm):  # They never touch BASS, and are called often.
+                    return function(*arguments)
+                with kept_error_code():
+                    result = function(*arguments)
+            except Exception as error:
+                self._lib.bw_set_error(errors.code_of(error), errors.message_of(error).encode())
+                return failure
+            return result if result is not None or failure is None else 1
+
+        return call
+
+    # -- server
+
+    def create(self, source_channel: int, config: Any) -> int:
+        """BASS_WEBRTC_Create."""
+        given = config_fields(config) if config else config_fields(self._ffi.new("WebRtcConfigFFI *"), http_port=8080)
+        source = open_c_source(source_channel, given.pop("sample_rate"), given.pop("channels"))
+        settings = ServerConfig(udp_port=0, **given)
+        number = self._handles.next_number()
+
+        def attach(server: Server) -> None:
+            self._lib.bw_server_attach(number, server.engine_address, settings.max_peers)
+
+        handle = ServerHandle(source, settings, attach, lambda: self._lib.bw_server_detach(number))
+        if not self._lib.bw_server_open(number):
+            raise MemoryError
+        self._handles.add(number, handle)
+        return number
+
+    def set_address(self, handle: int, http_host: Any, udp_port: int, public_ips: Any) -> None:
+        """BASS_WEBRTC_SetAddress."""
+        ips = (ip.strip() for ip in (self._text_or_none(public_ips) or "").split(","))
+        self._server(handle).change(
+            http_host=self._text_or_none(http_host) or ServerConfig().http_host,
+            udp_port=udp_port,
+            public_ips=tuple(filter(None, ips)),
+        )
+
+    def set_token(self, handle: int, token: Any) -> None:
+        """BASS_WEBRTC_SetToken."""
+        found = self._handles.get(handle, ServerHandle, WhipHandle, WhepHandle)
+        text = self._text_or_none(token)
+        if isinstance(found, ServerHandle):
+            found.change(token=text)
+        else:
+            found.set_token(text)
+
+    def set_callbacks(self, handle: int, callbacks: Any) -> None:
+        """BASS_WEBRTC_SetCallbacks."""
+        copy = self._ffi.new("SignalingCallbacks *", callbacks[0]) if callbacks else None
+        self._server(handle).listener = Callbacks(self._ffi, copy) if copy else None
+
+    def set_bitrate(self, handle: int, opus_bitrate: int) -> None:
+        """BASS_WEBRTC_SetBitrate."""
+        self._server(handle).set_bitrate(opus_bitrate)
+
+    def start(self, handle: int) -> None:
+        """BASS_WEBRTC_Start."""
+        self._server(handle).start()
+
+    def stop(self, handle: int) -> None:
+        """BASS_WEBRTC_Stop."""
+        self._server(handle).stop()
+
+    def free(self, handle: int) -> None:
+        """BASS_WEBRTC_Free."""
+        server = self._handles.take(handle, ServerHandle)
+        self._lib.bw_server_detach(handle)
+        self._lib.bw_server_close(handle)
+        server.close()
+
+    def get_port(self, handle: int) -> int:
+        """BASS_WEBRTC_GetPort."""
+        server = self._server(handle).server
+        if not server.url:
+            raise CapiError(errors.NOTAVAIL, "callback signaling has no HTTP port")
+        return URL(server.url).port or 0
+
+    def get_input_stream(self, handle: int) -> int:
+        """BASS_WEBRTC_GetInputStream."""
+        return _stream(self._server(handle).server.input_stream)
+
+    # -- peers
+
+    def get_peer_stream(self, handle: int, peer_id: int) -> int:
+        """BASS_WEBRTC_GetPeerStream."""
+        peer = self._server(handle).peer(peer_id)
+        if not peer.is_receiving:
+            raise CapiError(errors.NOTAVAIL, f"peer {peer_id} sends nothing, or not yet")
+        return _stream(peer.input_stream)
+
+    def get_peer_stats(self, handle: int, peer_id: int, stats: Any) -> None:
+        """BASS_WEBRTC_GetPeerStats."""
+        self._need(stats, "stats")
+        found = self._handles.get(handle, ServerHandle, WhipHandle, WhepHandle)
+        if isinstance(found, ServerHandle):
+            fill(stats, found.peer(peer_id).stats())
+        elif peer_id == _CLIENT_PEER:
+            fill(stats, found.client.stats())
+        else:
+            raise CapiError(errors.NOTAVAIL, f"a client has one peer, number 0; there is no peer {peer_id}")
+
+    # -- audio without BASS
+
+    def push_pcm(self, handle: int, samples: Any, frames: int) -> int:
+        """BASS_WEBRTC_PushPcm."""
+        source = self._handles.get(handle, ServerHandle, WhipHandle).source
+        if not isinstance(source, PcmSource):
+            raise CapiError(errors.NOTAVAIL, "its source is not BASS_WEBRTC_SOURCE_PCM, so there is nothing to push to")
+        return source.write(self._samples(samples, frames, source.channels)) if frames else 0
+
+    def read_pcm(self, handle: int, peer_id: int, samples: Any, frames: int) -> int:
+        """BASS_WEBRTC_ReadPcm."""
+        if frames > _MAX_READ_FRAMES:
+            raise CapiError(errors.ILLPARAM, f"frames is {frames}; expected up to {_MAX_READ_FRAMES}")
+        found = self._handles.get(handle, ServerHandle, WhepHandle)
+        if isinstance(found, WhepHandle):
+            block = found.client.read(frames)
+        elif peer_id == ALL_PEERS:
+            block = found.server.read_input(frames)
+        else:
+            block = found.peer(peer_id).read(frames)
+        if frames:
+            self._samples(samples, frames, CHANNELS)[:] = block
+        return frames
+
+    # -- clients
+
+    def connect_whip(
+        self, source_channel: int, whip_url: Any, sample_rate: int, channels: int, opus_bitrate: int
+    ) -> int:
+        """BASS_WEBRTC_ConnectWhip."""
+        defaults = ServerConfig()
+        url = self._text(whip_url, "whip_url")
+        source = open_c_source(source_channel, sample_rate or defaults.sample_rate, channels or defaults.channels)
+        return self._add(WhipHandle(source, url, opus_bitrate or defaults.bitrate_kbps))
+
+    def whip_start(self, handle: int) -> None:
+        """BASS_WEBRTC_WhipStart."""
+        self._handles.get(handle, WhipHandle).client.start()
+
+    def whip_stop(self, handle: int) -> None:
+        """BASS_WEBRTC_WhipStop."""
+        self._handles.get(handle, WhipHandle).client.stop()
+
+    def whip_is_connected(self, handle: int) -> int:
+        """BASS_WEBRTC_WhipIsConnected."""
+        return is_connected(self._handles.get(handle, WhipHandle).client)
+
+    def whip_free(self, handle: int) -> None:
+        """BASS_WEBRTC_WhipFree."""
+        self._handles.take(handle, WhipHandle).close()
+
+    def connect_whep(self, whep_url: Any, _sample_rate: int, _channels: int, buffer_ms: int, decode_stream: int) -> int:
+        """BASS_WEBRTC_ConnectWhep."""
+        url = self._text(whep_url, "whep_url")
+        buffer_ms = buffer_ms or ServerConfig().buffer_ms
+        return self._add(WhepHandle(lambda token: WhepClient(url, token, buffer_ms, bool(decode_stream))))
+
+    def whep_get_stream(self, handle: int) -> int:
+        """BASS_WEBRTC_WhepGetStream."""
+        return _stream(self._handles.get(handle, WhepHandle).client.stream)
+
+    def whep_is_connected(self, handle: int) -> int:
+        """BASS_WEBRTC_WhepIsConnected."""
+        return is_connected(self._handles.get(handle, WhepHandle).client)
+
+    def whep_free(self, handle: int) -> None:
+        """BASS_WEBRTC_WhepFree."""
+        self._handles.take(handle, WhepHandle).close()
+
+    def close_all(self) -> None:
+        """The process ends, or its Python does."""
+        for handle in self._handles.take_all():
+            handle.close()
+
+    # -- arguments
+
+    def _server(self, number: int) -> ServerHandle:
+        return self._handles.get(number, ServerHandle)
+
+    def _add(self, handle: WhipHandle | WhepHandle) -> int:
+        number = self._handles.next_number()
+        self._handles.add(number, handle)
+        return number
+
+    def _need(self, pointer: Any, name: str) -> None:
+        if not pointer:
+            raise CapiError(errors.ILLPARAM, f"{name} is NULL")
+
+    def _text(self, pointer: Any, name: str) -> str:
+        self._need(pointer, name)
+        try:
+            return str(self._ffi.string(pointer).decode())
+        except UnicodeDecodeError:
+            raise CapiError(errors.ILLPARAM, f"{name} is not UTF-8") from None
+
+    def _text_or_none(self, pointer: Any) -> str | None:
+        return self._text(pointer, "a string") if pointer else None
+
+    def _samples(self, pointer: Any, frames: int, channels: int) -> NDArray[np.float32]:
+        """The caller's own memory, as an array."""
+        self._need(pointer, "samples")
+        data = self._ffi.buffer(pointer, frames * channels * _SAMPLE_BYTES)
+        return np.frombuffer(data, np.float32).reshape(frames, channels)
+
+
+def _stream(handle: int) -> int:
+    if handle == 0:
+        raise CapiError(errors.NOTAVAIL, "there is no stream: call BASS_Init first")
+    return handle

@@ -1,0 +1,94 @@
+"""The structures of ``bass_webrtc.h`` in Python's words: settings, callbacks, statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config import ServerConfig
+from ..stats import PeerStats
+from . import errors
+from .errors import CapiError
+
+MODES = {0: "callback", 1: "whip", 2: "whep", 5: "http"}
+"""BASS_WEBRTC_SIGNALING_*."""
+
+STATES = ("new", "connecting", "connected", "disconnected", "failed", "closed")
+"""PEER_STATE_*."""
+
+_SAME_NAMES = (
+    "packets_sent",
+    "packets_received",
+    "bytes_sent",
+    "bytes_received",
+    "packets_lost",
+    "late_packets",
+    "duplicate_packets",
+    "fec_packets_used",
+    "red_packets_used",
+    "concealed_samples",
+    "fraction_lost",
+    "jitter_ms",
+    "jitter_buffer_ms",
+    "jitter_buffer_target_ms",
+    "audio_level_dbfs",
+)
+"""Fields of ``WebRtcPeerStatsFFI`` that are fields of ``PeerStats``, too."""
+_ADDRESS_BYTES = 63
+
+
+class Callbacks:
+    """A program's callbacks, as a ``Listener``. cffi lets go of the interpreter's lock while they run."""
+
+    def __init__(self, ffi: Any, callbacks: Any) -> None:
+        self._ffi = ffi
+        self._callbacks = callbacks
+
+    def peer_state(self, peer: int, state: str) -> None:
+        """on_peer_state."""
+        if self._callbacks.on_peer_state:
+            self._callbacks.on_peer_state(peer, STATES.index(state), self._callbacks.user_data)
+
+    def sdp(self, peer: int, kind: str, sdp: str) -> None:
+        """on_sdp."""
+        if self._callbacks.on_sdp:
+            self._callbacks.on_sdp(peer, self._text(kind), self._text(sdp), self._callbacks.user_data)
+
+    def ice_candidate(self, peer: int, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
+        """on_ice_candidate."""
+        if self._callbacks.on_ice_candidate:
+            mid = self._ffi.NULL if sdp_mid is None else self._text(sdp_mid)
+            self._callbacks.on_ice_candidate(
+                peer, self._text(candidate), mid, sdp_mline_index or 0, self._callbacks.user_data
+            )
+
+    def _text(self, text: str) -> Any:
+        return self._ffi.new("char[]", text.encode())
+
+
+def config_fields(config: Any, **more: Any) -> dict[str, Any]:
+    """Of ``WebRtcConfigFFI``, by the names of ``ServerConfig``; sample_rate and channels are the PCM source's."""
+    defaults = ServerConfig()
+    if config.signaling_mode not in MODES:
+        raise CapiError(errors.ILLPARAM, f"signaling_mode is {config.signaling_mode}; expected one of {[*MODES]}")
+    return {
+        "sample_rate": config.sample_rate or defaults.sample_rate,
+        "channels": config.channels or defaults.channels,
+        "bitrate_kbps": config.opus_bitrate or defaults.bitrate_kbps,
+        "buffer_ms": config.buffer_ms or defaults.buffer_ms,
+        "max_peers": config.max_peers or defaults.max_peers,
+        "signaling_mode": MODES[config.signaling_mode],
+        "http_port": config.http_port,
+        "decode_stream": bool(config.decode_stream),
+        **more,
+    }
+
+
+def fill(to: Any, stats: PeerStats) -> None:
+    """``WebRtcPeerStatsFFI`` from a snapshot: the same names, but for a few."""
+    to.peer_id = stats.id
+    to.state = STATES.index(stats.state)
+    for name in _SAME_NAMES:
+        setattr(to, name, getattr(stats, name))
+    to.round_trip_time_ms = -1.0 if stats.round_trip_time_ms is None else stats.round_trip_time_ms
+    for name in ("local_address", "remote_address"):
+        setattr(to, name, getattr(stats, name).encode()[:_ADDRESS_BYTES])

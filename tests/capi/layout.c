@@ -1,0 +1,42 @@
+/* Prints size and offsets of each structure, as this compiler lays them out. */
+#include "bass_webrtc.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+#define SIZE(type) printf("%s %u\n", #type, (unsigned)sizeof(type))
+#define FIELD(type, field) printf("%s.%s %u\n", #type, #field, (unsigned)offsetof(type, field))
+
+int main(void) {
+    SIZE(WebRtcConfigFFI);
+    FIELD(WebRtcConfigFFI, sample_rate);
+    FIELD(WebRtcConfigFFI, channels);
+    FIELD(WebRtcConfigFFI, opus_bitrate);
+    FIELD(WebRtcConfigFFI, buffer_ms);
+    FIELD(WebRtcConfigFFI, max_peers);
+    FIELD(WebRtcConfigFFI, signaling_mode);
+    FIELD(WebRtcConfigFFI, http_port);
+    FIELD(WebRtcConfigFFI, decode_stream);
+    SIZE(WebRtcStatsFFI);
+    FIELD(WebRtcStatsFFI, active_peers);
+    FIELD(WebRtcStatsFFI, total_packets_sent);
+    FIELD(WebRtcStatsFFI, total_packets_received);
+    FIELD(WebRtcStatsFFI, total_bytes_sent);
+    FIELD(WebRtcStatsFFI, total_bytes_received);
+    FIELD(WebRtcStatsFFI, total_encode_errors);
+    FIELD(WebRtcStatsFFI, total_decode_errors);
+    FIELD(WebRtcStatsFFI, output_underruns);
+    FIELD(WebRtcStatsFFI, input_buffer_level);
+    FIELD(WebRtcStatsFFI, input_is_buffering);
+    SIZE(SignalingCallbacks);
+    FIELD(SignalingCallbacks, on_sdp);
+    FIELD(SignalingCallbacks, on_ice_candidate);
+    FIELD(SignalingCallbacks, on_peer_state);
+    FIELD(SignalingCallbacks, user_data);
+    SIZE(WebRtcPeerStatsFFI);
+    FIELD(WebRtcPeerStatsFFI, packets_sent);
+    FIELD(WebRtcPeerStatsFFI, fraction_lost);
+    FIELD(WebRtcPeerStatsFFI, local_address);
+    FIELD(WebRtcPeerStatsFFI, remote_address);
+    return 0;
+}
