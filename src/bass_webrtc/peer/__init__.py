@@ -1,3 +1,3 @@
-"""Remote peers on the asyncio loop: ``lite_connection.py`` on one UDP port for all (``mux.py``), ``full_connection.py``."""
+"""Remote peers on the asyncio loop: ``lite_connection.py`` (one UDP port for all) and ``full_connection.py``."""
 
 from __future__ import annotations
