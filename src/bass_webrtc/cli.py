@@ -26,7 +26,7 @@ from . import __version__, cli_capi, cli_clients, demo, doctor, live_table
 from .bass import devices as bass_devices
 from .bass import open_recording
 from .clients import WhepClient, WhipClient
-from .config import ServerConfig
+from .config import IceServer, ServerConfig
 from .errors import BassWebRtcError, ConfigError
 from .hearing import Hearing
 from .server import Server
@@ -74,6 +74,18 @@ def serve(
     token: Annotated[
         str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token asked of everybody.")
     ] = None,
+    visitor_ice_server: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="STUN or TURN server that visitors are told of; may be given again."),
+    ] = None,
+    turn_secret: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BASS_WEBRTC_TURN_SECRET",
+            show_envvar=True,
+            help="Shared with these TURN servers (coturn: static-auth-secret); better in the environment.",
+        ),
+    ] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="PEM file of the HTTPS certificate chain.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
     input_device: Annotated[
@@ -99,6 +111,8 @@ def serve(
             bitrate_kbps=bitrate,
             frame_ms=frame_ms,
             token=token,
+            visitor_ice_servers=tuple(map(IceServer, visitor_ice_server or ())),
+            turn_secret=turn_secret,
             tls_certificate=tls_cert,
             tls_key=tls_key,
             decode_stream=hearing.decode_stream,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -22,6 +23,13 @@ _MODES = ("http", "whip", "whep")
 _APPLICATIONS = ("audio", "voip", "lowdelay")
 _FRAME_MS = (10, 20, 40, 60)
 
+_ICE_SERVER_URL = re.compile(
+    r"(?:stuns?|(?P<turn>turns?)):(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?(turn)(?:\?transport=(?:udp|tcp))?)"
+)
+_UNSAFE = re.compile(r'[,;"\\\x00-\x20\x7f-\uffff]')
+"""OBS splits ``Link`` fields at commas and semicolons even inside of quotes, so none may stand in a value."""
+
 
 @dataclass(frozen=True, slots=True)
 class IceServer:
@@ -32,6 +40,27 @@ class IceServer:
     username: str | None = None
     """Of TURN, with ``credential``."""
     credential: str | None = field(default=None, repr=False)
+
+    @property
+    def is_turn(self) -> bool:
+        """Whether it relays, and so wants a username and a credential."""
+        return self.url.startswith("turn")
+
+    def check_for_visitors(self) -> None:
+        """Whether browsers and other programs can be told of it (RFC 7064, RFC 7065; RFC 9725, 4.6).
+
+        Raises:
+            ConfigError: Some of them would trip over it.
+        """
+        match = _ICE_SERVER_URL.fullmatch(self.url)
+        is_right = match is not None and 0 < int(match["port"] or 1) < 1 << 16
+        _require(is_right, "the ICE server's URL", self.url, "stun:HOST[:PORT] or turn:HOST[:PORT][?transport=tcp]")
+        both = (self.username is None) == (self.credential is None)
+        _require(both, f"of the ICE server {self.url!r} there", "a username or a credential", "both or none")
+        if _UNSAFE.search(f"{self.username or ''}{self.credential or ''}"):
+            raise ConfigError(
+                f"the ICE server {self.url!r} has credentials with a comma, semicolon, quote, backslash or space"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +87,12 @@ class ServerConfig:
     """The one UDP port of all peers; 0 takes any that is free."""
     public_ips: tuple[str, ...] = ()
     """Addresses to announce besides the machine's own, for a server behind 1:1 NAT."""
+    visitor_ice_servers: tuple[IceServer, ...] = ()
+    """STUN and TURN servers that browsers and other clients are told to use, to get through to us from behind firewalls
+    that drop UDP. Whoever may connect is given the credentials: without ``token`` that is everybody."""
+    turn_secret: str | None = field(default=None, repr=False)
+    """The secret shared with these TURN servers (coturn: ``use-auth-secret``, ``static-auth-secret``): for those
+    without a ``username``, each visitor is given credentials of its own, which work for a day."""
     decode_stream: bool = False
     """Make input streams decoding channels (BASS_STREAM_DECODE), for mixers."""
     frame_ms: int = 20
@@ -103,7 +138,11 @@ class ServerConfig:
         _require(self.frame_ms in _FRAME_MS, "frame_ms", self.frame_ms, f"one of {_FRAME_MS}")
         for ip in self.public_ips:
             _require(_is_ip(ip), "public_ips", ip, "IP addresses, no names")
-        for name in ("token", "publish_token", "play_token"):
+        for server in self.visitor_ice_servers:
+            server.check_for_visitors()
+            has_credentials = not server.is_turn or server.username is not None or self.turn_secret is not None
+            _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential of {server.url}")
+        for name in ("token", "publish_token", "play_token", "turn_secret"):
             _require(getattr(self, name) != "", name, "''", "a token, or None for no token")
         both = (self.tls_certificate is None) == (self.tls_key is None)
         _require(both, "tls_certificate and tls_key", "one of them", "both or none")

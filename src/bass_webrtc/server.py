@@ -36,6 +36,7 @@ from .rtc.negotiation import Offer
 from .signaling.auth import TokenPolicy
 from .signaling.endpoint import Endpoint, EndpointSettings
 from .signaling.http_server import HttpServer, HttpSettings
+from .signaling.links import visitor_links
 from .signaling.messages import Kind, Request
 from .signaling.sessions import PeerRequest
 from .signaling.site import Site, SiteSettings
@@ -265,6 +266,7 @@ class _Run:
             require_token_on_sessions=config.require_token_on_sessions,
             strict=config.strict_http,
             allow_origins=config.allow_origins,
+            ice_links=lambda: visitor_links(config.visitor_ice_servers, config.turn_secret, time.time()),
             retry_after_s=_SECONDS_TO_RETRY,
         )
         return Endpoint(kind, settings, self, self._ask_admit)

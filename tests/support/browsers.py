@@ -101,9 +101,11 @@ def missing_firefox() -> str | None:
 
 
 class Chromium:
-    """Headless Chromium; ``microphone`` names the WAV file its fake microphone plays."""
+    """Headless Chromium; ``microphone`` names the WAV file its fake microphone plays, ``host`` its network host."""
 
-    def __init__(self, microphone: Path | None = None, extra_flags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, microphone: Path | None = None, extra_flags: tuple[str, ...] = (), host: Host | None = None
+    ) -> None:
         flags = [*CHROMIUM_FLAGS, *extra_flags]
         if microphone is not None:
             flags.append(f"--use-file-for-fake-audio-capture={microphone}")
@@ -111,6 +113,9 @@ class Chromium:
             playwright = _Playwright.acquire()
             stack.callback(_Playwright.release)
             chromium = shutil.which("chromium")
+            if host is not None:
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bw-chromium-"))
+                chromium = _run_on(host, chromium, Path(folder, "chromium"))
             self._browser = playwright.chromium.launch(executable_path=chromium, args=flags, headless=True)
             stack.callback(self._browser.close)
             self._stack = stack.pop_all()
@@ -128,6 +133,13 @@ class Chromium:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _run_on(host: Host, program: str | None, script: Path) -> str:
+    """Playwright speaks over pipes, which it hands on: the browser alone is on the other host."""
+    script.write_text(f'#!/bin/sh\nexec ip netns exec {host.name} {program} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
 
 
 class _Playwright:

@@ -41,6 +41,7 @@ class Coturn:
     Attributes:
         port: For UDP and TCP.
         tls_port: For TLS.
+        certificate: Of TLS, PEM.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Coturn:
         self._address = address
         self._host = host
         self._log = (folder / "coturn.log").open("w+b")
-        self._certificate, key = write_certificate(folder)
+        self.certificate, key = write_certificate(folder)
         with contextlib.nullcontext() if host is None else host.entered():
             self.port, self.tls_port = _free_port(address), _free_port(address)
         authentication = (
@@ -78,7 +79,7 @@ class Coturn:
             *("--log-file=stdout", "--simple-log", "--verbose", "--no-cli", f"--userdb={folder / 'turndb'}"),
             *(f"--listening-ip={address}", f"--relay-ip={address}", "--relay-threads=1", "--allow-loopback-peers"),
             *(f"--listening-port={self.port}", f"--tls-listening-port={self.tls_port}", f"--pidfile={folder / 'pid'}"),
-            *(f"--cert={self._certificate}", f"--pkey={key}", "--realm=bass-webrtc", "--fingerprint"),
+            *(f"--cert={self.certificate}", f"--pkey={key}", "--realm=bass-webrtc", "--fingerprint"),
             *(f"--stale-nonce={nonce_lifetime_s}", *authentication),
         ]
         start = subprocess.Popen if host is None else host.popen
@@ -90,16 +91,19 @@ class Coturn:
         """It as a STUN server."""
         return StunServer(self._address, self.port)
 
-    def server(self, kind: Kind, username: str = _USER, credential: str = _PASSWORD) -> TurnServer:
+    def url(self, kind: Kind) -> str:
         """It as a TURN server, reached one of three ways."""
-        url = _URLS[kind].format(self._address, self.tls_port if kind == "tls" else self.port)
-        server = parse_ice_server(url, username, credential)
+        return _URLS[kind].format(self._address, self.tls_port if kind == "tls" else self.port)
+
+    def server(self, kind: Kind, username: str = _USER, credential: str = _PASSWORD) -> TurnServer:
+        """The same with credentials."""
+        server = parse_ice_server(self.url(kind), username, credential)
         assert isinstance(server, TurnServer)
         return server
 
     def tls_context(self) -> ssl.SSLContext:
         """Trusts its certificate, which names 127.0.0.1, and no other."""
-        context = ssl.create_default_context(cafile=self._certificate)
+        context = ssl.create_default_context(cafile=self.certificate)
         context.check_hostname = self._address == "127.0.0.1"
         return context
 

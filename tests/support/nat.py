@@ -9,7 +9,7 @@ The kinds, in the words of RFC 3489, 5 and what is behind a NAT of that kind in 
     port-restricted    only whom it has sent to can reach it                 most homes
     symmetric          the same, and another port for each destination       companies, mobile networks
     no-udp             symmetric, and UDP is dropped                         hotels, strict companies
-    tls-only           and TCP but to one port is dropped, too               stricter ones
+    tls-only           and TCP but to chosen ports is dropped, too           stricter ones
 
 Needs root, iproute2 and nftables.
 """
@@ -76,12 +76,12 @@ class Internet:
         self.servers.ip("route", "add", "default", "via", "192.0.2.2")
         _forward(self.servers)
 
-    def home(self, kind: NatKind, tls_port: int = 0) -> Host:
+    def home(self, kind: NatKind, *open_ports: int) -> Host:
         """A host behind a NAT of its own.
 
         Args:
             kind: See above.
-            tls_port: For ``"tls-only"``: the one port it may reach.
+            open_ports: For ``"tls-only"``: the TCP ports it may reach.
         """
         self._homes += 1
         number = self._homes
@@ -92,6 +92,7 @@ class Internet:
         nat.ip("route", "add", "default", "via", f"203.0.113.{4 * number - 3}")
         host.ip("route", "add", "default", "via", f"10.{number}.0.1")
         _forward(nat)
+        ports = ", ".join(map(str, open_ports))
         rules = _RULES.format(
             home=home,
             outside=outside,
@@ -99,7 +100,7 @@ class Internet:
             ports="" if kind in ("full-cone", "port-restricted") else "fully-random",
             blocking={
                 "no-udp": "meta l4proto udp drop",
-                "tls-only": f"ip saddr {home} tcp dport {tls_port} accept; ip saddr {home} drop",
+                "tls-only": f"ip saddr {home} tcp dport {{ {ports} }} accept; ip saddr {home} drop",
             }.get(kind, ""),
         )
         nat.run(["nft", "-f", "-"], input=rules, text=True, check=True)

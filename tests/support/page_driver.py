@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 
-def listen(page: Any, *, until: str = "live") -> None:
+def listen(page: Any, *, until: str = "live", patience_s: float = 10.0) -> None:
     """Presses Listen and waits for a state of the player."""
     page.click("#listen")
-    wait_for_state(page, until)
+    wait_for_state(page, until, timeout_s=patience_s)
 
 
-def talk(page: Any, *, until: str = "live") -> None:
+def talk(page: Any, *, until: str = "live", patience_s: float = 10.0) -> None:
     """Presses Talk and waits for a state of the publisher."""
     page.click("#talk")
-    wait_for_state(page, until, who="publisher")
+    wait_for_state(page, until, who="publisher", timeout_s=patience_s)
 
 
 def wait_for_state(

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 from bass_webrtc import (
     BassFile,
     ConfigError,
+    IceServer,
     PcmSource,
     PortInUseError,
     ServerConfig,
@@ -97,7 +98,8 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
     result = _invoke(
         *("serve", "tone", "--host", "::", "--port", "81", "--udp-port", "82", "--max-peers", "9", "--bitrate", "64"),
         *("--public-ip", "192.0.2.1", "--public-ip", "2001:db8::1", "--frame-ms", "10", "--token", "secret"),
-        *("--tls-cert", "cert.pem", "--tls-key", "key.pem"),
+        *("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--turn-secret", "shared"),
+        *("--visitor-ice-server", "stun:s.example", "--visitor-ice-server", "turns:t.example:443?transport=tcp"),
     )
     assert result.exit_code == 0, result.output
     assert servers[0].config == ServerConfig(
@@ -111,6 +113,8 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         token="secret",
         tls_certificate=Path("cert.pem"),
         tls_key=Path("key.pem"),
+        visitor_ice_servers=(IceServer("stun:s.example"), IceServer("turns:t.example:443?transport=tcp")),
+        turn_secret="shared",
     )
 
 
@@ -120,8 +124,16 @@ def test_without_options_the_configuration_is_the_default_one(servers: list[Fake
 
 
 def test_a_token_in_the_environment_does_not_show_in_the_list_of_processes(servers: list[FakeServer]) -> None:
-    _invoke("serve", "tone", BASS_WEBRTC_TOKEN="secret")
+    _invoke("serve", "tone", BASS_WEBRTC_TOKEN="secret", BASS_WEBRTC_TURN_SECRET="shared")
     assert servers[0].config.token == "secret"
+    assert servers[0].config.turn_secret == "shared"
+
+
+@pytest.mark.parametrize("url", ["turn:t.example", "http://t.example"])
+def test_a_turn_server_that_visitors_cannot_use_is_a_bad_argument(servers: list[FakeServer], url: str) -> None:
+    result = _invoke("serve", "tone", "--visitor-ice-server", url)
+    assert result.exit_code == 2
+    assert not servers
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from bass_webrtc import ConfigError, ServerConfig
+from bass_webrtc import ConfigError, IceServer, ServerConfig
 
 
 @pytest.mark.parametrize(
@@ -60,3 +60,40 @@ def test_the_defaults_are_the_ones_that_are_fixed() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         ServerConfig().max_peers = 6  # type: ignore[misc]
+
+
+SECRET = "the north sea"
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        IceServer("http://turn.example"),
+        IceServer("turn:"),
+        IceServer("turn:h:65536", "u", "c"),
+        IceServer("turn:h:0", "u", "c"),
+        IceServer("stun:h?transport=tcp"),
+        IceServer("turn:h?transport=sctp", "u", "c"),
+        IceServer('turn:h>; rel="x', "u", "c"),
+        IceServer("turn:h", "u"),
+        IceServer("turn:h", "u", 'c"'),
+        IceServer("turn:h", "u;v", "c"),
+        IceServer("turn:h"),
+    ],
+)
+def test_servers_that_visitors_cannot_use_are_refused(server: IceServer) -> None:
+    with pytest.raises(ConfigError, match=r"ICE server|turn_secret"):
+        ServerConfig(visitor_ice_servers=(server,))
+
+
+def test_turn_servers_need_credentials_or_a_secret() -> None:
+    """SE50, SE62."""
+    turn = IceServer("turns:[2001:db8::1]:5349?transport=tcp")
+    config = ServerConfig(
+        visitor_ice_servers=(turn, IceServer("stun:h"), IceServer("turn:h", "u", "c")), turn_secret=SECRET
+    )
+    assert SECRET not in repr(config)
+    with pytest.raises(ConfigError, match=r"turn_secret.*expected"):
+        ServerConfig(visitor_ice_servers=(turn,))
+    with pytest.raises(ConfigError, match=r"turn_secret.*expected"):
+        ServerConfig(turn_secret="")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import logging
 import re
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bass_webrtc.config import IceServer, ServerConfig
 from bass_webrtc.errors import ClosedError, ConfigError, PeerLimitError, SignalingError
 from bass_webrtc.rtc.sdp import UnusableSdpError
 from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
@@ -364,7 +366,9 @@ def test_nothing_secret_is_in_a_repr() -> None:
     """SE62: what a log or a traceback may show."""
     request = PeerRequest("192.0.2.7", "player", {"authorization": "Bearer sesame"}, "sesame")
     assert "sesame" not in repr(request)
-    assert "sesame" not in repr(EndpointSettings("/whep", ice_links=('<turn:h>; credential="sesame"',)))
+    assert "sesame" not in repr(EndpointSettings("/whep", ice_links=functools.partial(tuple, ["sesame"])))
+    server = IceServer("turn:h", "u", "sesame")
+    assert "sesame" not in repr(ServerConfig(visitor_ice_servers=(server,), turn_secret="sesame"))
 
 
 # Everything at once

@@ -21,7 +21,7 @@ TURN = ice_server_link("turn:turn.example:3478?transport=udp", "1700000000:ann",
 
 
 def make_endpoint(*allow_origins: str, token: str | None = None, links: tuple[str, ...] = ()) -> Endpoint:
-    settings = EndpointSettings("/whep", TokenPolicy(token), allow_origins=allow_origins, ice_links=links)
+    settings = EndpointSettings("/whep", TokenPolicy(token), allow_origins=allow_origins, ice_links=lambda: links)
     return Endpoint("player", settings, FakeSessions())
 
 

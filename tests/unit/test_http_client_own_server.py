@@ -40,7 +40,7 @@ async def test_a_whole_session() -> None:
     sessions = FakeSessions()
     policy = {"tokens": TokenPolicy("t0ken"), "require_token_on_sessions": True, "strict": True}
     link = ice_server_link("turn:t.example:3478", "u", "c")
-    async with own_server(sessions, **policy, ice_links=(link,)) as url:
+    async with own_server(sessions, **policy, ice_links=lambda: (link,)) as url:
         async with SignalingSession("player", ClientSettings(url, "t0ken")) as session:
             assert [server.url for server in await session.ask_ice_servers()] == ["turn:t.example:3478"]
             answer = await session.post(offers.CHROME_RECVONLY)

@@ -50,5 +50,5 @@ def time_limited_credentials(secret: str, user: str, *, now_unix_s: float, lifet
         raise ConfigError(f"the TURN user is {user[:80]!r}; expected letters, digits and ._~@+-")
     expiry_unix_s = math.floor(now_unix_s + lifetime_s)
     username = f"{expiry_unix_s}:{user}" if user else str(expiry_unix_s)
-    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
+    digest = hmac.digest(secret.encode(errors="surrogateescape"), username.encode(), "sha1")
     return TurnCredentials(username, base64.b64encode(digest).decode("ascii"))

@@ -52,8 +52,8 @@ class EndpointSettings:
     """Whether our side is ICE-lite; then an ICE-lite offer is refused (422)."""
     allow_origins: tuple[str, ...] = ()
     """Web origins that may use it; ``("*",)`` is any."""
-    ice_links: tuple[str, ...] = field(default=(), repr=False)
-    """Values of ``Link`` fields, made by ``ice_server_link``."""
+    ice_links: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
+    """Called for each visitor: values of ``Link`` fields, made by ``visitor_links``."""
     limits: Limits = field(default_factory=Limits)
     max_candidates: int = 100
     """Remote candidates taken per ICE session (RFC 8445, 6.1.2.5); more are dropped in silence."""
@@ -248,7 +248,7 @@ class Endpoint:
     # Both
 
     def _links(self) -> Fields:
-        return tuple(("Link", link) for link in self._settings.ice_links)
+        return tuple(("Link", link) for link in self._settings.ice_links())
 
     def _retry_after(self) -> Fields:
         return (("Retry-After", str(self._settings.retry_after_s)),)

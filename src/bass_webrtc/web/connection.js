@@ -6,6 +6,8 @@ import { Session } from "./session.js";
 
 /** How long a path and the DTLS handshake may take after the answer, in ms. */
 const CONNECT_TIMEOUT_MS = 15_000;
+/** A direct path is found sooner than this; after it, relays that the answer told of are worth an ICE restart. */
+const RELAY_AFTER_MS = 2_000;
 
 /**
  * `ended`: the other side closed it, a restart cannot help. `failed`: no path, a restart may find another.
@@ -45,7 +47,7 @@ export class Connection {
     pc.addEventListener("connectionstatechange", () => this.#report());
   }
 
-  /** ICE servers that the session told of; to be used by the next connection. */
+  /** ICE servers that the session told of; the next connection has them from its beginning. */
   get iceServers() {
     return this.#session?.iceServers ?? [];
   }
@@ -111,7 +113,28 @@ export class Connection {
     const [{ sender, receiver }] = this.pc.getTransceivers();
     (receiver.transport ?? sender.transport)?.addEventListener("statechange", () => this.#report());
     void this.#trickle();
+    this.#learnServers(session.iceServers);
     await connected;
+  }
+
+  /**
+   * Takes the servers that came with the answer (RFC 9725, 4.6). Credentials of known servers wait for the next
+   * gathering; servers that are new to this connection are asked only in a restart (RFC 9429, 4.1.18).
+   * @param {RTCIceServer[]} iceServers
+   */
+  #learnServers(iceServers) {
+    if (iceServers.length === 0) return;
+    const urls = (/** @type {RTCIceServer[]} */ servers) => servers.flatMap((server) => server.urls);
+    const known = new Set(urls(this.#options.iceServers));
+    try {
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+    } catch {
+      return; // A server that this browser cannot use, or a browser that cannot change them.
+    }
+    if (urls(iceServers).every((url) => known.has(url))) return;
+    setTimeout(() => {
+      if (!this.#closed && this.pc.connectionState !== "connected") void this.restart();
+    }, RELAY_AFTER_MS);
   }
 
   /** @param {string} answer */

@@ -1,0 +1,142 @@
+"""Chromium behind NATs and firewalls plays and talks, by the TURN servers that it is told of where it must.
+
+behind a NAT of any kind   direct: our ICE-lite server has an address that can be reached
+UDP is dropped             relayed, over TCP
+TCP but to 443 is, too     relayed, over TLS
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+import bass_webrtc as bw
+from support import coturn, nat, netns
+from support.browsers import Chromium, missing_chromium
+from support.coturn import Coturn, Kind
+from support.fixtures import skip_for
+from support.nat import SERVERS, Internet, NatKind
+from support.page_driver import listen, talk, wait_until
+
+SECRET = "the north sea"
+RELAY_ONLY = """
+    const Real = RTCPeerConnection;
+    window.RTCPeerConnection = class extends Real {
+        constructor(options) { super({ ...options, iceTransportPolicy: "relay" }); }
+    };
+"""
+SELECTED = """async (who) => {
+    const reports = [...(await bassWebrtc[who].pc.getStats()).values()];
+    const by = (id) => reports.find((report) => report.id === id);
+    const pair = by(reports.find((report) => report.type === "transport")?.selectedCandidatePairId);
+    return [by(pair.localCandidateId).candidateType, by(pair.localCandidateId).relayProtocol ?? null];
+}"""
+
+
+@dataclass
+class World:
+    """The internet with our server and a TURN server that shares a secret with it."""
+
+    internet: Internet
+    turn: Coturn
+    server: bw.Server
+
+    def visitor(self, kind: NatKind) -> Chromium:
+        """Chromium at a home behind a NAT of its own."""
+        home = self.internet.home(kind, self.turn.tls_port, int(self.server.url.rsplit(":")[-1].rstrip("/")))
+        flags = (
+            # Microphones are for secure contexts only.
+            f"--unsafely-treat-insecure-origin-as-secure={self.server.url.rstrip('/')}",
+            f"--ignore-certificate-errors-spki-list={_key_hash(self.turn.certificate)}",
+        )
+        return Chromium(extra_flags=flags, host=home)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    skip_for(missing_chromium() or nat.missing() or coturn.missing())
+    folder = tmp_path_factory.mktemp("turn")
+    with netns.Network() as network:
+        internet = Internet(network)
+        with Coturn(folder, address=SERVERS, host=internet.servers, secret=SECRET) as turn:
+            config = bw.ServerConfig(
+                http_host=SERVERS,
+                http_port=0,
+                udp_port=0,
+                public_ips=(SERVERS,),
+                max_peers=50,  # Browsers that are closed say no goodbye.
+                visitor_ice_servers=tuple(bw.IceServer(turn.url(way)) for way in ("udp", "tcp", "tls")),
+                turn_secret=SECRET,
+            )
+            with bw.Server(bw.Tone(440.0), config) as server:
+                with internet.servers.entered():
+                    server.start()
+                yield World(internet, turn, server)
+
+
+def use(page: Any, server: bw.Server, *, patience_s: float = 20.0) -> list[list[str | None]]:
+    """Listens and talks; returns how each gets through: the type of our candidate, and the way to its relay."""
+    before = set(server.peers)
+    listen(page, patience_s=patience_s)
+    talk(page, patience_s=patience_s)
+    page.wait_for_function("() => bassWebrtc.levels().every((level) => Math.abs(level + 12) < 1)")
+    [publisher] = [peer for peer in server.peers if peer not in before and peer.kind == "publisher"]
+    wait_until(lambda: publisher.stats().packets_received > 10)
+    found: list[list[str | None]] = [page.evaluate(SELECTED, who) for who in ("player", "publisher")]
+    return found
+
+
+@pytest.mark.parametrize("kind", ["full-cone", "port-restricted", "symmetric"])
+def test_a_visitor_behind_a_nat_needs_no_relay(kind: NatKind, world: World) -> None:
+    with world.visitor(kind) as chromium:
+        ways = use(chromium.open(world.server.url).page, world.server)
+    assert "relay" not in [candidate_type for candidate_type, _ in ways]
+
+
+@pytest.mark.parametrize(("kind", "way"), [("no-udp", "tcp"), ("tls-only", "tls")])
+def test_a_visitor_whose_firewall_drops_udp_is_relayed(kind: NatKind, way: Kind, world: World) -> None:
+    """WS43, SE50: with credentials made for this visitor."""
+    with world.visitor(kind) as chromium:
+        assert use(chromium.open(world.server.url).page, world.server) == [["relay", way]] * 2
+
+
+@pytest.mark.parametrize("is_told_before", [True, False])
+def test_a_visitor_that_shows_no_address_is_relayed(is_told_before: bool, world: World) -> None:
+    """CL5: servers that come with the answer only are asked in an ICE restart (RFC 9725, 4.6; RFC 9429, 4.1.18)."""
+    with world.visitor("symmetric") as chromium:
+        tab = chromium.open("about:blank")
+        tab.page.add_init_script(RELAY_ONLY)
+        if not is_told_before:
+            tab.page.add_init_script(
+                "const real = fetch; window.fetch = async (url, init) => { const response = await real(url, init);"
+                "return init?.method === 'OPTIONS' ? new Response(null, { status: 204 }) : response; }"
+            )
+        tab.page.goto(world.server.url)
+        tab.page.wait_for_load_state("networkidle")
+        assert use(tab.page, world.server) == [["relay", "udp"]] * 2
+
+
+def test_statistics_show_no_credential(world: World) -> None:
+    """SE62."""
+    with world.visitor("no-udp") as chromium:
+        page = chromium.open(world.server.url).page
+        use(page, world.server)
+        shown = page.evaluate("Promise.all(['api/stats', 'metrics'].map(async (url) => (await fetch(url)).text()))")
+        username = page.evaluate("bassWebrtc.player.pc.getConfiguration().iceServers[0].username")
+    assert username.partition(":")[0].isdigit()
+    assert username not in "".join(shown)
+    assert SECRET not in "".join(shown)
+
+
+def _key_hash(certificate: Path) -> str:
+    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
