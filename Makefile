@@ -19,6 +19,7 @@ serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
 
 test: test-packages $(VENV)/.installed-dev
+	@scripts/whip-server.sh
 	@$(BIN)/pytest $(ARGS)
 
 check: check-packages $(VENV)/.installed-dev

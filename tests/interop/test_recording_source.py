@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from support import pulse, tones
 from support.driving import connect, drive
 from support.fixtures import skip_for
+from support.opus import decode
 from support.player import Certificate, Counters, Player
 
 SECONDS = float(os.environ.get("BW_RECORDING_S", "20"))
@@ -123,20 +122,10 @@ def _listen(url: str) -> None:
     assert after["source_underruns"] == before["source_underruns"]
     assert not after["source_ended"]
     assert player.counters.missing == 0
-    samples = decode(player.decrypt(packets))[9600:]
+    samples = decode(packet[12:] for packet in player.decrypt(packets))[9600:]
     for channel, tone_hz in ((0, 440.0), (1, 880.0)):
         assert tones.tone_dbfs(samples[:, channel], tone_hz) == pytest.approx(-12.0, abs=1.0)
         assert tones.phase_jumps(samples[:, channel], tone_hz) == []
-
-
-def decode(packets: list[bytes]) -> NDArray[np.float32]:
-    """The sound of RTP packets of stereo Opus, shape [frames, 2]."""
-    decoder = av.CodecContext.create("libopus", "r")
-    assert isinstance(decoder, av.AudioCodecContext)
-    decoder.sample_rate, decoder.layout = 48_000, "stereo"
-    frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet[12:]))]
-    samples = np.concatenate([frame.to_ndarray().reshape(-1, 2) for frame in frames])
-    return samples.astype(np.float32) / np.float32(32_768)
 
 
 def _stats(url: str) -> dict[str, Any]:
