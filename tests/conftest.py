@@ -15,7 +15,7 @@ settings.register_profile("bass-webrtc", deadline=None)
 settings.load_profile("bass-webrtc")
 
 
-_REAL_TIME = ("browser", "interop")
+_REAL_TIME = ("browser", "interop", "capi")
 """Folders whose tests run against the clock: a machine that stands still for a second fails them. Those that fail three
 times in a row are not the machine's fault; reruns are counted in the closing line."""
 

@@ -1,0 +1,108 @@
+/*
+ * Option 2: a tone goes to a media server, and what it sends comes back. Return ends it.
+ *
+ *     cc mediamtx.c -o mediamtx $(bass-webrtc capi cflags) $(bass-webrtc capi ldflags) -lbass -lm
+ *     ./mediamtx --whip http://127.0.0.1:8889/radio/whip --whep http://127.0.0.1:8889/radio/whep
+ *
+ * Each second it says what is heard. MediaMTX is one such server; Janus, OBS's and any other that speaks WHIP and WHEP
+ * will do, and so will serve.c.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bass_functions.h"
+
+#include "bass_webrtc.h"
+
+#include "tone.h"
+
+#define BLOCK_MS 50
+#define BLOCK_FRAMES (48 * BLOCK_MS)
+#define BLOCKS_PER_SECOND (1000 / BLOCK_MS)
+
+static float second[BLOCKS_PER_SECOND * BLOCK_FRAMES * 2];
+
+/* Waits so long, unless Return comes: then 1. */
+static int return_was_pressed(int wait_ms) {
+    struct pollfd input = {0, POLLIN, 0};
+    return poll(&input, 1, wait_ms) > 0;
+}
+
+static void describe(const char *name, int channel) {
+    int rises = 0;
+    double power = 0.0;
+    int frames = BLOCKS_PER_SECOND * BLOCK_FRAMES;
+    for (int i = 0; i < frames; i++) {
+        float now = second[2 * i + channel], before = i > 0 ? second[2 * (i - 1) + channel] : now;
+        rises += before < 0.0f && now >= 0.0f;
+        power += (double)now * now;
+    }
+    printf("%s %d Hz at %.1f dBFS", name, rises, 10.0 * log10(2.0 * power / frames + 1e-12));
+}
+
+/* A decoding stream gives what is asked for, and we ask at the pace of the clock, as a mixer does. */
+static void listen(void *whep) {
+    HSTREAM stream = BASS_WEBRTC_WhepGetStream(whep);
+    for (int block = 0; !return_was_pressed(BLOCK_MS); block++) {
+        float *where = &second[block % BLOCKS_PER_SECOND * BLOCK_FRAMES * 2];
+        BASS_ChannelGetData(stream, where, (DWORD)(BLOCK_FRAMES * 2 * sizeof(float)) | BASS_DATA_FLOAT);
+        if (block % BLOCKS_PER_SECOND < BLOCKS_PER_SECOND - 1)
+            continue;
+        describe("heard: left", 0);
+        describe(", right", 1);
+        printf("%s\n", BASS_WEBRTC_WhepIsConnected(whep) ? "" : " (not connected)");
+        fflush(stdout);
+    }
+}
+
+static int fail(const char *what) {
+    fprintf(stderr, "%s: %s (error %d)\n", what, BASS_WEBRTC_ErrorGetMessage(), BASS_WEBRTC_ErrorGetCode());
+    return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv) {
+    const char *whip_url = NULL, *whep_url = NULL, *token = NULL;
+    for (int i = 1; i + 1 < argc; i += 2) {
+        whip_url = strcmp(argv[i], "--whip") == 0 ? argv[i + 1] : whip_url;
+        whep_url = strcmp(argv[i], "--whep") == 0 ? argv[i + 1] : whep_url;
+        token = strcmp(argv[i], "--token") == 0 ? argv[i + 1] : token;
+    }
+    if (whip_url == NULL && whep_url == NULL) {
+        fprintf(stderr, "usage: %s [--whip URL] [--whep URL] [--token TOKEN]\n", argv[0]);
+        return 2;
+    }
+    if (!BASS_Init(0, 48000, 0, NULL, NULL)) {
+        fprintf(stderr, "BASS_Init: error %d\n", BASS_ErrorGetCode());
+        return EXIT_FAILURE;
+    }
+
+    void *whip = NULL, *whep = NULL;
+    if (whip_url != NULL) {
+        whip = BASS_WEBRTC_ConnectWhip(open_tone(), whip_url, 48000, 2, 128);
+        if (whip == NULL || (token != NULL && !BASS_WEBRTC_SetToken(whip, token)) || !BASS_WEBRTC_WhipStart(whip))
+            return fail(whip_url);
+        while (!BASS_WEBRTC_WhipIsConnected(whip)) {
+            if (BASS_WEBRTC_ErrorGetCode() != BASS_WEBRTC_OK)
+                return fail(whip_url); /* It will not be tried again. */
+            if (return_was_pressed(BLOCK_MS))
+                return EXIT_SUCCESS; /* What is open is closed. */
+        }
+        printf("pushing to %s\n", whip_url);
+        fflush(stdout);
+    }
+    if (whep_url != NULL) {
+        whep = BASS_WEBRTC_ConnectWhep(whep_url, 48000, 2, 100, 1);
+        if (whep == NULL || (token != NULL && !BASS_WEBRTC_SetToken(whep, token)))
+            return fail(whep_url);
+        listen(whep);
+        BASS_WEBRTC_WhepFree(whep);
+    } else {
+        getchar();
+    }
+    if (whip != NULL)
+        BASS_WEBRTC_WhipFree(whip);
+    BASS_Free();
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,144 @@
+"""``bass-webrtc capi``, and the hosts that the library finds itself in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bass_webrtc import __version__, cli
+from bass_webrtc.capi import build_capi, errors
+from bass_webrtc.errors import BassWebRtcError
+from support import c_library
+
+HOST = """
+import ctypes, sys, threading
+library = getattr(ctypes, sys.argv[2])(sys.argv[1])
+library.BASS_WEBRTC_Create.restype = ctypes.c_void_p
+library.BASS_WEBRTC_ErrorGetMessage.restype = ctypes.c_char_p
+def use():
+    server = ctypes.c_void_p(library.BASS_WEBRTC_Create(0xFFFFFFFF, bytes((0,) * 17 + (5,) + (0,) * 6)))
+    started = library.BASS_WEBRTC_Start(server) if server else 0
+    print(started, library.BASS_WEBRTC_ErrorGetCode(), library.BASS_WEBRTC_ErrorGetMessage().decode(), flush=True)
+threads = [threading.Thread(target=use) for _ in range(2)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+use()
+"""
+"""A Python program that loads the library; what it leaves open is closed at its exit."""
+
+
+def in_python(python: str, kind: str = "CDLL", library: Path | None = None) -> list[str]:
+    return c_library.run(Path(python), "-c", HOST, str(library or c_library.library()), kind).splitlines()
+
+
+def dlopened(library: Path, *flags: str) -> str:
+    return c_library.run(c_library.program(c_library.TESTS / "dlopened.c", "c99", *flags), str(library)).strip()
+
+
+def test_the_command_line_builds_and_says_how_to_use_it(tmp_path: Path) -> None:
+    run, folder = CliRunner().invoke, tmp_path / "a folder"
+    flags = run(cli.app, ["capi", "ldflags", "--output", str(folder)])
+    assert isinstance(flags.exception, BassWebRtcError)
+    assert "capi build" in str(flags.exception)
+    built = run(cli.app, ["capi", "build", "--output", str(folder)])
+    assert (built.exit_code, built.output) == (0, f"{folder / build_capi.LIBRARY_NAME}\n")
+    assert (folder / "bass_webrtc.h").read_text() == build_capi.HEADER.read_text()
+    folder = folder.rename(tmp_path / "moved")  # A Makefile is not to know of spaces.
+    words = [run(cli.app, ["capi", name, "--output", str(folder)]).output.split() for name in ("cflags", "ldflags")]
+    source = c_library.TESTS / "layout.c"
+    subprocess.run(
+        ["gcc", *words[0], str(source), "-o", str(tmp_path / "a"), *words[1], "-Wl,--no-as-needed"], check=True
+    )
+    assert c_library.run(tmp_path / "a").startswith("WebRtcConfigFFI 24\n")
+
+
+def test_pkg_config_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(c_library.folder()))
+    for asked, wanted in (
+        ("modversion", __version__),
+        ("cflags", f"-I{c_library.folder()}"),
+        ("libs", "-lbass_webrtc"),
+    ):
+        command = ["pkg-config", f"--{asked}", "bass_webrtc"]
+        assert wanted in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_the_headers_version_is_the_packages() -> None:
+    version = re.search(r"#define BASS_WEBRTC_VERSION 0x(\w{8})", build_capi.HEADER.read_text())
+    assert version is not None
+    assert ".".join(str(byte) for byte in bytes.fromhex(version[1])) == f"{__version__}.0"
+
+
+def test_the_headers_codes_are_the_modules() -> None:
+    found = dict(re.findall(r"#define BASS_WEBRTC_ERROR_(\w+) (-?\d+)", build_capi.HEADER.read_text()))
+    assert {name: int(code) for name, code in found.items()} == {
+        name: value for name, value in vars(errors).items() if name.isupper() and not name.startswith("_")
+    }
+
+
+def test_nothing_but_the_headers_functions_is_exported() -> None:
+    listed = subprocess.run(["nm", "-D", "--defined-only", str(c_library.library())], capture_output=True, text=True)
+    exported = [line.split()[-1] for line in listed.stdout.splitlines()]
+    declared = re.findall(r"BASS_WEBRTC_CALL (BASS_WEBRTC_\w+)\(", build_capi.HEADER.read_text())
+    assert sorted(exported) == sorted([*declared, "PyInit_libbass_webrtc"])  # cffi's
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("CC", "no-such-compiler")
+        with pytest.raises(BassWebRtcError, match=r"no C compiler 'no-such-compiler'.*apt-get install gcc"):
+            build_capi.build(tmp_path)
+        patch.setenv("CC", "cc --no-such-option")
+        with pytest.raises(BassWebRtcError, match=r"could not be built: .*no-such-option"):
+            build_capi.build(tmp_path)
+    monkeypatch.setattr(sysconfig, "get_config_var", {"LIBDIR": "/usr/lib", "LDLIBRARY": "libpython3.11.a"}.get)
+    with pytest.raises(BassWebRtcError, match=r"no shared library.*--enable-shared"):
+        build_capi.build(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_may_keep_the_librarys_symbols_to_itself() -> None:
+    assert dlopened(c_library.library()) == "1 0"
+
+
+def test_a_host_that_is_another_python_is_refused() -> None:
+    said = dlopened(c_library.library(), "-DOTHER_PYTHON", "-rdynamic")
+    assert re.fullmatch(r"0 43 this program runs Python 3\.9\.2.* was built for Python 3\.\d+\. .*capi build", said)
+
+
+def test_a_library_of_another_package_version_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(build_capi, "__version__", "0.0.9")
+    said = dlopened(build_capi.build(tmp_path))
+    assert (
+        said == f"0 43 the library is of bass-webrtc 0.0.9, and this Python has {__version__}: bass-webrtc capi build"
+    )
+
+
+def test_an_environment_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "prefix", "/gone")
+    said = dlopened(build_capi.build(tmp_path))
+    assert said.startswith("0 5001 the Python environment that the library was built in is gone: /gone/bin/python3")
+
+
+@pytest.mark.parametrize("kind", ["CDLL", "PyDLL"])
+def test_a_python_program_shares_its_interpreter(kind: str) -> None:
+    """PyDLL calls with the interpreter's lock held, as extension modules do."""
+    assert in_python(sys.executable, kind) == ["1 0 "] * 3
+
+
+def test_a_python_without_the_package_is_refused() -> None:
+    python = shutil.which("python3", path="/usr/bin")
+    assert python is not None
+    lines = in_python(python)
+    version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    same = [*map(int, version.split(".")[:2])] == [*sys.version_info[:2]]
+    wanted = "0 5001 .* in the Python of /usr: No module named 'bass_webrtc'" if same else f"0 43 .*Python {version}"
+    assert len(lines) == 3
+    assert all(re.match(wanted, line) for line in lines), lines

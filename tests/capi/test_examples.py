@@ -1,0 +1,117 @@
+"""The C examples do what they say, compiled as C99 and as C++ without a warning."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+import bass_webrtc as bw
+from support import c_library, tones
+from support.browsers import Chromium, missing_chromium
+from support.fixtures import skip_for
+from support.listener import Listener
+from support.page_server import PageServer
+
+BLOCK_FRAMES = 480
+standards = pytest.mark.parametrize("standard", c_library.STANDARDS)
+
+
+def press_return(process: subprocess.Popen[str]) -> str:
+    """It ends well; what it said last."""
+    printed, errors = process.communicate("\n", timeout=30)
+    own_errors = [line for line in errors.splitlines() if not line.startswith("ALSA lib")]  # There is no sound card.
+    assert (process.returncode, own_errors) == (0, [])
+    return printed
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()
+    return line
+
+
+@standards
+def test_chromium_hears_what_serve_plays(standard: str) -> None:
+    skip_for(missing_chromium())
+    binary = c_library.program(c_library.EXAMPLES / "serve.c", standard)
+    # The test player's page is of another origin, and a C program's server lets no other page in.
+    with (
+        c_library.running([str(binary), "", "0"]) as process,
+        Chromium(extra_flags=("--disable-web-security",)) as browser,
+        PageServer() as pages,
+    ):
+        url = re.search(r"http://127\.0\.0\.1:\d+/", read_line(process))
+        assert url is not None
+        listener = Listener(browser, pages.listen_url)
+        assert listener.play(url[0] + "whep")["status"] == 201
+        assert [read_line(process) for _ in range(3)] == [
+            f"peer 0: {state}\n" for state in ("new", "connecting", "connected")
+        ]
+        time.sleep(1.0)  # A browser's jitter buffer comes to rest.
+        heard = listener.record(1.0)
+        printed = press_return(process)
+    assert_tone(heard[:, 0], 440.0)
+    assert_tone(heard[:, 1], 880.0)
+    said = re.search(r"1 listening, (\d+) packets sent\n", printed)
+    assert said is not None
+    assert int(said[1]) > 100
+    assert printed.endswith("peer 0: closed\n")
+
+
+def assert_tone(samples: tones.Samples, hz: float) -> None:
+    assert tones.frequency_hz(samples) == pytest.approx(hz, abs=1.0)
+    assert tones.tone_dbfs(samples, hz) == pytest.approx(-12.0, abs=1.0)
+
+
+@contextmanager
+def echo(**settings: str) -> Iterator[str]:
+    """A media server: what one publishes, others play. Its URL."""
+    source = bw.PcmSource()
+    stop = threading.Event()
+
+    def carry(server: bw.Server) -> None:
+        start_s, blocks = time.monotonic(), 0
+        while not stop.wait(max(0.0, start_s + (blocks - 5) / 100 - time.monotonic())):
+            source.write(server.read_input(BLOCK_FRAMES))
+            blocks += 1
+
+    with bw.Server(source, bw.ServerConfig(http_port=0, udp_port=0, **settings)) as server:  # type: ignore[arg-type]
+        server.start()
+        thread = threading.Thread(target=carry, args=(server,))
+        thread.start()
+        yield server.url
+        stop.set()
+        thread.join()
+
+
+@standards
+def test_mediamtx_pushes_and_pulls_through_a_second_server(standard: str) -> None:
+    binary = c_library.program(c_library.EXAMPLES / "mediamtx.c", standard)
+    with echo(token="secret") as url:
+        arguments = ["--whip", f"{url}whip", "--whep", f"{url}whep", "--token", "secret"]
+        with c_library.running([str(binary), *arguments]) as process:
+            assert read_line(process) == f"pushing to {url}whip\n"
+            levels = r"heard: left (\d+) Hz at (\S+) dBFS, right (\d+) Hz at (\S+) dBFS\n"
+            for _ in range(15):
+                heard = re.fullmatch(levels, read_line(process))
+                if heard is not None and heard[1] == "440":
+                    break
+            assert heard is not None
+            assert [float(figure) for figure in heard.groups()] == pytest.approx([440, -12, 880, -12], abs=1.0)
+            press_return(process)
+
+
+def test_mediamtx_says_why_it_cannot() -> None:
+    binary = c_library.program(c_library.EXAMPLES / "mediamtx.c")
+    with echo(token="secret") as url, c_library.running([str(binary), "--whip", f"{url}whip"]) as process:
+        assert process.wait(30) == 1
+        printed, errors = process.communicate()
+    assert printed == ""
+    assert re.fullmatch(rf"{url}whip: .*401.* \(error 5003\)\n", errors)
