@@ -1,6 +1,7 @@
 """A client between ``start`` and ``stop``: one engine, and one connection after the other.
 
     offer ─► POST ─► answer ─► ICE ─► DTLS ─► connected ─► lost? ─► wait ─► offer …          DELETE at every end
+                                                  └◄─ PATCH ◄─┘     an ICE restart, if the server is still there
 
 The engine outlives the connections, so a source stays in time and a stream keeps its handle.
 """
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .client_watch import find_path, watch
 from .config import IceServer, ServerConfig
 from .core import Engine, NewSsrc, PeerRemoved
 from .errors import BassWebRtcError, ConfigError, SignalingError
@@ -35,15 +37,7 @@ from .stats import PeerStats
 
 MAX_PEERS = 4
 """Numbers in the engine: one in use, the others on their way back from it."""
-_CONNECT_TIMEOUT_S = 45.0
-"""For ICE and DTLS together; ICE alone waits 39.5 s (RFC 8863)."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
-_LOOK_EVERY_S = 0.5
-_LOOKS_UNTIL_LOST = 4
-"""So often in a row no sign of life, though it was asked for: the server is gone. Looks are counted and not seconds,
-so that an interpreter that stood still accuses nobody."""
-_LOOKS_UNTIL_SILENT = 6
-"""A stream that was flowing and stops for so long is begun anew: DTX and silence send packets more often."""
 _HEAD_START_S = 0.5
 """How long a new attempt waits for the old session's DELETE, which a server that is gone does not answer."""
 
@@ -194,7 +188,7 @@ class ClientRun:
         )
         try:
             await self._signal(session, connection)
-            return await _watch(connection, ended)
+            return await self._keep(session, connection, ended)
         finally:
             self._observer.set_connected(False)
             for task in trickles:
@@ -210,6 +204,16 @@ class ClientRun:
             connection.take_answer(answer.sdp)
         if not self._plan.ice_servers and answer.ice_servers:
             await connection.add_servers(_addresses(answer.ice_servers))
+
+    async def _keep(self, session: SignalingSession, connection: FullConnection, ended: asyncio.Future[str]) -> str:
+        """Until it is lost, and finding another path for the same session did not help."""
+        while True:
+            loss = await watch(connection, ended)
+            self._observer.set_connected(False)
+            if not loss.is_of_path or not await find_path(session, connection, ended):
+                return loss.reason
+            _log.info("%s; the session has found another path", loss.reason)
+            self._observer.set_connected(True)
 
     async def _leave(self, session: SignalingSession, connection: FullConnection) -> None:
         """Takes leave of both; in the background if that takes longer, and then ``_end`` waits for it."""
@@ -243,33 +247,6 @@ class ClientRun:
     def _send_relayed(self, data: bytes) -> None:
         if self._connection is not None:
             self._connection.relay(data)
-
-
-async def _watch(connection: FullConnection, ended: asyncio.Future[str]) -> str:
-    """Waits for the end, and notices sooner than consent does, after 30 s, that the server or our address is gone."""
-    loop = asyncio.get_running_loop()
-    give_up_s = loop.time() + _CONNECT_TIMEOUT_S
-    life, packets, lifeless, silent = 0, 0, 0, 0
-    while True:
-        await asyncio.wait({ended}, timeout=_LOOK_EVERY_S)
-        if ended.done():
-            return ended.result()
-        if connection.state != "connected":
-            if loop.time() > give_up_s:
-                return f"it was not connected within {_CONNECT_TIMEOUT_S:.0f} s"
-            continue
-        if connection.local_host and connection.local_host not in local_addresses():
-            return f"our address {connection.local_host} is gone"
-        before, life = life, connection.signs_of_life
-        lifeless = lifeless + 1 if life == before else 0
-        if lifeless == _LOOKS_UNTIL_LOST:
-            return "the server does not answer any more"
-        if lifeless:
-            connection.ask()
-        before, packets = packets, connection.stats().packets_received
-        silent = silent + 1 if packets and packets == before else 0
-        if silent == _LOOKS_UNTIL_SILENT:
-            return f"nothing has come for {_LOOKS_UNTIL_SILENT * _LOOK_EVERY_S:.0f} s"
 
 
 def _hosts_for(server: str) -> tuple[str, ...] | None:

@@ -133,8 +133,8 @@ def test_losses_leave_nothing_behind(kind: str) -> None:
             assert after["tasks"] <= before["tasks"]
 
 
-def test_a_new_address_costs_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
-    """The link goes down, and comes back with another address; the stream stays the same handle."""
+def test_a_new_address_costs_a_pull_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
+    """CL9: the link goes down, and comes back with another address; the session and the stream are the same."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     at_server, at_client = hosts
     with KillableServer(at_server, http_host="10.77.0.1") as server:
@@ -143,19 +143,44 @@ def test_a_new_address_costs_less_than_five_seconds(hosts: tuple[netns.Host, net
             connect(client)
         try:
             stream = client.stream
-            assert client.stats().local_address.startswith("10.77.0.2:")
+            (before,) = server.peers()
             with Recorder(client.read) as heard:
                 heard.wait_for_sound()
-                at_client.ip("link", "set", "wire0", "down")
-                at_client.ip("address", "flush", "dev", "wire0")
-                at_client.ip("address", "add", "10.77.0.3/24", "dev", "wire0")
-                at_client.ip("link", "set", "wire0", "up")
-                start_s = time.monotonic()
+                start_s = _move(at_client)
                 wait_until(lambda: client.stats().local_address.startswith("10.77.0.3:") and client.connected, 20.0)
                 heard.wait_for_sound()
                 assert time.monotonic() - start_s < 5.0
                 heard.take(0.5)
                 assert_tones(heard.take(2.0), 440.0, 880.0)
             assert client.stream == stream
+            assert [peer["id"] for peer in server.peers()] == [before["id"]]
         finally:
             client.close()
+
+
+def test_a_new_address_costs_a_push_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
+    """CL9: by an ICE restart: the server's publisher is the same one."""
+    at_server, at_client = hosts
+    with KillableServer(at_server, http_host="10.77.0.1") as server:
+        with at_client.entered():
+            client = bw.WhipClient(bw.Tone(), f"{server.url}whip")
+            connect(client)
+        try:
+            (before,) = server.peers()
+            start_s = _move(at_client)
+            wait_until(lambda: server.peers()[0]["remote_address"].startswith("10.77.0.3:"), 20.0)
+            packets = server.peers()[0]["packets_received"]
+            wait_until(lambda: server.peers()[0]["packets_received"] > packets + 10)
+            assert time.monotonic() - start_s < 5.0
+            assert [peer["id"] for peer in server.peers()] == [before["id"]]
+        finally:
+            client.close()
+
+
+def _move(host: netns.Host) -> float:
+    """Takes the peer's address away and gives it another one; returns when."""
+    host.ip("link", "set", "wire0", "down")
+    host.ip("address", "flush", "dev", "wire0")
+    host.ip("address", "add", "10.77.0.3/24", "dev", "wire0")
+    host.ip("link", "set", "wire0", "up")
+    return time.monotonic()

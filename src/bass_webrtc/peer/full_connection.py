@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from ..config import ServerConfig
@@ -23,6 +23,8 @@ from ..rtc.local_audio import LocalAudio, build_answer, build_offer
 from ..rtc.negotiation import read_answer, read_offer
 from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
+from ..rtc.sdp import IceCredentials
+from ..rtc.sdp_fragment import IceFragment
 from ..stats import PeerStats
 from . import media
 from .bridge import Bridge
@@ -36,6 +38,9 @@ _RTCP_TYPES = range(192, 224)
 _LINGER_S = 0.2
 """How long a descriptor outlives its path: more than two frame times, as ``core.h`` wants."""
 _RELEASE_TIMEOUT_S = 1.0
+
+
+Exchange = Callable[[IceCredentials, Iterable[Candidate]], Awaitable[IceFragment]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class FullConnection:
         self._identity = media.Identity()
         self._media: media.MediaSession | None = None
         self._offer = ""
+        self._remote: RemoteAudio | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._descriptor: int | None = None
         self._lingering: dict[int, asyncio.TimerHandle] = {}
@@ -151,6 +157,7 @@ class FullConnection:
             config=self._config,
             identity=self._identity,
         )
+        self._remote = audio
         self._ice.set_remote(audio.ice, audio.candidates, ice_lite=audio.ice_lite)
         self.state = "connecting"
         self._connecting = self._loop.create_task(self._connect())
@@ -158,6 +165,26 @@ class FullConnection:
     async def add_servers(self, servers: Iterable[IceServerAddress]) -> None:
         """Asks ICE servers that came with the answer; what they tell is trickled (RFC 9725, 4.6)."""
         await self._ice.add_servers(servers)
+
+    async def restart(self, exchange: Exchange) -> None:
+        """Looks for another path by an ICE restart (RFC 8445, 9). The media goes on, over the former one meanwhile.
+
+        Args:
+            exchange: Tells the other side our new credentials and candidates; returns its own.
+
+        Raises:
+            IceError: There is none.
+            BassWebRtcError: What ``exchange`` raises.
+        """
+        assert self._remote is not None, "there is no session yet"
+        candidates = await self._ice.restart()
+        answer = await exchange(self._ice.credentials, candidates)
+        if answer.ice is None:
+            raise IceError("the other side's answer to the ICE restart has no credentials")
+        # Without candidates, those that it had: RFC 9725, 4.3.3 wants all of them, but what is there to lose.
+        remote = answer.candidates or self._remote.candidates
+        self._ice.set_remote(answer.ice, remote, ice_lite=self._remote.ice_lite)
+        await self._ice.connect()
 
     @property
     def local_host(self) -> str:

@@ -159,6 +159,11 @@ class SignalingSession:
         """
         await self._patches.trickle(candidates, end_of_candidates=end_of_candidates)
 
+    @property
+    def can_restart(self) -> bool:
+        """Whether there is somewhere to send an ICE restart to; the server may refuse it still."""
+        return self._location is not None
+
     async def restart(
         self, ice: IceCredentials, candidates: Iterable[Candidate] = (), *, end_of_candidates: bool = False
     ) -> IceFragment:
@@ -175,6 +180,8 @@ class SignalingSession:
         Raises:
             SignalingError: It cannot be done, or a later restart overtook this one. The old ICE session goes on.
         """
+        # What led over the old path may lead nowhere: a request on that connection would wait for its timeout.
+        await self._fetcher.reconnect()
         return await self._patches.restart(ice, candidates, end_of_candidates=end_of_candidates)
 
     def successor(self, url: str) -> SignalingSession:

@@ -92,6 +92,12 @@ class Fetcher:
             raise self._errors.make(0, redirects.url, _describe(error)) from _certificate_error(error)
         return reply
 
+    async def reconnect(self) -> None:
+        """Send what comes next over new connections. A request that is under way fails."""
+        client, self._http = self._http, None
+        if client is not None:
+            await client.close()
+
     async def close(self) -> None:
         """Close the connections, for good. Idempotent."""
         self._is_closed = True

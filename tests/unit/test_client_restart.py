@@ -1,0 +1,137 @@
+"""A client whose path is gone: an ICE restart for the same session, or a new one where that does not help."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+
+import aiohttp
+import pytest
+from client_servers import SDP, Seen, Server, response, serving
+
+import bass_webrtc as bw
+from bass_webrtc import client_watch
+from bass_webrtc.peer.sockets import local_addresses
+from support.client_peers import connect, wait_until
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes the client believe, once, that none of this machine's addresses is there any more."""
+
+    def lose() -> None:
+        answers = iter([[]])
+        monkeypatch.setattr(client_watch, "local_addresses", lambda: next(answers, local_addresses()))
+
+    return lose
+
+
+@pytest.mark.parametrize("kind", ["publisher", "player"])
+def test_the_session_goes_on_over_another_path(kind: str, server: bw.Server, lose_address: Callable[[], None]) -> None:
+    """CL9: new sockets, the same peer, and packets flow."""
+    client = (
+        bw.WhipClient(bw.Tone(), f"{server.url}whip") if kind == "publisher" else bw.WhepClient(f"{server.url}whep")
+    )
+    with client:
+        connect(client)
+        (peer,) = server.peers
+        path = client.stats().local_address
+        lose_address()
+        wait_until(lambda: client.stats().local_address != path and client.connected)
+        wait_until(lambda: peer.stats().remote_address == client.stats().local_address)
+        before = client.stats()
+        wait_until(lambda: _packets(client.stats()) > _packets(before) + 10)
+        assert server.peers == (peer,)
+        assert peer.state == "connected"
+
+
+def _packets(stats: bw.PeerStats) -> int:
+    return stats.packets_sent + stats.packets_received
+
+
+class Refuser:
+    """Our own server, but for PATCH, which it answers as it is told."""
+
+    def __init__(self, server: bw.Server, patch: Callable[[], Awaitable[bytes]]) -> None:
+        self._url = f"{server.url}whep"
+        self._patch = patch
+        self.sessions: list[str] = []
+
+    async def __call__(self, seen: Seen) -> bytes:
+        if seen.method == "PATCH":
+            return await self._patch()
+        async with aiohttp.ClientSession() as http:
+            if seen.method == "POST":
+                headers = {"Content-Type": "application/sdp"}
+                async with http.post(self._url, data=seen.body, headers=headers) as answer:
+                    self.sessions.append(answer.headers["Location"])
+                    return response(201, SDP, ("Location", answer.headers["Location"]), body=await answer.read())
+            async with http.delete(f"{self._url.removesuffix('/whep')}{seen.target}") as gone:
+                return response(gone.status)
+
+
+@pytest.fixture(params=[404, 405, 412, 422, 501, None])
+def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bytes | None:
+    """What a restart is answered with; None: nothing at all."""
+    monkeypatch.setattr(client_watch, "_RESTART_TIMEOUT_S", 0.5)
+    return None if request.param is None else response(request.param)
+
+
+async def test_where_no_restart_can_be_had_it_begins_anew(
+    refused: bytes | None, server: bw.Server, lose_address: Callable[[], None]
+) -> None:
+    """CL1, CL8, CL9: a new POST; the former session is deleted."""
+
+    async def patch() -> bytes:
+        if refused is None:
+            await asyncio.Event().wait()
+        assert refused is not None
+        return refused
+
+    refuser = Refuser(server, patch)
+    async with serving(refuser) as scripted, bw.aio.WhepClient(scripted.url.replace("whip", "whep")) as client:
+        await client.start()
+        assert await client.wait_connected(20.0)
+        lose_address()
+        await asyncio.to_thread(wait_until, lambda: len(refuser.sessions) == 2)
+        assert await client.wait_connected(20.0)
+        await asyncio.to_thread(wait_until, lambda: "DELETE" in scripted.methods())
+        await asyncio.to_thread(wait_until, lambda: len(server.peers) == 1)
+        _assert_asked_for_a_restart(scripted, refuser.sessions[0], twice=refused == response(412))
+
+
+def _assert_asked_for_a_restart(scripted: Server, session: str, *, twice: bool) -> None:
+    patches = scripted.of("PATCH")
+    assert [patch.headers["if-match"] for patch in patches] == ["*", '"*"'][: 2 if twice else 1]
+    assert {patch.target for patch in patches} == {session}
+    assert b"a=ice-ufrag:" in patches[0].body
+    assert b"a=candidate:" in patches[0].body
+    assert [request.target for request in scripted.of("DELETE")] == [session]
+
+
+async def test_where_there_is_no_session_url_it_begins_anew_at_once(
+    server: bw.Server, lose_address: Callable[[], None]
+) -> None:
+    """CL3: go2rtc gives none."""
+
+    async def script(seen: Seen) -> bytes:
+        headers = {"Content-Type": "application/sdp"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{server.url}whep", data=seen.body, headers=headers) as answer,
+        ):
+            return response(201, SDP, body=await answer.read())
+
+    async with serving(script) as scripted, bw.aio.WhepClient(scripted.url) as client:
+        await client.start()
+        assert await client.wait_connected(20.0)
+        lose_address()
+        await asyncio.to_thread(wait_until, lambda: scripted.methods() == ["POST", "POST"])
+        assert await client.wait_connected(20.0)
