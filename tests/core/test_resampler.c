@@ -195,6 +195,26 @@ static void test_two_objects_that_share_a_filter_do_not_share_sound(void) {
     bw_resampler_free(second);
 }
 
+/* Whichever this processor has: what is measured of the one holds for the other. */
+static void test_wide_instructions_change_nothing_that_could_be_heard(void) {
+    static float plain[MAX_OUTPUT];
+    for (uint32_t channels = 1; channels <= 5; channels++) {
+        uint32_t consumed, frames = MAX_OUTPUT / 8;
+        bw_resampler *one = bw_resampler_new(44100, 48000, channels), *other = bw_resampler_new_like(one);
+        bw_resampler_without_wide_instructions(other);
+        bw_resampler_set_ppm(one, 321.0);
+        bw_resampler_set_ppm(other, 321.0);
+        for (uint32_t channel = 0; channel < channels; channel++)
+            tone_write(input + channel, frames, channels, 1000.0 + 3000.0 * channel, 44100, 0.9, 0);
+        CHECK_EQ(bw_resampler_process(one, input, frames, &consumed, output, frames), frames);
+        CHECK_EQ(bw_resampler_process(other, input, frames, &consumed, plain, frames), frames);
+        for (uint32_t i = 0; i < frames * channels; i++)
+            CHECK_NEAR(output[i], plain[i], 1e-6);
+        bw_resampler_free(one);
+        bw_resampler_free(other);
+    }
+}
+
 static void test_arguments_out_of_range_give_no_object(void) {
     CHECK(bw_resampler_new(7999, 48000, 2) == NULL);
     CHECK(bw_resampler_new(48000, 192001, 2) == NULL);
@@ -235,6 +255,7 @@ int main(void) {
     RUN(test_it_takes_exactly_the_input_that_it_announced);
     RUN(test_after_a_reset_nothing_old_is_heard);
     RUN(test_two_objects_that_share_a_filter_do_not_share_sound);
+    RUN(test_wide_instructions_change_nothing_that_could_be_heard);
     RUN(test_arguments_out_of_range_give_no_object);
     RUN(print_costs);
     return 0;

@@ -10,11 +10,16 @@
 
 #include <math.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
 #define PI 3.14159265358979323846
-#define LANES 8 /* Partial sums of a dot product. */
+#define LANES 8 /* Partial sums of a dot product, of all widths. */
 #define STOP_BAND_DB 110.0
 #define PHASES 512        /* Per zero crossing of the kernel: keeps the interpolation's error under -105 dB. */
 #define PASS_BAND 0.907   /* Of the lower Nyquist frequency: 20 kHz at 44.1 kHz. */
@@ -29,6 +34,7 @@ typedef struct {
 
 struct bw_resampler {
     filter *filter;
+    uint32_t (*make_frames)(bw_resampler *resampler, float *output, uint32_t frames);
     uint32_t channels;
     double ratio;      /* Input frames per output frame, without the fine part. */
     double step;       /* The same, with it. */
@@ -36,7 +42,6 @@ struct bw_resampler {
     uint32_t start;    /* First history frame under the kernel. */
     uint32_t end;      /* Frames in history. */
     uint32_t capacity; /* Of each channel's history. */
-    float *kernel;     /* The two rows blended for one output frame. */
     float *history;    /* channels x capacity. */
 };
 
@@ -93,6 +98,112 @@ static void filter_release(filter *filter) {
         free(filter);
 }
 
+/* ------------------------------------------------------------------ output frames: real-time */
+
+/* Written once, inlined into one function for each instruction set. */
+#define INLINE static inline __attribute__((always_inline))
+
+/* One output frame of two channels: the kernel, blended from two rows on the way, times both histories. taps: a multiple
+ * of LANES. */
+typedef void (*summation)(const float *row, uint32_t taps, float share, const float *left, const float *right,
+                          float *sums);
+
+/* Two sums of four lanes each, because the compiler may not reorder a float sum by itself. */
+typedef float lanes __attribute__((vector_size(16)));
+
+INLINE lanes load(const float *samples) {
+    lanes loaded;
+    memcpy(&loaded, samples, sizeof loaded);
+    return loaded;
+}
+
+INLINE float total(lanes sum) { return (sum[0] + sum[2]) + (sum[1] + sum[3]); }
+
+INLINE void sum_plain(const float *row, uint32_t taps, float share, const float *left, const float *right,
+                      float *sums) {
+    lanes left_even = {0}, left_odd = {0}, right_even = {0}, right_odd = {0};
+    for (uint32_t i = 0; i < taps; i += 8) {
+        lanes even = load(row + i) + share * (load(row + taps + i) - load(row + i));
+        lanes odd = load(row + i + 4) + share * (load(row + taps + i + 4) - load(row + i + 4));
+        left_even += even * load(left + i);
+        left_odd += odd * load(left + i + 4);
+        right_even += even * load(right + i);
+        right_odd += odd * load(right + i + 4);
+    }
+    sums[0] = total(left_even + left_odd);
+    sums[1] = total(right_even + right_odd);
+}
+
+#ifdef __x86_64__
+#define WIDE __attribute__((target("avx,fma")))
+
+WIDE INLINE float total_wide(__m256 sum) {
+    return total((lanes)_mm256_castps256_ps128(sum) + (lanes)_mm256_extractf128_ps(sum, 1));
+}
+
+WIDE INLINE void sum_wide(const float *row, uint32_t taps, float share, const float *left, const float *right,
+                          float *sums) {
+    __m256 left_sum = _mm256_setzero_ps(), right_sum = _mm256_setzero_ps(), shares = _mm256_set1_ps(share);
+    for (uint32_t i = 0; i < taps; i += 8) {
+        __m256 here = _mm256_loadu_ps(row + i), next = _mm256_loadu_ps(row + taps + i);
+        __m256 kernel = _mm256_fmadd_ps(shares, _mm256_sub_ps(next, here), here);
+        left_sum = _mm256_fmadd_ps(kernel, _mm256_loadu_ps(left + i), left_sum);
+        right_sum = _mm256_fmadd_ps(kernel, _mm256_loadu_ps(right + i), right_sum);
+    }
+    sums[0] = total_wide(left_sum);
+    sums[1] = total_wide(right_sum);
+}
+
+#endif
+
+/* As many as history covers. Whole frames of the phase move the kernel on; a wide step may end behind history. */
+INLINE uint32_t make_frames(bw_resampler *resampler, float *restrict output, uint32_t frames, summation sum) {
+    const filter *filter = resampler->filter;
+    const uint32_t channels = resampler->channels, taps = filter->taps, end = resampler->end;
+    uint32_t start = resampler->start, produced = 0;
+    double phase = resampler->phase;
+    for (; produced < frames; produced++, phase += resampler->step, output += channels) {
+        uint32_t whole = (uint32_t)phase, spare = end - start, move = whole < spare ? whole : spare;
+        start += move;
+        phase -= move;
+        if (whole > move || end - start < taps)
+            break;
+        double position = phase * filter->phases;
+        uint32_t row = (uint32_t)position;
+        for (uint32_t channel = 0; channel < channels; channel += 2) {
+            uint32_t pair = channel + 1 < channels ? 2 : 1; /* An odd channel is its own neighbour. */
+            const float *left = resampler->history + (size_t)channel * resampler->capacity + start;
+            float sums[2];
+            sum(filter->table + (size_t)row * taps, taps, (float)(position - row), left,
+                left + (size_t)(pair - 1) * resampler->capacity, sums);
+            memcpy(output + channel, sums, sizeof(float) * pair);
+        }
+    }
+    resampler->start = start;
+    resampler->phase = phase;
+    return produced;
+}
+
+static uint32_t frames_plain(bw_resampler *resampler, float *output, uint32_t frames) {
+    return make_frames(resampler, output, frames, sum_plain);
+}
+
+#ifdef __x86_64__
+
+WIDE static uint32_t frames_wide(bw_resampler *resampler, float *output, uint32_t frames) {
+    return make_frames(resampler, output, frames, sum_wide);
+}
+
+static bool has_wide(void) { return __builtin_cpu_supports("avx") && __builtin_cpu_supports("fma"); }
+
+#else
+
+#define frames_wide frames_plain
+
+static bool has_wide(void) { return false; }
+
+#endif
+
 /* ------------------------------------------------------------------ life: not real-time */
 
 static bw_resampler *make(filter *filter, uint32_t channels, double ratio) {
@@ -104,9 +215,9 @@ static bw_resampler *make(filter *filter, uint32_t channels, double ratio) {
     resampler->channels = channels;
     resampler->ratio = resampler->step = ratio;
     resampler->capacity = 2 * filter->taps + BLOCK_FRAMES;
-    resampler->kernel = malloc(sizeof(float) * filter->taps);
+    resampler->make_frames = has_wide() ? frames_wide : frames_plain;
     resampler->history = malloc(sizeof(float) * channels * resampler->capacity);
-    if (resampler->kernel == NULL || resampler->history == NULL) {
+    if (resampler->history == NULL) {
         bw_resampler_free(resampler);
         return NULL;
     }
@@ -141,7 +252,6 @@ void bw_resampler_free(bw_resampler *resampler) {
     if (resampler == NULL)
         return;
     filter_release(resampler->filter);
-    free(resampler->kernel);
     free(resampler->history);
     free(resampler);
 }
@@ -171,41 +281,6 @@ uint32_t bw_resampler_input_for(const bw_resampler *resampler, uint32_t output_f
     return needed > 0.0 ? (uint32_t)needed : 0;
 }
 
-/* Two sums of four lanes each, because the compiler may not reorder a float sum by itself. */
-typedef float lanes __attribute__((vector_size(16)));
-
-static inline lanes load(const float *samples) {
-    lanes loaded;
-    memcpy(&loaded, samples, sizeof loaded);
-    return loaded;
-}
-
-static float dot(const float *a, const float *b, uint32_t count) {
-    lanes even = {0}, odd = {0};
-    for (uint32_t i = 0; i < count; i += LANES) {
-        even += load(a + i) * load(b + i);
-        odd += load(a + i + 4) * load(b + i + 4);
-    }
-    even += odd;
-    return (even[0] + even[2]) + (even[1] + even[3]);
-}
-
-static void blend_rows(float *restrict kernel, const float *restrict row, uint32_t taps, float share) {
-    const float *restrict next = row + taps;
-    for (uint32_t tap = 0; tap < taps; tap++)
-        kernel[tap] = row[tap] + share * (next[tap] - row[tap]);
-}
-
-static void make_frame(bw_resampler *resampler, float *output) {
-    const filter *filter = resampler->filter;
-    double position = resampler->phase * filter->phases;
-    uint32_t row = (uint32_t)position;
-    blend_rows(resampler->kernel, filter->table + (size_t)row * filter->taps, filter->taps, (float)(position - row));
-    const float *history = resampler->history + resampler->start;
-    for (uint32_t channel = 0; channel < resampler->channels; channel++)
-        output[channel] = dot(resampler->kernel, history + (size_t)channel * resampler->capacity, filter->taps);
-}
-
 /* Frames no output needs any more make room at the end. */
 static void drop_used(bw_resampler *resampler) {
     uint32_t left = resampler->end - resampler->start;
@@ -227,27 +302,13 @@ static void take_input(bw_resampler *resampler, const float *input, uint32_t fra
     resampler->end += frames;
 }
 
-/* Whole frames of the phase move the kernel on, as far as history goes. A wide step may end behind it. */
-static int kernel_is_covered(bw_resampler *resampler) {
-    uint32_t whole = (uint32_t)resampler->phase;
-    uint32_t spare = resampler->end - resampler->start;
-    uint32_t move = whole < spare ? whole : spare;
-    resampler->start += move;
-    resampler->phase -= move;
-    return whole == move && resampler->end - resampler->start >= resampler->filter->taps;
-}
-
 uint32_t bw_resampler_process(bw_resampler *resampler, const float *input, uint32_t input_frames, uint32_t *consumed,
                               float *output, uint32_t output_frames) {
     uint32_t produced = 0, taken = 0;
-    while (produced < output_frames) {
-        if (kernel_is_covered(resampler)) {
-            make_frame(resampler, output + (size_t)produced * resampler->channels);
-            resampler->phase += resampler->step;
-            produced++;
-            continue;
-        }
-        if (taken == input_frames)
+    for (;;) {
+        float *rest = output + (size_t)produced * resampler->channels;
+        produced += resampler->make_frames(resampler, rest, output_frames - produced);
+        if (produced == output_frames || taken == input_frames)
             break;
         if (resampler->end == resampler->capacity)
             drop_used(resampler);
@@ -262,3 +323,5 @@ uint32_t bw_resampler_process(bw_resampler *resampler, const float *input, uint3
     *consumed = taken;
     return produced;
 }
+
+void bw_resampler_without_wide_instructions(bw_resampler *resampler) { resampler->make_frames = frames_plain; }

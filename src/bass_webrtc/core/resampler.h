@@ -46,6 +46,9 @@ uint32_t bw_resampler_input_for(const bw_resampler *resampler, uint32_t output_f
 /* What was put in is forgotten; the ratio stays. */
 void bw_resampler_reset(bw_resampler *resampler);
 
+/* As on a processor that has none; the test compares. */
+void bw_resampler_without_wide_instructions(bw_resampler *resampler);
+
 /* How long a sample is on its way, in input frames. */
 double bw_resampler_latency_frames(const bw_resampler *resampler);
 
