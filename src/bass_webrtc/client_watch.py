@@ -89,6 +89,7 @@ async def find_path(session: SignalingSession, connection: FullConnection, ended
         return False
     try:
         async with asyncio.timeout(_RESTART_TIMEOUT_S):
+            await session.reconnect()
             while not ended.done():
                 try:
                     await connection.restart(session.restart)

@@ -27,7 +27,7 @@ def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Makes the client believe, once, that none of this machine's addresses is there any more."""
 
     def lose() -> None:
-        answers = iter([[]])
+        answers: Iterator[list[str]] = iter([[]])
         monkeypatch.setattr(client_watch, "local_addresses", lambda: next(answers, local_addresses()))
 
     return lose

@@ -164,6 +164,10 @@ class SignalingSession:
         """Whether there is somewhere to send an ICE restart to; the server may refuse it still."""
         return self._location is not None
 
+    async def reconnect(self) -> None:
+        """Give up the HTTP connections: what led over a path that is gone would wait for its timeout."""
+        await self._fetcher.reconnect()
+
     async def restart(
         self, ice: IceCredentials, candidates: Iterable[Candidate] = (), *, end_of_candidates: bool = False
     ) -> IceFragment:
@@ -180,8 +184,6 @@ class SignalingSession:
         Raises:
             SignalingError: It cannot be done, or a later restart overtook this one. The old ICE session goes on.
         """
-        # What led over the old path may lead nowhere: a request on that connection would wait for its timeout.
-        await self._fetcher.reconnect()
         return await self._patches.restart(ice, candidates, end_of_candidates=end_of_candidates)
 
     def successor(self, url: str) -> SignalingSession:
