@@ -1,0 +1,105 @@
+"""Our clients against MediaMTX, and MediaMTX as a client of ours, where its binary is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import bass_webrtc as bw
+from support import mediamtx
+from support.client_peers import connect, wait_until
+from support.fixtures import skip_for
+from support.mediamtx import MediaMtx
+from support.publisher_recorder import Recorder, assert_tones_soon
+
+TONE = bw.Tone(500.0, 700.0)
+PUBLISHER, READER = "studio:pushes", "listener:pulls"
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Iterator[MediaMtx]:
+    skip_for(mediamtx.missing())
+    with MediaMtx(tmp_path) as media:
+        yield media
+
+
+def assert_hears(client: bw.WhepClient) -> None:
+    with Recorder(client.read) as recorder:
+        assert_tones_soon(recorder, 500.0, 700.0, attempts=12)
+
+
+def test_what_is_pushed_is_pulled_back(media: MediaMtx) -> None:
+    with bw.WhipClient(TONE, media.url("live", "whip")) as push, bw.WhepClient(media.url("live", "whep")) as pull:
+        connect(push)
+        connect(pull)
+        assert_hears(pull)
+
+
+def test_it_pulls_from_us_and_serves_it(tmp_path: Path) -> None:
+    skip_for(mediamtx.missing())
+    with bw.Server(TONE, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.start()
+        source = f"{server.url}whep".replace("http:", "whep:")
+        with (
+            MediaMtx(tmp_path, paths={"radio": {"source": source}}) as media,
+            bw.WhepClient(media.url("radio", "whep")) as pull,
+        ):
+            connect(pull)
+            assert_hears(pull)
+            assert [peer.kind for peer in server.peers] == ["player"]
+
+
+def test_who_publishes_again_is_heard_again(media: MediaMtx) -> None:
+    """The name is free at once, because stop deletes the session; the puller comes back by itself."""
+    with bw.WhepClient(media.url("live", "whep")) as pull:
+        for _ in range(2):
+            with bw.WhipClient(TONE, media.url("live", "whip")) as push:
+                connect(push)
+                connect(pull)
+                assert_hears(pull)
+            wait_until(lambda: not pull.connected, 15.0)
+
+
+def test_both_are_back_after_it_was_restarted(media: MediaMtx) -> None:
+    with bw.WhipClient(TONE, media.url("live", "whip")) as push, bw.WhepClient(media.url("live", "whep")) as pull:
+        connect(push)
+        connect(pull)
+        media.kill()
+        wait_until(lambda: not push.connected and not pull.connected, 15.0)
+        media.start()
+        wait_until(lambda: push.connected and pull.connected, 30.0)
+        assert_hears(pull)
+
+
+def test_a_name_that_nobody_publishes_is_waited_for(media: MediaMtx) -> None:
+    with bw.WhepClient(media.url("live", "whep")) as pull:
+        pull.start()
+        assert not pull.wait_connected(2.0)
+        with bw.WhipClient(TONE, media.url("live", "whip")) as push:
+            connect(push)
+            assert pull.wait_connected(30.0)
+
+
+def test_who_has_no_right_is_refused(tmp_path: Path) -> None:
+    skip_for(mediamtx.missing())
+    rights = ((PUBLISHER, "publish"), (READER, "read"))
+    users = [
+        {"user": user.split(":")[0], "pass": user.split(":")[1], "permissions": [{"action": action}]}
+        for user, action in rights
+    ]
+    with MediaMtx(tmp_path, authInternalUsers=users) as media:
+        for user in ("", "studio:guesses", READER):
+            with bw.WhipClient(TONE, media.url("live", "whip", user)) as push:
+                push.start()
+                with pytest.raises(bw.SignalingError) as caught:
+                    push.wait_connected(20.0)
+                assert caught.value.status in (401, 403)
+        with (
+            bw.WhipClient(TONE, media.url("live", "whip", PUBLISHER)) as push,
+            bw.WhepClient(media.url("live", "whep", READER)) as pull,
+        ):
+            connect(push)
+            connect(pull)
+            assert_hears(pull)
