@@ -98,3 +98,18 @@ def running(command: list[str], environment: dict[str, str] | None = None) -> It
     finally:
         process.kill()
         process.communicate()
+
+
+def press_return(process: subprocess.Popen[str]) -> str:
+    """It ends well; what it said last."""
+    printed, errors = process.communicate("\n", timeout=30)
+    own_errors = [line for line in errors.splitlines() if not line.startswith("ALSA lib")]  # There is no sound card.
+    assert (process.returncode, own_errors) == (0, [])
+    return printed
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, process.communicate()
+    return line

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +25,7 @@ from ..sources import PcmSource
 from . import errors
 from .client_handles import WhepHandle, WhipHandle, is_connected
 from .errors import CapiError
-from .handles import HandleTable
+from .handles import Handle, HandleTable
 from .server_handle import ServerHandle, open_c_source
 from .structures import Callbacks, config_fields, fill
 
@@ -176,7 +177,7 @@ class Library:
         server = self._handles.take(handle, ServerHandle)
         self._lib.bw_server_detach(handle)
         self._lib.bw_server_close(handle)
-        server.close()
+        _close(server)
 
     def get_port(self, handle: int) -> int:
         """BASS_WEBRTC_GetPort."""
@@ -258,7 +259,7 @@ class Library:
 
     def whip_free(self, handle: int) -> None:
         """BASS_WEBRTC_WhipFree."""
-        self._handles.take(handle, WhipHandle).close()
+        _close(self._handles.take(handle, WhipHandle))
 
     def connect_whep(self, whep_url: Any, _sample_rate: int, _channels: int, buffer_ms: int, decode_stream: int) -> int:
         """BASS_WEBRTC_ConnectWhep."""
@@ -276,7 +277,7 @@ class Library:
 
     def whep_free(self, handle: int) -> None:
         """BASS_WEBRTC_WhepFree."""
-        self._handles.take(handle, WhepHandle).close()
+        _close(self._handles.take(handle, WhepHandle))
 
     def close_all(self) -> None:
         """The process ends, or its Python does."""
@@ -312,6 +313,12 @@ class Library:
         self._need(pointer, "samples")
         data = self._ffi.buffer(pointer, frames * channels * _SAMPLE_BYTES)
         return np.frombuffer(data, np.float32).reshape(frames, channels)
+
+
+def _close(handle: Handle) -> None:
+    """A C program expects its memory back from Free, and connections are cycles of objects."""
+    handle.close()
+    gc.collect()
 
 
 def _stream(handle: int) -> int:

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
-import bass_webrtc as bw
 from support import c_library, tones
 from support.browsers import Chromium, missing_chromium
+from support.c_library import press_return, read_line
+from support.echo_server import echo
 from support.fixtures import skip_for
 from support.listener import Listener
 from support.page_server import PageServer
 
-BLOCK_FRAMES = 480
 standards = pytest.mark.parametrize("standard", c_library.STANDARDS)
-
-
-def press_return(process: subprocess.Popen[str]) -> str:
-    """It ends well; what it said last."""
-    printed, errors = process.communicate("\n", timeout=30)
-    own_errors = [line for line in errors.splitlines() if not line.startswith("ALSA lib")]  # There is no sound card.
-    assert (process.returncode, own_errors) == (0, [])
-    return printed
-
-
-def read_line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, process.communicate()
-    return line
 
 
 @standards
@@ -68,27 +49,6 @@ def test_chromium_hears_what_serve_plays(standard: str) -> None:
 def assert_tone(samples: tones.Samples, hz: float) -> None:
     assert tones.frequency_hz(samples) == pytest.approx(hz, abs=1.0)
     assert tones.tone_dbfs(samples, hz) == pytest.approx(-12.0, abs=1.0)
-
-
-@contextmanager
-def echo(**settings: str) -> Iterator[str]:
-    """A media server: what one publishes, others play. Its URL."""
-    source = bw.PcmSource()
-    stop = threading.Event()
-
-    def carry(server: bw.Server) -> None:
-        start_s, blocks = time.monotonic(), 0
-        while not stop.wait(max(0.0, start_s + (blocks - 5) / 100 - time.monotonic())):
-            source.write(server.read_input(BLOCK_FRAMES))
-            blocks += 1
-
-    with bw.Server(source, bw.ServerConfig(http_port=0, udp_port=0, **settings)) as server:  # type: ignore[arg-type]
-        server.start()
-        thread = threading.Thread(target=carry, args=(server,))
-        thread.start()
-        yield server.url
-        stop.set()
-        thread.join()
 
 
 @standards
