@@ -23,7 +23,7 @@ from .events import Callback
 from .remote_peer import Peer
 from .signaling.sessions import PeerRequest
 from .sources import Source
-from .stats import PeerStats, ServerStats
+from .stats import Kind, PeerStats, ServerStats
 
 _LOOK_EVERY_S = 0.02
 
@@ -75,6 +75,21 @@ class Server:
     def peers(self) -> tuple[Peer, ...]:
         """Who is connected, or about to be."""
         return self._server.peers
+
+    async def add_peer(self, offer_sdp: str) -> tuple[Peer, str]:
+        """Answers an offer that the program brought; see ``bass_webrtc.Server.add_peer``."""
+        return await asyncio.to_thread(self._server.add_peer, offer_sdp)
+
+    async def create_offer(self, kind: Kind = "sendrecv") -> tuple[Peer, str]:
+        """Makes an offer for the program to bring to a peer; see ``bass_webrtc.Server.create_offer``.
+
+        The peer's ``set_answer`` and ``add_ice_candidate`` never wait, so they are called as they are.
+        """
+        return await asyncio.to_thread(self._server.create_offer, kind)
+
+    async def remove_peer(self, peer_id: int) -> None:
+        """Says goodbye to a peer; see ``bass_webrtc.Server.remove_peer``."""
+        await asyncio.to_thread(self._server.remove_peer, peer_id)
 
     @property
     def input_stream(self) -> int:

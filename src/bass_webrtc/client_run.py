@@ -22,9 +22,8 @@ from .core import Engine, NewSsrc, PeerRemoved
 from .errors import BassWebRtcError, ConfigError, SignalingError
 from .loop_thread import LoopThread
 from .peer.bridge import Bridge
-from .peer.full_connection import Callbacks, FullConnection
+from .peer.full_connection import Callbacks, FullConnection, IceSettings
 from .peer.ice_servers import IceServerAddress, parse_ice_server
-from .peer.media import Kind
 from .peer.sockets import local_addresses
 from .rtc.candidate import Candidate
 from .rtc.dtls import Certificate
@@ -32,6 +31,7 @@ from .signaling.client_backoff import Backoff
 from .signaling.client_rules import CounterOffer
 from .signaling.client_settings import ClientSettings
 from .signaling.http_client import SignalingSession
+from .signaling.messages import Kind
 from .sources import OpenSource
 from .stats import PeerStats
 
@@ -101,7 +101,7 @@ class ClientRun:
 
     async def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        self._bridge = Bridge(self.engine, self._send_relayed)
+        self._bridge = Bridge(self.engine)
         loop.add_reader(self.engine.event_descriptor, self._take_events)
         self._task = loop.create_task(self._live(self._bridge))
 
@@ -121,7 +121,6 @@ class ClientRun:
         await asyncio.gather(self._task, return_exceptions=True)
         await asyncio.gather(*self._leaving, return_exceptions=True)
         asyncio.get_running_loop().remove_reader(self.engine.event_descriptor)
-        self._bridge.stop()
 
     def stats(self) -> PeerStats:
         """Of the newest connection."""
@@ -183,8 +182,7 @@ class ClientRun:
             self._certificate,
             self._plan.config,
             Callbacks(connected, over, trickle),
-            self._plan.ice_servers,
-            hosts=_hosts_for(self._plan.settings.endpoint.host),
+            IceSettings(tuple(self._plan.ice_servers), hosts=_hosts_for(self._plan.settings.endpoint.host)),
         )
         try:
             await self._signal(session, connection)
@@ -243,10 +241,6 @@ class ClientRun:
                 self._freed.set()
             elif isinstance(event, NewSsrc) and event.peer in self._connections:
                 self._connections[event.peer].accept_ssrc(event.ssrc)
-
-    def _send_relayed(self, data: bytes) -> None:
-        if self._connection is not None:
-            self._connection.relay(data)
 
 
 def _hosts_for(server: str) -> tuple[str, ...] | None:

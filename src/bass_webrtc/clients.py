@@ -20,8 +20,8 @@ from .config import CHANNELS, IceServer, ServerConfig
 from .core import Engine
 from .errors import BassWebRtcError, ClosedError, ConfigError
 from .peer.ice_servers import parse_ice_server
-from .peer.media import Kind
 from .signaling.client_settings import ClientSettings
+from .signaling.messages import Kind
 from .sources import Source, check_source, open_for_core
 from .stats import PeerStats
 

@@ -16,12 +16,13 @@ SAMPLE_RATE_HZ = 48_000
 CHANNELS = 2
 """Of everything inside: stereo."""
 
-SignalingMode = Literal["http", "whip", "whep"]
+SignalingMode = Literal["http", "whip", "whep", "callback"]
 Application = Literal["audio", "voip", "lowdelay"]
 
-_MODES = ("http", "whip", "whep")
+_MODES = ("http", "whip", "whep", "callback")
 _APPLICATIONS = ("audio", "voip", "lowdelay")
 _FRAME_MS = (10, 20, 40, 60)
+_SERVERS = "IceServer objects, such as IceServer('stun:stun.example:3478')"
 
 _ICE_SERVER_URL = re.compile(
     r"(?:stuns?|(?P<turn>turns?)):(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
@@ -78,13 +79,14 @@ class ServerConfig:
     max_peers: int = 5
     """How many may be connected at once, 1 to 10000. One more is refused with 503."""
     signaling_mode: SignalingMode = "http"
-    """``"http"``: WHIP, WHEP and the page on one port; ``"whip"``, ``"whep"``: that endpoint only."""
+    """``"http"``: WHIP, WHEP and the page on one port; ``"whip"``, ``"whep"``: that endpoint only; ``"callback"``: no
+    HTTP and no port, the program carries offers and answers itself (``Server.add_peer``)."""
     http_host: str = "127.0.0.1"
     """Address the HTTP server listens on; ``"0.0.0.0"`` or ``"::"`` for all."""
     http_port: int = 8080
     """TCP port; 0 takes any that is free."""
     udp_port: int = 8189
-    """The one UDP port of all peers; 0 takes any that is free."""
+    """The one UDP port of all peers; 0 takes any that is free. With full ICE each peer has ports of its own instead."""
     public_ips: tuple[str, ...] = ()
     """Addresses to announce besides the machine's own, for a server behind 1:1 NAT."""
     visitor_ice_servers: tuple[IceServer, ...] = ()
@@ -93,6 +95,10 @@ class ServerConfig:
     turn_secret: str | None = field(default=None, repr=False)
     """The secret shared with these TURN servers (coturn: ``use-auth-secret``, ``static-auth-secret``): for those
     without a ``username``, each visitor is given credentials of its own, which work for a day."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """STUN and TURN servers. Any entry turns full ICE on for WHIP and WHEP, too; without one they have ICE-lite."""
+    ice_relay_only: bool = False
+    """Reach peers through TURN servers alone, and tell nobody another address of this machine."""
     decode_stream: bool = False
     """Make input streams decoding channels (BASS_STREAM_DECODE), for mixers."""
     frame_ms: int = 20
@@ -142,6 +148,9 @@ class ServerConfig:
             server.check_for_visitors()
             has_credentials = not server.is_turn or server.username is not None or self.turn_secret is not None
             _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential of {server.url}")
+        _require(all(isinstance(one, IceServer) for one in self.ice_servers), "ice_servers", self.ice_servers, _SERVERS)
+        has_relay = any(one.url.lower().startswith("turn") for one in self.ice_servers)
+        _require(has_relay or not self.ice_relay_only, "ice_relay_only", True, "a TURN server among ice_servers")
         for name in ("token", "publish_token", "play_token", "turn_secret"):
             _require(getattr(self, name) != "", name, "''", "a token, or None for no token")
         both = (self.tls_certificate is None) == (self.tls_key is None)

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from .stats import PeerStats, ServerStats
+from .stats import PeerStats, ServerStats, plays, talks
 
 _STATE_STYLES = {"connected": "green", "new": "yellow", "connecting": "yellow", "failed": "red"}
 _LATE_US = 2000
@@ -47,8 +47,8 @@ def _summary(stats: ServerStats, max_peers: int) -> Text:
 
 
 def _row(peer: PeerStats, earlier: PeerStats | None, passed_s: float) -> tuple[RenderableType, ...]:
-    talks = peer.kind == "publisher"
-    lost = _lost_share(peer, earlier) if talks else peer.fraction_lost
+    is_heard = talks(peer.kind)
+    lost = max(_lost_share(peer, earlier) if is_heard else 0.0, peer.fraction_lost if plays(peer.kind) else 0.0)
     round_trip_ms = peer.round_trip_time_ms
     return (
         f"{peer.id} {peer.kind}",
@@ -59,18 +59,18 @@ def _row(peer: PeerStats, earlier: PeerStats | None, passed_s: float) -> tuple[R
         Text(f"{lost:.1%}", style="red" if lost > _LOST_SHARE else ""),
         "-" if round_trip_ms is None else f"{round_trip_ms:.0f} ms",
         f"{peer.jitter_ms:.0f} ms",
-        f"{peer.jitter_buffer_ms:.0f} ms" if talks else "",
-        _level(peer.audio_level_dbfs) if talks else "",
+        f"{peer.jitter_buffer_ms:.0f} ms" if is_heard else "",
+        _level(peer.audio_level_dbfs) if is_heard else "",
     )
 
 
 def _rate(peer: PeerStats, earlier: PeerStats | None, passed_s: float) -> str:
-    """With an arrow: from us up to a player, or down from a publisher."""
+    """With an arrow: from us up to a player, down from a publisher, or both."""
     if earlier is None:
         return "-"
-    if peer.kind == "publisher":
-        return f"↓ {8 * (peer.bytes_received - earlier.bytes_received) / passed_s / 1000:.0f}"
-    return f"↑ {8 * (peer.bytes_sent - earlier.bytes_sent) / passed_s / 1000:.0f}"
+    up = f"↑ {8 * (peer.bytes_sent - earlier.bytes_sent) / passed_s / 1000:.0f}"
+    down = f"↓ {8 * (peer.bytes_received - earlier.bytes_received) / passed_s / 1000:.0f}"
+    return " ".join([up] * plays(peer.kind) + [down] * talks(peer.kind))
 
 
 def _lost_share(peer: PeerStats, earlier: PeerStats | None) -> float:

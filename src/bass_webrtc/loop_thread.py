@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
 from typing import Any, TypeVar
+
+from .errors import ClosedError
 
 Result = TypeVar("Result")
 
@@ -20,9 +23,21 @@ class LoopThread:
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Runs a coroutine on the loop and waits for its result, or raises what it raised. Not from the loop."""
+        """Runs a coroutine on the loop and waits for its result, or raises what it raised. Not from the loop.
+
+        Raises:
+            ClosedError: The loop was stopped before there was a result.
+        """
         assert threading.current_thread() is not self._thread, "the loop would wait for itself"
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        except CancelledError:
+            raise ClosedError("it was stopped meanwhile") from None
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
+            coroutine.close()
+            raise ClosedError("it was stopped") from None
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
         """Calls a function on the loop, soon. Never blocks; nothing happens after ``stop``."""
@@ -38,10 +53,10 @@ class LoopThread:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            while tasks := asyncio.all_tasks(self._loop):  # Callers may have brought more meanwhile.
+                for task in tasks:
+                    task.cancel()
+                self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
         finally:

@@ -6,12 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .bass import InputStream
-from .config import CHANNELS
+from .config import CHANNELS, ServerConfig
 from .core import Playout
-from .errors import ConfigError
+from .errors import ClosedError, ConfigError
 from .loop_thread import LoopThread
-from .peer.lite_connection import LiteConnection
-from .stats import PeerStats
+from .peer.connection import Connection, check_limits
+from .rtc.candidate import Candidate
+from .rtc.negotiation import read_answer
+from .stats import Kind, PeerStats, plays, talks
 
 MAX_GAIN = 16.0
 
@@ -21,18 +23,26 @@ class Peer:
 
     Attributes:
         id: 0 to ``max_peers`` - 1; a number is used again when its peer is gone.
-        kind: ``"player"`` (it hears us) or ``"publisher"`` (we hear it).
     """
 
-    def __init__(self, connection: LiteConnection, loop: LoopThread, playout: Playout, *, decode: bool) -> None:
+    def __init__(self, connection: Connection, loop: LoopThread, playout: Playout, config: ServerConfig) -> None:
         self.id = connection.id
-        self.kind = connection.kind
         self._connection = connection
+        self._config = config
         self._loop = loop
         self._playout = playout
-        self._stream = InputStream(*playout.peer_procedure(self.id), decode=decode)
+        self._stream = InputStream(*playout.peer_procedure(self.id), decode=config.decode_stream)
         self._gain = 1.0
         self._muted = False
+        self._answered = False
+
+    @property
+    def kind(self) -> Kind:
+        """``"player"`` (it hears us), ``"publisher"`` (we hear it) or ``"sendrecv"`` (both).
+
+        A peer that was offered both becomes one of the others when its answer wants no more.
+        """
+        return self._connection.kind
 
     @property
     def state(self) -> str:
@@ -47,6 +57,54 @@ class Peer:
     def stats(self) -> PeerStats:
         """A snapshot."""
         return self._connection.stats()
+
+    # -- signaling by the program
+
+    def set_answer(self, sdp: str) -> None:
+        """Gives the peer's answer to the offer of ``Server.create_offer``. Does not wait for the connection.
+
+        Raises:
+            SdpError: It cannot be read, or does not answer our offer; a better one may follow.
+            ConfigError: This peer made the offer itself, or its answer was given already.
+            ClosedError: The peer is gone.
+        """
+        self._check_open()
+        if not self._connection.offer_sdp:
+            raise ConfigError(f"peer {self.id} made the offer itself; add_peer gave the answer to it")
+        if self._answered:
+            raise ConfigError(f"the answer of peer {self.id} was given already")
+        audio = read_answer(sdp, self._connection.offer_sdp)
+        if plays(self.kind) and audio.receives:
+            check_limits(audio, self._config)
+        self._answered = True
+        self._loop.call_soon(self._connection.take_answer, audio)
+
+    def add_ice_candidate(
+        self, candidate: str | None, sdp_mid: str | None = None, sdp_mline_index: int | None = None
+    ) -> None:
+        """Gives a candidate that the peer trickled, in any order with its answer. Does not wait for anything.
+
+        Args:
+            candidate: As in JavaScript's ``RTCIceCandidate.candidate``; empty or None when there are no more. What may
+                not be used, such as ``.local`` names and TCP, is ignored.
+            sdp_mid: As the peer says. There is one transport, so neither this
+            sdp_mline_index: nor this makes a difference.
+
+        Raises:
+            SdpError: It is malformed.
+            ClosedError: The peer is gone.
+        """
+        self._check_open()
+        if candidate:
+            self._loop.call_soon(self._connection.add_candidates, (Candidate.parse(candidate),))
+        else:
+            self._loop.call_soon(self._connection.end_of_candidates)
+
+    def _check_open(self) -> None:
+        if self._connection.closed:
+            raise ClosedError(f"peer {self.id} is gone: {self._connection.close_reason or 'it was closed'}")
+
+    # -- what it says
 
     @property
     def input_stream(self) -> int:
@@ -106,8 +164,8 @@ class Peer:
 
     @property
     def is_receiving(self) -> bool:
-        """Whether we hear it: a publisher that is connected."""
-        return self.kind == "publisher" and self._connection.state == "connected"
+        """Whether we hear it: it talks, and is connected."""
+        return talks(self.kind) and self._connection.state == "connected"
 
     def changed(self) -> None:
         """Loop: the fader holds from the first packet on; the stream goes with the peer."""

@@ -3,7 +3,8 @@
     source ─► Engine (core: encode once, send to all) ─────────────────────────────► browsers
     BASS   ◄─ Playout (core: jitter buffers, mix) ◄──────────────────────────────────┘  │
                  ▲ keys, addresses                                                      │
-    HTTP ─► Endpoints (WHIP, WHEP) ─► LiteConnection (ICE, DTLS, RTCP) ◄─ UdpMux ◄─ STUN, DTLS, RTCP
+    HTTP ─► Endpoints (WHIP, WHEP) ─► ServerPeers ─► LiteConnection ◄─ UdpMux ◄── STUN, DTLS, RTCP
+    the program (add_peer …) ────────────┘     └───► FullPeer (any NAT) ◄─ aioice ◄──────┘
 
 The public methods may be called from any thread. Everything else lives on the loop thread.
 """
@@ -14,7 +15,7 @@ import asyncio
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 
@@ -25,30 +26,27 @@ from . import exit_closing
 from .bass import InputStream
 from .config import CHANNELS, ServerConfig
 from .core import Engine
-from .errors import ClosedError, SignalingError
+from .errors import ClosedError
 from .events import Callback, EventDispatcher
 from .loop_thread import LoopThread
-from .peer.lite_connection import LiteConnection, Visit
+from .peer.connection import Connection
+from .peer.ice_servers import IceServerAddress, parse_ice_server
 from .peer.mux import UdpMux
 from .remote_peer import Peer
-from .rtc.dtls import Certificate
-from .rtc.negotiation import Offer
+from .server_peers import ServerPeers
 from .signaling.auth import TokenPolicy
 from .signaling.endpoint import Endpoint, EndpointSettings
 from .signaling.http_server import HttpServer, HttpSettings
 from .signaling.links import visitor_links
-from .signaling.messages import Kind, Request
+from .signaling.messages import Kind as EndpointKind
 from .signaling.sessions import PeerRequest
 from .signaling.site import Site, SiteSettings
 from .sources import OpenSource, Source, check_source, open_for_core
-from .stats import Lateness, ServerStats
+from .stats import Kind, Lateness, ServerStats, talks
 
-_EVENTS = ("peer_connected", "peer_disconnected", "peer_state", "source_ended", "error")
-_RELEASE_TIMEOUT_S = 1.0
+_EVENTS = ("peer_connected", "peer_disconnected", "peer_state", "source_ended", "error", "sdp", "ice_candidate")
 _UNHEALTHY_AFTER_S = 1.0
 _SECONDS_TO_RETRY = 5
-_MAX_EXPECTED_LOSS_PERCENT = 30
-_LOSS_INTERVAL_S = 1.0
 
 
 class Server:
@@ -69,10 +67,11 @@ class Server:
             config: Settings; ``ServerConfig()`` by default.
 
         Raises:
-            ConfigError: The source is none of these.
+            ConfigError: The source is none of these, or an ICE server's URL cannot be used.
         """
         check_source(source)
         self.config = config or ServerConfig()
+        self._ice_servers = [parse_ice_server(one.url, one.username, one.credential) for one in self.config.ice_servers]
         self.admit: Callable[[PeerRequest], bool | str] | None = None
         self._source = source
         self._events = EventDispatcher(_EVENTS)
@@ -85,6 +84,8 @@ class Server:
     def start(self) -> None:
         """Opens the source and the ports and sends; returns when the HTTP port answers. Nothing if it runs already.
 
+        With callback signaling no port is opened: peers get ports of their own when they come.
+
         Raises:
             BassWebRtcError: It cannot; the message says why and what to do. Nothing is left open.
             ClosedError: ``close`` was called.
@@ -93,7 +94,7 @@ class Server:
             if self._closed:
                 raise ClosedError("the server was closed; make a new one")
             if self._run is None:
-                self._run = _Run.open(self, self._source, self.config, self._events)
+                self._run = _Run.open(self, self._source, self.config, self._ice_servers, self._events)
 
     def stop(self) -> None:
         """Says goodbye to all peers and closes the ports. ``start`` may follow. Idempotent."""
@@ -111,15 +112,76 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where the page is, for example ``"http://127.0.0.1:8080/"``; empty while it does not run."""
+        """Where the page is, for example ``"http://127.0.0.1:8080/"``; empty while it does not run, or has none."""
         run = self._run
-        return run.http.url if run is not None else ""
+        return run.http.url if run is not None and run.http is not None else ""
 
     @property
     def udp_port(self) -> int:
-        """The UDP port of all peers; 0 while it does not run."""
+        """The UDP port of all peers; 0 while it does not run, and with full ICE, where each peer has its own."""
         run = self._run
         return run.mux.port if run is not None else 0
+
+    # -- signaling by the program
+
+    def add_peer(self, offer_sdp: str) -> tuple[Peer, str]:
+        """Answers an offer that the program brought; half a second at most, for STUN and TURN servers.
+
+        It may be called in every ``signaling_mode``; such a peer has full ICE always. ``admit`` is not asked.
+
+        Args:
+            offer_sdp: Of a peer that wants to hear us (recvonly), to be heard (sendonly), or both (sendrecv).
+
+        Returns:
+            The peer: a ``"player"``, ``"publisher"`` or ``"sendrecv"``. A server without a source takes sendrecv as a
+            publisher. And the answer for it. Candidates that are found later come as ``ice_candidate``.
+
+        Raises:
+            SdpError: The offer cannot be read, or not answered.
+            PeerLimitError: There are ``max_peers`` already.
+            ClosedError: The server does not run, or was stopped meanwhile.
+        """
+        run = self._running()
+        return run.loop.run(run.peers.add(offer_sdp))
+
+    def create_offer(self, kind: Kind = "sendrecv") -> tuple[Peer, str]:
+        """Makes an offer for the program to bring to a peer; half a second at most, as ``add_peer``.
+
+        The number of the peer is taken until its connection ends, or ``remove_peer`` gives up waiting for an answer.
+
+        Args:
+            kind: What the peer is to do: ``"player"``, it hears us (our offer is sendonly); ``"publisher"``, we hear it
+                (recvonly); ``"sendrecv"``, both, or what its answer leaves of it. A server without a source makes
+                that a publisher.
+
+        Returns:
+            The peer, which wants ``set_answer``, and the offer.
+
+        Raises:
+            ConfigError: There is no such kind, or nothing to play for a player.
+            PeerLimitError: There are ``max_peers`` already.
+            ClosedError: The server does not run, or was stopped meanwhile.
+        """
+        run = self._running()
+        return run.loop.run(run.peers.offer(kind))
+
+    def remove_peer(self, peer_id: int) -> None:
+        """Says goodbye to a peer, however it was signaled; it is none of ``peers`` any more.
+
+        Raises:
+            ConfigError: There is no such peer.
+            ClosedError: The server does not run.
+        """
+        run = self._running()
+        run.loop.run(run.peers.remove(peer_id))
+
+    def _running(self) -> _Run:
+        run = self._run
+        if run is None:
+            raise ClosedError("the server does not run; call start first")
+        return run
+
+    # -- sound and events
 
     @property
     def engine_address(self) -> int:
@@ -131,7 +193,7 @@ class Server:
     def peers(self) -> tuple[Peer, ...]:
         """Who is connected, or about to be."""
         run = self._run
-        return tuple(run.peers.values()) if run is not None else ()
+        return run.peers.all if run is not None else ()
 
     @property
     def input_stream(self) -> int:
@@ -178,7 +240,10 @@ class Server:
 
         Args:
             event: ``"peer_connected"`` (peer), ``"peer_disconnected"`` (peer, reason), ``"peer_state"`` (peer, state),
-                ``"source_ended"`` () or ``"error"`` (error).
+                ``"source_ended"`` (), ``"error"`` (error). Of peers that the program signals: ``"sdp"`` (peer, type,
+                sdp), what ``add_peer`` and ``create_offer`` return, ``"answer"`` or ``"offer"``; after it
+                ``"ice_candidate"`` (peer, candidate, sdp_mid, sdp_mline_index), one that was found later, or ``""`` for
+                no more.
             callback: Called with the arguments in brackets.
 
         Returns:
@@ -199,28 +264,40 @@ class Server:
 
 
 class _Run:
-    """What exists between ``start`` and ``stop``. Also the endpoints' ``Sessions``, the connections' ``Observer``."""
+    """What exists between ``start`` and ``stop``."""
 
-    def __init__(self, server: Server, source: OpenSource, config: ServerConfig, events: EventDispatcher) -> None:
-        self.peers: dict[LiteConnection, Peer] = {}
+    def __init__(
+        self,
+        server: Server,
+        source: OpenSource,
+        config: ServerConfig,
+        ice_servers: Sequence[IceServerAddress],
+        events: EventDispatcher,
+    ) -> None:
+        self.http: HttpServer | None = None
         self._server = weakref.ref(server)
         self._source = source
         self._config = config
         self._events = events
-        self._certificate = Certificate.generate()
-        self._expected_loss_percent = 0
-        self._next_loss_s = 0.0
+        self._ice_servers = tuple(ice_servers)
         self.endpoints: list[Endpoint] = []
         self.engine = Engine(config, source.handle)
         self.input_stream = InputStream(*self.engine.playout.mix_procedure, decode=config.decode_stream)
         self.loop = LoopThread("bass-webrtc loop")
 
     @classmethod
-    def open(cls, server: Server, source: Source, config: ServerConfig, events: EventDispatcher) -> _Run:
+    def open(
+        cls,
+        server: Server,
+        source: Source,
+        config: ServerConfig,
+        ice_servers: Sequence[IceServerAddress],
+        events: EventDispatcher,
+    ) -> _Run:
         """Opens everything, or nothing."""
         opened = open_for_core(source)
         try:
-            run = cls(server, opened, config, events)
+            run = cls(server, opened, config, ice_servers, events)
         except BaseException:
             opened.close()
             raise
@@ -234,7 +311,22 @@ class _Run:
 
     async def _start(self) -> None:
         config = self._config
-        self.mux = UdpMux(self.engine, config.udp_port, config.max_peers, config.public_ips)
+        needs_port = config.signaling_mode != "callback" and not self._ice_servers
+        port = config.udp_port if needs_port else None
+        self.mux = UdpMux(self.engine, port, config.max_peers, config.public_ips)
+        has_source = self._source.handle is not None
+        self.peers = ServerPeers(
+            self.mux, self.loop, config, self._ice_servers, self._events, self._forget, has_source=has_source
+        )
+        if config.signaling_mode != "callback":
+            self.http = self._http_server()
+        self.engine.start()
+        self.mux.start(lambda: self._events.emit("source_ended"))
+        if self.http is not None:
+            await self.http.start()
+
+    def _http_server(self) -> HttpServer:
+        config = self._config
         play_token = config.play_token or config.token
         publish_token = config.publish_token or config.token
         if config.signaling_mode != "whip":
@@ -249,27 +341,25 @@ class _Run:
             tls_certificate=config.tls_certificate,
             tls_key=config.tls_key,
         )
-        self.http = HttpServer(http_settings, [*self.endpoints, site])
-        self.engine.start()
-        self.mux.start(lambda: self._events.emit("source_ended"))
-        await self.http.start()
+        return HttpServer(http_settings, [*self.endpoints, site])
 
     @property
     def _has_page(self) -> bool:
         return self._config.demo_page and self._config.signaling_mode == "http"
 
-    def _endpoint(self, kind: Kind, path: str, token: str | None, other_token: str | None) -> Endpoint:
+    def _endpoint(self, kind: EndpointKind, path: str, token: str | None, other_token: str | None) -> Endpoint:
         config = self._config
         settings = EndpointSettings(
             path=path,
             tokens=TokenPolicy(token, (other_token,) if other_token else ()),
             require_token_on_sessions=config.require_token_on_sessions,
             strict=config.strict_http,
+            ice_lite=not self._ice_servers,
             allow_origins=config.allow_origins,
             ice_links=lambda: visitor_links(config.visitor_ice_servers, config.turn_secret, time.time()),
             retry_after_s=_SECONDS_TO_RETRY,
         )
-        return Endpoint(kind, settings, self, self._ask_admit)
+        return Endpoint(kind, settings, self.peers, self._ask_admit)
 
     def close(self) -> None:
         """Closes what is open, in the order in which nobody misses anything."""
@@ -279,32 +369,22 @@ class _Run:
         self.engine.close()
         mux = getattr(self, "mux", None)
         if mux is not None:
+            self.peers.close()
             mux.close()
         self._source.close()
         self._events.stop()
 
     async def _stop(self) -> None:
         """Also after a start that failed half way."""
-        if hasattr(self, "http"):
+        if self.http is not None:
             await self.http.stop()
-        for connection in tuple(self.peers):
-            connection.end("the server stops")
         if hasattr(self, "mux"):
-            await self.mux.wait_released(_RELEASE_TIMEOUT_S)
+            await self.peers.end_all("the server stops")
             self.mux.stop()
 
-    # -- sessions: loop
-
-    async def create(self, kind: Kind, offer: Offer, request: Request) -> LiteConnection:
-        """Answers an offer; what ``signaling`` asks of ``Sessions``."""
-        if kind == "player" and self._source.handle is None:
-            raise SignalingError(409, request.path, "this server has nothing to play")
-        visit = Visit(request.local, request.remote)
-        connection = LiteConnection(self.mux, kind, offer, self._certificate, self._config, self, visit)
-        decode = self._config.decode_stream
-        self.peers[connection] = Peer(connection, self.loop, self.engine.playout, decode=decode)
-        self._events.emit("peer_state", self.peers[connection], connection.state)
-        return connection
+    def _forget(self, connection: Connection) -> None:
+        for endpoint in self.endpoints:
+            endpoint.forget(connection)
 
     async def _ask_admit(self, request: PeerRequest) -> bool | str:
         server = self._server()
@@ -313,42 +393,14 @@ class _Run:
             return True
         return await asyncio.wrap_future(self._events.call(admit, request))
 
-    def peer_changed(self, connection: LiteConnection) -> None:
-        """Tells the program; what ``peer`` asks of an ``Observer``."""
-        peer = self.peers[connection]
-        peer.changed()
-        self._events.emit("peer_state", peer, connection.state)
-        if connection.state == "connected":
-            self._events.emit("peer_connected", peer)
-        elif connection.closed:
-            del self.peers[connection]
-            for endpoint in self.endpoints:
-                endpoint.forget(connection)
-            self._events.emit("peer_disconnected", peer, connection.close_reason)
-
-    def loss_reported(self) -> None:
-        """All players share one encoding, so the encoder expects what they lose on average.
-
-        Reckoned once a second at most: 500 players report 100 times in one, each report a look at all of them.
-        """
-        now_s = time.monotonic()
-        if now_s < self._next_loss_s:
-            return
-        self._next_loss_s = now_s + _LOSS_INTERVAL_S
-        fractions = [lost for connection in self.peers if (lost := connection.fraction_lost) is not None]
-        percent = min(round(100 * sum(fractions) / len(fractions)), _MAX_EXPECTED_LOSS_PERCENT) if fractions else 0
-        if percent != self._expected_loss_percent:
-            self._expected_loss_percent = percent
-            self.engine.set_expected_loss(percent)
-
     # -- statistics: any thread
 
     def stats(self) -> ServerStats:
         """A snapshot."""
         engine = self.engine.stats()
-        peers = tuple(peer.stats() for peer in tuple(self.peers.values()))
+        peers = tuple(peer.stats() for peer in self.peers.all)
         playout = self.engine.playout
-        receivers = [playout.receiver_stats(peer.id) for peer in peers if peer.kind == "publisher"]
+        receivers = [playout.receiver_stats(peer.id) for peer in peers if talks(peer.kind)]
         return ServerStats(
             active_peers=sum(peer.state == "connected" for peer in peers),
             packets_sent=engine.packets_sent,

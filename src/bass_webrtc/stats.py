@@ -6,7 +6,20 @@ https://www.w3.org/TR/webrtc-stats/
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Kind = Literal["player", "publisher", "sendrecv"]
+"""What a remote peer does: it plays what we send, it publishes what we play, or both."""
+
+
+def plays(kind: Kind) -> bool:
+    """Whether such a peer hears us."""
+    return kind != "publisher"
+
+
+def talks(kind: Kind) -> bool:
+    """Whether we hear such a peer."""
+    return kind != "player"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +27,9 @@ class PeerStats:
     """One remote peer, at one moment."""
 
     id: int
-    kind: str
-    """``"player"`` or ``"publisher"``."""
+    kind: Kind
+    """``"player"``, ``"publisher"`` or ``"sendrecv"``. Of the last one ``fraction_lost`` and ``round_trip_time_ms`` are
+    as a player's, ``packets_lost``, ``jitter_ms`` and what follows as a publisher's."""
     state: str
     """``"new"``, ``"connecting"``, ``"connected"``, ``"disconnected"``, ``"failed"`` or ``"closed"``."""
     connected_s: float

@@ -15,7 +15,7 @@ from bass_webrtc.client_run import ClientRun
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import Engine, PeerRemoved
 from bass_webrtc.peer.bridge import Bridge
-from bass_webrtc.peer.full_connection import Callbacks, FullConnection
+from bass_webrtc.peer.full_connection import Callbacks, FullConnection, IceSettings
 from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.sources import open_for_core
@@ -94,7 +94,7 @@ class Offerer:
         config = ServerConfig(max_peers=1)
         self._engine = Engine(config, open_for_core(bw.Tone()).handle)
         self._engine.start()
-        self._bridge = Bridge(self._engine, lambda _: None)
+        self._bridge = Bridge(self._engine)
         self.connected = asyncio.Event()
         callbacks = Callbacks(self.connected.set, lambda _: None, lambda _: None)
         self._connection = FullConnection(
@@ -105,7 +105,7 @@ class Offerer:
             Certificate.generate(),
             config,
             callbacks,
-            hosts=tuple(local_addresses()),
+            IceSettings(hosts=tuple(local_addresses())),
         )
         asyncio.get_running_loop().add_reader(self._engine.event_descriptor, self._take_events)
 
@@ -125,7 +125,6 @@ class Offerer:
     async def close(self) -> None:
         await self._connection.close()
         asyncio.get_running_loop().remove_reader(self._engine.event_descriptor)
-        self._bridge.stop()
         self._engine.close()
         self._bridge.close()
 

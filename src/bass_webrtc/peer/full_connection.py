@@ -1,6 +1,9 @@
-"""One connection with full ICE, around a ``MediaSession``; today a client's, which makes the offer.
+"""One connection with full ICE around a ``MediaSession``: a client's, or a server's peer; we offer, or we answer.
 
-    make_offer ─► (signaling) ─► take_answer ─► ICE connects ─► DTLS ─► connected ─► ended
+    make_offer ─► (signaling) ─► take_answer ─┐
+    (signaling) ─► answer ────────────────────┴─► ICE connects ─► DTLS ─► connected ─► ended
+                                                      ▲                        │
+                                                      └─────── restart ◄───────┘
 
 Loop thread, but for the statistics. Whoever signals owns it and is told by callbacks.
 """
@@ -12,25 +15,26 @@ import contextlib
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from ..config import ServerConfig
 from ..core import Engine
-from ..errors import DtlsError, IceError
+from ..errors import ClosedError, DtlsError, IceError
 from ..rtc import dtls
 from ..rtc.candidate import Candidate, CandidatePolicy
 from ..rtc.local_audio import LocalAudio, build_answer, build_offer
-from ..rtc.negotiation import read_answer, read_offer
+from ..rtc.negotiation import Offer, read_answer, read_offer
 from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials
-from ..rtc.sdp_fragment import IceFragment
-from ..stats import PeerStats
+from ..rtc.sdp_fragment import IceFragment, build_fragment
+from ..stats import Kind, PeerStats, plays, talks
 from . import media
 from .bridge import Bridge
 from .full_ice import FullIce, SelectedPair
+from .ice_agent import PAC_TIMER_S
 from .ice_servers import IceServerAddress
-from .media import Kind
 from .mux import format_address
 
 _FIRST_BYTE_OF_RTP = 128
@@ -43,6 +47,31 @@ _RELEASE_TIMEOUT_S = 1.0
 Exchange = Callable[[IceCredentials, Iterable[Candidate]], Awaitable[IceFragment]]
 
 
+def _ignore() -> None:
+    """What happens when nobody asked to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class IceSettings:
+    """How we may be reached; see ``FullIce``."""
+
+    servers: tuple[IceServerAddress, ...] = ()
+    """STUN and TURN."""
+    relay_only: bool = False
+    hosts: tuple[str, ...] | None = None
+    """Our addresses to use; by default all that others can reach."""
+    public_ips: tuple[str, ...] = ()
+    """Of a 1:1 NAT in front of this machine."""
+    policy: CandidatePolicy = field(default_factory=lambda: CandidatePolicy(allow_loopback=True))
+    """Which of the peer's candidates may be sent to."""
+    gather_s: float = 0.5
+    """How long an offer or an answer waits for servers that do not answer."""
+    patience_s: float = PAC_TIMER_S
+    """How long a pair that works is waited for."""
+    says_all: Literal["no", "yes", "when it is so"] = "no"
+    """Whether our descriptions say that their candidates are all: "yes" where the rest cannot be told anyway."""
+
+
 @dataclass(frozen=True, slots=True)
 class Callbacks:
     """What the owner wants to know."""
@@ -51,14 +80,21 @@ class Callbacks:
     ended: Callable[[str], None]
     """Once, with the reason, unless ``close`` was called."""
     candidate: Callable[[Candidate], None]
-    """A candidate of ours that was found after the offer; to be trickled."""
+    """A candidate of ours that was found after our description was made; to be trickled."""
+    gathered: Callable[[], None] = _ignore
+    """There will be no more, which our description could not say yet."""
+    connecting: Callable[[], None] = _ignore
+    loss_reported: Callable[[], None] = _ignore
+    """A player said how many packets it misses."""
 
 
 class FullConnection:
-    """One attempt: an offer, its answer, and the media until it ends.
+    """An offer, its answer, and the media until it ends.
 
     Attributes:
-        kind: What the other side does: ``"player"`` when we push, ``"publisher"`` when we pull.
+        kind: What the other side does: ``"player"`` when we push, ``"publisher"`` when we pull. ``"sendrecv"`` becomes
+            one of them when the other side wants no more.
+        offer_sdp: Our offer; empty before, and when we answer.
         state: ``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``.
     """
 
@@ -71,9 +107,9 @@ class FullConnection:
         certificate: dtls.Certificate,
         config: ServerConfig,
         callbacks: Callbacks,
-        ice_servers: Iterable[IceServerAddress] = (),
+        ice: IceSettings = IceSettings(),
         *,
-        hosts: tuple[str, ...] | None = None,
+        offers: bool = True,
     ) -> None:
         """
         Args:
@@ -84,10 +120,11 @@ class FullConnection:
             certificate: Ours.
             config: Settings of the stream.
             callbacks: Of the owner.
-            ice_servers: STUN and TURN.
-            hosts: Our addresses to use; by default all that others can reach.
+            ice: How we may be reached.
+            offers: Whether we make the offer: ``make_offer``. Otherwise ``answer``.
         """
-        self.kind = kind
+        self.kind: Kind = kind
+        self.offer_sdp = ""
         self.state = "new"
         self.peer = peer
         self._engine = engine
@@ -98,8 +135,9 @@ class FullConnection:
         self._loop = asyncio.get_running_loop()
         self._identity = media.Identity()
         self._media: media.MediaSession | None = None
-        self._offer = ""
+        self._settings = ice
         self._remote: RemoteAudio | None = None
+        self._remote_ice: IceCredentials | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._descriptor: int | None = None
         self._lingering: dict[int, asyncio.TimerHandle] = {}
@@ -107,34 +145,47 @@ class FullConnection:
         self._datagrams = 0
         self._pair: SelectedPair | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._is_restarting = False
         self._ice = FullIce(
-            ice_servers,
-            controlling=True,
+            ice.servers,
+            controlling=offers,
             on_data=self._receive,
             on_selected=self._use_pair,
-            on_lost=self._end,
+            on_lost=self._lost,
             on_candidate=callbacks.candidate,
-            hosts=hosts,
-            policy=CandidatePolicy(allow_loopback=True),
+            on_gathered=callbacks.gathered,
+            relay_only=ice.relay_only,
+            hosts=ice.hosts,
+            public_ips=ice.public_ips,
+            patience_s=ice.patience_s,
+            policy=ice.policy,
         )
 
     # -- signaling
 
     async def make_offer(self) -> str:
         """Gathers, for half a second at most, and describes ourselves (RFC 9429, 5.2.1)."""
-        await self._ice.gather()
-        self._offer = build_offer(self._local_audio())
-        return self._offer
+        await self._gather()
+        self.offer_sdp = build_offer(self._local_audio())
+        return self.offer_sdp
 
-    def take_answer(self, text: str) -> None:
+    def take_answer(self, answer: str | RemoteAudio) -> None:
         """Connects to who answered.
+
+        Args:
+            answer: Its text, or what ``read_answer`` made of it.
 
         Raises:
             SdpError: The answer cannot be read, or not used.
         """
-        audio = read_answer(text, self._offer)
+        audio = read_answer(answer, self.offer_sdp) if isinstance(answer, str) else answer
         # The answerer's "active" means that it speaks first (RFC 8842, 5.3).
         self._begin(audio, "server" if audio.setup == "active" else "client")
+
+    async def answer(self, offer: Offer) -> str:
+        """Gathers, as ``make_offer`` does, connects to who made the offer and answers it."""
+        await self._gather()
+        return self._answer(offer)
 
     def answer_offer(self, text: str) -> str:
         """Takes the other side's offer in place of ours (WHEP's counter-offer), and answers it.
@@ -142,11 +193,21 @@ class FullConnection:
         Raises:
             SdpError: It cannot be read, or not used.
         """
-        offer = read_offer(text)
+        return self._answer(read_offer(text))
+
+    async def _gather(self) -> None:
+        await self._ice.gather(self._settings.gather_s)
+        if self.state == "closed":
+            raise ClosedError("the peer was removed meanwhile")
+
+    def _answer(self, offer: Offer) -> str:
         self._begin(offer.audio, "client" if offer.answer_setup == "active" else "server")
         return build_answer(offer, self._local_audio())
 
     def _begin(self, audio: RemoteAudio, role: dtls.DtlsRole) -> None:
+        self._remote = audio
+        self.kind = _agreed(self.kind, audio)
+        self._remote_ice = audio.ice
         self._media = media.MediaSession(
             self._engine,
             self.peer,
@@ -157,10 +218,40 @@ class FullConnection:
             config=self._config,
             identity=self._identity,
         )
-        self._remote = audio
         self._ice.set_remote(audio.ice, audio.candidates, ice_lite=audio.ice_lite)
         self.state = "connecting"
+        self._callbacks.connecting()
         self._connecting = self._loop.create_task(self._connect())
+
+    def add_candidate(self, candidate: Candidate) -> None:
+        """A candidate of the other side, also before its description is there. What may not be used is dropped."""
+        # One of an ICE session before the present one is of no use any more.
+        ufrag = self._remote_ice.ufrag if self._remote_ice is not None else None
+        if self.state != "closed" and (candidate.ufrag is None or ufrag is None or candidate.ufrag == ufrag):
+            self._ice.add_remote_candidate(candidate)
+
+    async def answer_restart(self, fragment: IceFragment, ice_options: Iterable[str]) -> str:
+        """Answers the other side's ICE restart; audio goes on over the old pair until a new one works.
+
+        Args:
+            fragment: Has its new credentials, and candidates.
+            ice_options: As in our answer to its offer.
+
+        Returns:
+            Our new credentials and candidates.
+        """
+        assert self._remote is not None, "nothing to restart before there is a description"
+        assert fragment.ice is not None, "a fragment without credentials is no restart"
+        candidates = await self._ice.restart(timeout_s=self._settings.gather_s)
+        if self.state == "closed":
+            raise ClosedError("the peer is gone")
+        self._remote_ice = fragment.ice
+        self._ice.set_remote(fragment.ice, fragment.candidates, ice_lite=self._remote.ice_lite)
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._is_restarting = True
+        self._connecting = self._loop.create_task(self._connect())
+        return build_fragment(self._ice.credentials, candidates, mid=self._remote.mid, ice_options=ice_options)
 
     async def add_servers(self, servers: Iterable[IceServerAddress]) -> None:
         """Asks ICE servers that came with the answer; what they tell is trickled (RFC 9725, 4.6)."""
@@ -181,6 +272,7 @@ class FullConnection:
         answer = await exchange(self._ice.credentials, candidates)
         if answer.ice is None:
             raise IceError("the other side's answer to the ICE restart has no credentials")
+        self._remote_ice = answer.ice
         # Without candidates, those that it had: RFC 9725, 4.3.3 wants all of them, but what is there to lose.
         remote = answer.candidates or self._remote.candidates
         self._ice.set_remote(answer.ice, remote, ice_lite=self._remote.ice_lite)
@@ -200,13 +292,17 @@ class FullConnection:
         """Asks the other side for a sign of life."""
         self._ice.ask()
 
-    async def close(self) -> None:
-        """Says goodbye and lets go of everything, within a second or so. No callback comes after."""
+    def leave(self) -> None:
+        """Says goodbye at once; nothing is sent any more. The sockets want a ``close``. No callback comes after."""
         if self.state != "closed":
             goodbye = self._media.close() if self._media is not None else []
             for data in goodbye:
                 self._ice.send(data)
             self._let_go()
+
+    async def close(self) -> None:
+        """Says goodbye and lets go of everything, within a second or so. No callback comes after."""
+        self.leave()
         if self._connecting is not None:
             self._connecting.cancel()
         await self._ice.close()
@@ -221,21 +317,22 @@ class FullConnection:
         """The audio path's threads have let go of the peer; its number may be used again."""
         self._released.set()
 
-    def relay(self, data: bytes) -> None:
+    # -- inside
+
+    def _relay(self, data: bytes) -> None:
         """Sends what the sender thread cannot send itself."""
         if self.state == "connected":
             self._ice.send(data)
 
-    # -- inside
-
     def _local_audio(self) -> LocalAudio:
-        pushes = self.kind == "player"
+        pushes = plays(self.kind)
+        says_all = self._settings.says_all
         return LocalAudio(
             ice=self._ice.credentials,
             candidates=self._ice.candidates,
-            end_of_candidates=False,
+            end_of_candidates=says_all == "yes" or (says_all == "when it is so" and self._ice.is_complete),
             fingerprint=self._certificate.fingerprint,
-            direction="sendonly" if pushes else "recvonly",
+            direction="recvonly" if not pushes else "sendrecv" if talks(self.kind) else "sendonly",
             ssrc=self._identity.ssrc,
             cname=self._identity.cname,
             stream_id=secrets.token_urlsafe(12),
@@ -251,7 +348,16 @@ class FullConnection:
         try:
             await self._ice.connect()
         except (IceError, DtlsError) as error:
-            self._end(str(error))
+            if self._ice.selected is None:  # After a restart the old pair may still be good.
+                self._end(str(error))
+        self._is_restarting = False
+
+    def _lost(self, reason: str) -> None:
+        """Nothing may be sent any more, unless a restart that is under way finds a way."""
+        if self._is_restarting and self.state == "connected":
+            self._engine.clear_path(self.peer)
+        else:
+            self._end(reason)
 
     def _use_pair(self, pair: SelectedPair) -> None:
         """ICE found a way, or another one."""
@@ -259,7 +365,7 @@ class FullConnection:
         if self.state == "connected":
             self._set_path()
         elif self._media is not None and is_first:
-            self._bridge.open_for(self.peer)
+            self._bridge.open_for(self.peer, self._relay)
             self._media.start(self._loop.time())
             self._advance()
 
@@ -287,7 +393,7 @@ class FullConnection:
             return
         self._datagrams += 1
         if len(data) > 1 and data[0] >= _FIRST_BYTE_OF_RTP and data[1] not in _RTCP_TYPES:
-            self._bridge.hand_on(data)
+            self._bridge.hand_on(self.peer, data)
         elif data:
             self._media.receive(data, self._loop.time())
             self._advance()
@@ -311,6 +417,8 @@ class FullConnection:
             elif isinstance(event, media.Ended):
                 self._end(event.reason)
                 return
+            elif isinstance(event, media.LossReported):
+                self._callbacks.loss_reported()
         self._schedule(session)
 
     def _schedule(self, session: media.MediaSession) -> None:
@@ -336,6 +444,11 @@ class FullConnection:
         self._close_later(self._descriptor)
         self._descriptor = None
 
+    @property
+    def fraction_lost(self) -> float | None:
+        """What a player's last report said of the packets it missed; None when it plays nothing yet."""
+        return self._media.fraction_lost if self._media is not None else None
+
     def accept_ssrc(self, ssrc: int) -> None:
         """The other side sends with an SSRC that its answer did not name."""
         if self._media is not None and self.state != "closed":
@@ -354,3 +467,10 @@ class FullConnection:
             remote_address=format_address(*pair.remote) if pair is not None else "",
             **(session.stats() if session is not None else {"connected_s": 0.0}),
         )
+
+
+def _agreed(kind: Kind, audio: RemoteAudio) -> Kind:
+    """What is left of "both" when the other side's description wants less."""
+    if kind != "sendrecv" or (audio.sends and audio.receives):
+        return kind
+    return "publisher" if audio.sends else "player"

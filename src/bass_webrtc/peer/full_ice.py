@@ -26,7 +26,7 @@ from ..errors import ClosedError, IceError
 from ..rtc.candidate import Candidate, CandidatePolicy
 from ..rtc.sdp import IceCredentials
 from .aioice_faults import Address, IceCounters, IceSocket
-from .ice_agent import IceAgent
+from .ice_agent import PAC_TIMER_S, IceAgent
 from .ice_gathering import Gatherer
 from .ice_servers import IceServerAddress
 from .sockets import local_addresses
@@ -89,9 +89,12 @@ class FullIce:
         on_selected: Callable[[SelectedPair], None] = _ignore,
         on_lost: Callable[[str], None] = _ignore,
         on_candidate: Callable[[Candidate], None] = _ignore,
+        on_gathered: Callable[[], None] = lambda: None,
         credentials: IceCredentials | None = None,
         relay_only: bool = False,
         hosts: Sequence[str] | None = None,
+        public_ips: Sequence[str] = (),
+        patience_s: float = PAC_TIMER_S,
         policy: CandidatePolicy = _PUBLIC,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
@@ -106,18 +109,23 @@ class FullIce:
                 then, and nothing is sent until a ``restart`` leads to ``on_selected`` again.
             on_candidate: Takes each candidate that is found after ``gather`` returned, to be trickled where that is
                 possible. It is used even if the peer is not told.
+            on_gathered: Called when no more ``on_candidate`` will come, unless that was so when ``gather`` returned.
             credentials: Ours; new ones by default.
             relay_only: Nothing is sent but to TURN servers, and only relayed candidates are told.
             hosts: Our addresses to use; by default all of this machine's, loopback only if there is nothing else.
+            public_ips: More addresses of this machine: of a 1:1 NAT in front of it.
+            patience_s: How long ``connect`` tries; more than the PAC timer where people carry the signals.
             policy: Which of the peer's candidates may be sent to.
             tls_context: For ``turns:``; by default the system's certificate authorities count.
         """
         self._servers = tuple(ice_servers)
         self._hosts = hosts
+        self._public_ips = tuple(public_ips)
+        self._patience_s = patience_s
         self._relay_only = relay_only
         self._policy = policy
         self._tls_context = tls_context
-        self._on_data, self._on_candidate = on_data, on_candidate
+        self._on_data, self._on_candidate, self._on_gathered = on_data, on_candidate, on_gathered
         self._on_selected, self._on_lost = on_selected, on_lost
         self._early: deque[bytes] = deque(maxlen=_MAX_EARLY)
         self._closed = False
@@ -144,6 +152,11 @@ class FullIce:
         """What was found so far, the highest priority first."""
         found = sorted(self._newest.agent.local_candidates, key=lambda one: -one.priority)
         return tuple(map(_from_aioice, found))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether ``candidates`` are all: no server is waited for."""
+        return self._newest.gatherer.is_done
 
     @property
     def failures(self) -> dict[str, str]:
@@ -201,7 +214,8 @@ class FullIce:
     async def connect(self) -> SelectedPair:
         """Waits until a pair works and is nominated, by us or by the peer.
 
-        It does not fail before 39.5 s, even if the peer has no candidates: its checks may arrive still (RFC 8863).
+        It does not fail before ``patience_s``, even if the peer has no candidates: its checks may arrive still (RFC
+        8863).
         After a ``restart`` the former pair is used meanwhile, and also after a failure.
 
         Raises:
@@ -280,10 +294,13 @@ class FullIce:
             on_packet=self._receive,
             on_selected=self._agent_selected,
             on_lost=self._agent_lost,
+            patience_s=self._patience_s,
         )
         gatherer = Gatherer(
             agent.new_socket,
             lambda candidate, local: self._agent_found(session, candidate, local),
+            on_done=lambda: self._agent_gathered(session),
+            public_ips=self._public_ips,
             tls_context=self._tls_context,
             hide_related=self._relay_only,
         )
@@ -294,6 +311,10 @@ class FullIce:
         session.agent.add_local(candidate, local)
         if session.is_gathered and session is self._newest and not self._closed:
             self._on_candidate(_from_aioice(candidate))
+
+    def _agent_gathered(self, session: _Session) -> None:
+        if session.is_gathered and session is self._newest and not self._closed:
+            self._on_gathered()
 
     def _agent_selected(self, agent: IceAgent) -> None:
         """A pair was nominated. If it is the first one after a restart the new session takes over."""

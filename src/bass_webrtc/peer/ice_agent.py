@@ -65,6 +65,7 @@ class IceAgent(aioice.Connection):
         on_packet: Callable[[bytes], None],
         on_selected: Callable[[IceAgent], None],
         on_lost: Callable[[IceAgent, str], None],
+        patience_s: float = PAC_TIMER_S,
     ) -> None:
         """
         Args:
@@ -74,6 +75,7 @@ class IceAgent(aioice.Connection):
             on_packet: Takes what the peer sent that is not STUN.
             on_selected: Called when ``selected`` has become another pair.
             on_lost: Called once when nothing may be sent any more, with the reason; ``selected`` is None then.
+            patience_s: How long ``connect`` waits for a pair, and for one of each candidate that comes later.
         """
         super().__init__(controlling, local_username=credentials.ufrag, local_password=credentials.password)
         self.credentials = credentials
@@ -85,6 +87,7 @@ class IceAgent(aioice.Connection):
         self._consent: ConsentChecks | None = None
         self._selected_s: float | None = None
         self._deadline: asyncio.Timeout | None = None
+        self._patience_to_connect_s = patience_s
 
     # -- candidates
 
@@ -114,7 +117,7 @@ class IceAgent(aioice.Connection):
         remote = aioice.Candidate(c.foundation, 1, "udp", c.priority, c.host, c.port, c.type)
         self._add_remote_candidate(remote, c.host)
         if self._deadline is not None:
-            self._deadline.reschedule(asyncio.get_running_loop().time() + PAC_TIMER_S)
+            self._deadline.reschedule(asyncio.get_running_loop().time() + self._patience_to_connect_s)
 
     def _pair_remote_candidate(self, remote_candidate: aioice.Candidate) -> None:
         """Pairs it, and lets go of the pairs of the lowest priorities when there are too many."""
@@ -131,11 +134,11 @@ class IceAgent(aioice.Connection):
         """Waits until a pair is selected.
 
         Raises:
-            IceError: None was within the PAC timer, or the agent was closed.
+            IceError: None was within ``patience_s``, or the agent was closed.
         """
         self._local_candidates_end = True  # aioice wants it so; ours may come later, too.
         try:
-            async with asyncio.timeout(PAC_TIMER_S) as self._deadline:
+            async with asyncio.timeout(self._patience_to_connect_s) as self._deadline:
                 await super().connect()
         except TimeoutError:
             raise IceError(self._why_unconnected()) from None
@@ -145,11 +148,12 @@ class IceAgent(aioice.Connection):
             self._deadline = None
 
     def _why_unconnected(self) -> str:
+        waited = f"{self._patience_to_connect_s} s"
         if not self._remote_candidates:
-            return f"the peer told no address that can be used, and asked at none of ours within {PAC_TIMER_S} s"
+            return f"the peer told no address that can be used, and asked at none of ours within {waited}"
         if not self._protocols:
             return "we have no candidate: no network address, or no TURN server let us in"
-        return f"none of {len(self._check_list)} candidate pairs works, after {PAC_TIMER_S} s"
+        return f"none of {len(self._check_list)} candidate pairs works, after {waited}"
 
     async def check_start(self, pair: CandidatePair) -> None:
         """Checks a pair, without nominating it."""

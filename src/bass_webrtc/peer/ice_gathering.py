@@ -53,6 +53,8 @@ class Gatherer:
         new_socket: Callable[[SteadyTurn | None], IceSocket],
         on_found: Callable[[aioice.Candidate, IceSocket], None],
         *,
+        on_done: Callable[[], None],
+        public_ips: Sequence[str] = (),
         tls_context: ssl.SSLContext | None = None,
         hide_related: bool = False,
     ) -> None:
@@ -60,12 +62,16 @@ class Gatherer:
         Args:
             new_socket: Makes an ``IceSocket`` of the agent: for a UDP socket, or for the allocation of a TURN client.
             on_found: Called once for each candidate, at any time until ``close``.
+            on_done: Called each time when the last server that was asked has answered, or will not.
+            public_ips: Addresses that a 1:1 NAT in front of this machine hands on to it, ports unchanged.
             tls_context: For ``turns:``; by default the system's certificate authorities count.
             hide_related: Relayed candidates do not tell our own address (RFC 8827, 6.4).
         """
         self.failures: dict[str, str] = {}
         self._new_socket = new_socket
         self._on_found = on_found
+        self._on_done = on_done
+        self._public_ips = tuple(public_ips)
         self._tls_context = tls_context
         self._hide_related = hide_related
         self._bases: list[IceSocket] = []
@@ -82,6 +88,10 @@ class Gatherer:
                 base.local_candidate = _candidate("host", address, 65_535 - number, address[0])
                 self._bases.append(base)
                 self._report(base.local_candidate, base)
+                for public in self._public_ips:
+                    if (":" in public) == (":" in address[0]):
+                        mapped = (public, address[1])
+                        self._report(_candidate("srflx", mapped, 65_535 - number, address[0], address), base)
 
     async def ask(self, servers: Iterable[IceServerAddress], timeout_s: float) -> None:
         """Asks all servers at once and waits until they answered, but not longer than ``timeout_s``."""
@@ -108,8 +118,18 @@ class Gatherer:
     def _start(self, name: str, work: Work) -> asyncio.Task[None]:
         task = asyncio.create_task(self._run(name, work))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
         return task
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nobody is waited for."""
+        return not self._tasks
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self.is_done:
+            self._on_done()
 
     async def _run(self, name: str, work: Work) -> None:
         try:

@@ -15,7 +15,6 @@ import asyncio
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 from ..config import ServerConfig
 from ..errors import ClosedError
@@ -25,11 +24,11 @@ from ..rtc.local_audio import LocalAudio, build_answer
 from ..rtc.negotiation import Offer
 from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
-from ..rtc.sdp import IceCredentials, UnusableSdpError
+from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
-from ..stats import PeerStats
+from ..stats import Kind, PeerStats, plays
 from . import media
-from .media import Kind
+from .connection import Observer, check_limits
 from .mux import UdpMux, format_address
 
 _FIRST_BYTE_AFTER_STUN = 4
@@ -45,16 +44,6 @@ class Visit:
     """The address it came from."""
 
 
-class Observer(Protocol):
-    """Who wants to know how a connection fares."""
-
-    def peer_changed(self, connection: LiteConnection) -> None:
-        """Its ``state`` is another."""
-
-    def loss_reported(self) -> None:
-        """A player said how many packets it misses."""
-
-
 class LiteConnection:
     """One peer that plays what the engine sends, or sends what the engine plays.
 
@@ -63,6 +52,7 @@ class LiteConnection:
         kind: ``"player"`` or ``"publisher"``.
         state: ``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``.
         answer_sdp: Our answer to its offer.
+        offer_sdp: Empty: a lite agent answers.
         close_reason: Why it was closed, in words; empty before.
     """
 
@@ -91,11 +81,11 @@ class LiteConnection:
             UnusableSdpError: The peer asks for less than this server's settings send.
             PeerLimitError: There are as many peers as may be.
         """
-        if kind == "player":
-            _check_limits(offer.audio, config)
-        self.kind = kind
+        if plays(kind):
+            check_limits(offer.audio, config)
+        self.kind: Kind = kind
         self.state = "new"
-        self.close_reason = ""
+        self.close_reason = self.offer_sdp = ""
         self._loop = asyncio.get_running_loop()
         self._mux = mux
         self._engine = mux.engine
@@ -120,7 +110,7 @@ class LiteConnection:
             identity=identity,
         )
         self._update_ufrags()
-        ptime_ms = config.frame_ms if kind == "player" else None
+        ptime_ms = config.frame_ms if plays(kind) else None
         self.answer_sdp = build_answer(offer, self._local_audio(certificate, identity, ptime_ms))
         self._schedule()
 
@@ -135,6 +125,10 @@ class LiteConnection:
     def closed(self) -> bool:
         """Whether it is over."""
         return self.state == "closed"
+
+    def take_answer(self, audio: RemoteAudio) -> None:
+        """Not: it has made no offer."""
+        raise AssertionError("a lite connection makes no offer")
 
     def add_candidates(self, candidates: Iterable[object]) -> None:
         """A lite agent learns addresses from checks alone, so candidates tell it nothing (RFC 8445, 2.5)."""
@@ -188,6 +182,13 @@ class LiteConnection:
         """The peer sends with an SSRC that its offer did not name."""
         if not self.closed:
             self._media.accept_ssrc(ssrc)
+
+    def released(self) -> None:
+        """Nothing is left that waits for it."""
+
+    @property
+    def closing(self) -> None:
+        """It is over at once."""
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -290,7 +291,7 @@ class LiteConnection:
         self._observer.peer_changed(self)
 
     def _local_audio(self, certificate: dtls.Certificate, identity: media.Identity, ptime_ms: int | None) -> LocalAudio:
-        sends = self.kind == "player"
+        sends = plays(self.kind)
         return LocalAudio(
             ice=self._ice.local,
             ice_lite=True,
@@ -325,13 +326,3 @@ class LiteConnection:
             remote_address=self._remote_address,
             **self._media.stats(),
         )
-
-
-def _check_limits(audio: RemoteAudio, config: ServerConfig) -> None:
-    """All players share one encoding, so one that must not be sent this much cannot be served (RFC 7587, 7.1)."""
-    bitrate_bps = config.bitrate_kbps * 1000
-    for limit_bps in (audio.opus.max_average_bitrate_bps, audio.bandwidth_bps):
-        if limit_bps is not None and limit_bps < bitrate_bps:
-            raise UnusableSdpError(f"at most {limit_bps} bit/s are wanted, and {bitrate_bps} are sent to everybody")
-    if audio.max_ptime_ms is not None and audio.max_ptime_ms < config.frame_ms:
-        raise UnusableSdpError(f"at most {audio.max_ptime_ms} ms a packet are wanted, and {config.frame_ms} are sent")

@@ -13,16 +13,14 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from ..config import SAMPLE_RATE_HZ, ServerConfig
 from ..core import Engine, PeerKeys, ReceivingStream, Reception, SendingStream, Srtcp
 from ..rtc import dtls, rtcp
 from ..rtc.remote_audio import RemoteAudio
-from ..stats import PeerStats
+from ..stats import Kind, PeerStats, plays, talks
 from .redundancy import RedundancyPolicy
-
-Kind = Literal["player", "publisher"]
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _FIRST_BYTES_OF_DTLS = range(20, 64)
@@ -83,7 +81,7 @@ class MediaSession:
         Args:
             engine: The audio path.
             peer: Its number there.
-            kind: What the peer does: it plays what we send, or publishes what we play.
+            kind: What the peer does: it plays what we send, publishes what we play, or both.
             audio: What its session description says.
             role: Ours in the handshake.
             certificate: Ours.
@@ -184,8 +182,9 @@ class MediaSession:
 
     def _connect(self, keys: dtls.SrtpKeys, now_s: float) -> None:
         self._keys = PeerKeys(keys.profile, keys.local_key, keys.remote_key)
-        sends = self._kind == "player"
-        sending, receiving = (self._sending_stream(), None) if sends else (None, self._receiving_stream())
+        sends = plays(self._kind)
+        sending = self._sending_stream() if sends else None
+        receiving = self._receiving_stream() if talks(self._kind) else None
         self._engine.add_peer(self._peer, self._keys, sending, receiving)
         self._srtcp = Srtcp(self._keys)
         self._rtcp = rtcp.RtcpSession(
@@ -233,7 +232,7 @@ class MediaSession:
                 self._events.append(Ended("the peer uses our SSRC"))
 
     def _resend(self, sequences: Sequence[int]) -> None:
-        if self._kind == "player":
+        if plays(self._kind):
             for sequence in sequences:
                 self._engine.resend(self._peer, sequence)
 
@@ -244,7 +243,7 @@ class MediaSession:
         self._events.append(LossReported())
 
     def _sent(self, now_s: float) -> rtcp.SentCounters | None:
-        if self._kind != "player":
+        if not plays(self._kind):
             return None
         counters = self._engine.peer_counters(self._peer)
         timestamp = self._engine.rtp_timestamp(self._timestamp_offset, now_s)
@@ -269,7 +268,7 @@ class MediaSession:
     @property
     def fraction_lost(self) -> float | None:
         """What a player's last report said of the packets it missed, 0 to 1; None when it plays nothing yet."""
-        if self._kind != "player" or self._rtcp is None:
+        if not plays(self._kind) or self._rtcp is None:
             return None
         return self._rtcp.snapshot().fraction_lost
 
@@ -281,7 +280,8 @@ class MediaSession:
         return _known_fields(counters) | {
             "connected_s": 0.0 if since_s is None else max(0.0, time.monotonic() - since_s),
             "srtp_profile": self.srtp_profile,
-            **(self._player_stats() if self._kind == "player" else self._publisher_stats()),
+            **(self._player_stats() if plays(self._kind) else {}),
+            **(self._publisher_stats() if talks(self._kind) else {}),
         }
 
     def _player_stats(self) -> dict[str, Any]:

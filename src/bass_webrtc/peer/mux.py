@@ -34,19 +34,28 @@ class Receiver(Protocol):
     def accept_ssrc(self, ssrc: int) -> None:
         """Make a place for an SSRC that was not announced."""
 
+    def released(self) -> None:
+        """The audio path's threads have let go of the peer; its number belongs to somebody else from now on."""
+
 
 class UdpMux:
     """The sockets, the peer numbers and the way from datagrams to connections.
 
     Attributes:
         engine: The audio path that shares the sockets.
-        port: The UDP port.
+        port: The UDP port; 0 when there is none.
         send_errors: Datagrams of ours that the system did not take.
         srtcp_errors: SRTCP of peers that was not authentic, or replayed.
     """
 
-    def __init__(self, engine: Engine, port: int, max_peers: int, public_ips: tuple[str, ...] = ()) -> None:
+    def __init__(self, engine: Engine, port: int | None, max_peers: int, public_ips: tuple[str, ...] = ()) -> None:
         """Binds the sockets.
+
+        Args:
+            engine: Gets the sockets.
+            port: 0 takes any; None opens none: with full ICE each peer has sockets of its own.
+            max_peers: How many numbers there are.
+            public_ips: Addresses to announce besides the machine's own.
 
         Raises:
             PortInUseError: Another program has the port.
@@ -54,10 +63,10 @@ class UdpMux:
         self.engine = engine
         self.send_errors = 0
         self.srtcp_errors = 0
-        self._sockets = open_sockets(local_addresses(), port)
+        self._sockets = open_sockets(local_addresses(), port) if port is not None else []
         self._hosts = [str(one.getsockname()[0]) for one in self._sockets]
         self._public_ips = public_ips
-        self.port: int = self._sockets[0].getsockname()[1]
+        self.port: int = self._sockets[0].getsockname()[1] if self._sockets else 0
         self._max_peers = max_peers
         self._free_slots = list(range(max_peers))
         self._by_ufrag: dict[str, Receiver] = {}
@@ -110,7 +119,6 @@ class UdpMux:
 
     def release_slot(self, slot: int) -> None:
         """The connection is over; the number is free again when the audio threads let go of it."""
-        del self._by_slot[slot]
         self.engine.remove_peer(slot)
 
     # -- addresses
@@ -163,6 +171,7 @@ class UdpMux:
             if isinstance(event, Datagram):
                 self._dispatch(event)
             elif isinstance(event, PeerRemoved):
+                self._by_slot.pop(event.peer).released()
                 heapq.heappush(self._free_slots, event.peer)
                 if self._released is not None and len(self._free_slots) == self._max_peers:
                     self._released()
@@ -174,6 +183,8 @@ class UdpMux:
 
     def _dispatch(self, datagram: Datagram) -> None:
         receiver = None
+        if datagram.socket >= len(self._sockets):
+            return  # Of a bridge, which passes RTP only: a stranger on this machine.
         if datagram.data[0] < _FIRST_BYTE_OF_DTLS:
             ufrag = stun.peek_username(datagram.data)
             receiver = self._by_ufrag.get(ufrag) if ufrag is not None else None

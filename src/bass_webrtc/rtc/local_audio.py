@@ -142,7 +142,7 @@ def _session_lines(local: LocalAudio, bundle: list[str]) -> list[str]:
 
 def _audio_lines(section: _Section, local: LocalAudio) -> list[str]:
     formats = [section.opus] if section.red is None else [section.opus, section.red]
-    if section.direction == "recvonly" and section.setup != "actpass":
+    if section.direction in ("recvonly", "sendrecv") and section.setup != "actpass":
         formats.reverse()  # Chrome sends RED where it stands first in an answer; servers read offers more narrowly.
     return [
         f"m=audio {_port(section.default)} {section.protocol} {' '.join(map(str, formats))}",

@@ -141,7 +141,7 @@ export class Player extends Link {
       .then((response) => response.json())
       .catch(() => null);
     if (!Array.isArray(answer?.peers)) return;
-    problem.listeners = answer.peers.filter((/** @type {any} */ peer) => peer.kind === "player").length;
+    problem.listeners = answer.peers.filter((/** @type {any} */ peer) => peer.kind !== "publisher").length;
   }
 
   async #play() {

@@ -1,0 +1,243 @@
+"""Rules and errors of signaling by the program: who may offer what to whom, and what is said to a wrong call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import bass_webrtc as bw
+from bass_webrtc.stats import Kind
+from support.client_peers import wait_until
+
+CALLBACK = bw.ServerConfig(signaling_mode="callback", max_peers=2)
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(), CALLBACK) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def mute() -> Iterator[bw.Server]:
+    """A server that has nothing to play."""
+    with bw.Server(None, CALLBACK) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def other() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(), CALLBACK) as server:
+        server.start()
+        yield server
+
+
+def direction(sdp: str) -> str:
+    found = re.search(r"a=(sendrecv|sendonly|recvonly|inactive)\r", sdp)
+    assert found is not None
+    return found[1]
+
+
+def test_no_port_is_opened_and_there_is_no_url() -> None:
+    before = _bound_sockets()
+    with bw.Server(bw.Tone(), CALLBACK) as server:
+        server.start()
+        assert _bound_sockets() == before
+        assert server.url == ""
+        assert server.udp_port == 0
+
+
+def _bound_sockets() -> set[tuple[int, int]]:
+    """Kind and port of the internet sockets of this process."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:
+            if one.family in (socket.AF_INET, socket.AF_INET6):
+                found.add((int(one.type), one.getsockname()[1]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "offered", "answered", "other_kind"),
+    [
+        ("sendrecv", "sendrecv", "sendrecv", "sendrecv"),
+        ("player", "sendonly", "recvonly", "publisher"),
+        ("publisher", "recvonly", "sendonly", "player"),
+    ],
+)
+def test_the_kind_decides_the_directions(
+    kind: Kind, offered: str, answered: str, other_kind: str, server: bw.Server, other: bw.Server
+) -> None:
+    peer, offer = server.create_offer(kind)
+    assert (peer.kind, direction(offer)) == (kind, offered)
+    peer_there, answer = other.add_peer(offer)
+    assert (peer_there.kind, direction(answer)) == (other_kind, answered)
+    assert server.peers == (peer,)
+
+
+def test_a_server_without_a_source_takes_both_as_a_publisher(server: bw.Server, mute: bw.Server) -> None:
+    peer, offer = server.create_offer()
+    peer_there, answer = mute.add_peer(offer)
+    assert (peer_there.kind, direction(answer)) == ("publisher", "recvonly")
+    peer.set_answer(answer)
+    wait_until(lambda: peer.kind == "player")
+    ours, our_offer = mute.create_offer()
+    assert (ours.kind, direction(our_offer)) == ("publisher", "recvonly")
+
+
+def test_a_server_without_a_source_cannot_be_listened_to(server: bw.Server, mute: bw.Server) -> None:
+    with pytest.raises(bw.ConfigError, match="nothing to play"):
+        mute.create_offer("player")
+    _, offer = server.create_offer("publisher")
+    with pytest.raises(bw.SdpError, match="nothing to play"):
+        mute.add_peer(offer)
+    assert mute.peers == ()
+
+
+def test_an_unknown_kind_is_refused(server: bw.Server) -> None:
+    with pytest.raises(bw.ConfigError, match="'listener'; expected one of"):
+        server.create_offer("listener")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sdp", ["", "v=0", "\0\xff" * 100, "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"])
+def test_an_offer_that_is_none_takes_no_place(sdp: str, server: bw.Server) -> None:
+    with pytest.raises(bw.SdpError):
+        server.add_peer(sdp)
+    assert server.peers == ()
+
+
+def test_who_must_not_be_sent_this_much_is_refused_in_both_roles(server: bw.Server, other: bw.Server) -> None:
+    _, offer = other.create_offer()
+    with pytest.raises(bw.SdpError, match="32000 bit/s are wanted"):
+        server.add_peer(offer.replace("useinbandfec=1", "maxaveragebitrate=32000"))
+    peer, offer = server.create_offer()
+    _, answer = other.add_peer(offer)
+    with pytest.raises(bw.SdpError, match="32000 bit/s are wanted"):
+        peer.set_answer(answer.replace("useinbandfec=1", "maxaveragebitrate=32000"))
+    peer.set_answer(answer)
+
+
+def test_there_are_no_more_than_max_peers(server: bw.Server) -> None:
+    for _ in range(2):
+        server.create_offer()
+    with pytest.raises(bw.PeerLimitError, match="max_peers"):
+        server.create_offer()
+    server.remove_peer(0)
+    wait_until(lambda: _can_offer(server))
+
+
+def _can_offer(server: bw.Server) -> bool:
+    try:
+        return server.create_offer()[0].id == 0
+    except bw.PeerLimitError:
+        return False
+
+
+def test_an_answer_is_taken_once_and_only_for_an_offer(server: bw.Server, other: bw.Server) -> None:
+    peer, offer = server.create_offer()
+    peer_there, answer = other.add_peer(offer)
+    with pytest.raises(bw.SdpError):
+        peer.set_answer("v=0")
+    peer.set_answer(answer)
+    with pytest.raises(bw.ConfigError, match="given already"):
+        peer.set_answer(answer)
+    with pytest.raises(bw.ConfigError, match="made the offer itself"):
+        peer_there.set_answer(answer)
+
+
+def test_candidates_that_are_none_are_refused_and_useless_ones_ignored(server: bw.Server) -> None:
+    peer, _ = server.create_offer()
+    with pytest.raises(bw.SdpError, match="candidate"):
+        peer.add_ice_candidate("candidate:rubbish", "0", 0)
+    for useless in (
+        "candidate:1 1 udp 2130706431 4f1b4c7e.local 5000 typ host",
+        "candidate:1 1 tcp 2130706431 192.0.2.77 9 typ host tcptype active",
+        "candidate:1 1 udp 2130706431 127.0.0.1 22 typ host",
+    ):
+        peer.add_ice_candidate(useless, "0", 0)
+    peer.add_ice_candidate("", "0", 0)
+    peer.add_ice_candidate(None)
+    assert peer.state == "new"
+
+
+def test_a_removed_peer_is_gone_and_says_so(server: bw.Server) -> None:
+    reasons: list[str] = []
+    server.on("peer_disconnected", lambda _peer, reason: reasons.append(reason))
+    peer, offer = server.create_offer()
+    server.remove_peer(peer.id)
+    assert server.peers == ()
+    calls: list[Callable[[], object]] = [lambda: peer.set_answer(offer), lambda: peer.add_ice_candidate("")]
+    for call in calls:
+        with pytest.raises(bw.ClosedError, match="removed by the program"):
+            call()
+    with pytest.raises(bw.ConfigError, match="no peer 0"):
+        server.remove_peer(peer.id)
+    wait_until(lambda: reasons == ["removed by the program"])
+
+
+def test_without_a_running_server_there_is_nobody_to_add() -> None:
+    server = bw.Server(bw.Tone(), CALLBACK)
+    calls: list[Callable[[], object]] = [
+        lambda: server.add_peer("v=0"),
+        lambda: server.create_offer(),
+        lambda: server.remove_peer(0),
+    ]
+    for call in calls:
+        with pytest.raises(bw.ClosedError, match="call start first"):
+            call()
+    server.start()
+    peer, _ = server.create_offer()
+    server.stop()
+    assert peer.state == "closed"
+    with pytest.raises(bw.ClosedError, match="the server stops"):
+        peer.add_ice_candidate("")
+    server.start()
+    assert server.create_offer()[0].id == 0
+    server.close()
+
+
+def test_sdp_is_told_as_an_event_before_any_candidate(server: bw.Server, other: bw.Server) -> None:
+    told: list[tuple[object, ...]] = []
+    for one in (server, other):
+        one.on("sdp", lambda *arguments: told.append(arguments))
+    peer, offer = server.create_offer()
+    peer_there, answer = other.add_peer(offer)
+    wait_until(lambda: len(told) == 2)
+    assert told == [(peer, "offer", offer), (peer_there, "answer", answer)]
+
+
+async def test_asyncio_has_the_same_calls() -> None:
+    async with bw.aio.Server(bw.Tone(), CALLBACK) as first, bw.aio.Server(bw.Tone(), CALLBACK) as second:
+        await first.start()
+        await second.start()
+        peer, offer = await first.create_offer("player")
+        _, answer = await second.add_peer(offer)
+        peer.set_answer(answer)
+        await first.remove_peer(peer.id)
+        assert first.peers == ()
+
+
+def test_ice_servers_are_checked_when_the_server_is_made() -> None:
+    with pytest.raises(bw.ConfigError, match="cannot be used"):
+        bw.Server(bw.Tone(), bw.ServerConfig(ice_servers=(bw.IceServer("http://192.0.2.1"),)))
+    with pytest.raises(bw.ConfigError, match="username and a credential"):
+        bw.Server(bw.Tone(), bw.ServerConfig(ice_servers=(bw.IceServer("turn:192.0.2.1"),)))
+    with pytest.raises(bw.ConfigError, match="IceServer objects"):
+        bw.ServerConfig(ice_servers=("stun:192.0.2.1",))  # type: ignore[arg-type]
+    with pytest.raises(bw.ConfigError, match="a TURN server among"):
+        bw.ServerConfig(ice_servers=(bw.IceServer("stun:192.0.2.1"),), ice_relay_only=True)
+
+
+def test_public_ips_are_told_as_mapped_addresses() -> None:
+    config = bw.ServerConfig(signaling_mode="callback", public_ips=("203.0.113.9",))
+    with bw.Server(bw.Tone(), config) as server:
+        server.start()
+        _, offer = server.create_offer()
+    assert re.search(r"203\.0\.113\.9 (\d+) typ srflx raddr \S+ rport \1\r", offer)
