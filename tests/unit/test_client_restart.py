@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import os
 from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
@@ -12,6 +14,7 @@ from client_servers import SDP, Seen, Server, response, serving
 import bass_webrtc as bw
 from bass_webrtc import client_watch
 from bass_webrtc.peer.sockets import local_addresses
+from support import usage
 from support.client_peers import connect, wait_until
 
 
@@ -60,7 +63,7 @@ class Refuser:
     """Our own server, but for PATCH, which it answers as it is told."""
 
     def __init__(self, server: bw.Server, patch: Callable[[], Awaitable[bytes]]) -> None:
-        self._url = f"{server.url}whep"
+        self._url = server.url.rstrip("/")
         self._patch = patch
         self.sessions: list[str] = []
 
@@ -70,10 +73,10 @@ class Refuser:
         async with aiohttp.ClientSession() as http:
             if seen.method == "POST":
                 headers = {"Content-Type": "application/sdp"}
-                async with http.post(self._url, data=seen.body, headers=headers) as answer:
+                async with http.post(self._url + seen.target, data=seen.body, headers=headers) as answer:
                     self.sessions.append(answer.headers["Location"])
                     return response(201, SDP, ("Location", answer.headers["Location"]), body=await answer.read())
-            async with http.delete(f"{self._url.removesuffix('/whep')}{seen.target}") as gone:
+            async with http.delete(self._url + seen.target) as gone:
                 return response(gone.status)
 
 
@@ -135,3 +138,52 @@ async def test_where_there_is_no_session_url_it_begins_anew_at_once(
         lose_address()
         await asyncio.to_thread(wait_until, lambda: scripted.methods() == ["POST", "POST"])
         assert await client.wait_connected(20.0)
+
+
+def test_restarts_leave_nothing_behind(
+    server: bw.Server, lose_address: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sockets of former paths are closed, a moment later."""
+    monkeypatch.setattr(client_watch, "_LOOK_EVERY_S", 0.05)
+    with bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
+        connect(client)
+
+        def restart(times: int) -> None:
+            for _ in range(times):
+                path = client.stats().local_address
+                lose_address()
+                wait_until(functools.partial(has_left, path))
+
+        def has_left(path: str) -> bool:
+            return client.connected and client.stats().local_address != path
+
+        restart(2)
+        before = usage.descriptors(os.getpid())
+        threads = usage.threads(os.getpid())
+        restart(10)
+        wait_until(lambda: usage.descriptors(os.getpid()) <= before)
+        assert usage.threads(os.getpid()) <= threads
+        assert len(server.peers) == 1
+
+
+async def test_a_client_that_is_closed_in_the_middle_of_a_restart_leaves_no_session(
+    server: bw.Server, lose_address: Callable[[], None]
+) -> None:
+    """CL10."""
+    asked = asyncio.Event()
+
+    async def patch() -> bytes:
+        asked.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    refuser = Refuser(server, patch)
+    async with serving(refuser) as scripted:
+        async with bw.aio.WhipClient(bw.Tone(), scripted.url) as client:
+            await client.start()
+            assert await client.wait_connected(20.0)
+            lose_address()
+            await asyncio.wait_for(asked.wait(), 5.0)
+            assert not client.connected
+        assert scripted.methods() == ["POST", "PATCH", "DELETE"]
+    await asyncio.to_thread(wait_until, lambda: server.peers == ())
