@@ -1,14 +1,20 @@
 /*
- * Writes down what passes a BASS channel, and when: a DSPPROC, so that no interpreter stands in the way of the sound.
+ * Writes down what passes a BASS channel, and when: a DSPPROC, so that no interpreter stands in the way of the sound. And
+ * how long a STREAMPROC takes, by the clock and in processor time of its own.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* clock_gettime, CLOCK_THREAD_CPUTIME_ID */
+#endif
 #include <stdint.h>
 #include <string.h>
 #include <time.h>
 
 #ifdef _WIN32
 #define DSPPROC __stdcall
+#define STREAMPROC __stdcall
 #else
 #define DSPPROC
+#define STREAMPROC
 #endif
 
 /* Stereo float. The owner allocates; when it is full, the rest is not written down. */
@@ -35,4 +41,33 @@ void DSPPROC probe_block(uint32_t dsp, uint32_t channel, void *buffer, uint32_t 
     probe->block_ns[probe->blocks] = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
     probe->block_frames[probe->blocks++] = probe->frames;
     probe->frames += frames;
+}
+
+typedef uint32_t(STREAMPROC *stream_procedure)(uint32_t handle, void *buffer, uint32_t length, void *user);
+
+/* The owner allocates; when it is full, the rest is not written down. */
+typedef struct {
+    stream_procedure procedure; /* what is measured, and its user pointer */
+    void *user;
+    int64_t *wall_ns;
+    int64_t *cpu_ns;
+    uint64_t capacity;
+    uint64_t calls;
+} timed;
+
+static int64_t read_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+uint32_t STREAMPROC timed_procedure(uint32_t handle, void *buffer, uint32_t length, void *user) {
+    timed *timed = user;
+    int64_t wall_ns = read_ns(CLOCK_MONOTONIC), cpu_ns = read_ns(CLOCK_THREAD_CPUTIME_ID);
+    uint32_t written = timed->procedure(handle, buffer, length, timed->user);
+    if (timed->calls == timed->capacity)
+        return written;
+    timed->cpu_ns[timed->calls] = read_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_ns;
+    timed->wall_ns[timed->calls++] = read_ns(CLOCK_MONOTONIC) - wall_ns;
+    return written;
 }

@@ -1,4 +1,4 @@
-"""mix_probe.c for Python: compiled on first use, hung into a BASS channel."""
+"""mix_probe.c for Python: compiled on first use, hung into a BASS channel, or put before a STREAMPROC."""
 
 from __future__ import annotations
 
@@ -99,6 +99,46 @@ class MixProbe:
         _bass().BASS_ChannelRemoveDSP(self._channel, self._dsp)
         frames, blocks = self._probe.frames, self._probe.blocks
         return Recording(self._samples[:frames], self._block_ns[:blocks] / 1e9, self._block_frames[:blocks])
+
+
+class _Timed(ctypes.Structure):
+    _fields_ = (
+        ("procedure", ctypes.c_void_p),
+        ("user", ctypes.c_void_p),
+        ("wall_ns", ctypes.c_void_p),
+        ("cpu_ns", ctypes.c_void_p),
+        ("capacity", ctypes.c_uint64),
+        ("calls", ctypes.c_uint64),
+    )
+
+    calls: int
+
+
+class TimedProcedure:
+    """Stands before a STREAMPROC and writes down how long each of its calls takes."""
+
+    def __init__(self, procedure: int, user: int, seconds: float) -> None:
+        self._wall_ns = np.zeros(round(seconds * _BLOCKS_PER_S), np.int64)
+        self._cpu_ns = np.zeros_like(self._wall_ns)
+        arrays = (self._wall_ns.ctypes.data, self._cpu_ns.ctypes.data, len(self._wall_ns))
+        self._timed = _Timed(procedure, user, *arrays, 0)
+
+    @property
+    def address(self) -> tuple[int, int]:
+        """Of the STREAMPROC, and of its user pointer."""
+        procedure = ctypes.cast(_compile().timed_procedure, ctypes.c_void_p).value
+        assert procedure is not None
+        return procedure, ctypes.addressof(self._timed)
+
+    @property
+    def calls(self) -> int:
+        """So far."""
+        return self._timed.calls
+
+    def longest_us(self, first: int) -> tuple[float, float]:
+        """Since this call: by the clock, and in the thread's own processor time."""
+        since = slice(first, self.calls)
+        return float(self._wall_ns[since].max()) / 1000, float(self._cpu_ns[since].max()) / 1000
 
 
 def device_mix() -> int:

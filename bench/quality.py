@@ -35,7 +35,7 @@ phase. PESQ: wideband, P.862.2, against what was encoded. The first seconds, whi
 All processes run at real-time priority; "late" is how far the worst packet was off its trace.
 """
 
-SECONDS = 24.0
+SECONDS = 21.0
 SETTLE_S = 4.0
 POLL_S = 0.2
 SEED = 20_250_101

@@ -4,7 +4,7 @@
 
 Prints the WHIP endpoint's URL when it is ready, then answers JSON commands, one a line: ``record`` (from now on: the
 device's mix, or each publisher's own stream), ``stop`` (a file with what was recorded), ``receivers`` (counters of each
-publisher), ``stats`` and ``busy``.
+publisher; of the mix's STREAMPROC the longest call since the last time), ``stats`` and ``busy``.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from typing import Any
 import numpy as np
 
 import bass_webrtc as bw
-from bass_webrtc.bass import find_bass
+from bass_webrtc.bass import InputStream, find_bass
 from support.child import serve_commands
 from support.server_worker import BusyThreads
 
-from .mix_probe import MixProbe, device_mix
+from .mix_probe import MixProbe, TimedProcedure, device_mix
 from .realtime import ordinary
 
 _NO_SOUND = 0
 _SAMPLE_RATE_HZ = 48_000
+_LIFE_S = 600.0
 
 
 class Receiver:
@@ -42,9 +43,20 @@ class Receiver:
         self._probes: list[MixProbe] = []
         self._bass = find_bass()
         self._bass.call("BASS_Init", _NO_SOUND, _SAMPLE_RATE_HZ, 0, None, None)
+        # The playout itself: PeerStats has only what a program needs, and the STREAMPROC is to be timed.
+        self._playout = server._run.engine.playout  # type: ignore[union-attr]
+        procedure, user = self._playout.mix_procedure
+        self._timed = TimedProcedure(procedure, user, _LIFE_S)
+        self._timed_calls = 0
         if not own:
             self._mix = device_mix()
-            self._bass.call("BASS_ChannelPlay", server.input_stream, False)
+            self._stream = InputStream(*self._timed.address, decode=False)
+            self._bass.call("BASS_ChannelPlay", self._stream.handle, False)
+
+    def close(self) -> None:
+        """Before the playout goes."""
+        if not self._own:
+            self._stream.close()
 
     def play(self) -> dict[str, Any]:
         """Every publisher on a stream of its own."""
@@ -70,10 +82,13 @@ class Receiver:
         return {"files": files}
 
     def receivers(self) -> dict[str, Any]:
-        # The playout's own counters: PeerStats has only those that a program needs.
-        playout = self._server._run.engine.playout  # type: ignore[union-attr]
-        peers = [asdict(playout.receiver_stats(peer.id)) for peer in self._server.peers]
-        return {"time_s": time.monotonic(), "peers": peers, "playout": asdict(playout.stats())}
+        time_s, calls = time.monotonic(), self._timed.calls
+        peers = [asdict(self._playout.receiver_stats(peer.id)) for peer in self._server.peers]
+        answer = {"time_s": time_s, "peers": peers, "calls": calls}
+        if calls > self._timed_calls:
+            answer["wall_us"], answer["cpu_us"] = self._timed.longest_us(self._timed_calls)
+        self._timed_calls = calls
+        return answer
 
     def drop(self) -> dict[str, Any]:
         """Publishers go."""
@@ -109,6 +124,7 @@ def main() -> None:
         }
         serve_commands(sys.stdin, handlers)
         busy.set(0)
+        receiver.close()
 
 
 if __name__ == "__main__":
