@@ -22,11 +22,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 
-from . import __version__, cli_capi, cli_clients, demo, doctor, live_table
+from . import __version__, cli_capi, cli_clients, demo, doctor, endpoint_doctor, live_table
 from .bass import devices as bass_devices
 from .bass import open_recording
 from .clients import WhepClient, WhipClient
 from .config import IceServer, ServerConfig
+from .endpoint_doctor import Protocol
 from .errors import BassWebRtcError, ConfigError
 from .hearing import Hearing
 from .server import Server
@@ -184,15 +185,26 @@ def devices() -> None:
 
 
 @app.command(name="doctor")
-def examine() -> None:
-    """Say what is found, what is missing, and what to do about it. Exit code 1 where something is missing."""
+def examine(
+    url: Annotated[
+        str | None, typer.Argument(help="Of a WHIP or WHEP endpoint to try. None: this machine.", show_default=False)
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token, without the word Bearer.")
+    ] = None,
+    protocol: Annotated[Protocol | None, typer.Option(help="What it speaks, if its URL does not say.")] = None,
+) -> None:
+    """Say what works, what does not, and what to do about it. Exit code 1 where something is missing."""
     console = Console(soft_wrap=True, highlight=False)
-    findings = doctor.examine()
+    with _as_bad_arguments():
+        findings = doctor.examine() if url is None else endpoint_doctor.examine_endpoint(url, token, protocol)
+    failed = False
     for finding in findings:
         console.print(f"[{_LEVEL_STYLES[finding.level]}]{finding.level:8}[/] {finding.title}: {escape(finding.detail)}")
         if finding.advice:
             console.print(f"         {escape(finding.advice)}", style="dim")
-    if any(finding.level == "error" for finding in findings):
+        failed |= finding.level == "error"
+    if failed:
         raise typer.Exit(1)
 
 

@@ -182,7 +182,7 @@ class ClientRun:
             self._certificate,
             self._plan.config,
             Callbacks(connected, over, trickle),
-            IceSettings(tuple(self._plan.ice_servers), hosts=_hosts_for(self._plan.settings.endpoint.host)),
+            IceSettings(tuple(self._plan.ice_servers), hosts=hosts_for(self._plan.settings.endpoint.host)),
         )
         try:
             await self._signal(session, connection)
@@ -201,7 +201,7 @@ class ClientRun:
         else:
             connection.take_answer(answer.sdp)
         if not self._plan.ice_servers and answer.ice_servers:
-            await connection.add_servers(_addresses(answer.ice_servers))
+            await connection.add_servers(usable_servers(answer.ice_servers))
 
     async def _keep(self, session: SignalingSession, connection: FullConnection, ended: asyncio.Future[str]) -> str:
         """Until it is lost, and finding another path for the same session did not help."""
@@ -243,12 +243,12 @@ class ClientRun:
                 self._connections[event.peer].accept_ssrc(event.ssrc)
 
 
-def _hosts_for(server: str) -> tuple[str, ...] | None:
+def hosts_for(server: str) -> tuple[str, ...] | None:
     """Our addresses to use: loopback as well for a server on this machine, which may listen nowhere else."""
     return tuple(local_addresses()) if server in _LOOPBACK else None
 
 
-def _addresses(servers: Sequence[IceServer]) -> list[IceServerAddress]:
+def usable_servers(servers: Sequence[IceServer]) -> list[IceServerAddress]:
     """Those of the server's ICE servers that can be used; it may name what we do not know."""
     found = []
     for one in servers:

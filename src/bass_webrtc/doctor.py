@@ -61,13 +61,8 @@ def _python() -> Finding:
 
 
 def _core() -> Finding:
-    try:
-        core = importlib.import_module(CORE_MODULE)
-    except ImportError as error:
-        advice = "Install libopus and libsrtp2 (Debian: libopus-dev libsrtp2-dev gcc), then bass-webrtc once more"
-        return Finding("core", "error", str(error), advice)
-    # Looked up through the core, so these are the libraries that it was bound to.
-    library = ctypes.CDLL(core.__file__)
+    # Looked up through the core, so these are the libraries that it was bound to. Without them nobody gets here.
+    library = ctypes.CDLL(importlib.import_module(CORE_MODULE).__file__)
     versions = [_version_of(library, f"{name}_get_version_string") for name in ("opus", "srtp")]
     return Finding("core", "ok", ", ".join(version for version in versions if version))
 

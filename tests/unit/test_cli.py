@@ -303,6 +303,11 @@ def test_doctor_says_what_to_do_and_its_code_says_whether_something_is_missing(
     ]
 
 
+@pytest.mark.parametrize("arguments", [("ftp://h/whip",), ("http://h/stream",), ("http://h/whip", "--protocol", "sip")])
+def test_doctor_refuses_what_is_no_endpoint(arguments: tuple[str, ...]) -> None:
+    assert _invoke("doctor", *arguments).exit_code == 2
+
+
 def test_version_is_said() -> None:
     result = _invoke("--version")
     assert (result.exit_code, result.stdout) == (0, f"{__version__}\n")

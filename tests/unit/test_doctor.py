@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -43,12 +45,11 @@ def test_an_old_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding("Python").level == "error"
 
 
-def test_a_core_that_does_not_load_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    error = ImportError("libopus.so.0: cannot open shared object file")
-    monkeypatch.setattr("importlib.import_module", lambda _name: _raise(error))
-    found = finding("core")
-    assert (found.level, found.detail) == ("error", str(error))
-    assert "libopus" in found.advice
+def test_a_core_that_does_not_load_says_what_to_install() -> None:
+    program = "import sys; sys.modules['bass_webrtc.core._core'] = None; import bass_webrtc"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "libopus0 libsrtp2-1" in done.stderr.splitlines()[-1]
 
 
 def test_without_bass_the_rest_is_still_examined(monkeypatch: pytest.MonkeyPatch) -> None:
