@@ -22,8 +22,9 @@ from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import assert_tones
 
 FOLDER = Path(__file__).parents[2] / "examples"
-EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "mediamtx.py"})
-"""All that serve; test_client_commands.py has the other one."""
+ELSEWHERE = ("mediamtx.py", "websocket_signaling.py", "copy_paste.py")
+"""test_client_commands.py and browser/test_signaling_examples.py have these, which serve no page of ours."""
+EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in ELSEWHERE)
 # An example takes the default ports, which may be taken here. A job that a shell runs in the background has Ctrl-C
 # ignored, what it starts inherits that, and Python respects it: an example would never end.
 AS_ON_A_TERMINAL = """
