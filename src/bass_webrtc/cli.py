@@ -30,6 +30,7 @@ from .config import IceServer, ServerConfig
 from .endpoint_doctor import Protocol
 from .errors import BassWebRtcError, ConfigError
 from .hearing import Hearing
+from .peer.ice_servers import parse_ice_server
 from .server import Server
 from .sources import BassFile, PcmSource, Source, Tone
 
@@ -67,6 +68,14 @@ def serve(
     udp_port: Annotated[int, typer.Option(help="The one UDP port of all peers; 0 takes any that is free.")] = 8189,
     public_ip: Annotated[
         list[str] | None, typer.Option(help="Address to announce besides the machine's own; may be given again.")
+    ] = None,
+    ice_server: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="STUN or TURN server by which peers behind any NAT are reached: stun:HOST[:PORT], "
+            "turn:USER:PASSWORD@HOST[:PORT][?transport=tcp]; may be given again.",
+        ),
     ] = None,
     max_peers: Annotated[int, typer.Option(help="How many may listen or talk at once, 1 to 10000.")] = 5,
     bitrate: Annotated[int, typer.Option(help="Of the Opus stream, in kbit/s, 6 to 510.")] = 128,
@@ -108,6 +117,7 @@ def serve(
             http_port=port,
             udp_port=udp_port,
             public_ips=tuple(public_ip or ()),
+            ice_servers=tuple(map(_ice_server, ice_server or ())),
             max_peers=max_peers,
             bitrate_kbps=bitrate,
             frame_ms=frame_ms,
@@ -259,6 +269,16 @@ def _opened(text: str | None, loop: bool) -> Iterator[Source]:
             yield recording.handle
     else:
         yield BassFile(text, loop=loop)
+
+
+def _ice_server(text: str) -> IceServer:
+    """``turn:USER:PASSWORD@HOST`` as a server and its credentials, which a URL cannot carry (RFC 7065, 3.1)."""
+    scheme, colon, rest = text.partition(":")
+    credentials, _, address = rest.rpartition("@")
+    username, _, credential = credentials.rpartition(":")  # A time-limited user name has a colon of its own.
+    server = IceServer(f"{scheme}{colon}{address}", username or None, credential or None)
+    parse_ice_server(server.url, server.username, server.credential)
+    return server
 
 
 def _say_that_recording_stopped(error: OSError) -> None:

@@ -129,6 +129,19 @@ def test_a_token_in_the_environment_does_not_show_in_the_list_of_processes(serve
     assert servers[0].config.turn_secret == "shared"
 
 
+@pytest.mark.parametrize(
+    ("argument", "server"),
+    [
+        ("stun:s.example", IceServer("stun:s.example")),
+        ("turn:alice:secret@t.example", IceServer("turn:t.example", "alice", "secret")),
+        ("turns:17:alice:a/b=@[::1]:443?transport=tcp", IceServer("turns:[::1]:443?transport=tcp", "17:alice", "a/b=")),
+    ],
+)
+def test_ice_servers_have_their_credentials_in_front(servers: list[FakeServer], argument: str, server: object) -> None:
+    assert _invoke("serve", "tone", "--ice-server", argument, "--ice-server", "stun:other.example").exit_code == 0
+    assert servers[0].config.ice_servers == (server, IceServer("stun:other.example"))
+
+
 @pytest.mark.parametrize("url", ["turn:t.example", "http://t.example"])
 def test_a_turn_server_that_visitors_cannot_use_is_a_bad_argument(servers: list[FakeServer], url: str) -> None:
     result = _invoke("serve", "tone", "--visitor-ice-server", url)
@@ -204,6 +217,8 @@ def test_a_device_is_recorded_until_the_server_is_closed(
         ["serve", "--token", ""],
         ["serve", "--tls-cert", "cert.pem"],
         ["serve", "--stats-every", "0"],
+        ["serve", "--ice-server", "turn:t.example"],
+        ["serve", "--ice-server", "t.example"],
         ["serve", "--input-device", "loud"],
         ["serve", "--input-device", "-1"],
         ["serve", "tone:high"],

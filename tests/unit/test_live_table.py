@@ -78,6 +78,14 @@ def test_what_is_not_known_yet_is_a_dash() -> None:
     ]
 
 
+def test_who_talks_and_listens_has_both_rates_and_the_greater_loss() -> None:
+    before = _peer(kind="sendrecv", packets_received=100)
+    after = replace(before, bytes_sent=16_000, bytes_received=8000, packets_received=200, fraction_lost=0.03)
+    row = _cells(_shown(ServerStats(peers=(after,)), ServerStats(peers=(before,)))[-1])
+    assert row[0] == "3 sendrecv"
+    assert row[4:6] == ["↑ 128 ↓ 64", "3.0%"]
+
+
 def _publisher(**changes: Any) -> PeerStats:
     return replace(_peer(kind="publisher"), **changes)
 

@@ -1,0 +1,234 @@
+"""Our server with ``ice_servers``: WHIP and WHEP with full ICE, whatever becomes of STUN servers and addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urljoin
+
+import aiohttp
+import pytest
+
+import bass_webrtc as bw
+from bass_webrtc import server_peers
+from bass_webrtc.rtc import consent
+from bass_webrtc.rtc.candidate import Candidate
+from bass_webrtc.rtc.sdp import IceCredentials
+from support import aiortc_player, coturn, netns
+from support.client_peers import connect, wait_until
+from support.coturn import Coturn
+from support.fixtures import skip_for
+from support.ice_peer import IcePeer
+from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
+
+SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
+
+
+@pytest.fixture
+def dead_stun() -> Iterator[bw.IceServer]:
+    """It takes requests and says nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        yield bw.IceServer(f"stun:127.0.0.1:{silent.getsockname()[1]}")
+
+
+@pytest.fixture
+def server(dead_stun: bw.IceServer) -> Iterator[bw.Server]:
+    config = bw.ServerConfig(http_port=0, ice_servers=(dead_stun,))
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server:
+        server.start()
+        yield server
+
+
+def offer(peer: IceCredentials) -> str:
+    """To play, of somebody without a candidate."""
+    fingerprint = ":".join(["AB"] * 32)
+    lines = [
+        *("v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 111", "c=IN IP4 0.0.0.0"),
+        *(
+            "a=mid:0",
+            "a=recvonly",
+            "a=rtpmap:111 opus/48000/2",
+            "a=rtcp-mux",
+            "a=setup:actpass",
+            "a=ice-options:trickle",
+        ),
+        *(f"a=fingerprint:sha-256 {fingerprint}", f"a=ice-ufrag:{peer.ufrag}", f"a=ice-pwd:{peer.password}"),
+    ]
+    return "".join(f"{line}\r\n" for line in lines)
+
+
+async def post(http: aiohttp.ClientSession, url: str, sdp: str) -> tuple[str, str, str, float]:
+    """Session URL, entity tag, answer and the seconds until then."""
+    start_s = time.monotonic()
+    async with http.post(url, data=sdp.encode(), headers={"Content-Type": SDP}) as response:
+        answer = await response.text()
+        took_s = time.monotonic() - start_s
+        assert response.status == 201, answer
+        return urljoin(url, response.headers["Location"]), response.headers["ETag"], answer, took_s
+
+
+async def patch(http: aiohttp.ClientSession, session: str, tag: str, *lines: str) -> tuple[int, str]:
+    fragment = "".join(f"{line}\r\n" for line in lines).encode()
+    headers = {"Content-Type": FRAGMENT, "If-Match": tag}
+    async with http.patch(session, data=fragment, headers=headers) as response:
+        return response.status, await response.text()
+
+
+def test_a_push_and_a_pull_are_heard(server: bw.Server) -> None:
+    assert server.udp_port == 0
+    with (
+        bw.WhipClient(bw.Tone(500.0, 700.0), f"{server.url}whip") as push,
+        bw.WhepClient(f"{server.url}whep") as pull,
+    ):
+        connect(push)
+        connect(pull)
+        with Recorder(server.read_input) as here, Recorder(pull.read) as there:
+            assert_tones_soon(here, 500.0, 700.0)
+            assert_tones_soon(there, 440.0, 880.0)
+        assert {peer.kind for peer in server.peers} == {"player", "publisher"}
+    wait_until(lambda: server.peers == ())
+
+
+async def test_aiortc_plays(server: bw.Server) -> None:
+    heard = await aiortc_player.listen(f"{server.url}whep", 2.0)
+    assert_tones(heard.samples[48_000:], 440.0, 880.0)
+    assert heard.delete_status == 200
+    await asyncio.to_thread(wait_until, lambda: server.peers == ())
+
+
+async def test_a_dead_stun_server_costs_an_answer_less_than_half_a_second_WS3(server: bw.Server) -> None:
+    """And the answer has all candidates that there are, and says so: a server does not trickle."""
+    async with aiohttp.ClientSession() as http:
+        _, _, answer, took_s = await post(http, f"{server.url}whep", offer(IceCredentials.generate()))
+    assert took_s < 0.5
+    assert "a=ice-lite" not in answer
+    assert "a=end-of-candidates\r\n" in answer
+    assert "typ host" in answer
+
+
+async def test_an_address_that_is_trickled_is_checked_WS29(server: bw.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer has told no candidate, and asks nothing itself: only PATCH can have told us. Names are passed over."""
+    monkeypatch.setattr(server_peers, "local_addresses", lambda: ["127.0.0.1"])  # Loopback may be sent to.
+    theirs = IceCredentials.generate()
+    async with aiohttp.ClientSession() as http:
+        session, tag, answer, _ = await post(http, f"{server.url}whep", offer(theirs))
+        peer = await IcePeer.open(_credentials(answer), theirs)
+        name = Candidate("2", 1, "udp", 1, "3f2c8a1e.local", 5000, "host")
+        lines = [f"a={one.to_sdp()}" for one in (name, peer.candidate)]
+        mine = [f"a=ice-ufrag:{theirs.ufrag}", f"a=ice-pwd:{theirs.password}", "m=audio 9 RTP/AVP 0", "a=mid:0"]
+        assert (await patch(http, session, tag, *mine, *lines, "a=end-of-candidates"))[0] == 204
+        await asyncio.to_thread(wait_until, lambda: peer.requests)
+        peer.transport.close()
+
+
+async def test_a_restart_gives_new_credentials_and_all_candidates_WS26_WS27(
+    server: bw.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_peers, "local_addresses", lambda: ["127.0.0.1"])
+    first, second = IceCredentials.generate(), IceCredentials.generate()
+    async with aiohttp.ClientSession() as http:
+        session, tag, answer, _ = await post(http, f"{server.url}whep", offer(first))
+        before = _credentials(answer)
+        # It is not known yet to whom this peer will answer, so it asks nothing itself.
+        peer = await IcePeer.open(before, second)
+        mine = [f"a=ice-ufrag:{second.ufrag}", f"a=ice-pwd:{second.password}", "m=audio 9 RTP/AVP 0", "a=mid:0"]
+        status, fragment = await patch(http, session, tag, *mine, f"a={peer.candidate.to_sdp()}")
+        after = _credentials(fragment)
+        assert status == 200
+        assert after.ufrag != before.ufrag
+        assert after.password != before.password
+        assert "typ host" in fragment
+        assert "a=end-of-candidates\r\n" in fragment
+        assert "a=ice-options:trickle\r\n" in fragment
+        await asyncio.to_thread(wait_until, lambda: peer.requests)
+        assert (await patch(http, session, tag, *mine))[0] == 412
+        peer.transport.close()
+    assert [one.state for one in server.peers] == ["connecting"]
+
+
+def test_a_listener_with_a_new_address_keeps_its_session_WS28(
+    hosts: tuple[netns.Host, netns.Host], dead_stun: bw.IceServer
+) -> None:
+    """Our client restarts ICE by PATCH; our server answers with a new agent, which takes over when it has a pair."""
+    at_server, at_client = hosts
+    config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, ice_servers=(dead_stun,))
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server:
+        with at_server.entered():
+            server.start()
+        with at_client.entered():
+            client = bw.WhepClient(f"{server.url}whep")
+            connect(client)
+        try:
+            (peer,) = server.peers
+            assert peer.remote_address.startswith("10.77.0.2:")
+            with Recorder(client.read) as heard:
+                heard.wait_for_sound()
+                at_client.ip("address", "flush", "dev", "wire0")
+                at_client.ip("address", "add", "10.77.0.3/24", "dev", "wire0")
+                wait_until(lambda: peer.remote_address.startswith("10.77.0.3:"), 20.0)
+                assert_tones_soon(heard, 440.0, 880.0, attempts=12)
+            assert server.peers == (peer,)
+            assert peer.state == "connected"
+        finally:
+            client.close()
+
+
+def test_who_vanishes_is_ended_by_consent_and_the_reason_says_so_SE20(
+    hosts: tuple[netns.Host, netns.Host], dead_stun: bw.IceServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """30 s are 3 s here; the clock of the rule itself is tested in virtual time."""
+    monkeypatch.setattr(consent, "CONSENT_LIFETIME_S", 3.0)
+    monkeypatch.setattr(consent, "_INTERVAL_S", 0.5)
+    at_server, at_client = hosts
+    ended = threading.Event()
+    reasons: list[str] = []
+    config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, ice_servers=(dead_stun,))
+    with bw.Server(bw.Tone(), config) as server:
+        server.on("peer_disconnected", lambda _peer, reason: reasons.append(reason))
+        server.on("peer_disconnected", lambda _peer, _reason: ended.set())
+        with at_server.entered():
+            server.start()
+        with at_client.entered():
+            client = bw.WhepClient(f"{server.url}whep", reconnect=False)
+            connect(client)
+        try:
+            wait_until(lambda: server.peers and server.peers[0].state == "connected")
+            at_server.ip("link", "set", "wire0", "down")
+            start_s = time.monotonic()
+            assert ended.wait(10.0)
+            assert 2.0 < time.monotonic() - start_s < 5.0
+            assert reasons == ["consent expired: the peer answered no check for 30 s"]
+            assert server.peers == ()
+        finally:
+            client.close()
+
+
+def _credentials(text: str) -> IceCredentials:
+    found = dict(re.findall(r"a=ice-(ufrag|pwd):(\S+)", text))
+    return IceCredentials(found["ufrag"], found["pwd"])
+
+
+def test_relays_alone_are_told_and_used_when_that_is_wanted_SE31(tmp_path: Path) -> None:
+    skip_for(coturn.missing())
+    with Coturn(tmp_path) as turn:
+        server_of = turn.server("udp")
+        relay = bw.IceServer(turn.url("udp"), server_of.username, server_of.credential)
+        config = bw.ServerConfig(http_port=0, ice_servers=(relay,), ice_relay_only=True)
+        with bw.Server(bw.Tone(440.0, 880.0), config) as server:
+            server.start()
+            _, described = server.create_offer()
+            candidates = re.findall(r"a=candidate:.*? typ (\w+)(.*)\r", described)
+            assert [kind for kind, _ in candidates] == ["relay"]
+            assert candidates[0][1] == " raddr 0.0.0.0 rport 9"
+            server.remove_peer(0)
+            with bw.WhepClient(f"{server.url}whep") as client:
+                connect(client)
+                with Recorder(client.read) as heard:
+                    assert_tones_soon(heard, 440.0, 880.0)
+                assert client.stats().remote_address.startswith("127.0.0.1:")
