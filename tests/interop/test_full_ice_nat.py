@@ -27,14 +27,13 @@ from bass_webrtc.peer.ice_servers import IceServerAddress
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import coturn, nat, netns
+from support.capture import addresses, captured
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, LoopOn, NatKind
 
 CONES: tuple[NatKind, ...] = ("full-cone", "port-restricted", "symmetric")
 RELAYED = {("port-restricted", "symmetric"), ("symmetric", "port-restricted"), ("symmetric", "symmetric")}
-_EVERY_PACKET = 0x0003  # ETH_P_ALL.
-_IPV4 = 0x0800
 PATIENCE_S = 10.0
 GATHER_S = 5.0  # Costs nothing where all servers answer; this machine may be busy.
 
@@ -149,7 +148,7 @@ def test_relay_only_shows_no_other_candidate_on_the_wire_SE31(way: Kind, world: 
     assert ours.is_relay
     assert theirs.remote == ours.local
     assert [(c.type, c.related_host, c.related_port) for c in a.ice.candidates] == [("relay", "0.0.0.0", 9)]
-    destinations = {address for packet in packets for address in _addresses(packet)}
+    destinations = {address for packet in packets for address in addresses(packet)}
     assert destinations == {SERVERS, "10.1.0.2"}
     assert not [packet for packet in packets if b"10.1.0.2" in packet or socket.inet_aton("10.1.0.2") in packet[20:]]
 
@@ -218,24 +217,3 @@ async def _meet(peer: aioice.Connection, ice: FullIce, candidates: Sequence[Cand
         text = candidate.to_sdp().removeprefix("candidate:")
         await peer.add_remote_candidate(aioice.Candidate.from_sdp(text))
     await peer.add_remote_candidate(None)
-
-
-@contextlib.contextmanager
-def captured(host: netns.Host) -> Iterator[list[bytes]]:
-    """The IP packets that pass the host's interfaces meanwhile."""
-    packets: list[bytes] = []
-    with host.entered():
-        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERY_PACKET))
-    with tap:
-        tap.setblocking(False)
-        yield packets
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                data, (_, protocol, *_rest) = tap.recvfrom(65_536)
-                if protocol == _IPV4:
-                    packets.append(data)
-
-
-def _addresses(packet: bytes) -> tuple[str, str]:
-    """Where an IPv4 packet comes from and goes to."""
-    return socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])

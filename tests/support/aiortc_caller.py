@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import fractions
+from collections.abc import Sequence
 
 import av
 import numpy as np
-from aiortc import RTCPeerConnection, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
 from numpy.typing import NDArray
 
@@ -43,8 +44,8 @@ class ToneTrack(MediaStreamTrack):
 class Caller:
     """One end of a call, in both directions. An async context manager."""
 
-    def __init__(self, hz: float) -> None:
-        self._connection = RTCPeerConnection()
+    def __init__(self, hz: float, ice_servers: Sequence[RTCIceServer] = ()) -> None:
+        self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self._tracks: asyncio.Queue[MediaStreamTrack] = asyncio.Queue()
         self._connection.on("track", self._tracks.put_nowait)
         self._tone = ToneTrack(hz)
