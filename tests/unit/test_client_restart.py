@@ -36,12 +36,23 @@ def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return lose
 
 
+@pytest.mark.parametrize("ice_servers", [(), (bw.IceServer("stun:127.0.0.1:9"),)], ids=["ICE-lite", "full ICE"])
 @pytest.mark.parametrize("kind", ["publisher", "player"])
-def test_the_session_goes_on_over_another_path(kind: str, server: bw.Server, lose_address: Callable[[], None]) -> None:
+def test_the_session_goes_on_over_another_path(
+    kind: str, ice_servers: tuple[bw.IceServer, ...], lose_address: Callable[[], None]
+) -> None:
     """CL9: new sockets, the same peer, and packets flow."""
-    client = (
-        bw.WhipClient(bw.Tone(), f"{server.url}whip") if kind == "publisher" else bw.WhepClient(f"{server.url}whep")
-    )
+    config = bw.ServerConfig(http_port=0, udp_port=0, ice_servers=ice_servers)
+    with bw.Server(bw.Tone(), config) as server:
+        server.start()
+        pushes = kind == "publisher"
+        client = bw.WhipClient(bw.Tone(), f"{server.url}whip") if pushes else bw.WhepClient(f"{server.url}whep")
+        _assert_finds_another_path(client, server, lose_address)
+
+
+def _assert_finds_another_path(
+    client: bw.WhipClient | bw.WhepClient, server: bw.Server, lose_address: Callable[[], None]
+) -> None:
     with client:
         connect(client)
         (peer,) = server.peers

@@ -268,15 +268,19 @@ class FullConnection:
             BassWebRtcError: What ``exchange`` raises.
         """
         assert self._remote is not None, "there is no session yet"
-        candidates = await self._ice.restart()
-        answer = await exchange(self._ice.credentials, candidates)
-        if answer.ice is None:
-            raise IceError("the other side's answer to the ICE restart has no credentials")
-        self._remote_ice = answer.ice
-        # Without candidates, those that it had: RFC 9725, 4.3.3 wants all of them, but what is there to lose.
-        remote = answer.candidates or self._remote.candidates
-        self._ice.set_remote(answer.ice, remote, ice_lite=self._remote.ice_lite)
-        await self._ice.connect()
+        self._is_restarting = True
+        try:
+            candidates = await self._ice.restart()
+            answer = await exchange(self._ice.credentials, candidates)
+            if answer.ice is None:
+                raise IceError("the other side's answer to the ICE restart has no credentials")
+            self._remote_ice = answer.ice
+            # Without candidates, those that it had: RFC 9725, 4.3.3 wants all of them, but what is there to lose.
+            remote = answer.candidates or self._remote.candidates
+            self._ice.set_remote(answer.ice, remote, ice_lite=self._remote.ice_lite)
+            await self._ice.connect()
+        finally:
+            self._is_restarting = False
 
     @property
     def local_host(self) -> str:
