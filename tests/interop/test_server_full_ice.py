@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,14 +26,6 @@ from support.ice_peer import IcePeer
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
-
-
-@pytest.fixture
-def dead_stun() -> Iterator[bw.IceServer]:
-    """It takes requests and says nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
-        silent.bind(("127.0.0.1", 0))
-        yield bw.IceServer(f"stun:127.0.0.1:{silent.getsockname()[1]}")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ import pytest
 from . import browsers, netns, pulse
 
 if TYPE_CHECKING:
+    import bass_webrtc as bw
+
     from .farm import PlayerFarm
     from .studio import Studio
 
@@ -65,3 +68,13 @@ def skip_for(reason: str | None) -> None:
     """Skips when there is a reason."""
     if reason is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture
+def dead_stun() -> Iterator[bw.IceServer]:
+    """It takes requests and says nothing."""
+    import bass_webrtc as bw
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        yield bw.IceServer(f"stun:127.0.0.1:{silent.getsockname()[1]}")

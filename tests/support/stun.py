@@ -94,7 +94,7 @@ def check(username: str, password: str, *, use_candidate: bool = True) -> bytes:
     return Message(BINDING_REQUEST, attributes=attributes).encode(password)
 
 
-def success(request: Message, password: str, host: str, port: int) -> bytes:
+def success(request: Message, password: str | None, host: str, port: int) -> bytes:
     """The success response to a check that came from this address."""
     address = ipaddress.ip_address(host).packed
     key = struct.pack("!I", MAGIC_COOKIE) + request.transaction_id

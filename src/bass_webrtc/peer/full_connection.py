@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -36,11 +35,10 @@ from .full_ice import FullIce, SelectedPair
 from .ice_agent import PAC_TIMER_S
 from .ice_servers import IceServerAddress
 from .mux import format_address
+from .sending_path import SendingPath
 
 _FIRST_BYTE_OF_RTP = 128
 _RTCP_TYPES = range(192, 224)
-_LINGER_S = 0.2
-"""How long a descriptor outlives its path: more than two frame times, as ``core.h`` wants."""
 _RELEASE_TIMEOUT_S = 1.0
 
 
@@ -139,8 +137,7 @@ class FullConnection:
         self._remote: RemoteAudio | None = None
         self._remote_ice: IceCredentials | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._descriptor: int | None = None
-        self._lingering: dict[int, asyncio.TimerHandle] = {}
+        self._path = SendingPath(engine, bridge, peer)
         self._released = asyncio.Event()
         self._datagrams = 0
         self._pair: SelectedPair | None = None
@@ -312,10 +309,7 @@ class FullConnection:
         await self._ice.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._released.wait(), _RELEASE_TIMEOUT_S)
-        for descriptor, timer in self._lingering.items():
-            timer.cancel()
-            os.close(descriptor)
-        self._lingering.clear()
+        self._path.close()
 
     def released(self) -> None:
         """The audio path's threads have let go of the peer; its number may be used again."""
@@ -359,7 +353,7 @@ class FullConnection:
     def _lost(self, reason: str) -> None:
         """Nothing may be sent any more, unless a restart that is under way finds a way."""
         if self._is_restarting and self.state == "connected":
-            self._engine.clear_path(self.peer)
+            self._path.pause()
         else:
             self._end(reason)
 
@@ -367,30 +361,11 @@ class FullConnection:
         """ICE found a way, or another one."""
         is_first, self._pair = self._pair is None, pair
         if self.state == "connected":
-            self._set_path()
+            self._path.use(pair)
         elif self._media is not None and is_first:
             self._bridge.open_for(self.peer, self._relay)
             self._media.start(self._loop.time())
             self._advance()
-
-    def _set_path(self) -> None:
-        pair, before = self._pair, self._descriptor
-        assert pair is not None
-        self._descriptor = None
-        if pair.descriptor is None:
-            self._bridge.use_for_sending(self.peer)
-        else:
-            self._descriptor = os.dup(pair.descriptor)
-            self._engine.set_descriptor(self.peer, self._descriptor, *pair.remote)
-        self._close_later(before)
-
-    def _close_later(self, descriptor: int | None) -> None:
-        if descriptor is not None:
-            self._lingering[descriptor] = self._loop.call_later(_LINGER_S, self._close_now, descriptor)
-
-    def _close_now(self, descriptor: int) -> None:
-        del self._lingering[descriptor]
-        os.close(descriptor)
 
     def _receive(self, data: bytes) -> None:
         if self._media is None or self.state == "closed":
@@ -415,7 +390,8 @@ class FullConnection:
             self._ice.send(data)
         for event in session.events():
             if isinstance(event, media.Connected):
-                self._set_path()
+                assert self._pair is not None, "no handshake without a pair"
+                self._path.use(self._pair)
                 self.state = "connected"
                 self._callbacks.connected()
             elif isinstance(event, media.Ended):
@@ -445,8 +421,7 @@ class FullConnection:
             self._timer.cancel()
         self._bridge.close_for(self.peer)
         self._engine.remove_peer(self.peer)
-        self._close_later(self._descriptor)
-        self._descriptor = None
+        self._path.leave()
 
     @property
     def fraction_lost(self) -> float | None:
