@@ -18,6 +18,16 @@ from .stats import Kind, PeerStats, plays, talks
 MAX_GAIN = 16.0
 
 
+def check_text(value: object, what: str) -> None:
+    """A description or a candidate is text, not the object of a browser that holds it.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    if not isinstance(value, str):
+        raise ConfigError(f"{what} is a {type(value).__name__}; expected its text")
+
+
 class Peer:
     """One remote peer, as the program sees it. Any thread.
 
@@ -65,9 +75,10 @@ class Peer:
 
         Raises:
             SdpError: It cannot be read, or does not answer our offer; a better one may follow.
-            ConfigError: This peer made the offer itself, or its answer was given already.
+            ConfigError: This peer made the offer itself, or its answer was given already; or ``sdp`` is no text.
             ClosedError: The peer is gone.
         """
+        check_text(sdp, "the answer")
         self._check_open()
         if not self._connection.offer_sdp:
             raise ConfigError(f"peer {self.id} made the offer itself; add_peer gave the answer to it")
@@ -92,8 +103,10 @@ class Peer:
 
         Raises:
             SdpError: It is malformed.
+            ConfigError: It is no text.
             ClosedError: The peer is gone.
         """
+        check_text(candidate or "", "the candidate")
         self._check_open()
         if candidate:
             self._loop.call_soon(self._connection.add_candidates, (Candidate.parse(candidate),))

@@ -32,7 +32,7 @@ from .loop_thread import LoopThread
 from .peer.connection import Connection
 from .peer.ice_servers import IceServerAddress, parse_ice_server
 from .peer.mux import UdpMux
-from .remote_peer import Peer
+from .remote_peer import Peer, check_text
 from .server_peers import ServerPeers
 from .signaling.auth import TokenPolicy
 from .signaling.endpoint import Endpoint, EndpointSettings
@@ -138,9 +138,11 @@ class Server:
 
         Raises:
             SdpError: The offer cannot be read, or not answered.
+            ConfigError: It is no text.
             PeerLimitError: There are ``max_peers`` already.
             ClosedError: The server does not run, or was stopped meanwhile.
         """
+        check_text(offer_sdp, "the offer")
         run = self._running()
         return run.loop.run(run.peers.add(offer_sdp))
 

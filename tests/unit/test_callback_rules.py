@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -165,6 +166,25 @@ def test_candidates_that_are_none_are_refused_and_useless_ones_ignored(server: b
     peer.add_ice_candidate("", "0", 0)
     peer.add_ice_candidate(None)
     assert peer.state == "new"
+
+
+@pytest.mark.parametrize("wrong", [None, b"v=0", {"type": "offer", "sdp": "v=0"}], ids=type)
+def test_what_is_no_text_is_said_to_be_none(wrong: Any, server: bw.Server) -> None:
+    peer, _ = server.create_offer()
+    calls: list[Callable[[], object]] = [lambda: server.add_peer(wrong), lambda: peer.set_answer(wrong)]
+    if wrong is not None:
+        calls.append(lambda: peer.add_ice_candidate(wrong))
+    for call in calls:
+        with pytest.raises(bw.ConfigError, match="expected its text"):
+            call()
+    assert server.peers == (peer,)
+
+
+def test_an_ice_lite_peer_is_answered(server: bw.Server, other: bw.Server) -> None:
+    """WS11: we have full ICE, so we take the controlling role (RFC 8445, 6.1.1)."""
+    _, offer = other.create_offer()
+    peer, answer = server.add_peer(offer.replace("a=group", "a=ice-lite\r\na=group"))
+    assert (peer.state, "a=ice-lite" in answer) == ("connecting", False)
 
 
 def test_a_removed_peer_is_gone_and_says_so(server: bw.Server) -> None:

@@ -38,6 +38,7 @@ class End:
     lost: list[str] = field(default_factory=list)
     late: list[Candidate] = field(default_factory=list)
     relay_only: bool = False
+    patience_s: float = 39.5
 
     def __post_init__(self) -> None:
         self.ice = FullIce(
@@ -49,6 +50,7 @@ class End:
             on_candidate=self.late.append,
             relay_only=self.relay_only,
             hosts=self.hosts,
+            patience_s=self.patience_s,
             policy=LOOPBACK,
         )
 
@@ -76,9 +78,11 @@ def introduce(a: End, b: End) -> None:
 
 
 @asynccontextmanager
-async def end_and_peer(*, controlling: bool = False, tell: bool = True) -> AsyncIterator[tuple[End, IcePeer]]:
+async def end_and_peer(
+    *, controlling: bool = False, tell: bool = True, patience_s: float = 39.5
+) -> AsyncIterator[tuple[End, IcePeer]]:
     """An agent, and a peer of STUN messages that it knows the candidate of."""
-    end = End(controlling)
+    end = End(controlling, patience_s=patience_s)
     await end.ice.gather()
     peer = await IcePeer.open(end.ice.credentials)
     end.ice.set_remote(peer.credentials, [peer.candidate] if tell else [], ice_lite=False)
@@ -220,6 +224,28 @@ async def test_a_peer_without_candidates_is_learnt_from_its_check_late() -> None
         peer.nominate(end.port)
         assert (await connecting).remote == (HOST, peer.port)
         assert end.pairs[0].remote_type == "prflx"
+
+
+@in_virtual_time
+@pytest.mark.parametrize("tell", [True, False])
+async def test_with_patience_a_peer_may_take_minutes_to_hear_of_us(tell: bool) -> None:
+    """Somebody carries our answer by hand. All our own checks have failed by then, and theirs begin them anew."""
+    async with end_and_peer(tell=tell, patience_s=120.0) as (end, peer):
+        peer.answers = False
+        connecting = asyncio.create_task(end.ice.connect())
+        await asyncio.sleep(100)
+        peer.answers = True
+        peer.nominate(end.port)
+        assert (await connecting).remote == (HOST, peer.port)
+
+
+@in_virtual_time
+async def test_patience_ends() -> None:
+    async with end_and_peer(tell=False, patience_s=120.0) as (end, _):
+        started_s = asyncio.get_running_loop().time()
+        with pytest.raises(IceError, match=r"within 120\.0 s"):
+            await end.ice.connect()
+        assert asyncio.get_running_loop().time() - started_s == pytest.approx(120.0, abs=0.1)
 
 
 @in_virtual_time

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bass_webrtc.errors import ClosedError
 from bass_webrtc.loop_thread import LoopThread
 
 
@@ -56,3 +58,21 @@ def test_call_soon_runs_there_and_after_stop_does_nothing() -> None:
     assert called.wait(5)
     loop.stop()
     loop.call_soon(pytest.fail, "the loop has ended")
+
+
+def test_what_comes_too_late_is_told_that_it_was_stopped() -> None:
+    loop = LoopThread("a loop")
+    began = threading.Event()
+
+    async def wait_for_ever() -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(lambda: loop.run(wait_for_ever()))
+        assert began.wait(5.0)
+        loop.stop()
+        with pytest.raises(ClosedError, match="stopped"):
+            waiting.result(5.0)
+    with pytest.raises(ClosedError, match="stopped"):
+        loop.run(_thread_name())
