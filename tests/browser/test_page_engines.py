@@ -36,3 +36,21 @@ def test_page_plays_and_notices_the_end(studio: Studio) -> None:
         assert tab.evaluate("document.getElementById('listen-title').textContent") == "Playing."
     wait_for(tab, "bassWebrtc.player.state !== 'live'", timeout_s=3.0)
     tab.close()
+
+
+def test_page_takes_turn_servers(studio: Studio) -> None:
+    """WS43, CL4: in the form that they are told in. One that the browser refuses, and dead ones, cost nothing."""
+    urls = ["stun:127.0.0.1:3478", "turn:127.0.0.1:3478?transport=tcp", "turns:[::1]:5349"]
+    blocked = "stun:127.0.0.1:9"  # Firefox throws at this port.
+    config = studio.config(visitor_ice_servers=tuple(map(bw.IceServer, [blocked, *urls])), turn_secret="shared")
+    with bw.Server(bw.Tone(), config) as server:
+        studio.start(server)
+        tab = studio.browser.open(server.url)
+        wait_for(tab, "bassWebrtc.player.iceServers.length === 4")
+        tab.evaluate("document.getElementById('listen').click()")
+        wait_for(tab, "bassWebrtc.player.state === 'live'", timeout_s=8.0)
+        told = tab.evaluate("bassWebrtc.player.pc.getConfiguration().iceServers")
+        taken = [server for server in told if server["urls"] not in (blocked, [blocked])]
+        assert [server["urls"] for server in taken] in (urls, [[url] for url in urls])
+        assert all(server["credential"] for server in taken[1:])
+    tab.close()

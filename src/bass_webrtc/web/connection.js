@@ -26,6 +26,22 @@ const RELAY_AFTER_MS = 2_000;
  * @property {(state: ConnectionState) => void} onState
  */
 
+/**
+ * Those that this browser takes: one that it refuses (Firefox blocks some ports) would cost the whole connection.
+ * @param {RTCIceServer[]} iceServers
+ */
+function usable(iceServers) {
+  const takes = (/** @type {RTCIceServer[]} */ servers) => {
+    try {
+      new RTCPeerConnection({ iceServers: servers }).close();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  return iceServers.length === 0 || takes(iceServers) ? iceServers : iceServers.filter((server) => takes([server]));
+}
+
 export class Connection {
   #options;
   /** @type {Session | null} */
@@ -40,7 +56,7 @@ export class Connection {
   /** @param {ConnectionOptions} options */
   constructor(options) {
     this.#options = options;
-    const pc = new RTCPeerConnection({ iceServers: options.iceServers, bundlePolicy: "max-bundle" });
+    const pc = new RTCPeerConnection({ iceServers: usable(options.iceServers), bundlePolicy: "max-bundle" });
     this.pc = pc;
     options.prepare(pc);
     pc.addEventListener("icecandidate", (event) => this.#gather(event.candidate));
@@ -127,9 +143,9 @@ export class Connection {
     const urls = (/** @type {RTCIceServer[]} */ servers) => servers.flatMap((server) => server.urls);
     const known = new Set(urls(this.#options.iceServers));
     try {
-      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers });
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: usable(iceServers) });
     } catch {
-      return; // A server that this browser cannot use, or a browser that cannot change them.
+      return; // A browser that cannot change them.
     }
     if (urls(iceServers).every((url) => known.has(url))) return;
     setTimeout(() => {
