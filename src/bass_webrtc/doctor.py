@@ -17,6 +17,7 @@ from .bass import channels, devices
 from .bass.library import BassLibrary
 from .bass.locate import find_bass
 from .config import ServerConfig
+from .core.compiled import ADVICE
 from .errors import BassWebRtcError
 
 Level = Literal["ok", "warning", "error"]
@@ -61,8 +62,12 @@ def _python() -> Finding:
 
 
 def _core() -> Finding:
-    # Looked up through the core, so these are the libraries that it was bound to. Without them nobody gets here.
-    library = ctypes.CDLL(importlib.import_module(CORE_MODULE).__file__)
+    try:
+        core = importlib.import_module(CORE_MODULE)
+    except ImportError as error:
+        return Finding("core", "error", str(error), ADVICE)
+    # Looked up through the core, so these are the libraries that it was bound to.
+    library = ctypes.CDLL(core.__file__)
     versions = [_version_of(library, f"{name}_get_version_string") for name in ("opus", "srtp")]
     return Finding("core", "ok", ", ".join(version for version in versions if version))
 

@@ -45,11 +45,29 @@ def test_an_old_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding("Python").level == "error"
 
 
-def test_a_core_that_does_not_load_says_what_to_install() -> None:
-    program = "import sys; sys.modules['bass_webrtc.core._core'] = None; import bass_webrtc"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+def without_core(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line where libopus or libsrtp2 is missing."""
+    program = "import sys; sys.modules['bass_webrtc.core._core'] = None; from bass_webrtc.cli import main; main()"
+    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_a_core_that_does_not_load_is_found_and_the_rest_is_still_examined() -> None:
+    done = without_core("doctor")
     assert done.returncode == 1
-    assert "libopus0 libsrtp2-1" in done.stderr.splitlines()[-1]
+    core = next(line for line in done.stdout.splitlines() if " core: " in line)
+    assert core.startswith("error")
+    assert "libopus0 libsrtp2-1" in done.stdout
+    assert "BASS" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("serve", "tone"), ("push", "tone", "http://127.0.0.1:1/whip")])
+def test_what_needs_the_core_says_in_one_line_what_to_install(arguments: tuple[str, ...]) -> None:
+    done = without_core(*arguments)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "the audio path does not load" in line
+    assert "libopus0 libsrtp2-1" in line
 
 
 def test_without_bass_the_rest_is_still_examined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
-try:
-    import_module("._core", __name__)
-except ImportError as error:
-    _ADVICE = "Install libopus and libsrtp2 (Debian: libopus0 libsrtp2-1), or bass-webrtc once more"
-    raise ImportError(f"the audio path of bass-webrtc does not load: {error}. {_ADVICE}") from error
-
 from .engine import (
     Datagram,
     Engine,

@@ -17,17 +17,12 @@ from numpy.typing import NDArray
 
 from ..config import SAMPLE_RATE_HZ, ServerConfig
 from ..errors import BassWebRtcError, ClosedError
-from ._core import ffi, lib
+from .compiled import ffi, lib
 from .playout import Playout
 
 if TYPE_CHECKING:
     from ._core import Pointer
 
-_APPLICATIONS = {
-    "audio": lib.BW_APPLICATION_AUDIO,
-    "voip": lib.BW_APPLICATION_VOIP,
-    "lowdelay": lib.BW_APPLICATION_LOWDELAY,
-}
 _EVENTS_PER_CALL = 64
 _LATENESS_CAPACITY = 1000
 _SRTCP_ROOM_BYTES = 32
@@ -235,7 +230,7 @@ class Engine:
                 "frame_samples": config.frame_samples,
                 "bitrate_bps": config.bitrate_kbps * 1000,
                 "complexity": config.complexity,
-                "application": _APPLICATIONS[config.application],
+                "application": getattr(lib, f"BW_APPLICATION_{config.application.upper()}"),
                 "in_band_fec": config.fec,
                 "dtx": config.dtx,
             },

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import CHANNELS
-from ._core import ffi, lib
+from .compiled import ffi, lib
 
 if TYPE_CHECKING:
     from ._core import Pointer
