@@ -22,7 +22,7 @@ Application = Literal["audio", "voip", "lowdelay"]
 _MODES = ("http", "whip", "whep", "callback")
 _APPLICATIONS = ("audio", "voip", "lowdelay")
 _FRAME_MS = (10, 20, 40, 60)
-_SERVERS = "IceServer objects, such as IceServer('stun:stun.example:3478')"
+_SERVERS = "a tuple of IceServer objects, such as IceServer('stun:stun.example:3478')"
 
 _ICE_SERVER_URL = re.compile(
     r"(?:stuns?|(?P<turn>turns?)):(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
@@ -148,7 +148,10 @@ class ServerConfig:
             server.check_for_visitors()
             has_credentials = not server.is_turn or server.username is not None or self.turn_secret is not None
             _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential of {server.url}")
-        _require(all(isinstance(one, IceServer) for one in self.ice_servers), "ice_servers", self.ice_servers, _SERVERS)
+        are_servers = isinstance(self.ice_servers, (tuple, list)) and all(
+            isinstance(one, IceServer) for one in self.ice_servers
+        )
+        _require(are_servers, "ice_servers", self.ice_servers, _SERVERS)
         has_relay = any(one.url.lower().startswith("turn") for one in self.ice_servers)
         _require(has_relay or not self.ice_relay_only, "ice_relay_only", True, "a TURN server among ice_servers")
         for name in ("token", "publish_token", "play_token", "turn_secret"):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -33,20 +32,16 @@ from .peer.connection import Connection
 from .peer.ice_servers import IceServerAddress, parse_ice_server
 from .peer.mux import UdpMux
 from .remote_peer import Peer, check_text
+from .server_http import make_endpoints, make_http_server
 from .server_peers import ServerPeers
-from .signaling.auth import TokenPolicy
-from .signaling.endpoint import Endpoint, EndpointSettings
-from .signaling.http_server import HttpServer, HttpSettings
-from .signaling.links import visitor_links
-from .signaling.messages import Kind as EndpointKind
+from .server_stats import is_healthy, snapshot
+from .signaling.endpoint import Endpoint
+from .signaling.http_server import HttpServer
 from .signaling.sessions import PeerRequest
-from .signaling.site import Site, SiteSettings
 from .sources import OpenSource, Source, check_source, open_for_core
-from .stats import Kind, Lateness, ServerStats, talks
+from .stats import Kind, ServerStats
 
 _EVENTS = ("peer_connected", "peer_disconnected", "peer_state", "source_ended", "error", "sdp", "ice_candidate")
-_UNHEALTHY_AFTER_S = 1.0
-_SECONDS_TO_RETRY = 5
 
 
 class Server:
@@ -282,7 +277,7 @@ class _Run:
         self._config = config
         self._events = events
         self._ice_servers = tuple(ice_servers)
-        self.endpoints: list[Endpoint] = []
+        self._endpoints: list[Endpoint] = []
         self.engine = Engine(config, source.handle)
         self.input_stream = InputStream(*self.engine.playout.mix_procedure, decode=config.decode_stream)
         self.loop = LoopThread("bass-webrtc loop")
@@ -321,47 +316,12 @@ class _Run:
             self.mux, self.loop, config, self._ice_servers, self._events, self._forget, has_source=has_source
         )
         if config.signaling_mode != "callback":
-            self.http = self._http_server()
+            self._endpoints = make_endpoints(config, self.peers, self._ask_admit, ice_lite=not self._ice_servers)
+            self.http = make_http_server(config, self._endpoints, self.stats, self._is_healthy)
         self.engine.start()
         self.mux.start(lambda: self._events.emit("source_ended"))
         if self.http is not None:
             await self.http.start()
-
-    def _http_server(self) -> HttpServer:
-        config = self._config
-        play_token = config.play_token or config.token
-        publish_token = config.publish_token or config.token
-        if config.signaling_mode != "whip":
-            self.endpoints.append(self._endpoint("player", "/whep", play_token, publish_token))
-        if config.signaling_mode != "whep":
-            self.endpoints.append(self._endpoint("publisher", "/whip", publish_token, play_token))
-        token = TokenPolicy(config.token, allow_query=True)
-        site = Site(SiteSettings(self._has_page, token, config.allow_origins), self.stats, self._is_healthy)
-        http_settings = HttpSettings(
-            host=config.http_host,
-            port=config.http_port,
-            tls_certificate=config.tls_certificate,
-            tls_key=config.tls_key,
-        )
-        return HttpServer(http_settings, [*self.endpoints, site])
-
-    @property
-    def _has_page(self) -> bool:
-        return self._config.demo_page and self._config.signaling_mode == "http"
-
-    def _endpoint(self, kind: EndpointKind, path: str, token: str | None, other_token: str | None) -> Endpoint:
-        config = self._config
-        settings = EndpointSettings(
-            path=path,
-            tokens=TokenPolicy(token, (other_token,) if other_token else ()),
-            require_token_on_sessions=config.require_token_on_sessions,
-            strict=config.strict_http,
-            ice_lite=not self._ice_servers,
-            allow_origins=config.allow_origins,
-            ice_links=lambda: visitor_links(config.visitor_ice_servers, config.turn_secret, time.time()),
-            retry_after_s=_SECONDS_TO_RETRY,
-        )
-        return Endpoint(kind, settings, self.peers, self._ask_admit)
 
     def close(self) -> None:
         """Closes what is open, in the order in which nobody misses anything."""
@@ -385,7 +345,7 @@ class _Run:
             self.mux.stop()
 
     def _forget(self, connection: Connection) -> None:
-        for endpoint in self.endpoints:
+        for endpoint in self._endpoints:
             endpoint.forget(connection)
 
     async def _ask_admit(self, request: PeerRequest) -> bool | str:
@@ -399,45 +359,7 @@ class _Run:
 
     def stats(self) -> ServerStats:
         """A snapshot."""
-        engine = self.engine.stats()
-        peers = tuple(peer.stats() for peer in self.peers.all)
-        playout = self.engine.playout
-        receivers = [playout.receiver_stats(peer.id) for peer in peers if talks(peer.kind)]
-        return ServerStats(
-            active_peers=sum(peer.state == "connected" for peer in peers),
-            packets_sent=engine.packets_sent,
-            packets_received=engine.packets_received,
-            bytes_sent=engine.bytes_sent,
-            bytes_received=engine.bytes_received,
-            frames_sent=engine.frames_sent,
-            late_frames=engine.late_frames,
-            frames_skipped=engine.frames_skipped,
-            encode_errors=engine.encode_errors,
-            source_underruns=engine.source_underruns,
-            source_ended=bool(engine.source_ended),
-            decode_errors=sum(receiver.decode_errors for receiver in receivers),
-            input_buffer_ms=max((receiver.jitter_buffer_ms for receiver in receivers), default=0.0),
-            input_is_buffering=any(receiver.is_buffering for receiver in receivers),
-            playout_max_us=playout.stats().callback_max_ns // 1000,
-            send_drops=engine.send_drops,
-            datagrams_dropped=engine.datagrams_dropped,
-            srtp_errors=engine.srtp_errors + self.mux.srtcp_errors,
-            events_dropped=engine.events_dropped,
-            send_lateness_us=_lateness(self.engine.lateness_us()),
-            realtime_priority=bool(engine.realtime_priority),
-            peers=peers,
-        )
+        return snapshot(self.engine, tuple(peer.stats() for peer in self.peers.all), self.mux.srtcp_errors)
 
     def _is_healthy(self) -> bool:
-        """Whether the sender thread keeps up with the clock."""
-        stats = self.engine.stats()
-        sent_s = (stats.frames_sent + stats.frames_skipped) * self._config.frame_ms / 1000
-        return sent_s > self.engine.running_s(time.monotonic()) - _UNHEALTHY_AFTER_S
-
-
-def _lateness(lateness_us: list[int]) -> Lateness:
-    if not lateness_us:
-        return Lateness()
-    ordered = sorted(lateness_us)
-    p50, p99 = (ordered[int((len(ordered) - 1) * share)] for share in (0.5, 0.99))
-    return Lateness(p50, p99, ordered[-1])
+        return is_healthy(self.engine, self._config.frame_ms)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 
 import bass_webrtc as bw
-from support import stun, usage
+from support import netns, stun, usage
 from support.aiortc_caller import Caller
 from support.client_peers import wait_until
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
@@ -193,3 +195,49 @@ def test_stopping_in_the_middle_of_everything_says_so(dead_stun: bw.IceServer) -
                 with pytest.raises(bw.ClosedError, match="stop"):
                     offer.result(5.0)
         assert server.peers == ()
+
+
+def test_several_calls_at_once_are_heard_apart(server: bw.Server) -> None:
+    """Each on a stream of its own, and all of them hear the one source."""
+    tones_hz = (500.0, 600.0, 700.0)
+    with ExitStack() as stack:
+        for hz in tones_hz:
+            other = stack.enter_context(bw.Server(bw.Tone(hz), CALLBACK))
+            other.start()
+            _, offer = other.create_offer()
+            _, answer = server.add_peer(offer)
+            other.peers[0].set_answer(answer)
+            stack.enter_context(Recorder(other.read_input)).wait_for_sound()
+        wait_until(lambda: [peer.state for peer in server.peers] == ["connected"] * 3)
+        recorders = [stack.enter_context(Recorder(peer.read)) for peer in server.peers]
+        for hz, recorder in zip(tones_hz, recorders, strict=True):
+            assert_tones_soon(recorder, hz, hz, attempts=12)
+
+
+def test_services_of_our_own_machine_are_not_asked_for_anybody_SE30(hosts: tuple[netns.Host, netns.Host]) -> None:
+    """Candidates name whom we send to; our loopback is not for others to reach."""
+    at_server, at_peer = hosts
+    places = ((at_server, "127.0.0.1"), (at_server, "127.0.0.2"), (at_peer, "10.77.0.2"))
+    with ExitStack() as stack:
+        services: list[socket.socket] = []
+        for host, address in places:
+            with host.entered():
+                one = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                one.bind((address, 0))
+            services.append(one)
+        server, other = (stack.enter_context(bw.Server(bw.Tone(), CALLBACK)) for _ in range(2))
+        for started in (server, other):
+            with at_server.entered():
+                started.start()
+        _, offer = other.create_offer()
+        peer, _ = server.add_peer(_without_candidates(offer))
+        # The one that may be asked comes last, so the others would have been asked before.
+        for priority, one in zip((300, 200, 100), services, strict=True):
+            host_asked, port = one.getsockname()
+            peer.add_ice_candidate(f"candidate:1 1 udp {priority} {host_asked} {port} typ host", "0", 0)
+        services[-1].settimeout(10.0)
+        assert services[-1].recv(2048)
+        for one in services[:-1]:
+            one.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                one.recv(2048)

@@ -251,6 +251,8 @@ def test_ice_servers_are_checked_when_the_server_is_made() -> None:
         bw.Server(bw.Tone(), bw.ServerConfig(ice_servers=(bw.IceServer("turn:192.0.2.1"),)))
     with pytest.raises(bw.ConfigError, match="IceServer objects"):
         bw.ServerConfig(ice_servers=("stun:192.0.2.1",))  # type: ignore[arg-type]
+    with pytest.raises(bw.ConfigError, match="a tuple of IceServer objects"):
+        bw.ServerConfig(ice_servers=bw.IceServer("stun:192.0.2.1"))  # type: ignore[arg-type]
     with pytest.raises(bw.ConfigError, match="a TURN server among"):
         bw.ServerConfig(ice_servers=(bw.IceServer("stun:192.0.2.1"),), ice_relay_only=True)
 
