@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -73,13 +74,18 @@ def test_a_chain_of_three_servers_brings_the_tone_to_its_end(server: bw.Server) 
 
 @pytest.mark.usefixtures("bass")
 def test_what_is_pushed_is_pushed_on(server: bw.Server) -> None:
-    """tone ─► push ─► server ─► its input stream ─► push ─► second server."""
-    with bw.Server(None, ANY_PORTS) as second, bw.WhipClient(bw.Tone(500.0, 700.0), f"{server.url}whip") as first_push:
-        second.start()
-        connect(first_push)
-        with bw.WhipClient(server.input_stream, f"{second.url}whip") as second_push:
-            connect(second_push)
-            assert_hears(second.read_input, 500.0, 700.0)
+    """tone ─► push ─► server ─► its input stream ─► push ─► second server ─► the same ─► third server."""
+    with ExitStack() as stack:
+        second, third = (stack.enter_context(bw.Server(None, ANY_PORTS)) for _ in range(2))
+
+        def push(source: bw.Tone | int, target: bw.Server) -> None:
+            target.start()
+            connect(stack.enter_context(bw.WhipClient(source, f"{target.url}whip")))
+
+        push(bw.Tone(500.0, 700.0), server)
+        push(server.input_stream, second)
+        push(second.input_stream, third)
+        assert_hears(third.read_input, 500.0, 700.0)
 
 
 @pytest.mark.parametrize("threads", [1, 4])
