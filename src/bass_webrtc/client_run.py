@@ -22,7 +22,8 @@ from .core import Engine, NewSsrc, PeerRemoved
 from .errors import BassWebRtcError, ConfigError, SignalingError
 from .loop_thread import LoopThread
 from .peer.bridge import Bridge
-from .peer.full_connection import Callbacks, FullConnection, IceSettings
+from .peer.full_connection import FullConnection
+from .peer.full_settings import Callbacks, IceSettings
 from .peer.ice_servers import IceServerAddress, parse_ice_server
 from .peer.sockets import local_addresses
 from .rtc.candidate import Candidate

@@ -20,7 +20,8 @@ from .doctor import Finding
 from .errors import BassWebRtcError, ConfigError, SignalingError
 from .loop_thread import LoopThread
 from .peer.bridge import Bridge
-from .peer.full_connection import Callbacks, FullConnection, IceSettings
+from .peer.full_connection import FullConnection
+from .peer.full_settings import Callbacks, IceSettings
 from .rtc.candidate import Candidate
 from .rtc.dtls import Certificate
 from .signaling.client_rules import CounterOffer

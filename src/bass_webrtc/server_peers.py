@@ -22,8 +22,8 @@ from .events import EventDispatcher
 from .loop_thread import LoopThread
 from .peer.bridge import Bridge
 from .peer.connection import Connection, check_limits
-from .peer.full_connection import IceSettings
 from .peer.full_peer import FullPeer, Surroundings
+from .peer.full_settings import IceSettings
 from .peer.ice_servers import IceServerAddress
 from .peer.lite_connection import LiteConnection, Visit
 from .peer.mux import UdpMux

@@ -22,6 +22,7 @@ from support import coturn, nat, netns
 from support.aiortc_caller import Caller
 from support.browsers import Chromium, missing_chromium
 from support.capture import addresses, captured
+from support.client_peers import connect
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, LoopOn, NatKind
@@ -191,3 +192,21 @@ def test_chromium_behind_a_nat_is_heard_and_hears(kind: NatKind, relayed: bool, 
         assert is_relayed(peer) == relayed
         assert abs(caller.hear()).max() > 0.2
         caller.close()
+
+
+@pytest.mark.parametrize("kind", ["port-restricted", "symmetric"])
+def test_whip_and_whep_with_full_ice_are_reached_from_behind_a_nat(kind: NatKind, world: World) -> None:
+    """Clients without ICE servers of their own: our answer tells where we are, and their checks where they are."""
+    config = bw.ServerConfig(http_host=SERVERS, http_port=0, ice_servers=world.ice_servers("udp"))
+    server = world.stack.enter_context(bw.Server(bw.Tone(440.0), config))
+    with world.internet.servers.entered():
+        server.start()
+    with world.internet.home(kind).entered():
+        pull = world.stack.enter_context(bw.WhepClient(f"{server.url}whep"))
+        push = world.stack.enter_context(bw.WhipClient(bw.Tone(600.0), f"{server.url}whip"))
+        for client in (pull, push):
+            connect(client)
+    with Recorder(server.read_input) as at_server, Recorder(pull.read) as at_home:
+        assert_tones_soon(at_server, 600.0, 600.0)
+        assert_tones_soon(at_home, 440.0, 440.0)
+    assert {peer.remote_address.partition(":")[0] for peer in server.peers} == {"203.0.113.2"}

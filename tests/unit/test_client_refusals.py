@@ -15,7 +15,8 @@ from bass_webrtc.client_run import ClientRun
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import Engine, PeerRemoved
 from bass_webrtc.peer.bridge import Bridge
-from bass_webrtc.peer.full_connection import Callbacks, FullConnection, IceSettings
+from bass_webrtc.peer.full_connection import FullConnection
+from bass_webrtc.peer.full_settings import Callbacks, IceSettings
 from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.sources import open_for_core

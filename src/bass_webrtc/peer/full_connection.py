@@ -14,14 +14,12 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Literal
 
 from ..config import ServerConfig
 from ..core import Engine
 from ..errors import ClosedError, DtlsError, IceError
 from ..rtc import dtls
-from ..rtc.candidate import Candidate, CandidatePolicy
+from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio, build_answer, build_offer
 from ..rtc.negotiation import Offer, read_answer, read_offer
 from ..rtc.opus_parameters import OpusParameters
@@ -32,7 +30,7 @@ from ..stats import Kind, PeerStats, plays, talks
 from . import media
 from .bridge import Bridge
 from .full_ice import FullIce, SelectedPair
-from .ice_agent import PAC_TIMER_S
+from .full_settings import WITHOUT_SERVERS, Callbacks, IceSettings
 from .ice_servers import IceServerAddress
 from .mux import format_address
 from .sending_path import SendingPath
@@ -43,47 +41,6 @@ _RELEASE_TIMEOUT_S = 1.0
 
 
 Exchange = Callable[[IceCredentials, Iterable[Candidate]], Awaitable[IceFragment]]
-
-
-def _ignore() -> None:
-    """What happens when nobody asked to be told."""
-
-
-@dataclass(frozen=True, slots=True)
-class IceSettings:
-    """How we may be reached; see ``FullIce``."""
-
-    servers: tuple[IceServerAddress, ...] = ()
-    """STUN and TURN."""
-    relay_only: bool = False
-    hosts: tuple[str, ...] | None = None
-    """Our addresses to use; by default all that others can reach."""
-    public_ips: tuple[str, ...] = ()
-    """Of a 1:1 NAT in front of this machine."""
-    policy: CandidatePolicy = field(default_factory=lambda: CandidatePolicy(allow_loopback=True))
-    """Which of the peer's candidates may be sent to."""
-    gather_s: float = 0.5
-    """How long an offer or an answer waits for servers that do not answer."""
-    patience_s: float = PAC_TIMER_S
-    """How long a pair that works is waited for."""
-    says_all: Literal["no", "yes", "when it is so"] = "no"
-    """Whether our descriptions say that their candidates are all: "yes" where the rest cannot be told anyway."""
-
-
-@dataclass(frozen=True, slots=True)
-class Callbacks:
-    """What the owner wants to know."""
-
-    connected: Callable[[], None]
-    ended: Callable[[str], None]
-    """Once, with the reason, unless ``close`` was called."""
-    candidate: Callable[[Candidate], None]
-    """A candidate of ours that was found after our description was made; to be trickled."""
-    gathered: Callable[[], None] = _ignore
-    """There will be no more, which our description could not say yet."""
-    connecting: Callable[[], None] = _ignore
-    loss_reported: Callable[[], None] = _ignore
-    """A player said how many packets it misses."""
 
 
 class FullConnection:
@@ -105,7 +62,7 @@ class FullConnection:
         certificate: dtls.Certificate,
         config: ServerConfig,
         callbacks: Callbacks,
-        ice: IceSettings = IceSettings(),
+        ice: IceSettings = WITHOUT_SERVERS,
         *,
         offers: bool = True,
     ) -> None:

@@ -18,7 +18,8 @@ from ..rtc.sdp_fragment import IceFragment
 from ..stats import Kind, PeerStats
 from .bridge import Bridge
 from .connection import Observer
-from .full_connection import Callbacks, FullConnection, IceSettings
+from .full_connection import FullConnection
+from .full_settings import Callbacks, IceSettings
 from .mux import UdpMux
 
 OFFERED_MID = "0"
