@@ -96,6 +96,7 @@ def test_firefoxs_microphone_is_heard_in_the_mix_and_on_its_own(firefox_studio: 
         talker.tab.close()
 
 
+@pytest.mark.timeout(60 + 3 * DUPLEX_S)
 def test_a_browser_plays_and_talks_at_once_and_nothing_is_concealed(chromium_with_microphone: Studio) -> None:
     """Both directions over one port for 20 s, or BASS_WEBRTC_DUPLEX_S: no packet lost, nothing concealed.
 
