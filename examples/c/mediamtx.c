@@ -7,7 +7,6 @@
  * Each second it says what is heard. MediaMTX is one such server; Janus, OBS's and any other that speaks WHIP and WHEP
  * will do, and so will serve.c.
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,45 +15,14 @@
 
 #include "bass_webrtc.h"
 
+#include "heard.h"
 #include "tone.h"
 
-#define BLOCK_MS 50
-#define BLOCK_FRAMES (48 * BLOCK_MS)
-#define BLOCKS_PER_SECOND (1000 / BLOCK_MS)
-
-static float second[BLOCKS_PER_SECOND * BLOCK_FRAMES * 2];
-
-/* Waits so long, unless Return comes: then 1. */
-static int return_was_pressed(int wait_ms) {
-    struct pollfd input = {0, POLLIN, 0};
-    return poll(&input, 1, wait_ms) > 0;
-}
-
-static void describe(const char *name, int channel) {
-    int rises = 0;
-    double power = 0.0;
-    int frames = BLOCKS_PER_SECOND * BLOCK_FRAMES;
-    for (int i = 0; i < frames; i++) {
-        float now = second[2 * i + channel], before = i > 0 ? second[2 * (i - 1) + channel] : now;
-        rises += before < 0.0f && now >= 0.0f;
-        power += (double)now * now;
-    }
-    printf("%s %d Hz at %.1f dBFS", name, rises, 10.0 * log10(2.0 * power / frames + 1e-12));
-}
-
-/* A decoding stream gives what is asked for, and we ask at the pace of the clock, as a mixer does. */
+/* Until Return is pressed. */
 static void listen(void *whep) {
     HSTREAM stream = BASS_WEBRTC_WhepGetStream(whep);
-    for (int block = 0; !return_was_pressed(BLOCK_MS); block++) {
-        float *where = &second[block % BLOCKS_PER_SECOND * BLOCK_FRAMES * 2];
-        BASS_ChannelGetData(stream, where, (DWORD)(BLOCK_FRAMES * 2 * sizeof(float)) | BASS_DATA_FLOAT);
-        if (block % BLOCKS_PER_SECOND < BLOCKS_PER_SECOND - 1)
-            continue;
-        describe("heard: left", 0);
-        describe(", right", 1);
-        printf("%s\n", BASS_WEBRTC_WhepIsConnected(whep) ? "" : " (not connected)");
-        fflush(stdout);
-    }
+    for (int block = 0; !was_typed(BLOCK_MS); block++)
+        hear_block(stream, block);
 }
 
 static int fail(const char *what) {
@@ -86,7 +54,7 @@ int main(int argc, char **argv) {
         while (!BASS_WEBRTC_WhipIsConnected(whip)) {
             if (BASS_WEBRTC_ErrorGetCode() != BASS_WEBRTC_OK)
                 return fail(whip_url); /* It will not be tried again. */
-            if (return_was_pressed(BLOCK_MS))
+            if (was_typed(BLOCK_MS))
                 return EXIT_SUCCESS; /* What is open is closed. */
         }
         printf("pushing to %s\n", whip_url);

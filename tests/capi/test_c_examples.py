@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import subprocess
 import time
 
 import pytest
 
 from support import c_library, tones
+from support.aiortc_caller import Caller
 from support.browsers import Chromium, missing_chromium
 from support.c_library import press_return, read_line
 from support.echo_server import echo
@@ -66,6 +69,68 @@ def test_mediamtx_pushes_and_pulls_through_a_second_server(standard: str) -> Non
             assert heard is not None
             assert [float(figure) for figure in heard.groups()] == pytest.approx([440, -12, 880, -12], abs=1.0)
             press_return(process)
+
+
+@standards
+@pytest.mark.parametrize("role", ["offers", "answers"])
+async def test_callback_is_in_a_call_with_aiortc(role: str, standard: str) -> None:
+    binary = c_library.program(c_library.EXAMPLES / "callback.c", standard)
+    async with Caller(600.0) as caller:
+        offer = await caller.offer() if role == "answers" else ""
+        with c_library.running([str(binary), *(["--answer"] if offer else [])]) as process:
+            say(process, f"{offer}\n" if offer else "")
+            description = await asyncio.to_thread(read_description, process, "answer" if offer else "offer")
+            if offer:
+                await caller.take_answer(description)
+            else:
+                say(process, f"{await caller.answer(description)}\n")
+            heard = await caller.hear(1.0)
+            assert_tone(heard[:, 0], 440.0)
+            assert_tone(heard[:, 1], 880.0)
+            say(process, "candidate:1 1 udp 1 name.local 9 typ host\n")  # One that is of no use to it.
+            wanted = r"heard: left 600 Hz at -12\.\d dBFS, right 600 Hz at -12\.\d dBFS\n"
+            await asyncio.to_thread(read_until, process, wanted)
+            printed = await asyncio.to_thread(press_return, process)
+    assert printed.endswith("peer 0: closed\n")
+
+
+def say(process: subprocess.Popen[str], text: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(text)
+    process.stdin.flush()
+
+
+def read_until(process: subprocess.Popen[str], pattern: str, lines: int = 30) -> str:
+    read = [read_line(process)]
+    while not re.fullmatch(pattern, read[-1]):
+        assert len(read) < lines, read
+        read.append(read_line(process))
+    return read[-1]
+
+
+def read_description(process: subprocess.Popen[str], kind: str) -> str:
+    read_until(process, f"The {kind}:\n")
+    lines = [read_line(process)]
+    while lines[-1] != "\n":
+        lines.append(read_line(process))
+    return "".join(line.rstrip("\n") + "\r\n" for line in lines[:-1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "code", "said"),
+    [
+        (["--answer"], "v=0\nrubbish\n\n", 1, r"the call: .*\(error 5002\)\n"),
+        (["--answer"], "", 1, "no description came, or one that is too long\n"),
+        (["--ice-server", "http://h"], "", 1, r"http://h: ICE server .* cannot be used.*\(error 20\)\n"),
+        (["--ice-server"], "", 2, r"usage: .*\n"),
+    ],
+)
+def test_callback_says_why_it_cannot(arguments: list[str], typed: str, code: int, said: str) -> None:
+    binary = c_library.program(c_library.EXAMPLES / "callback.c")
+    with c_library.running([str(binary), *arguments]) as process:
+        _, errors = process.communicate(typed, timeout=30)
+        assert process.returncode == code
+    assert re.fullmatch(said, errors), errors
 
 
 def test_mediamtx_says_why_it_cannot() -> None:

@@ -26,6 +26,25 @@
  *     BASS_WEBRTC_WhipFree(push);
  *     BASS_WEBRTC_WhepFree(pull);
  *
+ * Option 3: your program carries offers and answers to the peer, over whatever it has. No port is opened before a peer
+ * comes, and any NAT is crossed.
+ *
+ *     void *server = BASS_WEBRTC_Create(song, NULL);                // or BASS_WEBRTC_SIGNALING_CALLBACK in a config
+ *     BASS_WEBRTC_AddIceServer(server, "stun:stun.example", NULL, NULL);
+ *     BASS_WEBRTC_SetCallbacks(server, &callbacks);                 // on_ice_candidate: send it to the peer, too
+ *     BASS_WEBRTC_Start(server);
+ *     char answer[BASS_WEBRTC_ANSWER_CAPACITY];
+ *     uint32_t length;
+ *     int peer = BASS_WEBRTC_AddPeer(server, offer, answer, &length);       // send the answer to the peer
+ *     BASS_WEBRTC_AddIceCandidate(server, peer, candidate);                 // each that the peer sends
+ *     BASS_ChannelPlay(BASS_WEBRTC_GetInputStream(server), FALSE);
+ *     ...
+ *     BASS_WEBRTC_RemovePeer(server, peer);
+ *     BASS_WEBRTC_Free(server);
+ *
+ * Or the offer is ours: BASS_WEBRTC_CreateOffer, and BASS_WEBRTC_SetAnswer when the peer has answered. Options 1 and 3
+ * go together: all of this works in every signaling mode.
+ *
  * Results. Functions that return int give 1 (TRUE) or 0 (FALSE) unless they say otherwise; those that return a handle or
  * a stream give NULL or 0 on failure. After a failure BASS_WEBRTC_ErrorGetCode() says why in a number and
  * BASS_WEBRTC_ErrorGetMessage() in words. BASS's own BASS_ErrorGetCode() has nothing to do with it.
@@ -84,6 +103,13 @@ extern "C" {
 #define BASS_WEBRTC_SOURCE_PCM 0xFFFFFFFF /* what BASS_WEBRTC_PushPcm brings */
 
 #define BASS_WEBRTC_ALL_PEERS 0xFFFFFFFF /* BASS_WEBRTC_ReadPcm: the mix */
+
+/* BASS_WEBRTC_CreateOffer: what the peer is to do */
+#define BASS_WEBRTC_PEER_SENDRECV 0  /* hear us and be heard */
+#define BASS_WEBRTC_PEER_PLAYER 1    /* hear us */
+#define BASS_WEBRTC_PEER_PUBLISHER 2 /* be heard */
+
+#define BASS_WEBRTC_ANSWER_CAPACITY 4096 /* bytes that BASS_WEBRTC_AddPeer's answer_sdp has at least */
 
 /* Error codes: BASS's where it has one. A call into BASS that failed gives BASS's own code, whichever it is. */
 #define BASS_WEBRTC_OK 0
@@ -176,9 +202,9 @@ enum {
     PEER_STATE_NEW,
     PEER_STATE_CONNECTING,
     PEER_STATE_CONNECTED,
-    PEER_STATE_DISCONNECTED, /* the path is lost; it may come back */
-    PEER_STATE_FAILED,
-    PEER_STATE_CLOSED /* the number is free for another peer */
+    PEER_STATE_DISCONNECTED, /* kept for old programs, and never told: 30 s after its path is lost, a peer is closed */
+    PEER_STATE_FAILED,       /* it ends before it was connected, and not by your program; PEER_STATE_CLOSED follows */
+    PEER_STATE_CLOSED        /* it is over */
 };
 
 /* ------------------------------------------------------------------ the library */
@@ -239,6 +265,17 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetAddress(void *handle, const char *http_host,
  * Threads:    any. Before BASS_WEBRTC_Start or BASS_WEBRTC_WhipStart. A WHEP client begins anew with the token: call this
  *             before BASS_WEBRTC_WhepGetStream, whose stream goes. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetToken(void *handle, const char *token);
+
+/* Names one more STUN or TURN server, which gets us through NATs (full ICE). Each peer then has UDP ports of its own.
+ *
+ * Parameters: handle: of BASS_WEBRTC_Create, BASS_WEBRTC_ConnectWhip or BASS_WEBRTC_ConnectWhep.
+ *             url: "stun:HOST[:PORT]", "turn:HOST[:PORT][?transport=tcp]" or "turns:HOST[:PORT]".
+ *             username, credential: of TURN; NULL or empty for STUN.
+ * Returns:    1, or 0: HANDLE, ALREADY (it runs), ILLPARAM.
+ * Ownership:  strings are copied.
+ * Threads:    any. Before BASS_WEBRTC_Start or BASS_WEBRTC_WhipStart. A WHEP client begins anew, as with SetToken. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddIceServer(void *handle, const char *url, const char *username,
+                                              const char *credential);
 
 /* Sets the functions that are told what happens, in place of those before.
  *
@@ -323,11 +360,73 @@ uint32_t BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerCount(void *handle);
  * Threads:    any, as BASS_WEBRTC_GetStats. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_IsRunning(void *handle);
 
+/* ------------------------------------------------------------------ callback signaling: Option 3 */
+
+/* Answers a peer's offer. recvonly hears us, sendonly is heard, sendrecv both; a server without a source only hears.
+ * on_sdp is told the same answer, soon; on_ice_candidate what is found after it.
+ *
+ * Parameters: handle: of BASS_WEBRTC_Create. offer_sdp: SDP of one peer.
+ *             answer_sdp: gets the answer, NUL at its end; BASS_WEBRTC_ANSWER_CAPACITY bytes, or more.
+ *             answer_len: is set to the answer's length without that NUL, and never read; or NULL.
+ * Returns:    the peer's number, 0 to max_peers - 1, the lowest that is free; or -1: HANDLE, START, ILLPARAM, SDP, PEERS,
+ *             BUFFER (*answer_len says how long it is; the peer is gone), NOTAVAIL (it was stopped meanwhile).
+ * Ownership:  answer_sdp is yours.
+ * Threads:    any; waits for STUN and TURN servers, half a second at most. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddPeer(void *handle, const char *offer_sdp, char *answer_sdp, uint32_t *answer_len);
+
+/* The same, into a buffer of any size.
+ *
+ * Parameters: handle, offer_sdp, answer_len: as above.
+ *             answer_sdp: of capacity bytes; with a capacity of 0, on_sdp alone brings the answer, and this may be NULL.
+ * Returns:    as above.
+ * Ownership:  answer_sdp is yours.
+ * Threads:    as above. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddPeerEx(void *handle, const char *offer_sdp, char *answer_sdp, uint32_t capacity,
+                                           uint32_t *answer_len);
+
+/* Makes an offer for your program to bring to a peer, whose answer BASS_WEBRTC_SetAnswer takes. The peer's number is taken
+ * until its connection ends, or BASS_WEBRTC_RemovePeer gives up waiting.
+ *
+ * Parameters: handle: of BASS_WEBRTC_Create. kind: BASS_WEBRTC_PEER_*.
+ *             offer_sdp, capacity, offer_len: as answer_sdp and answer_len of BASS_WEBRTC_AddPeerEx.
+ * Returns:    the peer's number, or -1: as BASS_WEBRTC_AddPeer; ILLPARAM also for a player of a server without a source.
+ * Ownership:  offer_sdp is yours.
+ * Threads:    any; waits as BASS_WEBRTC_AddPeer. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_CreateOffer(void *handle, uint32_t kind, char *offer_sdp, uint32_t capacity,
+                                             uint32_t *offer_len);
+
+/* Gives the peer's answer to the offer of BASS_WEBRTC_CreateOffer.
+ *
+ * Parameters: handle: of BASS_WEBRTC_Create. peer_id: of BASS_WEBRTC_CreateOffer. answer_sdp: SDP.
+ * Returns:    1, or 0: HANDLE, START, NOTAVAIL (no such peer), SDP (a better one may follow), ILLPARAM (it was answered
+ *             before, or made the offer itself).
+ * Ownership:  the string is copied.
+ * Threads:    any; does not wait for the connection. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetAnswer(void *handle, uint32_t peer_id, const char *answer_sdp);
+
+/* Gives a candidate that the peer sent after its description, or before its answer.
+ *
+ * Parameters: handle: of BASS_WEBRTC_Create. peer_id: its number.
+ *             candidate: as in JavaScript's RTCIceCandidate.candidate; empty when there are no more.
+ * Returns:    1, or 0: HANDLE, START, NOTAVAIL (no such peer), SDP, ILLPARAM. A candidate that may not be used, such as a
+ *             .local name, is left out, and that is no failure.
+ * Ownership:  the string is copied.
+ * Threads:    any; does not wait. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddIceCandidate(void *handle, uint32_t peer_id, const char *candidate);
+
+/* Says goodbye to a peer, in every signaling mode.
+ *
+ * Parameters: handle: of BASS_WEBRTC_Create. peer_id: its number.
+ * Returns:    1, or 0: HANDLE, START, NOTAVAIL (no such peer).
+ * Ownership:  a stream of its own is freed.
+ * Threads:    any. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_RemovePeer(void *handle, uint32_t peer_id);
+
 /* ------------------------------------------------------------------ peers of a server */
 
 /* What one peer sends, as a BASS stream. Asking for it takes that peer out of the mix.
  *
- * Parameters: handle: of BASS_WEBRTC_Create. peer_id: of a callback.
+ * Parameters: handle: of BASS_WEBRTC_Create. peer_id: its number.
  * Returns:    HSTREAM, the same each time; or 0: HANDLE, START, NOTAVAIL (no such peer, it sends nothing, or no BASS_Init).
  * Ownership:  the library's; freed when the peer is gone.
  * Threads:    any. */

@@ -9,6 +9,7 @@ import atexit
 import functools
 import gc
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,16 @@ from yarl import URL
 from .. import __version__
 from ..bass import kept_error_code
 from ..clients import WhepClient
-from ..config import CHANNELS, ServerConfig
+from ..config import CHANNELS, IceServer, ServerConfig
 from ..core import statistics_functions
 from ..server import Server
 from ..sources import PcmSource
 from . import errors
-from .client_handles import WhepHandle, WhipHandle, is_connected
+from .client_handles import ClientOptions, WhepHandle, WhipHandle, is_connected
 from .errors import CapiError
 from .handles import Handle, HandleTable
 from .server_handle import ServerHandle, open_c_source
-from .structures import Callbacks, config_fields, fill
+from .structures import KINDS, Callbacks, config_fields, fill
 
 ALL_PEERS = 0xFFFFFFFF
 _MAX_READ_FRAMES = 48_000
@@ -78,6 +79,7 @@ class Library:
             (self.create, 0),
             (self.set_address, 0),
             (self.set_token, 0),
+            (self.add_ice_server, 0),
             (self.set_callbacks, 0),
             (self.set_bitrate, 0),
             (self.start, 0),
@@ -87,6 +89,11 @@ class Library:
             (self.get_input_stream, 0),
             (self.get_peer_stream, 0),
             (self.get_peer_stats, 0),
+            (self.add_peer, -1),
+            (self.create_offer, -1),
+            (self.set_answer, 0),
+            (self.add_ice_candidate, 0),
+            (self.remove_peer, 0),
             (self.push_pcm, -1),
             (self.read_pcm, -1),
             (self.connect_whip, 0),
@@ -155,6 +162,13 @@ class Library:
         else:
             found.set_token(text)
 
+    def add_ice_server(self, handle: int, url: Any, username: Any, credential: Any) -> None:
+        """BASS_WEBRTC_AddIceServer."""
+        found = self._handles.get(handle, ServerHandle, WhipHandle, WhepHandle)
+        # A STUN server has neither, which some languages write as an empty string.
+        secrets = (self._text_or_none(text) or None for text in (username, credential))
+        found.add_ice_server(IceServer(self._text(url, "url"), *secrets))
+
     def set_callbacks(self, handle: int, callbacks: Any) -> None:
         """BASS_WEBRTC_SetCallbacks."""
         copy = self._ffi.new("SignalingCallbacks *", callbacks[0]) if callbacks else None
@@ -209,6 +223,35 @@ class Library:
             fill(stats, found.client.stats())
         else:
             raise CapiError(errors.NOTAVAIL, f"a client has one peer, number 0; there is no peer {peer_id}")
+
+    # -- callback signaling
+
+    def add_peer(self, handle: int, offer_sdp: Any, answer_sdp: Any, capacity: int, answer_len: Any) -> int:
+        """BASS_WEBRTC_AddPeerEx, and AddPeer."""
+        server = self._server(handle)
+        offer = self._text(offer_sdp, "offer_sdp")
+        buffer = _TextBuffer(self._ffi, answer_sdp, capacity, answer_len, "answer_sdp")
+        return buffer.take(server, *server.add_peer(offer))
+
+    def create_offer(self, handle: int, kind: int, offer_sdp: Any, capacity: int, offer_len: Any) -> int:
+        """BASS_WEBRTC_CreateOffer."""
+        server = self._server(handle)
+        if kind >= len(KINDS):
+            raise CapiError(errors.ILLPARAM, f"kind is {kind}; expected BASS_WEBRTC_PEER_*, 0 to {len(KINDS) - 1}")
+        buffer = _TextBuffer(self._ffi, offer_sdp, capacity, offer_len, "offer_sdp")
+        return buffer.take(server, *server.create_offer(KINDS[kind]))
+
+    def set_answer(self, handle: int, peer_id: int, answer_sdp: Any) -> None:
+        """BASS_WEBRTC_SetAnswer."""
+        self._server(handle).set_answer(peer_id, self._text(answer_sdp, "answer_sdp"))
+
+    def add_ice_candidate(self, handle: int, peer_id: int, candidate: Any) -> None:
+        """BASS_WEBRTC_AddIceCandidate."""
+        self._server(handle).add_ice_candidate(peer_id, self._text(candidate, "candidate"))
+
+    def remove_peer(self, handle: int, peer_id: int) -> None:
+        """BASS_WEBRTC_RemovePeer."""
+        self._server(handle).remove_peer(peer_id)
 
     # -- audio without BASS
 
@@ -265,7 +308,11 @@ class Library:
         """BASS_WEBRTC_ConnectWhep."""
         url = self._text(whep_url, "whep_url")
         buffer_ms = buffer_ms or ServerConfig().buffer_ms
-        return self._add(WhepHandle(lambda token: WhepClient(url, token, buffer_ms, bool(decode_stream))))
+
+        def make(options: ClientOptions) -> WhepClient:
+            return WhepClient(url, options.token, buffer_ms, bool(decode_stream), options.ice_servers)
+
+        return self._add(WhepHandle(make))
 
     def whep_get_stream(self, handle: int) -> int:
         """BASS_WEBRTC_WhepGetStream."""
@@ -313,6 +360,37 @@ class Library:
         self._need(pointer, "samples")
         data = self._ffi.buffer(pointer, frames * channels * _SAMPLE_BYTES)
         return np.frombuffer(data, np.float32).reshape(frames, channels)
+
+
+class _TextBuffer:
+    """Where a caller wants a description, which is too long for it or not only once it is made."""
+
+    def __init__(self, ffi: Any, text: Any, capacity: int, length: Any, name: str) -> None:
+        if capacity and not text:
+            raise CapiError(errors.ILLPARAM, f"{name} is NULL; expected a buffer, or NULL with a capacity of 0")
+        self._ffi = ffi
+        self._text = text
+        self._capacity = capacity
+        self._length = length
+        self._name = name
+
+    def take(self, server: ServerHandle, peer_id: int, description: str) -> int:
+        """Writes the description of a peer; one that cannot be written is of no use, nor is its peer."""
+        data = description.encode()
+        if self._length:
+            self._length[0] = len(data)
+        if not self._capacity:  # The callback on_sdp brings it.
+            return peer_id
+        if len(data) >= self._capacity:
+            with suppress(CapiError):  # It is gone already.
+                server.remove_peer(peer_id)
+            raise CapiError(
+                errors.BUFFER,
+                f"{self._name} has {self._capacity} bytes; expected {len(data) + 1}, which "
+                "BASS_WEBRTC_AddPeerEx and BASS_WEBRTC_CreateOffer can be told",
+            )
+        self._ffi.memmove(self._text, data + b"\0", len(data) + 1)
+        return peer_id
 
 
 def _close(handle: Handle) -> None:

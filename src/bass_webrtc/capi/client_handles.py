@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from ..clients import WhepClient, WhipClient
+from ..config import IceServer
 from ..sources import Source
 from . import errors
 from .errors import CapiError
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """What may be said of a client after it was made."""
+
+    token: str | None = None
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 def is_connected(client: WhipClient | WhepClient) -> bool:
@@ -31,18 +41,30 @@ class WhipHandle:
         self.source = source
         self._url = url
         self._bitrate_kbps = bitrate_kbps
-        self.client = WhipClient(source, url, None, bitrate_kbps)
+        self._options = ClientOptions()
+        self.client = self._make(self._options)
 
     def set_token(self, token: str | None) -> None:
         """Before it is started."""
-        if self.client.running:
-            raise CapiError(errors.ALREADY, "the client runs already; the token comes before BASS_WEBRTC_WhipStart")
-        self.client, before = WhipClient(self.source, self._url, token, self._bitrate_kbps), self.client
-        before.close()
+        self._change(replace(self._options, token=token))
+
+    def add_ice_server(self, server: IceServer) -> None:
+        """Before it is started."""
+        self._change(replace(self._options, ice_servers=(*self._options.ice_servers, server)))
 
     def close(self) -> None:
         """Stops it for good."""
         self.client.close()
+
+    def _change(self, options: ClientOptions) -> None:
+        if self.client.running:
+            raise CapiError(errors.ALREADY, "the client runs already; this comes before BASS_WEBRTC_WhipStart")
+        self.client, before = self._make(options), self.client
+        self._options = options
+        before.close()
+
+    def _make(self, options: ClientOptions) -> WhipClient:
+        return WhipClient(self.source, self._url, options.token, self._bitrate_kbps, options.ice_servers)
 
 
 class WhepHandle:
@@ -54,29 +76,38 @@ class WhepHandle:
 
     what = "a WHEP client"
 
-    def __init__(self, make: Callable[[str | None], WhepClient]) -> None:
+    def __init__(self, make: Callable[[ClientOptions], WhepClient]) -> None:
         """
         Args:
-            make: Makes a client with a token, or without.
+            make: Makes a client.
         """
         self._make = make
-        self._lock = threading.Lock()  # set_token and close exclude one another.
+        self._lock = threading.Lock()  # changes and close exclude one another.
         self._closed = False
-        self.client = make(None)
+        self._options = ClientOptions()
+        self.client = make(self._options)
         self.client.start()
 
     def set_token(self, token: str | None) -> None:
         """Begins anew with it."""
-        made = self._make(token)
-        with self._lock:
-            if self._closed:
-                raise CapiError(errors.HANDLE, "the client was freed by another thread")
-            self.client.close()
-            self.client = made
-            made.start()
+        self._change(lambda options: replace(options, token=token))
+
+    def add_ice_server(self, server: IceServer) -> None:
+        """Begins anew with it."""
+        self._change(lambda options: replace(options, ice_servers=(*options.ice_servers, server)))
 
     def close(self) -> None:
         """Stops it for good."""
         with self._lock:
             self._closed = True
             self.client.close()
+
+    def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
+        with self._lock:
+            options = change(self._options)
+            made = self._make(options)
+            if self._closed:
+                raise CapiError(errors.HANDLE, "the client was freed by another thread")
+            self.client.close()
+            self.client, self._options = made, options
+            made.start()

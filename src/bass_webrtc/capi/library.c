@@ -42,6 +42,11 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetToken(void *handle, const char *token) {
     return USE(0, bw_py_set_token(ID, token));
 }
 
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddIceServer(void *handle, const char *url, const char *username,
+                                              const char *credential) {
+    return USE(0, bw_py_add_ice_server(ID, url, username, credential));
+}
+
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallbacks(void *handle, const SignalingCallbacks *callbacks) {
     return USE(0, bw_py_set_callbacks(ID, callbacks));
 }
@@ -68,6 +73,34 @@ HSTREAM BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerStream(void *handle, uint32_t peer_i
 
 int BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerStats(void *handle, uint32_t peer_id, WebRtcPeerStatsFFI *stats) {
     return USE(0, bw_py_get_peer_stats(ID, peer_id, stats));
+}
+
+/* ------------------------------------------------------------------ callback signaling */
+
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddPeer(void *handle, const char *offer_sdp, char *answer_sdp, uint32_t *answer_len) {
+    return BASS_WEBRTC_AddPeerEx(handle, offer_sdp, answer_sdp, BASS_WEBRTC_ANSWER_CAPACITY, answer_len);
+}
+
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddPeerEx(void *handle, const char *offer_sdp, char *answer_sdp, uint32_t capacity,
+                                           uint32_t *answer_len) {
+    return USE(-1, bw_py_add_peer(ID, offer_sdp, answer_sdp, capacity, answer_len));
+}
+
+int BASS_WEBRTC_CALL BASS_WEBRTC_CreateOffer(void *handle, uint32_t kind, char *offer_sdp, uint32_t capacity,
+                                             uint32_t *offer_len) {
+    return USE(-1, bw_py_create_offer(ID, kind, offer_sdp, capacity, offer_len));
+}
+
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetAnswer(void *handle, uint32_t peer_id, const char *answer_sdp) {
+    return USE(0, bw_py_set_answer(ID, peer_id, answer_sdp));
+}
+
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddIceCandidate(void *handle, uint32_t peer_id, const char *candidate) {
+    return USE(0, bw_py_add_ice_candidate(ID, peer_id, candidate));
+}
+
+int BASS_WEBRTC_CALL BASS_WEBRTC_RemovePeer(void *handle, uint32_t peer_id) {
+    return USE(0, bw_py_remove_peer(ID, peer_id));
 }
 
 /* ------------------------------------------------------------------ without BASS */

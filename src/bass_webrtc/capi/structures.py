@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from ..config import ServerConfig
-from ..stats import PeerStats
+from ..stats import Kind, PeerStats
 from . import errors
 from .errors import CapiError
 
 MODES = {0: "callback", 1: "whip", 2: "whep", 5: "http"}
 """BASS_WEBRTC_SIGNALING_*."""
+
+KINDS: tuple[Kind, ...] = ("sendrecv", "player", "publisher")
+"""BASS_WEBRTC_PEER_*."""
 
 STATES = ("new", "connecting", "connected", "disconnected", "failed", "closed")
 """PEER_STATE_*."""
