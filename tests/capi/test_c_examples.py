@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import subprocess
 import time
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from support import c_library, tones
 from support.aiortc_caller import Caller
 from support.browsers import Chromium, missing_chromium
-from support.c_library import press_return, read_line
+from support.c_library import press_return, read_description, read_line, read_until, say
 from support.echo_server import echo
 from support.fixtures import skip_for
 from support.listener import Listener
@@ -92,28 +91,6 @@ async def test_callback_is_in_a_call_with_aiortc(role: str, standard: str) -> No
             await asyncio.to_thread(read_until, process, wanted)
             printed = await asyncio.to_thread(press_return, process)
     assert printed.endswith("peer 0: closed\n")
-
-
-def say(process: subprocess.Popen[str], text: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(text)
-    process.stdin.flush()
-
-
-def read_until(process: subprocess.Popen[str], pattern: str, lines: int = 30) -> str:
-    read = [read_line(process)]
-    while not re.fullmatch(pattern, read[-1]):
-        assert len(read) < lines, read
-        read.append(read_line(process))
-    return read[-1]
-
-
-def read_description(process: subprocess.Popen[str], kind: str) -> str:
-    read_until(process, f"The {kind}:\n")
-    lines = [read_line(process)]
-    while lines[-1] != "\n":
-        lines.append(read_line(process))
-    return "".join(line.rstrip("\n") + "\r\n" for line in lines[:-1])
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -100,9 +101,9 @@ def running(command: list[str], environment: dict[str, str] | None = None) -> It
         process.communicate()
 
 
-def press_return(process: subprocess.Popen[str]) -> str:
+def press_return(process: subprocess.Popen[str], timeout_s: float = 30.0) -> str:
     """It ends well; what it said last."""
-    printed, errors = process.communicate("\n", timeout=30)
+    printed, errors = process.communicate("\n", timeout=timeout_s)
     own_errors = [line for line in errors.splitlines() if not line.startswith("ALSA lib")]  # There is no sound card.
     assert (process.returncode, own_errors) == (0, [])
     return printed
@@ -113,3 +114,28 @@ def read_line(process: subprocess.Popen[str]) -> str:
     line = process.stdout.readline()
     assert line, process.communicate()
     return line
+
+
+def read_until(process: subprocess.Popen[str], pattern: str, lines: int = 30) -> str:
+    """The first line that is like this."""
+    read = [read_line(process)]
+    while not re.fullmatch(pattern, read[-1]):
+        assert len(read) < lines, read
+        read.append(read_line(process))
+    return read[-1]
+
+
+def read_description(process: subprocess.Popen[str], kind: str) -> str:
+    """What ``callback.c`` shows, up to an empty line."""
+    read_until(process, f"The {kind}:\n")
+    lines = [read_line(process)]
+    while lines[-1] != "\n":
+        lines.append(read_line(process))
+    return "".join(line.rstrip("\n") + "\r\n" for line in lines[:-1])
+
+
+def say(process: subprocess.Popen[str], text: str) -> None:
+    """Types it."""
+    assert process.stdin is not None
+    process.stdin.write(text)
+    process.stdin.flush()
