@@ -42,6 +42,20 @@
         }                                                                                                              \
     } while (0)
 
+typedef struct {
+    const char *name;
+    void (*run)(void);
+} test_case;
+
+/* For main: one of the cases, or none of them, and that it went well. */
+static inline int run_case(const char *name, const test_case *cases, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(name, cases[i].name) == 0)
+            cases[i].run();
+    printf("well done\n");
+    return 0;
+}
+
 static inline void nap_10ms(void) {
     struct timespec ten_ms = {0, 10000000};
     nanosleep(&ten_ms, NULL);

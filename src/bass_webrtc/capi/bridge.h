@@ -22,4 +22,10 @@ void bw_server_attach(uintptr_t handle, uintptr_t engine, uint32_t max_peers);
 void bw_server_detach(uintptr_t handle);
 void bw_server_close(uintptr_t handle);
 
+/* callbacks.c: the host's callbacks; one that is NULL is not called. */
+void bw_tell_sdp(const SignalingCallbacks *callbacks, uint32_t peer_id, const char *sdp_type, const char *sdp);
+void bw_tell_ice_candidate(const SignalingCallbacks *callbacks, uint32_t peer_id, const char *candidate,
+                           const char *sdp_mid, uint32_t sdp_mline_index);
+void bw_tell_peer_state(const SignalingCallbacks *callbacks, uint32_t peer_id, uint32_t state);
+
 #endif

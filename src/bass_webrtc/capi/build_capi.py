@@ -158,7 +158,7 @@ def _platform_flags() -> list[str]:
     if sys.platform == "darwin":
         return ["-dynamiclib", f"-Wl,-install_name,@rpath/{LIBRARY_NAME}"]
     # nodelete: Python's threads and atexit handlers would outlive the code that dlclose takes away.
-    return ["-shared", f"-Wl,-soname,{LIBRARY_NAME}", "-Wl,-z,nodelete", "-Wl,--no-undefined", "-ldl"]
+    return ["-shared", f"-Wl,-soname,{LIBRARY_NAME}", "-Wl,-z,nodelete", "-Wl,--no-undefined", "-ldl", "-lm"]
 
 
 def _run(words: list[str]) -> None:

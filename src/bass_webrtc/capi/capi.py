@@ -172,7 +172,7 @@ class Library:
     def set_callbacks(self, handle: int, callbacks: Any) -> None:
         """BASS_WEBRTC_SetCallbacks."""
         copy = self._ffi.new("SignalingCallbacks *", callbacks[0]) if callbacks else None
-        self._server(handle).listener = Callbacks(self._ffi, copy) if copy else None
+        self._server(handle).listener = Callbacks(self._ffi, self._lib, copy) if copy else None
 
     def set_bitrate(self, handle: int, opus_bitrate: int) -> None:
         """BASS_WEBRTC_SetBitrate."""

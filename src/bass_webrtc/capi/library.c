@@ -4,9 +4,22 @@
  */
 #include "library.h"
 
+#include <fenv.h>
+
+/* Pascal's programs have floating point exceptions switched on, which C, Python and the threads that are made here do
+ * not expect: 0 / 0 would end the process. */
+#define CALMLY(call)                                                                                                   \
+    __extension__({                                                                                                    \
+        fenv_t host;                                                                                                   \
+        feholdexcept(&host);                                                                                           \
+        __typeof__(call) result = (call);                                                                              \
+        fesetenv(&host);                                                                                               \
+        result;                                                                                                        \
+    })
+
 /* What makes something starts Python; what takes a handle needs it to be there already. */
-#define MAKE(call) (can_make() ? (void *)(call) : NULL)
-#define USE(failure, call) (can_use(handle) ? (call) : (failure))
+#define MAKE(call) CALMLY(can_make() ? (void *)(call) : NULL)
+#define USE(failure, call) CALMLY(can_use(handle) ? (call) : (failure))
 #define ID ((uintptr_t)handle)
 
 static bool can_make(void) {

@@ -42,27 +42,23 @@ _ADDRESS_BYTES = 63
 class Callbacks:
     """A program's callbacks, as a ``Listener``. cffi lets go of the interpreter's lock while they run."""
 
-    def __init__(self, ffi: Any, callbacks: Any) -> None:
+    def __init__(self, ffi: Any, lib: Any, callbacks: Any) -> None:
         self._ffi = ffi
+        self._lib = lib
         self._callbacks = callbacks
 
     def peer_state(self, peer: int, state: str) -> None:
         """on_peer_state."""
-        if self._callbacks.on_peer_state:
-            self._callbacks.on_peer_state(peer, STATES.index(state), self._callbacks.user_data)
+        self._lib.bw_tell_peer_state(self._callbacks, peer, STATES.index(state))
 
     def sdp(self, peer: int, kind: str, sdp: str) -> None:
         """on_sdp."""
-        if self._callbacks.on_sdp:
-            self._callbacks.on_sdp(peer, self._text(kind), self._text(sdp), self._callbacks.user_data)
+        self._lib.bw_tell_sdp(self._callbacks, peer, self._text(kind), self._text(sdp))
 
     def ice_candidate(self, peer: int, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
         """on_ice_candidate."""
-        if self._callbacks.on_ice_candidate:
-            mid = self._ffi.NULL if sdp_mid is None else self._text(sdp_mid)
-            self._callbacks.on_ice_candidate(
-                peer, self._text(candidate), mid, sdp_mline_index or 0, self._callbacks.user_data
-            )
+        mid = self._ffi.NULL if sdp_mid is None else self._text(sdp_mid)
+        self._lib.bw_tell_ice_candidate(self._callbacks, peer, self._text(candidate), mid, sdp_mline_index or 0)
 
     def _text(self, text: str) -> Any:
         return self._ffi.new("char[]", text.encode())
