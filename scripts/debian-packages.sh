@@ -10,14 +10,14 @@ build) ;;
 check) packages="$packages clang-format" ;;
 # Browsers for the page, clang for sanitizers and fuzzers, PulseAudio for a sound card that needs no hardware,
 # network namespaces and NATs, a TURN server, another DTLS, GStreamer as a publisher, a voice for the benchmarks,
-# C++ and valgrind for programs that use the C library, Janus as somebody else's media server.
+# C++, C#, Pascal and valgrind for programs that use the C library, Janus as somebody else's media server.
 test)
     packages="$packages chromium firefox-esr clang libclang-rt-dev clang-format"
     packages="$packages pulseaudio pulseaudio-utils libasound2-plugins iproute2 nftables coturn openssl"
     packages="$packages simple-whip-client gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
     packages="$packages gstreamer1.0-plugins-bad gstreamer1.0-nice espeak-ng janus"
     command -v npm >/dev/null || packages="$packages nodejs npm"
-    packages="$packages g++ valgrind"
+    packages="$packages g++ valgrind mono-mcs fp-compiler"
     ;;
 *)
     echo "usage: $0 build|check|test" >&2

@@ -1,10 +1,13 @@
-"""Structures have the layout of the original's declarations in other languages: natural alignment."""
+"""Structures have the layout of the original's declarations, in every language: natural alignment."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from support import c_library
+from support import c_library, other_languages
+from support.fixtures import skip_for
 
 WANTED = {
     "WebRtcConfigFFI": 24,
@@ -33,15 +36,33 @@ WANTED = {
     "SignalingCallbacks.on_peer_state": 16,
     "SignalingCallbacks.user_data": 24,
     "WebRtcPeerStatsFFI": 264,
+    "WebRtcPeerStatsFFI.peer_id": 0,
+    "WebRtcPeerStatsFFI.state": 4,
     "WebRtcPeerStatsFFI.packets_sent": 8,
+    "WebRtcPeerStatsFFI.packets_received": 16,
+    "WebRtcPeerStatsFFI.bytes_sent": 24,
+    "WebRtcPeerStatsFFI.bytes_received": 32,
+    "WebRtcPeerStatsFFI.packets_lost": 40,
+    "WebRtcPeerStatsFFI.late_packets": 48,
+    "WebRtcPeerStatsFFI.duplicate_packets": 56,
+    "WebRtcPeerStatsFFI.fec_packets_used": 64,
+    "WebRtcPeerStatsFFI.red_packets_used": 72,
+    "WebRtcPeerStatsFFI.concealed_samples": 80,
     "WebRtcPeerStatsFFI.fraction_lost": 88,
+    "WebRtcPeerStatsFFI.jitter_ms": 96,
+    "WebRtcPeerStatsFFI.round_trip_time_ms": 104,
+    "WebRtcPeerStatsFFI.jitter_buffer_ms": 112,
+    "WebRtcPeerStatsFFI.jitter_buffer_target_ms": 120,
+    "WebRtcPeerStatsFFI.audio_level_dbfs": 128,
     "WebRtcPeerStatsFFI.local_address": 136,
     "WebRtcPeerStatsFFI.remote_address": 200,
 }
 """On a 64-bit machine."""
 
 
-@pytest.mark.parametrize("standard", c_library.STANDARDS)
-def test_sizes_and_offsets(standard: str) -> None:
-    printed = c_library.run(c_library.program(c_library.TESTS / "layout.c", standard))
+@pytest.mark.parametrize("language", other_languages.LANGUAGES)
+def test_sizes_and_offsets(language: str) -> None:
+    skip_for(other_languages.missing(language))
+    command = other_languages.program("layout", language)
+    printed = c_library.run(Path(command[0]), *command[1:])
     assert {name: int(number) for name, number in map(str.split, printed.splitlines())} == WANTED

@@ -1,0 +1,130 @@
+// Original OFFER ANSWER CANDIDATE ICE_SERVER: original.c in C#.
+using System;
+using System.IO;
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Threading;
+using BassWebRtc;
+using static BassWebRtc.Native;
+
+static class Original
+{
+    const uint BASS_SAMPLE_FLOAT = 0x100, BASS_STREAM_DECODE = 0x200000;
+
+    [DllImport("libbass")]
+    static extern bool BASS_Init(int device, uint freq, uint flags, IntPtr window, IntPtr guid);
+
+    [DllImport("libbass")]
+    static extern uint BASS_StreamCreate(uint freq, uint channels, uint flags, IntPtr proc, IntPtr user);
+
+    [DllImport("libbass")]
+    static extern bool BASS_Free();
+
+    static SignalingCallbacks callbacks; // Not of Main: the delegates live as long as this.
+    static volatile string toldAnswer, toldCandidate;
+    static volatile PeerState toldState;
+
+    static void Check(bool condition, string what)
+    {
+        if (condition)
+            return;
+        Console.Error.WriteLine("not so: {0} (error {1}: {2})", what, BASS_WEBRTC_ErrorGetCode(), ErrorMessage());
+        Environment.Exit(1);
+    }
+
+    static void CheckWorks(bool result, string what)
+    {
+        Check(result && BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_OK && ErrorMessage() == "", what);
+    }
+
+    // For 30 s. Collects garbage meanwhile, as may happen in a program at any time.
+    static void WaitUntil(Func<bool> condition, string what)
+    {
+        for (int waited = 0; !condition(); waited++)
+        {
+            Check(waited < 3000, what);
+            GC.Collect();
+            Thread.Sleep(10);
+        }
+    }
+
+    static void TellSdp(uint peer, string type, string sdp, IntPtr user)
+    {
+        Check(peer == 0 && type == "answer" && user == (IntPtr)42, "OnSdp");
+        toldAnswer = sdp;
+    }
+
+    static void TellCandidate(uint peer, string candidate, string mid, uint index, IntPtr user)
+    {
+        Check(peer == 0 && mid != null && index == 0 && user == (IntPtr)42, "OnIceCandidate");
+        if (candidate != "") // There are no more.
+            toldCandidate = candidate;
+    }
+
+    static void TellState(uint peer, PeerState state, IntPtr user)
+    {
+        Check(peer == 0 && user == (IntPtr)42, "OnPeerState");
+        toldState = state;
+    }
+
+    static void CheckErrorsInWords(IntPtr server)
+    {
+        Check(!BASS_WEBRTC_AddIceServer(server, "stün:ä", null, null), "a wrong URL");
+        Check(BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_ILLPARAM, "its code");
+        Check(ErrorMessage().Contains("stün:ä"), "UTF-8, in and out");
+    }
+
+    static void Main(string[] arguments)
+    {
+        var config = new WebRtcConfigFFI
+        {
+            sample_rate = 48000, channels = 2, opus_bitrate = 128, buffer_ms = 100, max_peers = 5,
+            signaling_mode = BASS_WEBRTC_SIGNALING_CALLBACK, http_port = 8080, decode_stream = 0
+        };
+        callbacks = new SignalingCallbacks
+        {
+            on_sdp = TellSdp, on_ice_candidate = TellCandidate, on_peer_state = TellState, user_data = (IntPtr)42
+        };
+        var buffer = new byte[BASS_WEBRTC_ANSWER_CAPACITY];
+        WebRtcStatsFFI stats = default(WebRtcStatsFFI);
+        WebRtcPeerStatsFFI peerStats;
+        uint length;
+        Marshal.PrelinkAll(typeof(Native)); // Every function is in the library, and its types can be given to it.
+        Check(BASS_WEBRTC_GetVersion() == BASS_WEBRTC_VERSION, "GetVersion");
+        Check(BASS_Init(0, 48000, 0, IntPtr.Zero, IntPtr.Zero), "BASS_Init");
+        uint song = BASS_StreamCreate(48000, 2, BASS_STREAM_DECODE | BASS_SAMPLE_FLOAT, IntPtr.Zero, IntPtr.Zero);
+
+        IntPtr server = BASS_WEBRTC_Create(song, ref config);
+        CheckWorks(server != IntPtr.Zero, "Create");
+        CheckErrorsInWords(server);
+        CheckWorks(BASS_WEBRTC_AddIceServer(server, arguments[3], null, null), "AddIceServer");
+        CheckWorks(BASS_WEBRTC_SetCallbacks(server, ref callbacks), "SetCallbacks");
+        CheckWorks(BASS_WEBRTC_Start(server), "Start");
+        int peer = BASS_WEBRTC_AddPeer(server, File.ReadAllText(arguments[0]), buffer, out length);
+        CheckWorks(peer == 0, "AddPeer");
+        string answer = Encoding.UTF8.GetString(buffer, 0, (int)length);
+        File.WriteAllText(arguments[1], answer);
+        Console.WriteLine("answered");
+        CheckWorks(BASS_WEBRTC_AddIceCandidate(server, 0, arguments[2]), "AddIceCandidate");
+        WaitUntil(() => toldCandidate != null, "a candidate");
+        Console.WriteLine(toldCandidate);
+        WaitUntil(() => toldState == PeerState.PEER_STATE_CONNECTED, "connected");
+        Check(toldAnswer == answer, "the same answer");
+        CheckWorks(BASS_WEBRTC_GetInputStream(server) != 0, "GetInputStream");
+        WaitUntil(() => BASS_WEBRTC_GetStats(server, out stats) && stats.total_packets_sent > 0, "GetStats");
+        Check(stats.active_peers == 1, "one peer");
+        CheckWorks(BASS_WEBRTC_GetPeerStats(server, 0, out peerStats), "GetPeerStats");
+        Check(peerStats.local_address.Contains(":") && peerStats.remote_address.Contains(":"), "addresses");
+        CheckWorks(BASS_WEBRTC_RemovePeer(server, 0), "RemovePeer");
+        WaitUntil(() => toldState == PeerState.PEER_STATE_CLOSED, "closed");
+        CheckWorks(BASS_WEBRTC_SetCallbacks(server, IntPtr.Zero), "SetCallbacks to none");
+        CheckWorks(BASS_WEBRTC_Stop(server), "Stop");
+        Check(!BASS_WEBRTC_IsRunning(server), "IsRunning");
+        CheckWorks(BASS_WEBRTC_Free(server), "Free");
+        Check(!BASS_WEBRTC_Free(server) && BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_HANDLE, "Free again");
+        CheckWorks((server = BASS_WEBRTC_Create(song, IntPtr.Zero)) != IntPtr.Zero, "Create with the defaults");
+        CheckWorks(BASS_WEBRTC_Free(server), "Free of the second");
+        Check(BASS_Free(), "BASS_Free");
+        Console.WriteLine("well done");
+    }
+}
