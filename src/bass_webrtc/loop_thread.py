@@ -11,14 +11,21 @@ from typing import Any, TypeVar
 from .errors import ClosedError
 
 Result = TypeVar("Result")
+FaultHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
 
 
 class LoopThread:
     """Runs coroutines for callers on other threads."""
 
-    def __init__(self, name: str) -> None:
-        """Starts the thread."""
+    def __init__(self, name: str, on_fault: FaultHandler | None = None) -> None:
+        """Starts the thread.
+
+        Args:
+            name: Of the thread.
+            on_fault: Called there for an exception that nobody waits for; None logs it.
+        """
         self._loop = asyncio.new_event_loop()
+        self._loop.set_exception_handler(on_fault)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 

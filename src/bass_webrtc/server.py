@@ -32,6 +32,7 @@ from .peer.connection import Connection
 from .peer.ice_servers import IceServerAddress, parse_ice_server
 from .peer.mux import UdpMux
 from .remote_peer import Peer, check_text
+from .server_faults import Faults, watch
 from .server_http import make_endpoints, make_http_server
 from .server_peers import ServerPeers
 from .server_stats import is_healthy, snapshot
@@ -237,10 +238,11 @@ class Server:
 
         Args:
             event: ``"peer_connected"`` (peer), ``"peer_disconnected"`` (peer, reason), ``"peer_state"`` (peer, state),
-                ``"source_ended"`` (), ``"error"`` (error). Of peers that the program signals: ``"sdp"`` (peer, type,
-                sdp), what ``add_peer`` and ``create_offer`` return, ``"answer"`` or ``"offer"``; after it
-                ``"ice_candidate"`` (peer, candidate, sdp_mid, sdp_mline_index), one that was found later, or ``""`` for
-                no more.
+                ``"source_ended"`` (), ``"error"`` (error): the server goes on, but something in it failed by itself;
+                a ``BassWebRtcError``, whose ``__cause__`` is the exception if there was one, once an hour for each
+                kind at most. Of peers that the program signals: ``"sdp"`` (peer, type, sdp), what ``add_peer`` and
+                ``create_offer`` return, ``"answer"`` or ``"offer"``; after it ``"ice_candidate"`` (peer, candidate,
+                sdp_mid, sdp_mline_index), one that was found later, or ``""`` for no more.
             callback: Called with the arguments in brackets.
 
         Returns:
@@ -280,7 +282,9 @@ class _Run:
         self._endpoints: list[Endpoint] = []
         self.engine = Engine(config, source.handle)
         self.input_stream = InputStream(*self.engine.playout.mix_procedure, decode=config.decode_stream)
-        self.loop = LoopThread("bass-webrtc loop")
+        self._faults = Faults(events)
+        self._watching: asyncio.Task[None] | None = None
+        self.loop = LoopThread("bass-webrtc loop", self._faults.handle)
 
     @classmethod
     def open(
@@ -320,6 +324,7 @@ class _Run:
             self.http = make_http_server(config, self._endpoints, self.stats, self._is_healthy)
         self.engine.start()
         self.mux.start(lambda: self._events.emit("source_ended"))
+        self._watching = asyncio.create_task(watch(self.engine, self._is_healthy, self._faults))
         if self.http is not None:
             await self.http.start()
 
@@ -338,6 +343,8 @@ class _Run:
 
     async def _stop(self) -> None:
         """Also after a start that failed half way."""
+        if self._watching is not None:
+            self._watching.cancel()
         if self.http is not None:
             await self.http.stop()
         if hasattr(self, "mux"):

@@ -15,7 +15,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Protocol
 
-from ..core import Datagram, Engine, NewSsrc, PeerRemoved, SourceEnded
+from ..core import Datagram, Engine, EngineEvent, NewSsrc, PeerRemoved, SourceEnded
 from ..errors import PeerLimitError
 from ..rtc import stun
 from ..rtc.candidate import Candidate, CandidatePolicy, host_candidates
@@ -168,18 +168,26 @@ class UdpMux:
 
     def _take_events(self) -> None:
         for event in self.engine.events():
-            if isinstance(event, Datagram):
-                self._dispatch(event)
-            elif isinstance(event, PeerRemoved):
-                self._by_slot.pop(event.peer).released()
-                heapq.heappush(self._free_slots, event.peer)
-                if self._released is not None and len(self._free_slots) == self._max_peers:
-                    self._released()
-            elif isinstance(event, NewSsrc):
-                if (receiver := self._by_slot.get(event.peer)) is not None:
-                    receiver.accept_ssrc(event.ssrc)
-            elif isinstance(event, SourceEnded) and self._on_source_ended is not None:
-                self._on_source_ended()
+            try:
+                self._take(event)
+            except Exception as error:  # One peer's misfortune is not that of those whose events come after it.
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "what a peer sent could not be worked on", "exception": error}
+                )
+
+    def _take(self, event: EngineEvent) -> None:
+        if isinstance(event, Datagram):
+            self._dispatch(event)
+        elif isinstance(event, PeerRemoved):
+            heapq.heappush(self._free_slots, event.peer)
+            self._by_slot.pop(event.peer).released()
+            if self._released is not None and len(self._free_slots) == self._max_peers:
+                self._released()
+        elif isinstance(event, NewSsrc):
+            if (receiver := self._by_slot.get(event.peer)) is not None:
+                receiver.accept_ssrc(event.ssrc)
+        elif isinstance(event, SourceEnded) and self._on_source_ended is not None:
+            self._on_source_ended()
 
     def _dispatch(self, datagram: Datagram) -> None:
         receiver = None

@@ -11,7 +11,7 @@ Refusals are ``Refused`` exceptions with the status of the table in RFC order; t
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -26,8 +26,6 @@ from .limits import Limits, MethodLimiter
 from .messages import SDP, SDP_FRAGMENT, Fields, Kind, Refused, Request, Response, media_type
 from .preconditions import IfMatch
 from .sessions import Admit, Entry, PeerRequest, Sessions, SessionTable, no_such_session
-
-logger = logging.getLogger(__name__)
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _ENDPOINT_METHODS = "OPTIONS, GET, HEAD, POST"
@@ -107,9 +105,8 @@ class Endpoint:
             response = await self._dispatch(request, now_s)
         except Refused as refusal:
             response = refusal.response()
-        except Exception:
-            logger.exception("%s to %s failed", request.method, self._settings.path)
-            response = Refused(500, "The server made a mistake.").response()
+        except Exception as error:
+            response = self._mistake(error).response()
         return response.plus(self.cors.fields(request))
 
     async def _dispatch(self, request: Request, now_s: float) -> Response:
@@ -272,7 +269,12 @@ class Endpoint:
                 return Refused(503, str(error), retry_after)
             case SignalingError() if 400 <= error.status <= 599:
                 return Refused(error.status, error.detail, retry_after if error.status in (409, 429, 503) else ())
-        logger.error("a session of %s failed: %s", self._settings.path, error)
+        return self._mistake(error)
+
+    def _mistake(self, error: Exception) -> Refused:
+        """Not the client's fault: it is told nothing, and the loop's owner everything."""
+        context = {"message": f"a request to {self._settings.path} failed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
         return Refused(500, "The server made a mistake.")
 
 

@@ -1,0 +1,108 @@
+"""A running server whose parts fail: the program is told, once, and the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import socket
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+import bass_webrtc as bw
+from bass_webrtc.core.compiled import lib
+from bass_webrtc.peer.lite_connection import LiteConnection
+from support.driving import connect, drive
+from support.player import Certificate, Player
+
+
+class Ears:
+    """A server's errors."""
+
+    def __init__(self, server: bw.Server) -> None:
+        self.errors: list[bw.BassWebRtcError] = []
+        self._came = threading.Event()
+        server.on("error", self._hear)
+
+    def _hear(self, error: bw.BassWebRtcError) -> None:
+        self.errors.append(error)
+        self._came.set()
+
+    def wait(self) -> bw.BassWebRtcError:
+        assert self._came.wait(10), "no error was told"
+        return self.errors[0]
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.start()
+        yield server
+
+
+def test_a_connection_that_fails_is_told_once_and_stands_in_nobodys_way(
+    server: bw.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ears, receive, failures = Ears(server), LiteConnection.receive, 0
+
+    def fail_for_the_first(self: LiteConnection, *arguments: object) -> None:
+        nonlocal failures
+        if self.id == 0:
+            failures += 1
+            raise RuntimeError(f"failure {failures}")
+        receive(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LiteConnection, "receive", fail_for_the_first)
+    unlucky, lucky = Player(Certificate()), Player(Certificate())
+    unlucky.post(f"{server.url}whep", 0.0)
+    connect(lucky, f"{server.url}whep")
+    drive([unlucky, lucky], lambda: failures > 3 and lucky.counters.packets > 25)
+    assert repr(ears.wait().__cause__) == "RuntimeError('failure 1')"
+    assert (failures > 3, len(ears.errors)) == (True, 1)
+    assert lucky.counters.missing == 0
+
+
+def test_a_mistake_in_admit_is_told(server: bw.Server) -> None:
+    ears = Ears(server)
+    server.admit = lambda request: {}[request.address]  # type: ignore[index]
+    player = Player(Certificate())
+    assert not player.post(f"{server.url}whep", 0.0)
+    assert player.status == 500
+    assert isinstance(ears.wait().__cause__, KeyError)
+
+
+@contextlib.contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Nothing can be opened meanwhile in this process."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_an_http_port_that_cannot_accept_is_told_and_comes_back(server: bw.Server) -> None:
+    ears, at = Ears(server), urllib.parse.urlsplit(server.url)
+    with socket.socket() as visitor:
+        with no_descriptor_left():
+            visitor.connect((at.hostname, at.port))
+            cause = ears.wait().__cause__
+        assert isinstance(cause, OSError)
+        assert "out of system resource" in str(ears.errors[0])
+        with urllib.request.urlopen(f"{server.url}healthz", timeout=10) as response:
+            assert response.status == 200
+    assert len(ears.errors) == 1
+
+
+def test_a_sender_thread_that_has_stopped_is_told(server: bw.Server) -> None:
+    ears = Ears(server)
+    assert server._run is not None
+    lib.bw_engine_stop(server._run.engine._pointer)
+    assert "the sender thread" in str(ears.wait())
