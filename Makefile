@@ -1,5 +1,5 @@
 # make serve   install what is missing, start the server with the demo programme
-# make test    install what the tests need, run all of them
+# make test    install what the tests need, run all of them, after format, lint, types and imports
 # make check   format, lint, types, imports, unit and loopback tests: under a minute
 # make bench   the measurements
 # make fuzz    ten minutes of the core's fuzzers; make fuzz ARGS=60 is one
@@ -13,22 +13,24 @@ CORE    = src/bass_webrtc/core
 INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
-.PHONY: serve test check format bench fuzz clean build-packages check-packages test-packages
+.PHONY: serve test check static format bench fuzz clean build-packages check-packages test-packages
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
 
-test: test-packages $(VENV)/.installed-dev
+test: test-packages static
 	@scripts/whip-server.sh
 	@$(BIN)/pytest $(ARGS)
 
-check: check-packages $(VENV)/.installed-dev
+check: static
+	$(BIN)/pytest -q -n auto --dist worksteal tests/unit tests/loopback
+
+static: check-packages $(VENV)/.installed-dev
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
-	$(BIN)/pytest -q -n auto --dist worksteal tests/unit tests/loopback
 
 bench: test-packages $(VENV)/.installed-dev
 	@$(BIN)/python -m bench $(ARGS)
