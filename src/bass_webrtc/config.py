@@ -112,7 +112,8 @@ class ServerConfig:
     dtx: bool = False
     """Send nothing while the source is silent."""
     token: str | None = None
-    """Bearer token asked of everybody; None asks for none."""
+    """Bearer token asked of everybody; None asks for none. ``/api/stats`` and ``/metrics`` ask for it, too, or, where
+    there is none, for either of the next two; ``/healthz`` never does."""
     publish_token: str | None = None
     """Bearer token asked of publishers, instead of ``token``."""
     play_token: str | None = None

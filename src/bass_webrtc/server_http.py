@@ -31,7 +31,7 @@ def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ic
     def make(kind: Kind, path: str, token: str | None, other_token: str | None) -> Endpoint:
         settings = EndpointSettings(
             path=path,
-            tokens=TokenPolicy(token, (other_token,) if other_token else ()),
+            tokens=TokenPolicy(token, other_tokens=(other_token,) if other_token else ()),
             require_token_on_sessions=config.require_token_on_sessions,
             strict=config.strict_http,
             ice_lite=ice_lite,
@@ -59,8 +59,7 @@ def make_http_server(
 ) -> HttpServer:
     """The endpoints and the site on one port; not started yet."""
     has_page = config.demo_page and config.signaling_mode == "http"
-    token = TokenPolicy(config.token, allow_query=True)
-    site = Site(SiteSettings(has_page, token, config.allow_origins), stats, is_healthy)
+    site = Site(SiteSettings(has_page, _statistics_tokens(config), config.allow_origins), stats, is_healthy)
     settings = HttpSettings(
         host=config.http_host,
         port=config.http_port,
@@ -68,3 +67,10 @@ def make_http_server(
         tls_key=config.tls_key,
     )
     return HttpServer(settings, [*endpoints, site])
+
+
+def _statistics_tokens(config: ServerConfig) -> TokenPolicy:
+    """Statistics name addresses, so a server that knows tokens shows them to nobody without one."""
+    wanted = (config.token,) if config.token else (config.play_token, config.publish_token)
+    tokens = tuple(token for token in wanted if token)
+    return TokenPolicy(tokens[0], tokens[1:], allow_query=True) if tokens else TokenPolicy()

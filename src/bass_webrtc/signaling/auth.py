@@ -22,6 +22,8 @@ class TokenPolicy:
 
     token: str | None = field(default=None, repr=False)
     """The token asked for; None asks for none."""
+    more_tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Tokens that are as good."""
     other_tokens: tuple[str, ...] = field(default=(), repr=False)
     """Tokens that are good elsewhere on this server, but not here: 403 and not 401."""
     allow_basic: bool = False
@@ -41,7 +43,7 @@ class TokenPolicy:
         if presented is None:
             # No error code for a client that sent no authentication at all (RFC 6750, 3.1).
             raise Refused(401, "A token is needed.", self._challenge(""))
-        if _same(presented, self.token):
+        if any(_same(presented, good) for good in (self.token, *self.more_tokens)):
             return
         if any(_same(presented, other) for other in self.other_tokens):
             raise Refused(403, "This token does not give the right to do this.", self._challenge("insufficient_scope"))
