@@ -28,6 +28,7 @@ _ICE_SERVER_URL = re.compile(
     r"(?:stuns?|(?P<turn>turns?)):(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
     r"(?(turn)(?:\?transport=(?:udp|tcp))?)"
 )
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _UNSAFE = re.compile(r'[,;"\\\x00-\x20\x7f-\uffff]')
 """OBS splits ``Link`` fields at commas and semicolons even inside of quotes, so none may stand in a value."""
 
@@ -77,7 +78,8 @@ class ServerConfig:
     buffer_ms: int = 100
     """Upper bound for the delay with which a jitter buffer begins, 10 to 1000; it adapts from there."""
     max_peers: int = 5
-    """How many may be connected at once, 1 to 10000. One more is refused with 503."""
+    """How many may be connected at once, 1 to 10000. One more is refused with 503. Of one address half of them, rounded
+    up, may be about to connect; one more is refused with 429. Who does not begin within 10 s loses the place."""
     signaling_mode: SignalingMode = "http"
     """``"http"``: WHIP, WHEP and the page on one port; ``"whip"``, ``"whep"``: that endpoint only; ``"callback"``: no
     HTTP and no port, the program carries offers and answers itself (``Server.add_peer``)."""
@@ -124,6 +126,12 @@ class ServerConfig:
     """PEM file of the HTTPS private key."""
     allow_origins: tuple[str, ...] = ()
     """Web origins (``"https://radio.example"``) whose pages may use the endpoints; ``("*",)`` is any."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (``"10.0.0.0/8"``) of reverse proxies, whose ``X-Forwarded-For`` is believed: for
+    ``admit`` and for limits, which otherwise take all who come through a proxy for one visitor."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names of this server (``"radio.example"``, no port), against DNS rebinding: another ``Host`` is refused with 421.
+    IP addresses and localhost are always allowed. Empty: any name."""
     strict_http: bool = False
     """Refuse what the RFC lets a server refuse: PATCH without If-Match (428)."""
     require_token_on_sessions: bool = False
@@ -145,6 +153,13 @@ class ServerConfig:
         _require(self.frame_ms in _FRAME_MS, "frame_ms", self.frame_ms, f"one of {_FRAME_MS}")
         for ip in self.public_ips:
             _require(_is_ip(ip), "public_ips", ip, "IP addresses, no names")
+        for network in self.trusted_proxies:
+            _require(
+                _is_network(network), "trusted_proxies", network, "IP addresses and networks, such as '10.0.0.0/8'"
+            )
+        _require(isinstance(self.allowed_hosts, (tuple, list)), "allowed_hosts", self.allowed_hosts, "a tuple of names")
+        for name in self.allowed_hosts:
+            _require(_HOST_NAME.fullmatch(name) is not None, "allowed_hosts", name, "host names without a port")
         for server in self.visitor_ice_servers:
             server.check_for_visitors()
             has_credentials = not server.is_turn or server.username is not None or self.turn_secret is not None
@@ -179,6 +194,14 @@ def _require_range(name: str, value: int, lowest: int, highest: int) -> None:
 def _is_ip(text: str) -> bool:
     try:
         ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
     except ValueError:
         return False
     return True

@@ -65,6 +65,8 @@ def make_http_server(
         port=config.http_port,
         tls_certificate=config.tls_certificate,
         tls_key=config.tls_key,
+        allowed_hosts=config.allowed_hosts,
+        trusted_proxies=config.trusted_proxies,
     )
     return HttpServer(settings, [*endpoints, site])
 
