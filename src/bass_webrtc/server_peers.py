@@ -34,6 +34,7 @@ from .rtc.dtls import Certificate
 from .rtc.negotiation import Offer, read_offer
 from .rtc.remote_audio import RemoteAudio
 from .rtc.sdp import UnusableSdpError
+from .signaling.limits import customer
 from .signaling.messages import Kind as EndpointKind
 from .signaling.messages import Request
 from .stats import Kind, plays
@@ -81,6 +82,7 @@ class ServerPeers:
         self._has_source = has_source
         self._certificate = Certificate.generate()
         self._peers: dict[Connection, Peer] = {}
+        self._newcomers: dict[Connection, str] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._bridge: Bridge | None = None
         self._expected_loss_percent = 0
@@ -97,19 +99,31 @@ class ServerPeers:
         """Answers an offer; what ``signaling`` asks of ``Sessions``."""
         if kind == "player" and not self._has_source:
             raise SignalingError(409, request.path, "this server has nothing to play")
+        address = customer(request.remote)
+        self._check_newcomers(address, request.path)
         if self._ice_servers:
-            return await self._create_full(kind, offer)
+            return await self._create_full(kind, offer, address)
         visit = Visit(request.local, request.remote)
         connection = LiteConnection(self._mux, kind, offer, self._certificate, self._config, self, visit)
-        self._register(connection)
+        self._register(connection, address)
         return connection
 
-    async def _create_full(self, kind: EndpointKind, offer: Offer) -> Connection:
+    def _check_newcomers(self, address: str | None, path: str) -> None:
+        """One stranger who posts and never connects is not to take everybody's place. Who is connected does not count.
+
+        Raises:
+            SignalingError: Half of the places wait for connections from this address already.
+        """
+        waiting = sum(one == address for one in self._newcomers.values())
+        if address is not None and waiting >= (self._config.max_peers + 1) // 2:
+            raise SignalingError(429, path, f"{waiting} sessions from your address wait to be connected")
+
+    async def _create_full(self, kind: EndpointKind, offer: Offer, address: str | None) -> Connection:
         """A server does not trickle over HTTP (RFC 9725, 4.3.2): what is found too late is used, and not told."""
         if plays(kind):
             check_limits(offer.audio, self._config)
         connection = FullPeer(self._surroundings(replace(self._ice(), says_all="yes")), kind, offers=False)
-        self._register(connection)
+        self._register(connection, address)
         await _or_end(connection, connection.answer(offer))
         return connection
 
@@ -164,7 +178,9 @@ class ServerPeers:
 
     # -- what all have in common
 
-    def _register(self, connection: Connection) -> Peer:
+    def _register(self, connection: Connection, address: str | None = None) -> Peer:
+        if address is not None:
+            self._newcomers[connection] = address
         peer = self._peers[connection] = Peer(connection, self._loop, self._mux.engine.playout, self._config)
         self._events.emit("peer_state", peer, connection.state)
         return peer
@@ -191,6 +207,8 @@ class ServerPeers:
         peer = self._peers[connection]
         peer.changed()
         self._events.emit("peer_state", peer, connection.state)
+        if connection.state in ("connected", "closed"):
+            self._newcomers.pop(connection, None)
         if connection.state == "connected":
             self._events.emit("peer_connected", peer)
         elif connection.closed:

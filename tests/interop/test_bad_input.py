@@ -18,7 +18,7 @@ import pytest
 from OpenSSL import SSL
 
 import bass_webrtc as bw
-from support import stun, usage
+from support import http_asking, stun, usage
 from support.driving import connect, drive
 from support.farm import PlayerFarm
 from support.player import Certificate, Player
@@ -154,6 +154,25 @@ def test_a_flood_of_offers_ends_in_503_and_the_slots_come_back(scene: Scene, far
         time.sleep(0.01)
     farm.connect(scene.whep_url)
     assert farm.disconnect() == {"200": 1}
+
+
+def test_a_session_that_nobody_checks_is_gone_after_ten_seconds() -> None:
+    """WS13, SE61: its URL with it. Nobody can hold a place longer by an offer alone, and a listener is not meant."""
+    reasons: list[str] = []
+    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_peers=2)) as server:
+        server.start()
+        server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
+        listener = Player(Certificate())
+        connect(listener, f"{server.url}whep")
+        start_s, made = time.monotonic(), http_asking.post(server.url)
+        assert http_asking.post(server.url).status == 503
+        assert drive([listener], lambda: len(server.peers) == 1, 12.0)
+        assert time.monotonic() - start_s > 9.5
+        assert drive([listener], lambda: bool(reasons), 1.0)
+        assert http_asking.ask(server.url, "DELETE", made.headers["Location"]).status == 404
+        assert drive([listener], lambda: http_asking.post(server.url).status == 201, 1.0)
+    assert reasons[0] == "no ICE check came within 10 s"
+    assert listener.counters.missing == 0
 
 
 # -- datagrams

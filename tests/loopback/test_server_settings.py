@@ -62,6 +62,12 @@ def send(url: str, method: str, path: str, headers: dict[str, str]) -> Reply:
         ({"publish_token": "for-publishers"}, "GET", "/metrics", {}, 401),
         ({"publish_token": "for-publishers"}, "GET", "/metrics", PUBLISHER, 200),
         (THREE_TOKENS, "GET", "/healthz", {}, 200),
+        # SE64: a stranger's name that was made to mean our address.
+        ({}, "GET", "/", {"Host": "evil.example"}, 200),
+        ({"allowed_hosts": ("Radio.example",)}, "GET", "/", {"Host": "evil.example"}, 421),
+        ({"allowed_hosts": ("Radio.example",)}, "POST", "/whep", {"Host": "evil.example"}, 421),
+        ({"allowed_hosts": ("Radio.example",)}, "GET", "/", {"Host": "radio.example:8080"}, 200),
+        ({"allowed_hosts": ("Radio.example",)}, "GET", "/", {}, 200),
     ],
 )
 def test_what_is_answered(config: dict[str, Any], method: str, path: str, headers: dict[str, str], status: int) -> None:
@@ -90,3 +96,40 @@ def test_sessions_ask_for_the_token_where_that_is_wanted(asked: bool, status: in
         location = http_asking.post(server.url, "/whep", EVERYBODY).headers["Location"]
         assert ask(server.url, "DELETE", location).status == status
         assert ask(server.url, "DELETE", location, headers=EVERYBODY).status == (200 if asked else 404)
+
+
+@pytest.mark.parametrize(
+    ("trusted_proxies", "address"),
+    [((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.5"), (("192.0.2.1",), "127.0.0.1")],
+)
+def test_only_a_trusted_proxy_says_who_comes(trusted_proxies: tuple[str, ...], address: str) -> None:
+    """SE67."""
+    asked: list[bw.PeerRequest] = []
+
+    def admit(request: bw.PeerRequest) -> bool:
+        asked.append(request)
+        return True
+
+    with serve({"trusted_proxies": trusted_proxies}) as server:
+        server.admit = admit
+        server.start()
+        assert http_asking.post(server.url, headers={"X-Forwarded-For": "203.0.113.5"}).status == 201
+    assert [request.address for request in asked] == [address]
+
+
+def visitor(address: str) -> dict[str, str]:
+    return {"X-Forwarded-For": address}
+
+
+def test_one_stranger_who_never_connects_does_not_take_every_place() -> None:
+    """SE61: half of the places, rounded up; an IPv6 customer has a whole /64; others still get in."""
+    with serve({"trusted_proxies": ("127.0.0.1",), "max_peers": 5}) as server:
+        server.start()
+        strange = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:1::", "2001:db8::4"]
+        replies = [http_asking.post(server.url, headers=visitor(address)) for address in strange]
+        assert [reply.status for reply in replies] == [201, 201, 201, 429]
+        assert int(replies[3].headers["Retry-After"]) > 0
+        assert "2001" not in replies[3].body
+        assert http_asking.post(server.url, headers=visitor("203.0.113.1")).status == 201
+        assert ask(server.url, "DELETE", replies[0].headers["Location"]).status == 200
+        assert http_asking.post(server.url, headers=visitor("2001:db8::4")).status == 201

@@ -222,10 +222,23 @@ class TestConsent:
         assert agent.selected is None
         assert agent.timeout_s() is None
 
-    def test_expires_when_no_check_ever_comes_WS13(self) -> None:
+    @pytest.mark.parametrize("data", [b"", BROWSER[:-1], check(local=IceCredentials(LOCAL.ufrag, "x" * 24))])
+    def test_expires_after_10_s_when_no_check_ever_comes_WS13(self, data: bytes) -> None:
         agent = ice(now_s=100.0)
-        assert agent.timeout_s() == 130.0
-        agent.handle_timeout(130.0)
+        assert agent.timeout_s() == 110.0
+        agent.receive(data, A, 109.0)
+        agent.handle_timeout(109.9)
+        assert agent.events() == []
+        agent.handle_timeout(110.0)
+        assert agent.events() == [ConsentExpired()]
+
+    def test_a_restart_before_the_first_check_gives_10_s_more(self) -> None:
+        """A page asks TURN servers in a restart when nothing has connected after two seconds."""
+        agent = ice()
+        agent.restart(NEW_LOCAL, NEW_REMOTE, 9.0)
+        agent.handle_timeout(18.9)
+        assert agent.events() == []
+        agent.handle_timeout(19.0)
         assert agent.events() == [ConsentExpired()]
 
     def test_after_expiry_nothing_is_answered_SE21(self) -> None:

@@ -3,7 +3,7 @@
                 STUN check with our password            certificate fits the fingerprint
     new ──────────────────────────────► connecting ──────────────────────────────► connected
      │                                      │                                          │
-     └── nobody checks for 30 s ────────────┴── handshake fails, consent expires ──────┴── closed
+     └── nobody checks for 10 s ────────────┴── handshake fails, consent expires ──────┴── closed
 
 The protocols are sans-I/O objects; this file gives them datagrams and the time, sends what they want sent and does
 what their events ask for. Loop thread only, but for the statistics.
@@ -239,7 +239,8 @@ class LiteConnection:
         elif isinstance(event, ice_lite.Restarted):
             self._update_ufrags()
         elif isinstance(event, ice_lite.ConsentExpired):
-            self._let_go("no ICE check came for 30 s (consent expired)")
+            never = self.state == "new"
+            self._let_go("no ICE check came within 10 s" if never else "no ICE check came for 30 s (consent expired)")
 
     def _obey_media(self, event: media.MediaEvent) -> None:
         if isinstance(event, media.Connected):

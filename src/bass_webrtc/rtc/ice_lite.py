@@ -3,6 +3,7 @@
 A lite agent sends no checks of its own. The peer checks every path it can think of; a check that is signed with
 our password proves that the peer is there and wants to hear from us. So the first path that is checked is used at
 once, a check with USE-CANDIDATE moves us to its path, and a path that was not checked for 30 s is not used any more.
+Who has not sent one check after 10 s never meant to: a player checks as soon as it has our answer.
 
                      check with the right password                no check for 30 s
     unknown address ──────────────────────────────► valid path ─────────────────────► unknown address
@@ -65,7 +66,8 @@ class PathDropped:
 
 @dataclass(frozen=True, slots=True)
 class ConsentExpired:
-    """No valid path is left. Nothing may be sent any more, and nothing more will be answered (RFC 7675, 5.1)."""
+    """No valid path is left, or there never was one. Nothing may be sent any more, and nothing more will be answered
+    (RFC 7675, 5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +104,12 @@ class IceLite:
     """
 
     __slots__ = (
+        "_checked",
         "_consent_timeout_s",
         "_current",
         "_events",
         "_expired",
+        "_first_check_timeout_s",
         "_out",
         "_paths",
         "_pending",
@@ -117,19 +121,29 @@ class IceLite:
     )
 
     def __init__(
-        self, local: IceCredentials, remote: IceCredentials, *, now_s: float, consent_timeout_s: float = 30.0
+        self,
+        local: IceCredentials,
+        remote: IceCredentials,
+        *,
+        now_s: float,
+        consent_timeout_s: float = 30.0,
+        first_check_timeout_s: float = 10.0,
     ) -> None:
         """
         Args:
             local: What our answer says.
             remote: What the offer says.
             now_s: The time.
-            consent_timeout_s: How long a path lives after its last check, and how long the first may take.
+            consent_timeout_s: How long a path lives after its last check, and how long the first one may take after a
+                restart of a peer that was there before.
+            first_check_timeout_s: How long the very first check may take.
         """
         self._current = _Generation.of(local, remote)
         self._pending: _Generation | None = None
         self._started_s = now_s
         self._consent_timeout_s = consent_timeout_s
+        self._first_check_timeout_s = first_check_timeout_s
+        self._checked = False
         self._paths: dict[Path, float] = {}  # When each was last checked.
         self._out: list[tuple[bytes, Path]] = []
         self._events: list[IceEvent] = []
@@ -195,7 +209,7 @@ class IceLite:
         oldest_s = now_s - self._consent_timeout_s
         for path in [path for path, checked_s in self._paths.items() if checked_s <= oldest_s]:
             self._drop(path)
-        if not self._paths and self._started_s <= oldest_s:
+        if not self._paths and self._started_s + self._patience_s <= now_s:
             self._expired = True
             self._events.append(ConsentExpired())
 
@@ -203,7 +217,14 @@ class IceLite:
         """When ``handle_timeout`` is due, on the clock of ``now_s``; None when it never is."""
         if self._expired:
             return None
-        return min(self._paths.values(), default=self._started_s) + self._consent_timeout_s
+        if not self._paths:
+            return self._started_s + self._patience_s
+        return min(self._paths.values()) + self._consent_timeout_s
+
+    @property
+    def _patience_s(self) -> float:
+        """How long there may be no path."""
+        return self._consent_timeout_s if self._checked else self._first_check_timeout_s
 
     def restart(self, local: IceCredentials, remote: IceCredentials, now_s: float) -> None:
         """Begins an ICE restart (RFC 8445, 9).
@@ -270,6 +291,7 @@ class IceLite:
         if path not in self._paths:
             self._make_room()
             self._events.append(PathValidated(path))
+        self._checked = True
         self._paths[path] = now_s
         if path != self.selected and (nominated or self._is_selected_silent(now_s)):
             self._select(path)

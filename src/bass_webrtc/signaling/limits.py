@@ -1,4 +1,4 @@
-"""Rate limits per remote address (WHIP 5): POST, PATCH and DELETE each have their own."""
+"""Limits per remote address: rates of POST, PATCH and DELETE (WHIP 5), and who shares them."""
 
 from __future__ import annotations
 
@@ -71,21 +71,27 @@ class MethodLimiter:
             Refused: 429, with the seconds to wait (RFC 6585, 4).
         """
         limiter = self._limiters.get(method)
-        key = self._key(remote)
+        key = customer(remote, loopback_too=self._loopback_too)
         if limiter is None or key is None:
             return
         wait_s = limiter.wait_s(key, now_s)
         if wait_s > 0:
             raise Refused(429, "Too many requests.", (("Retry-After", str(math.ceil(wait_s))),))
 
-    def _key(self, remote: str) -> str | None:
-        """What shares a limit: an IPv4 address, or an IPv6 /64, which one customer has for himself."""
-        try:
-            address = ipaddress.ip_address(remote.partition("%")[0])
-        except ValueError:
-            return remote
-        if address.is_loopback and not self._loopback_too:
-            return None
-        if isinstance(address, ipaddress.IPv6Address):
-            return str(ipaddress.IPv6Network((int(address), 64), strict=False))
-        return str(address)
+
+def customer(remote: str, *, loopback_too: bool = False) -> str | None:
+    """Whom a limit counts: an IPv4 address, or an IPv6 /64, which one customer has for himself.
+
+    Args:
+        remote: Where a request came from.
+        loopback_too: Also this machine, which is nobody (None) otherwise.
+    """
+    try:
+        address = ipaddress.ip_address(remote.partition("%")[0])
+    except ValueError:
+        return remote
+    if address.is_loopback and not loopback_too:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address), 64), strict=False))
+    return str(address)
