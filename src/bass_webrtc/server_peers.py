@@ -30,7 +30,6 @@ from .peer.mux import UdpMux
 from .peer.sockets import local_addresses
 from .remote_peer import Peer
 from .rtc.candidate import Candidate, CandidatePolicy
-from .rtc.dtls import Certificate
 from .rtc.negotiation import Offer, read_offer
 from .rtc.remote_audio import RemoteAudio
 from .rtc.sdp import UnusableSdpError
@@ -80,7 +79,6 @@ class ServerPeers:
         self._events = events
         self._forget = forget
         self._has_source = has_source
-        self._certificate = Certificate.generate()
         self._peers: dict[Connection, Peer] = {}
         self._newcomers: dict[Connection, str] = {}
         self._closing: set[asyncio.Task[None]] = set()
@@ -104,7 +102,7 @@ class ServerPeers:
         if self._ice_servers:
             return await self._create_full(kind, offer, address)
         visit = Visit(request.local, request.remote)
-        connection = LiteConnection(self._mux, kind, offer, self._certificate, self._config, self, visit)
+        connection = LiteConnection(self._mux, kind, offer, self._config, self, visit)
         self._register(connection, address)
         return connection
 
@@ -188,7 +186,7 @@ class ServerPeers:
     def _surroundings(self, ice: IceSettings) -> Surroundings:
         if self._bridge is None:
             self._bridge = Bridge(self._mux.engine)
-        return Surroundings(self._mux, self._bridge, self._certificate, self._config, ice, self)
+        return Surroundings(self._mux, self._bridge, self._config, ice, self)
 
     def _ice(self) -> IceSettings:
         return IceSettings(

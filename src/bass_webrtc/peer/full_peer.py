@@ -32,7 +32,6 @@ class Surroundings:
 
     mux: UdpMux
     bridge: Bridge
-    certificate: dtls.Certificate
     config: ServerConfig
     ice: IceSettings
     observer: Observer
@@ -81,7 +80,7 @@ class FullPeer:
             around.bridge,
             self.id,
             kind,
-            around.certificate,
+            dtls.Certificate.generate(),
             around.config,
             Callbacks(
                 connected=self._tell,

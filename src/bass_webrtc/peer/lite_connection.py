@@ -61,7 +61,6 @@ class LiteConnection:
         mux: UdpMux,
         kind: Kind,
         offer: Offer,
-        certificate: dtls.Certificate,
         config: ServerConfig,
         observer: Observer,
         visit: Visit = Visit(),
@@ -72,7 +71,6 @@ class LiteConnection:
             mux: The UDP port.
             kind: What the peer wants.
             offer: The peer's offer.
-            certificate: Ours.
             config: The server's settings.
             observer: Is told of changes.
             visit: How it came.
@@ -98,6 +96,7 @@ class LiteConnection:
         self._live_ufrags: tuple[str, ...] = ()
         self.id = mux.take_slot(self)
         identity = media.Identity()
+        certificate = dtls.Certificate.generate()
         role: dtls.DtlsRole = "client" if offer.answer_setup == "active" else "server"
         self._media = media.MediaSession(
             self._engine,
