@@ -91,6 +91,9 @@ class ServerConfig:
     """The one UDP port of all peers; 0 takes any that is free. With full ICE each peer has ports of its own instead."""
     public_ips: tuple[str, ...] = ()
     """Addresses to announce besides the machine's own, for a server behind 1:1 NAT."""
+    announce_local_addresses: bool = True
+    """Tell peers the addresses of this machine's own interfaces. False: ``public_ips`` alone, and what ``ice_servers``
+    see of us; a server whose interfaces have public addresses names them there."""
     visitor_ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers that browsers and other clients are told to use, to get through to us from behind firewalls
     that drop UDP. Whoever may connect is given the credentials: without ``token`` that is everybody."""
@@ -153,6 +156,8 @@ class ServerConfig:
         _require(self.frame_ms in _FRAME_MS, "frame_ms", self.frame_ms, f"one of {_FRAME_MS}")
         for ip in self.public_ips:
             _require(_is_ip(ip), "public_ips", ip, "IP addresses, no names")
+        is_reachable = self.announce_local_addresses or bool(self.public_ips or self.ice_servers)
+        _require(is_reachable, "announce_local_addresses", False, "public_ips or ice_servers with it")
         for network in self.trusted_proxies:
             _require(
                 _is_network(network), "trusted_proxies", network, "IP addresses and networks, such as '10.0.0.0/8'"

@@ -314,7 +314,13 @@ class _Run:
         config = self._config
         needs_port = config.signaling_mode != "callback" and not self._ice_servers
         port = config.udp_port if needs_port else None
-        self.mux = UdpMux(self.engine, port, config.max_peers, config.public_ips)
+        self.mux = UdpMux(
+            self.engine,
+            port,
+            config.max_peers,
+            config.public_ips,
+            announces_own=config.announce_local_addresses,
+        )
         has_source = self._source.handle is not None
         self.peers = ServerPeers(
             self.mux, self.loop, config, self._ice_servers, self._events, self._forget, has_source=has_source

@@ -193,6 +193,7 @@ class ServerPeers:
             servers=self._ice_servers,
             relay_only=self._config.ice_relay_only,
             public_ips=self._config.public_ips,
+            announces_own=self._config.announce_local_addresses,
             policy=CandidatePolicy(allow_loopback=all(map(_is_loopback, local_addresses()))),
             gather_s=_GATHER_S,
         )

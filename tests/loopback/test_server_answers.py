@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import bass_webrtc as bw
+from bass_webrtc.peer.sockets import local_addresses
 from support import http_asking
 
 PUBLIC_IP = "203.0.113.7"
@@ -53,3 +54,38 @@ def test_two_sessions_have_nothing_in_common(signaling_mode: str) -> None:
     cnames = [re.findall(r"cname:(\S+)", answer) for answer in (one, other)]
     assert [len(found) for found in cnames] == [1, 1]
     assert cnames[0] != cnames[1]
+
+
+def test_own_addresses_are_announced_beside_the_public_one() -> None:
+    with serve(public_ips=(PUBLIC_IP,)) as server:
+        (answer,) = answers(server, 1)
+    own = {host for host in local_addresses() if not host.startswith("127.") and host != "::1"}
+    assert announced(answer) == {PUBLIC_IP} | own
+
+
+def test_own_addresses_are_announced_to_nobody_where_that_is_not_wanted() -> None:
+    """SE31. A visitor on this machine itself learns of loopback, which is no secret."""
+    with serve(public_ips=(PUBLIC_IP,), announce_local_addresses=False) as server:
+        (answer,) = answers(server, 1)
+        assert announced(answer) == {PUBLIC_IP}
+        assert announced(http_asking.post(server.url).body) <= {PUBLIC_IP, "127.0.0.1", "::1"}
+
+
+def test_own_addresses_are_not_told_with_full_ice_either() -> None:
+    with serve(public_ips=(PUBLIC_IP,), announce_local_addresses=False, signaling_mode="callback") as server:
+        (answer,) = answers(server, 1)
+    assert announced(answer) == {PUBLIC_IP}
+    assert all(" typ srflx raddr 0.0.0.0 rport 9" in candidate for candidate in values(answer, "candidate"))
+
+
+def test_a_public_address_of_an_interface_is_told_where_it_is_named() -> None:
+    own = local_addresses()[0]
+    with serve(public_ips=(own,), announce_local_addresses=False, signaling_mode="callback") as server:
+        (answer,) = answers(server, 1)
+    assert announced(answer) == {own}
+
+
+def test_there_must_be_something_to_announce() -> None:
+    with pytest.raises(bw.ConfigError, match=r"announce_local_addresses.*expected"):
+        bw.ServerConfig(announce_local_addresses=False)
+    bw.ServerConfig(announce_local_addresses=False, ice_servers=(bw.IceServer("stun:192.0.2.1"),))

@@ -111,6 +111,7 @@ class FullConnection:
             relay_only=ice.relay_only,
             hosts=ice.hosts,
             public_ips=ice.public_ips,
+            announces_own=ice.announces_own,
             patience_s=ice.patience_s,
             policy=ice.policy,
         )

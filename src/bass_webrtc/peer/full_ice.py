@@ -94,6 +94,7 @@ class FullIce:
         relay_only: bool = False,
         hosts: Sequence[str] | None = None,
         public_ips: Sequence[str] = (),
+        announces_own: bool = True,
         patience_s: float = PAC_TIMER_S,
         policy: CandidatePolicy = _PUBLIC,
         tls_context: ssl.SSLContext | None = None,
@@ -114,6 +115,7 @@ class FullIce:
             relay_only: Nothing is sent but to TURN servers, and only relayed candidates are told.
             hosts: Our addresses to use; by default all of this machine's, loopback only if there is nothing else.
             public_ips: More addresses of this machine: of a 1:1 NAT in front of it.
+            announces_own: Whether the peer is told the addresses of our interfaces. They are used in any case.
             patience_s: How long ``connect`` tries; more than the PAC timer where people carry the signals.
             policy: Which of the peer's candidates may be sent to.
             tls_context: For ``turns:``; by default the system's certificate authorities count.
@@ -121,6 +123,7 @@ class FullIce:
         self._servers = tuple(ice_servers)
         self._hosts = hosts
         self._public_ips = tuple(public_ips)
+        self._announces_own = announces_own
         self._patience_s = patience_s
         self._relay_only = relay_only
         self._policy = policy
@@ -151,7 +154,7 @@ class FullIce:
     def candidates(self) -> tuple[Candidate, ...]:
         """What was found so far, the highest priority first."""
         found = sorted(self._newest.agent.local_candidates, key=lambda one: -one.priority)
-        return tuple(map(_from_aioice, found))
+        return tuple(_from_aioice(one) for one in found if self._may_tell(one))
 
     @property
     def is_complete(self) -> bool:
@@ -302,15 +305,19 @@ class FullIce:
             on_done=lambda: self._agent_gathered(session),
             public_ips=self._public_ips,
             tls_context=self._tls_context,
-            hide_related=self._relay_only,
+            hide_related=self._relay_only or not self._announces_own,
         )
         session = _Session(agent, gatherer)
         return session
 
     def _agent_found(self, session: _Session, candidate: aioice.Candidate, local: IceSocket) -> None:
         session.agent.add_local(candidate, local)
-        if session.is_gathered and session is self._newest and not self._closed:
+        is_late = session.is_gathered and session is self._newest and not self._closed
+        if is_late and self._may_tell(candidate):
             self._on_candidate(_from_aioice(candidate))
+
+    def _may_tell(self, candidate: aioice.Candidate) -> bool:
+        return self._announces_own or candidate.type != "host" or candidate.host in self._public_ips
 
     def _agent_gathered(self, session: _Session) -> None:
         if session.is_gathered and session is self._newest and not self._closed:

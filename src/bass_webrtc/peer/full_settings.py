@@ -26,6 +26,8 @@ class IceSettings:
     """Our addresses to use; by default all that others can reach."""
     public_ips: tuple[str, ...] = ()
     """Of a 1:1 NAT in front of this machine."""
+    announces_own: bool = True
+    """Whether the peer is told the addresses of this machine itself (RFC 8827, 6.4)."""
     policy: CandidatePolicy = field(default_factory=lambda: CandidatePolicy(allow_loopback=True))
     """Which of the peer's candidates may be sent to."""
     gather_s: float = 0.5

@@ -65,7 +65,7 @@ class Gatherer:
             on_done: Called each time when the last server that was asked has answered, or will not.
             public_ips: Addresses that a 1:1 NAT in front of this machine hands on to it, ports unchanged.
             tls_context: For ``turns:``; by default the system's certificate authorities count.
-            hide_related: Relayed candidates do not tell our own address (RFC 8827, 6.4).
+            hide_related: No candidate tells our own address beside its own (RFC 8827, 6.4).
         """
         self.failures: dict[str, str] = {}
         self._new_socket = new_socket
@@ -91,7 +91,8 @@ class Gatherer:
                 for public in self._public_ips:
                     if (":" in public) == (":" in address[0]):
                         mapped = (public, address[1])
-                        self._report(_candidate("srflx", mapped, 65_535 - number, address[0], address), base)
+                        related = self._shown(address)
+                        self._report(_candidate("srflx", mapped, 65_535 - number, address[0], related), base)
 
     async def ask(self, servers: Iterable[IceServerAddress], timeout_s: float) -> None:
         """Asks all servers at once and waits until they answered, but not longer than ``timeout_s``."""
@@ -150,6 +151,10 @@ class Gatherer:
             self._known.add(key)
             self._on_found(candidate, local)
 
+    def _shown(self, related: Address) -> Address:
+        """What is told of where a candidate comes from."""
+        return _HIDDEN[ipaddress.ip_address(related[0]).version] if self._hide_related else related
+
     async def _reflect(self, server: IceServerAddress, base: IceSocket) -> Found | None:
         """Asks how a socket of ours looks from outside (RFC 8489, 2)."""
         own = base.local_candidate
@@ -167,7 +172,7 @@ class Gatherer:
         if mapped is None:
             raise ConnectionError("its answer names no address")
         preference = (own.priority >> 8) & 0xFFFF
-        return _candidate("srflx", mapped, preference, own.host, (own.host, own.port)), base
+        return _candidate("srflx", mapped, preference, own.host, self._shown((own.host, own.port))), base
 
     async def _allocate(self, server: TurnServer) -> Found:
         """Asks a TURN server to relay for us (RFC 8656, 7)."""
@@ -179,9 +184,7 @@ class Gatherer:
         except BaseException:
             client.transport.close()
             raise
-        address, related = relay.get_extra_info("sockname"), relay.get_extra_info("related_address")
-        if self._hide_related:
-            related = _HIDDEN[ipaddress.ip_address(address[0]).version]
+        address, related = relay.get_extra_info("sockname"), self._shown(relay.get_extra_info("related_address"))
         preference = _RELAY_PREFERENCES["tls" if server.tls else server.transport]
         local.local_candidate = _candidate("relay", address, preference, address[0], related)
         return local.local_candidate, local

@@ -48,7 +48,15 @@ class UdpMux:
         srtcp_errors: SRTCP of peers that was not authentic, or replayed.
     """
 
-    def __init__(self, engine: Engine, port: int | None, max_peers: int, public_ips: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        port: int | None,
+        max_peers: int,
+        public_ips: tuple[str, ...] = (),
+        *,
+        announces_own: bool = True,
+    ) -> None:
         """Binds the sockets.
 
         Args:
@@ -56,6 +64,7 @@ class UdpMux:
             port: 0 takes any; None opens none: with full ICE each peer has sockets of its own.
             max_peers: How many numbers there are.
             public_ips: Addresses to announce besides the machine's own.
+            announces_own: Whether those are announced at all (RFC 8827, 6.4).
 
         Raises:
             PortInUseError: Another program has the port.
@@ -66,6 +75,7 @@ class UdpMux:
         self._sockets = open_sockets(local_addresses(), port) if port is not None else []
         self._hosts = [str(one.getsockname()[0]) for one in self._sockets]
         self._public_ips = public_ips
+        self._announces_own = announces_own
         self.port: int = self._sockets[0].getsockname()[1] if self._sockets else 0
         self._max_peers = max_peers
         self._free_slots = list(range(max_peers))
@@ -131,9 +141,9 @@ class UdpMux:
             remote: Where it came from. Loopback addresses are of use only to this machine itself.
         """
         is_local = _is_loopback(remote)
-        own = [host for host in self._hosts if is_local or not _is_loopback(host)] or self._hosts
+        own = [host for host in self._hosts if (is_local if _is_loopback(host) else self._announces_own)]
         own.sort(key=lambda host: host != asked)
-        hosts = dict.fromkeys([*self._public_ips, *own])
+        hosts = dict.fromkeys([*self._public_ips, *own]) or dict.fromkeys(self._hosts)
         return host_candidates((host, self.port) for host in hosts)
 
     def candidate_policy(self) -> CandidatePolicy:
