@@ -256,6 +256,17 @@ def test_a_strangers_client_hello_does_not_take_the_session(scene: Scene, strang
     assert player.delete() == 200
 
 
+@pytest.mark.parametrize("setup", ["active", "passive"])
+def test_a_certificate_that_was_not_signaled_ends_that_session_alone(scene: Scene, setup: str) -> None:
+    """SE1, SE2: in both roles; no media, and the place is free."""
+    impostor = Player(Certificate(), setup=setup, fingerprint=":".join(["AB"] * 32))
+    assert impostor.post(scene.whep_url, time.monotonic())
+    assert drive([impostor], lambda: impostor.state in ("failed", "closed"))
+    assert drive([impostor], lambda: len(scene.server.peers) == 1, 2.0)
+    assert impostor.counters.packets == 0
+    impostor.vanish()
+
+
 def test_a_strangers_rtp_and_rtcp_reach_nobody(scene: Scene, stranger: socket.socket) -> None:
     """RFC 7983: media from an address that no check proved is counted and dropped."""
     before = scene.server.stats()

@@ -1,0 +1,66 @@
+"""Where there is no BASS, a source that needs it is refused in words; the others work."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import media
+
+pytestmark = pytest.mark.skipif(ctypes.util.find_library("bass") is not None, reason="the system has a BASS")
+
+_START = """
+import sys
+import bass_webrtc as bw
+
+config = bw.ServerConfig(http_port=0, udp_port=0)
+with bw.Server(bw.BassFile(sys.argv[1]), config) as server:
+    try:
+        server.start()
+    except bw.BassNotFoundError as error:
+        print(error)
+    print(repr(server.url))
+with bw.Server(bw.Tone(), config) as server:
+    server.start()
+    print(server.url)
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Of a process in which sound_lib carries no BASS."""
+    (tmp_path / "sound_lib").mkdir()
+    (tmp_path / "sound_lib" / "__init__.py").touch()
+    return {name: value for name, value in os.environ.items() if name != "BASS_LIBRARY"} | {"PYTHONPATH": str(tmp_path)}
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> str:
+    return str(media.write_tone(tmp_path / "song.mp3", seconds=1.0))
+
+
+def run(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_start_says_what_is_missing_and_leaves_nothing_open(environment: dict[str, str], song: str) -> None:
+    done = run(["-c", _START, song], environment)
+    assert done.stderr == ""
+    error, url_of_file, url_of_tone = done.stdout.splitlines()
+    assert "pip install 'sound-lib" in error
+    assert url_of_file == "''"
+    assert url_of_tone.startswith("http://127.0.0.1:")
+
+
+def test_serve_says_it_in_one_line(environment: dict[str, str], song: str) -> None:
+    done = run(["-m", "bass_webrtc", "serve", song, "--port", "0", "--udp-port", "0"], environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("bass-webrtc: ")
+    assert "pip install 'sound-lib" in line
