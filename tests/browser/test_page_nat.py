@@ -7,20 +7,16 @@ TCP but to 443 is, too     relayed, over TLS
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 import bass_webrtc as bw
 from support import coturn, nat, netns
 from support.browsers import Chromium, missing_chromium
+from support.certificates import key_hash
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, NatKind
@@ -55,7 +51,7 @@ class World:
         flags = (
             # Microphones are for secure contexts only.
             f"--unsafely-treat-insecure-origin-as-secure={self.server.url.rstrip('/')}",
-            f"--ignore-certificate-errors-spki-list={_key_hash(self.turn.certificate)}",
+            f"--ignore-certificate-errors-spki-list={key_hash(self.turn.certificate)}",
         )
         return Chromium(extra_flags=flags, host=home)
 
@@ -134,9 +130,3 @@ def test_statistics_show_no_credential(world: World) -> None:
     assert username.partition(":")[0].isdigit()
     assert username not in "".join(shown)
     assert SECRET not in "".join(shown)
-
-
-def _key_hash(certificate: Path) -> str:
-    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return base64.b64encode(hashlib.sha256(der).digest()).decode()

@@ -1,11 +1,6 @@
 """Full ICE between homes behind every kind of NAT, with coturn (Debian: coturn, iproute2, nftables) between them.
 
-The table of all pairs, as it must come out:
-
-                       full-cone     port-restricted    symmetric
-    full-cone          direct        direct             direct
-    port-restricted    direct        direct             relayed
-    symmetric          direct        relayed            relayed
+The table of all pairs, as it must come out, is that of support/nat.py.
 """
 
 from __future__ import annotations
@@ -30,10 +25,8 @@ from support import coturn, nat, netns
 from support.capture import addresses, captured
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
-from support.nat import SERVERS, Internet, LoopOn, NatKind
+from support.nat import CONES, RELAYED, SERVERS, Internet, LoopOn, NatKind
 
-CONES: tuple[NatKind, ...] = ("full-cone", "port-restricted", "symmetric")
-RELAYED = {("port-restricted", "symmetric"), ("symmetric", "port-restricted"), ("symmetric", "symmetric")}
 PATIENCE_S = 10.0
 GATHER_S = 5.0  # Costs nothing where all servers answer; this machine may be busy.
 

@@ -10,6 +10,7 @@ import av
 import numpy as np
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
+from aiortc.sdp import candidate_from_sdp
 from numpy.typing import NDArray
 
 from . import tones
@@ -18,13 +19,14 @@ _FRAME_SAMPLES = 960
 
 
 class ToneTrack(MediaStreamTrack):
-    """A tone on both channels, at the pace of the clock."""
+    """A tone for each channel, at the pace of the clock."""
 
     kind = "audio"
 
-    def __init__(self, hz: float) -> None:
+    def __init__(self, left_hz: float, right_hz: float) -> None:
         super().__init__()
-        self._samples = np.repeat(tones.sine(hz, 1.0)[:, None], 2, axis=1)  # A whole number of periods.
+        # A whole number of periods.
+        self._samples = np.stack([tones.sine(hz, 1.0) for hz in (left_hz, right_hz)], axis=1)
         self._sent = 0
         self._start_s = 0.0
 
@@ -42,13 +44,19 @@ class ToneTrack(MediaStreamTrack):
 
 
 class Caller:
-    """One end of a call, in both directions. An async context manager."""
+    """One end of a call, in both directions. An async context manager.
 
-    def __init__(self, hz: float, ice_servers: Sequence[RTCIceServer] = ()) -> None:
+    Args:
+        hz: Of the tone that it says, on the left.
+        ice_servers: aiortc takes the first STUN server of them, and the first TURN server.
+        right_hz: On the right; the same by default.
+    """
+
+    def __init__(self, hz: float, ice_servers: Sequence[RTCIceServer] = (), right_hz: float | None = None) -> None:
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
         self._tracks: asyncio.Queue[MediaStreamTrack] = asyncio.Queue()
         self._connection.on("track", self._tracks.put_nowait)
-        self._tone = ToneTrack(hz)
+        self._tone = ToneTrack(hz, hz if right_hz is None else right_hz)
         self._track: MediaStreamTrack | None = None
 
     async def offer(self) -> str:
@@ -67,6 +75,18 @@ class Caller:
         self._connection.addTrack(self._tone)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         return str(self._connection.localDescription.sdp)
+
+    async def take_candidate(self, text: str, mid: str | None, index: int) -> None:
+        """A candidate of ours that is trickled; empty for no more."""
+        candidate = candidate_from_sdp(text.removeprefix("candidate:")) if text else None
+        if candidate is not None:
+            candidate.sdpMid, candidate.sdpMLineIndex = mid, index
+        await self._connection.addIceCandidate(candidate)
+
+    @property
+    def state(self) -> str:
+        """Of its connection."""
+        return str(self._connection.connectionState)
 
     async def hear(self, seconds: float, timeout_s: float = 20.0) -> NDArray[np.float32]:
         """What comes in so long, after the first second: float32 [frames, 2]."""

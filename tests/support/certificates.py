@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
 import ipaddress
 from pathlib import Path
 
@@ -34,3 +36,10 @@ def write_certificate(folder: Path, address: str = "127.0.0.1") -> tuple[Path, P
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return certificate_path, key_path
+
+
+def key_hash(certificate: Path) -> str:
+    """What Chromium's --ignore-certificate-errors-spki-list wants of a certificate: PEM."""
+    key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
+import bass_webrtc as bw
 from bass_webrtc.peer.ice_servers import StunServer, TurnServer, parse_ice_server
 
 from . import stun
@@ -100,6 +101,10 @@ class Coturn:
         server = parse_ice_server(self.url(kind), username, credential)
         assert isinstance(server, TurnServer)
         return server
+
+    def ice_servers(self, *kinds: Kind) -> tuple[bw.IceServer, ...]:
+        """It as a STUN server, and as a TURN server reached in these ways."""
+        return bw.IceServer(str(self.stun)), *(bw.IceServer(self.url(one), _USER, _PASSWORD) for one in kinds)
 
     def tls_context(self) -> ssl.SSLContext:
         """Trusts its certificate, which names its address, and no other."""

@@ -32,7 +32,19 @@ T = TypeVar("T")
 SERVERS = "198.51.100.1"
 """Where the servers of the internet are."""
 
+CONES: tuple[NatKind, ...] = ("full-cone", "port-restricted", "symmetric")
+"""Those that let UDP through."""
+RELAYED = {("port-restricted", "symmetric"), ("symmetric", "port-restricted"), ("symmetric", "symmetric")}
+"""The pairs of them that only a TURN server can join: neither end can foretell the port that the other one sends from.
+
+                       full-cone     port-restricted    symmetric
+    full-cone          direct        direct             direct
+    port-restricted    direct        direct             relayed
+    symmetric          direct        relayed            relayed
+"""
+
 _RULES = """
+flush ruleset
 table ip nat {{
     chain prerouting {{
         type nat hook prerouting priority dstnat;
@@ -67,7 +79,7 @@ class Internet:
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self._homes = 0
+        self._nats: dict[str, tuple[int, Host]] = {}
         self.servers = network.host("internet")
         self.servers.ip("address", "add", f"{SERVERS}/32", "dev", "lo")
         # Where packets to private addresses go, and vanish. coturn ends a session at an error from the network.
@@ -83,15 +95,21 @@ class Internet:
             kind: See above.
             open_ports: For ``"tls-only"``: the TCP ports it may reach.
         """
-        self._homes += 1
-        number = self._homes
-        home, outside = f"10.{number}.0.2", f"203.0.113.{4 * number - 2}"
+        number = len(self._nats) + 1
         nat, host = self._network.host(f"nat{number}"), self._network.host(f"home{number}")
-        self._network.link(self.servers, f"203.0.113.{4 * number - 3}/30", nat, f"{outside}/30")
-        self._network.link(nat, f"10.{number}.0.1/24", host, f"{home}/24")
+        self._network.link(self.servers, f"203.0.113.{4 * number - 3}/30", nat, f"{_outside(number)}/30")
+        self._network.link(nat, f"10.{number}.0.1/24", host, f"{_home(number)}/24")
         nat.ip("route", "add", "default", "via", f"203.0.113.{4 * number - 3}")
         host.ip("route", "add", "default", "via", f"10.{number}.0.1")
         _forward(nat)
+        self._nats[host.name] = number, nat
+        self.change(host, kind, *open_ports)
+        return host
+
+    def change(self, host: Host, kind: NatKind, *open_ports: int) -> None:
+        """Puts a NAT of another kind in front of a home: what it sends from now on, from new ports, passes this one."""
+        number, nat = self._nats[host.name]
+        home, outside = _home(number), _outside(number)
         ports = ", ".join(map(str, open_ports))
         rules = _RULES.format(
             home=home,
@@ -104,7 +122,6 @@ class Internet:
             }.get(kind, ""),
         )
         nat.run(["nft", "-f", "-"], input=rules, text=True, check=True)
-        return host
 
 
 class LoopOn:
@@ -142,6 +159,14 @@ class LoopOn:
                 self._loop.run_until_complete(self._loop.shutdown_default_executor())
             finally:
                 self._loop.close()
+
+
+def _home(number: int) -> str:
+    return f"10.{number}.0.2"
+
+
+def _outside(number: int) -> str:
+    return f"203.0.113.{4 * number - 2}"
 
 
 def _forward(host: Host) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,55 +12,78 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .browsers import Chromium
+from .publisher_recorder import assert_tones
 
 _CALLER = """
-window.caller = ((hz, iceServers) => {
+window.caller = ((tonesHz, iceServers) => {
     const pc = new RTCPeerConnection({ iceServers });
     const context = new AudioContext({ sampleRate: 48000 });
-    const oscillator = new OscillatorNode(context, { frequency: hz });
+    const merger = new ChannelMergerNode(context, { numberOfInputs: 2 });
     const gain = new GainNode(context, { gain: 0.25 });
     const out = new MediaStreamAudioDestinationNode(context);
-    oscillator.connect(gain).connect(out);
-    oscillator.start();
-    const analyser = new AnalyserNode(context, { fftSize: 32768 });
+    tonesHz.forEach((frequency, channel) => {
+        const oscillator = new OscillatorNode(context, { frequency });
+        oscillator.connect(merger, 0, channel);
+        oscillator.start();
+    });
+    merger.connect(gain).connect(out);
+    const splitter = new ChannelSplitterNode(context, { numberOfOutputs: 2 });
+    const analysers = [0, 1].map((channel) => {
+        const analyser = new AnalyserNode(context, { fftSize: 32768 });
+        splitter.connect(analyser, channel);
+        return analyser;
+    });
     pc.ontrack = ({ track }) => {
         const stream = new MediaStream([track]);
         const element = Object.assign(new Audio(), { srcObject: stream, muted: true });
         element.play();
         window.element = element;
-        new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(analyser);
+        new MediaStreamAudioSourceNode(context, { mediaStream: stream }).connect(splitter);
     };
     const candidates = [];
     pc.onicecandidate = ({ candidate }) => candidates.push(candidate ?? { candidate: "", sdpMid: null });
     const talk = () => pc.addTrack(out.stream.getTracks()[0], out.stream);
+    // Without it Chromium decodes mono.
+    const stereo = ({ type, sdp }) => ({ type, sdp: sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1") });
     return {
         pc, candidates,
         async offer() {
             talk();
-            await pc.setLocalDescription();
+            await pc.setLocalDescription(stereo(await pc.createOffer()));
             return pc.localDescription.sdp;
         },
         async answer(sdp) {
             await pc.setRemoteDescription({ type: "offer", sdp });
             talk();
-            await pc.setLocalDescription();
+            await pc.setLocalDescription(stereo(await pc.createAnswer()));
             return pc.localDescription.sdp;
         },
         hear() {
-            const samples = new Float32Array(analyser.fftSize);
-            analyser.getFloatTimeDomainData(samples);
-            return [...samples];
+            return analysers.map((analyser) => {
+                const samples = new Float32Array(analyser.fftSize);
+                analyser.getFloatTimeDomainData(samples);
+                return [...samples];
+            });
         },
     };
 })"""
 
 
 class PageCaller:
-    """One end of a call, in both directions, in a tab of its own."""
+    """One end of a call, in both directions, in a tab of its own. A context manager; leaving it hangs up.
 
-    def __init__(self, chromium: Chromium, hz: float, ice_servers: Sequence[dict[str, Any]] = ()) -> None:
+    Args:
+        chromium: Runs.
+        left_hz: Of the tone that it says, on the left.
+        right_hz: On the right.
+        ice_servers: ``RTCIceServer`` as dicts.
+    """
+
+    def __init__(
+        self, chromium: Chromium, left_hz: float, right_hz: float, ice_servers: Sequence[dict[str, Any]] = ()
+    ) -> None:
         self._tab = chromium.open("about:blank")
-        self._tab.evaluate(f"void ({_CALLER}({hz}, {json.dumps(list(ice_servers))}))")
+        self._tab.evaluate(f"void ({_CALLER}([{left_hz}, {right_hz}], {json.dumps(list(ice_servers))}))")
 
     def offer(self) -> str:
         """Its offer, without candidates: they are trickled."""
@@ -88,10 +113,24 @@ class PageCaller:
         return str(self._tab.evaluate("caller.pc.connectionState"))
 
     def hear(self) -> NDArray[np.float32]:
-        """The last 0.7 s, one channel, at 48 kHz."""
-        return np.array(self._tab.evaluate("caller.hear()"), np.float32)
+        """The last 0.7 s at 48 kHz: float32 [frames, 2]."""
+        return np.array(self._tab.evaluate("caller.hear()"), np.float32).T
+
+    def assert_hears(self, left_hz: float, right_hz: float, attempts: int = 20) -> None:
+        """Within seconds: its jitter buffer bends the pitch at first."""
+        for _ in range(attempts - 1):
+            with contextlib.suppress(AssertionError):
+                return assert_tones(self.hear(), left_hz, right_hz)
+            time.sleep(0.25)
+        return assert_tones(self.hear(), left_hz, right_hz)
 
     def close(self) -> None:
         """Hangs up."""
         self._tab.evaluate("caller.pc.close()")
         self._tab.close()
+
+    def __enter__(self) -> PageCaller:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
