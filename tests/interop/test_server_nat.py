@@ -7,6 +7,7 @@ Chromium is in test_calls_nat.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -90,10 +91,21 @@ def test_where_udp_is_blocked_it_is_relayed_over_tcp_or_tls_SE51(kind: NatKind, 
     assert there.stats().local_address.startswith(f"{SERVERS}:")
 
 
+def give_ipv6(*homes: netns.Host) -> None:
+    """Addresses of one network, so that IPv6 is tried where it may be; what is sent leaves, and arrives nowhere."""
+    known = [f"2001:db8::{number}" for number, _ in enumerate(homes, 1)]
+    for home, own in zip(homes, known, strict=True):
+        [wire] = re.findall(r"^\d+: (wire\d+)", home.ip("-o", "link"), re.MULTILINE)
+        home.ip("address", "add", f"{own}/64", "dev", wire, "nodad")
+        for other in set(known) - {own}:
+            home.ip("neighbour", "add", other, "lladdr", "02:00:00:00:00:01", "dev", wire, "nud", "permanent")
+
+
 @pytest.mark.parametrize("way", ["udp", "tls"])
 def test_relay_only_shows_no_other_address_on_the_wire_SE31(way: Kind, world: World) -> None:
     a = world.server("full-cone", way, tones_hz=A_HZ, relay_only=True)
     b = world.server("full-cone", tones_hz=B_HZ)
+    give_ipv6(a.host, b.host)
     with captured(a.host) as packets:
         _, here = join(a, b)
         with Recorder(b.server.read_input) as at_b:
