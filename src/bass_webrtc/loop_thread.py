@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from .errors import ClosedError
 
 Result = TypeVar("Result")
 FaultHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
+
+_HELPERS_S = 1.0
+"""How long the end waits for helper threads: one may be looking up a name that nobody answers for."""
 
 
 class LoopThread:
@@ -26,6 +29,8 @@ class LoopThread:
         """
         self._loop = asyncio.new_event_loop()
         self._loop.set_exception_handler(on_fault)
+        self._helpers = ThreadPoolExecutor(thread_name_prefix=f"{name} helper")
+        self._loop.set_default_executor(self._helpers)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -65,6 +70,12 @@ class LoopThread:
                     task.cancel()
                 self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._end_helpers()
         finally:
             self._loop.close()
+
+    def _end_helpers(self) -> None:
+        """asyncio's own way has no limit before Python 3.12, and the system looks for a name for half a minute."""
+        ending = threading.Thread(target=self._helpers.shutdown, name="helpers' end", daemon=True)
+        ending.start()
+        ending.join(_HELPERS_S)

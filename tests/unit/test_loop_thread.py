@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -76,3 +77,30 @@ def test_what_comes_too_late_is_told_that_it_was_stopped() -> None:
             waiting.result(5.0)
     with pytest.raises(ClosedError, match="stopped"):
         loop.run(_thread_name())
+
+
+def test_stop_does_not_wait_for_a_name_that_is_looked_up_for_ever() -> None:
+    before = threading.active_count()
+    loop = LoopThread("a loop")
+    began, answered = threading.Event(), threading.Event()
+
+    def look_up() -> None:
+        began.set()
+        answered.wait(30.0)
+
+    async def ask() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, look_up)
+
+    with ThreadPoolExecutor() as threads:
+        asking = threads.submit(lambda: loop.run(ask()))
+        assert began.wait(5.0)
+        start_s = time.monotonic()
+        loop.stop()
+        assert time.monotonic() - start_s < 5.0
+        with pytest.raises(ClosedError, match="stopped"):
+            asking.result(5.0)
+    answered.set()
+    deadline_s = time.monotonic() + 5.0
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
