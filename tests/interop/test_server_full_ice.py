@@ -18,6 +18,7 @@ import pytest
 
 import bass_webrtc as bw
 from bass_webrtc import server_peers
+from bass_webrtc.bass import find_bass
 from bass_webrtc.rtc import consent
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
@@ -203,31 +204,45 @@ async def test_a_restart_gives_new_credentials_and_all_candidates_WS26_WS27(
     assert [one.state for one in server.peers] == ["connecting"]
 
 
-def test_a_listener_with_a_new_address_keeps_its_session_WS28(
+def test_clients_with_a_new_address_are_heard_and_hear_within_five_seconds_WS28(
     hosts: tuple[netns.Host, netns.Host], dead_stun: bw.IceServer
 ) -> None:
-    """Our client restarts ICE by PATCH; our server answers with a new agent, which takes over when it has a pair."""
+    """Our clients restart ICE by PATCH; our server answers with new agents, which take over when they have a pair.
+    Sessions and BASS streams stay the same."""
+    find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     at_server, at_client = hosts
     config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, ice_servers=(dead_stun,))
-    with bw.Server(bw.Tone(440.0, 880.0), config) as server:
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(bw.Server(bw.Tone(440.0, 880.0), config))
         with at_server.entered():
             server.start()
+        pull = stack.enter_context(bw.WhepClient(f"{server.url}whep"))
+        push = stack.enter_context(bw.WhipClient(bw.Tone(500.0, 700.0), f"{server.url}whip"))
         with at_client.entered():
-            client = bw.WhepClient(f"{server.url}whep")
-            connect(client)
-        try:
-            (peer,) = server.peers
-            assert peer.remote_address.startswith("10.77.0.2:")
-            with Recorder(client.read) as heard:
-                heard.wait_for_sound()
-                at_client.ip("address", "flush", "dev", "wire0")
-                at_client.ip("address", "add", "10.77.0.3/24", "dev", "wire0")
-                wait_until(lambda: peer.remote_address.startswith("10.77.0.3:"), 20.0)
-                assert_tones_soon(heard, 440.0, 880.0, attempts=12)
-            assert server.peers == (peer,)
-            assert peer.state == "connected"
-        finally:
-            client.close()
+            for client in (pull, push):
+                connect(client)
+        peers = server.peers
+        assert [peer.remote_address.partition(":")[0] for peer in peers] == ["10.77.0.2"] * 2
+        streams = pull.stream, server.input_stream
+        assert all(streams)
+        there = stack.enter_context(Recorder(pull.read))
+        here = stack.enter_context(Recorder(server.read_input))
+        for recorder in (here, there):
+            recorder.wait_for_sound()
+        at_client.ip("link", "set", "wire0", "down")
+        at_client.ip("address", "flush", "dev", "wire0")
+        at_client.ip("address", "add", "10.77.0.3/24", "dev", "wire0")
+        at_client.ip("link", "set", "wire0", "up")
+        start_s = time.monotonic()
+        wait_until(lambda: all(peer.remote_address.startswith("10.77.0.3:") for peer in peers), 20.0)
+        for recorder in (here, there):
+            recorder.wait_for_sound()
+        assert time.monotonic() - start_s < 5.0
+        assert_tones_soon(here, 500.0, 700.0, attempts=12)
+        assert_tones_soon(there, 440.0, 880.0, attempts=12)
+        assert server.peers == peers
+        assert [peer.state for peer in peers] == ["connected"] * 2
+        assert (pull.stream, server.input_stream) == streams
 
 
 def test_who_vanishes_is_ended_by_consent_and_the_reason_says_so_SE20(
