@@ -162,6 +162,30 @@ async def test_a_channel_is_refreshed_beside_the_data_SE51(turn: Coturn) -> None
 
 
 @pytest.mark.parametrize("way", ["tcp", "tls"])
+async def test_what_a_turn_server_does_not_read_is_refused_and_counted(way: Kind, turn: Coturn) -> None:
+    """aioice takes all of it, for ever, and a system several megabytes: minutes of audio, to be heard when the server
+    reads again."""
+    packet = b"\x80" * 1200
+    async with connected(turn, turn.server(way)) as (a, b):
+        with turn.standing_still():
+            taken_bytes = 0
+            while a.ice.send(packet):
+                taken_bytes += len(packet)
+                # The server's window of 64 KiB and what may wait here and in the system, 16 KiB each.
+                assert taken_bytes < 200_000
+                await asyncio.sleep(0)
+            waiting_bytes = aioice_faults._unsent_bytes(relay_of(a).transport)
+            assert not any(a.ice.send(packet) for _ in range(1000))
+            assert a.ice.counters.unsent == 1001
+            assert aioice_faults._unsent_bytes(relay_of(a).transport) == waiting_bytes
+        async with asyncio.timeout(PATIENCE_S):
+            while not a.ice.send(b"\x80 afterwards"):
+                await b.data.get()
+            while await b.data.get() != b"\x80 afterwards":
+                pass
+
+
+@pytest.mark.parametrize("way", ["tcp", "tls"])
 async def test_the_end_of_the_turn_connection_is_told_at_once(way: Kind, turn: Coturn) -> None:
     async with connected(turn, turn.server(way)) as (a, _):
         turn.stop()

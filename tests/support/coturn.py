@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -114,6 +116,15 @@ class Coturn:
         """What it has written so far."""
         self._log.flush()
         return Path(self._log.name).read_text(errors="replace")
+
+    @contextlib.contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """It reads and writes nothing meanwhile."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
         """Ends it at once; its clients are not told."""

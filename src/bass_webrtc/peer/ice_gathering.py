@@ -195,8 +195,13 @@ class Gatherer:
         if server.transport == "udp":
             _, over_udp = await loop.create_datagram_endpoint(lambda: TurnOverUdp(server), remote_addr=address)
             return over_udp
-        context = await self._context() if server.tls else None
-        _, over_tcp = await loop.create_connection(lambda: TurnOverTcp(server), *address, ssl=context)
+        _, over_tcp = await loop.create_connection(lambda: TurnOverTcp(server), *address)
+        if server.tls:
+            try:
+                await over_tcp.start_tls(await self._context(), server.host)
+            except BaseException:
+                over_tcp.transport.close()
+                raise
         return over_tcp
 
     async def _context(self) -> ssl.SSLContext:
