@@ -17,12 +17,13 @@ settings.load_profile("bass-webrtc")
 
 _REAL_TIME = ("browser", "interop", "capi")
 """Folders whose tests run against the clock: a machine that stands still for a second fails them. Those that fail three
-times in a row are not the machine's fault; reruns are counted in the closing line."""
+times in a row are not the machine's fault; reruns are counted in the closing line. A module that wants none says so by
+``pytestmark = pytest.mark.flaky(reruns=0)``."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent.name in _REAL_TIME:
+        if item.path.parent.name in _REAL_TIME and item.get_closest_marker("flaky") is None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 

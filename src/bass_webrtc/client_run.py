@@ -148,7 +148,7 @@ class ClientRun:
                 _log.exception("the client has stopped")
                 self._observer.give_up(BassWebRtcError(f"the client has stopped: {bug!r}"))
                 return
-            wait_s = backoff.failed(error)
+            wait_s = backoff.failed(error, asyncio.get_running_loop().time())
             if wait_s is None or not self._plan.reconnect:
                 self._observer.give_up(error)
                 return
@@ -157,7 +157,8 @@ class ClientRun:
 
     async def _attempt(self, bridge: Bridge, backoff: Backoff) -> str:
         """One session from POST to DELETE. Returns why it ended."""
-        ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[str] = loop.create_future()
         trickles: set[asyncio.Task[None]] = set()
         peer = await self._take_peer()
         session = SignalingSession(self._plan.own_kind, self._plan.settings)
@@ -172,7 +173,8 @@ class ClientRun:
                 ended.set_result(reason)
 
         def connected() -> None:
-            backoff.succeeded()
+            backoff.succeeded(loop.time())
+            connection.ask()  # The round trip is known from the beginning.
             self._observer.set_connected(True)
 
         connection = self._connection = self._connections[peer] = FullConnection(

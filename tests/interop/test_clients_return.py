@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -15,13 +16,25 @@ from support.client_peers import ClientProcess, KillableServer, connect, free_po
 from support.publisher_recorder import Recorder, assert_tones, is_silent, steady_hz
 
 BACK_WITHIN_S = 2.0
+PHASES = 4
+"""A client looks for signs of life four times a second, so it matters when the server is killed."""
+
+pytestmark = pytest.mark.flaky(reruns=0)  # What is late here is late for a reason, of which the machine is seldom one.
 
 
-@pytest.mark.parametrize("down_s", [0.0, 4.0])
-def test_a_pull_is_back_two_seconds_after_its_killed_server(down_s: float) -> None:
+@pytest.fixture
+def server() -> Iterator[KillableServer]:
+    """Whose successor is warm."""
+    with KillableServer() as server:
+        server.warm_up()
+        yield server
+
+
+@pytest.mark.parametrize("down_s", [0.0, 4.0, 9.0])
+def test_a_pull_is_back_two_seconds_after_its_killed_server(server: KillableServer, down_s: float) -> None:
     """Nobody said goodbye. The stream is the same BASS handle, with silence between (CL12)."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
-    with KillableServer() as server, bw.WhepClient(f"{server.url}whep") as client:
+    with bw.WhepClient(f"{server.url}whep") as client:
         connect(client)
         stream = client.stream
         assert stream
@@ -33,22 +46,43 @@ def test_a_pull_is_back_two_seconds_after_its_killed_server(down_s: float) -> No
                 assert is_silent(heard.last(0.5))
                 assert not client.connected
             server.start()
-            back_s = wait_until(lambda: server.peers() and client.connected, 10.0)
-            assert back_s < BACK_WITHIN_S
+            returned_s = time.monotonic()
+            wait_until(lambda: server.peers() and client.connected)
+            assert time.monotonic() - returned_s < BACK_WITHIN_S
             heard.wait_for_sound()
             heard.take(0.5)
             assert_tones(heard.take(2.0), 440.0, 880.0)
         assert client.stream == stream
 
 
-@pytest.mark.parametrize("down_s", [0.0, 4.0])
-def test_a_push_is_back_two_seconds_after_its_killed_server(down_s: float) -> None:
-    with KillableServer() as server, bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
+@pytest.mark.parametrize("down_s", [0.0, 4.0, 9.0])
+def test_a_push_is_back_two_seconds_after_its_killed_server(server: KillableServer, down_s: float) -> None:
+    with bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
         connect(client)
+        time.sleep(3.0)  # Who was thrown out at once comes back more slowly.
         server.kill()
         time.sleep(down_s)
         server.start()
-        assert wait_until(lambda: any(peer["packets_received"] > 10 for peer in server.peers())) < BACK_WITHIN_S + 0.2
+        returned_s = time.monotonic()
+        wait_until(lambda: _packets_received(server) > 10)
+        assert time.monotonic() - returned_s < BACK_WITHIN_S
+
+
+@pytest.mark.parametrize("phase", range(PHASES))
+def test_a_push_finds_a_server_that_returned_at_once(server: KillableServer, phase: int) -> None:
+    """It notices the loss in time, whenever it happens. Before that it does not know that there is another server."""
+    with bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
+        connect(client)
+        time.sleep(3.0 + phase * 0.25 / PHASES)
+        killed_s = time.monotonic()
+        server.kill()
+        server.start()
+        wait_until(lambda: _packets_received(server) > 10)
+        assert time.monotonic() - killed_s < BACK_WITHIN_S
+
+
+def _packets_received(server: KillableServer) -> int:
+    return max((peer["packets_received"] for peer in server.peers()), default=0)
 
 
 def test_a_source_stays_in_time_while_its_server_is_away() -> None:

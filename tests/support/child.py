@@ -45,10 +45,14 @@ class Child:
             raise RuntimeError(f"the child process ended with code {self._process.wait(10)}")
         return line.rstrip("\n")
 
+    def write_line(self, line: str) -> None:
+        """A line on its standard input."""
+        self._input.write(line + "\n")
+        self._input.flush()
+
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Sends one command and waits for its answer."""
-        self._input.write(json.dumps({"do": do, **arguments}) + "\n")
-        self._input.flush()
+        self.write_line(json.dumps({"do": do, **arguments}))
         answer: dict[str, Any] = json.loads(self.read_line())
         return answer
 

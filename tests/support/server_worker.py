@@ -2,7 +2,8 @@
 
     python -m support.server_worker '{"max_peers": 50}' '{"hz": 440.0, "right_hz": 880.0}'
 
-The arguments are the fields of ``ServerConfig`` and of ``Tone``. Prints the server's URL when it is ready, then answers
+The arguments are the fields of ``ServerConfig`` and of ``Tone``; with a third one, ``warm``, it prints a line when it
+has imported all that it needs, and listens when it is told to. Prints the server's URL when it is ready, then answers
 JSON commands: ``stats``, ``resources``, ``busy`` (so many threads run pure Python, as a busy host program does) and
 ``hold`` (the interpreter's lock is held for so many seconds in one C call).
 """
@@ -69,6 +70,9 @@ def hold_the_interpreter(seconds: int) -> dict[str, Any]:
 def main() -> None:
     config, tone = (json.loads(argument) for argument in sys.argv[1:3])
     busy = BusyThreads()
+    if sys.argv[3:] == ["warm"]:
+        print("warm", flush=True)  # noqa: T201 - what the parent process waits for
+        sys.stdin.readline()
     with bw.Server(bw.Tone(**tone), bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **config})) as server:
         server.start()
         print(server.url, flush=True)  # noqa: T201 - what the parent process waits for

@@ -106,22 +106,19 @@ def test_any_retry_after_can_be_read(value: str, date: str) -> None:
 
 def test_waits_grow_up_to_a_limit() -> None:
     """CL12: exponential; a server that does not answer is asked more often, so that it is found within 2 s."""
-    settings = BackoffSettings(first_s=0.25, max_unreachable_s=1.5, max_refused_s=30.0)
+    settings = BackoffSettings(first_s=0.25, max_unreachable_s=1.0, max_refused_s=30.0)
     unreachable = Backoff("player", settings, Always(0.0))
-    assert [unreachable.failed(failure(0)) for _ in range(5)] == [0.25, 0.5, 1.0, 1.5, 1.5]
+    assert [unreachable.failed(failure(0), 0.0) for _ in range(5)] == [0.25, 0.5, 1.0, 1.0, 1.0]
     refused = Backoff("player", settings, Always(0.0))
-    waits = [refused.failed(failure(503)) for _ in range(2000)]
+    waits = [refused.failed(failure(503), 0.0) for _ in range(2000)]
     assert waits[:8] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
     assert waits[-1] == 30.0
 
 
 def test_half_of_a_wait_is_left_to_chance() -> None:
     """CL12: jitter."""
-    backoff = Backoff("publisher", source=random.Random(1))
-    waits = []
-    for _ in range(200):
-        waits.append(backoff.failed(failure(0)))
-        backoff.succeeded()
+    chance = random.Random(1)
+    waits = [Backoff("publisher", source=chance).failed(failure(0), 0.0) for _ in range(200)]
     numbers = [wait for wait in waits if wait is not None]
     assert len(set(numbers)) > 190
     assert 0.125 <= min(numbers) < 0.14
@@ -130,18 +127,28 @@ def test_half_of_a_wait_is_left_to_chance() -> None:
 
 def test_a_server_that_names_a_time_is_not_asked_before_it() -> None:
     """CL12, CL22."""
-    assert Backoff("player", source=Always(0.0)).failed(failure(409, 7.0)) == 7.0
-    assert Backoff("player", source=Always(1.0)).failed(failure(503, 7.0)) == 7.125
+    assert Backoff("player", source=Always(0.0)).failed(failure(409, 7.0), 0.0) == 7.0
+    assert Backoff("player", source=Always(1.0)).failed(failure(503, 7.0), 0.0) == 7.125
 
 
-def test_success_makes_the_waits_short_again() -> None:
+def test_after_a_session_there_is_no_wait_and_then_short_ones_again() -> None:
+    """CL12: a server that was killed and is back at once is found at once."""
     backoff = Backoff("player", source=Always(0.0))
     for _ in range(5):
-        backoff.failed(failure(503))
-    backoff.succeeded()
-    assert backoff.failed(failure(503)) == 0.25
+        backoff.failed(failure(503), 0.0)
+    backoff.succeeded(10.0)
+    assert [backoff.failed(failure(0), 60.0) for _ in range(3)] == [0.0, 0.25, 0.5]
+
+
+def test_a_server_that_throws_us_out_each_time_is_asked_ever_less_often() -> None:
+    backoff = Backoff("player", source=Always(0.0))
+    waits = []
+    for now_s in range(0, 20, 5):
+        backoff.succeeded(now_s)
+        waits.append(backoff.failed(failure(0), now_s + 2.9))
+    assert waits == [0.25, 0.5, 1.0, 1.0]
 
 
 def test_no_wait_where_there_is_no_point() -> None:
     """CL12."""
-    assert Backoff("player").failed(failure(401, 5.0)) is None
+    assert Backoff("player").failed(failure(401, 5.0), 0.0) is None

@@ -26,11 +26,11 @@ def server() -> Iterator[bw.Server]:
 
 
 @pytest.fixture
-def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes the client believe, once, that none of this machine's addresses is there any more."""
+def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the client believe, each time it looks for so many times, that this machine has no address any more."""
 
-    def lose() -> None:
-        answers: Iterator[list[str]] = iter([[]])
+    def lose(looks: int = 1) -> None:
+        answers: Iterator[list[str]] = iter([[]] * looks)
         monkeypatch.setattr(client_watch, "local_addresses", lambda: next(answers, local_addresses()))
 
     return lose
@@ -39,7 +39,7 @@ def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 @pytest.mark.parametrize("ice_servers", [(), (bw.IceServer("stun:127.0.0.1:9"),)], ids=["ICE-lite", "full ICE"])
 @pytest.mark.parametrize("kind", ["publisher", "player"])
 def test_the_session_goes_on_over_another_path(
-    kind: str, ice_servers: tuple[bw.IceServer, ...], lose_address: Callable[[], None]
+    kind: str, ice_servers: tuple[bw.IceServer, ...], lose_address: Callable[..., None]
 ) -> None:
     """CL9: new sockets, the same peer, and packets flow."""
     config = bw.ServerConfig(http_port=0, udp_port=0, ice_servers=ice_servers)
@@ -51,7 +51,7 @@ def test_the_session_goes_on_over_another_path(
 
 
 def _assert_finds_another_path(
-    client: bw.WhipClient | bw.WhepClient, server: bw.Server, lose_address: Callable[[], None]
+    client: bw.WhipClient | bw.WhepClient, server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
     with client:
         connect(client)
@@ -99,7 +99,7 @@ def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_where_no_restart_can_be_had_it_begins_anew(
-    refused: bytes | None, server: bw.Server, lose_address: Callable[[], None]
+    refused: bytes | None, server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
     """CL1, CL8, CL9: a new POST; the former session is deleted."""
 
@@ -113,7 +113,7 @@ async def test_where_no_restart_can_be_had_it_begins_anew(
     async with serving(refuser) as scripted, bw.aio.WhepClient(scripted.url.replace("whip", "whep")) as client:
         await client.start()
         assert await client.wait_connected(20.0)
-        lose_address()
+        lose_address(looks=2)
         await asyncio.to_thread(wait_until, lambda: len(refuser.sessions) == 2)
         assert await client.wait_connected(20.0)
         await asyncio.to_thread(wait_until, lambda: "DELETE" in scripted.methods())
@@ -131,7 +131,7 @@ def _assert_asked_for_a_restart(scripted: Server, session: str, *, twice: bool) 
 
 
 async def test_where_there_is_no_session_url_it_begins_anew_at_once(
-    server: bw.Server, lose_address: Callable[[], None]
+    server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
     """CL3: go2rtc gives none."""
 
@@ -146,13 +146,13 @@ async def test_where_there_is_no_session_url_it_begins_anew_at_once(
     async with serving(script) as scripted, bw.aio.WhepClient(scripted.url) as client:
         await client.start()
         assert await client.wait_connected(20.0)
-        lose_address()
+        lose_address(looks=2)
         await asyncio.to_thread(wait_until, lambda: scripted.methods() == ["POST", "POST"])
         assert await client.wait_connected(20.0)
 
 
 def test_restarts_leave_nothing_behind(
-    server: bw.Server, lose_address: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    server: bw.Server, lose_address: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sockets of former paths are closed, a moment later."""
     monkeypatch.setattr(client_watch, "_LOOK_EVERY_S", 0.05)
@@ -178,7 +178,7 @@ def test_restarts_leave_nothing_behind(
 
 
 async def test_a_client_that_is_closed_in_the_middle_of_a_restart_leaves_no_session(
-    server: bw.Server, lose_address: Callable[[], None]
+    server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
     """CL10."""
     asked = asyncio.Event()

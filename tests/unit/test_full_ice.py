@@ -495,6 +495,38 @@ async def test_a_peer_three_seconds_away_keeps_its_consent_SE20() -> None:
 
 
 @in_virtual_time
+async def test_each_answer_counts_though_many_checks_are_under_way() -> None:
+    """Of a client that asks eight times a second whether its peer is there; and the round trip is known."""
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        assert end.ice.round_trip_s is None
+        peer.delay_s = 20.0
+        for _ in range(8 * 60):
+            end.ice.ask()
+            await asyncio.sleep(0.125)
+        assert end.ice.answers >= 8 * 40
+        assert end.ice.round_trip_s == pytest.approx(20.0, abs=0.1)
+        peer.delay_s = 0.1
+        await asyncio.sleep(60.0)
+        for _ in range(8 * 10):
+            end.ice.ask()
+            await asyncio.sleep(0.125)
+        assert end.ice.round_trip_s == pytest.approx(0.1, abs=0.2)
+
+
+@in_virtual_time
+async def test_an_answer_counts_once() -> None:
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        peer.requests.clear()
+        end.ice.ask()
+        await asyncio.sleep(0.1)
+        peer.send(peer.answer(peer.requests[0], (HOST, end.port)), end.port)
+        await asyncio.sleep(0.1)
+        assert end.ice.answers == 1
+
+
+@in_virtual_time
 async def test_consent_checks_are_new_each_time_and_not_repeated_SE20() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)

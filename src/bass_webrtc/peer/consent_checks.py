@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +20,9 @@ if TYPE_CHECKING:
     from .ice_agent import IceAgent
 
 _FORBIDDEN = 403
-_MAX_UNANSWERED = 8  # More than are sent in 30 s.
+_MAX_UNANSWERED = 256
+"""More than are sent in 30 s, also where ``ask`` is called eight times a second: an answer may take that long."""
+_PEAK_DECAY = 1 / 16
 
 
 class ConsentChecks:
@@ -29,6 +30,7 @@ class ConsentChecks:
 
     Attributes:
         answers: How many checks the peer has answered.
+        round_trip_s: How long an answer takes, of late: a peak that decays. None before the first one.
     """
 
     def __init__(self, agent: IceAgent, pair: CandidatePair, on_lost: Callable[[str], None]) -> None:
@@ -45,9 +47,11 @@ class ConsentChecks:
         self._pair = pair
         self._on_lost = on_lost
         self._consent = Consent(self._loop.time(), random.SystemRandom())
-        self._unanswered: deque[bytes] = deque()
+        self._sent_s: dict[bytes, float] = {}
+        """When each check was sent that has no answer yet, the oldest first."""
         self._timer: asyncio.TimerHandle | None = None
         self.answers = 0
+        self.round_trip_s: float | None = None
         self._schedule()
 
     def stop(self) -> None:
@@ -55,8 +59,8 @@ class ConsentChecks:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        while self._unanswered:
-            self._forget_oldest()
+        while self._sent_s:
+            self._forget(next(iter(self._sent_s)))
 
     def ask(self) -> None:
         """Sends a check beside the regular ones, to know soon whether the peer is still there."""
@@ -69,7 +73,10 @@ class ConsentChecks:
             return
         if response.message_class == aioice_stun.Class.RESPONSE:
             self.answers += 1
-            self._consent.grant(self._loop.time())
+            now_s = self._loop.time()
+            self._measure(now_s - self._sent_s[response.transaction_id])
+            self._forget(response.transaction_id)
+            self._consent.grant(now_s)
         elif response.error_code == _FORBIDDEN:
             self._lose("the peer revoked its consent (STUN error 403)")
 
@@ -90,14 +97,20 @@ class ConsentChecks:
         """Sends one request, once: "there are no retransmissions" (RFC 7675, 5.1)."""
         request = self._agent.build_request(self._pair, nominate=False)
         request.add_message_integrity(self._key)
-        if len(self._unanswered) == _MAX_UNANSWERED:
-            self._forget_oldest()
-        self._unanswered.append(request.transaction_id)
+        if len(self._sent_s) == _MAX_UNANSWERED:
+            self._forget(next(iter(self._sent_s)))
+        self._sent_s[request.transaction_id] = self._loop.time()
         self._pair.protocol.transactions[request.transaction_id] = cast(aioice_stun.Transaction, self)
         self._pair.protocol.send_stun(request, self._pair.remote_addr)
 
-    def _forget_oldest(self) -> None:
-        self._pair.protocol.transactions.pop(self._unanswered.popleft(), None)
+    def _forget(self, transaction: bytes) -> None:
+        """A second response to it counts no more."""
+        del self._sent_s[transaction]
+        self._pair.protocol.transactions.pop(transaction, None)
+
+    def _measure(self, round_trip_s: float) -> None:
+        peak_s = self.round_trip_s or 0.0
+        self.round_trip_s = max(round_trip_s, peak_s - _PEAK_DECAY * (peak_s - round_trip_s))
 
     def _lose(self, reason: str) -> None:
         self.stop()

@@ -235,6 +235,7 @@ class FullConnection:
             self._ice.set_remote(answer.ice, remote, ice_lite=self._remote.ice_lite)
             await self._ice.connect()
         finally:
+            self._ice.give_up_restart()
             self._is_restarting = False
 
     @property
@@ -250,6 +251,11 @@ class FullConnection:
     def ask(self) -> None:
         """Asks the other side for a sign of life."""
         self._ice.ask()
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long the answer takes, of late; None while none has come over the present path."""
+        return self._ice.round_trip_s
 
     def leave(self) -> None:
         """Says goodbye at once; nothing is sent any more. The sockets want a ``close``. No callback comes after."""

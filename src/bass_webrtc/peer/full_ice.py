@@ -232,8 +232,7 @@ class FullIce:
             if self._closed:
                 raise ClosedError("ICE was closed while it was connecting") from None
             if session is self._pending:
-                self._pending = None
-                self._retire(session)
+                self.give_up_restart()
             raise
         assert self.selected is not None, "an agent connects by selecting a pair"
         return self.selected
@@ -250,10 +249,15 @@ class FullIce:
         """
         if self._closed:
             raise ClosedError("ICE was closed")
-        if self._pending is not None:
-            self._retire(self._pending)
+        self.give_up_restart()
         self._pending = self._new_session(credentials, controlling=self._current.agent.ice_controlling)
         return await self.gather(timeout_s)
+
+    def give_up_restart(self) -> None:
+        """Forgets a ``restart`` that ``connect`` does not follow. Idempotent."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            self._retire(pending)
 
     # -- data
 
@@ -273,6 +277,12 @@ class FullIce:
         """How many of all these checks the peer has answered on the selected pair: a sign of life."""
         consent = self._current.agent.consent
         return consent.answers if consent is not None else 0
+
+    @property
+    def round_trip_s(self) -> float | None:
+        """How long their answers take, of late; None while there was none on the selected pair."""
+        consent = self._current.agent.consent
+        return consent.round_trip_s if consent is not None else None
 
     async def close(self) -> None:
         """Closes the sockets and gives allocations back, within a second or so. No callback comes after. Idempotent."""

@@ -69,12 +69,15 @@ class BackoffSettings:
 
     first_s: float = 0.25
     """Before the second attempt; each further wait is twice as long."""
-    max_unreachable_s: float = 1.5
+    max_unreachable_s: float = 1.0
     """While nobody answers at all, which costs nobody anything: a restarted server is found again at once."""
     max_refused_s: float = 30.0
     """While a server refuses."""
     jitter: float = 0.5
     """Share of a wait that is left to chance, so that clients do not come back all at once (WHIP 5)."""
+    settled_s: float = 3.0
+    """After a session that was connected for so long there is no wait before the first attempt. One that ends sooner
+    is a failure like another, so that a server which throws us out each time is not asked without a pause."""
 
 
 class Backoff:
@@ -93,16 +96,21 @@ class Backoff:
         self._settings = settings or BackoffSettings()
         self._random = source or random.Random()
         self._failures = 0
+        self._connected_since_s: float | None = None
 
-    def failed(self, error: SignalingError) -> float | None:
-        """Count a failure.
+    def failed(self, error: SignalingError, now_s: float) -> float | None:
+        """Count a failure: of an attempt, or the end of a session that was connected.
 
         Returns:
             Seconds to wait before the next attempt; None when there is no point in one.
         """
+        since_s, self._connected_since_s = self._connected_since_s, None
         if not is_worth_retrying(error, self._kind):
             return None
         settings = self._settings
+        if since_s is not None and now_s - since_s >= settings.settled_s:
+            self._failures = 0
+            return 0.0
         longest_s = settings.max_refused_s if error.status else settings.max_unreachable_s
         grown_s = min(settings.first_s * 2.0 ** min(self._failures, 32), longest_s)
         self._failures += 1
@@ -111,9 +119,9 @@ class Backoff:
             return error.retry_after_s + settings.jitter * self._random.random() * grown_s
         return grown_s * (1.0 - settings.jitter * self._random.random())
 
-    def succeeded(self) -> None:
-        """Start over with short waits."""
-        self._failures = 0
+    def succeeded(self, now_s: float) -> None:
+        """An attempt led to a session that is connected."""
+        self._connected_since_s = now_s
 
 
 def _parse_date(text: str) -> float | None:
