@@ -60,6 +60,15 @@ def test_a_player_waits_for_its_publisher() -> None:
     assert not is_worth_retrying(failure(404), "publisher")
 
 
+def test_where_a_publisher_has_been_it_is_found_again() -> None:
+    """A proxy is often back before the server behind it."""
+    backoff = Backoff("publisher", source=Always(0.0))
+    assert backoff.failed(failure(404), 0.0) is None
+    backoff.succeeded(0.0)
+    assert [backoff.failed(error, 9.0) for error in (failure(0), failure(404), failure(404))] == [0.0, 0.25, 0.5]
+    assert backoff.failed(failure(401), 9.0) is None
+
+
 def test_a_certificate_does_not_get_better() -> None:
     error = failure(0)
     error.__cause__ = ssl.SSLCertVerificationError("expired")

@@ -24,16 +24,20 @@ _SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MAX_DATE_CHARACTERS = 64
 
 
-def is_worth_retrying(error: SignalingError, kind: Kind) -> bool:
+def is_worth_retrying(error: SignalingError, kind: Kind, *, has_worked: bool = False) -> bool:
     """Whether the same request may succeed later.
 
     Args:
         error: How it failed.
         kind: ``"player"``: 404 and 409 mean that nobody publishes yet (WHEP, "Session Management"; MediaMTX).
+        has_worked: There was a session, so the URL is right, and a 404 is that of a server or a proxy which has begun to
+            answer, but has not found everything yet.
     """
     if isinstance(error.__cause__, ssl.SSLCertVerificationError):
         return False
-    return error.status in _RETRIED or error.status >= 500 or (kind == "player" and error.status == 404)
+    if error.status == 404:
+        return kind == "player" or has_worked
+    return error.status in _RETRIED or error.status >= 500
 
 
 def parse_retry_after(value: str | None, date: str | None, wall_s: float) -> float | None:
@@ -96,6 +100,7 @@ class Backoff:
         self._settings = settings or BackoffSettings()
         self._random = source or random.Random()
         self._failures = 0
+        self._has_worked = False
         self._connected_since_s: float | None = None
 
     def failed(self, error: SignalingError, now_s: float) -> float | None:
@@ -105,7 +110,7 @@ class Backoff:
             Seconds to wait before the next attempt; None when there is no point in one.
         """
         since_s, self._connected_since_s = self._connected_since_s, None
-        if not is_worth_retrying(error, self._kind):
+        if not is_worth_retrying(error, self._kind, has_worked=self._has_worked):
             return None
         settings = self._settings
         if since_s is not None and now_s - since_s >= settings.settled_s:
@@ -121,6 +126,7 @@ class Backoff:
 
     def succeeded(self, now_s: float) -> None:
         """An attempt led to a session that is connected."""
+        self._has_worked = True
         self._connected_since_s = now_s
 
 
