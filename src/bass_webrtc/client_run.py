@@ -13,7 +13,7 @@ import heapq
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .client_watch import find_path, watch
@@ -39,6 +39,9 @@ from .stats import PeerStats
 MAX_PEERS = 4
 """Numbers in the engine: one in use, the others on their way back from it."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
+_MIN_CONNECT_S = 1.5
+_CONNECT_PATIENCE = 4.0
+"""A server that has answered has this many times what its connection took then, so that one far away is reached."""
 _HEAD_START_S = 0.5
 """How long a new attempt waits for the old session's DELETE, which a server that is gone does not answer."""
 
@@ -82,6 +85,7 @@ class ClientRun:
     def __init__(self, plan: ClientPlan, source: OpenSource, observer: RunObserver) -> None:
         """Takes the source, unless it raises. Nothing happens before ``begin``."""
         self._plan = plan
+        self._settings = plan.settings
         self._source = source
         self._observer = observer
         self._certificate = Certificate.generate()
@@ -161,7 +165,7 @@ class ClientRun:
         ended: asyncio.Future[str] = loop.create_future()
         trickles: set[asyncio.Task[None]] = set()
         peer = await self._take_peer()
-        session = SignalingSession(self._plan.own_kind, self._plan.settings)
+        session = SignalingSession(self._plan.own_kind, self._settings)
 
         def trickle(candidate: Candidate) -> None:
             task = asyncio.create_task(session.trickle([candidate]))
@@ -198,6 +202,9 @@ class ClientRun:
 
     async def _signal(self, session: SignalingSession, connection: FullConnection) -> None:
         answer = await session.post(await connection.make_offer())
+        if session.connect_s is not None:
+            patience_s = max(_MIN_CONNECT_S, _CONNECT_PATIENCE * session.connect_s)
+            self._settings = replace(self._settings, connect_timeout_s=patience_s)
         if isinstance(answer, CounterOffer):
             # Answered before anything else is looked at: it is good for 30 s (WHEP, "Counter-offer").
             await session.answer(connection.answer_offer(answer.sdp))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -79,6 +81,37 @@ def test_a_push_finds_a_server_that_returned_at_once(server: KillableServer, pha
         server.start()
         wait_until(lambda: _packets_received(server) > 10)
         assert time.monotonic() - killed_s < BACK_WITHIN_S
+
+
+@pytest.mark.parametrize("down_s", [4.0, 8.0])
+def test_a_push_is_back_two_seconds_after_its_host(hosts: tuple[netns.Host, netns.Host], down_s: float) -> None:
+    """A machine that starts anew swallows what it is asked, and TCP asks again after 1, 3, 7 and 15 s."""
+    at_server, at_client = hosts
+    with KillableServer(at_server, http_host="10.77.0.1") as server:
+        with at_client.entered():
+            client = bw.WhipClient(bw.Tone(), f"{server.url}whip")
+            connect(client)
+        try:
+            _lose_in_silence(at_server, at_client)
+            server.warm_up()
+            at_server.ip("link", "set", "wire0", "down")
+            server.kill()
+            server.start()
+            time.sleep(down_s)
+            at_server.ip("link", "set", "wire0", "up")
+            returned_s = time.monotonic()
+            wait_until(lambda: _packets_received(server) > 10, 20.0)
+            assert time.monotonic() - returned_s < BACK_WITHIN_S
+        finally:
+            client.close()
+
+
+def _lose_in_silence(server: netns.Host, client: netns.Host) -> None:
+    """What the client sends goes nowhere while the server's link is down, as behind routers, and nobody says so."""
+    (link,) = json.loads(server.ip("-json", "link", "show", "wire0"))
+    client.ip("neighbour", "replace", "10.77.0.1", "lladdr", link["address"], "dev", "wire0", "nud", "permanent")
+    # Since Linux 6.5 the first attempts of TCP are a second apart.
+    client.run(["sysctl", "-q", "-w", "net.ipv4.tcp_syn_linear_timeouts=0"], check=False, stderr=subprocess.DEVNULL)
 
 
 def _packets_received(server: KillableServer) -> int:

@@ -46,7 +46,7 @@ def test_origins_that_are_none() -> None:
         ClientSettings("https://a.example", trusted_origins=("media.example",))
 
 
-@pytest.mark.parametrize("name", ["request_timeout_s", "delete_timeout_s", "cancel_grace_s"])
+@pytest.mark.parametrize("name", ["request_timeout_s", "connect_timeout_s", "delete_timeout_s", "cancel_grace_s"])
 def test_times_are_more_than_nothing(name: str) -> None:
     with pytest.raises(ConfigError, match=name):
         ClientSettings("https://a.example", **{name: 0.0})  # type: ignore[arg-type]

@@ -182,6 +182,26 @@ async def test_nobody_listens() -> None:
     assert caught.value.status == 0
 
 
+async def test_a_connection_has_a_time_of_its_own() -> None:
+    """A host that is down says nothing at all; here it is a TLS handshake that nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = ClientSettings(
+            f"https://127.0.0.1:{listener.getsockname()[1]}/", request_timeout_s=30.0, connect_timeout_s=0.2
+        )
+        session = SignalingSession("publisher", settings)
+        with pytest.raises(SignalingError, match=r"no connection within 0\.2 s") as caught:
+            await asyncio.wait_for(session.post(OFFER), 5.0)
+    assert is_worth_retrying(caught.value, "publisher")
+    assert session.connect_s is None
+
+
+async def test_it_is_known_how_long_a_connection_took() -> None:
+    """So that one to a server far away is given the time that it needs."""
+    async with posted(answering(POST=created())) as (_, session):
+        assert session.connect_s is not None
+        assert 0.0 < session.connect_s < 1.0
+
+
 async def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **more: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -30,8 +30,8 @@ def is_worth_retrying(error: SignalingError, kind: Kind, *, has_worked: bool = F
     Args:
         error: How it failed.
         kind: ``"player"``: 404 and 409 mean that nobody publishes yet (WHEP, "Session Management"; MediaMTX).
-        has_worked: There was a session, so the URL is right, and a 404 is that of a server or a proxy which has begun to
-            answer, but has not found everything yet.
+        has_worked: There was a session, so the URL is right, and a 404 is that of a server, or of a proxy, that is not
+            ready yet.
     """
     if isinstance(error.__cause__, ssl.SSLCertVerificationError):
         return False

@@ -31,6 +31,9 @@ class ClientSettings:
     """Which certificates are believed; None: those the system does."""
     request_timeout_s: float = 10.0
     """For a request with its redirects and the whole response."""
+    connect_timeout_s: float | None = None
+    """For a new connection, with its TLS handshake; None: as long as the request may take. A host that is down swallows
+    what it is asked, and TCP asks again ever more seldom: soon after its return only a new connection finds it."""
     delete_timeout_s: float = 3.0
     """For DELETE, which the end of a program waits for."""
     cancel_grace_s: float = 3.0
@@ -39,9 +42,10 @@ class ClientSettings:
     def __post_init__(self) -> None:
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ConfigError("token has other characters than printable ASCII; expected it alone, without 'Bearer'")
-        for name in ("request_timeout_s", "delete_timeout_s", "cancel_grace_s"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}; expected more than 0")
+        for name in ("request_timeout_s", "connect_timeout_s", "delete_timeout_s", "cancel_grace_s"):
+            seconds = getattr(self, name)
+            if seconds is not None and not seconds > 0:
+                raise ConfigError(f"{name} is {seconds!r}; expected more than 0")
         self.trust()
 
     @property

@@ -66,7 +66,9 @@ class SignalingSession:
         self._trust = settings.trust()
         self._errors = ErrorMaker(settings.secrets)
         self._errors.hide(self._url)
-        self._fetcher = Fetcher(self._trust, settings.authorization, self._errors, settings.tls)
+        self._fetcher = Fetcher(
+            self._trust, settings.authorization, self._errors, settings.tls, settings.connect_timeout_s
+        )
         self._patches = IcePatches(self._fetcher, self._errors, self._url, settings.request_timeout_s)
         self._posting: asyncio.Task[Answer | CounterOffer] | None = None
         self._is_offer_out = False
@@ -158,6 +160,11 @@ class SignalingSession:
         A server that refuses is written to the log, and that is all: audio mostly flows without (label CL8).
         """
         await self._patches.trickle(candidates, end_of_candidates=end_of_candidates)
+
+    @property
+    def connect_s(self) -> float | None:
+        """How long the slowest new connection took; None before the first."""
+        return self._fetcher.connect_s
 
     @property
     def can_restart(self) -> bool:

@@ -38,15 +38,26 @@ class Fetcher:
         authorization: Value of the ``Authorization`` field; None sends no such field (WHIP 4.7.1).
         errors: Writes the errors.
         tls: Which certificates are believed; None: those the system does.
+        connect_timeout_s: For a new connection; None: as long as the request may take.
+
+    Attributes:
+        connect_s: How long the slowest new connection took, with its TLS handshake; None before the first.
     """
 
     def __init__(
-        self, trust: Trust, authorization: str | None, errors: ErrorMaker, tls: ssl.SSLContext | None = None
+        self,
+        trust: Trust,
+        authorization: str | None,
+        errors: ErrorMaker,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout_s: float | None = None,
     ) -> None:
         self._trust = trust
         self._authorization = authorization
         self._errors = errors
         self._tls = tls
+        self._connect_timeout_s = connect_timeout_s
+        self.connect_s: float | None = None
         self._http: aiohttp.ClientSession | None = None
         self._is_closed = False
 
@@ -86,6 +97,9 @@ class Fetcher:
             async with asyncio.timeout(timeout_s):
                 while reply is None:
                     reply = await self._send(method, redirects, fields, body, on_head, on_sent)
+        except aiohttp.ConnectionTimeoutError:
+            detail = f"no connection within {self._connect_timeout_s:.1f} s"
+            raise self._errors.make(0, redirects.url, detail) from None
         except TimeoutError:
             raise self._errors.make(0, redirects.url, f"no response within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -128,8 +142,26 @@ class Fetcher:
 
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
-            self._http = _open_client(self._trust, self._tls)
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s)
+            self._http = _open_client(self._trust, self._tls, timeout, self._trace())
         return self._http
+
+    def _trace(self) -> aiohttp.TraceConfig:
+        """Tells ``on_sent``, and takes the time of new connections, without looking up the name."""
+
+        async def begin(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
+            context.connecting_since_s = asyncio.get_running_loop().time()
+
+        async def end(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
+            connect_s = asyncio.get_running_loop().time() - context.connecting_since_s
+            self.connect_s = max(connect_s, self.connect_s or 0.0)
+
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(begin)
+        trace.on_dns_resolvehost_end.append(begin)
+        trace.on_connection_create_end.append(end)
+        trace.on_request_headers_sent.append(_tell_sent)
+        return trace
 
     def _follow(self, response: aiohttp.ClientResponse, redirects: Redirects) -> None:
         try:
@@ -184,9 +216,9 @@ class _PublicOnly(AbstractResolver):
         await self._resolver.close()
 
 
-def _open_client(trust: Trust, tls: ssl.SSLContext | None) -> aiohttp.ClientSession:
-    trace = aiohttp.TraceConfig()
-    trace.on_request_headers_sent.append(_tell_sent)
+def _open_client(
+    trust: Trust, tls: ssl.SSLContext | None, timeout: aiohttp.ClientTimeout, trace: aiohttp.TraceConfig
+) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=True if tls is None else tls,
@@ -198,7 +230,7 @@ def _open_client(trust: Trust, tls: ssl.SSLContext | None) -> aiohttp.ClientSess
         ),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
-        timeout=aiohttp.ClientTimeout(total=None),
+        timeout=timeout,
         trace_configs=[trace],
         trust_env=False,
     )
