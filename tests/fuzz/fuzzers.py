@@ -27,6 +27,7 @@ SOURCES = (
     "opus_packet",
     "opus_receiver",
     "packet_queue",
+    "receiver_counters",
     "rtp_parse",
     "rtp_stream",
     "stretch",
