@@ -256,21 +256,40 @@ static void test_after_an_outage_a_longer_path_is_no_surplus(void) {
     close_bench(&b);
 }
 
-static void test_no_more_is_made_up_than_was_lost_and_less_where_delay_is_to_spare(void) {
-    for (uint32_t min_ms = 0; min_ms <= 20; min_ms += 20) {
-        bench b = open_bench_with_minimum(min_ms, 200);
-        play_tones(&b, 200);
-        for (uint32_t i = 0; i < 10; i++) {
+/* Losses of so many frames, two seconds apart, with as much delay to spare as a minimum of min_ms leaves. */
+static bw_receiver_stats lose(uint32_t times, uint32_t frames, uint32_t min_ms) {
+    bench b = open_bench_with_minimum(min_ms, 200);
+    play_tones(&b, 200);
+    for (uint32_t i = 0; i < times; i++) {
+        for (uint32_t frame = 0; frame < frames; frame++)
             skip(&b, FRAME);
-            play_tones(&b, 100);
-        }
-        CHECK_AT_MOST(stats_of(&b).concealed_samples, 10 * FRAME);
-        CHECK_AT_LEAST(stats_of(&b).concealed_samples, 10 * FRAME * 3 / 4);
-        if (min_ms > 0)
-            CHECK_EQ(stats_of(&b).concealed_samples, 10 * FRAME * 3 / 4);
-        CHECK_NEAR(stats_of(&b).jitter_buffer_ms, stats_of(&b).jitter_buffer_target_ms, 10.0);
-        close_bench(&b);
+        play_tones(&b, 100);
     }
+    bw_receiver_stats stats = stats_of(&b);
+    CHECK_EQ(stats.concealment_events, times);
+    CHECK_NEAR(stats.jitter_buffer_ms, stats.jitter_buffer_target_ms, 10.0);
+    close_bench(&b);
+    return stats;
+}
+
+static void test_where_no_delay_is_to_spare_all_that_was_lost_is_made_up(void) {
+    bw_receiver_stats stats = lose(2, 1, 0);
+    CHECK_EQ(stats.concealed_samples, 2 * FRAME);
+    CHECK_EQ(stats.removed_samples_for_acceleration, 0);
+}
+
+/* 15 ms are made up, and a quarter of a period of 107 samples, which is missing then until the tone goes on. */
+static void test_what_is_cut_from_a_loss_and_what_fills_its_end_is_counted(void) {
+    bw_receiver_stats stats = lose(10, 1, 20);
+    CHECK_NEAR(stats.concealed_samples, 10 * (FRAME * 3 / 4 + 27), 20);
+    CHECK_EQ(stats.removed_samples_for_acceleration, 10 * FRAME / 4);
+}
+
+/* 45 ms are made up, and a quarter of a period of the sound after them is left out. */
+static void test_what_is_left_out_after_a_loss_is_counted(void) {
+    bw_receiver_stats stats = lose(10, 3, 40);
+    CHECK_EQ(stats.concealed_samples, 10 * 3 * FRAME * 3 / 4);
+    CHECK_NEAR(stats.removed_samples_for_acceleration, 10 * (3 * FRAME / 4 + 27), 20);
 }
 
 static void test_a_packet_that_comes_when_its_time_has_passed_is_late(void) {
@@ -486,7 +505,9 @@ int main(void) {
     RUN(test_concealment_lasts_100_ms_and_then_falls_silent);
     RUN(test_after_an_outage_it_goes_on_with_the_delay_it_had);
     RUN(test_after_an_outage_a_longer_path_is_no_surplus);
-    RUN(test_no_more_is_made_up_than_was_lost_and_less_where_delay_is_to_spare);
+    RUN(test_where_no_delay_is_to_spare_all_that_was_lost_is_made_up);
+    RUN(test_what_is_cut_from_a_loss_and_what_fills_its_end_is_counted);
+    RUN(test_what_is_left_out_after_a_loss_is_counted);
     RUN(test_a_packet_that_comes_when_its_time_has_passed_is_late);
     RUN(test_op14_mono_and_stereo_and_frame_sizes_change_in_mid_stream);
     RUN(test_timestamps_that_are_rounded_by_one_make_no_gap);

@@ -181,9 +181,12 @@ static void end_stall(bw_jitter_buffer *buffer, int64_t next_timestamp, int64_t 
         bw_delay_control_moved(&buffer->delay, (int32_t)-delayed);
 }
 
-/* Sound after a loss is joined in phase, which takes a little more delay, or less if there is some to spare. */
+/* Sound after a loss is joined in phase: what fills the time until then is made up, too, or some of it is left out if
+ * there is delay to spare. */
 static void note_join(bw_jitter_buffer *buffer) {
-    bw_delay_control_moved(&buffer->delay, buffer->opus.moved_samples);
+    int32_t moved = buffer->opus.moved_samples;
+    bw_count(moved > 0 ? &buffer->counters.removed_samples : &buffer->counters.concealed_samples, (uint32_t)abs(moved));
+    bw_delay_control_moved(&buffer->delay, moved);
     buffer->opus.moved_samples = 0;
     buffer->opus.spare_samples = bw_delay_control_spare(&buffer->delay);
 }
@@ -236,8 +239,8 @@ static void play_nothing(bw_jitter_buffer *buffer) {
     play_concealment(buffer, PIECE_SAMPLES);
 }
 
-/* The less is made up the better: up to a quarter of a loss is taken from the delay, if there is some to spare. It comes
- * back where the waveform repeats. */
+/* The less is made up the better: up to a quarter of a loss is taken from the delay, if there is some to spare, and
+ * counts as removed. It comes back where the waveform repeats. */
 static int64_t shortening(const bw_jitter_buffer *buffer, int64_t lost) {
     int64_t most = lost / MAX_SHORTENING, spare = bw_delay_control_spare(&buffer->delay);
     return buffer->in_silence ? 0 : (most < spare ? most : spare) / BW_OPUS_GRAIN * BW_OPUS_GRAIN;
@@ -258,8 +261,11 @@ static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t 
         play_concealment(buffer, (uint32_t)(samples + BW_OPUS_GRAIN - 1) / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
         return;
     }
-    if (buffer->stalled < lost)
-        bw_opus_receiver_pass_over(&buffer->opus, (uint32_t)(lost - buffer->stalled) / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
+    if (buffer->stalled < lost) {
+        uint32_t cut = (uint32_t)(lost - buffer->stalled);
+        bw_opus_receiver_pass_over(&buffer->opus, cut / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
+        bw_count(&buffer->counters.removed_samples, cut);
+    }
     if (recoverable > 0)
         play_recovered(buffer, packet, buffer->stalled - lost, now_ns);
     else

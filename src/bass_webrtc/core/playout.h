@@ -15,9 +15,9 @@ typedef struct {
     uint64_t decode_errors;                     /* packets that libopus refused */
     uint64_t underruns;                         /* how often nothing was there to be played */
     uint64_t concealment_events;                /* lost or late passages */
-    uint64_t concealed_samples;                 /* per channel: their length; silence included */
+    uint64_t concealed_samples;                 /* per channel: all that was made up for them; silence included */
     uint64_t inserted_samples_for_deceleration; /* per channel: time stretched, because more delay is wanted */
-    uint64_t removed_samples_for_acceleration;  /* per channel: time cut, because less delay is wanted */
+    uint64_t removed_samples_for_acceleration;  /* per channel: time cut: less delay is wanted, or a loss shorter */
     uint64_t total_samples_received;            /* per channel: all that was played */
     uint64_t jitter_buffer_emitted_count;       /* per channel: samples that came out of packets */
     double jitter_buffer_delay_s;               /* the sum over those of the time from arrival to decoding */
