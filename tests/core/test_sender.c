@@ -1,5 +1,7 @@
 /* The sender thread as its peers see it. Threaded. */
 #include "engine_fixture.h"
+#include "opus_packet.h"
+#include "tone.h"
 
 #define GCM BW_SRTP_AEAD_AES_128_GCM
 #define CM BW_SRTP_AES128_CM_SHA1_80
@@ -210,6 +212,40 @@ static void test_dtx_leaves_silence_out(void) {
     CHECK(!"no frame was left out");
 }
 
+/* Of the next packets with a voice those that hold a copy of the frame before. */
+static uint32_t count_copies(uint32_t application, uint32_t in_band_fec, uint32_t expected_loss_percent) {
+    static float voice[2 * 24000];
+    bw_engine_config config = {.max_peers = 1,
+                               .frame_samples = 960,
+                               .bitrate_bps = application == BW_APPLICATION_VOIP ? 32000 : 128000,
+                               .complexity = 5,
+                               .application = application,
+                               .in_band_fec = in_band_fec};
+    bw_source *source = bw_source_new_pcm(48000, 2);
+    tone_write_voice(voice, 24000, 2, 0);
+    CHECK_EQ(bw_source_write(source, voice, 24000), 24000);
+    fixture f = open_engine(config, source);
+    bw_peer_config peer = peer_config(GCM);
+    CHECK_EQ(bw_engine_set_expected_loss(f.engine, expected_loss_percent), BW_OK);
+    listener l = add_listener(&f, 0, &peer);
+    uint32_t copies = 0;
+    for (int i = 0; i < 15; i++) {
+        packet next = receive_packet(&l);
+        copies += bw_opus_recoverable_samples(next.bytes + 12, (uint32_t)next.length - 12) == 960;
+    }
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(source);
+    return copies;
+}
+
+static void test_speech_holds_copies_where_loss_is_expected_and_music_never(void) {
+    CHECK_AT_LEAST(count_copies(BW_APPLICATION_VOIP, 1, 20), 8);
+    CHECK_EQ(count_copies(BW_APPLICATION_VOIP, 1, 0), 0);
+    CHECK_EQ(count_copies(BW_APPLICATION_VOIP, 0, 20), 0);
+    CHECK_EQ(count_copies(BW_APPLICATION_AUDIO, 1, 20), 0);
+}
+
 static void test_what_the_system_does_not_take_is_counted_and_delays_nobody(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
@@ -295,6 +331,7 @@ int main(void) {
     RUN(test_the_end_of_the_source_is_told_once_and_silence_goes_on);
     RUN(test_a_source_that_falls_behind_is_counted);
     RUN(test_dtx_leaves_silence_out);
+    RUN(test_speech_holds_copies_where_loss_is_expected_and_music_never);
     RUN(test_what_the_system_does_not_take_is_counted_and_delays_nobody);
     RUN(test_bad_arguments_are_refused);
     RUN(test_protection_survives_the_wrap_of_the_sequence);
