@@ -172,6 +172,36 @@ static void two_servers(void) {
     CHECK_WORKS(BASS_WEBRTC_Free(three));
 }
 
+static void *client_of(void *server, const char *path) {
+    char url[64];
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/%s", (unsigned)BASS_WEBRTC_GetPort(server), path);
+    if (strcmp(path, "whep") == 0)
+        return BASS_WEBRTC_ConnectWhep(url, 48000, 2, 100, 0);
+    void *whip = BASS_WEBRTC_ConnectWhip(BASS_WEBRTC_SOURCE_PCM, url, 0, 0, 0);
+    CHECK_WORKS(BASS_WEBRTC_WhipStart(whip));
+    return whip;
+}
+
+static void one_endpoint_only(void) {
+    WebRtcConfigFFI config = any_port;
+    void *servers[2], *whips[2];
+    for (int i = 0; i < 2; i++) {
+        config.signaling_mode = i == 0 ? BASS_WEBRTC_SIGNALING_WHIP : BASS_WEBRTC_SIGNALING_WHEP;
+        servers[i] = BASS_WEBRTC_Create(BASS_WEBRTC_SOURCE_PCM, &config);
+        CHECK_WORKS(BASS_WEBRTC_Start(servers[i]));
+        whips[i] = client_of(servers[i], "whip");
+    }
+    void *whep = client_of(servers[1], "whep");
+    WAIT_UNTIL(BASS_WEBRTC_WhipIsConnected(whips[0]));
+    WAIT_UNTIL(BASS_WEBRTC_WhepIsConnected(whep));
+    WAIT_UNTIL(!BASS_WEBRTC_WhipIsConnected(whips[1]) && BASS_WEBRTC_ErrorGetCode() != BASS_WEBRTC_OK);
+    CHECK(BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_SIGNALING);
+    CHECK(strstr(BASS_WEBRTC_ErrorGetMessage(), "404") != NULL);
+    CHECK_WORKS(BASS_WEBRTC_WhepFree(whep));
+    for (int i = 0; i < 2; i++)
+        CHECK(BASS_WEBRTC_WhipFree(whips[i]) && BASS_WEBRTC_Free(servers[i]));
+}
+
 /* ------------------------------------------------------------------ threads */
 
 static pthread_barrier_t barrier;
@@ -256,9 +286,7 @@ static void errors_of_threads(void) {
 /* ------------------------------------------------------------------ callbacks */
 
 static void connect_player(void) {
-    char url[64];
-    snprintf(url, sizeof url, "http://127.0.0.1:%u/whep", BASS_WEBRTC_GetPort(call.server));
-    call.whep = BASS_WEBRTC_ConnectWhep(url, 48000, 2, 100, 0);
+    call.whep = client_of(call.server, "whep");
     CHECK_WORKS(call.whep != NULL);
 }
 
@@ -389,6 +417,7 @@ int main(int argc, char **argv) {
         {"foreign_handles", foreign_handles},
         {"wrong_arguments", wrong_arguments},
         {"two_servers", two_servers},
+        {"one_endpoint_only", one_endpoint_only},
         {"sixteen_threads", sixteen_threads},
         {"free_in_use", free_in_use},
         {"start_against_stop", start_against_stop},
