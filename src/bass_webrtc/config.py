@@ -136,7 +136,8 @@ class ServerConfig:
     """Names of this server (``"radio.example"``, no port), against DNS rebinding: another ``Host`` is refused with 421.
     IP addresses and localhost are always allowed. Empty: any name."""
     strict_http: bool = False
-    """Refuse what the RFC lets a server refuse: PATCH without If-Match (428)."""
+    """Refuse what the RFC lets a server refuse: PATCH without If-Match (428), and publishers who offer video or other
+    sections besides the audio (422; otherwise these are declined in the answer, and the audio is taken)."""
     require_token_on_sessions: bool = False
     """Ask for the token on PATCH and DELETE, too. The session URL is a secret already."""
     demo_page: bool = True

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from .stats import PeerStats, ServerStats, plays, talks
 
-_STATE_STYLES = {"connected": "green", "new": "yellow", "connecting": "yellow", "failed": "red"}
+_STATE_STYLES = {"connected": "green", "new": "yellow", "connecting": "yellow"}
 _LATE_US = 2000
 _LOST_SHARE = 0.02
 _METER_CELLS = 10

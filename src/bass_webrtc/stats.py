@@ -31,7 +31,7 @@ class PeerStats:
     """``"player"``, ``"publisher"`` or ``"sendrecv"``. Of the last one ``fraction_lost`` and ``round_trip_time_ms`` are
     as a player's, ``packets_lost``, ``jitter_ms`` and what follows as a publisher's."""
     state: str
-    """``"new"``, ``"connecting"``, ``"connected"``, ``"disconnected"``, ``"failed"`` or ``"closed"``."""
+    """``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``."""
     connected_s: float
     """Seconds since the peer was connected; 0 before."""
     packets_sent: int = 0

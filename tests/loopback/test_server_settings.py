@@ -89,6 +89,17 @@ def test_strict_http_wants_if_match(strict_http: bool, status: int) -> None:
         assert ask(server.url, "PATCH", made.headers["Location"], fragment, patch_type).status == status
 
 
+@pytest.mark.parametrize(("strict_http", "status"), [(False, 201), (True, 422)])
+def test_strict_http_refuses_publishers_with_video(strict_http: bool, status: int) -> None:
+    video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\na=sendonly\r\na=rtpmap:96 VP8/90000\r\n"
+    with serve({"strict_http": strict_http}) as server:
+        server.start()
+        made = ask(
+            server.url, "POST", "/whip", http_asking.offer("sendonly") + video, {"Content-Type": "application/sdp"}
+        )
+    assert made.status == status
+
+
 @pytest.mark.parametrize(("asked", "status"), [(False, 200), (True, 401)])
 def test_sessions_ask_for_the_token_where_that_is_wanted(asked: bool, status: int) -> None:
     with serve({"token": "for-everybody", "require_token_on_sessions": asked}) as server:
