@@ -100,6 +100,19 @@ class Server:
         """The next samples of the mix; never waits. See ``bass_webrtc.Server.read_input``."""
         return self._server.read_input(frames)
 
+    def set_bitrate(self, bitrate_kbps: int) -> None:
+        """Changes the bitrate of the Opus stream; never waits. See ``bass_webrtc.Server.set_bitrate``."""
+        self._server.set_bitrate(bitrate_kbps)
+
+    def set_complexity(self, complexity: int) -> None:
+        """Changes what the Opus encoder spends; never waits. See ``bass_webrtc.Server.set_complexity``."""
+        self._server.set_complexity(complexity)
+
+    @property
+    def engine_address(self) -> int:
+        """Of the core's ``bw_engine``, for C code that reads statistics; see ``bass_webrtc.Server.engine_address``."""
+        return self._server.engine_address
+
     def stats(self) -> ServerStats:
         """A snapshot; the last one after ``stop``."""
         return self._server.stats()
@@ -139,6 +152,11 @@ class _Client:
     def connected(self) -> bool:
         """Whether audio flows, or could."""
         return self._client.connected
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started, and not stopped since."""
+        return self._client.running
 
     async def wait_connected(self, timeout_s: float | None = None) -> bool:
         """Waits until it is connected; False when the time is up. See ``bass_webrtc.WhipClient.wait_connected``."""

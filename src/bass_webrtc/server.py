@@ -228,6 +228,20 @@ class Server:
         if run is not None:
             run.loop.call_soon(run.engine.set_bitrate, bitrate_kbps * 1000)
 
+    def set_complexity(self, complexity: int) -> None:
+        """Changes what the Opus encoder spends, from the next frame on, and for the next ``start``.
+
+        Args:
+            complexity: 0 (fast) to 10 (best).
+
+        Raises:
+            ConfigError: It is not.
+        """
+        self.config = replace(self.config, complexity=complexity)
+        run = self._run
+        if run is not None:
+            run.loop.call_soon(run.engine.set_complexity, complexity)
+
     def stats(self) -> ServerStats:
         """A snapshot; the last one after ``stop``."""
         run = self._run

@@ -1,4 +1,4 @@
-"""``Server.set_bitrate`` is heard by those who listen already."""
+"""``Server.set_bitrate`` and ``set_complexity`` take effect for those who listen already."""
 
 from __future__ import annotations
 
@@ -22,6 +22,26 @@ def test_the_bitrate_changes_while_somebody_listens(farm: PlayerFarm) -> None:
         assert _packet_bytes(server) < 250
         with pytest.raises(bw.ConfigError, match="bitrate_kbps is 511"):
             server.set_bitrate(511)
+
+
+def test_the_complexity_changes_while_somebody_listens(farm: PlayerFarm) -> None:
+    config = bw.ServerConfig(http_port=0, udp_port=0, complexity=10, frame_ms=10)
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server:
+        server.start()
+        farm.connect(server.url + "whep")
+        best_s = _processor_s()
+        server.set_complexity(0)
+        assert server.config.complexity == 0
+        assert _processor_s() < 0.85 * best_s
+        with pytest.raises(bw.ConfigError, match="complexity is 11"):
+            server.set_complexity(11)
+
+
+def _processor_s() -> float:
+    """What this process spends in the next two seconds, which is what its sender thread does."""
+    before_s = time.process_time()
+    time.sleep(2.0)
+    return time.process_time() - before_s
 
 
 def _packet_bytes(server: bw.Server) -> float:

@@ -46,10 +46,28 @@ def test_every_public_name_has_a_docstring(owner: type) -> None:
     assert [name for name, member in members if not name.startswith("_") and not inspect.getdoc(member)] == []
 
 
-def test_aio_has_an_awaitable_twin_for_each_call_that_blocks() -> None:
-    for name in ("start", "stop", "close"):
-        assert inspect.iscoroutinefunction(getattr(aio.Server, name))
-        assert not inspect.iscoroutinefunction(getattr(bass_webrtc.Server, name))
+NEVER_WAIT = {"on", "stats", "read", "read_input", "set_bitrate", "set_complexity"}
+"""Methods that an asyncio program calls as they are; any other is awaited there."""
+
+
+def _public(owner: type) -> dict[str, object]:
+    return {name: member for name, member in inspect.getmembers(owner) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", ["Server", "WhipClient", "WhepClient"])
+def test_aio_has_a_twin_of_each_name_and_it_is_awaited_where_the_call_may_wait(name: str) -> None:
+    blocking, twins = _public(PUBLIC[name]), _public(getattr(aio, name))
+    assert set(blocking) <= set(twins)
+    for member, value in blocking.items():
+        twin = twins[member]
+        if isinstance(value, property):
+            assert isinstance(twin, property), member
+            continue
+        assert inspect.isfunction(value)
+        assert inspect.isfunction(twin)
+        assert inspect.signature(twin).parameters == inspect.signature(value).parameters, member
+        assert not inspect.iscoroutinefunction(value), member
+        assert inspect.iscoroutinefunction(twin) is (member not in NEVER_WAIT), member
 
 
 def test_the_version_is_the_packages() -> None:

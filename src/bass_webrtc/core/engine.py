@@ -354,6 +354,10 @@ class Engine:
         """Of the Opus stream, from the next frame on."""
         _check(lib.bw_engine_set_bitrate(self._open(), bitrate_bps), "bitrates go from 6000 to 510000 bit/s")
 
+    def set_complexity(self, complexity: int) -> None:
+        """Of the Opus encoder, from the next frame on."""
+        _check(lib.bw_engine_set_complexity(self._open(), complexity), "complexity goes from 0 to 10")
+
     def set_expected_loss(self, percent: int) -> None:
         """What the receivers report, 0 to 100."""
         _check(lib.bw_engine_set_expected_loss(self._open(), percent), "set_expected_loss")
