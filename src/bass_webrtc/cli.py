@@ -23,6 +23,7 @@ from rich.live import Live
 from rich.markup import escape
 
 from . import __version__, cli_capi, cli_clients, demo, doctor, endpoint_doctor, live_table
+from . import cli_options as options
 from .bass import devices as bass_devices
 from .bass import open_recording
 from .clients import WhepClient, WhipClient
@@ -59,55 +60,25 @@ def _global_options(
 
 @app.command()
 def serve(
-    source: Annotated[
-        str | None,
-        typer.Argument(help="File, URL, tone[:HZ] or device[:N]. None: the demo programme.", show_default=False),
-    ] = None,
-    host: Annotated[str, typer.Option(help="Address of the HTTP server; 0.0.0.0 or :: for all.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="TCP port of the HTTP server; 0 takes any that is free.")] = 8080,
-    udp_port: Annotated[int, typer.Option(help="The one UDP port of all peers; 0 takes any that is free.")] = 8189,
-    public_ip: Annotated[
-        list[str] | None, typer.Option(help="Address to announce besides the machine's own; may be given again.")
-    ] = None,
-    ice_server: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="STUN or TURN server by which peers behind any NAT are reached: stun:HOST[:PORT], "
-            "turn:USER:PASSWORD@HOST[:PORT][?transport=tcp]; may be given again.",
-        ),
-    ] = None,
-    max_peers: Annotated[int, typer.Option(help="How many may listen or talk at once, 1 to 10000.")] = 5,
-    bitrate: Annotated[int, typer.Option(help="Of the Opus stream, in kbit/s, 6 to 510.")] = 128,
-    frame_ms: Annotated[int, typer.Option(help="Of an Opus frame: 10, 20, 40 or 60.")] = 20,
-    loop: Annotated[bool, typer.Option(help="Start a file again at its end.")] = False,
-    token: Annotated[
-        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token asked of everybody.")
-    ] = None,
-    visitor_ice_server: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", help="STUN or TURN server that visitors are told of; may be given again."),
-    ] = None,
-    turn_secret: Annotated[
-        str | None,
-        typer.Option(
-            envvar="BASS_WEBRTC_TURN_SECRET",
-            show_envvar=True,
-            help="Shared with these TURN servers (coturn: static-auth-secret); better in the environment.",
-        ),
-    ] = None,
-    tls_cert: Annotated[Path | None, typer.Option(help="PEM file of the HTTPS certificate chain.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM file of its private key.")] = None,
-    input_device: Annotated[
-        str, typer.Option(metavar="none|default|N", help="Where browsers' voices are played: an output of BASS.")
-    ] = "none",
-    record_input: Annotated[
-        Path | None, typer.Option(metavar="FILE.wav", help="What browsers say; written over what is there.")
-    ] = None,
-    stats_every: Annotated[
-        float | None,
-        typer.Option(min=0.1, metavar="S", help="One JSON line each S seconds on standard output, no live table."),
-    ] = None,
+    source: options.SourceName = None,
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8080,
+    udp_port: options.UdpPort = 8189,
+    public_ip: options.PublicIp = None,
+    no_local_addresses: options.NoLocalAddresses = False,
+    ice_server: options.IceServerUrl = None,
+    max_peers: options.MaxPeers = 5,
+    bitrate: options.Bitrate = 128,
+    frame_ms: options.FrameMs = 20,
+    loop: options.Loop = False,
+    token: options.Token = None,
+    visitor_ice_server: options.VisitorIceServerUrl = None,
+    turn_secret: options.TurnSecret = None,
+    tls_cert: options.TlsCertificate = None,
+    tls_key: options.TlsKey = None,
+    input_device: options.InputDevice = "none",
+    record_input: options.RecordInput = None,
+    stats_every: options.StatsEvery = None,
 ) -> None:
     """Play a source in browsers, until Ctrl-C or SIGTERM."""
     with _as_bad_arguments():
@@ -117,6 +88,7 @@ def serve(
             http_port=port,
             udp_port=udp_port,
             public_ips=tuple(public_ip or ()),
+            announce_local_addresses=not no_local_addresses,
             ice_servers=tuple(map(_ice_server, ice_server or ())),
             max_peers=max_peers,
             bitrate_kbps=bitrate,

@@ -98,6 +98,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
     result = _invoke(
         *("serve", "tone", "--host", "::", "--port", "81", "--udp-port", "82", "--max-peers", "9", "--bitrate", "64"),
         *("--public-ip", "192.0.2.1", "--public-ip", "2001:db8::1", "--frame-ms", "10", "--token", "secret"),
+        "--no-local-addresses",
         *("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--turn-secret", "shared"),
         *("--visitor-ice-server", "stun:s.example", "--visitor-ice-server", "turns:t.example:443?transport=tcp"),
     )
@@ -109,6 +110,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         max_peers=9,
         bitrate_kbps=64,
         public_ips=("192.0.2.1", "2001:db8::1"),
+        announce_local_addresses=False,
         frame_ms=10,
         token="secret",
         tls_certificate=Path("cert.pem"),

@@ -100,20 +100,24 @@ class FullConnection:
         self._pair: SelectedPair | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._is_restarting = False
-        self._ice = FullIce(
-            ice.servers,
+        self._ice = self._new_ice(offers=offers)
+
+    def _new_ice(self, *, offers: bool) -> FullIce:
+        settings = self._settings
+        return FullIce(
+            settings.servers,
             controlling=offers,
             on_data=self._receive,
             on_selected=self._use_pair,
             on_lost=self._lost,
-            on_candidate=callbacks.candidate,
-            on_gathered=callbacks.gathered,
-            relay_only=ice.relay_only,
-            hosts=ice.hosts,
-            public_ips=ice.public_ips,
-            announces_own=ice.announces_own,
-            patience_s=ice.patience_s,
-            policy=ice.policy,
+            on_candidate=self._callbacks.candidate,
+            on_gathered=self._callbacks.gathered,
+            relay_only=settings.relay_only,
+            hosts=settings.hosts,
+            public_ips=settings.public_ips,
+            announces_own=settings.announces_own,
+            patience_s=settings.patience_s,
+            policy=settings.policy,
         )
 
     # -- signaling
