@@ -1,85 +1,27 @@
-"""The HTTP server on loopback: aiohttp's client for what clients do, raw sockets for what attackers do."""
+"""The HTTP server on loopback: what clients do, hosts and proxies, start and stop, HTTPS."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import offers
 import pytest
+from http_ends import FRAGMENT, QUICK, SDP, Echo, raw, serving, status
 
 from bass_webrtc.errors import ConfigError, PortInUseError
-from bass_webrtc.signaling.auth import TokenPolicy
-from bass_webrtc.signaling.cors import Cors
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.http_server import HttpServer, HttpSettings
-from bass_webrtc.signaling.messages import Request, Response
 from bass_webrtc.signaling.site import Site, SiteSettings
 from bass_webrtc.stats import ServerStats
 from support.certificates import write_certificate
-from support.signaling import ANSWER, FakeSessions
-
-SDP = {"Content-Type": "application/sdp"}
-FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
-ORIGIN = "https://radio.example"
-QUICK = HttpSettings(port=0, body_timeout_s=0.2, idle_timeout_s=0.3, linger_s=0.2)
-
-
-class Echo:
-    """Answers with what it was asked."""
-
-    cors = Cors()
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-
-    def serves(self, path: str) -> bool:
-        return path.startswith("/echo")
-
-    async def respond(self, request: Request, now_s: float) -> Response:
-        self.requests.append(request)
-        if request.path == "/echo/bug":
-            raise RuntimeError("inner details")
-        return Response(200, (("Content-Type", "text/plain"),), request.body)
-
-
-@contextlib.asynccontextmanager
-async def serving(
-    settings: HttpSettings = QUICK, endpoint_settings: EndpointSettings | None = None
-) -> AsyncIterator[tuple[HttpServer, FakeSessions, Echo]]:
-    sessions, echo = FakeSessions(), Echo()
-    endpoint_settings = endpoint_settings or EndpointSettings("/whep", allow_origins=(ORIGIN,))
-    server = HttpServer(settings, [Endpoint("player", endpoint_settings, sessions), echo])
-    await server.start()
-    try:
-        yield server, sessions, echo
-    finally:
-        await server.stop()
-
-
-async def raw(server: HttpServer, data: bytes, *, wait_s: float = 5.0) -> bytes:
-    """Everything that comes back until the server closes."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        writer.write(data)
-        async with asyncio.timeout(wait_s):
-            return await reader.read()
-    finally:
-        writer.close()
-
-
-def status(response: bytes) -> int:
-    return int(response.split(b" ", 2)[1])
-
+from support.signaling import ANSWER
 
 # What clients do
 
@@ -174,212 +116,6 @@ async def test_paths_come_through_as_they_were_sent() -> None:
     async with serving() as (server, _, echo):
         await raw(server, b"GET /echo/../whep/%2e%2fx HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert echo.requests[0].path == "/echo/../whep/%2e%2fx"
-
-
-# What attackers do
-
-
-async def test_a_large_body_is_refused_unread() -> None:
-    """SE60: by its declared length; CORS fields are on this error, too (WS42)."""
-    async with serving() as (server, sessions, _):
-        response = await raw(
-            server,
-            b"POST /whep HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\nContent-Type: application/sdp\r\n"
-            b"Content-Length: 131073\r\n\r\n" % ORIGIN.encode(),
-        )
-        assert status(response) == 413
-        assert b"\r\nConnection: close\r\n" in response
-        assert b"Access-Control-Allow-Origin: https://radio.example" in response
-        assert not sessions.asked
-
-
-async def test_a_body_of_the_largest_size_is_read() -> None:
-    """SE60: 128 KiB are allowed, and refused only because they are no SDP. SE70: quickly."""
-    async with serving() as (server, _, _), aiohttp.ClientSession(server.url) as client:
-        started_s = time.monotonic()
-        async with client.post("/whep", data=b"v" * 131_072, headers=SDP) as response:
-            assert response.status == 400
-        assert time.monotonic() - started_s < 2.0
-
-
-async def test_endless_chunks_are_refused() -> None:
-    """SE60: a body without a declared length is cut off at the same size."""
-    async with serving() as (server, sessions, _):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(b"POST /whep HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
-        chunk = b"8000\r\n" + b"v" * 0x8000 + b"\r\n"
-        sent = 0
-        with contextlib.suppress(ConnectionError):
-            while sent < 1000:
-                writer.write(chunk)
-                await writer.drain()
-                sent += 1
-        with contextlib.suppress(ConnectionError):
-            assert status(await reader.read()) == 413
-        writer.close()
-        assert not sessions.asked
-
-
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"POST /whep HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nv=0\r\n",
-        b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-        b"GET /whep HTTP/1.1\r\nHost : x\r\n\r\n",
-        b"GET /whep HTTP/1.1\r\n\r\n",
-        b"GET /whep HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n",
-        b"GET /wh\x00ep HTTP/1.1\r\nHost: x\r\n\r\n",
-    ],
-)
-async def test_malformed_requests_are_refused(request_bytes: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """400, the connection ends, and nothing of it is in a log (SE62, SE68)."""
-    caplog.set_level(logging.DEBUG)
-    async with serving() as (server, sessions, _):
-        response = await raw(server, request_bytes)
-        assert status(response) == 400
-        assert b"application/problem+json" in response
-        assert not sessions.asked
-    assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
-
-
-async def test_a_body_that_is_shorter_than_it_said() -> None:
-    """SE60: a lying Content-Length ends as 408, and holds nothing for long."""
-    async with serving() as (server, sessions, _):
-        request = (
-            b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\nContent-Length: 1000\r\n\r\nv=0\r\n"
-        )
-        assert status(await raw(server, request)) == 408
-        assert not sessions.asked
-
-
-async def test_a_body_that_breaks_off() -> None:
-    """SE60: the client goes away in the middle of it; nothing is left behind."""
-    async with serving() as (server, sessions, _):
-        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nv=0\r\n")
-        await writer.drain()
-        writer.transport.abort()
-        await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert not sessions.asked
-
-
-@pytest.mark.parametrize("sent", [b"", b"GET /whep HTTP/1.1\r\nHos"])
-async def test_a_slow_header_is_cut_off(sent: bytes) -> None:
-    """SE60: a connection without a whole header is closed."""
-    async with serving() as (server, _, _):
-        assert await raw(server, sent) == b""
-
-
-async def test_a_header_that_trickles_in_is_cut_off() -> None:
-    """SE60: each byte does not start the time anew."""
-    async with serving() as (server, _, _):
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(5):
-                while not reader.at_eof():
-                    writer.write(b"X")
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(0.05):
-                            await reader.read()
-        writer.close()
-
-
-async def test_an_idle_connection_is_closed() -> None:
-    """SE60: also after a request."""
-    async with serving() as (server, _, _):
-        response = await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert status(response) == 200
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        b"X: " + b"a" * 9000 + b"\r\n",
-        b"a" * 9000 + b": x\r\n",
-        b"X: y\r\n" * 200,
-        b"".join(b"X-%d: %s\r\n" % (number, b"a" * 4000) for number in range(9)),
-    ],
-)
-async def test_large_headers_are_refused(fields: bytes) -> None:
-    """SE60, table 1.1: 431, for one long field, for many and for the sum."""
-    async with serving() as (server, _, _):
-        assert status(await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")) == 431
-
-
-async def test_a_long_request_line_is_refused() -> None:
-    async with serving() as (server, _, _):
-        assert status(await raw(server, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")) == 414
-
-
-@pytest.mark.parametrize("method", [b"BREW", b"FOO", b"PROPFIND", b"get"])
-async def test_unknown_methods(method: bytes) -> None:
-    """Table 1.1: 501, for methods that aiohttp's parser knows and for those that it does not."""
-    async with serving() as (server, _, _):
-        request = method + b" /whep HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-        assert status(await raw(server, request)) == 501
-
-
-async def test_a_compressed_body_is_not_unpacked() -> None:
-    """SE60: 415."""
-    async with serving() as (server, _, echo), aiohttp.ClientSession(server.url) as client:
-        headers = SDP | {"Content-Encoding": "gzip"}
-        async with client.post("/whep", data=b"\x1f\x8b\x08", headers=headers) as response:
-            assert response.status == 415
-        async with client.post("/echo", data=b"\x1f\x8b\x08", headers=headers) as response:
-            assert response.status == 200
-        assert echo.requests[0].body == b"\x1f\x8b\x08"
-
-
-async def test_an_unknown_expectation() -> None:
-    async with serving() as (server, _, _):
-        request = b"POST /whep HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\nContent-Length: 3\r\n\r\nv=0"
-        assert status(await raw(server, request)) == 417
-
-
-async def test_connections_are_limited() -> None:
-    """SE61: one too many is closed at once, the others are served."""
-    async with serving(replace(QUICK, max_connections=2, idle_timeout_s=20.0)) as (server, _, _):
-        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
-        for _reader, writer in held:
-            writer.write(b"GET /whep HTTP/1.1\r\nHost: x\r\n\r\n")
-        for reader, _writer in held:
-            assert b"200 OK" in await reader.readline()
-        with contextlib.suppress(ConnectionError):
-            assert await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\n\r\n") == b""
-        for _reader, writer in held:
-            writer.close()
-
-
-async def test_a_bug_of_ours_shows_no_internals(caplog: pytest.LogCaptureFixture) -> None:
-    """SE68: 500 for them, the traceback for us."""
-    async with serving() as (server, _, _), aiohttp.request("GET", f"{server.url}echo/bug") as response:
-        assert response.status == 500
-        assert "inner details" not in await response.text()
-        assert response.headers["Content-Type"] == "application/problem+json"
-    assert "inner details" in caplog.text
-
-
-async def test_secrets_are_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    """SE62: neither token nor session URL, at any level, by any logger."""
-    caplog.set_level(logging.DEBUG)
-    settings = EndpointSettings("/whep", TokenPolicy("sesame"))
-    async with serving(QUICK, settings) as (server, _, _), aiohttp.ClientSession(server.url) as client:
-        headers = SDP | {"Authorization": "Bearer sesame"}
-        async with client.post("/whep?x=sesame", data=offers.CHROME_RECVONLY.encode(), headers=headers) as response:
-            location = response.headers["Location"]
-        await raw(server, f"GET {location} HTTP/1.1\r\nAuthorization: Bearer sesame\r\nX\x00\r\n\r\n".encode())
-        await raw(server, f"GARBAGE {location} sesame\r\n\r\n".encode())
-        async with client.delete(location) as response:
-            assert response.status == 200
-    assert "DELETE /whep/…: 200" in caplog.text
-    assert location.rpartition("/")[2] not in caplog.text
-    assert "sesame" not in caplog.text
-
-
-async def test_the_server_does_not_say_what_it_is_made_of() -> None:
-    async with serving() as (server, _, _), aiohttp.request("GET", f"{server.url}whep") as response:
-        assert response.headers["Server"] == "bass-webrtc"
 
 
 # Hosts and proxies
