@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from dtls_ends import OURS, ROLES, OpenSslPeer, converse, link, openssl_context, other
 
 from bass_webrtc.rtc.dtls import Closed, Connected, DtlsRole, DtlsSession
-from bass_webrtc.rtc.dtls_records import HANDSHAKE, records
+from bass_webrtc.rtc.dtls_records import HANDSHAKE, AlertReader, records
+
+
+def sealed_alert(reader: AlertReader, level: int, description: int, *, number: int) -> bytes:
+    """An alert as the peer would send it, with the key of the session (RFC 5288, 3; RFC 6347, 4.1.2.1)."""
+    epoch_and_number = (1).to_bytes(2) + number.to_bytes(6)
+    covered = epoch_and_number + b"\x15\xfe\xfd" + (2).to_bytes(2)
+    sealed = AESGCM(reader._key).encrypt(reader._salt + epoch_and_number, bytes((level, description)), covered)
+    fragment = epoch_and_number + sealed
+    return b"\x15\xfe\xfd" + epoch_and_number + len(fragment).to_bytes(2) + fragment
 
 
 class TestClosing:
@@ -72,6 +82,23 @@ class TestClosing:
         assert connection.server.events() == []
         connection.server.receive(genuine, 1.0)
         assert connection.server.events() == [Closed()]
+
+    @pytest.mark.parametrize("role", ROLES)
+    def test_an_authentic_fatal_alert_ends_the_session_at_once_SE22(self, role: DtlsRole) -> None:
+        """RFC 7675, 5.2; a warning that says nothing of the end does not, nor does one that comes late."""
+        connection = link().run()
+        connection.keys()
+        session = connection.client if role == "client" else connection.server
+        reader = session._alerts
+        assert reader is not None
+        session.receive(sealed_alert(reader, 1, 41, number=7), 1.0)
+        assert session.events() == []
+        session.receive(sealed_alert(reader, 2, 40, number=8), 1.0)
+        assert session.events() == [Closed()]
+        session.receive(sealed_alert(reader, 2, 40, number=9), 1.0)
+        session.handle_timeout(60.0)
+        assert session.events() == []
+        assert session.timeout_s() is None
 
     @pytest.mark.parametrize("role", ROLES)
     def test_renegotiation_is_refused_SE7(self, role: DtlsRole) -> None:
