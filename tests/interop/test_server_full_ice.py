@@ -298,3 +298,20 @@ def test_relays_alone_are_told_and_used_when_that_is_wanted_SE31(tmp_path: Path)
                 with Recorder(client.read) as heard:
                     assert_tones_soon(heard, 440.0, 880.0)
                 assert client.stats().remote_address.startswith("127.0.0.1:")
+
+
+def test_audio_goes_on_while_its_allocation_is_refreshed_SE51(tmp_path: Path) -> None:
+    """aioice refreshes it after five sixths of what it was given (RFC 8656, 8): 600 s in real life, and 6 s here.
+    coturn reckons in whole seconds."""
+    skip_for(coturn.missing())
+    with Coturn(tmp_path, allocation_lifetime_s=6) as turn:
+        config = bw.ServerConfig(http_port=0, ice_servers=turn.ice_servers("udp")[1:], ice_relay_only=True)
+        with bw.Server(bw.Tone(440.0, 880.0), config) as server:
+            server.start()
+            with bw.WhepClient(f"{server.url}whep", reconnect=False) as client:
+                connect(client)
+                with Recorder(client.read) as heard:
+                    wait_until(lambda: client.stats().connected_s > 7.5)
+                    assert_tones(heard.last(1.0), 440.0, 880.0)
+                assert client.stats().packets_lost == 0
+        assert re.search(r": refreshed, .* lifetime=6\n", turn.log())

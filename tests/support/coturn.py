@@ -55,6 +55,7 @@ class Coturn:
         host: Host | None = None,
         secret: str | None = None,
         nonce_lifetime_s: int = 600,
+        allocation_lifetime_s: int = 3600,
     ) -> None:
         """Starts it and waits until it listens.
 
@@ -64,6 +65,7 @@ class Coturn:
             host: The network host it lives on; None is this machine's own network.
             secret: It takes time-limited credentials made with this secret, instead of one user and password.
             nonce_lifetime_s: How long it takes a nonce before it is stale (error 438).
+            allocation_lifetime_s: After how long it ends an allocation that is not refreshed, at most.
         """
         self._address = address
         self._host = host
@@ -83,7 +85,8 @@ class Coturn:
             *(f"--listening-ip={address}", f"--relay-ip={address}", "--relay-threads=1", "--allow-loopback-peers"),
             *(f"--listening-port={self.port}", f"--tls-listening-port={self.tls_port}", f"--pidfile={folder / 'pid'}"),
             *(f"--cert={self.certificate}", f"--pkey={key}", "--realm=bass-webrtc", "--fingerprint"),
-            *(f"--stale-nonce={nonce_lifetime_s}", *authentication),
+            *(f"--stale-nonce={nonce_lifetime_s}", f"--max-allocate-lifetime={allocation_lifetime_s}"),
+            *authentication,
         ]
         start = subprocess.Popen if host is None else host.popen
         self._process = start(command, stdout=self._log, stderr=subprocess.STDOUT)
