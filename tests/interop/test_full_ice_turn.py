@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aioice.stun
 import pytest
 
 from bass_webrtc.peer import aioice_faults
@@ -22,6 +24,7 @@ from support.fixtures import skip_for
 WAYS: tuple[Kind, ...] = ("udp", "tcp", "tls")
 SECRET = "north-sea"
 PATIENCE_S = 10.0
+SERVERS_MD = Path(__file__).parents[2] / "docs/servers.md"
 
 
 @pytest.fixture
@@ -210,3 +213,36 @@ async def test_a_certificate_that_nobody_signed_is_refused(turn: Coturn) -> None
     assert await end.gather(5.0) == ()
     assert "CERTIFICATE_VERIFY_FAILED" in str(end.failures)
     await end.close()
+
+
+# -- the configuration that docs/servers.md shows
+
+DOCUMENTED = re.findall(r"```\n((?:realm|allowed-peer-ip)=.*?)```", SERVERS_MD.read_text(), re.DOTALL)
+INSIDE = ["10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.255.254", "192.168.1.1", "224.0.0.251"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "taken", "refused"),
+    [(1, ["192.0.2.1", "203.0.113.9"], INSIDE), (2, ["192.0.2.1"], [*INSIDE, "203.0.113.9"])],
+    ids=["for peers anywhere", "for visitors of one server"],
+)
+async def test_the_documented_coturn_relays_to_nobody_inside_SE52(
+    parts: int, taken: list[str], refused: list[str], tmp_path: Path
+) -> None:
+    skip_for(coturn.missing())
+    config = "".join(DOCUMENTED[:parts])
+    with Coturn(tmp_path, config=config, secret="SECRET") as turn:
+        known = time_limited_credentials("SECRET", "alice", now_unix_s=time.time(), lifetime_s=60)
+        end = End(turn, [turn.server("udp", known.username, known.credential)], controlling=True)
+        assert len(await end.ice.gather(5.0)) == 1
+        [local] = end.ice._current.agent._protocols
+        assert isinstance(local, aioice_faults.IceSocket)
+        assert local.relay is not None
+        for number, host in enumerate(taken, 0x4000):
+            await local.relay.channel_bind(number, (host, 9))
+        for number, host in enumerate(refused, 0x4100):
+            with pytest.raises(aioice.stun.TransactionFailed, match="403"):
+                await local.relay.channel_bind(number, (host, 9))
+        await end.ice.close()
+        assert "Black listing: 169.254.0.0" in turn.log()
+        assert "Bad configuration" not in turn.log()

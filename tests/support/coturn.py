@@ -56,6 +56,7 @@ class Coturn:
         secret: str | None = None,
         nonce_lifetime_s: int = 600,
         allocation_lifetime_s: int = 3600,
+        config: str | None = None,
     ) -> None:
         """Starts it and waits until it listens.
 
@@ -66,6 +67,8 @@ class Coturn:
             secret: It takes time-limited credentials made with this secret, instead of one user and password.
             nonce_lifetime_s: How long it takes a nonce before it is stale (error 438).
             allocation_lifetime_s: After how long it ends an allocation that is not refreshed, at most.
+            config: Its turnserver.conf, which knows the ``secret``; what is at hand here counts more: addresses, ports
+                and certificate.
         """
         self._address = address
         self._host = host
@@ -73,21 +76,22 @@ class Coturn:
         self.certificate, key = write_certificate(folder, address)
         with contextlib.nullcontext() if host is None else host.entered():
             self.port, self.tls_port = _free_port(address), _free_port(address)
-        authentication = (
-            ["--lt-cred-mech", f"--user={_USER}:{_PASSWORD}"]
-            if secret is None
-            else ["--use-auth-secret", f"--static-auth-secret={secret}"]
-        )
         command = [
             "turnserver",
-            "-n",
             *("--log-file=stdout", "--simple-log", "--verbose", "--no-cli", f"--userdb={folder / 'turndb'}"),
-            *(f"--listening-ip={address}", f"--relay-ip={address}", "--relay-threads=1", "--allow-loopback-peers"),
-            *(f"--listening-port={self.port}", f"--tls-listening-port={self.tls_port}", f"--pidfile={folder / 'pid'}"),
-            *(f"--cert={self.certificate}", f"--pkey={key}", "--realm=bass-webrtc", "--fingerprint"),
-            *(f"--stale-nonce={nonce_lifetime_s}", f"--max-allocate-lifetime={allocation_lifetime_s}"),
-            *authentication,
+            *(f"--listening-ip={address}", f"--relay-ip={address}", "--relay-threads=1", f"--pidfile={folder / 'pid'}"),
+            *(f"--listening-port={self.port}", f"--tls-listening-port={self.tls_port}"),
+            *(f"--cert={self.certificate}", f"--pkey={key}"),
         ]
+        if config is not None:
+            (folder / "turnserver.conf").write_text(config)
+            command += ["-c", str(folder / "turnserver.conf")]
+        else:
+            command += [
+                *("-n", "--allow-loopback-peers", "--realm=bass-webrtc", "--fingerprint"),
+                *(f"--stale-nonce={nonce_lifetime_s}", f"--max-allocate-lifetime={allocation_lifetime_s}"),
+                *_authentication(secret),
+            ]
         start = subprocess.Popen if host is None else host.popen
         self._process = start(command, stdout=self._log, stderr=subprocess.STDOUT)
         self._wait_until_ready()
@@ -158,6 +162,12 @@ class Coturn:
             udp.sendto(stun.Message(stun.BINDING_REQUEST).encode(None), (self._address, self.port))
             return bool(udp.recv(2048))
         return False
+
+
+def _authentication(secret: str | None) -> list[str]:
+    if secret is None:
+        return ["--lt-cred-mech", f"--user={_USER}:{_PASSWORD}"]
+    return ["--use-auth-secret", f"--static-auth-secret={secret}"]
 
 
 def _free_port(address: str) -> int:
