@@ -23,10 +23,12 @@ from bass_webrtc.rtc import consent
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import aiortc_player, coturn, netns
+from support.certificates import write_certificate
 from support.client_peers import connect, wait_until
 from support.coturn import Coturn
 from support.fixtures import skip_for
 from support.ice_peer import IcePeer
+from support.publisher_ffmpeg import FfmpegPublisher, missing_ffmpeg
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
@@ -95,6 +97,18 @@ async def test_aiortc_plays(server: bw.Server) -> None:
     assert_tones(heard.samples[48_000:], 440.0, 880.0)
     assert heard.delete_status == 200
     await asyncio.to_thread(wait_until, lambda: server.peers == ())
+
+
+def test_ffmpeg_publishes(server: bw.Server, tmp_path: Path) -> None:
+    """It checks one candidate of our answer, without PRIORITY, and answers our check."""
+    skip_for(missing_ffmpeg())
+    with FfmpegPublisher(f"{server.url}whip", 500.0, 700.0, *write_certificate(tmp_path)) as ffmpeg:
+        assert ffmpeg.failure == ""
+        with Recorder(server.read_input) as heard:
+            assert_tones_soon(heard, 500.0, 700.0)
+        (peer,) = server.peers
+        assert peer.kind == "publisher"
+    wait_until(lambda: server.peers == ())
 
 
 @pytest.fixture(params=["stun", "turn over tcp", "turn over tls", "a name"])
