@@ -1,0 +1,276 @@
+"""What arrives at the full ICE agent on loopback, and what keeps its consent alive, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+import aioice.mdns
+import pytest
+from ice_ends import A_PACKET, End, connect, end_and_peer, two_ends
+
+from bass_webrtc.errors import ClosedError
+from bass_webrtc.peer.full_ice import FullIce
+from bass_webrtc.rtc.candidate import Candidate
+from bass_webrtc.rtc.sdp import IceCredentials
+from support import stun
+from support.ice_peer import HOST, PRIORITY, USE_CANDIDATE, IcePeer
+from support.virtual_time import in_virtual_time
+
+# -- what arrives
+
+
+@in_virtual_time
+async def test_a_check_without_priority_is_answered_and_learnt_from() -> None:
+    """FFmpeg's have neither PRIORITY nor ICE-CONTROLLING; aioice raises KeyError."""
+    async with end_and_peer(tell=False) as (end, peer):
+        connecting = asyncio.create_task(end.ice.connect())
+        await asyncio.sleep(0.1)
+        peer.check(end.port, USE_CANDIDATE)
+        assert (await connecting).remote == (HOST, peer.port)
+        assert peer.kinds(peer.responses) == [stun.BINDING_SUCCESS]
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute"),
+    [
+        (stun.BINDING_REQUEST, stun.PRIORITY),
+        (stun.BINDING_REQUEST, stun.ICE_CONTROLLED),
+        (stun.BINDING_REQUEST, 0x8022),  # SOFTWARE, which is text.
+        (stun.BINDING_REQUEST, 0x802B),  # RESPONSE-ORIGIN, an address.
+        (stun.BINDING_SUCCESS, 0x000D),  # LIFETIME, a number.
+        (stun.BINDING_SUCCESS, stun.XOR_MAPPED_ADDRESS),
+    ],
+)
+@in_virtual_time
+async def test_a_short_attribute_is_counted_and_raises_nothing_SE25(kind: int, attribute: int) -> None:
+    """aioice raises struct.error, and the loop would log a traceback for each; or takes the datagram for data."""
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        username = (stun.USERNAME, f"{end.ice.credentials.ufrag}:{peer.credentials.ufrag}".encode())
+        message = stun.Message(kind, attributes=[username, (attribute, b"\xff")])
+        peer.send(message.encode(end.ice.credentials.password), end.port)
+        await asyncio.sleep(0.1)
+        assert end.ice.counters.malformed == 1
+        assert (end.data, peer.kinds(peer.responses)) == ([], [stun.BINDING_SUCCESS])
+
+
+@in_virtual_time
+async def test_requests_of_strangers_get_no_answer_SE24() -> None:
+    async with end_and_peer() as (end, peer):
+        ufrag = end.ice.credentials.ufrag
+        peer.check(end.port, PRIORITY, password="")
+        peer.check(end.port, PRIORITY, password="not the right password!!")
+        peer.check(end.port, PRIORITY, username="")
+        peer.check(end.port, PRIORITY, username=f"{ufrag}:somebody")
+        peer.check(end.port, PRIORITY, username=f"another:{peer.credentials.ufrag}")
+        peer.check(end.port, PRIORITY, username=f"{ufrag}:{peer.credentials.ufrag}s brother")
+        peer.check(end.port, PRIORITY, fingerprint=False)
+        await asyncio.sleep(0.1)
+        assert peer.responses == []
+        assert end.ice.counters.unauthenticated == 7
+
+
+@in_virtual_time
+async def test_an_attribute_that_must_be_understood_and_is_not_gives_420_SE25() -> None:
+    async with end_and_peer() as (end, peer):
+        peer.check(end.port, PRIORITY, (0x7777, b"\0\0\0\0"))
+        await asyncio.sleep(0.1)
+        [answer] = peer.responses
+        assert answer.kind == stun.BINDING_ERROR
+        assert dict(answer.attributes)[stun.ERROR_CODE][2:4] == bytes([4, 20])
+
+
+@in_virtual_time
+async def test_data_of_strangers_is_dropped_and_counted_SE40_SE41() -> None:
+    """A ClientHello from an address that no check came from does not reach DTLS (finding 2)."""
+    async with end_and_peer() as (end, peer):
+        stranger = await IcePeer.open(end.ice.credentials)
+        stranger.send(b"\x16\xfe\xfd early", end.port)
+        await connect(end, peer)
+        stranger.send(b"\x16\xfe\xfd late", end.port)
+        peer.send(A_PACKET, end.port)
+        await asyncio.sleep(0.1)
+        assert end.data == [A_PACKET]
+        assert end.ice.counters.stray == 2
+        stranger.transport.close()
+
+
+@in_virtual_time
+async def test_empty_and_junk_datagrams_reach_nobody_and_pile_up_nowhere_SE40_SE42() -> None:
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        with socket.socket(type=socket.SOCK_DGRAM) as stranger, socket.socket(fileno=os.dup(peer.descriptor)) as own:
+            for number in range(4000):
+                for junk in (b"", b"\0", bytes(20), b"\x80" * 1200, bytes(1200)):
+                    stranger.sendto(junk, (HOST, end.port))
+                if number % 10 == 0:
+                    await asyncio.sleep(0.001)
+            own.sendto(b"", (HOST, end.port))
+            own.sendto(A_PACKET, (HOST, end.port))
+            await asyncio.sleep(0.1)
+        assert end.data == [A_PACKET]
+        assert end.ice._current.agent._queue.empty()
+        assert end.ice.counters.stray + end.ice.counters.malformed == 16_000
+
+
+@pytest.mark.parametrize("host", ["5b0a3a3c-2d5c-4a3e-9d7e-1f1f1f1f1f1f.local", "peer.example.org", "localhost"])
+@in_virtual_time
+async def test_names_are_not_looked_up_SE29(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aioice asks the LAN by multicast for ``.local`` names (RFC 8839, 5.1)."""
+
+    async def refuse() -> aioice.mdns.MDnsProtocol:
+        raise AssertionError("the LAN was asked")
+
+    monkeypatch.setattr(aioice.mdns, "create_mdns_protocol", refuse)
+    async with end_and_peer(tell=False) as (end, peer):
+        end.ice.add_remote_candidate(Candidate("1", 1, "udp", 1, host, peer.port, "host"))
+        connecting = asyncio.create_task(end.ice.connect())
+        await asyncio.sleep(1)
+        assert peer.requests == []
+        connecting.cancel()
+
+
+@in_virtual_time
+async def test_nothing_is_sent_where_the_policy_forbids_it_SE30() -> None:
+    """By default nothing goes to loopback, so a peer cannot make a server talk to its own services."""
+    end = FullIce(controlling=True, on_data=lambda _: None, hosts=[HOST])
+    await end.gather()
+    peer = await IcePeer.open(end.credentials)
+    end.set_remote(peer.credentials, [peer.candidate], ice_lite=False)
+    connecting = asyncio.create_task(end.connect())
+    await asyncio.sleep(1)
+    assert peer.requests == []
+    await end.close()
+    with pytest.raises(ClosedError):
+        await connecting
+    peer.transport.close()
+
+
+@in_virtual_time
+async def test_500_candidates_make_100_pairs_SE27() -> None:
+    end = End(hosts=[HOST, "127.0.0.2"])
+    await end.ice.gather()
+    many = [Candidate(str(n), 1, "udp", n, "127.0.0.9", 10_000 + n, "host") for n in range(500)]
+    end.ice.set_remote(IceCredentials("peer", "the-password-of-the-peer"), many, ice_lite=False)
+    assert len(end.ice._current.agent._check_list) == 100
+    await end.ice.close()
+
+
+@in_virtual_time
+async def test_our_own_address_is_not_talked_to_SE30() -> None:
+    async with two_ends() as (a, _):
+        a.ice.add_remote_candidate(a.ice.candidates[0])
+        assert len(a.ice._current.agent._check_list) == 1
+
+
+# -- consent
+
+
+@in_virtual_time
+async def test_sending_stops_30_s_after_the_last_response_SE20_SE21() -> None:
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        await asyncio.sleep(60)
+        assert end.lost == []
+        peer.answers = False
+        await asyncio.sleep(23.9)  # The last response was up to 6 s ago.
+        assert end.lost == []
+        await asyncio.sleep(6.2)
+        assert end.lost == ["consent expired: the peer answered no check for 30 s"]
+        seen = len(peer.requests)
+        assert end.ice.selected is None
+        assert not end.ice.send(A_PACKET)
+        await asyncio.sleep(60)
+        assert (len(peer.requests), peer.data, end.ice.counters.unsent) == (seen, [], 1)
+
+
+@in_virtual_time
+async def test_a_peer_three_seconds_away_keeps_its_consent_SE20() -> None:
+    """aioice takes a response for lost after half a second."""
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        peer.delay_s = 3.0
+        await asyncio.sleep(120)
+        assert end.lost == []
+
+
+@in_virtual_time
+async def test_each_answer_counts_though_many_checks_are_under_way() -> None:
+    """Of a client that asks eight times a second whether its peer is there; and the round trip is known."""
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        assert end.ice.round_trip_s is None
+        peer.delay_s = 20.0
+        for _ in range(8 * 60):
+            end.ice.ask()
+            await asyncio.sleep(0.125)
+        assert end.ice.answers >= 8 * 40
+        assert end.ice.round_trip_s == pytest.approx(20.0, abs=0.1)
+        peer.delay_s = 0.1
+        await asyncio.sleep(60.0)
+        for _ in range(8 * 10):
+            end.ice.ask()
+            await asyncio.sleep(0.125)
+        assert end.ice.round_trip_s == pytest.approx(0.1, abs=0.2)
+
+
+@in_virtual_time
+async def test_an_answer_counts_once() -> None:
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        peer.requests.clear()
+        end.ice.ask()
+        await asyncio.sleep(0.1)
+        peer.send(peer.answer(peer.requests[0], (HOST, end.port)), end.port)
+        await asyncio.sleep(0.1)
+        assert end.ice.answers == 1
+
+
+@in_virtual_time
+async def test_consent_checks_are_new_each_time_and_not_repeated_SE20() -> None:
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        peer.requests.clear()
+        peer.answers = False
+        await asyncio.sleep(29)
+        assert 4 <= len(peer.requests) <= 7
+        assert len({request.transaction_id for request in peer.requests}) == len(peer.requests)
+
+
+@pytest.mark.parametrize("forgery", ["password", "transaction", "source"])
+@in_virtual_time
+async def test_a_forged_response_does_not_refresh_consent_SE21(forgery: str) -> None:
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        forger = await IcePeer.open(end.ice.credentials, peer.credentials)
+        peer.answers = False
+        for _ in range(31):
+            for request in peer.requests[-1:]:
+                sender = forger if forgery == "source" else peer
+                if forgery == "transaction":
+                    request.transaction_id = bytes(12)
+                password = "not the right password!!" if forgery == "password" else None
+                sender.send(peer.answer(request, (HOST, end.port), password), end.port)
+            await asyncio.sleep(1)
+        assert len(end.lost) == 1
+        forger.transport.close()
+
+
+@in_virtual_time
+async def test_error_403_ends_consent_at_once_and_only_if_it_is_signed_SE22() -> None:
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        peer.error = 403
+        await asyncio.sleep(6.1)
+        assert end.lost == ["the peer revoked its consent (STUN error 403)"]
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        peer.requests.clear()
+        peer.answers = False
+        await asyncio.sleep(6.1)
+        peer.error = 403
+        peer.send(peer.answer(peer.requests[0], (HOST, end.port), "not the right password!!"), end.port)
+        await asyncio.sleep(0.1)
+        assert end.lost == []
