@@ -205,7 +205,8 @@ class TurnOverTcp(SteadyTurn, TurnClientTcpProtocol):
         """The system must not hold back more than we do: without a limit it takes minutes of audio."""
         super().connection_made(transport)
         own = transport.get_extra_info("socket")
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
+        with contextlib.suppress(OSError):  # The server has hung up already; macOS says so here.
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
 
     async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Before anything is sent.
