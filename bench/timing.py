@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 from support.child import Child
+from support.client_peers import ClientProcess
 from support.farm import PlayerFarm
 from support.server_process import ServerProcess
 
-from .report import Report
+from .report import Report, quantile
 from .stage import Stage
 
 PROVES = """
-The audio path never waits for the interpreter. Threads of pure Python run in the server's own process, as in a program
-that scans its library. Lateness is the time from a frame's deadline until its last packet was given to the system, as
-the server counts it over 10 s; players count from outside which frames are missing. Beside it, in the same seconds, how
-late a real-time thread is with half a millisecond's work: the machine's own lateness. Where that alone is over 1 ms the
-case is measured again, three times at most. aiortc, a sender in Python, shows what one busy thread does to such a one.
+The audio path never waits for the interpreter. Threads of pure Python run in the sender's own process, a server's or a
+pushing client's, as in a program that scans its library. Lateness is the time from a frame's deadline until its last
+packet was given to the system, as the sender counts it over 10 s; who receives counts from outside which packets are
+missing, and the sender which frames it left out. Beside it, in the same seconds, how late a real-time thread is with
+half a millisecond's work: the machine's own lateness. Where that alone is over 1 ms the case is measured again, three
+times at most. aiortc, a sender in Python, shows what one busy thread does to such a one.
 """
 
 PEER_COUNTS = (5, 50)
@@ -34,9 +38,14 @@ class Case:
     """One measurement."""
 
     lateness_us: dict[str, int]
-    machine_us: dict[str, float]
     packets: int
     missing: int
+    """Packets that did not arrive, and frames that were never sent."""
+    machine_us: dict[str, float]
+
+
+Figures = tuple[dict[str, int], int, int]
+"""A ``Case`` without the machine's part."""
 
 
 def run(stage: Stage) -> list[str]:
@@ -55,10 +64,18 @@ def run(stage: Stage) -> list[str]:
             farm.connect(server.whep_url, peers - connected)
             connected = peers
             for threads in BUSY_THREADS:
-                cases.append(_measure_when_quiet(server, farm, clock, threads))
+                cases.append(_when_quiet(clock, partial(_measure, server, farm, threads)))
                 _print_case(report, f"{peers} peers, {threads} busy threads", cases[-1])
         realtime = server.stats()["realtime_priority"]
     report.row(f"real-time priority: {'yes' if realtime else 'no'}")
+    with (
+        ServerProcess(stage.server, http_host=stage.address) as server,
+        ClientProcess("push", f"{server.url}whip", stage.players) as client,
+        Child("bench.machine_clock") as clock,
+    ):
+        for threads in BUSY_THREADS:
+            cases.append(_when_quiet(clock, partial(_measure_push, server, client, threads)))
+            _print_case(report, f"push, {threads} busy threads", cases[-1])
     if stage.server is not None:
         _measure_aiortc(stage, report)
     worst_us = max(case.lateness_us["p99"] for case in cases)
@@ -68,27 +85,43 @@ def run(stage: Stage) -> list[str]:
     return report.missed
 
 
-def _measure_when_quiet(server: ServerProcess, farm: PlayerFarm, clock: Child, threads: int) -> Case:
+def _when_quiet(clock: Child, measure: Callable[[], Figures]) -> Case:
     """The case with the smallest p99 of those that were measured."""
     cases: list[Case] = []
     for _ in range(TRIES):
-        cases.append(_measure(server, farm, clock, threads))
+        clock.ask("reset")
+        figures = measure()
+        cases.append(Case(*figures, machine_us=clock.ask("report")))
         if cases[-1].machine_us["p99"] <= MACHINE_LATE_US:
             break
     best = min(cases, key=lambda case: case.lateness_us["p99"])
-    return Case(best.lateness_us, best.machine_us, best.packets, sum(case.missing for case in cases))
+    return replace(best, missing=sum(case.missing for case in cases))
 
 
-def _measure(server: ServerProcess, farm: PlayerFarm, clock: Child, threads: int) -> Case:
+def _measure(server: ServerProcess, farm: PlayerFarm, threads: int) -> Figures:
+    skipped = server.stats()["frames_skipped"]
     server.set_busy_threads(threads)
     farm.reset()
-    clock.ask("reset")
     time.sleep(WINDOW_S)
-    machine_us = clock.ask("report")
     received = farm.report()
-    lateness_us = server.stats()["send_lateness_us"]
+    stats = server.stats()
     server.set_busy_threads(0)
-    return Case(lateness_us, machine_us, sum(received.packets), sum(received.missing))
+    missing = sum(received.missing) + stats["frames_skipped"] - skipped
+    return stats["send_lateness_us"], sum(received.packets), missing
+
+
+def _measure_push(server: ServerProcess, client: ClientProcess, threads: int) -> Figures:
+    skipped = client.ask("sending")["frames_skipped"]
+    client.ask("busy", threads=threads)
+    (before,) = server.stats()["peers"]
+    time.sleep(WINDOW_S)
+    (after,) = server.stats()["peers"]
+    sending = client.ask("sending")
+    client.ask("busy", threads=0)
+    late_us = sending["lateness_us"]
+    lateness_us = {"p50": quantile(late_us, 0.5), "p99": quantile(late_us, 0.99), "max": max(late_us)}
+    packets, lost = (after[name] - before[name] for name in ("packets_received", "packets_lost"))
+    return lateness_us, packets, lost + sending["frames_skipped"] - skipped
 
 
 def _print_case(report: Report, name: str, case: Case) -> None:

@@ -71,8 +71,8 @@ class KillableServer:
 class ClientProcess:
     """A ``"push"`` of 500 and 700 Hz or a ``"pull"``, connected. A context manager."""
 
-    def __init__(self, kind: str, url: str) -> None:
-        self._child = Child("support.client_worker", kind, url)
+    def __init__(self, kind: str, url: str, host: Host | None = None) -> None:
+        self._child = Child("support.client_worker", kind, url, host=host)
         assert self._child.read_line() == "connected"
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     python -m support.client_worker push http://127.0.0.1:8080/whip
 
 Prints a line when it is connected, then answers JSON commands: ``busy`` (so many threads run pure Python), ``cycle``
-(stop and start so many times; ``waits_ms`` from start to connected) and ``resources``.
+(stop and start so many times; ``waits_ms`` from start to connected), ``sending`` (how punctually) and ``resources``.
 """
 
 from __future__ import annotations
@@ -37,6 +37,11 @@ def main() -> None:
             waits_ms.append((time.monotonic() - start_s) * 1000)
         return {"waits_ms": waits_ms}
 
+    def sending() -> dict[str, Any]:
+        run = client._run  # A client tells no such thing in public.
+        assert run is not None
+        return {"lateness_us": run.engine.lateness_us(), "frames_skipped": run.engine.stats().frames_skipped}
+
     with client:
         start()
         print("connected", flush=True)  # noqa: T201 - what the parent process waits for
@@ -44,6 +49,7 @@ def main() -> None:
             "resources": resources,
             "busy": busy.set,
             "cycle": cycle,
+            "sending": sending,
         }
         serve_commands(sys.stdin, handlers)
         busy.set(0)
