@@ -33,12 +33,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     assert(packet.payload + packet.payload_bytes <= data + size);
     touch(packet.payload, packet.payload_bytes);
-    for (uint32_t id = 0; id < 256; id++) {
-        uint32_t length = 0;
-        const uint8_t *element = bw_rtp_find_extension(&packet, (uint8_t)id, &length);
-        if (element != NULL)
-            touch(element, length);
-    }
     read_red(&packet);
     read_opus(&packet);
     return 0;

@@ -1,24 +1,19 @@
 #include "rtp_parse.h"
 
-#include <stddef.h>
 #include <string.h>
 
 #define FIXED_HEADER_BYTES 12
-#define ONE_BYTE_PROFILE 0xBEDE
-#define TWO_BYTE_PROFILE 0x1000 /* The lower four bits are the application's (RFC 8285, 4.3). */
 
 static uint16_t read_16(const uint8_t *data) { return (uint16_t)(data[0] << 8 | data[1]); }
 
 static uint32_t read_32(const uint8_t *data) { return (uint32_t)read_16(data) << 16 | read_16(data + 2); }
 
-/* RFC 3550, 5.3.1. Returns the bytes it takes, 0 when it runs past the end. */
-static uint32_t parse_extension(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
+/* RFC 3550, 5.3.1. Returns the bytes it takes, whatever is in it, 0 when it runs past the end. */
+static uint32_t skip_extension(const uint8_t *data, uint32_t length) {
     if (length < 4)
         return 0;
-    packet->extension_profile = read_16(data);
-    packet->extension_bytes = 4u * read_16(data + 2);
-    packet->extension = data + 4;
-    return packet->extension_bytes <= length - 4 ? packet->extension_bytes + 4 : 0;
+    uint32_t bytes = 4u * read_16(data + 2);
+    return bytes <= length - 4 ? bytes + 4 : 0;
 }
 
 bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
@@ -35,7 +30,7 @@ bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
     if (used > length)
         return false;
     if (data[0] & 0x10) {
-        uint32_t extension = parse_extension(packet, data + used, length - used);
+        uint32_t extension = skip_extension(data + used, length - used);
         if (extension == 0)
             return false;
         used += extension;
@@ -50,53 +45,6 @@ bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
     packet->payload = data + used;
     packet->payload_bytes = length - used - padding;
     return true;
-}
-
-/* RFC 8285, 4.2: id and length - 1 share a byte; id 0 is padding, id 15 ends the reading. */
-static const uint8_t *find_one_byte(const uint8_t *data, uint32_t bytes, uint8_t id, uint32_t *length) {
-    for (uint32_t at = 0; at < bytes;) {
-        uint8_t found = data[at] >> 4;
-        uint32_t size = (data[at] & 0x0F) + 1u;
-        at++;
-        if (found == 0)
-            continue;
-        if (found == 15 || size > bytes - at)
-            return NULL;
-        if (found == id) {
-            *length = size;
-            return data + at;
-        }
-        at += size;
-    }
-    return NULL;
-}
-
-/* RFC 8285, 4.3: a byte each; id 0 is padding, of one byte. */
-static const uint8_t *find_two_byte(const uint8_t *data, uint32_t bytes, uint8_t id, uint32_t *length) {
-    for (uint32_t at = 0; at < bytes;) {
-        uint8_t found = data[at++];
-        if (found == 0)
-            continue;
-        if (at == bytes || data[at] > bytes - at - 1)
-            return NULL;
-        uint32_t size = data[at++];
-        if (found == id) {
-            *length = size;
-            return data + at;
-        }
-        at += size;
-    }
-    return NULL;
-}
-
-const uint8_t *bw_rtp_find_extension(const bw_rtp_packet *packet, uint8_t id, uint32_t *length) {
-    if (id == 0)
-        return NULL;
-    if (packet->extension_profile == ONE_BYTE_PROFILE)
-        return find_one_byte(packet->extension, packet->extension_bytes, id, length);
-    if ((packet->extension_profile & 0xFFF0) == TWO_BYTE_PROFILE)
-        return find_two_byte(packet->extension, packet->extension_bytes, id, length);
-    return NULL;
 }
 
 uint32_t bw_red_parse(bw_red_block blocks[BW_RED_MAX_BLOCKS], const uint8_t *payload, uint32_t length,

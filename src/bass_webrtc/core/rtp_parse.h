@@ -1,5 +1,5 @@
 /*
- * RTP as it comes in: header (RFC 3550, 5.1), header extensions (RFC 8285), redundant audio (RFC 2198).
+ * RTP as it comes in: header (RFC 3550, 5.1), redundant audio (RFC 2198). Header extensions are skipped.
  *
  * The results point into the packet; nothing is copied. Any bytes are allowed: what cannot be read is refused, in time
  * linear in the length. Any thread.
@@ -17,19 +17,12 @@ typedef struct {
     uint16_t sequence;
     uint32_t timestamp;
     uint32_t ssrc;
-    uint16_t extension_profile; /* 0 without an extension */
-    uint32_t extension_bytes;
-    const uint8_t *extension; /* its elements, behind profile and length */
-    uint32_t payload_bytes;   /* without padding; may be 0 */
+    uint32_t payload_bytes; /* without padding; may be 0 */
     const uint8_t *payload;
 } bw_rtp_packet;
 
 /* False: not RTP of version 2, or CSRCs, extension or padding run past the end. */
 bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length);
-
-/* The element with this id (1 .. 255) of a one-byte or two-byte header extension; NULL when there is none. Elements
- * behind a malformed one are not there. */
-const uint8_t *bw_rtp_find_extension(const bw_rtp_packet *packet, uint8_t id, uint32_t *length);
 
 #define BW_RED_MAX_BLOCKS 32 /* the most that browsers list in RED's fmtp line */
 
