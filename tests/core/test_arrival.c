@@ -57,6 +57,37 @@ static void test_regular_lateness_is_covered_within_a_second(void) {
     CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 35.0, 0.1);
 }
 
+static void note_copy(path *path, uint32_t wait_samples) {
+    bw_arrival_add_copy(&path->arrival, 20 * MS_NS * path->frame + 100 * MS_NS, wait_samples);
+}
+
+static void test_the_wait_for_a_copy_is_remembered_for_a_quarter_of_a_minute_or_two(void) {
+    path path = clean(50);
+    note_copy(&path, 0);
+    receive_many(&path, 50, 0.0);
+    CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
+    note_copy(&path, 2 * FRAME);
+    note_copy(&path, FRAME);
+    receive_many(&path, 50, 0.0);
+    CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 40.0);
+    receive_many(&path, 14 * 50, 0.0);
+    CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 40.0);
+    note_copy(&path, FRAME);
+    receive_many(&path, 16 * 50, 0.0);
+    CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 20.0);
+    receive_many(&path, 16 * 50, 0.0);
+    CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
+}
+
+/* Where lateness alone takes more, the copies come in time anyway. */
+static void test_the_wait_for_a_copy_and_lateness_do_not_add_up(void) {
+    path path = clean(0);
+    note_copy(&path, FRAME);
+    for (uint32_t i = 0; i < 100; i++)
+        receive(&path, i % 5 == 0 ? 35.0 : 0.0);
+    CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 35.0, 0.1);
+}
+
 static void test_two_outliers_in_ten_seconds_are_not_worth_the_delay(void) {
     path path = clean(600);
     receive(&path, 80.0);
@@ -141,6 +172,8 @@ int main(void) {
     RUN(test_a_path_without_jitter_needs_no_delay);
     RUN(test_without_a_packet_there_is_no_base);
     RUN(test_regular_lateness_is_covered_within_a_second);
+    RUN(test_the_wait_for_a_copy_is_remembered_for_a_quarter_of_a_minute_or_two);
+    RUN(test_the_wait_for_a_copy_and_lateness_do_not_add_up);
     RUN(test_two_outliers_in_ten_seconds_are_not_worth_the_delay);
     RUN(test_what_comes_back_three_times_in_ten_seconds_is_covered_and_then_forgotten);
     RUN(test_a_peak_every_nine_seconds_is_covered);

@@ -8,10 +8,12 @@
 #define SHIFT_MS 20.0       /* A whole block that much above the base, and the usual lateness, took another path. */
 #define OUTLIER_SHARE 20    /* One block in 20 may be worse: the 95th percentile. */
 #define MEDIAN 2
+#define TICKS_PER_MS 48.0
 #define PEAK_ABOVE_MS 10.0
 #define PEAK_APART_NS 1000000000LL
 #define PEAK_MEMORY_NS 30000000000LL
 #define PEAK_REPEATS 3
+#define WAITS_NS 15000000000LL
 
 static int64_t to_ns(int64_t timestamp) { return timestamp * 62500 / 3; /* 1e9 / 48000 */ }
 
@@ -81,6 +83,16 @@ static double repeated_peak_ms(bw_arrival *arrival, int64_t now_ns) {
     return arrival->peak_count < PEAK_REPEATS ? 0.0 : largest(heights_ms, arrival->peak_count, PEAK_REPEATS);
 }
 
+/* Forgets what is older than two spans. */
+static void age_waits(bw_arrival *arrival, int64_t now_ns) {
+    int64_t age_ns = now_ns - arrival->waits_from_ns;
+    if (age_ns < WAITS_NS)
+        return;
+    arrival->waits_ms[1] = age_ns < 2 * WAITS_NS ? arrival->waits_ms[0] : 0.0;
+    arrival->waits_ms[0] = 0.0;
+    arrival->waits_from_ns = now_ns;
+}
+
 static void note_base(bw_arrival *arrival, int64_t min_ns) {
     memmove(arrival->bases_ns + 1, arrival->bases_ns, sizeof arrival->bases_ns - sizeof arrival->bases_ns[0]);
     arrival->bases_ns[0] = min_ns;
@@ -97,8 +109,15 @@ static void close_block(bw_arrival *arrival) {
     if (lateness_ms > percentile_ms(arrival, OUTLIER_SHARE) + PEAK_ABOVE_MS)
         note_peak(arrival, arrival->block_start_ns, lateness_ms);
     arrival->lateness_ms[arrival->lateness_count++ % BW_ARRIVAL_BLOCKS] = lateness_ms;
+    age_waits(arrival, arrival->block_start_ns);
     arrival->covering_ms =
         fmax(percentile_ms(arrival, OUTLIER_SHARE), repeated_peak_ms(arrival, arrival->block_start_ns));
+    arrival->covering_ms = fmax(arrival->covering_ms, fmax(arrival->waits_ms[0], arrival->waits_ms[1]));
+}
+
+void bw_arrival_add_copy(bw_arrival *arrival, int64_t arrival_ns, uint32_t wait_samples) {
+    age_waits(arrival, arrival_ns);
+    arrival->waits_ms[0] = fmax(arrival->waits_ms[0], wait_samples / TICKS_PER_MS);
 }
 
 void bw_arrival_add(bw_arrival *arrival, int64_t arrival_ns, int64_t timestamp) {

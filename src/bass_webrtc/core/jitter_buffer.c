@@ -73,12 +73,14 @@ static bw_packet_fate put(bw_jitter_buffer *buffer, const bw_packet *packet) {
     return fate;
 }
 
-/* What is missing just before this packet, it may hold a copy of: using that takes the delay between the two. */
-static void note_recovery(bw_jitter_buffer *buffer, const bw_packet *packet) {
+/* What is missing just before this packet, it may hold a copy of. Returns how much of RTP time that is behind it; 0:
+ * nothing is missing, or nothing is held. */
+static uint32_t note_recovery(bw_jitter_buffer *buffer, const bw_packet *packet) {
     bool is_missing = !bw_rtp_stream_has_seen(&buffer->stream, packet->sequence - 1);
     uint32_t samples = is_missing ? bw_opus_recoverable_samples(packet->data, packet->bytes) : 0;
     if (samples > 0)
         bw_arrival_add(&buffer->arrival, packet->arrival_ns, packet->timestamp - samples);
+    return samples;
 }
 
 static void insert_primary(bw_jitter_buffer *buffer, bw_packet *packet) {
@@ -92,7 +94,7 @@ static void insert_primary(bw_jitter_buffer *buffer, bw_packet *packet) {
         bw_count(&buffer->counters.late_packets, 1);
         return;
     }
-    note_recovery(buffer, packet);
+    bw_arrival_add_copy(&buffer->arrival, packet->arrival_ns, note_recovery(buffer, packet));
     bw_packet_fate fate = put(buffer, packet);
     if (fate == BW_PACKET_KNOWN)
         bw_count(&buffer->counters.duplicate_packets, 1);
@@ -100,21 +102,24 @@ static void insert_primary(bw_jitter_buffer *buffer, bw_packet *packet) {
         bw_count(&buffer->counters.packets_discarded, 1);
 }
 
-/* A copy is worth having when its own packet did not come. The delay it needs counts as lateness. */
-static void insert_copy(bw_jitter_buffer *buffer, bw_packet *packet) {
+/* A copy is worth having when its own packet did not come: true. The delay it needs counts as lateness. */
+static bool insert_copy(bw_jitter_buffer *buffer, bw_packet *packet) {
     packet->samples = bw_opus_samples(packet->data, packet->bytes);
     if (packet->samples == 0 || has_passed(buffer, packet->timestamp))
-        return;
+        return false;
     if (put(buffer, packet) != BW_PACKET_QUEUED)
-        return;
+        return false;
     bw_arrival_add(&buffer->arrival, packet->arrival_ns, packet->timestamp);
     note_recovery(buffer, packet);
+    return true;
 }
 
 /* The blocks of RED are those of the packets just before (RFC 2198, 4): so their numbers are known. */
 static void insert_red(bw_jitter_buffer *buffer, const bw_packet *packet) {
     bw_red_block blocks[BW_RED_MAX_BLOCKS];
     uint32_t count = bw_red_parse(blocks, packet->data, packet->bytes, (uint32_t)packet->timestamp);
+    uint32_t furthest = 0; /* samples that the oldest sound in here is behind the newest */
+    bool is_of_use = false;
     if (count == 0)
         bw_count(&buffer->counters.packets_discarded, 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -127,11 +132,17 @@ static void insert_red(bw_jitter_buffer *buffer, const bw_packet *packet) {
         part.sequence -= age;
         part.timestamp += (int32_t)(blocks[i].timestamp - (uint32_t)packet->timestamp);
         part.redundant = age > 0;
-        if (part.redundant)
-            insert_copy(buffer, &part);
-        else
+        if (!part.redundant) {
             insert_primary(buffer, &part);
+            continue;
+        }
+        uint32_t behind = (uint32_t)(packet->timestamp - part.timestamp);
+        behind += bw_opus_recoverable_samples(part.data, part.bytes);
+        furthest = behind > furthest ? behind : furthest;
+        is_of_use |= insert_copy(buffer, &part);
     }
+    /* Where one packet is lost, two in a row will be: as much delay as all copies need. */
+    bw_arrival_add_copy(&buffer->arrival, packet->arrival_ns, is_of_use ? furthest : 0);
 }
 
 void bw_jitter_buffer_insert(bw_jitter_buffer *buffer, const uint8_t *data, uint32_t length, int64_t arrival_ns) {
