@@ -4,28 +4,30 @@
 #include <string.h>
 
 #define SAFETY_MS 2.0     /* On top of the lateness that was seen: threads wake up when they wake up. */
-#define LOSS_SPARE_MS 7.0 /* Enough to take a quarter of 20 ms from. */
+#define LOSS_SPARE_MS 6.0 /* Enough to take a quarter of 20 ms from. */
 #define LOSS_MEMORY_NS 10000000000LL
-#define SPARE_FROM_MS 2.0 /* As exact as the delay is known. */
+#define SPARE_FROM_MS 1.0 /* As exact as the delay is known. */
 #define BLOCK_NS 250000000LL
 #define BLOCK_MIN_PULLS 2
 #define SHRINK_MS_PER_S 10.0 /* The target falls slowly, and rises at once. */
 
 #define HOLD_NS 600000000LL /* After sound was missing: until arrival.c knows whether the path has changed. */
 #define REMOVE_FROM_MS 10.0
-#define INSERT_FROM_MS 3.0    /* Too little delay is heard sooner than too much. */
-#define INSERT_BEYOND_MS 10.0 /* Room for a whole period: what is too much, the resampler takes back. */
+#define INSERT_FROM_MS 3.0 /* Too little delay is heard sooner than too much. */
 #define FRAMES_PER_MS 48.0
 #define TRY_EVERY_NS 30000000LL
 #define GOOD_CORRELATION 0.95
 
-/* How much faster or slower than life, and how much worse a cut may be with each second that none was found. */
+/* How much faster or slower than life; how much worse a cut may be with each second that none was found; and how much
+ * more than is missing may be inserted, for a whole period: what is too much, the resampler takes back. */
 typedef struct {
     double rate;
     double patience_per_s;
+    double beyond_ms;
 } pace;
 
-static const pace remove_gently = {0.05, 0.4}, remove_fast = {0.10, 0.8}, insert_fast = {0.15, 1.0};
+static const pace remove_gently = {0.05, 0.4, 0.0}, remove_fast = {0.10, 0.8, 0.0};
+static const pace insert_gently = {0.15, 0.0, 4.0}, insert_fast = {0.15, 1.0, 10.0};
 #define REMOVE_FAST_FROM_MS 100.0
 
 void bw_delay_control_init(bw_delay_control *control, double start_ms, double min_ms, double max_ms) {
@@ -86,10 +88,12 @@ double bw_delay_control_update(bw_delay_control *control, int64_t now_ns, double
     return control->drift.ppm;
 }
 
-static const pace *choose_pace(double error_ms) {
-    if (error_ms < 0.0)
-        return &insert_fast;
-    return error_ms > REMOVE_FAST_FROM_MS ? &remove_fast : &remove_gently;
+/* Below the target, but not below what is needed, nothing is in a hurry: only what was to spare was used. */
+static const pace *choose_pace(const bw_delay_control *control, double error_ms) {
+    if (error_ms > 0.0)
+        return error_ms > REMOVE_FAST_FROM_MS ? &remove_fast : &remove_gently;
+    double least_ms = fmax(control->min_ms, fmin(control->max_ms, control->needed_ms));
+    return control->target_ms + error_ms < least_ms - INSERT_FROM_MS ? &insert_fast : &insert_gently;
 }
 
 bw_delay_wish bw_delay_control_wish(bw_delay_control *control, int64_t now_ns) {
@@ -104,14 +108,15 @@ bw_delay_wish bw_delay_control_wish(bw_delay_control *control, int64_t now_ns) {
         return (bw_delay_wish){0, 0.0f};
     control->next_try_ns = now_ns + TRY_EVERY_NS;
     double waited_s = (double)(now_ns - control->shift_from_ns) * 1e-9;
-    double correlation = fmax(0.0, GOOD_CORRELATION - choose_pace(error_ms)->patience_per_s * waited_s);
-    double shift_ms = error_ms < 0.0 ? error_ms - INSERT_BEYOND_MS : error_ms;
+    const pace *pace = choose_pace(control, error_ms);
+    double correlation = fmax(0.0, GOOD_CORRELATION - pace->patience_per_s * waited_s);
+    double shift_ms = error_ms < 0.0 ? error_ms - pace->beyond_ms : error_ms;
     return (bw_delay_wish){(int32_t)(shift_ms * FRAMES_PER_MS), (float)correlation};
 }
 
 void bw_delay_control_shifted(bw_delay_control *control, int64_t now_ns, int32_t frames) {
     double shift_ms = frames / FRAMES_PER_MS;
-    double pause_s = fabs(shift_ms) * 1e-3 / choose_pace(control->drift.level_ms - control->target_ms)->rate;
+    double pause_s = fabs(shift_ms) * 1e-3 / choose_pace(control, control->drift.level_ms - control->target_ms)->rate;
     control->shift_from_ns = now_ns + (int64_t)(pause_s * 1e9);
     bw_delay_control_moved(control, frames);
 }
