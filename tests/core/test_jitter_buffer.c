@@ -190,11 +190,27 @@ static void test_after_an_outage_silence_does_not_last_until_a_large_target_is_r
     CHECK_NEAR(o->moments[25].delay_ms, o->moments[25].target_ms, 15.0);
 }
 
+/* Beyond the maximum there is at most the frame that the maximum ends in. */
+static void check_never_keeps_more_than(double max_ms, scenario s) {
+    const uint32_t blocks[] = {480, 960, 2400};
+    s.max_ms = (uint32_t)max_ms;
+    for (uint32_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
+        s.pull_frames = blocks[i];
+        const outcome *o = simulate(s);
+        for (uint32_t at = 0; at < o->moment_count; at++) {
+            CHECK_AT_MOST(o->moments[at].target_ms, max_ms);
+            CHECK_AT_MOST(o->moments[at].delay_ms, max_ms + s.pull_frames / 48.0);
+        }
+        CHECK_LESS(0, o->stats.packets_discarded);
+        CHECK_AT_LEAST(o->most_kept_ms, max_ms - 20.0);
+        CHECK_AT_MOST(o->most_kept_ms, max_ms + 20.0);
+    }
+}
+
 static void test_never_more_than_the_maximum_is_kept(void) {
-    const outcome *o = simulate((scenario){.seed = 2, .seconds = 20, .start_ms = 40, .max_ms = 50, .jitter_ms = 200.0});
-    CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 50.0);
-    for (uint32_t i = 0; i < o->moment_count; i++)
-        CHECK_AT_MOST(o->moments[i].target_ms, 50.0);
+    check_never_keeps_more_than(50, (scenario){.seed = 2, .seconds = 20, .start_ms = 40, .jitter_ms = 200.0});
+    check_never_keeps_more_than(
+        100, (scenario){.seed = 2, .seconds = 20, .start_ms = 40, .stall_every_s = 1.5, .stall_ms = 400.0});
 }
 
 static void test_frames_so_short_that_the_target_does_not_fit_are_played_all_the_same(void) {

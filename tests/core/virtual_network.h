@@ -62,7 +62,8 @@ typedef struct {
     uint32_t longest_silence; /* windows of exact silence in a row */
     moment moments[2000];     /* one a second */
     uint32_t moment_count;
-    uint64_t packets_sent;
+    uint64_t packets_sent, packets_delivered;
+    double most_kept_ms; /* after any pull: in packets that wait; without RED */
 } outcome;
 
 typedef struct {
@@ -220,6 +221,7 @@ static inline void deliver_until(simulation *sim, int64_t now_ns) {
             return;
         travelling *packet = &sim->under_way[first];
         bw_jitter_buffer_insert(sim->buffer, packet->data, packet->length, packet->arrival_ns);
+        sim->outcome.packets_delivered++;
         *packet = sim->under_way[--sim->under_way_count];
     }
 }
@@ -258,6 +260,16 @@ static inline void note_moment(simulation *sim, double at_s) {
         (moment){(uint32_t)at_s, stats.jitter_buffer_ms, stats.jitter_buffer_target_ms, stats.concealed_samples};
 }
 
+/* What came and was neither decoded nor dropped. */
+static inline void note_kept(simulation *sim) {
+    bw_receiver_stats stats;
+    bw_jitter_buffer_get_stats(sim->buffer, &stats);
+    uint64_t dropped = stats.packets_discarded + stats.late_packets + stats.duplicate_packets;
+    uint64_t taken = (sim->outcome.packets_delivered - dropped) * sim->scenario.frame_samples;
+    double kept_ms = ((double)taken - (double)stats.jitter_buffer_emitted_count) / 48.0;
+    sim->outcome.most_kept_ms = fmax(sim->outcome.most_kept_ms, kept_ms);
+}
+
 static inline bw_jitter_buffer *make_buffer(uint32_t start_ms, uint32_t min_ms, uint32_t max_ms, bool red) {
     bw_receiver_config config = {PAYLOAD_TYPE, red ? RED_PAYLOAD_TYPE : 0, start_ms, min_ms, max_ms};
     bw_resampler *filter = bw_resampler_new_band(48000, 48000, 2, 20000, 28000);
@@ -286,6 +298,7 @@ static inline const outcome *simulate(scenario s) {
         if (at_s >= 5.0)
             judge(&sim, block, s.pull_frames);
         note_moment(&sim, at_s);
+        note_kept(&sim);
     }
     bw_jitter_buffer_get_stats(sim.buffer, &sim.outcome.stats);
     bw_jitter_buffer_free(sim.buffer);
