@@ -1,4 +1,4 @@
-"""Runs the benchmarks: all, or those that are named. Ends with 1 when a goal was missed."""
+"""Runs the benchmarks: all, or those that are named. Ends with 1 when a goal was missed or left out."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 # The players and the networks are the tests' own.
@@ -39,8 +40,16 @@ def main() -> int:
     with open_stage() as stage:
         for name in names:
             missed += BENCHMARKS[name](stage)
-    print(f"\n{len(missed)} goals missed" if missed else "\nevery goal met")
+    print(f"\n{_summary(missed)}")
     return 1 if missed else 0
+
+
+def _summary(missed: Sequence[str]) -> str:
+    """The last line."""
+    if not missed:
+        return "every goal met"
+    goals = "1 goal" if len(missed) == 1 else f"{len(missed)} goals"
+    return f"{goals} missed or left out: {'; '.join(missed)}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ The sender itself sends late, twice, or not at all, so no relay adds its own lat
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,8 +24,11 @@ class Network:
     reorder_ms: float = 30.0
     duplicate: float = 0.0
     """These come twice, 5 ms apart."""
+    calm_at_s: Sequence[float] = ()
+    """Around these moments nothing is lost, so that it does not matter when exactly a receiver is asked."""
 
 
+_CALM_S = 0.25
 _DUPLICATE_LATER_S = 0.005
 
 
@@ -50,8 +54,8 @@ def schedule(network: Network, packets: int, frame_s: float, seed: int) -> list[
         doubled = weather.random() < network.duplicate
         if to_lose == 0 and weather.random() < network.loss / network.burst_packets:
             to_lose = network.burst_packets
-        if to_lose > 0:
-            to_lose -= 1
+        is_lost, to_lose = to_lose > 0, max(0, to_lose - 1)
+        if is_lost and not any(abs(number * frame_s - at_s) < _CALM_S for at_s in network.calm_at_s):
             continue
         queue_free_s = max(queue_free_s, number * frame_s + late_s)
         arrival_s = queue_free_s + (1e-3 * network.reorder_ms if overtaken else 0.0)

@@ -75,6 +75,8 @@ def run(stage: Stage) -> list[str]:
             stack.enter_context(stage.players.entered())
             theirs = _climb("aiortc", baseline, _their_frames, stage, report)
         report.wants(f"at most 1/3 of aiortc per publisher: 1/{theirs / ours:.1f}", ours <= WANTED_SHARE * theirs)
+    else:
+        report.leaves_out("at most 1/3 of aiortc per publisher", stage.missing)
     _measure_callbacks(stage, report)
     return report.missed
 

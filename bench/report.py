@@ -1,4 +1,7 @@
-"""How a benchmark speaks: what it proves, a table, and whether what was wanted was met."""
+"""How a benchmark speaks: what it proves, a table, and whether what was wanted was met.
+
+A goal that could not be measured is one that was not met: only what was shown counts.
+"""
 
 from __future__ import annotations
 
@@ -27,3 +30,8 @@ class Report:
         print(f"  {'met   ' if met else 'MISSED'}  {what}", flush=True)
         if not met:
             self.missed.append(what)
+
+    def leaves_out(self, what: str, reason: str) -> None:
+        """States a goal that is not measured here, and why; it counts as missed."""
+        print(f"  LEFT OUT  {what}: {reason}", flush=True)
+        self.missed.append(what)

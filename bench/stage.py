@@ -22,6 +22,8 @@ class Stage:
     server: netns.Host | None = None
     players: netns.Host | None = None
     address: str = "127.0.0.1"
+    missing: str = ""
+    """Why there are no two hosts."""
 
 
 @contextmanager
@@ -30,7 +32,7 @@ def open_stage() -> Iterator[Stage]:
     reason = netns.missing()
     if reason is not None:
         print(f"on loopback and without the comparison with aiortc: {reason}", flush=True)
-        yield Stage()
+        yield Stage(missing=reason)
         return
     with netns.Network() as network:
         server, players = network.host("server"), network.host("players")
