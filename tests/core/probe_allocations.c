@@ -34,8 +34,18 @@ void *realloc(void *pointer, size_t bytes) {
     return __libc_realloc(pointer, bytes);
 }
 
-static void test_the_sender_allocates_nothing(uint32_t profile) {
-    bw_source *source = bw_source_new_tone(440, 880, -12);
+/* BASS_ChannelGetData of a decoding channel that never ends. */
+static uint32_t get_data(uint32_t handle, void *buffer, uint32_t length) {
+    static uint32_t position;
+    uint32_t bytes = length & 0x0FFFFFFF; /* Behind BASS_DATA_FLOAT. */
+    float *samples = buffer;
+    (void)handle;
+    for (uint32_t i = 0; i < bytes / sizeof(float); i++)
+        samples[i] = 0.3f * sinf(0.01f * (float)(position++ % 62832));
+    return bytes;
+}
+
+static void check_sender(uint32_t profile, bw_source *source) {
     bw_engine_config settings = default_config();
     settings.complexity = 10;
     fixture f = open_engine(settings, source);
@@ -60,9 +70,16 @@ static void test_the_sender_allocates_nothing(uint32_t profile) {
     bw_source_free(source);
 }
 
-static void test_with_aes_gcm(void) { test_the_sender_allocates_nothing(BW_SRTP_AEAD_AES_128_GCM); }
+static bw_source *tone(void) { return bw_source_new_tone(440, 880, -12); }
 
-static void test_with_aes_cm(void) { test_the_sender_allocates_nothing(BW_SRTP_AES128_CM_SHA1_80); }
+static void test_the_sender_allocates_nothing_with_aes_gcm(void) { check_sender(BW_SRTP_AEAD_AES_128_GCM, tone()); }
+
+static void test_the_sender_allocates_nothing_with_aes_cm(void) { check_sender(BW_SRTP_AES128_CM_SHA1_80, tone()); }
+
+static void test_the_sender_allocates_nothing_to_resample_bass(void) {
+    for (uint32_t live = 0; live < 2; live++)
+        check_sender(BW_SRTP_AEAD_AES_128_GCM, bw_source_new_bass((void *)get_data, 1, 44100, 2, live));
+}
 
 /* ---- the thread that plays */
 
@@ -145,8 +162,9 @@ static void test_an_allocation_would_be_counted(void) {
 int main(void) {
     control_thread = pthread_self();
     RUN(test_an_allocation_would_be_counted);
-    RUN(test_with_aes_gcm);
-    RUN(test_with_aes_cm);
+    RUN(test_the_sender_allocates_nothing_with_aes_gcm);
+    RUN(test_the_sender_allocates_nothing_with_aes_cm);
+    RUN(test_the_sender_allocates_nothing_to_resample_bass);
     RUN(test_the_thread_that_plays_allocates_nothing);
     return 0;
 }

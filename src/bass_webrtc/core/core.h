@@ -9,8 +9,10 @@
  *   control  Python's loop thread ─► command rings ─► both threads ─► event rings ─► Python's loop thread
  *
  * Threads. "loop" below is the one Python thread that owns the engine's control plane; "any" is any thread.
- * Once started, the sender and the network thread take no lock, allocate nothing, log nothing and touch no
- * file. Nothing here takes the interpreter's lock. The engine must outlive every call into it.
+ * Once started, the sender and the network thread take no lock of ours, log nothing and touch no file; the sender and
+ * the thread that plays allocate nothing. The network thread unprotects with libsrtp2, which takes a mutex and allocates
+ * for each packet where it is built on NSS, as Debian does; nobody waits for that thread. Nothing here takes the
+ * interpreter's lock. The engine must outlive every call into it.
  *
  * Units stand in the names. Addresses are plain bytes, so no sockaddr layout crosses the border.
  */

@@ -4,8 +4,9 @@
  *   datagram ─► SSRC known? ─► unprotect, replay window ─► count ─► the peer's packet ring
  *                   └ no ─► the loop is asked for a session for it, once at a time
  *
- * Sessions are made by the loop thread, one for each SSRC, so that nothing is allocated here and a stranger who forges
- * source addresses cannot make this thread grow (conformance label OP16: no more than BW_MAX_SSRCS).
+ * Sessions are made by the loop thread, one for each SSRC, so that none is made here, and a stranger who forges source
+ * addresses cannot make this thread grow (conformance label OP16: no more than BW_MAX_SSRCS). What libsrtp2 allocates
+ * while it unprotects, it frees before it returns.
  */
 #include "incoming.h"
 
