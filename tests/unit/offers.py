@@ -282,6 +282,54 @@ MEDOOZE = changed(
 )
 """A browser that runs the draft author's client; all candidates come by PATCH."""
 
+MEDOOZE_PUBLISHER = changed(
+    without(_chrome("a=sendonly", _CHROME_SENDS.replace("a=sendrecv", ""), _CHROME_SSRC), "a=candidate"),
+    "a=rtcp-rsize",
+    "a=rtcp-rsize\r\na=rtcp-mux-only",
+)
+"""The same client with a microphone: it POSTs what ``createOffer`` gave, before there is any candidate."""
+
+_VIDEO_OF_A_PAGE = f"""
+m=video 9 UDP/TLS/RTP/SAVPF 102
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+a=ice-ufrag:{UFRAG}
+a=ice-pwd:{PASSWORD}
+a=ice-options:trickle
+a=fingerprint:sha-256 {SHA256}
+a=setup:actpass
+a=mid:1
+a=sendrecv
+a=msid:5f0c2d9e-1b7a-4c86 7b1e40d2-93aa-4f0e
+a=rtcp-mux
+a=rtcp-rsize
+a=rtpmap:102 H264/90000
+a=rtcp-fb:102 nack pli
+a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f
+"""
+
+MEDIAMTX_PUBLISHER = without(
+    changed(
+        changed(
+            changed(_chrome(_CHROME_SENDS, _CHROME_SSRC, _VIDEO_OF_A_PAGE), "BUNDLE 0", "BUNDLE 0 1"),
+            "a=fmtp:111 minptime=10;useinbandfec=1",
+            "a=fmtp:111 maxplaybackrate=48000;stereo=1;sprop-stereo=1;maxaveragebitrate=131072",
+        ),
+        "SAVPF 111 63 9 0 8 13 110 126",
+        "SAVPF 111",
+    ),
+    *("a=candidate", "a=rtpmap:63", "a=fmtp:63", "a=rtpmap:9", "a=rtpmap:0", "a=rtpmap:8", "a=rtpmap:13"),
+    *("a=rtpmap:110", "a=rtpmap:126"),
+)
+"""A browser that runs MediaMTX's publisher: camera and microphone, ``addTrack`` (sendrecv), one codec left of each."""
+
+EYEVINN_PUBLISHER = changed(
+    changed(_chrome(_CHROME_SENDS, _CHROME_SSRC, _VIDEO_OF_A_PAGE), "a=sendrecv", "a=sendonly"),
+    "BUNDLE 0",
+    "BUNDLE 0 1",
+)
+"""A browser that runs Eyevinn's publisher, which tells the candidates that were found in two seconds in its offer."""
+
 RFC_STYLE = crlf(f"""
 v=0
 o=- 5228595038118931041 2 IN IP4 127.0.0.1
@@ -358,6 +406,28 @@ a=candidate:3471623853 1 udp 2122194687 198.51.100.1 61765 typ host generation 0
 a=candidate:473322822 1 tcp 1518280447 192.0.2.1 9 typ host tcptype active generation 0 ufrag {UFRAG}
 a=end-of-candidates
 """)
+
+MEDIAMTX_FRAGMENT = crlf(f"""
+a=ice-ufrag:{UFRAG}
+a=ice-pwd:{PASSWORD}
+m=audio 9 UDP/TLS/RTP/SAVPF 111 63 9 0 8 13 110 126
+a=mid:0
+a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag {UFRAG} network-id 1
+m=video 9 UDP/TLS/RTP/SAVPF 96 97 102
+a=mid:1
+a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61766 typ host generation 0 ufrag {UFRAG} network-id 1
+""")
+"""One section for each that has candidates, with the m= line of the browser's own offer; no end is told."""
+
+MEDOOZE_FRAGMENT = crlf(f"""
+a=ice-ufrag:{UFRAG}
+a=ice-pwd:{PASSWORD}
+m=audio RTP/AVP 0
+a=mid:0
+a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag {UFRAG} network-id 1
+a=end-of-candiadates
+""")
+"""An m= line without a port, and the end of candidates misspelt."""
 
 RESTART_FRAGMENT = crlf(f"""
 a=ice-ufrag:nW9x

@@ -41,7 +41,8 @@ async def test_a_preflight_needs_no_token(path: str) -> None:
     assert response.status == 204
     assert header(response, "Access-Control-Allow-Origin") == ORIGIN
     assert words(header(response, "Access-Control-Allow-Methods")) >= {"post", "patch", "delete", "options"}
-    assert words(header(response, "Access-Control-Allow-Headers")) == {"authorization", "content-type", "if-match"}
+    fields = {"authorization", "content-type", "if-match", "etag"}
+    assert words(header(response, "Access-Control-Allow-Headers")) == fields
     assert int(header(response, "Access-Control-Max-Age")) > 0
 
 

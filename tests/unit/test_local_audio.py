@@ -36,7 +36,7 @@ LOCAL = LocalAudio(
 ALL_OFFERS = [
     "CHROME", "CHROME_RECVONLY", "SAFARI", "FIREFOX", "OBS", "FFMPEG", "MEDIAMTX_READER", "GSTREAMER", "MEDOOZE",
     "RFC_STYLE", "LF_ONLY", "AUDIO_AND_VIDEO", "BUNDLE_ONLY_AUDIO", "MID_OF_40_BYTES", "CANDIDATES_500",
-    "TWO_FINGERPRINTS", "MAX_BUNDLE_READER",
+    "TWO_FINGERPRINTS", "MAX_BUNDLE_READER", "MEDIAMTX_PUBLISHER", "EYEVINN_PUBLISHER", "MEDOOZE_PUBLISHER",
 ]  # fmt: skip
 ATTRIBUTES_OF_OUR_OWN = {"ice-lite", "rtcp-mux-only", "end-of-candidates", "candidate", "msid", "ssrc", "inactive",
                          "sendonly", "sendrecv", "recvonly", "mid"}  # fmt: skip

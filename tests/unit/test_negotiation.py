@@ -16,7 +16,10 @@ from bass_webrtc.rtc.negotiation import Role, read_answer, read_offer
 from bass_webrtc.rtc.sdp import UnusableSdpError
 
 PLAYERS = ["CHROME", "CHROME_RECVONLY", "SAFARI", "FIREFOX", "MEDIAMTX_READER", "MEDOOZE"]
-PUBLISHERS = ["CHROME", "OBS", "FFMPEG", "GSTREAMER", "RFC_STYLE", "LF_ONLY", "BUNDLE_ONLY_AUDIO", "MID_OF_40_BYTES"]
+PUBLISHERS = [
+    "CHROME", "OBS", "FFMPEG", "GSTREAMER", "MEDIAMTX_PUBLISHER", "EYEVINN_PUBLISHER", "MEDOOZE_PUBLISHER", "RFC_STYLE",
+    "LF_ONLY", "BUNDLE_ONLY_AUDIO", "MID_OF_40_BYTES",
+]  # fmt: skip
 
 
 def with_direction(direction: str) -> str:

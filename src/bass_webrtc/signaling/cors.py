@@ -14,7 +14,8 @@ from .messages import Fields, Request
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 ALLOWED_METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
-_ALLOWED_FIELDS = "Authorization, Content-Type, If-Match"  # In full: ``*`` does not cover Authorization.
+_ALLOWED_FIELDS = "Authorization, Content-Type, If-Match, ETag"
+"""In full: ``*`` does not cover Authorization. Eyevinn's publisher gives the entity tag back in a field ETag."""
 _EXPOSED_FIELDS = "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate"
 _MAX_AGE_S = 7200
 """How long a browser may remember a preflight; Chromium takes no more."""
