@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import offers
 import pytest
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from offers import changed, without
 
 from bass_webrtc.errors import SdpError
+from bass_webrtc.peer.mux import UdpMux
+from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc import local_audio
 from bass_webrtc.rtc.candidate import host_candidates
 from bass_webrtc.rtc.local_audio import LocalAudio, build_answer, build_offer
@@ -19,6 +23,9 @@ from bass_webrtc.rtc.negotiation import read_answer, read_offer
 from bass_webrtc.rtc.opus_parameters import OpusParameters
 from bass_webrtc.rtc.remote_audio import Direction
 from bass_webrtc.rtc.sdp import Fingerprint, IceCredentials, SessionDescription, UnusableSdpError
+
+if TYPE_CHECKING:
+    from bass_webrtc.core.engine import Engine
 
 LOCAL = LocalAudio(
     ice=IceCredentials("serverUf", "serverPasswordOf24Chars1"),
@@ -224,6 +231,32 @@ def test_ws3_every_candidate_stands_in_the_answer_and_the_first_is_the_default()
     assert "m=audio 9000 " in text
     assert "c=IN IP6 2001:db8::10\r\n" in text
     assert text.endswith("a=end-of-candidates\r\n")
+
+
+@pytest.mark.parametrize(
+    ("asked", "remote", "first"),
+    [
+        ("", "198.51.100.7", "192.0.2.10"),
+        ("192.0.2.11", "198.51.100.7", "192.0.2.11"),
+        ("2001:db8::10", "2001:db8::7", "2001:db8::10"),
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+def test_the_first_candidate_is_the_address_that_was_asked_or_else_ipv4(
+    monkeypatch: pytest.MonkeyPatch, asked: str, remote: str, first: str
+) -> None:
+    """FFmpeg's WHIP muxer looks at no other, whatever order the system tells its addresses in."""
+    ips: list[str | tuple[str, int, int]] = [("::1", 0, 0), ("2001:db8::10", 0, 0), "127.0.0.1"]
+    ips += ["192.0.2.10", "192.0.2.11"]
+    adapter = SimpleNamespace(ips=[SimpleNamespace(ip=ip) for ip in ips])
+    monkeypatch.setattr("bass_webrtc.peer.sockets.ifaddr.get_adapters", lambda: [adapter])
+    sockets = [SimpleNamespace(getsockname=lambda host=host: (host, 8189)) for host in local_addresses()]
+    monkeypatch.setattr("bass_webrtc.peer.mux.open_sockets", lambda hosts, port: sockets)
+    mux = UdpMux(cast("Engine", None), 8189, max_peers=1)
+    text = answer(offers.FFMPEG, replace(LOCAL, direction="recvonly", candidates=mux.candidates(asked, remote)))
+    candidates = [line.split()[4] for line in text.splitlines() if line.startswith("a=candidate")]
+    assert candidates[0] == first
+    assert set(candidates) >= {"192.0.2.10", "192.0.2.11", "2001:db8::10"}
 
 
 def test_without_candidates_the_default_is_the_discard_port() -> None:
