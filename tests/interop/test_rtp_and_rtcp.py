@@ -12,6 +12,7 @@ import pytest
 import bass_webrtc as bw
 from support.driving import connect, drive
 from support.player import Certificate, Player
+from support.publisher import Publisher, ToneEncoder
 
 NTP_EPOCH_S = 2_208_988_800
 
@@ -151,6 +152,45 @@ def test_reported_loss_turns_redundancy_on_for_that_player_alone(server: bw.Serv
     assert {packet[1] & 0x7F for packet in steady.raw[start:]} == {111}
     for player in players:
         assert player.delete() == 200
+
+
+def test_receiver_reports_say_what_a_publisher_lost(server: bw.Server, certificate: Certificate) -> None:
+    """RT4: one packet in ten never sent, through SRTCP to the publisher: its SSRC, the tenth, and the count."""
+    publisher = Publisher(certificate)
+    reports: list[bytes] = []
+    publisher.on_rtcp = reports.append
+    publisher.connect(f"{server.url}whip")
+    encoder = ToneEncoder(440.0)
+    start_s, number, skipped = time.monotonic(), 0, 0
+    while len(blocks := [block for report in reports for block in report_blocks(report)]) < 3:
+        assert time.monotonic() - start_s < 40.0, "no three receiver reports in 40 s"
+        drive([publisher], lambda due_s=start_s + 0.02 * number: time.monotonic() >= due_s)  # type: ignore[misc]
+        number += 1
+        if number % 10 == 0:
+            publisher.next_rtp(encoder.packet())
+            skipped += 1
+        else:
+            publisher.send_audio(encoder.packet())
+    ssrc, fraction_lost, lost, highest = blocks[-1]
+    assert ssrc == publisher.rtp_ssrc
+    # An interval of 2.5 s at least has over a hundred packets: one skipped more or less is 2 of 256.
+    assert fraction_lost == pytest.approx(256 / 10, abs=3)
+    assert lost == pytest.approx(skipped, abs=1)
+    assert publisher.sequence - (highest & 0xFFFF) & 0xFFFF in range(1, 5)
+    stats = next(peer for peer in server.stats().peers if peer.kind == "publisher")
+    assert stats.packets_lost == pytest.approx(skipped, abs=1)
+    assert publisher.delete() == 200
+
+
+def report_blocks(compound: bytes) -> list[tuple[int, int, int, int]]:
+    """SSRC, fraction lost of 256, packets lost and highest sequence number of a receiver report (RFC 3550, 6.4.2)."""
+    count, kind = compound[0] & 0x1F, compound[1]
+    if kind != 201:
+        return []
+    return [
+        (ssrc, lost >> 24, lost & 0xFFFFFF, highest)
+        for ssrc, lost, highest in (struct.unpack_from("!III", compound, 8 + 24 * index) for index in range(count))
+    ]
 
 
 def read_red(payload: bytes) -> tuple[list[tuple[int, int, bytes]], bytes]:
