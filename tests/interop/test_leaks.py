@@ -1,4 +1,4 @@
-"""A server that has seen a thousand players is the server it was before."""
+"""A server that has seen a thousand players, or publishers, is the server it was before."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import bass_webrtc as bw
 from support.driving import connect, drive
 from support.farm import PlayerFarm
 from support.player import Certificate, Player
+from support.publisher_farm import PublisherFarm
 from support.server_process import ServerProcess
 
 BATCH = 25
 CYCLES = 1_000
+PUBLISHERS = 5
+PUBLISHER_CYCLES = 200
 
 
 @pytest.mark.timeout(400)
@@ -24,6 +27,22 @@ def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
         _cycle(server, farm, 200)
         before = server.resources()
         _cycle(server, farm, CYCLES)
+        after = server.resources()
+        assert after["threads"] == before["threads"]
+        assert after["descriptors"] == before["descriptors"]
+        assert after["tasks"] == before["tasks"]
+        assert after["memory_kb"] - before["memory_kb"] < 2_000
+        assert server.stats()["active_peers"] == 0
+
+
+@pytest.mark.timeout(400)
+def test_two_hundred_publishers_leave_nothing_behind() -> None:
+    """SE61, WS56: the same for those who talk, each heard before it leaves."""
+    # The audio threads let go of a place some milliseconds after the DELETE: the next ones take others meanwhile.
+    with ServerProcess(max_peers=2 * PUBLISHERS) as server, PublisherFarm() as publishers:
+        _publish(server, publishers, 100)
+        before = server.resources()
+        _publish(server, publishers, PUBLISHER_CYCLES)
         after = server.resources()
         assert after["threads"] == before["threads"]
         assert after["descriptors"] == before["descriptors"]
@@ -71,7 +90,23 @@ def _cycle(server: ServerProcess, farm: PlayerFarm, count: int) -> None:
     for _ in range(count // BATCH):
         farm.connect(server.whep_url, BATCH)
         assert farm.disconnect() == {"200": BATCH}
-    # Keep-alive connections of the last DELETEs end by themselves.
+    _wait_until_alone(server)
+
+
+def _publish(server: ServerProcess, publishers: PublisherFarm, count: int) -> None:
+    for _ in range(count // PUBLISHERS):
+        for _ in range(PUBLISHERS):
+            assert publishers.publish(server.whip_url, 440.0) == 201
+        deadline_s = time.monotonic() + 10.0
+        while sum(peer["packets_received"] > 0 for peer in server.stats()["peers"]) < PUBLISHERS:
+            assert time.monotonic() < deadline_s, "somebody is not heard"
+            time.sleep(0.02)
+        publishers.disconnect()
+        _wait_until_alone(server)
+
+
+def _wait_until_alone(server: ServerProcess) -> None:
+    """Keep-alive connections of the last DELETEs end by themselves."""
     deadline_s = time.monotonic() + 5.0
     while server.stats()["active_peers"] and time.monotonic() < deadline_s:
         time.sleep(0.1)

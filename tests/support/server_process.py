@@ -17,7 +17,7 @@ class ServerProcess:
         self._child = Child("support.server_worker", json.dumps(config), json.dumps(tone), host=host)
         self.url = self._child.read_line()
         """Of the page, with a slash at its end."""
-        self.whep_url = self.url + "whep"
+        self.whep_url, self.whip_url = self.url + "whep", self.url + "whip"
         self.pid = self._child.pid
 
     def stats(self) -> dict[str, Any]:
