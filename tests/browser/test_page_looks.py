@@ -12,6 +12,24 @@ from support.page_stub import PageStub
 
 SMALLEST_TARGET_PX = 44
 
+LONGEST_FIGURES = """() => {
+    const words = { buffer: "1000 ms", "round-trip": "1000 ms", bitrate: "256 kbit/s", codec: "Opus stereo" };
+    for (const [name, text] of Object.entries({ loss: "100.0 %", ...words })) {
+        for (const side of ["", "talk-"]) {
+            const shown = document.getElementById(`${side}figure-${name}`);
+            if (shown) shown.textContent = text;
+        }
+    }
+    document.getElementById("talk-panel").hidden = false;
+    document.querySelectorAll(".bar .figure").forEach((level) => (level.textContent = "–48.8"));
+}"""
+OUT_OF_THE_GLASS = """() => [...document.querySelectorAll(".dial")].flatMap((dial) => {
+    const glass = dial.getBoundingClientRect();
+    const shown = [...dial.querySelectorAll("dd, dt, .figure, .unit, .title, .advice, li")];
+    const isOut = ({ left, right }) => left < glass.left + 8 || right > glass.right - 8;
+    return shown.filter((e) => isOut(e.getBoundingClientRect())).map((e) => e.id || e.className || e.textContent);
+})"""
+
 
 @pytest.fixture(scope="module")
 def stub() -> Iterator[PageStub]:
@@ -30,6 +48,16 @@ def test_nothing_is_wider_than_the_screen(page: Any, width_px: int) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") == width_px
 
 
+@pytest.mark.parametrize("width_px", [320, 360, 390, 768])
+def test_what_is_shown_while_it_plays_has_room(page: Any, width_px: int) -> None:
+    """The longest figures that occur: nothing leaves its glass, and no level breaks into two lines."""
+    page.set_viewport_size({"width": width_px, "height": 800})
+    page.evaluate(LONGEST_FIGURES)
+    assert page.evaluate("document.documentElement.scrollWidth") == width_px
+    assert page.evaluate(OUT_OF_THE_GLASS) == []
+    assert page.evaluate("[...document.querySelectorAll('.bar .figure')].map((e) => e.offsetHeight < 30)") == [True] * 4
+
+
 def test_key_is_seen_on_a_phone_without_scrolling(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     box = page.locator("#listen").bounding_box()
@@ -38,6 +66,7 @@ def test_key_is_seen_on_a_phone_without_scrolling(page: Any) -> None:
 
 def test_controls_have_names_and_room_for_a_thumb(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
+    page.evaluate("document.getElementById('talk-panel').hidden = false")
     for control in page.locator("button:visible, input:visible, select:visible").all():
         assert control.evaluate("node => (node.labels?.[0] ?? node).textContent.trim()")
         assert control.bounding_box()["height"] >= SMALLEST_TARGET_PX
