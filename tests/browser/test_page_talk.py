@@ -119,10 +119,12 @@ def test_key_does_nothing_without_push_to_talk(page: Any, sink: WhipSink) -> Non
 
 
 def test_voice_is_the_default_and_cannot_howl(page: Any, sink: WhipSink) -> None:
-    """Echo cancellation is on, one channel, and the programme is turned down while the microphone is open."""
+    """All processing is on, one channel, and the programme is turned down while the microphone is open."""
     talk(page)
     settings = page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].getSettings()")
-    assert (settings["echoCancellation"], settings["channelCount"]) == (True, 1)
+    processing = [settings[name] for name in ("echoCancellation", "noiseSuppression", "autoGainControl")]
+    assert processing == [True, True, True]
+    assert settings["channelCount"] == 1
     assert page.evaluate("document.getElementById('audio').volume") == pytest.approx(0.2)
     page.click("#mute")
     assert page.evaluate("document.getElementById('audio').volume") == 1
@@ -167,6 +169,72 @@ def test_settings_change_while_talking_without_a_new_session(page: Any, stub: Pa
     frames = sink.frames
     wait_until(lambda: sink.frames > frames + 50)
     assert len(stub.endpoint.of("POST")) == 1
+
+
+def test_another_microphone_can_be_chosen_while_talking(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    """They have names once one is open. The session stays, and the choice is remembered."""
+    talk(page)
+    names = page.locator("#microphone option").all_inner_texts()
+    assert names[0] == "The usual one"
+    page.select_option("#microphone", label=names[-1])
+    chosen = page.input_value("#microphone")
+    assert chosen
+    page.wait_for_function(
+        "(id) => bassWebrtc.publisher.stream?.getAudioTracks()[0].getSettings().deviceId === id", arg=chosen
+    )
+    frames = sink.frames
+    wait_until(lambda: sink.frames > frames + 50)
+    assert len(stub.endpoint.of("POST")) == 1
+    page.goto(stub.url)
+    page.wait_for_function("(id) => document.getElementById('microphone').value === id", arg=chosen)
+
+
+def test_meter_shows_the_microphone(page: Any, sink: WhipSink) -> None:
+    """The fake microphone beeps once a second; mute shows as silence, and so does the end."""
+    loudest = "Math.max(...bassWebrtc.microphoneLevels())"
+    shown = "document.querySelector('#talk-dial .bar').getAttribute('aria-valuenow')"
+    talk(page)
+    page.wait_for_function(f"() => {loudest} > -30 && {shown} > -30")
+    page.click("#mute")
+    page.wait_for_function(f"() => {loudest} < -100")
+    page.click("#mute")
+    page.wait_for_function(f"() => {loudest} > -30")
+    page.click("#talk")
+    page.wait_for_function(f"() => {loudest} < -100 && {shown} === '-60'")
+
+
+def test_bitrate_is_what_the_fader_says(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    """At once by the sender's parameters; from its beginning in the next connection."""
+    talk(page)
+    page.evaluate(
+        """() => {
+            const fader = document.getElementById("bitrate");
+            fader.value = 96;
+            fader.dispatchEvent(new Event("input"));
+            fader.dispatchEvent(new Event("change"));
+        }"""
+    )
+    assert page.inner_text("#bitrate-value") == "96 kbit/s"
+    limit = "bassWebrtc.publisher.pc.getSenders()[0].getParameters().encodings[0].maxBitrate"
+    page.wait_for_function(f"() => {limit} === 96000")
+    page.click("#talk")
+    wait_for_state(page, "idle", who="publisher")
+    talk(page)
+    assert "maxaveragebitrate=96000" in page.evaluate("bassWebrtc.publisher.pc.currentRemoteDescription.sdp")
+
+
+def test_talk_goes_on_by_itself_after_the_server_ended_it(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    """With the same microphone: nobody is asked again."""
+    talk(page)
+    page.evaluate("() => { window.track = bassWebrtc.publisher.stream.getAudioTracks()[0] }")
+    stub.run(sink.close())
+    page.wait_for_function("() => bassWebrtc.publisher.state !== 'live'")
+    wait_for_state(page, "live", who="publisher")
+    assert len(stub.endpoint.of("POST")) == 2
+    assert page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0] === track && track.readyState === 'live'")
+    assert page.inner_text("#talk-title") == "You are on air."
+    frames = sink.frames
+    wait_until(lambda: sink.frames > frames + 50)
 
 
 def test_token_for_talking_is_another_one(page: Any, stub: PageStub) -> None:
