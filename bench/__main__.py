@@ -12,7 +12,7 @@ from pathlib import Path
 # The players and the networks are the tests' own.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from . import clients, connect, fan_out, latency, quality, receive, timing
+from . import capi, clients, connect, fan_out, latency, quality, receive, timing
 from .stage import open_stage
 
 BENCHMARKS = {
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "latency": latency.run,
     "receive": receive.run,
     "quality": quality.run,
+    "capi": capi.run,
 }
 
 
