@@ -2,6 +2,7 @@
 
     offer ─► POST ─► answer ─► ICE ─► DTLS ─► connected ─► lost? ─► wait ─► offer …          DELETE at every end
                                                   └◄─ PATCH ◄─┘     an ICE restart, if the server is still there
+                                                  └◄─ POST elsewhere, then DELETE here: where a WHEP server wants it
 
 The engine outlives the connections, so a source stays in time and a stream keeps its handle.
 """
@@ -12,9 +13,9 @@ import asyncio
 import heapq
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from .client_watch import find_path, watch
 from .config import IceServer, ServerConfig
@@ -42,6 +43,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MIN_CONNECT_S = 1.5
 _CONNECT_PATIENCE = 4.0
 """A server that has answered has this many times what its connection took then, so that one far away is reached."""
+_MOVE_TIMEOUT_S = 15.0
 _HEAD_START_S = 0.5
 """How long a new attempt waits for the old session's DELETE, which a server that is gone does not answer."""
 
@@ -73,6 +75,42 @@ class RunObserver(Protocol):
 
     def give_up(self, error: BassWebRtcError) -> None:
         """There will be no more attempt."""
+
+
+class _Attempt:
+    """One session, its connection, and what is going on between the two. Loop thread.
+
+    Attributes:
+        session: At the server.
+        connection: Its media.
+        connected: Set when it was, once.
+        ended: The connection's own word for its end.
+    """
+
+    def __init__(self, session: SignalingSession, connection: FullConnection) -> None:
+        self.session = session
+        self.connection = connection
+        self.connected = asyncio.Event()
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._trickles: set[asyncio.Task[None]] = set()
+
+    def trickle(self, candidate: Candidate) -> None:
+        """A candidate was found late."""
+        task = asyncio.create_task(self.session.trickle([candidate]))
+        self._trickles.add(task)
+        task.add_done_callback(self._trickles.discard)
+
+    def end(self, reason: str) -> None:
+        """The connection is over."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    async def leave(self) -> None:
+        """Ends both."""
+        for task in self._trickles:
+            task.cancel()
+        await self.connection.close()
+        await self.session.delete()
 
 
 class ClientRun:
@@ -160,47 +198,53 @@ class ClientRun:
             await asyncio.sleep(wait_s)
 
     async def _attempt(self, bridge: Bridge, backoff: Backoff) -> str:
-        """One session from POST to DELETE. Returns why it ended."""
+        """One session from POST to DELETE, and those to which the server moves it. Returns why the last one ended."""
+        attempt = await self._begin_attempt(SignalingSession(self._plan.own_kind, self._settings), bridge, backoff)
+        self._connection = attempt.connection
+        try:
+            await self._signal(attempt)
+            while True:
+                keeping = asyncio.create_task(self._keep(attempt))
+                try:
+                    session = await _first(keeping, attempt.session.next_session())
+                    successor = await self._connect_successor(session, bridge, backoff) if session is not None else None
+                    if successor is None:
+                        return await keeping
+                finally:
+                    await _cancel(keeping)
+                former, attempt = attempt, successor
+                self._connection = attempt.connection
+                self._observer.set_connected(True)  # The former one may have ended meanwhile.
+                await self._leave(former)
+        finally:
+            self._observer.set_connected(False)
+            await self._leave(attempt)
+
+    async def _begin_attempt(self, session: SignalingSession, bridge: Bridge, backoff: Backoff) -> _Attempt:
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[str] = loop.create_future()
-        trickles: set[asyncio.Task[None]] = set()
         peer = await self._take_peer()
-        session = SignalingSession(self._plan.own_kind, self._settings)
-
-        def trickle(candidate: Candidate) -> None:
-            task = asyncio.create_task(session.trickle([candidate]))
-            trickles.add(task)
-            task.add_done_callback(trickles.discard)
-
-        def over(reason: str) -> None:
-            if not ended.done():
-                ended.set_result(reason)
 
         def connected() -> None:
             backoff.succeeded(loop.time())
             connection.ask()  # The round trip is known from the beginning.
             self._observer.set_connected(True)
+            attempt.connected.set()
 
-        connection = self._connection = self._connections[peer] = FullConnection(
+        connection = self._connections[peer] = FullConnection(
             self.engine,
             bridge,
             peer,
             self._plan.remote_kind,
             self._certificate,
             self._plan.config,
-            Callbacks(connected, over, trickle),
+            Callbacks(connected, lambda reason: attempt.end(reason), lambda candidate: attempt.trickle(candidate)),
             IceSettings(tuple(self._plan.ice_servers), hosts=hosts_for(self._plan.settings.endpoint.host)),
         )
-        try:
-            await self._signal(session, connection)
-            return await self._keep(session, connection, ended)
-        finally:
-            self._observer.set_connected(False)
-            for task in trickles:
-                task.cancel()
-            await self._leave(session, connection)
+        attempt = _Attempt(session, connection)
+        return attempt
 
-    async def _signal(self, session: SignalingSession, connection: FullConnection) -> None:
+    async def _signal(self, attempt: _Attempt) -> None:
+        session, connection = attempt.session, attempt.connection
         answer = await session.post(await connection.make_offer())
         if session.connect_s is not None:
             patience_s = max(_MIN_CONNECT_S, _CONNECT_PATIENCE * session.connect_s)
@@ -213,24 +257,34 @@ class ClientRun:
         if not self._plan.ice_servers and answer.ice_servers:
             await connection.add_servers(usable_servers(answer.ice_servers))
 
-    async def _keep(self, session: SignalingSession, connection: FullConnection, ended: asyncio.Future[str]) -> str:
+    async def _keep(self, attempt: _Attempt) -> str:
         """Until it is lost, and finding another path for the same session did not help."""
         while True:
-            loss = await watch(connection, ended)
+            loss = await watch(attempt.connection, attempt.ended)
             self._observer.set_connected(False)
-            if not loss.is_of_path or not await find_path(session, connection, ended):
+            if not loss.is_of_path or not await find_path(attempt.session, attempt.connection, attempt.ended):
                 return loss.reason
             _log.info("%s; the session has found another path", loss.reason)
             self._observer.set_connected(True)
 
-    async def _leave(self, session: SignalingSession, connection: FullConnection) -> None:
+    async def _connect_successor(self, session: SignalingSession, bridge: Bridge, backoff: Backoff) -> _Attempt | None:
+        """Connects where the server asks us to, while the former session goes on; None where that fails."""
+        attempt = await self._begin_attempt(session, bridge, backoff)
+        try:
+            async with asyncio.timeout(_MOVE_TIMEOUT_S):
+                await self._signal(attempt)
+                await attempt.connected.wait()
+        except BaseException as error:
+            await self._leave(attempt)
+            if not isinstance(error, (BassWebRtcError, OSError)):  # TimeoutError is one.
+                raise
+            _log.info("the session stays where it is: %s", error or f"not connected within {_MOVE_TIMEOUT_S:.0f} s")
+            return None
+        return attempt
+
+    async def _leave(self, attempt: _Attempt) -> None:
         """Takes leave of both; in the background if that takes longer, and then ``_end`` waits for it."""
-
-        async def leave() -> None:
-            await connection.close()
-            await session.delete()
-
-        task = asyncio.create_task(leave())
+        task = asyncio.create_task(attempt.leave())
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
         await asyncio.wait({task}, timeout=_HEAD_START_S)
@@ -251,6 +305,24 @@ class ClientRun:
                 self._freed.set()
             elif isinstance(event, NewSsrc) and event.peer in self._connections:
                 self._connections[event.peer].accept_ssrc(event.ssrc)
+
+
+async def _first(keeping: asyncio.Task[str], asking: Coroutine[Any, Any, SignalingSession]) -> SignalingSession | None:
+    """What is asked for, unless the session ends before, or it is not to be had."""
+    asked = asyncio.create_task(asking)
+    try:
+        await asyncio.wait({keeping, asked}, return_when=asyncio.FIRST_COMPLETED)
+        return asked.result() if asked.done() else None
+    except SignalingError as error:
+        _log.info("the session stays where it is: %s", error)
+        return None
+    finally:
+        await _cancel(asked)
+
+
+async def _cancel(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def hosts_for(server: str) -> tuple[str, ...] | None:

@@ -22,6 +22,7 @@ from ..rtc.candidate import Candidate
 from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment
 from .client_errors import ErrorMaker, Reply
+from .client_events import find_reconnect_events
 from .client_links import parse_ice_servers
 from .client_rules import (
     GONE,
@@ -35,6 +36,7 @@ from .client_rules import (
 )
 from .client_settings import ClientSettings
 from .client_urls import UnsafeUrlError, Url
+from .http_events import wait_for_reconnect
 from .http_fetch import Fetcher
 from .http_patches import IcePatches
 from .messages import SDP, Fields, Headers, Kind
@@ -75,6 +77,7 @@ class SignalingSession:
         self._location: Url | None = None
         self._answer_by_s = float("inf")
         self._entity_tag: str | None = None
+        self._events: Url | None = None
         self._deleting: asyncio.Task[bool] | None = None
         if settings.token is not None and self._url.scheme == "http" and self._url.host not in _LOOPBACK:
             logger.warning("the token goes to %s unencrypted; use https (RFC 6750, 5.3)", self._url.origin)
@@ -193,8 +196,22 @@ class SignalingSession:
         """
         return await self._patches.restart(ice, candidates, end_of_candidates=end_of_candidates)
 
+    async def next_session(self) -> SignalingSession:
+        """Waits until the server asks us to connect elsewhere (WHEP, events); for ever where it does not.
+
+        Returns:
+            The session there; ``post`` it, then ``delete`` this one.
+
+        Raises:
+            SignalingError: The URL is not to be followed.
+        """
+        timeout_s = self._settings.request_timeout_s
+        return self.successor(
+            await wait_for_reconnect(self._fetcher, self._errors, self._trust, self._events, timeout_s)
+        )
+
     def successor(self, url: str) -> SignalingSession:
-        """The session that a WHEP ``reconnect`` event asks for; ``post`` it, then ``delete`` this one.
+        """The session that a WHEP ``reconnect`` event asks for.
 
         Args:
             url: Of the event. The token goes along only to the origin that it is for.
@@ -242,7 +259,18 @@ class SignalingSession:
             return counter_offer
         answer = read_answer_response(reply, self._location, self._errors)
         self._patches.open(self._location, answer.entity_tag)
+        self._events = self._find_events(reply)
         return answer
+
+    def _find_events(self, reply: Reply) -> Url | None:
+        link = find_reconnect_events(reply.headers.all("Link")) if self.kind == "player" else None
+        try:
+            url = None if link is None else self._trust.resolve(link, reply.url)
+        except UnsafeUrlError:
+            return None
+        if url is not None:
+            self._errors.hide(url, shortest=_SHORTEST_SESSION_SECRET)
+        return url
 
     def _take_head(self, status: int, headers: Headers, url: Url) -> None:
         """From here on there is a session to delete, whatever its body turns out to be."""

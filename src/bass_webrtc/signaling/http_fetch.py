@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
@@ -106,6 +107,22 @@ class Fetcher:
             raise self._errors.make(0, redirects.url, _describe(error)) from _certificate_error(error)
         return reply
 
+    async def stream(self, url: Url, media_type: str) -> AsyncGenerator[bytes]:
+        """GET what comes bit by bit and may never end. No redirect is followed.
+
+        Raises:
+            SignalingError: There is no such stream, or it broke off.
+        """
+        request = self._send_request("GET", Redirects(self._trust, url), (("Accept", media_type),))
+        try:
+            async with request as response:
+                if response.status != 200 or response.content_type != media_type:
+                    raise self._errors.make(response.status, url, f"this is no {media_type}")
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._errors.make(0, url, _describe(error)) from None
+
     async def reconnect(self) -> None:
         """Send what comes next over new connections. A request that is under way fails."""
         client, self._http = self._http, None
@@ -128,17 +145,27 @@ class Fetcher:
         on_sent: Callable[[], None] | None,
     ) -> Reply | None:
         """One request; None when its response is a redirect, which was followed."""
-        headers = {"Accept-Encoding": "identity", "User-Agent": "bass-webrtc", **dict(fields)}
-        if self._authorization is not None and redirects.gets_token:
-            headers["Authorization"] = self._authorization
-        url = URL(redirects.url.text, encoded=True)
-        async with self._client().request(
-            method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=on_sent
-        ) as response:
+        async with self._send_request(method, redirects, fields, body, on_sent) as response:
             if 300 <= response.status < 400:
                 self._follow(response, redirects)
                 return None
             return await self._read(response, redirects, on_head)
+
+    def _send_request(
+        self,
+        method: str,
+        redirects: Redirects,
+        fields: Fields,
+        body: bytes | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        headers = {"Accept-Encoding": "identity", "User-Agent": "bass-webrtc", **dict(fields)}
+        if self._authorization is not None and redirects.gets_token:
+            headers["Authorization"] = self._authorization
+        url = URL(redirects.url.text, encoded=True)
+        return self._client().request(
+            method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=on_sent
+        )
 
     def _client(self) -> aiohttp.ClientSession:
         if self._http is None:
