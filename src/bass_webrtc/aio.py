@@ -9,6 +9,7 @@ Callbacks of ``on`` still run on the thread of the events; ``loop.call_soon_thre
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -195,9 +196,25 @@ class WhipClient(_Client):
         bitrate_kbps: int = 128,
         ice_servers: Sequence[IceServer] = (),
         reconnect: bool = True,
+        *,
+        trusted_origins: Sequence[str] = (),
+        forbid_private: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """See ``bass_webrtc.WhipClient``."""
-        super().__init__(clients.WhipClient(source, url, token, bitrate_kbps, ice_servers, reconnect))
+        super().__init__(
+            clients.WhipClient(
+                source,
+                url,
+                token,
+                bitrate_kbps,
+                ice_servers,
+                reconnect,
+                trusted_origins=trusted_origins,
+                forbid_private=forbid_private,
+                tls=tls,
+            )
+        )
 
     @property
     def source_ended(self) -> bool:
@@ -218,9 +235,25 @@ class WhepClient(_Client):
         decode_stream: bool = False,
         ice_servers: Sequence[IceServer] = (),
         reconnect: bool = True,
+        *,
+        trusted_origins: Sequence[str] = (),
+        forbid_private: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """See ``bass_webrtc.WhepClient``."""
-        super().__init__(clients.WhepClient(url, token, buffer_ms, decode_stream, ice_servers, reconnect))
+        super().__init__(
+            clients.WhepClient(
+                url,
+                token,
+                buffer_ms,
+                decode_stream,
+                ice_servers,
+                reconnect,
+                trusted_origins=trusted_origins,
+                forbid_private=forbid_private,
+                tls=tls,
+            )
+        )
 
     @property
     def stream(self) -> int:

@@ -89,7 +89,7 @@ def serve(
             udp_port=udp_port,
             public_ips=tuple(public_ip or ()),
             announce_local_addresses=not no_local_addresses,
-            ice_servers=tuple(map(_ice_server, ice_server or ())),
+            ice_servers=_ice_servers(ice_server),
             max_peers=max_peers,
             bitrate_kbps=bitrate,
             frame_ms=frame_ms,
@@ -122,13 +122,14 @@ def push(
         str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token, without the word Bearer.")
     ] = None,
     bitrate: Annotated[int, typer.Option(help="Of the Opus stream, in kbit/s, 6 to 510.")] = 128,
+    ice_server: options.ClientIceServerUrl = None,
     loop: Annotated[bool, typer.Option(help="Start a file again at its end.")] = False,
 ) -> None:
     """Push a source to a WHIP server, until its end, Ctrl-C or SIGTERM."""
 
     def make(opened: Source) -> WhipClient:
         with _as_bad_arguments():
-            return WhipClient(opened, url, token, bitrate)
+            return WhipClient(opened, url, token, bitrate, _ice_servers(ice_server))
 
     cli_clients.push(_opened(source, loop), make, _stop_on_signals())
 
@@ -146,6 +147,7 @@ def pull(
             metavar="none|default|N", help="Where it is played: an output of BASS. default, or with --record none."
         ),
     ] = None,
+    ice_server: options.ClientIceServerUrl = None,
     record: Annotated[
         Path | None, typer.Option(metavar="FILE.wav", help="What comes; written over what is there.")
     ] = None,
@@ -153,7 +155,7 @@ def pull(
     """Play or record what a WHEP server sends, until Ctrl-C or SIGTERM."""
     with _as_bad_arguments():
         hearing = cli_clients.hearing_of(output_device, record)
-        client = WhepClient(url, token, buffer_ms, hearing.decode_stream)
+        client = WhepClient(url, token, buffer_ms, hearing.decode_stream, _ice_servers(ice_server))
     cli_clients.pull(client, hearing, _stop_on_signals(), _say_that_recording_stopped)
 
 
@@ -241,6 +243,10 @@ def _opened(text: str | None, loop: bool) -> Iterator[Source]:
             yield recording.handle
     else:
         yield BassFile(text, loop=loop)
+
+
+def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
+    return tuple(map(_ice_server, texts or ()))
 
 
 def _ice_server(text: str) -> IceServer:

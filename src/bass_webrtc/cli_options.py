@@ -1,4 +1,4 @@
-"""The options of ``serve``: what typer shows of each."""
+"""Options of the commands: what typer shows of each."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_ICE_SERVER_FORM = "stun:HOST[:PORT], turn:USER:PASSWORD@HOST[:PORT][?transport=tcp]"
 
 SourceName = Annotated[
     str | None,
@@ -24,8 +26,14 @@ IceServerUrl = Annotated[
     list[str] | None,
     typer.Option(
         metavar="URL",
-        help="STUN or TURN server by which peers behind any NAT are reached: stun:HOST[:PORT], "
-        "turn:USER:PASSWORD@HOST[:PORT][?transport=tcp]; may be given again.",
+        help=f"STUN or TURN server by which peers behind any NAT are reached: {_ICE_SERVER_FORM}; may be given again.",
+    ),
+]
+ClientIceServerUrl = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="URL",
+        help=f"STUN or TURN server, instead of those of the answer: {_ICE_SERVER_FORM}; may be given again.",
     ),
 ]
 MaxPeers = Annotated[int, typer.Option(help="How many may listen or talk at once, 1 to 10000.")]

@@ -5,6 +5,7 @@ How they connect, and connect again, is in ``client_run.py``. The public methods
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -196,6 +197,10 @@ class WhipClient(_Client):
         bitrate_kbps: int = 128,
         ice_servers: Sequence[IceServer] = (),
         reconnect: bool = True,
+        *,
+        trusted_origins: Sequence[str] = (),
+        forbid_private: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """
         Args:
@@ -205,6 +210,9 @@ class WhipClient(_Client):
             bitrate_kbps: Of the Opus stream, 6 to 510.
             ice_servers: STUN and TURN; those of the server's answer are used where there are none.
             reconnect: Begin again when the connection ends or cannot be made yet.
+            trusted_origins: Origins (``"https://media.example"``) that get the token, too, when redirected to.
+            forbid_private: Let the server not lead us into private networks, for programs whose users choose the URL.
+            tls: Which certificates are believed over HTTPS, for an authority of one's own; None: those the system does.
 
         Raises:
             ConfigError: One of them is wrong.
@@ -212,8 +220,9 @@ class WhipClient(_Client):
         check_source(source)
         if source is None:
             raise ConfigError("a WhipClient needs something to send; None is no source here")
+        settings = ClientSettings(url, token, tuple(trusted_origins), forbid_private, tls)
         config = ServerConfig(bitrate_kbps=bitrate_kbps, max_peers=MAX_PEERS)
-        super().__init__("publisher", source, ClientSettings(url, token), config, ice_servers, reconnect)
+        super().__init__("publisher", source, settings, config, ice_servers, reconnect)
 
     @property
     def source_ended(self) -> bool:
@@ -233,6 +242,10 @@ class WhepClient(_Client):
         decode_stream: bool = False,
         ice_servers: Sequence[IceServer] = (),
         reconnect: bool = True,
+        *,
+        trusted_origins: Sequence[str] = (),
+        forbid_private: bool = False,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """
         Args:
@@ -242,12 +255,16 @@ class WhepClient(_Client):
             decode_stream: Make ``stream`` a decoding channel, for mixers.
             ice_servers: STUN and TURN; those of the server's answer are used where there are none.
             reconnect: Begin again when the connection ends or cannot be made yet.
+            trusted_origins: Origins (``"https://media.example"``) that get the token, too, when redirected to.
+            forbid_private: Let the server not lead us into private networks, for programs whose users choose the URL.
+            tls: Which certificates are believed over HTTPS, for an authority of one's own; None: those the system does.
 
         Raises:
             ConfigError: One of them is wrong.
         """
+        settings = ClientSettings(url, token, tuple(trusted_origins), forbid_private, tls)
         config = ServerConfig(buffer_ms=buffer_ms, decode_stream=decode_stream, max_peers=MAX_PEERS)
-        super().__init__("player", None, ClientSettings(url, token), config, ice_servers, reconnect)
+        super().__init__("player", None, settings, config, ice_servers, reconnect)
         self._stream: InputStream | None = None
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from bass_webrtc import (
     Tone,
     __version__,
     cli,
+    cli_clients,
     demo,
     doctor,
     hearing,
@@ -142,6 +143,19 @@ def test_a_token_in_the_environment_does_not_show_in_the_list_of_processes(serve
 def test_ice_servers_have_their_credentials_in_front(servers: list[FakeServer], argument: str, server: object) -> None:
     assert _invoke("serve", "tone", "--ice-server", argument, "--ice-server", "stun:other.example").exit_code == 0
     assert servers[0].config.ice_servers == (server, IceServer("stun:other.example"))
+
+
+def test_clients_take_ice_servers_as_serve_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Sequence[IceServer]] = []
+    monkeypatch.setattr(cli, "WhipClient", lambda *arguments: made.append(arguments[-1]))
+    monkeypatch.setattr(cli, "WhepClient", lambda *arguments: made.append(arguments[-1]))
+    monkeypatch.setattr(cli_clients, "push", lambda _opened, make, _stop: make(Tone()))
+    monkeypatch.setattr(cli_clients, "pull", lambda *_: None)
+    options = ["--ice-server", "turn:alice:secret@t.example", "--ice-server", "stun:s.example"]
+    assert _invoke("push", "tone", "http://s.example/whip", *options).exit_code == 0
+    assert _invoke("pull", "http://s.example/whep", *options).exit_code == 0
+    assert made == [(IceServer("turn:t.example", "alice", "secret"), IceServer("stun:s.example"))] * 2
+    assert _invoke("pull", "http://s.example/whep", "--ice-server", "turn:t.example").exit_code == 2
 
 
 @pytest.mark.parametrize("url", ["turn:t.example", "http://t.example"])

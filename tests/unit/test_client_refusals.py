@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from bass_webrtc.peer.full_settings import Callbacks, IceSettings
 from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.sources import open_for_core
+from support.certificates import write_certificate
 
 TOKEN = "s3cret-t0ken"
 
@@ -86,6 +89,59 @@ async def test_a_name_in_use_is_asked_for_again_and_a_redirect_followed(server: 
         assert await client.wait_connected(20.0)
         assert len(posts) == 2
         assert posts[1] - posts[0] >= 1.0
+
+
+async def test_a_token_goes_to_other_origins_where_the_user_wants_it(server: bw.Server) -> None:
+    """CL11, SE66."""
+
+    def script(_: Seen) -> bytes:
+        return response(307, ("Location", f"{other.origin}/whep"))
+
+    def elsewhere(seen: Seen) -> bytes:
+        return response(307, ("Location", f"{server.url}whep")) if "authorization" in seen.headers else response(403)
+
+    async with serving(elsewhere) as other, serving(script) as scripted:
+        async with bw.aio.WhepClient(scripted.url, TOKEN) as client:
+            await client.start()
+            with pytest.raises(bw.SignalingError, match="the token was not sent"):
+                await client.wait_connected(20.0)
+        async with bw.aio.WhepClient(scripted.url, TOKEN, trusted_origins=[other.origin]) as client:
+            await client.start()
+            assert await client.wait_connected(20.0)
+    with pytest.raises(bw.ConfigError, match="trusted_origins"):
+        bw.WhipClient(bw.Tone(), "https://a.example/whip", trusted_origins=["a.example"])
+
+
+async def test_private_networks_can_be_forbidden(server: bw.Server) -> None:
+    """SE66."""
+    async with serving(lambda _: response(307, ("Location", f"{server.url}whip"))) as scripted:
+        url = scripted.url.replace("127.0.0.1", "localhost")
+        async with bw.aio.WhipClient(bw.Tone(), url) as client:
+            await client.start()
+            assert await client.wait_connected(20.0)
+        async with bw.aio.WhipClient(bw.Tone(), url, forbid_private=True) as client:
+            await client.start()
+            with pytest.raises(bw.SignalingError, match="private network"):
+                await client.wait_connected(20.0)
+
+
+def test_an_authority_of_ones_own_is_believed(tmp_path: Path) -> None:
+    certificate, key = write_certificate(tmp_path)
+    config = bw.ServerConfig(http_port=0, udp_port=0, tls_certificate=certificate, tls_key=key)
+    context = ssl.create_default_context(cafile=certificate)
+    with bw.Server(bw.Tone(), config) as server:
+        server.start()
+        with bw.WhepClient(f"{server.url}whep") as client:
+            client.start()
+            with pytest.raises(bw.SignalingError, match="certificate"):
+                client.wait_connected(20.0)
+        for believing in (
+            bw.WhipClient(bw.Tone(), f"{server.url}whip", tls=context),
+            bw.WhepClient(f"{server.url}whep", tls=context),
+        ):
+            with believing:
+                believing.start()
+                assert believing.wait_connected(20.0)
 
 
 class Offerer:
