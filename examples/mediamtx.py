@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 
-from sound_lib.external import pybass as bass
-
 import bass_webrtc as bw
 
 
@@ -40,6 +38,8 @@ def push(url: str, path: str | None, token: str | None) -> None:
 
 def pull(url: str, token: str | None, device: int) -> None:
     """The program's own BASS plays the stream: it is a channel as any other, and the same over reconnects."""
+    from sound_lib.external import pybass as bass
+
     if not bass.BASS_Init(device, 48_000, 0, None, None):
         raise SystemExit(f"BASS cannot open output {device}: error {bass.BASS_ErrorGetCode()}")
     with bw.WhepClient(url, token) as client:
@@ -47,6 +47,7 @@ def pull(url: str, token: str | None, device: int) -> None:
         bass.BASS_ChannelPlay(client.stream, False)
         client.wait_connected()
         input(f"Playing {url}. Return ends it.\n")
+        print(f"{client.stats().packets_received} packets came")
     bass.BASS_Free()
 
 

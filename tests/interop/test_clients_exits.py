@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TypeAlias
 
 import pytest
@@ -136,12 +136,22 @@ def test_the_interpreters_exit_ends_the_session(server: bw.Server, host: str) ->
     assert_gone(server)
 
 
-def test_a_killed_client_is_gone_after_thirty_seconds(server: bw.Server) -> None:
-    """Nobody could say goodbye: consent ends it (RFC 7675, 5.1)."""
-    with running(server, "-m", "bass_webrtc", "push", "tone", f"{server.url}whip") as program:
-        program.kill()
-        program.communicate()
-        assert wait_until(lambda: server.peers == (), 33.0) > 10.0
+@pytest.mark.parametrize("ice_servers", [(), (bw.IceServer("stun:127.0.0.1:9"),)], ids=["ICE-lite", "full ICE"])
+def test_killed_clients_are_gone_after_thirty_seconds(ice_servers: tuple[bw.IceServer, ...]) -> None:
+    """Nobody could say goodbye: consent ends it (RFC 7675, 5.1), or the circuit breaker where nobody reports."""
+    config = bw.ServerConfig(http_port=0, udp_port=0, ice_servers=ice_servers)
+    with bw.Server(bw.Tone(), config) as server, ExitStack() as stack:
+        server.start()
+        urls = {"push": ["tone", f"{server.url}whip"], "pull": [f"{server.url}whep", "--output-device", "none"]}
+        programs = []
+        for kind, arguments in urls.items():
+            programs.append(stack.enter_context(running(server, "-m", "bass_webrtc", kind, *arguments)))
+            wait_until(lambda: sum(peer.state == "connected" for peer in server.peers) == len(programs), 30.0)
+        for program in programs:
+            program.kill()
+        waited_s = wait_until(lambda: "publisher" not in {peer.kind for peer in server.peers}, 33.0)
+        assert waited_s > 10.0
+        wait_until(lambda: server.peers == (), 33.0 - waited_s)
 
 
 @pytest.mark.timeout(240)
