@@ -19,8 +19,8 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...], srtcp_errors: int) ->
         srtcp_errors: SRTCP that was not authentic, which the engine does not see.
     """
     counters = engine.stats()
-    playout = engine.playout
-    receivers = [playout.receiver_stats(peer.id) for peer in peers if talks(peer.kind)]
+    playout = engine.playout.stats()
+    receivers = [engine.playout.receiver_stats(peer.id) for peer in peers if talks(peer.kind)]
     return ServerStats(
         active_peers=sum(peer.state == "connected" for peer in peers),
         packets_sent=counters.packets_sent,
@@ -36,7 +36,9 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...], srtcp_errors: int) ->
         decode_errors=sum(receiver.decode_errors for receiver in receivers),
         input_buffer_ms=max((receiver.jitter_buffer_ms for receiver in receivers), default=0.0),
         input_is_buffering=any(receiver.is_buffering for receiver in receivers),
-        playout_max_us=playout.stats().callback_max_ns // 1000,
+        playout_max_us=playout.callback_max_ns // 1000,
+        playout_blocked=playout.blocked,
+        clipped_samples=playout.clipped_samples,
         send_drops=counters.send_drops,
         datagrams_dropped=counters.datagrams_dropped,
         srtp_errors=counters.srtp_errors + srtcp_errors,

@@ -51,8 +51,22 @@ class PeerStats:
     """Of a publisher, as all that follows: the delay of its jitter buffer now."""
     jitter_buffer_target_ms: float = 0.0
     """The delay that the jitter buffer wants."""
+    jitter_buffer_delay_s: float = 0.0
+    """The sum over all samples that came out of packets of the time from arrival to decoding."""
+    jitter_buffer_emitted_count: int = 0
+    """Per channel: those samples. The mean delay is the one over the other."""
+    is_buffering: bool = False
+    """Whether the jitter buffer waits for packets to begin, or to begin again."""
+    drift_ppm: float = 0.0
+    """The peer's clock against the one that plays, as it is corrected."""
+    concealment_events: int = 0
+    """Lost or late passages that sound was made up for."""
     concealed_samples: int = 0
-    """Per channel: how much sound was made up for what was missing."""
+    """Per channel: how much that was, silence included."""
+    inserted_samples_for_deceleration: int = 0
+    """Per channel: time that was stretched, because more delay was wanted."""
+    removed_samples_for_acceleration: int = 0
+    """Per channel: time that was cut, because less delay was wanted, or to make a loss shorter."""
     total_samples_received: int = 0
     """Per channel: all that was played."""
     fec_packets_used: int = 0
@@ -114,6 +128,10 @@ class ServerStats:
     """Whether some publisher's jitter buffer waits for packets to begin."""
     playout_max_us: int = 0
     """The longest that BASS's thread was in one of our stream procedures."""
+    playout_blocked: int = 0
+    """Blocks of a publisher, or of the mix, that were left silent because another thread was just playing it."""
+    clipped_samples: int = 0
+    """Samples of the mix, of both channels, that were too loud and were bent to fit."""
     send_drops: int = 0
     datagrams_dropped: int = 0
     """Datagrams that were empty, too long, junk, or from an address that no peer has."""

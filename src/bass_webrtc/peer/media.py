@@ -291,7 +291,9 @@ class MediaSession:
     def _publisher_stats(self) -> dict[str, Any]:
         """What our side of the stream says."""
         reception = self._engine.reception(self._peer)
-        return _known_fields(asdict(self._engine.playout.receiver_stats(self._peer))) | {
+        receiver = self._engine.playout.receiver_stats(self._peer)
+        return _known_fields(asdict(receiver)) | {
+            "is_buffering": bool(receiver.is_buffering),
             "packets_lost": _packets_lost(reception),
             "jitter_ms": reception.jitter_ticks * 1000 / SAMPLE_RATE_HZ,
         }

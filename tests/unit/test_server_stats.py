@@ -1,0 +1,98 @@
+"""What the core counts is what the program, ``/api/stats`` and ``/metrics`` are told."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, cast
+
+import offers
+import pytest
+
+from bass_webrtc.config import ServerConfig
+from bass_webrtc.core import Engine, EngineStats, PeerCounters, PlayoutStats, ReceiverStats, Reception
+from bass_webrtc.peer.media import Identity, MediaSession
+from bass_webrtc.rtc.dtls import Certificate
+from bass_webrtc.rtc.negotiation import read_offer
+from bass_webrtc.server_stats import snapshot
+from bass_webrtc.signaling import metrics
+from bass_webrtc.stats import Kind, PeerStats
+
+
+def distinct(kind: type[Any]) -> Any:
+    """A counter of each its own, so that none can be taken for another."""
+    numbers = {field.name: number for number, field in enumerate(dataclasses.fields(kind), start=11)}
+    return kind(**numbers)
+
+
+class FakePlayout:
+    def receiver_stats(self, peer: int) -> ReceiverStats:
+        return cast(ReceiverStats, dataclasses.replace(distinct(ReceiverStats), is_buffering=1))
+
+    def stats(self) -> PlayoutStats:
+        return PlayoutStats(callbacks=1, callback_max_ns=2_500, blocked=3, clipped_samples=4)
+
+
+class FakeEngine:
+    playout = FakePlayout()
+
+    def stats(self) -> EngineStats:
+        return cast(EngineStats, distinct(EngineStats))
+
+    def lateness_us(self) -> list[int]:
+        return [1, 2, 3]
+
+    def peer_counters(self, peer: int) -> PeerCounters:
+        return cast(PeerCounters, distinct(PeerCounters))
+
+    def reception(self, peer: int) -> Reception:
+        return Reception()
+
+
+ENGINE = cast(Engine, FakeEngine())
+
+
+def peer_stats(kind: Kind) -> PeerStats:
+    session = MediaSession(
+        ENGINE,
+        5,
+        kind,
+        read_offer(offers.CHROME).audio,
+        role="server",
+        certificate=Certificate.generate(),
+        config=ServerConfig(),
+        identity=Identity(),
+    )
+    return PeerStats(**({"id": 5, "kind": kind, "state": "connected"} | session.stats()))
+
+
+@pytest.mark.parametrize("kind", ["publisher", "sendrecv"])
+def test_every_decision_of_a_jitter_buffer_is_told(kind: Kind) -> None:
+    told, counted = peer_stats(kind), distinct(ReceiverStats)
+    for field in dataclasses.fields(ReceiverStats):
+        if field.name != "is_buffering":
+            assert getattr(told, field.name) == getattr(counted, field.name), field.name
+    assert told.is_buffering is True
+
+
+def test_of_a_player_there_is_no_jitter_buffer() -> None:
+    told = peer_stats("player")
+    assert told.is_buffering is False
+    assert told.jitter_buffer_emitted_count == told.concealment_events == 0
+
+
+def test_what_the_thread_that_plays_counts_is_told() -> None:
+    stats = snapshot(ENGINE, (peer_stats("publisher"),), srtcp_errors=0)
+    assert (stats.playout_max_us, stats.playout_blocked, stats.clipped_samples) == (2, 3, 4)
+    assert stats.input_is_buffering is True
+
+
+def test_json_and_metrics_say_the_same() -> None:
+    stats = snapshot(ENGINE, (peer_stats("publisher"),), srtcp_errors=0)
+    (peer,) = json.loads(json.dumps(stats.as_dict()))["peers"]
+    lines = metrics.exposition(stats).decode().splitlines()
+    for name in ("concealment_events", "removed_samples_for_acceleration", "inserted_samples_for_deceleration"):
+        assert f'bass_webrtc_peer_{name}_total{{kind="publisher",peer="5"}} {float(peer[name])}' in lines
+    assert 'bass_webrtc_peer_is_buffering{kind="publisher",peer="5"} 1.0' in lines
+    assert "bass_webrtc_clipped_samples_total 4.0" in lines
+    assert "bass_webrtc_playout_blocked_total 3.0" in lines
