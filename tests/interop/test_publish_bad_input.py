@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from bench.realtime import realtime
 
 import bass_webrtc as bw
 from support import tones, usage
@@ -25,7 +26,7 @@ from support.publisher_recorder import Recorder
 NEIGHBOUR_HZ = 700.0
 MEMORY_GROWTH_KB = 10_000
 BAD_HZ = 440.0
-MACHINE_LATE_S = 0.02
+JITTER_BUFFER_MAX_MS = 500
 
 
 class Scene:
@@ -41,10 +42,10 @@ class Scene:
         self.publishers.worst_lateness_s()
         self.own.worst_late_s = 0.0
 
-    @property
-    def machine_kept_up(self) -> bool:
-        """Whether sender and reader had the processor when they wanted it."""
-        return max(self.publishers.worst_lateness_s(), self.own.worst_late_s) < MACHINE_LATE_S
+    def describe_lateness(self) -> str:
+        """How long sender and reader had to wait for the processor."""
+        late_ms = [1000 * late_s for late_s in (self.publishers.worst_lateness_s(), self.own.worst_late_s)]
+        return "the neighbour is late by {:.0f} ms, who listens to him by {:.0f} ms".format(*late_ms)
 
     @property
     def bad(self) -> bw.Peer:
@@ -55,7 +56,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Scene]:
-    with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+    """At real-time priority where that is allowed: the neighbour and who listens to him are judged, not the machine."""
+    with realtime(), bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
         server.start()
         with PublisherFarm() as publishers, Recorder(server.read_input, keep_s=2.0) as mix:
             publishers.publish(f"{server.url}whip", NEIGHBOUR_HZ)
@@ -68,7 +70,9 @@ def stage() -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(stage: Scene) -> Iterator[Scene]:
-    """The neighbour is judged at the end of each test."""
+    """The neighbour is judged at the end of each test, also where the machine was late: then the test is run again, as
+    all of this folder are, and fails when he was broken each time.
+    """
     gc.collect()
     stage.forget_lateness()
     before, memory_kb = stage.neighbour.stats(), usage.memory_kb(os.getpid())
@@ -81,9 +85,9 @@ def scene(stage: Scene) -> Iterator[Scene]:
     assert after.packets_lost == before.packets_lost
     assert after.packets_received > before.packets_received
     assert (after.srtp_errors, after.decode_errors) == (0, 0)
-    if stage.machine_kept_up:
-        assert after.concealed_samples == before.concealed_samples
-        assert after.packets_discarded == before.packets_discarded
+    lateness = stage.describe_lateness()
+    assert after.concealed_samples == before.concealed_samples, lateness
+    assert after.packets_discarded == before.packets_discarded, lateness
     assert_heard_while(stage.own, NEIGHBOUR_HZ, lambda: stage.own.take(0.5))
     assert usage.memory_kb(os.getpid()) - memory_kb < MEMORY_GROWTH_KB
 
@@ -308,10 +312,10 @@ def test_a_publisher_that_sends_ten_times_too_fast_is_bounded(scene: Scene, publ
         publisher.send_audio(encoder.packet())
         if number % 50 == 0:
             waiting_ms.append(scene.bad.stats().jitter_buffer_ms)
-    assert max(waiting_ms) < 1_500
+    assert max(waiting_ms) < JITTER_BUFFER_MAX_MS + 50
     assert scene.bad.stats().packets_discarded > 500
     assert_still_heard(scene, publisher, encoder)
-    assert scene.bad.stats().jitter_buffer_ms < 600
+    assert scene.bad.stats().jitter_buffer_ms < JITTER_BUFFER_MAX_MS + 50
 
 
 def test_a_publisher_that_stops_without_a_word_is_silent_and_then_gone(scene: Scene, publisher: Publisher) -> None:
