@@ -2,7 +2,7 @@
 # make test    install what the tests need, run all of them, after format, lint, types and imports
 # make check   format, lint, types, imports, unit and loopback tests: under a minute
 # make bench   the measurements
-# make fuzz    ten minutes of the core's fuzzers; make fuzz ARGS=60 is one
+# make fuzz    ten minutes of each of the core's fuzzers; make fuzz ARGS=60 is one
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin

@@ -1,5 +1,7 @@
-/* Writes the fuzzers' first corpus: write_seeds RTP_FOLDER JITTER_FOLDER. What the senders we know would send. */
+/* Writes the fuzzers' first corpus: write_seeds RTP_FOLDER JITTER_FOLDER PLAYOUT_FOLDER. What the senders we know would
+ * send. */
 #include "jitter_script.h"
+#include "playout_script.h"
 #include "virtual_network.h"
 
 #define STREAM_FRAMES 20
@@ -93,8 +95,39 @@ static void write_rtp(const char *folder) {
     save(folder, "two_byte_extension", two_byte, sizeof two_byte);
 }
 
+/* Two peers, the second of which comes, gets a fader, a stream of its own, and goes while it talks. */
+static void write_playout(const char *folder, const char *name, int application, int bitrate) {
+    static seed seed;
+    uint8_t payload[1500];
+    float pcm[2 * 960];
+    int error;
+    seed.length = 0;
+    OpusEncoder *encoder = opus_encoder_create(48000, 2, application, &error);
+    opus_encoder_ctl(encoder, OPUS_SET_BITRATE(bitrate));
+    add(&seed, (const uint8_t[]){PLAYOUT_ADD, 1, 10, 100}, 4);
+    for (uint32_t i = 0; i < STREAM_FRAMES; i++) {
+        tone_write_voice(pcm, 960, 2, (uint64_t)i * 960);
+        uint32_t length = (uint32_t)opus_encode_float(encoder, pcm, 960, payload, 1400);
+        for (uint8_t peer = 0; peer < 2; peer++) {
+            const uint8_t flags = 960 / 240 << SCRIPT_FRAMES_SHIFT;
+            const uint8_t head[] = {PLAYOUT_PACKET, peer, flags, 1, (uint8_t)(length >> 8), (uint8_t)length};
+            add(&seed, head, sizeof head);
+            add(&seed, payload, length);
+        }
+        const uint8_t changes[][3] = {{PLAYOUT_GAIN, 1, 32}, {PLAYOUT_MUTE, 0, 1}, {PLAYOUT_ROUTE, 1, 1},
+                                      {PLAYOUT_GAIN, 0, 4},  {PLAYOUT_MUTE, 0, 0}, {PLAYOUT_ROUTE, 1, 0},
+                                      {PLAYOUT_WAIT, 0, 3},  {PLAYOUT_GAIN, 0, 96}};
+        if (i % 2 == 1 && i / 2 < sizeof changes / sizeof changes[0])
+            add(&seed, changes[i / 2], sizeof changes[0]);
+        add(&seed, (const uint8_t[]){PLAYOUT_READ_MIX, 0, 960 / 30, PLAYOUT_READ_PEER, 1, 960 / 30}, 6);
+    }
+    add(&seed, (const uint8_t[]){PLAYOUT_REMOVE, 1, PLAYOUT_READ_MIX, 0, 960 / 30}, 5);
+    opus_encoder_destroy(encoder);
+    save(folder, name, seed.bytes, seed.length);
+}
+
 int main(int count, char **arguments) {
-    CHECK_EQ(count, 3);
+    CHECK_EQ(count, 4);
     write_rtp(arguments[1]);
     write_stream(arguments[2], "voice", OPUS_APPLICATION_VOIP, 24000, 960, 7, 0);
     write_stream(arguments[2], "voice_60_ms", OPUS_APPLICATION_VOIP, 24000, 2880, 5, 0);
@@ -103,5 +136,7 @@ int main(int count, char **arguments) {
     write_stream(arguments[2], "red_of_one", OPUS_APPLICATION_AUDIO, 64000, 960, 4, SCRIPT_RED);
     write_network(arguments[2], "raw", 0);
     write_network(arguments[2], "raw_red", 2);
+    write_playout(arguments[3], "voices", OPUS_APPLICATION_VOIP, 16000);
+    write_playout(arguments[3], "music", OPUS_APPLICATION_AUDIO, 48000);
     return 0;
 }
