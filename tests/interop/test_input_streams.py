@@ -16,61 +16,20 @@ import numpy as np
 import pytest
 
 import bass_webrtc as bw
-from bass_webrtc.bass import BassLibrary, find_bass
-from bass_webrtc.bass.library import ChannelInfo
 from support import pulse, tones
+from support.bass_device import Bass
 from support.fixtures import skip_for
 from support.publisher_desk import Desk
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import Recorder, Samples, assert_tones, assert_tones_soon, is_silent
 from support.pulse import PulseServer
 
-DATA_FLOAT = 0x40000000
 SAMPLE_FLOAT = 0x100
 STREAM_DECODE = 0x200000
 MIXER_NONSTOP = 0x20000
 MIXER_CHAN_MATRIX = 0x10000
 """BASSmix 2.4.5.2 beside BASS 2.4.16.7 crashes on any source with the mixer's own rate and channels, but for this."""
 ATTRIB_VOLUME = 2
-
-
-class Bass:
-    """BASS on device 0, which needs no hardware."""
-
-    def __init__(self) -> None:
-        self.library: BassLibrary = find_bass()
-        self._native = ctypes.CDLL(str(self.library.path))
-        self.free()
-        self.init()
-
-    def init(self) -> None:
-        self.library.call("BASS_Init", 0, 48_000, 0, None, None)
-
-    def free(self) -> None:
-        """Frees all devices and their streams."""
-        while self._native.BASS_Free():
-            pass
-
-    def is_alive(self, handle: int) -> bool:
-        return bool(self.library.try_call("BASS_ChannelGetInfo", handle, ctypes.byref(ChannelInfo())))
-
-    def reader(self, handle: int) -> Callable[[int], Samples]:
-        """Pulls a decoding channel."""
-
-        def read(frames: int) -> Samples:
-            block = np.zeros((frames, 2), np.float32)
-            got = self.library.call("BASS_ChannelGetData", handle, block.ctypes.data, block.nbytes | DATA_FLOAT)
-            assert got == block.nbytes
-            return block
-
-        return read
-
-
-@pytest.fixture
-def bass() -> Iterator[Bass]:
-    running = Bass()
-    yield running
-    running.free()
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""Encoders that are no browsers publish, alone and together, and the sound that comes out is judged."""
+"""Encoders that are no browsers publish, alone and together, and the sound of their BASS streams is judged."""
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import tones
+from support.bass_device import Bass
 from support.certificates import write_certificate
 from support.fixtures import skip_for
 from support.publisher_farm import PublisherFarm
@@ -19,16 +21,17 @@ from support.publisher_recorder import Recorder, Samples, assert_tones_soon, is_
 
 
 @pytest.fixture
-def server() -> Iterator[bw.Server]:
-    with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+def server(bass: Bass) -> Iterator[bw.Server]:
+    """Its streams are decoding channels, which ``bass`` pulls."""
+    with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True)) as server:
         server.start()
         yield server
 
 
 @pytest.fixture
-def mix(server: bw.Server) -> Iterator[Recorder]:
+def mix(bass: Bass, server: bw.Server) -> Iterator[Recorder]:
     """What all say together."""
-    with Recorder(server.read_input) as recorder:
+    with Recorder(bass.reader(server.input_stream)) as recorder:
         yield recorder
 
 
@@ -52,11 +55,11 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def assert_heard(server: bw.Server, mix: Recorder, left_hz: float, right_hz: float) -> None:
-    """The only publisher is heard in the mix, then on its own."""
+def assert_heard(bass: Bass, server: bw.Server, mix: Recorder, left_hz: float, right_hz: float) -> None:
+    """The only publisher is heard in the mix, then in its own stream."""
     assert_tones_soon(mix, left_hz, right_hz)
     (peer,) = server.peers
-    with Recorder(peer.read) as own:
+    with Recorder(bass.reader(peer.input_stream)) as own:
         assert_tones_soon(own, left_hz, right_hz)
         assert is_silent(mix.take(0.2))
     assert peer.stats().packets_lost == 0
@@ -64,13 +67,13 @@ def assert_heard(server: bw.Server, mix: Recorder, left_hz: float, right_hz: flo
 
 
 def test_ffmpegs_whip_muxer_is_heard_in_the_mix_and_on_its_own(
-    server: bw.Server, mix: Recorder, tmp_path: Path
+    bass: Bass, server: bw.Server, mix: Recorder, tmp_path: Path
 ) -> None:
     """WS1, WS5: its offer, its close by DELETE."""
     skip_for(missing_ffmpeg())
     with FfmpegPublisher(f"{server.url}whip", 440.0, 880.0, *write_certificate(tmp_path)) as ffmpeg:
         assert ffmpeg.failure == ""
-        assert_heard(server, mix, 440.0, 880.0)
+        assert_heard(bass, server, mix, 440.0, 880.0)
     wait_until(lambda: server.peers == ())
 
 
@@ -97,13 +100,13 @@ def test_a_certificate_on_a_curve_that_openssl_does_not_take_has_its_reason(
 
 
 def test_gstreamers_webrtcbin_is_heard_in_the_mix_and_on_its_own(
-    server: bw.Server, mix: Recorder, tmp_path: Path
+    bass: Bass, server: bw.Server, mix: Recorder, tmp_path: Path
 ) -> None:
     """WS1, WS20: whip-client, with trickled candidates; it leaves by DELETE."""
     skip_for(missing_gstreamer())
     with GStreamerPublisher(tmp_path, f"{server.url}whip", 440.0, 880.0) as gstreamer:
         wait_until(lambda: server.peers, 20.0)
-        assert_heard(server, mix, 440.0, 880.0)
+        assert_heard(bass, server, mix, 440.0, 880.0)
     wait_until(lambda: server.peers == ())
     assert "PeerConnection connected" in gstreamer.log()
 
@@ -153,6 +156,18 @@ def test_a_stream_goes_on_when_its_ssrc_changes(server: bw.Server, mix: Recorder
         mix.take(1.1)
         assert_tones_soon(mix, 440.0, 880.0)
     assert len(server.peers) == 1
+
+
+def test_peer_connected_says_who_and_what(server: bw.Server, publishers: PublisherFarm) -> None:
+    """Within the callback already, where a program decides what to do with it."""
+    seen: list[tuple[str, str, str]] = []
+    server.on("peer_connected", lambda peer: seen.append((peer.kind, peer.state, peer.remote_address)))
+    publishers.publish(f"{server.url}whip", 440.0)
+    wait_until(lambda: seen)
+    ((kind, state, remote_address),) = seen
+    assert (kind, state) == ("publisher", "connected")
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", remote_address)
+    assert remote_address == server.stats().peers[0].remote_address
 
 
 def test_silence_stays_when_the_only_publisher_leaves(

@@ -13,6 +13,7 @@ from . import browsers, netns, pulse
 if TYPE_CHECKING:
     import bass_webrtc as bw
 
+    from .bass_device import Bass
     from .farm import PlayerFarm
     from .studio import Studio
 
@@ -25,6 +26,16 @@ def hosts() -> Iterator[tuple[netns.Host, netns.Host]]:
         server, peer = network.host("server"), network.host("peer")
         network.link(server, "10.77.0.1/24", peer, "10.77.0.2/24")
         yield server, peer
+
+
+@pytest.fixture
+def bass() -> Iterator[Bass]:
+    """BASS on device 0."""
+    from .bass_device import Bass
+
+    running = Bass()
+    yield running
+    running.free()
 
 
 @pytest.fixture
