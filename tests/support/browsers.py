@@ -60,6 +60,10 @@ FIREFOX_PREFERENCES: dict[str, bool | int | str] = {
 }
 
 
+FIREFOX_MICROPHONE_HZ, FIREFOX_MICROPHONE_DBFS = 1000.0, -20.0
+"""What its fake microphone hears, on one channel."""
+
+
 class Tab(Protocol):
     """One page of a browser."""
 

@@ -10,6 +10,7 @@ class Listener {
     this.session = null;
     this.audio = null;
     this.recordings = new Set();
+    this.clock = new Worker("lateness-worker.js");
   }
 
   // Resolves with the response's status when it is no 201, else once the connection is up.
@@ -86,6 +87,14 @@ class Listener {
       if (entry.type === "transport") found.transport = entry;
     });
     return found;
+  }
+
+  // How late the browser was since it was asked last, at worst: another program had the processor.
+  worstLatenessMs() {
+    return new Promise((resolve) => {
+      this.clock.onmessage = ({ data }) => resolve(data);
+      this.clock.postMessage(null);
+    });
   }
 
   async stop() {

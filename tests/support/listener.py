@@ -40,6 +40,10 @@ class Listener:
         found: dict[str, Any] = self.tab.evaluate("listener.stats()")
         return found
 
+    def worst_lateness_s(self) -> float:
+        """How late the browser was since this was asked last, at worst: another program had the processor."""
+        return float(self.tab.evaluate("listener.worstLatenessMs()")) / 1000
+
     def stop(self) -> None:
         """Ends the session with DELETE."""
         self.tab.evaluate("listener.stop()")
