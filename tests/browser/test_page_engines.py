@@ -1,15 +1,27 @@
-"""The page in both engines: it plays, shows what it plays, and notices that the server ended the session."""
+"""The page in both engines: it plays, talks, shows both, and notices that the server ended the session."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
+import pytest
+
 import bass_webrtc as bw
-from support.browsers import Tab
+from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ, Tab
+from support.page_driver import wait_until
+from support.publisher_recorder import Recorder, assert_tones_soon, is_silent
 from support.studio import Studio
 
 LEVEL_DBFS = -12.0
+PLAYS_AT = "((audio) => audio.paused || audio.muted ? 0 : audio.volume)(document.getElementById('audio'))"
+
+
+@pytest.fixture
+def talking_studio(request: pytest.FixtureRequest) -> Studio:
+    """Whose browser has a microphone; the parameter names it."""
+    found: Studio = request.getfixturevalue(request.param)
+    return found
 
 
 def wait_for(tab: Tab, expression: str, timeout_s: float = 20.0) -> Any:
@@ -35,6 +47,65 @@ def test_page_plays_and_notices_the_end(studio: Studio) -> None:
         assert tab.evaluate("document.getElementById('figure-codec').textContent") == "Opus stereo"
         assert tab.evaluate("document.getElementById('listen-title').textContent") == "Playing."
     wait_for(tab, "bassWebrtc.player.state !== 'live'", timeout_s=3.0)
+    tab.close()
+
+
+@pytest.mark.parametrize(
+    ("talking_studio", "left_hz", "right_hz", "level_dbfs"),
+    [
+        ("chromium_with_microphone", 440.0, 880.0, -12.0),
+        ("firefox_studio", FIREFOX_MICROPHONE_HZ, FIREFOX_MICROPHONE_HZ, FIREFOX_MICROPHONE_DBFS),
+    ],
+    indirect=["talking_studio"],
+)
+def test_page_talks_as_the_microphone_hears(
+    talking_studio: Studio, left_hz: float, right_hz: float, level_dbfs: float
+) -> None:
+    """WS1: made for music, what our server gives of the page is the microphone's tone, at its level, in its channel."""
+    studio = talking_studio
+    with bw.Server(None, studio.config()) as server:
+        studio.start(server)
+        tab = studio.browser.open(server.url)
+        wait_for(tab, "bassWebrtc.publisher !== undefined")
+        tab.evaluate("document.querySelector('input[value=music]').click()")
+        tab.evaluate("document.getElementById('talk').click()")
+        wait_for(tab, "bassWebrtc.publisher.state === 'live'")
+        with Recorder(server.read_input) as mix:
+            assert_tones_soon(mix, left_hz, right_hz, level_dbfs)
+            wait_for(tab, f"Math.abs(bassWebrtc.microphoneLevels()[0] - {level_dbfs}) < 1")
+            wait_for(tab, "bassWebrtc.publisher.stats?.bitrateKbps > 0")
+            assert tab.evaluate("document.getElementById('talk-title').textContent") == "You are on air."
+            tab.evaluate("document.getElementById('talk').click()")
+            wait_for(tab, "bassWebrtc.publisher.state === 'idle'")
+            while server.peers:
+                mix.take(0.05)
+            assert is_silent(mix.take(0.3)[4_800:])
+    tab.close()
+
+
+@pytest.mark.parametrize("talking_studio", ["chromium_with_microphone", "firefox_studio"], indirect=True)
+def test_page_turns_what_it_plays_down_while_it_talks(talking_studio: Studio) -> None:
+    """Both at once in the default preset: the programme is 14 dB lower on the element that plays it, and only then.
+
+    What a room with loudspeakers makes of it cannot be heard here.
+    """
+    studio = talking_studio
+    with bw.Server(bw.Tone(440.0, level_dbfs=LEVEL_DBFS), studio.config()) as server:
+        studio.start(server)
+        tab = studio.browser.open(server.url)
+        wait_for(tab, "bassWebrtc.publisher !== undefined")
+        tab.evaluate("document.getElementById('listen').click()")
+        wait_for(tab, f"bassWebrtc.levels().every((level) => Math.abs(level - {LEVEL_DBFS}) < 1)")
+        assert tab.evaluate(PLAYS_AT) == 1
+        tab.evaluate("document.getElementById('talk').click()")
+        wait_for(tab, "bassWebrtc.publisher.onAir")
+        wait_until(lambda: any(peer.kind == "publisher" and peer.packets_received for peer in server.stats().peers))
+        assert tab.evaluate(PLAYS_AT) == pytest.approx(0.2)
+        assert tab.evaluate("bassWebrtc.player.state") == "live"
+        assert tab.evaluate("bassWebrtc.publisher.settings.echoCancellation")
+        tab.evaluate("document.getElementById('talk').click()")
+        wait_for(tab, "bassWebrtc.publisher.state === 'idle'")
+        assert tab.evaluate(PLAYS_AT) == 1
     tab.close()
 
 
