@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from . import clients
 from . import server as blocking
 from .config import IceServer, ServerConfig
+from .errors import BassWebRtcError
 from .events import Callback
 from .remote_peer import Peer
 from .signaling.sessions import PeerRequest
@@ -158,6 +159,11 @@ class _Client:
     def running(self) -> bool:
         """Whether it was started, and not stopped since."""
         return self._client.running
+
+    @property
+    def last_error(self) -> BassWebRtcError | None:
+        """Why the newest attempt failed; None before the first one, and while connected."""
+        return self._client.last_error
 
     async def wait_connected(self, timeout_s: float | None = None) -> bool:
         """Waits until it is connected; False when the time is up. See ``bass_webrtc.WhipClient.wait_connected``."""

@@ -75,15 +75,21 @@ class _Pulled:
 
 
 class _Talk:
-    """Says on standard error how it goes."""
+    """Says on standard error how it goes; of failures those that are new."""
 
     def __init__(self, doing: str) -> None:
         self._doing = doing
         self._connected = False
+        self._said = ""
 
     def look(self, client: WhipClient | WhepClient) -> None:
         """Raises what ends the attempts."""
         connected = client.wait_connected(0.0)
+        error = client.last_error
         if connected != self._connected:
             self._connected = connected
+            self._said = ""
             typer.echo(self._doing if connected else "the connection is lost; trying again", err=True)
+        elif error is not None and not connected and str(error) != self._said:
+            self._said = str(error)
+            typer.echo(f"{error}; trying again", err=True)

@@ -73,6 +73,9 @@ class RunObserver(Protocol):
     def set_connected(self, connected: bool) -> None:
         """Audio flows, or could; or not any more."""
 
+    def attempt_failed(self, error: BassWebRtcError) -> None:
+        """Another one follows."""
+
     def give_up(self, error: BassWebRtcError) -> None:
         """There will be no more attempt."""
 
@@ -195,6 +198,7 @@ class ClientRun:
                 self._observer.give_up(error)
                 return
             _log.info("%s; again in %.1f s", error, wait_s)
+            self._observer.attempt_failed(error)
             await asyncio.sleep(wait_s)
 
     async def _attempt(self, bridge: Bridge, backoff: Backoff) -> str:

@@ -35,12 +35,13 @@ class _Progress:
         self._changed = threading.Condition()
         self._runs = False
         self._error: BassWebRtcError | None = None
+        self.last_error: BassWebRtcError | None = None
 
     def set_running(self, runs: bool) -> None:
         """It was started or stopped."""
         with self._changed:
             if runs and not self._runs:
-                self._error = None
+                self._error = self.last_error = None
             self._runs = runs
             self._changed.notify_all()
 
@@ -48,12 +49,18 @@ class _Progress:
         """What ``ClientRun`` tells its observer."""
         with self._changed:
             (self.connected.set if connected else self.connected.clear)()
+            if connected:
+                self.last_error = None
             self._changed.notify_all()
+
+    def attempt_failed(self, error: BassWebRtcError) -> None:
+        """What ``ClientRun`` tells its observer."""
+        self.last_error = error
 
     def give_up(self, error: BassWebRtcError) -> None:
         """What ``ClientRun`` tells its observer."""
         with self._changed:
-            self._error = error
+            self._error = self.last_error = error
             self._changed.notify_all()
 
     def wait(self, timeout_s: float | None) -> bool:
@@ -129,6 +136,11 @@ class _Client:
     def connected(self) -> bool:
         """Whether audio flows, or could."""
         return self._progress.connected.is_set()
+
+    @property
+    def last_error(self) -> BassWebRtcError | None:
+        """Why the newest attempt failed, or its connection ended; None before the first one, and while connected."""
+        return self._progress.last_error
 
     @property
     def running(self) -> bool:

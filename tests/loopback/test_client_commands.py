@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -105,6 +106,22 @@ def test_bad_arguments_have_code_2(start: Start, arguments: tuple[str, ...]) -> 
     assert process.returncode == 2
 
 
+@pytest.mark.parametrize("arguments", [("push", "tone"), ("pull", "--output-device", "0")], ids=lambda words: words[0])
+def test_a_server_that_does_not_answer_is_told_once(start: Start, arguments: tuple[str, ...]) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # It does not listen.
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+        process = start(*arguments, url)
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        assert line.startswith(url)
+        assert line.endswith("; trying again\n")
+        time.sleep(2.0)  # It is tried again meanwhile.
+        process.terminate()
+        assert process.communicate(timeout=15) == ("", "")
+    assert process.returncode == 0
+
+
 def test_a_lost_server_is_told_and_found_again(start: Start) -> None:
     config = bw.ServerConfig(http_port=0, udp_port=0)
     with bw.Server(None, config) as server:
@@ -115,10 +132,11 @@ def test_a_lost_server_is_told_and_found_again(start: Start) -> None:
         assert process.stderr.readline() == "pushing\n"
     lines = iter(process.stderr.readline, "")
     assert "the connection is lost; trying again\n" in lines  # After a word about the session that went with it.
+    assert any(f":{port}/whip" in line and line.endswith("; trying again\n") for line in lines)
     with bw.Server(None, bw.ServerConfig(http_port=port, udp_port=0)) as again:
         again.start()
         start_s = time.monotonic()
-        assert next(lines) == "pushing\n"
+        assert "pushing\n" in lines
         assert time.monotonic() - start_s < 5.0
         process.terminate()
         assert process.wait(15) == 0
