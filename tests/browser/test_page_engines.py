@@ -109,6 +109,25 @@ def test_page_turns_what_it_plays_down_while_it_talks(talking_studio: Studio) ->
     tab.close()
 
 
+def test_page_says_that_the_server_is_full_and_gets_in_when_somebody_leaves(studio: Studio) -> None:
+    """SE61: 503 of the real server, in words; the page tries again by itself."""
+    with bw.Server(bw.Tone(), studio.config(max_peers=1)) as server:
+        studio.start(server)
+        first, second = (studio.browser.open(server.url) for _ in range(2))
+        first.evaluate("document.getElementById('listen').click()")
+        wait_for(first, "bassWebrtc.player.state === 'live'")
+        second.evaluate("document.getElementById('listen').click()")
+        wait_for(second, "bassWebrtc.player.state === 'waiting'")
+        assert second.evaluate("bassWebrtc.player.problem.status") == 503
+        assert second.evaluate("document.getElementById('listen-title').textContent") == "The server is full."
+        advice = second.evaluate("document.getElementById('listen-advice').textContent")
+        assert advice == "1 listener is connected, so all places are taken."
+        first.evaluate("document.getElementById('listen').click()")
+        wait_for(second, "bassWebrtc.player.state === 'live'")
+    first.close()
+    second.close()
+
+
 def test_page_takes_turn_servers(studio: Studio) -> None:
     """WS43, CL4: in the form that they are told in. One that the browser refuses, and dead ones, cost nothing."""
     urls = ["stun:127.0.0.1:3478", "turn:127.0.0.1:3478?transport=tcp", "turns:[::1]:5349"]
