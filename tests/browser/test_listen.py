@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 import bass_webrtc as bw
 from support import media, tones
+from support.listener import Listener
 from support.studio import Studio
 
 STEREO_TONE = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=-12.0)
+MACHINE_LATE_S = 0.01
+"""As long as the shortest block that a browser handles."""
 
 
 def settle() -> None:
@@ -34,6 +37,27 @@ def difference(before: dict[str, Any], after: dict[str, Any], name: str) -> floa
     return float(after["inbound"][name] - before["inbound"][name])
 
 
+def whole_seconds(listener: Listener, wanted: int) -> list[NDArray[np.float32]]:
+    """So many seconds of sound without concealment; on a machine that does nothing else they are the next ones.
+
+    A second with concealment is made up for where the browser was late with a timer in it or in the one before: on a
+    machine with other work it is starved at times, and conceals what came in time.
+    """
+    found: list[NDArray[np.float32]] = []
+    lateness_s = [listener.worst_lateness_s()]
+    while len(found) < wanted:
+        before = listener.stats()
+        samples = listener.record(1.0)
+        concealed = difference(before, listener.stats(), "concealedSamples")
+        lateness_s.append(listener.worst_lateness_s())
+        if concealed == 0:
+            found.append(samples)
+        else:
+            assert max(lateness_s[-2:]) > MACHINE_LATE_S, f"{concealed} samples were concealed"
+        assert len(lateness_s) <= 3 * wanted, "the machine is too busy to hear anything on it"
+    return found
+
+
 def test_a_browser_hears_each_tone_in_its_channel_without_concealment(studio: Studio) -> None:
     """OP1, OP5: 440 Hz left, 880 Hz right, level within 1 dB, nothing lost or concealed in 10 s."""
     with bw.Server(STEREO_TONE, studio.config()) as server:
@@ -41,21 +65,16 @@ def test_a_browser_hears_each_tone_in_its_channel_without_concealment(studio: St
         listener = studio.listener()
         assert listener.play(f"{server.url}whep")["status"] == 201
         settle()
-        # A browser on a machine with other work is starved at times, and conceals what came in time: three tries.
-        for _ in range(3):
-            before = listener.stats()
-            samples = listener.record(10.0)
-            after = listener.stats()
-            if difference(before, after, "concealedSamples") == 0:
-                break
+        first = listener.stats()
+        samples = np.concatenate(whole_seconds(listener, 10))
+        last = listener.stats()
         listener.stop()
         listener.tab.close()
     assert_tone(samples[:, 0], 440.0, 880.0)
     assert_tone(samples[:, 1], 880.0, 440.0)
-    assert difference(before, after, "concealedSamples") == 0
-    assert difference(before, after, "packetsLost") == 0
-    assert difference(before, after, "totalSamplesReceived") > 9 * 48_000
-    assert after["codec"]["channels"] == 2
+    assert difference(first, last, "packetsLost") == 0
+    assert difference(first, last, "totalSamplesReceived") > 9 * 48_000
+    assert last["codec"]["channels"] == 2
 
 
 def test_five_browsers_play_and_the_sixth_is_refused(chromium_studio: Studio) -> None:

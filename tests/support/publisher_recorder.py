@@ -16,6 +16,9 @@ from . import tones
 
 SAMPLE_RATE_HZ = 48_000
 _BLOCK_FRAMES = 480
+_MACHINE_LATE_S = 0.02
+_BENT = 0.005
+"""How much faster or slower the jitter buffer plays at most while its delay comes to rest."""
 
 Samples = NDArray[np.float32]
 
@@ -92,24 +95,39 @@ def _blocks(seconds: float) -> int:
     return round(seconds * SAMPLE_RATE_HZ / _BLOCK_FRAMES)
 
 
-def assert_tones(samples: Samples, left_hz: float, right_hz: float, level_dbfs: float = -12.0) -> None:
-    """Each channel holds its tone at its level within 1 dB, and no more of the other's than Opus lets through."""
+def assert_tones(
+    samples: Samples, left_hz: float, right_hz: float, level_dbfs: float = -12.0, *, bent: float = 0.0
+) -> None:
+    """Each channel holds its tone at its level within 1 dB, and no more of the other's than Opus lets through.
+
+    ``bent`` is how much faster or slower, as a share, the tone may be played, besides 1 Hz.
+    """
     for channel, own_hz, other_hz in ((0, left_hz, right_hz), (1, right_hz, left_hz)):
-        assert steady_hz(samples[:, channel], own_hz) == pytest.approx(own_hz, abs=1.0)
-        assert tones.tone_dbfs(samples[:, channel], own_hz) == pytest.approx(level_dbfs, abs=1.0)
+        found_hz = steady_hz(samples[:, channel], own_hz)
+        assert found_hz == pytest.approx(own_hz, abs=max(1.0, bent * own_hz))
+        assert tones.tone_dbfs(samples[:, channel], found_hz) == pytest.approx(level_dbfs, abs=1.0)
         if own_hz != other_hz:
             assert tones.tone_dbfs(samples[:, channel], other_hz) < level_dbfs - 40.0
 
 
 def assert_tones_soon(
-    recorder: Recorder, left_hz: float, right_hz: float, level_dbfs: float = -12.0, attempts: int = 8
+    recorder: Recorder, left_hz: float, right_hz: float, level_dbfs: float = -12.0, attempts: int = 4
 ) -> None:
-    """``assert_tones`` for a second of sound, sooner or later: a busy machine takes the processor from a publisher."""
+    """``assert_tones`` for a second of sound, sooner or later, and for the one after it: what is right stays right.
+
+    A second in which our own reader was late is followed by another: a busy machine takes the processor from a
+    publisher, too.
+    """
     recorder.wait_for_sound()
-    for _ in range(attempts - 1):
+    for _ in range(attempts):
         with contextlib.suppress(AssertionError):
-            return assert_tones(recorder.take(1.0), left_hz, right_hz, level_dbfs)
-    return assert_tones(recorder.take(1.0), left_hz, right_hz, level_dbfs)
+            assert_tones(recorder.take(1.0), left_hz, right_hz, level_dbfs)
+            break
+    recorder.worst_late_s = 0.0
+    samples = recorder.take(1.0)
+    if recorder.worst_late_s > _MACHINE_LATE_S:
+        samples = recorder.take(1.0)
+    assert_tones(samples, left_hz, right_hz, level_dbfs, bent=_BENT)
 
 
 def steady_hz(samples: Samples, near_hz: float, hop: int = 480) -> float:
