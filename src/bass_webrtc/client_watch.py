@@ -34,6 +34,8 @@ _LOOKS_UNTIL_SILENT = 12
 packets more often."""
 _RESTART_TIMEOUT_S = 3.0
 """For all tries of an ICE restart together; then a new session is the better idea."""
+_ANSWER_S = 0.05
+"""What an answer has at least, however near the server is: its processor may be busy."""
 _RESTART_AGAIN_S = 0.25
 """A host that has just lost its address may have no other for a moment."""
 
@@ -158,5 +160,5 @@ async def _has_come_back(connection: FullConnection) -> bool:
         return False
     life = connection.signs_of_life
     connection.ask()
-    await asyncio.sleep(max(_LOOK_AGAIN_S, 2.0 * (connection.round_trip_s or 0.0)))
+    await asyncio.sleep(max(_ANSWER_S, 2.0 * (connection.round_trip_s or 0.0)))
     return connection.signs_of_life != life
