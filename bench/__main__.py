@@ -12,7 +12,7 @@ from pathlib import Path
 # The players and the networks are the tests' own.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from . import capi, clients, connect, fan_out, latency, quality, receive, timing
+from . import capi, clients, connect, fan_out, latency, quality, receive, recording, timing
 from .stage import open_stage
 
 BENCHMARKS = {
@@ -24,6 +24,7 @@ BENCHMARKS = {
     "receive": receive.run,
     "quality": quality.run,
     "capi": capi.run,
+    "recording": recording.run,
 }
 
 

@@ -72,6 +72,11 @@ class PulseServer:
                 self.close()
                 raise RuntimeError(f"PulseAudio did not start: {(folder / 'log').read_text()}") from None
 
+    @property
+    def pid(self) -> int:
+        """Of the daemon."""
+        return self._daemon.pid
+
     def close(self) -> None:
         """Stops the daemon. Idempotent."""
         self._daemon.terminate()
