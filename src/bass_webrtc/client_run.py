@@ -129,7 +129,6 @@ class ClientRun:
         self._settings = plan.settings
         self._source = source
         self._observer = observer
-        self._certificate = Certificate.generate()
         self._free = list(range(MAX_PEERS))
         self._freed = asyncio.Event()
         self._connection: FullConnection | None = None
@@ -239,7 +238,7 @@ class ClientRun:
             bridge,
             peer,
             self._plan.remote_kind,
-            self._certificate,
+            Certificate.generate(),
             self._plan.config,
             Callbacks(connected, lambda reason: attempt.end(reason), lambda candidate: attempt.trickle(candidate)),
             IceSettings(tuple(self._plan.ice_servers), hosts=hosts_for(self._plan.settings.endpoint.host)),

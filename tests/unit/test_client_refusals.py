@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.sources import open_for_core
 from support.certificates import write_certificate
+from support.client_peers import wait_until
 
 TOKEN = "s3cret-t0ken"
 
@@ -59,6 +61,16 @@ def test_without_reconnect_the_first_failure_is_the_last() -> None:
         client.start()
         with pytest.raises(bw.SignalingError):
             client.wait_connected(20.0)
+
+
+async def test_each_attempt_has_a_key_pair_of_its_own_SE8() -> None:
+    async with serving(lambda seen: response(503, ("Retry-After", "0"))) as server:
+        with bw.WhipClient(bw.Tone(), f"{server.origin}/whip") as client:
+            await asyncio.to_thread(client.start)
+            await asyncio.to_thread(wait_until, lambda: len(server.requests) > 1)
+            await asyncio.to_thread(client.stop)
+        fingerprints = {re.findall(rb"a=fingerprint:(\S+ \S+)", seen.body)[0] for seen in server.requests[:2]}
+        assert len(fingerprints) == 2
 
 
 def test_a_full_server_is_asked_again_when_it_says_so(server: bw.Server) -> None:
