@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import bass_webrtc as bw
-from support import tones
 from support.bass_device import Bass
 from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ
 from support.publisher_page import Talker
@@ -107,16 +106,19 @@ def test_a_browser_plays_and_talks_at_once_and_nothing_is_concealed(
         with Recorder(bass.reader(server.input_stream)) as mix:
             settled(mix)
             time.sleep(2.0)
+            stretched = _stretched(server)
             seconds = [_second(server, both, mix)]
             while sum(second.is_whole for second in seconds) < DUPLEX_S and len(seconds) < 2 * DUPLEX_S:
                 seconds.append(_second(server, both, mix))
+            stretched = _stretched(server) - stretched
         in_time = _in_time(seconds)
         assert [second.concealed for second in in_time if not second.is_whole] == []
         assert sum(second.is_whole for second in seconds) >= DUPLEX_S, f"only {len(in_time)} s were in time"
         assert_tones(np.concatenate([second.samples for second in seconds if second.is_whole]), 440.0, 880.0)
-        # Where the machine was late, time is stretched for a while to catch up.
+        # Where the machine was late, time is stretched for a while to catch up. The phase of the tone proves nothing:
+        # the browser's microphone of a file leaps a few times a minute by itself.
         if len(in_time) == len(seconds):
-            assert [jump for second in seconds for jump in tones.phase_jumps(second.samples[:, 0], 440.0)] == []
+            assert stretched == 0
         assert_tones(both.record(1.0), 600.0, 1500.0)
         lost = [peer.packets_lost for peer in server.stats().peers]
         assert lost == [0, 0]
@@ -154,6 +156,12 @@ def _in_time(seconds: list[Second]) -> list[Second]:
     """Those in which the machine was not late, nor in the one before or after: what is late here is heard there."""
     late = [second.was_late for second in seconds]
     return [second for number, second in enumerate(seconds) if not any(late[max(0, number - 1) : number + 2])]
+
+
+def _stretched(server: bw.Server) -> int:
+    """Samples by which we changed the time of what the browser says."""
+    publisher = _publisher(server)
+    return publisher.inserted_samples_for_deceleration + publisher.removed_samples_for_acceleration
 
 
 def _concealed(server: bw.Server, both: Talker) -> tuple[int, int]:

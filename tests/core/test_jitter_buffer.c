@@ -13,12 +13,24 @@ static void check_clean(const outcome *o) {
 }
 
 static void test_a_clean_path_costs_no_sound_and_hardly_any_delay(void) {
-    const outcome *o = simulate((scenario){.seed = 1, .seconds = 20, .start_ms = 40});
+    const outcome *o = simulate((scenario){.seed = 1, .seconds = 20, .start_ms = 40, .frame_samples = 480});
     check_clean(o);
     CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 3.0);
     CHECK_NEAR(o->stats.jitter_buffer_ms, o->stats.jitter_buffer_target_ms, 3.0);
     CHECK_EQ(o->stats.is_buffering, 0);
     CHECK_NEAR(o->stats.total_samples_received, 20 * 48000, 4000);
+}
+
+/* A browser handles 10 ms at a time, and is late by most of that now and then: nothing is learnt from it in time. */
+static void test_frames_of_several_blocks_may_be_late_without_warning(void) {
+    for (uint32_t seed = 1; seed <= 4; seed++) {
+        const outcome *o = simulate((scenario){
+            .seed = seed, .seconds = 60, .start_ms = 40, .step_ms = 7.0, .step_from_s = 50.0, .step_to_s = 50.02});
+        check_clean(o);
+        CHECK_EQ(o->stats.concealed_samples, 0);
+        CHECK_EQ(o->stats.late_packets, 0);
+        CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 9.0);
+    }
 }
 
 static void test_the_delay_never_falls_below_the_minimum(void) {
@@ -222,6 +234,7 @@ static void test_frames_so_short_that_the_target_does_not_fit_are_played_all_the
 
 int main(void) {
     RUN(test_a_clean_path_costs_no_sound_and_hardly_any_delay);
+    RUN(test_frames_of_several_blocks_may_be_late_without_warning);
     RUN(test_the_delay_never_falls_below_the_minimum);
     RUN(test_op14_every_frame_size_plays_whole);
     RUN(test_any_block_size_plays_whole);

@@ -5,6 +5,7 @@
 
 #define SAFETY_MS 2.0     /* On top of the lateness that was seen: threads wake up when they wake up. */
 #define LOSS_SPARE_MS 6.0 /* Enough to take a quarter of 20 ms from. */
+#define COARSE_MS 8.0     /* Browsers handle 10 ms at a time, and are late by most of that too seldom to be learnt. */
 #define LOSS_MEMORY_NS 10000000000LL
 #define SPARE_FROM_MS 1.0 /* As exact as the delay is known. */
 #define BLOCK_NS 250000000LL
@@ -60,7 +61,8 @@ static bool loses_often(const bw_delay_control *control, int64_t now_ns) {
 static void move_target(bw_delay_control *control, int64_t now_ns, double covering_ms, double elapsed_s) {
     control->needed_ms = covering_ms + SAFETY_MS;
     double with_spare_ms = control->needed_ms + (loses_often(control, now_ns) ? LOSS_SPARE_MS : 0.0);
-    double wanted_ms = fmax(control->min_ms, fmin(control->max_ms, with_spare_ms));
+    double least_ms = fmax(control->min_ms, control->is_coarse ? COARSE_MS : 0.0);
+    double wanted_ms = fmin(control->max_ms, fmax(least_ms, with_spare_ms));
     control->target_ms = fmax(wanted_ms, control->target_ms - SHRINK_MS_PER_S * elapsed_s);
     bw_drift_set_target(&control->drift, control->target_ms);
 }

@@ -23,6 +23,7 @@ typedef struct {
     double max_ms;
     double target_ms;
     double needed_ms; /* what the lateness takes; the target may be more */
+    bool is_coarse;   /* for the owner to set: packets hold several blocks of the sender's */
     double delay_ms;  /* the least of the last block of pulls */
     bool measured;    /* delay_ms holds since the last restart */
     bool block_open;

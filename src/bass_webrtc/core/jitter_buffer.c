@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define TICKS_PER_MS 48
+#define SENDERS_BLOCK_SAMPLES 480 /* What browsers record and encode at a time. */
 #define PIECE_SAMPLES 480     /* 10 ms: concealment and silence come in pieces, because a packet may come meanwhile. */
 #define TOLERANCE_SAMPLES 119 /* Senders that round their clock step by one too few or too many; less than 2.5 ms. */
 #define MAX_SHORTENING 4
@@ -89,6 +90,7 @@ static void insert_primary(bw_jitter_buffer *buffer, bw_packet *packet) {
         bw_count(&buffer->counters.decode_errors, 1);
         return;
     }
+    buffer->delay.is_coarse = packet->samples > SENDERS_BLOCK_SAMPLES;
     bw_arrival_add(&buffer->arrival, packet->arrival_ns, packet->timestamp);
     if (has_passed(buffer, packet->timestamp)) {
         bw_count(&buffer->counters.late_packets, 1);
