@@ -20,7 +20,7 @@ serve: $(VENV)/.installed
 
 test: test-packages static
 	@scripts/whip-server.sh
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: static
 	$(BIN)/pytest -q -n auto --dist worksteal tests/unit tests/loopback
