@@ -17,8 +17,8 @@ settings.load_profile("bass-webrtc")
 
 _REAL_TIME = ("browser", "interop", "capi")
 """Folders whose tests run against the clock: a machine that stands still for a second fails them. Those that fail three
-times in a row are not the machine's fault; reruns are counted in the closing line. A module that wants none says so by
-``pytestmark = pytest.mark.flaky(reruns=0)``."""
+times in a row are not the machine's fault; reruns are counted in the closing line. A module that wants fewer says so by
+``pytestmark = pytest.mark.flaky(reruns=1)``."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
