@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -19,20 +21,27 @@ PUBLISHERS = 5
 PUBLISHER_CYCLES = 200
 
 
+@contextmanager
+def _nothing_left(server: ServerProcess) -> Iterator[None]:
+    """The server has afterwards what it had before."""
+    before = server.resources()
+    yield
+    after = server.resources()
+    assert after["threads"] == before["threads"]
+    assert after["descriptors"] == before["descriptors"]
+    assert after["tasks"] == before["tasks"]
+    assert after["memory_kb"] - before["memory_kb"] < 2_000
+    assert server.stats()["active_peers"] == 0
+
+
 @pytest.mark.timeout(400)
 def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
     """SE61, WS56: threads, descriptors and tasks are back where they were, and memory within 2 MB."""
     with ServerProcess(max_peers=BATCH) as server:
         # The first connections fill caches, free lists and the allocator's arenas.
         _cycle(server, farm, 200)
-        before = server.resources()
-        _cycle(server, farm, CYCLES)
-        after = server.resources()
-        assert after["threads"] == before["threads"]
-        assert after["descriptors"] == before["descriptors"]
-        assert after["tasks"] == before["tasks"]
-        assert after["memory_kb"] - before["memory_kb"] < 2_000
-        assert server.stats()["active_peers"] == 0
+        with _nothing_left(server):
+            _cycle(server, farm, CYCLES)
 
 
 @pytest.mark.timeout(400)
@@ -41,14 +50,8 @@ def test_two_hundred_publishers_leave_nothing_behind() -> None:
     # The audio threads let go of a place some milliseconds after the DELETE: the next ones take others meanwhile.
     with ServerProcess(max_peers=2 * PUBLISHERS) as server, PublisherFarm() as publishers:
         _publish(server, publishers, 100)
-        before = server.resources()
-        _publish(server, publishers, PUBLISHER_CYCLES)
-        after = server.resources()
-        assert after["threads"] == before["threads"]
-        assert after["descriptors"] == before["descriptors"]
-        assert after["tasks"] == before["tasks"]
-        assert after["memory_kb"] - before["memory_kb"] < 2_000
-        assert server.stats()["active_peers"] == 0
+        with _nothing_left(server):
+            _publish(server, publishers, PUBLISHER_CYCLES)
 
 
 def test_peers_that_vanish_are_gone_after_thirty_seconds() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,23 @@ def is_connected(client: WhipClient | WhepClient) -> bool:
     return client.running and client.wait_connected(0.0)
 
 
-class WhipHandle:
+class _ClientHandle(ABC):
+    """What the handles have in common."""
+
+    def set_token(self, token: str | None) -> None:
+        """Of the client from now on."""
+        self._change(lambda options: replace(options, token=token))
+
+    def add_ice_server(self, server: IceServer) -> None:
+        """One more of the client's."""
+        self._change(lambda options: replace(options, ice_servers=(*options.ice_servers, server)))
+
+    @abstractmethod
+    def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
+        """Goes on with other options, as far as that is possible."""
+
+
+class WhipHandle(_ClientHandle):
     """Sends to a WHIP server. Any thread.
 
     Attributes:
@@ -44,21 +61,15 @@ class WhipHandle:
         self._options = ClientOptions()
         self.client = self._make(self._options)
 
-    def set_token(self, token: str | None) -> None:
-        """Before it is started."""
-        self._change(replace(self._options, token=token))
-
-    def add_ice_server(self, server: IceServer) -> None:
-        """Before it is started."""
-        self._change(replace(self._options, ice_servers=(*self._options.ice_servers, server)))
-
     def close(self) -> None:
         """Stops it for good."""
         self.client.close()
 
-    def _change(self, options: ClientOptions) -> None:
+    def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
+        """Before it is started."""
         if self.client.running:
             raise CapiError(errors.ALREADY, "the client runs already; this comes before BASS_WEBRTC_WhipStart")
+        options = change(self._options)
         self.client, before = self._make(options), self.client
         self._options = options
         before.close()
@@ -67,7 +78,7 @@ class WhipHandle:
         return WhipClient(self.source, self._url, options.token, self._bitrate_kbps, options.ice_servers)
 
 
-class WhepHandle:
+class WhepHandle(_ClientHandle):
     """Plays what a WHEP server sends; runs from the beginning. Any thread.
 
     Attributes:
@@ -88,14 +99,6 @@ class WhepHandle:
         self.client = make(self._options)
         self.client.start()
 
-    def set_token(self, token: str | None) -> None:
-        """Begins anew with it."""
-        self._change(lambda options: replace(options, token=token))
-
-    def add_ice_server(self, server: IceServer) -> None:
-        """Begins anew with it."""
-        self._change(lambda options: replace(options, ice_servers=(*options.ice_servers, server)))
-
     def close(self) -> None:
         """Stops it for good."""
         with self._lock:
@@ -103,6 +106,7 @@ class WhepHandle:
             self.client.close()
 
     def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
+        """Begins anew with them."""
         with self._lock:
             options = change(self._options)
             made = self._make(options)
