@@ -19,6 +19,8 @@ BATCH = 25
 CYCLES = 1_000
 PUBLISHERS = 5
 PUBLISHER_CYCLES = 200
+PLACES = 2
+"""For each: the audio threads let go of a place some milliseconds after the DELETE, so the next ones take others."""
 
 
 @contextmanager
@@ -37,7 +39,7 @@ def _nothing_left(server: ServerProcess) -> Iterator[None]:
 @pytest.mark.timeout(400)
 def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
     """SE61, WS56: threads, descriptors and tasks are back where they were, and memory within 2 MB."""
-    with ServerProcess(max_peers=BATCH) as server:
+    with ServerProcess(max_peers=PLACES * BATCH) as server:
         # The first connections fill caches, free lists and the allocator's arenas.
         _cycle(server, farm, 200)
         with _nothing_left(server):
@@ -47,8 +49,7 @@ def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
 @pytest.mark.timeout(400)
 def test_two_hundred_publishers_leave_nothing_behind() -> None:
     """SE61, WS56: the same for those who talk, each heard before it leaves."""
-    # The audio threads let go of a place some milliseconds after the DELETE: the next ones take others meanwhile.
-    with ServerProcess(max_peers=2 * PUBLISHERS) as server, PublisherFarm() as publishers:
+    with ServerProcess(max_peers=PLACES * PUBLISHERS) as server, PublisherFarm() as publishers:
         _publish(server, publishers, 100)
         with _nothing_left(server):
             _publish(server, publishers, PUBLISHER_CYCLES)
