@@ -10,7 +10,7 @@ with bw.Server(bw.BassFile("song.mp3", loop=True)) as server:
 from __future__ import annotations
 
 from . import aio
-from .clients import WhepClient, WhipClient
+from .client.clients import WhepClient, WhipClient
 from .config import IceServer, ServerConfig
 from .errors import (
     BassError,
@@ -25,9 +25,9 @@ from .errors import (
     SdpError,
     SignalingError,
 )
-from .remote_peer import Peer
-from .server import Server
-from .signaling.sessions import PeerRequest
+from .server.peer import Peer
+from .server.server import Server
+from .signaling.server.sessions import PeerRequest
 from .sources import BassFile, PcmSource, Tone
 from .stats import Lateness, PeerStats, ServerStats
 

@@ -17,13 +17,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from . import clients
-from . import server as blocking
+from .client import clients
 from .config import IceServer, ServerConfig
 from .errors import BassWebRtcError
 from .events import Callback
-from .remote_peer import Peer
-from .signaling.sessions import PeerRequest
+from .server import server as blocking
+from .server.peer import Peer
+from .signaling.server.sessions import PeerRequest
 from .sources import Source
 from .stats import Kind, PeerStats, ServerStats
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import bass_webrtc as bw
-from bass_webrtc import demo
+from bass_webrtc.cli import demo
 from support.studio import Studio
 
 STRETCHED_AT_MOST = 3

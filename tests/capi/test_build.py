@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bass_webrtc import __version__, cli
+from bass_webrtc import __version__
 from bass_webrtc.capi import build_capi, errors
+from bass_webrtc.cli import main as cli
 from bass_webrtc.errors import BassWebRtcError
 from support import c_library
 

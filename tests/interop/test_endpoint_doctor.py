@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 import bass_webrtc as bw
-from bass_webrtc import endpoint_doctor
-from bass_webrtc.doctor import Finding
-from bass_webrtc.endpoint_doctor import Protocol, examine_endpoint
+from bass_webrtc.cli import endpoint_doctor
+from bass_webrtc.cli.doctor import Finding
+from bass_webrtc.cli.endpoint_doctor import Protocol, examine_endpoint
 from support.certificates import write_certificate
 from support.client_peers import wait_until
 

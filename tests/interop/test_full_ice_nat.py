@@ -17,7 +17,7 @@ from pathlib import Path
 import aioice
 import pytest
 
-from bass_webrtc.peer.full_ice import FullIce, SelectedPair
+from bass_webrtc.peer.ice.full_ice import FullIce, SelectedPair
 from bass_webrtc.peer.ice_servers import IceServerAddress
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials

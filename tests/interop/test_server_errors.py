@@ -15,7 +15,7 @@ import pytest
 
 import bass_webrtc as bw
 from bass_webrtc.core.compiled import lib
-from bass_webrtc.peer.lite_connection import LiteConnection
+from bass_webrtc.peer.lite import LiteConnection
 from support.driving import connect, drive
 from support.player import Certificate, Player
 

@@ -17,11 +17,11 @@ import aiohttp
 import pytest
 
 import bass_webrtc as bw
-from bass_webrtc import server_peers
 from bass_webrtc.bass import find_bass
 from bass_webrtc.rtc import consent
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
+from bass_webrtc.server import peers as server_peers
 from support import aiortc_player, coturn, netns
 from support.certificates import write_certificate
 from support.client_peers import connect, wait_until

@@ -29,10 +29,10 @@ EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in ELSEW
 # ignored, what it starts inherits that, and Python respects it: an example would never end.
 AS_ON_A_TERMINAL = """
 import functools, runpy, signal, sys
-import bass_webrtc, bass_webrtc.server
+import bass_webrtc, bass_webrtc.server.server
 signal.signal(signal.SIGINT, signal.default_int_handler)
 config = functools.partial(bass_webrtc.ServerConfig, http_port=0, udp_port=0)
-bass_webrtc.ServerConfig = bass_webrtc.server.ServerConfig = config
+bass_webrtc.ServerConfig = bass_webrtc.server.server.ServerConfig = config
 sys.argv[:] = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """

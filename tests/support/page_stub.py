@@ -7,10 +7,10 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from bass_webrtc.signaling.cors import Cors
-from bass_webrtc.signaling.http_server import HttpServer, HttpSettings
 from bass_webrtc.signaling.messages import Fields, Refused, Request, Response
-from bass_webrtc.signaling.site import Site, SiteSettings
+from bass_webrtc.signaling.server.cors import Cors
+from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
+from bass_webrtc.signaling.server.site import Site, SiteSettings
 from bass_webrtc.stats import PeerStats, ServerStats
 
 Answer = Callable[[Request], Response | Awaitable[Response]]

@@ -14,9 +14,9 @@ import pytest
 from bass_webrtc.errors import SignalingError
 from bass_webrtc.rtc.candidate import host_candidates
 from bass_webrtc.rtc.sdp import IceCredentials
-from bass_webrtc.signaling.client_rules import Answer
-from bass_webrtc.signaling.client_settings import ClientSettings
-from bass_webrtc.signaling.http_client import SignalingSession
+from bass_webrtc.signaling.client.rules import Answer
+from bass_webrtc.signaling.client.session import SignalingSession
+from bass_webrtc.signaling.client.settings import ClientSettings
 from bass_webrtc.signaling.messages import Kind
 
 ANSWER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\n"

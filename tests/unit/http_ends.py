@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from bass_webrtc.signaling.cors import Cors
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
-from bass_webrtc.signaling.http_server import HttpServer, HttpSettings
 from bass_webrtc.signaling.messages import Request, Response
+from bass_webrtc.signaling.server.cors import Cors
+from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
 from support.signaling import FakeSessions
 
 SDP = {"Content-Type": "application/sdp"}

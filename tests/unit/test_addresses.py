@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import ConfigError
-from bass_webrtc.signaling.addresses import client_address, is_allowed_host, parse_networks, plain_address
-from bass_webrtc.signaling.http_server import _split_target
-from bass_webrtc.signaling.preconditions import IfMatch, is_known, new_entity_tag
+from bass_webrtc.signaling.server.addresses import client_address, is_allowed_host, parse_networks, plain_address
+from bass_webrtc.signaling.server.http_server import _split_target
+from bass_webrtc.signaling.server.preconditions import IfMatch, is_known, new_entity_tag
 
 PROXIES = parse_networks(["10.0.0.0/8", "2001:db8:1::/48"])
 ADDRESSES = st.ip_addresses().map(str)

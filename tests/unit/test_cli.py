@@ -25,16 +25,15 @@ from bass_webrtc import (
     ServerStats,
     Tone,
     __version__,
-    cli,
-    cli_clients,
-    demo,
-    doctor,
-    hearing,
 )
 from bass_webrtc.bass import devices
 from bass_webrtc.bass.devices import Device
-from bass_webrtc.doctor import Finding
-from bass_webrtc.recorder import Samples
+from bass_webrtc.cli import demo, doctor
+from bass_webrtc.cli import input_player as hearing
+from bass_webrtc.cli import main as cli
+from bass_webrtc.cli import push_pull as cli_clients
+from bass_webrtc.cli.doctor import Finding
+from bass_webrtc.cli.recorder import Samples
 
 
 class FakeServer:

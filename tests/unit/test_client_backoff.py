@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import SignalingError
-from bass_webrtc.signaling.client_backoff import (
+from bass_webrtc.signaling.client.backoff import (
     MAX_RETRY_AFTER_S,
     Backoff,
     BackoffSettings,

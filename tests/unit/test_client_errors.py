@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bass_webrtc.signaling.client_errors import ErrorMaker, Reply
-from bass_webrtc.signaling.client_urls import Url
+from bass_webrtc.signaling.client.errors import ErrorMaker, Reply
+from bass_webrtc.signaling.client.urls import Url
 from bass_webrtc.signaling.messages import Headers
 
 URL = Url.parse("https://media.example/whip?key=qu3ry-s3cr3t")

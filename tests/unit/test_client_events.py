@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import bass_webrtc as bw
 from bass_webrtc.bass import find_bass
-from bass_webrtc.signaling.client_events import (
+from bass_webrtc.signaling.client.events import (
     MAX_EVENT_BYTES,
     EventReader,
     find_reconnect_events,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.config import IceServer
-from bass_webrtc.signaling.client_links import MAX_ICE_SERVERS, parse_ice_servers, parse_parameters
-from bass_webrtc.signaling.links import ice_server_link
+from bass_webrtc.signaling.client.links import MAX_ICE_SERVERS, parse_ice_servers, parse_parameters
+from bass_webrtc.signaling.ice_servers import ice_server_link
 
 TURN = IceServer("turn:turn.example:3478?transport=udp", "me", "pass")
 

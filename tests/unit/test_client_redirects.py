@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bass_webrtc.signaling.client_redirects import MAX_REDIRECTS, Redirects, Trust
-from bass_webrtc.signaling.client_urls import UnsafeUrlError, Url
+from bass_webrtc.signaling.client.redirects import MAX_REDIRECTS, Redirects, Trust
+from bass_webrtc.signaling.client.urls import UnsafeUrlError, Url
 
 HOME = Url.parse("https://home.example/whip")
 TRUST = Trust(HOME)

@@ -14,11 +14,11 @@ import pytest
 from client_servers import LOCATION, SDP, Seen, Server, response, serving
 
 import bass_webrtc as bw
-from bass_webrtc.client_run import ClientRun
+from bass_webrtc.client.run import ClientRun
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import Engine, PeerRemoved
 from bass_webrtc.peer.bridge import Bridge
-from bass_webrtc.peer.full_connection import FullConnection
+from bass_webrtc.peer.full import FullConnection
 from bass_webrtc.peer.full_settings import Callbacks, IceSettings
 from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc.dtls import Certificate

@@ -12,7 +12,7 @@ import pytest
 from client_servers import SDP, Seen, Server, response, serving
 
 import bass_webrtc as bw
-from bass_webrtc import client_watch
+from bass_webrtc.client import watch as client_watch
 from bass_webrtc.peer.sockets import local_addresses
 from support import usage
 from support.client_peers import connect, wait_until

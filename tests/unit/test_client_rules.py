@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import SignalingError
-from bass_webrtc.signaling.client_errors import ErrorMaker, Reply
-from bass_webrtc.signaling.client_redirects import Trust
-from bass_webrtc.signaling.client_rules import (
+from bass_webrtc.signaling.client.errors import ErrorMaker, Reply
+from bass_webrtc.signaling.client.redirects import Trust
+from bass_webrtc.signaling.client.rules import (
     Answer,
     CounterOffer,
     condition,
@@ -24,7 +24,7 @@ from bass_webrtc.signaling.client_rules import (
     read_location,
     read_restart,
 )
-from bass_webrtc.signaling.client_urls import UnsafeUrlError, Url
+from bass_webrtc.signaling.client.urls import UnsafeUrlError, Url
 from bass_webrtc.signaling.messages import Headers
 
 URL = Url.parse("https://media.example/live/whip")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bass_webrtc.errors import ConfigError
-from bass_webrtc.signaling.client_settings import ClientSettings
+from bass_webrtc.signaling.client.settings import ClientSettings
 
 
 def test_no_token_no_authorization() -> None:

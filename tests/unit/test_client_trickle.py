@@ -9,7 +9,7 @@ from bass_webrtc.errors import SdpError
 from bass_webrtc.rtc.candidate import Candidate, host_candidates
 from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.rtc.sdp_fragment import IceFragment, parse_fragment
-from bass_webrtc.signaling.client_trickle import IceSession, PendingCandidates
+from bass_webrtc.signaling.client.trickle import IceSession, PendingCandidates
 
 ICE = IceCredentials(client_servers.UFRAG, client_servers.PASSWORD)
 A, B, C = host_candidates([("192.0.2.1", 1001), ("192.0.2.2", 1002), ("192.0.2.3", 1003)])

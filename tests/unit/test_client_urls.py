@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bass_webrtc.signaling.client_urls import UnsafeUrlError, Url, is_private_host
+from bass_webrtc.signaling.client.urls import UnsafeUrlError, Url, is_private_host
 
 FINAL = Url.parse("https://media.example/live/whip?stream=one")
 

@@ -11,12 +11,12 @@ from typing import cast
 
 import pytest
 
-from bass_webrtc.client_watch import Loss, find_path, watch
+from bass_webrtc.client.watch import Loss, find_path, watch
 from bass_webrtc.errors import SignalingError
-from bass_webrtc.peer.full_connection import FullConnection
-from bass_webrtc.peer.full_ice import FullIce
+from bass_webrtc.peer.full import FullConnection
+from bass_webrtc.peer.ice.full_ice import FullIce
 from bass_webrtc.rtc.candidate import CandidatePolicy
-from bass_webrtc.signaling.http_client import SignalingSession
+from bass_webrtc.signaling.client.session import SignalingSession
 from support.ice_peer import HOST, IcePeer
 from support.virtual_time import VirtualLoop, in_virtual_time
 

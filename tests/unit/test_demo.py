@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from bass_webrtc import demo
+from bass_webrtc.cli import demo
 
 Audio = NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bass_webrtc import doctor
+from bass_webrtc.cli import doctor
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.errors import BassNotFoundError
 
@@ -47,7 +47,7 @@ def test_an_old_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def without_core(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The command line where libopus or libsrtp2 is missing."""
-    program = "import sys; sys.modules['bass_webrtc.core._core'] = None; from bass_webrtc.cli import main; main()"
+    program = "import sys; sys.modules['bass_webrtc.core._core'] = None; from bass_webrtc.cli.main import main; main()"
     return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
 
 

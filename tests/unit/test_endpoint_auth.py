@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bass_webrtc.signaling.auth import TokenPolicy
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.messages import Headers, Refused, Request
-from bass_webrtc.signaling.sessions import PeerRequest
+from bass_webrtc.signaling.server.auth import TokenPolicy
+from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.server.sessions import PeerRequest
 from support.signaling import FakeSessions, ask, header, patch, post
 
 TOKEN = "sesame-42"

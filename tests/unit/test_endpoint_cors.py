@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import ConfigError
-from bass_webrtc.signaling.auth import TokenPolicy
-from bass_webrtc.signaling.cors import Cors
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
-from bass_webrtc.signaling.links import ice_server_link
+from bass_webrtc.signaling.ice_servers import ice_server_link
 from bass_webrtc.signaling.messages import Response
+from bass_webrtc.signaling.server.auth import TokenPolicy
+from bass_webrtc.signaling.server.cors import Cors
+from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from support.signaling import FakeSessions, ask, header, post
 
 ORIGIN = "https://radio.example"

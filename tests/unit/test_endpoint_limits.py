@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
-from bass_webrtc.signaling.limits import Limits, Rate, RateLimiter
 from bass_webrtc.signaling.messages import Response
+from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.server.limits import Limits, Rate, RateLimiter
 from support.signaling import FakeSessions, ask, header, patch
 
 LIMITS = Limits(post=Rate(per_s=0.5, burst=2), patch=Rate(per_s=1.0, burst=3), delete=Rate(per_s=1.0, burst=4))

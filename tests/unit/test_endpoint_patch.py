@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bass_webrtc.errors import IceError, SignalingError
 from bass_webrtc.rtc.sdp import IceCredentials
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
-from bass_webrtc.signaling.preconditions import IfMatch, new_entity_tag
+from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.server.preconditions import IfMatch, new_entity_tag
 from support.signaling import FakeSession, FakeSessions, ask, header, patch, post
 
 ANONYMOUS_FRAGMENT = offers.TRICKLE_FRAGMENT[offers.TRICKLE_FRAGMENT.index("a=group") :]

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from bass_webrtc import server_peers
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.events import EventDispatcher
 from bass_webrtc.loop_thread import LoopThread
 from bass_webrtc.peer.connection import Connection
 from bass_webrtc.peer.mux import UdpMux
-from bass_webrtc.server_peers import ServerPeers
+from bass_webrtc.server import peers as server_peers
+from bass_webrtc.server.peers import ServerPeers
 
 
 class FakeEngine:

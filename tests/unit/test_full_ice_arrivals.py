@@ -11,7 +11,7 @@ import pytest
 from ice_ends import A_PACKET, End, connect, end_and_peer, two_ends
 
 from bass_webrtc.errors import ClosedError
-from bass_webrtc.peer.full_ice import FullIce
+from bass_webrtc.peer.ice.full_ice import FullIce
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import stun

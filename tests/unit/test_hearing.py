@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from bass_webrtc import BassError, ConfigError, hearing
+from bass_webrtc import BassError, ConfigError
 from bass_webrtc.bass import BassLibrary, find_bass, output
-from bass_webrtc.hearing import Hearing
-from bass_webrtc.recorder import Samples
+from bass_webrtc.cli import input_player as hearing
+from bass_webrtc.cli.input_player import Hearing
+from bass_webrtc.cli.recorder import Samples
 from support import media, tones
 
 SCRIPT = """

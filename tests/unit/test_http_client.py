@@ -31,9 +31,9 @@ from client_servers import (
 )
 
 from bass_webrtc.errors import ClosedError, SignalingError
-from bass_webrtc.signaling.client_rules import Answer
-from bass_webrtc.signaling.client_settings import ClientSettings
-from bass_webrtc.signaling.http_client import SignalingSession
+from bass_webrtc.signaling.client.rules import Answer
+from bass_webrtc.signaling.client.session import SignalingSession
+from bass_webrtc.signaling.client.settings import ClientSettings
 
 
 async def test_a_session_from_post_to_delete() -> None:

@@ -12,13 +12,13 @@ from client_servers import A, B, C
 
 from bass_webrtc.errors import SignalingError
 from bass_webrtc.rtc.sdp import IceCredentials
-from bass_webrtc.signaling.auth import TokenPolicy
-from bass_webrtc.signaling.client_rules import Answer
-from bass_webrtc.signaling.client_settings import ClientSettings
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
-from bass_webrtc.signaling.http_client import SignalingSession
-from bass_webrtc.signaling.http_server import HttpServer, HttpSettings
-from bass_webrtc.signaling.links import ice_server_link
+from bass_webrtc.signaling.client.rules import Answer
+from bass_webrtc.signaling.client.session import SignalingSession
+from bass_webrtc.signaling.client.settings import ClientSettings
+from bass_webrtc.signaling.ice_servers import ice_server_link
+from bass_webrtc.signaling.server.auth import TokenPolicy
+from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
 from support.signaling import ANSWER, FakeSessions
 
 NEW_ICE = IceCredentials.generate()

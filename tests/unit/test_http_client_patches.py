@@ -35,7 +35,7 @@ from client_servers import (
 from bass_webrtc.errors import SignalingError
 from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.rtc.sdp_fragment import build_fragment, parse_fragment
-from bass_webrtc.signaling.client_rules import CounterOffer
+from bass_webrtc.signaling.client.rules import CounterOffer
 from bass_webrtc.signaling.messages import Kind
 
 THEIR_ICE = IceCredentials("tHeI", "tHeIrPaSsWoRdOf22ChArS")

@@ -11,7 +11,7 @@ import pytest
 from client_servers import OFFER, TOKEN, A, Seen, answering, created, failure, posted, response, serving, session_at
 
 from bass_webrtc.errors import SignalingError
-from bass_webrtc.signaling.client_backoff import is_worth_retrying
+from bass_webrtc.signaling.client.backoff import is_worth_retrying
 from support.certificates import write_certificate
 
 

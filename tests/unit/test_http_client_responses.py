@@ -27,9 +27,9 @@ from client_servers import (
 )
 
 from bass_webrtc.errors import SdpError, SignalingError
-from bass_webrtc.signaling.client_backoff import is_worth_retrying
-from bass_webrtc.signaling.client_settings import ClientSettings
-from bass_webrtc.signaling.http_client import SignalingSession
+from bass_webrtc.signaling.client.backoff import is_worth_retrying
+from bass_webrtc.signaling.client.session import SignalingSession
+from bass_webrtc.signaling.client.settings import ClientSettings
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 415, 422, 429, 451, 500, 503, 599])

@@ -17,8 +17,8 @@ import pytest
 from http_ends import FRAGMENT, QUICK, SDP, Echo, raw, serving, status
 
 from bass_webrtc.errors import ConfigError, PortInUseError
-from bass_webrtc.signaling.http_server import HttpServer, HttpSettings
-from bass_webrtc.signaling.site import Site, SiteSettings
+from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
+from bass_webrtc.signaling.server.site import Site, SiteSettings
 from bass_webrtc.stats import ServerStats
 from support.certificates import write_certificate
 from support.signaling import ANSWER

@@ -13,8 +13,8 @@ import offers
 import pytest
 from http_ends import ORIGIN, QUICK, SDP, raw, serving, status
 
-from bass_webrtc.signaling.auth import TokenPolicy
-from bass_webrtc.signaling.endpoint import EndpointSettings
+from bass_webrtc.signaling.server.auth import TokenPolicy
+from bass_webrtc.signaling.server.endpoint import EndpointSettings
 
 
 async def test_a_large_body_is_refused_unread() -> None:

@@ -9,8 +9,8 @@ import hmac
 import pytest
 
 from bass_webrtc import IceServer
-from bass_webrtc.signaling.client_links import parse_ice_servers
-from bass_webrtc.signaling.links import visitor_links
+from bass_webrtc.signaling.client.links import parse_ice_servers
+from bass_webrtc.signaling.ice_servers import visitor_links
 
 NOW_S = 1_700_000_000.5
 

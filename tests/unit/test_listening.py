@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bass_webrtc.errors import ConfigError
-from bass_webrtc.signaling import listening
-from bass_webrtc.signaling.listening import listen, tls_context
+from bass_webrtc.signaling.server import listening
+from bass_webrtc.signaling.server.listening import listen, tls_context
 from support.certificates import write_certificate
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bass_webrtc import live_table
+from bass_webrtc.cli import live_table
 from bass_webrtc.stats import Lateness, PeerStats, ServerStats
 
 

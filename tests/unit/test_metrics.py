@@ -6,7 +6,7 @@ import dataclasses
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bass_webrtc.signaling import metrics
+from bass_webrtc.signaling.server import metrics
 from bass_webrtc.stats import Lateness, PeerStats, ServerStats
 
 NO_METRICS = {"peers", "send_lateness_us", "id", "kind", "state", "codec", "srtp_profile", "local_address"}

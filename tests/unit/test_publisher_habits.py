@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 import aiohttp
 import offers
 
-from bass_webrtc.signaling.auth import TokenPolicy
-from bass_webrtc.signaling.endpoint import Endpoint, EndpointSettings
-from bass_webrtc.signaling.http_server import HttpServer, HttpSettings
-from bass_webrtc.signaling.links import ice_server_link
+from bass_webrtc.signaling.ice_servers import ice_server_link
+from bass_webrtc.signaling.server.auth import TokenPolicy
+from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
 from support.signaling import FakeSession, FakeSessions
 
 ORIGIN = {"Origin": "https://radio.example"}

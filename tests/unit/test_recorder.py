@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bass_webrtc.recorder import BLOCK_FRAMES, Recorder, Samples, WavFile, wav_header
+from bass_webrtc.cli.recorder import BLOCK_FRAMES, Recorder, Samples, WavFile, wav_header
 
 BLOCK_S = 0.02
 SIX_HOURS_BYTES = 6 * 3600 * 48_000 * 4

@@ -12,7 +12,7 @@ import pytest
 from bass_webrtc.core import Engine, EngineStats
 from bass_webrtc.errors import BassWebRtcError
 from bass_webrtc.events import EventDispatcher
-from bass_webrtc.server_faults import Faults, watch
+from bass_webrtc.server.health import Faults, watch
 
 
 class Told:

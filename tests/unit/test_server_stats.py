@@ -14,8 +14,8 @@ from bass_webrtc.core import Engine, EngineStats, PeerCounters, PlayoutStats, Re
 from bass_webrtc.peer.media import Identity, MediaSession
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.rtc.negotiation import read_offer
-from bass_webrtc.server_stats import snapshot
-from bass_webrtc.signaling import metrics
+from bass_webrtc.server.stats_snapshot import snapshot
+from bass_webrtc.signaling.server import metrics
 from bass_webrtc.stats import Kind, PeerStats
 
 

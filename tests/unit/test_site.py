@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bass_webrtc.signaling.auth import TokenPolicy
 from bass_webrtc.signaling.messages import Headers, Response
 from bass_webrtc.signaling.messages import Request as HttpRequest
-from bass_webrtc.signaling.site import Site, SiteSettings
+from bass_webrtc.signaling.server.auth import TokenPolicy
+from bass_webrtc.signaling.server.site import Site, SiteSettings
 from bass_webrtc.stats import PeerStats, ServerStats
 from support.signaling import header
 

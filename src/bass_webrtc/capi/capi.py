@@ -18,10 +18,10 @@ from yarl import URL
 
 from .. import __version__
 from ..bass import kept_error_code
-from ..clients import WhepClient
+from ..client.clients import WhepClient
 from ..config import CHANNELS, IceServer, ServerConfig
 from ..core import statistics_functions
-from ..server import Server
+from ..server.server import Server
 from ..sources import PcmSource
 from . import errors
 from .client_handles import ClientOptions, WhepHandle, WhipHandle, is_connected

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..clients import WhepClient, WhipClient
+from ..client.clients import WhepClient, WhipClient
 from ..config import IceServer
 from ..sources import Source
 from . import errors

@@ -13,8 +13,8 @@ from ..bass import open_source
 from ..config import IceServer, ServerConfig
 from ..errors import ClosedError
 from ..peer.ice_servers import parse_ice_server
-from ..remote_peer import Peer
-from ..server import Server
+from ..server.peer import Peer
+from ..server.server import Server
 from ..sources import PcmSource, Source
 from ..stats import Kind
 from . import errors

@@ -18,7 +18,7 @@ from ..rtc.sdp_fragment import IceFragment
 from ..stats import Kind, PeerStats
 from .bridge import Bridge
 from .connection import Observer
-from .full_connection import FullConnection
+from .full import FullConnection
 from .full_settings import Callbacks, IceSettings
 from .mux import UdpMux
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..rtc.candidate import Candidate, CandidatePolicy
-from .ice_agent import PAC_TIMER_S
+from .ice.agent import PAC_TIMER_S
 from .ice_servers import IceServerAddress
 
 

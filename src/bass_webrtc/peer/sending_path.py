@@ -11,7 +11,7 @@ import os
 
 from ..core import Engine
 from .bridge import Bridge
-from .full_ice import SelectedPair
+from .ice.full_ice import SelectedPair
 
 _LINGER_S = 0.2
 """How long a descriptor outlives its path: more than two frame times, as ``core.h`` wants."""

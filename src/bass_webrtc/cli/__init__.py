@@ -1,0 +1,3 @@
+"""The command line ``bass-webrtc``."""
+
+from __future__ import annotations

@@ -1,0 +1,157 @@
+"""Examines this machine: what is found, what is missing, and what to do about it. ``bass-webrtc doctor`` prints it."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import platform
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from ..bass import channels, devices
+from ..bass.library import BassLibrary
+from ..bass.locate import find_bass
+from ..config import ServerConfig
+from ..core.compiled import ADVICE
+from ..errors import BassWebRtcError
+
+Level = Literal["ok", "warning", "error"]
+
+OLDEST_PYTHON = (3, 11)
+CORE_MODULE = "bass_webrtc.core._core"
+_REALTIME_PRIORITY = 8
+"""What the core's sender asks for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    title: str
+    level: Level
+    """``"ok"``; ``"warning"``: something will not work, or not as well; ``"error"``: nothing will."""
+    detail: str
+    """What was found."""
+    advice: str = ""
+    """What to do. Empty when all is well."""
+
+
+def examine(config: ServerConfig | None = None) -> list[Finding]:
+    """Looks at everything that a server needs. Opens nothing for longer than the look; plays and records nothing.
+
+    Args:
+        config: Whose ports are tried; the defaults by default.
+
+    Returns:
+        The findings, in the order in which they depend on each other. Never raises.
+    """
+    config = config or ServerConfig()
+    return [_python(), _core(), *_bass(), *_realtime(), *_ports(config)]
+
+
+def _python() -> Finding:
+    detail = f"{platform.python_implementation()} {platform.python_version()} on {platform.platform(terse=True)}"
+    if sys.version_info >= OLDEST_PYTHON:
+        return Finding("Python", "ok", detail)
+    return Finding("Python", "error", detail, "Install Python 3.11 or newer")
+
+
+def _core() -> Finding:
+    try:
+        core = importlib.import_module(CORE_MODULE)
+    except ImportError as error:
+        return Finding("core", "error", str(error), ADVICE)
+    # Looked up through the core, so these are the libraries that it was bound to.
+    library = ctypes.CDLL(core.__file__)
+    versions = [_version_of(library, f"{name}_get_version_string") for name in ("opus", "srtp")]
+    return Finding("core", "ok", ", ".join(version for version in versions if version))
+
+
+def _version_of(library: ctypes.CDLL, function: str) -> str:
+    try:
+        get_version = library[function]
+    except AttributeError:
+        return ""
+    get_version.restype = ctypes.c_char_p
+    return bytes(get_version()).decode(errors="replace")
+
+
+def _bass() -> Iterator[Finding]:
+    try:
+        library = find_bass()
+    except BassWebRtcError as error:
+        advice = "Tones and PCM from Python work without. For files, devices and channels, do as said"
+        yield Finding("BASS", "warning", str(error), advice)
+        return
+    yield Finding("BASS", "ok", f"{library.version}, {library.origin}: {library.path}")
+    yield _plugins(library)
+    yield _devices("outputs", devices.outputs(library))
+    yield _devices("inputs", devices.inputs(library))
+
+
+def _plugins(library: BassLibrary) -> Finding:
+    loaded = ", ".join(path.name for path in channels.load_plugins(library))
+    if loaded:
+        return Finding("BASS plugins", "ok", loaded)
+    advice = f"For FLAC, Opus and AAC files, put their plugins from https://www.un4seen.com into {library.path.parent}"
+    return Finding("BASS plugins", "warning", "none beside the library", advice)
+
+
+def _devices(kind: str, found: tuple[devices.Device, ...]) -> Finding:
+    default = next((device.name for device in found if device.is_default), None)
+    if default is None:
+        return Finding(
+            f"BASS {kind}", "warning", "no default", "Playing and recording here need a sound card or server"
+        )
+    return Finding(f"BASS {kind}", "ok", f"{len(found)}, default: {default}")
+
+
+def _realtime() -> Iterator[Finding]:
+    """Tries in a thread of its own, which then ends. Python can do so on Linux and FreeBSD only."""
+    if sys.platform == "win32" or sys.platform == "darwin":
+        return
+    refusals: list[str] = []
+
+    def attempt() -> None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(_REALTIME_PRIORITY))
+        except OSError as error:
+            refusals.append(str(error))
+
+    thread = threading.Thread(target=attempt)
+    thread.start()
+    thread.join()
+    if not refusals:
+        yield Finding("real-time priority", "ok", "granted")
+        return
+    advice = "Without it, a busy machine delays packets. Grant it with 'LimitRTPRIO=8' (systemd), '@audio - rtprio 8' "
+    advice += "in /etc/security/limits.d, or --cap-add SYS_NICE (containers)"
+    yield Finding("real-time priority", "warning", refusals[0], advice)
+
+
+def _ports(config: ServerConfig) -> Iterator[Finding]:
+    yield _port("TCP", socket.SOCK_STREAM, config.http_host, config.http_port, "--port")
+    # The UDP port is bound on every local address.
+    yield _port("UDP", socket.SOCK_DGRAM, "0.0.0.0", config.udp_port, "--udp-port")
+
+
+def _port(protocol: str, kind: socket.SocketKind, host: str, port: int, option: str) -> Finding:
+    try:
+        _bind(kind, host, port)
+    except OSError as error:
+        return Finding(f"{protocol} port {port}", "warning", str(error), f"Choose another with {option}")
+    return Finding(f"{protocol} port {port}", "ok", "free")
+
+
+def _bind(kind: socket.SocketKind, host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as trial:
+        if kind is socket.SOCK_STREAM and os.name == "posix":
+            # As the server does: connections of a server that has just ended are no reason to refuse.
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        trial.bind((host, port))

@@ -1,0 +1,309 @@
+"""One HTTP request of a client, by aiohttp: bounded in time and size, redirects by our own rules.
+
+aiohttp follows no redirect, keeps no cookie, reads no ``.netrc`` and no proxy from the environment: what goes out is
+what is written here. Its exceptions carry URLs and bytes from outside, so none leaves this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from ..messages import SDP, Fields, Headers
+from .errors import MAX_DETAIL_BYTES, ErrorMaker, Reply
+from .redirects import Redirects, Trust
+from .urls import UnsafeUrlError, Url, is_private_address
+
+MAX_SDP_BYTES = 128 * 1024
+_ERROR_BODY_TIMEOUT_S = 1.0
+_KEEPALIVE_S = 3.0
+"""Shorter than what servers allow (Node: 5 s), so that a PATCH does not run into a connection that just closes."""
+
+OnHead = Callable[[int, Headers, Url], None]
+"""Called with status, header and final URL before the body is read."""
+
+
+class Fetcher:
+    """Sends requests. Used on one event loop.
+
+    Args:
+        trust: Where they may go, and where the token goes along.
+        authorization: Value of the ``Authorization`` field; None sends no such field (WHIP 4.7.1).
+        errors: Writes the errors.
+        tls: Which certificates are believed; None: those the system does.
+        connect_timeout_s: For a new connection; None: as long as the request may take.
+
+    Attributes:
+        connect_s: How long the slowest new connection took, with its TLS handshake; None before the first.
+    """
+
+    def __init__(
+        self,
+        trust: Trust,
+        authorization: str | None,
+        errors: ErrorMaker,
+        tls: ssl.SSLContext | None = None,
+        connect_timeout_s: float | None = None,
+    ) -> None:
+        self._trust = trust
+        self._authorization = authorization
+        self._errors = errors
+        self._tls = tls
+        self._connect_timeout_s = connect_timeout_s
+        self.connect_s: float | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self._is_closed = False
+
+    async def fetch(
+        self,
+        method: str,
+        url: Url,
+        fields: Fields = (),
+        body: bytes | None = None,
+        *,
+        timeout_s: float,
+        on_head: OnHead | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Reply:
+        """Send a request and read the response, after redirects.
+
+        Args:
+            method: Of the request.
+            url: Where to.
+            fields: Header fields besides ``Authorization`` and those that HTTP itself needs.
+            body: Its type stands in ``fields``.
+            timeout_s: For all of it.
+            on_head: Called when the response's header is there.
+            on_sent: Called when the request leaves.
+
+        Returns:
+            The response, whatever its status, but never a redirect.
+
+        Raises:
+            SignalingError: There is none, or it is not read: too slow, too large, an unsafe redirect.
+        """
+        redirects = Redirects(self._trust, url)
+        if self._is_closed:
+            raise self._errors.make(0, url, "the session was deleted")
+        reply = None
+        try:
+            async with asyncio.timeout(timeout_s):
+                while reply is None:
+                    reply = await self._send(method, redirects, fields, body, on_head, on_sent)
+        except aiohttp.ConnectionTimeoutError:
+            detail = f"no connection within {self._connect_timeout_s:.1f} s"
+            raise self._errors.make(0, redirects.url, detail) from None
+        except TimeoutError:
+            raise self._errors.make(0, redirects.url, f"no response within {timeout_s:g} s") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._errors.make(0, redirects.url, _describe(error)) from _certificate_error(error)
+        return reply
+
+    async def stream(self, url: Url, media_type: str) -> AsyncGenerator[bytes]:
+        """GET what comes bit by bit and may never end. No redirect is followed.
+
+        Raises:
+            SignalingError: There is no such stream, or it broke off.
+        """
+        request = self._send_request("GET", Redirects(self._trust, url), (("Accept", media_type),))
+        try:
+            async with request as response:
+                if response.status != 200 or response.content_type != media_type:
+                    raise self._errors.make(response.status, url, f"this is no {media_type}")
+                async for chunk in response.content.iter_any():
+                    yield chunk
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._errors.make(0, url, _describe(error)) from None
+
+    async def reconnect(self) -> None:
+        """Send what comes next over new connections. A request that is under way fails."""
+        client, self._http = self._http, None
+        if client is not None:
+            await client.close()
+
+    async def close(self) -> None:
+        """Close the connections, for good. Idempotent."""
+        self._is_closed = True
+        if self._http is not None:
+            await self._http.close()
+
+    async def _send(
+        self,
+        method: str,
+        redirects: Redirects,
+        fields: Fields,
+        body: bytes | None,
+        on_head: OnHead | None,
+        on_sent: Callable[[], None] | None,
+    ) -> Reply | None:
+        """One request; None when its response is a redirect, which was followed."""
+        async with self._send_request(method, redirects, fields, body, on_sent) as response:
+            if 300 <= response.status < 400:
+                self._follow(response, redirects)
+                return None
+            return await self._read(response, redirects, on_head)
+
+    def _send_request(
+        self,
+        method: str,
+        redirects: Redirects,
+        fields: Fields,
+        body: bytes | None = None,
+        on_sent: Callable[[], None] | None = None,
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        headers = {"Accept-Encoding": "identity", "User-Agent": "bass-webrtc", **dict(fields)}
+        if self._authorization is not None and redirects.gets_token:
+            headers["Authorization"] = self._authorization
+        url = URL(redirects.url.text, encoded=True)
+        return self._client().request(
+            method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=on_sent
+        )
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s)
+            self._http = _open_client(self._trust, self._tls, timeout, self._trace())
+        return self._http
+
+    def _trace(self) -> aiohttp.TraceConfig:
+        """Tells ``on_sent``, and takes the time of new connections, without looking up the name."""
+
+        async def begin(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
+            context.connecting_since_s = asyncio.get_running_loop().time()
+
+        async def end(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
+            connect_s = asyncio.get_running_loop().time() - context.connecting_since_s
+            self.connect_s = max(connect_s, self.connect_s or 0.0)
+
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(begin)
+        trace.on_dns_resolvehost_end.append(begin)
+        trace.on_connection_create_end.append(end)
+        trace.on_request_headers_sent.append(_tell_sent)
+        return trace
+
+    def _follow(self, response: aiohttp.ClientResponse, redirects: Redirects) -> None:
+        try:
+            redirects.follow(response.status, response.headers.get("Location"))
+        except UnsafeUrlError as error:
+            raise self._errors.make(response.status, redirects.url, str(error)) from None
+
+    async def _read(self, response: aiohttp.ClientResponse, redirects: Redirects, on_head: OnHead | None) -> Reply:
+        url, headers = redirects.url, Headers(response.headers.items())
+        if on_head is not None:
+            on_head(response.status, headers, url)
+        is_encoded = (headers.get("Content-Encoding") or "identity").strip().lower() != "identity"
+        if response.status >= 400 and response.content_type != SDP:
+            body = b"" if is_encoded else await _read_some(response)
+        elif is_encoded:
+            raise self._errors.make(response.status, url, "the response is compressed, which was not asked for")
+        else:
+            body = await self._read_all(response, url)
+        is_withheld = self._authorization is not None and not redirects.gets_token
+        return Reply(response.status, headers, body, url, is_withheld)
+
+    async def _read_all(self, response: aiohttp.ClientResponse, url: Url) -> bytes:
+        """The body, if it is not too large."""
+        body = bytearray()
+        is_large = (response.content_length or 0) > MAX_SDP_BYTES
+        while not is_large and (chunk := await response.content.readany()):
+            body += chunk
+            is_large = len(body) > MAX_SDP_BYTES
+        if is_large:
+            response.close()
+            raise self._errors.make(response.status, url, f"the response is larger than {MAX_SDP_BYTES} bytes")
+        return bytes(body)
+
+
+class _PublicOnly(AbstractResolver):
+    """Finds no private addresses, except those of the host that the user named."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        allowed = [entry for entry in found if host == self._home or not is_private_address(entry["host"])]
+        if not allowed:
+            raise OSError(None, "the name leads into a private network")
+        return allowed
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+def _open_client(
+    trust: Trust, tls: ssl.SSLContext | None, timeout: aiohttp.ClientTimeout, trace: aiohttp.TraceConfig
+) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            ssl=True if tls is None else tls,
+            resolver=_PublicOnly(trust.home.host) if trust.forbid_private else None,
+            keepalive_timeout=_KEEPALIVE_S,
+            # A name is looked up once: the session is where the offer went, and at the interpreter's exit, when
+            # DELETE is due, no thread can be had for a lookup.
+            ttl_dns_cache=None,
+        ),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=timeout,
+        trace_configs=[trace],
+        trust_env=False,
+    )
+
+
+async def _tell_sent(session: aiohttp.ClientSession, context: Any, params: object) -> None:
+    on_sent = context.trace_request_ctx
+    if on_sent is not None:
+        on_sent()
+
+
+async def _read_some(response: aiohttp.ClientResponse) -> bytes:
+    """The beginning of what a server says about an error; its status counts even if it says nothing."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_ERROR_BODY_TIMEOUT_S):
+            while len(body) < MAX_DETAIL_BYTES and (chunk := await response.content.readany()):
+                body += chunk
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        response.close()
+    return bytes(body[:MAX_DETAIL_BYTES])
+
+
+def _certificate_error(error: Exception) -> ssl.SSLCertVerificationError | None:
+    """Why a certificate is not believed: there is no point in trying again."""
+    reason = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
+    return reason if isinstance(reason, ssl.SSLCertVerificationError) else None
+
+
+def _describe(error: Exception) -> str:
+    """In our words: aiohttp's have URLs and bytes from outside in them."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the host name cannot be looked up: {_reason(error.os_error)}"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the server's certificate is not valid: {error.certificate_error}"
+        case aiohttp.ClientConnectorSSLError():
+            return "the TLS handshake failed"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect: {_reason(error.os_error)}"
+        case aiohttp.ServerDisconnectedError() | ConnectionError():
+            return "the server closed the connection without a response"
+        case aiohttp.ClientPayloadError():
+            return "the response broke off, or its chunks are malformed"
+    return "the response is not valid HTTP"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or "no reason given"

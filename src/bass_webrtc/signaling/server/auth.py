@@ -1,0 +1,98 @@
+"""Tokens (RFC 6750; WHIP 4.7): who may open a session.
+
+The session's URL is a secret of its own, so PATCH and DELETE ask for no token unless told to.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs
+
+from ..messages import Fields, Refused, Request
+
+_CHALLENGE = 'Bearer realm="bass-webrtc"'
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPolicy:
+    """Which tokens open an endpoint, and how they may be sent."""
+
+    token: str | None = field(default=None, repr=False)
+    """The token asked for; None asks for none."""
+    more_tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Tokens that are as good."""
+    other_tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Tokens that are good elsewhere on this server, but not here: 403 and not 401."""
+    allow_basic: bool = False
+    """Also take the token as the password of HTTP Basic authentication (RFC 7617), any user name."""
+    allow_query: bool = False
+    """Also take ``?token=`` in the URL. URLs end up in logs of proxies; headers do not."""
+
+    def check(self, request: Request) -> None:
+        """Return when the request may go on.
+
+        Raises:
+            Refused: 400, 401 or 403 (RFC 6750, 3.1).
+        """
+        if self.token is None:
+            return
+        presented = self.presented(request)
+        if presented is None:
+            # No error code for a client that sent no authentication at all (RFC 6750, 3.1).
+            raise Refused(401, "A token is needed.", self._challenge(""))
+        if any(_same(presented, good) for good in (self.token, *self.more_tokens)):
+            return
+        if any(_same(presented, other) for other in self.other_tokens):
+            raise Refused(403, "This token does not give the right to do this.", self._challenge("insufficient_scope"))
+        raise Refused(401, "The token is not valid.", self._challenge("invalid_token"))
+
+    def presented(self, request: Request) -> str | None:
+        """The token that the request carries; None when it carries none.
+
+        Raises:
+            Refused: 400, the token is malformed or was sent in more than one way.
+        """
+        lines = request.headers.all("Authorization")
+        found = [token for token in (self._from_field(line) for line in lines) if token is not None]
+        if self.allow_query:
+            found += parse_qs(request.query).get("token", [])
+        if len(lines) > 1 or len(found) > 1:
+            raise self._malformed("Send one token, in one way.")
+        return found[0] if found else None
+
+    def _from_field(self, value: str) -> str | None:
+        scheme, _, credentials = value.strip().partition(" ")
+        credentials = credentials.strip()
+        if scheme.lower() == "bearer":  # Scheme names have no case (RFC 9110, 11.1).
+            if not credentials or len(credentials.split()) != 1:
+                raise self._malformed("The bearer token is malformed.")
+            return credentials
+        if scheme.lower() == "basic" and self.allow_basic:
+            return self._password(credentials)
+        return None
+
+    def _password(self, credentials: str) -> str:
+        try:
+            decoded = base64.b64decode(credentials, validate=True).decode()
+        except (binascii.Error, ValueError):
+            raise self._malformed("The Basic credentials are malformed.") from None
+        _user, separator, password = decoded.partition(":")
+        if not separator:
+            raise self._malformed("The Basic credentials are malformed.")
+        return password
+
+    def _malformed(self, detail: str) -> Refused:
+        return Refused(400, detail, self._challenge("invalid_request"))
+
+    def _challenge(self, error: str) -> Fields:
+        bearer = _CHALLENGE + (f', error="{error}"' if error else "")
+        basic = (("WWW-Authenticate", 'Basic realm="bass-webrtc", charset="UTF-8"'),) if self.allow_basic else ()
+        return (("WWW-Authenticate", bearer), *basic)
+
+
+def _same(presented: str, expected: str) -> bool:
+    """Compare in a time that tells nothing about where the two differ."""
+    return hmac.compare_digest(presented.encode(errors="backslashreplace"), expected.encode(errors="backslashreplace"))

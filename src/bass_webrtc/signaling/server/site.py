@@ -1,0 +1,172 @@
+"""The rest of what the HTTP server serves: the page, its files, statistics, health and metrics.
+
+Files are read once, at start, into a table of paths: what is not in the table does not exist, so there is no path to
+traverse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from ...stats import ServerStats
+from ..messages import Fields, Refused, Request, Response
+from .auth import TokenPolicy
+from .cors import Cors
+from .metrics import CONTENT_TYPE, exposition
+from .preconditions import is_known
+
+_TYPES = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "ico": "image/x-icon",
+    "js": "text/javascript; charset=utf-8",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "webmanifest": "application/manifest+json",
+    "woff2": "font/woff2",
+}
+_OWN_ONLY = ("connect", "font", "img", "manifest", "media", "script", "style", "worker")
+_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        *(f"{kind}-src 'self'" for kind in _OWN_ONLY),
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'self'",
+    )
+)
+"""Only our own files, nothing inline: a name or a message shown in the page can never become a script."""
+_PAGE_FIELDS: Fields = (
+    ("Content-Security-Policy", _POLICY),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cache-Control", "no-cache"),  # Kept, but asked about each time: names of files do not change with the content.
+)
+_METHODS = "OPTIONS, GET, HEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """Settings of the site."""
+
+    page: bool = True
+    """Serve the page at ``/``."""
+    tokens: TokenPolicy = field(default_factory=TokenPolicy)
+    """Asked of who reads the statistics, which name the addresses of all peers."""
+    allow_origins: tuple[str, ...] = ()
+    """Web origins that may read the statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content_type: str
+    entity_tag: str
+    content: bytes
+
+
+class Site:
+    """Serves ``/``, the page's files, ``/api/stats``, ``/healthz`` and ``/metrics``.
+
+    Args:
+        settings: Its settings.
+        stats: Gives the statistics of this moment; called on the loop's thread.
+        is_healthy: Says whether audio is being sent as it should.
+        folder: Where the page's files are; the package's own by default.
+    """
+
+    def __init__(
+        self,
+        settings: SiteSettings,
+        stats: Callable[[], ServerStats],
+        is_healthy: Callable[[], bool],
+        folder: Traversable | None = None,
+    ) -> None:
+        self.cors = Cors(settings.allow_origins)
+        self._tokens = settings.tokens
+        self._stats = stats
+        self._is_healthy = is_healthy
+        self._files = dict(_read_files(folder or files("bass_webrtc") / "web")) if settings.page else {}
+        self._routes: dict[str, Callable[[Request], Response]] = {
+            "/api/stats": self._statistics,
+            "/healthz": self._health,
+            "/metrics": self._metrics,
+        }
+
+    def serves(self, path: str) -> bool:
+        """Whether there is something at a path."""
+        return path in self._routes or path in self._files
+
+    async def respond(self, request: Request, now_s: float) -> Response:
+        """Answer one request."""
+        try:
+            response = self._dispatch(request)
+        except Refused as refusal:
+            response = refusal.response()
+        return response.plus(self.cors.fields(request))
+
+    def _dispatch(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(204, (("Allow", _METHODS), *self.cors.preflight_fields(request)))
+        if request.method not in _METHODS.split(", "):
+            raise Refused(405, f"{request.method} is not allowed here.", (("Allow", _METHODS),))
+        route = self._routes.get(request.path)
+        return _send_file(self._files[request.path], request) if route is None else route(request)
+
+    def _statistics(self, request: Request) -> Response:
+        self._tokens.check(request)
+        return _data("application/json", _json(self._stats().as_dict()))
+
+    def _metrics(self, request: Request) -> Response:
+        self._tokens.check(request)
+        return _data(CONTENT_TYPE, exposition(self._stats()))
+
+    def _health(self, _request: Request) -> Response:
+        if self._is_healthy():
+            return _data("application/json", b'{"status": "ok"}')
+        raise Refused(503, "The server is not sending audio.")
+
+
+def _read_files(folder: Traversable) -> Iterator[tuple[str, _File]]:
+    for entry in folder.iterdir():
+        content_type = _TYPES.get(entry.name.rpartition(".")[2])
+        if content_type is None or not entry.is_file():
+            continue
+        content = entry.read_bytes()
+        file = _File(content_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"', content)
+        yield f"/{entry.name}", file
+        if entry.name == "index.html":
+            yield "/", file
+
+
+def _send_file(file: _File, request: Request) -> Response:
+    """200 with the file, or 304 when the browser has it already (RFC 9110, 13.1.2)."""
+    fields: Fields = (("ETag", file.entity_tag), *_PAGE_FIELDS)
+    if is_known(request.headers.all("If-None-Match"), file.entity_tag):
+        return Response(304, fields)
+    return Response(200, (("Content-Type", file.content_type), *fields), file.content)
+
+
+def _data(content_type: str, body: bytes) -> Response:
+    return Response(200, (("Content-Type", content_type), ("Cache-Control", "no-store")), body)
+
+
+def _json(value: Any) -> bytes:
+    """JSON has no infinities: a level of digital silence, which is -inf dBFS, becomes null."""
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
