@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import bass_webrtc as bw
 from support import media, tones
+from support.conformance import covers
 from support.listener import Listener
 from support.studio import Studio
 
@@ -58,8 +59,9 @@ def whole_seconds(listener: Listener, wanted: int) -> list[NDArray[np.float32]]:
     return found
 
 
+@covers("OP1", "OP5")
 def test_a_browser_hears_each_tone_in_its_channel_without_concealment(studio: Studio) -> None:
-    """OP1, OP5: 440 Hz left, 880 Hz right, level within 1 dB, nothing lost or concealed in 10 s."""
+    """440 Hz left, 880 Hz right, level within 1 dB, nothing lost or concealed in 10 s."""
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
         listener = studio.listener()
@@ -77,8 +79,9 @@ def test_a_browser_hears_each_tone_in_its_channel_without_concealment(studio: St
     assert last["codec"]["channels"] == 2
 
 
+@covers("SE61")
 def test_five_browsers_play_and_the_sixth_is_refused(chromium_studio: Studio) -> None:
-    """SE61: five by default; 503 with Retry-After for the sixth, who gets in when one leaves."""
+    """Five by default; 503 with Retry-After for the sixth, who gets in when one leaves."""
     studio = chromium_studio
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
@@ -102,8 +105,9 @@ def test_five_browsers_play_and_the_sixth_is_refused(chromium_studio: Studio) ->
             listener.tab.close()
 
 
+@covers("OP5")
 def test_a_mono_player_hears_both_channels_and_a_stereo_player_beside_it_each_one(chromium_studio: Studio) -> None:
-    """OP5: one encoding serves both; Chromium without stereo=1 decodes mono: both tones, 6 dB lower, on both sides."""
+    """One encoding serves both; Chromium without stereo=1 decodes mono: both tones, 6 dB lower, on both sides."""
     studio = chromium_studio
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
@@ -145,8 +149,9 @@ def test_a_file_decoded_by_bass_is_heard(chromium_studio: Studio, tmp_path: Path
     assert not stats.source_ended
 
 
+@covers("WS55")
 def test_a_browser_that_vanishes_is_noticed_by_its_close(studio: Studio) -> None:
-    """WS55: a closed connection says close_notify; the session ends without DELETE."""
+    """A closed connection says close_notify; the session ends without DELETE."""
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
         listener = studio.listener()

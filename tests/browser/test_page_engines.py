@@ -9,6 +9,7 @@ import pytest
 
 import bass_webrtc as bw
 from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ, Tab
+from support.conformance import covers
 from support.page_driver import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon, is_silent
 from support.studio import Studio
@@ -33,8 +34,9 @@ def wait_for(tab: Tab, expression: str, timeout_s: float = 20.0) -> Any:
     return value
 
 
+@covers("WS54")
 def test_page_plays_and_notices_the_end(studio: Studio) -> None:
-    """WS54: the server's close_notify is told at once, not after the seconds that a silent end takes."""
+    """The server's close_notify is told at once, not after the seconds that a silent end takes."""
     tone = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=LEVEL_DBFS)
     with bw.Server(tone, studio.config()) as server:
         studio.start(server)
@@ -50,6 +52,7 @@ def test_page_plays_and_notices_the_end(studio: Studio) -> None:
     tab.close()
 
 
+@covers("WS1")
 @pytest.mark.parametrize(
     ("talking_studio", "left_hz", "right_hz", "level_dbfs"),
     [
@@ -61,7 +64,7 @@ def test_page_plays_and_notices_the_end(studio: Studio) -> None:
 def test_page_talks_as_the_microphone_hears(
     talking_studio: Studio, left_hz: float, right_hz: float, level_dbfs: float
 ) -> None:
-    """WS1: made for music, what our server gives of the page is the microphone's tone, at its level, in its channel."""
+    """Made for music, what our server gives of the page is the microphone's tone, at its level, in its channel."""
     studio = talking_studio
     with bw.Server(None, studio.config()) as server:
         studio.start(server)
@@ -109,8 +112,9 @@ def test_page_turns_what_it_plays_down_while_it_talks(talking_studio: Studio) ->
     tab.close()
 
 
+@covers("SE61")
 def test_page_says_that_the_server_is_full_and_gets_in_when_somebody_leaves(studio: Studio) -> None:
-    """SE61: 503 of the real server, in words; the page tries again by itself."""
+    """503 of the real server, in words; the page tries again by itself."""
     with bw.Server(bw.Tone(), studio.config(max_peers=1)) as server:
         studio.start(server)
         first, second = (studio.browser.open(server.url) for _ in range(2))
@@ -128,8 +132,9 @@ def test_page_says_that_the_server_is_full_and_gets_in_when_somebody_leaves(stud
     second.close()
 
 
+@covers("WS43", "CL4")
 def test_page_takes_turn_servers(studio: Studio) -> None:
-    """WS43, CL4: in the form that they are told in. One that the browser refuses, and dead ones, cost nothing."""
+    """In the form that they are told in. One that the browser refuses, and dead ones, cost nothing."""
     urls = ["stun:127.0.0.1:3478", "turn:127.0.0.1:3478?transport=tcp", "turns:[::1]:5349"]
     blocked = "stun:127.0.0.1:9"  # Firefox throws at this port.
     config = studio.config(visitor_ice_servers=tuple(map(bw.IceServer, [blocked, *urls])), turn_secret="shared")

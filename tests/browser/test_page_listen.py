@@ -9,6 +9,7 @@ import pytest
 
 import bass_webrtc as bw
 from support.browsers import Chromium
+from support.conformance import covers
 from support.page_driver import listen, wait_for_state, wait_until
 
 LEVEL_DBFS = -12.0
@@ -69,8 +70,8 @@ def test_delay_fader_sets_the_jitter_buffer(page: Any) -> None:
     page.wait_for_function("() => bassWebrtc.player.stats?.jitterBufferMs > 350", timeout=20_000)
 
 
+@covers("CL10")
 def test_stop_ends_the_session_on_the_server(page: Any, server: bw.Server) -> None:
-    """CL10."""
     listen(page)
     assert server.stats().active_peers == 1
     page.click("#listen")
@@ -78,15 +79,17 @@ def test_stop_ends_the_session_on_the_server(page: Any, server: bw.Server) -> No
     assert page.evaluate("bassWebrtc.levels().every((level) => level === -120)")
 
 
+@covers("CL10")
 def test_leaving_the_page_ends_the_session_on_the_server(page: Any, server: bw.Server) -> None:
-    """CL10: the request outlives the page."""
+    """The request outlives the page."""
     listen(page)
     page.goto("about:blank")
     wait_until(lambda: server.stats().active_peers == 0)
 
 
+@covers("CL9", "WS24")
 def test_interruption_is_healed_by_an_ice_restart_of_the_same_session(page: Any, server: bw.Server) -> None:
-    """CL9, WS24: the session and its packets go on, only the path is new."""
+    """The session and its packets go on, only the path is new."""
     listen(page)
     [peer] = server.peers
     before = page.evaluate("bassWebrtc.player.pc.localDescription.sdp.match(/ice-ufrag:(.*)/)[1]")
@@ -149,8 +152,8 @@ def test_sixth_listener_is_told_that_the_server_is_full(chromium: Chromium) -> N
         server.close()
 
 
+@covers("ES2", "CL22")
 def test_programme_waits_until_the_server_has_one(chromium: Chromium) -> None:
-    """ES2, CL22."""
     server = bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0))
     server.start()
     tab = chromium.open(server.url)

@@ -17,6 +17,7 @@ import bass_webrtc as bw
 from support import coturn, nat, netns
 from support.browsers import Chromium, missing_chromium
 from support.certificates import key_hash
+from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, NatKind
@@ -97,16 +98,18 @@ def test_a_visitor_behind_a_nat_needs_no_relay(kind: NatKind, world: World) -> N
     assert "relay" not in [candidate_type for candidate_type, _ in ways]
 
 
+@covers("WS43", "SE50")
 @pytest.mark.parametrize(("kind", "way"), [("no-udp", "tcp"), ("tls-only", "tls")])
 def test_a_visitor_whose_firewall_drops_udp_is_relayed(kind: NatKind, way: Kind, world: World) -> None:
-    """WS43, SE50: with credentials made for this visitor."""
+    """With credentials made for this visitor."""
     with world.visitor(kind) as chromium:
         assert use(chromium.open(world.server.url).page, world.server) == [["relay", way]] * 2
 
 
+@covers("CL5")
 @pytest.mark.parametrize("is_told_before", [True, False])
 def test_a_visitor_that_shows_no_address_is_relayed(is_told_before: bool, world: World) -> None:
-    """CL5: servers that come with the answer only are asked in an ICE restart (RFC 9725, 4.6; RFC 9429, 4.1.18)."""
+    """Servers that come with the answer only are asked in an ICE restart (RFC 9725, 4.6; RFC 9429, 4.1.18)."""
     with world.visitor("symmetric") as chromium:
         tab = chromium.open("about:blank")
         tab.page.add_init_script(RELAY_ONLY)
@@ -120,8 +123,8 @@ def test_a_visitor_that_shows_no_address_is_relayed(is_told_before: bool, world:
         assert use(tab.page, world.server) == [["relay", "udp"]] * 2
 
 
+@covers("SE62")
 def test_statistics_show_no_credential(world: World) -> None:
-    """SE62."""
     with world.visitor("no-udp") as chromium:
         page = chromium.open(world.server.url).page
         use(page, world.server)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from support.browsers import Chromium
+from support.conformance import covers
 from support.page_driver import listen, wait_for_state, wait_until
 from support.page_stub import PageStub, refusal, success
 
@@ -30,8 +31,8 @@ def test_full_server_is_told_with_the_number_of_listeners_and_tried_again(page: 
     assert page.inner_text("#listen-label") == "Stop"
 
 
+@covers("CL12")
 def test_retry_after_is_kept_to(page: Any, stub: PageStub) -> None:
-    """CL12."""
     stub.endpoint.posts = [refusal(409, "no source", ("Retry-After", "1"))]
     started = time.monotonic()
     listen(page, until="waiting")
@@ -50,8 +51,9 @@ def test_stop_ends_the_waiting(page: Any, stub: PageStub) -> None:
     assert page.inner_text("#listen-countdown") == ""
 
 
+@covers("CL12")
 def test_server_fault_is_tried_again_with_growing_pauses(page: Any, stub: PageStub) -> None:
-    """CL12: backoff where the server names no time."""
+    """Backoff where the server names no time."""
     stub.endpoint.posts = [refusal(500, "oops")]
     listen(page, until="waiting")
     assert page.inner_text("#listen-title") == "The server has a fault."
@@ -62,8 +64,9 @@ def test_server_fault_is_tried_again_with_growing_pauses(page: Any, stub: PageSt
     assert arrivals[2] - arrivals[1] > arrivals[1] - arrivals[0] + 0.3
 
 
+@covers("CL12")
 def test_reason_of_a_refusal_is_shown_and_not_argued_with(page: Any, stub: PageStub) -> None:
-    """CL12: 403 is not retried."""
+    """403 is not retried."""
     stub.endpoint.posts = [refusal(403, "only listeners from the office")]
     listen(page, until="failed")
     assert page.inner_text("#listen-title") == "The server turned you away."
@@ -73,8 +76,8 @@ def test_reason_of_a_refusal_is_shown_and_not_argued_with(page: Any, stub: PageS
     assert len(stub.endpoint.of("POST")) == 1
 
 
+@covers("CL1")
 def test_unknown_status_is_told_by_its_class(page: Any, stub: PageStub) -> None:
-    """CL1."""
     stub.endpoint.posts = [refusal(451, "for legal reasons"), refusal(599, "")]
     listen(page, until="failed")
     assert page.inner_text("#listen-title") == "The server refused the connection."
@@ -88,16 +91,17 @@ def test_server_that_is_gone_is_told_and_tried_again(page: Any, stub: PageStub) 
     assert page.inner_text("#listen-title") == "The server does not answer."
 
 
+@covers("CL10")
 def test_answer_that_is_no_description_is_told_and_its_session_ended(page: Any, stub: PageStub) -> None:
-    """CL10: a session that is of no use is not left behind."""
+    """A session that is of no use is not left behind."""
     stub.endpoint.posts = [success(201, "hello", ("Location", "/whep/abc"), ("Content-Type", "application/sdp"))]
     listen(page, until="failed")
     assert page.inner_text("#listen-title") == "The server's answer makes no sense."
     wait_until(lambda: [request.path for request in stub.endpoint.of("DELETE")] == ["/whep/abc"])
 
 
+@covers("CL10")
 def test_session_that_comes_after_stop_is_ended(page: Any, stub: PageStub) -> None:
-    """CL10."""
     stub.endpoint.posts = [success(201, "v=0\r\n", ("Location", "/whep/late"))]
     stub.endpoint.post_delay_s = 3
     page.click("#listen")
@@ -107,8 +111,9 @@ def test_session_that_comes_after_stop_is_ended(page: Any, stub: PageStub) -> No
     assert page.evaluate("bassWebrtc.player.state") == "idle"
 
 
+@covers("CL11")
 def test_token_is_asked_for_and_sent(page: Any, stub: PageStub) -> None:
-    """CL11: no token, no Authorization field."""
+    """No token, no Authorization field."""
     stub.endpoint.posts = [refusal(401, "no token"), refusal(401, "wrong token"), refusal(403, "enough")]
     page.click("#listen")
     page.wait_for_selector("dialog[open]")
@@ -142,6 +147,7 @@ def test_token_of_the_address_is_sent(chromium: Chromium, stub: PageStub) -> Non
     assert set(asked) == {("OPTIONS", "Bearer sesame"), ("POST", "Bearer sesame")}
 
 
+@covers("ES1")
 def test_offer_asks_for_one_stereo_stream_to_listen_to(page: Any, stub: PageStub) -> None:
     """ES1, and finding 15: Chromium decodes mono unless its own offer says stereo=1."""
     stub.endpoint.posts = [refusal(403, "enough")]
@@ -154,8 +160,9 @@ def test_offer_asks_for_one_stereo_stream_to_listen_to(page: Any, stub: PageStub
     assert any(line.startswith("a=fmtp:111 ") and "stereo=1" in line for line in lines)
 
 
+@covers("CL4", "CL5")
 def test_ice_servers_of_the_endpoint_are_used(chromium: Chromium, stub: PageStub) -> None:
-    """CL4, CL5: asked by OPTIONS, before the offer is made."""
+    """Asked by OPTIONS, before the offer is made."""
     stub.endpoint.links = (
         ("Link", '<stun:stun.invalid:3478>; rel="ice-server"'),
         ("Link", '<turn:turn.invalid?transport=udp>; rel="ice-server"; username="a, b"; credential="c;d"'),

@@ -9,6 +9,7 @@ import pytest
 
 from bass_webrtc.signaling.messages import Request, Response
 from support.browsers import Chromium
+from support.conformance import covers
 from support.page_driver import talk, wait_for_state, wait_until
 from support.page_stub import PageStub, refusal
 from support.whip_sink import WhipSink
@@ -63,8 +64,8 @@ def test_microphone_reaches_the_server(page: Any, sink: WhipSink) -> None:
     page.wait_for_function("() => bassWebrtc.publisher.stats?.bitrateKbps > 0")
 
 
+@covers("CL10")
 def test_hanging_up_ends_the_session_and_lets_go_of_the_microphone(page: Any, stub: PageStub, sink: WhipSink) -> None:
-    """CL10."""
     talk(page)
     page.evaluate("() => { window.track = bassWebrtc.publisher.stream.getAudioTracks()[0] }")
     page.click("#talk")

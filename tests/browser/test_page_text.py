@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.browsers import Chromium
+from support.conformance import covers
 from support.page_stub import PageStub
 
 Call = Callable[..., Any]
@@ -43,6 +44,7 @@ def call(chromium: Chromium) -> Iterator[Call]:
         yield run
 
 
+@covers("OP4")
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -52,7 +54,6 @@ def call(chromium: Chromium) -> Iterator[Call]:
     ],
 )
 def test_stereo_is_written_into_the_opus_format(call: Call, before: str, after: str) -> None:
-    """OP4."""
     head = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=rtpmap:111 OPUS/48000/2\r\n"
     tail = "\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"
     written = call("sdp", "setOpusParameters", head + before + tail, {"stereo": 1})
@@ -68,8 +69,8 @@ def test_parameter_is_read(call: Call) -> None:
     assert call("sdp", "opusParameter", ANSWER, "cbr") is None
 
 
+@covers("CL7")
 def test_fragment_carries_credentials_mid_and_candidates(call: Call) -> None:
-    """CL7."""
     fragment = call("sdp", "buildFragment", ANSWER, ["candidate:2 1 udp 1 192.0.2.9 9 typ host"], True)
     assert fragment.split("\r\n") == [
         "a=ice-ufrag:old1",
@@ -82,8 +83,8 @@ def test_fragment_carries_credentials_mid_and_candidates(call: Call) -> None:
     ]
 
 
+@covers("CL9", "WS27")
 def test_restart_takes_new_credentials_and_candidates_and_nothing_else(call: Call) -> None:
-    """CL9, WS27."""
     fragment = (
         "a=ice-lite\na=ice-ufrag:new1\na=ice-pwd:newnewnewnewnewnewnewnew\nm=audio 9 X 0\na=mid:0\na=candidate:7 x\n"
     )
@@ -101,6 +102,7 @@ def test_restart_without_credentials_is_refused(call: Call) -> None:
     assert call("sdp", "applyRestart", ANSWER, "a=candidate:7 x\r\n") is None
 
 
+@covers("CL4")
 @pytest.mark.parametrize(
     ("header", "urls"),
     [
@@ -117,7 +119,6 @@ def test_restart_without_credentials_is_refused(call: Call) -> None:
     ],
 )
 def test_link_header_gives_ice_servers(call: Call, header: str | None, urls: list[str]) -> None:
-    """CL4."""
     assert [server["urls"] for server in call("sdp", "iceServersOf", header)] == urls
 
 

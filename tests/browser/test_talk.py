@@ -13,6 +13,7 @@ import pytest
 import bass_webrtc as bw
 from support.bass_device import Bass
 from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ
+from support.conformance import covers
 from support.publisher_page import Talker
 from support.publisher_recorder import Recorder, Samples, assert_tones, assert_tones_soon, is_silent
 from support.studio import Studio
@@ -38,10 +39,11 @@ def settled(recorder: Recorder) -> Samples:
     return recorder.take(2.0)
 
 
+@covers("OP5", "WS1")
 def test_chromiums_microphone_is_heard_in_stereo_in_the_mix_and_on_its_own(
     bass: Bass, chromium_with_microphone: Studio
 ) -> None:
-    """OP5, WS1: right tone, level and channel; one place at a time; our receiver reports reach the browser."""
+    """Right tone, level and channel; one place at a time; our receiver reports reach the browser."""
     studio = chromium_with_microphone
     with bw.Server(None, studio.config(decode_stream=True)) as server:
         studio.start(server)
@@ -67,8 +69,9 @@ def test_chromiums_microphone_is_heard_in_stereo_in_the_mix_and_on_its_own(
         talker.tab.close()
 
 
+@covers("WS1")
 def test_firefoxs_microphone_is_heard_in_the_mix_and_on_its_own(bass: Bass, firefox_studio: Studio) -> None:
-    """WS1: one channel comes out on both sides, at its level."""
+    """One channel comes out on both sides, at its level."""
     studio = firefox_studio
     with bw.Server(None, studio.config(decode_stream=True)) as server:
         studio.start(server)
@@ -174,8 +177,9 @@ def _publisher(server: bw.Server) -> bw.PeerStats:
     return publisher
 
 
+@covers("WS55")
 def test_a_publisher_that_vanishes_is_noticed_by_its_close(chromium_with_microphone: Studio) -> None:
-    """WS55: a closed connection says close_notify; the session ends without DELETE, and the mix is silent."""
+    """A closed connection says close_notify; the session ends without DELETE, and the mix is silent."""
     studio = chromium_with_microphone
     with bw.Server(None, studio.config()) as server:
         studio.start(server)

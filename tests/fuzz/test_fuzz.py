@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from fuzz import fuzzers
+from support.conformance import covers
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +18,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@covers("SE70")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", fuzzers.FUZZERS)
-def test_se70_no_input_makes_the_core_stumble(folder: Path, tmp_path: Path, name: str) -> None:
+def test_no_input_makes_the_core_stumble(folder: Path, tmp_path: Path, name: str) -> None:
     """Neither a sanitizer nor an assertion objects, and no input takes long."""
     fuzzers.run(folder, name, tmp_path / "corpus", seconds=10)

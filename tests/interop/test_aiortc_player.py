@@ -8,6 +8,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import aiortc_player, netns, tones
+from support.conformance import covers
 
 TONE = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=-12.0)
 
@@ -31,8 +32,9 @@ def play(
         return asyncio.run(run())
 
 
+@covers("OP1", "OP10", "ES1", "ES6", "RT4")
 def test_aiortc_hears_each_tone_in_its_channel(hosts: tuple[netns.Host, netns.Host]) -> None:
-    """OP1, OP10, ES1, ES6: 440 Hz left, 880 Hz right, -12 dBFS, no click in 5 s; nothing reported lost (RT4)."""
+    """440 Hz left, 880 Hz right, -12 dBFS, no click in 5 s; nothing reported lost (RT4)."""
     config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, udp_port=0)
     heard, stats = play(hosts, config, 6.0)
     settled = heard.samples[48_000:]
@@ -50,9 +52,10 @@ def test_aiortc_hears_each_tone_in_its_channel(hosts: tuple[netns.Host, netns.Ho
     assert peer.round_trip_time_ms < 100.0
 
 
+@covers("OP10")
 @pytest.mark.parametrize("frame_ms", [10, 40, 60])
 def test_aiortc_hears_frames_of_every_length(hosts: tuple[netns.Host, netns.Host], frame_ms: int) -> None:
-    """OP10: the timestamp steps by the frame's length."""
+    """The timestamp steps by the frame's length."""
     config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, udp_port=0, frame_ms=frame_ms)
     heard, _ = play(hosts, config, 2.5)
     left = heard.samples[24_000:, 0]

@@ -19,6 +19,7 @@ from OpenSSL import SSL
 
 import bass_webrtc as bw
 from support import http_asking, stun, usage
+from support.conformance import covers
 from support.driving import connect, drive
 from support.farm import PlayerFarm
 from support.player import Certificate, Player
@@ -77,6 +78,7 @@ def scene(stage: Scene) -> Iterator[Scene]:
 # -- HTTP
 
 
+@covers("ES1", "ES5", "WS7", "SD4", "SD5", "SE60")
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -99,14 +101,14 @@ def scene(stage: Scene) -> Iterator[Scene]:
          "no fingerprint", "no ICE", "half of ICE", "no rtcp-mux", "no audio", "bad payload type", "too long"],
 )  # fmt: skip
 def test_a_bad_offer_has_its_status(scene: Scene, body: bytes | str, status: int) -> None:
-    """Table 1.1, ES1, ES5, WS7, SD4, SD5, SE60."""
     before = len(scene.server.peers)
     assert scene.request("POST", body=body)[0] == status
     assert len(scene.server.peers) == before
 
 
+@covers("SD5", "SE70")
 def test_an_offer_cut_anywhere_is_refused_and_leaves_no_session(scene: Scene) -> None:
-    """SD5, SE70: every length of a good offer, in steps; 201 may only come once all that matters is there."""
+    """Every length of a good offer, in steps; 201 may only come once all that matters is there."""
     before = len(scene.server.peers)
     last_needed = GOOD_OFFER.index("a=rtcp-mux")
     for length in range(0, last_needed, 7):
@@ -114,6 +116,7 @@ def test_an_offer_cut_anywhere_is_refused_and_leaves_no_session(scene: Scene) ->
     assert len(scene.server.peers) == before
 
 
+@covers("SE65")
 @pytest.mark.parametrize(
     ("method", "path", "content_type", "status"),
     [
@@ -133,12 +136,13 @@ def test_an_offer_cut_anywhere_is_refused_and_leaves_no_session(scene: Scene) ->
 def test_a_wrong_request_has_its_status(
     scene: Scene, method: str, path: str, content_type: str | None, status: int
 ) -> None:
-    """Table 1.1, SE65; an offer to listen is no offer to publish."""
+    """An offer to listen is no offer to publish."""
     assert scene.request(method, path, GOOD_OFFER, content_type)[0] == status
 
 
+@covers("SE61")
 def test_a_flood_of_offers_ends_in_503_and_the_slots_come_back(scene: Scene, farm: PlayerFarm) -> None:
-    """SE61: offers without checks hold the free slots, no more; DELETE gives them back."""
+    """Offers without checks hold the free slots, no more; DELETE gives them back."""
     sessions = []
     for _ in range(12):
         status, headers = scene.request("POST", body=GOOD_OFFER)
@@ -156,8 +160,9 @@ def test_a_flood_of_offers_ends_in_503_and_the_slots_come_back(scene: Scene, far
     assert farm.disconnect() == {"200": 1}
 
 
+@covers("WS13", "SE61")
 def test_a_session_that_nobody_checks_is_gone_after_ten_seconds() -> None:
-    """WS13, SE61: its URL with it. Nobody can hold a place longer by an offer alone, and a listener is not meant."""
+    """Its URL with it. Nobody can hold a place longer by an offer alone, and a listener is not meant."""
     reasons: list[str] = []
     with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_peers=2)) as server:
         server.start()
@@ -187,10 +192,11 @@ def stranger() -> Iterator[socket.socket]:
         yield stranger
 
 
+@covers("SE40")
 @pytest.mark.parametrize("size", [0, 1, 65_507])
 @pytest.mark.parametrize("when", ["before", "during", "after"])
 def test_datagrams_of_odd_sizes_at_any_time(scene: Scene, stranger: socket.socket, size: int, when: str) -> None:
-    """SE40: before, during and after the handshake of a player who comes now, from outside and from his own port."""
+    """Before, during and after the handshake of a player who comes now, from outside and from his own port."""
     junk = bytes([22]) * size
     player = Player(Certificate())
     player.post(scene.whep_url, time.monotonic())
@@ -210,8 +216,9 @@ def _send_all(stranger: socket.socket, player: Player, junk: bytes, scene: Scene
         player.send(junk)
 
 
+@covers("SE42", "OP18")
 def test_twenty_thousand_junk_datagrams_are_counted_and_forgotten(scene: Scene, stranger: socket.socket) -> None:
-    """SE42, OP18: memory stays, everything that arrived is counted as dropped, nobody is answered."""
+    """Memory stays, everything that arrived is counted as dropped, nobody is answered."""
     memory_kb, dropped = usage.memory_kb(os.getpid()), _dropped(scene)
     kinds = [
         os.urandom(200),
@@ -238,8 +245,9 @@ def _dropped(scene: Scene) -> int:
     return stats.datagrams_dropped + stats.events_dropped
 
 
+@covers("SE41")
 def test_a_strangers_client_hello_does_not_take_the_session(scene: Scene, stranger: socket.socket) -> None:
-    """SE41: DTLS from an address that no check proved is dropped; the real handshake completes."""
+    """DTLS from an address that no check proved is dropped; the real handshake completes."""
     player = Player(Certificate(), setup="active")
     player.post(scene.whep_url, time.monotonic())
     hello = SSL.Connection(Certificate().context, None)
@@ -256,9 +264,10 @@ def test_a_strangers_client_hello_does_not_take_the_session(scene: Scene, strang
     assert player.delete() == 200
 
 
+@covers("SE1", "SE2")
 @pytest.mark.parametrize("setup", ["active", "passive"])
 def test_a_certificate_that_was_not_signaled_ends_that_session_alone(scene: Scene, setup: str) -> None:
-    """SE1, SE2: in both roles; no media, and the place is free."""
+    """In both roles; no media, and the place is free."""
     impostor = Player(Certificate(), setup=setup, fingerprint=":".join(["AB"] * 32))
     assert impostor.post(scene.whep_url, time.monotonic())
     assert drive([impostor], lambda: impostor.state in ("failed", "closed"))
@@ -279,9 +288,10 @@ def test_a_strangers_rtp_and_rtcp_reach_nobody(scene: Scene, stranger: socket.so
     assert after.packets_received == before.packets_received
 
 
+@covers("SE24", "SE25")
 @pytest.mark.parametrize("size", range(0, 28, 4))
 def test_short_and_false_stun_is_not_answered(scene: Scene, stranger: socket.socket, size: int) -> None:
-    """SE24, SE25: a truncated check, and one that says it is longer than it is."""
+    """A truncated check, and one that says it is longer than it is."""
     check = stun.check("user:name", "some password that nobody has")
     stranger.sendto(check[:size], scene.udp_address)
     stranger.sendto(check[:2] + b"\xff\xfc" + check[4:], scene.udp_address)
@@ -289,8 +299,9 @@ def test_short_and_false_stun_is_not_answered(scene: Scene, stranger: socket.soc
         stranger.recv(2048)
 
 
+@covers("SE24")
 def test_an_answer_to_a_stranger_is_never_longer_than_his_question(scene: Scene, stranger: socket.socket) -> None:
-    """SE24: no amplifier: a real user name with a wrong password, from a forged address."""
+    """No amplifier: a real user name with a wrong password, from a forged address."""
     player = Player(Certificate())
     player.post(scene.whep_url, time.monotonic())
     for message in (
@@ -309,8 +320,9 @@ def test_an_answer_to_a_stranger_is_never_longer_than_his_question(scene: Scene,
     assert player.delete() == 200
 
 
+@covers("SE9")
 def test_replayed_and_tampered_rtcp_is_counted_and_ignored(scene: Scene) -> None:
-    """SE9: an SRTCP packet counts once; with one bit changed, anywhere, never."""
+    """An SRTCP packet counts once; with one bit changed, anywhere, never."""
     player = Player(Certificate())
     connect(player, scene.whep_url)
     datagram = player.send_report(fraction_lost=0.0)
@@ -329,8 +341,9 @@ def test_replayed_and_tampered_rtcp_is_counted_and_ignored(scene: Scene) -> None
     assert player.delete() == 200
 
 
+@covers("RT5")
 def test_authentic_nonsense_in_rtcp_is_ignored(scene: Scene) -> None:
-    """RT5: unknown types, lengths past the end, counts past the end, in a packet that authenticates."""
+    """Unknown types, lengths past the end, counts past the end, in a packet that authenticates."""
     player = Player(Certificate())
     connect(player, scene.whep_url)
     for nonsense in (

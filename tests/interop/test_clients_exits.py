@@ -14,6 +14,7 @@ import pytest
 
 import bass_webrtc as bw
 from support.client_peers import ClientProcess, connect, wait_until
+from support.conformance import covers
 from support.server_process import ServerProcess
 
 CYCLES = 500
@@ -154,10 +155,11 @@ def test_killed_clients_are_gone_after_thirty_seconds(ice_servers: tuple[bw.IceS
         wait_until(lambda: server.peers == (), 33.0 - waited_s)
 
 
+@covers("SE61")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", KINDS)
 def test_five_hundred_starts_and_stops_leave_nothing_behind(kind: str) -> None:
-    """SE61: threads, descriptors and tasks are what they were, and memory within 2 MB."""
+    """Threads, descriptors and tasks are what they were, and memory within 2 MB."""
     path = "whip" if kind == "push" else "whep"
     with ServerProcess() as server, ClientProcess(kind, server.url + path) as client:
         # The first connections fill caches, free lists and the allocator's arenas.

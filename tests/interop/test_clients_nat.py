@@ -17,6 +17,7 @@ import bass_webrtc as bw
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 from support import coturn, nat, netns
 from support.client_peers import connect, wait_until
+from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, NatKind
@@ -61,9 +62,10 @@ def http_port(server: bw.Server) -> int:
     return int(server.url.rpartition(":")[2].rstrip("/"))
 
 
+@covers("CL4", "CL5", "SE51")
 @pytest.mark.parametrize("kind", ["full-cone", "port-restricted", "symmetric", "no-udp", "tls-only"])
 def test_a_client_gets_through(kind: NatKind, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CL4, CL5, SE51: it gathers relayed candidates when the answer names servers, and trickles them."""
+    """It gathers relayed candidates when the answer names servers, and trickles them."""
     monkeypatch.setenv("SSL_CERT_FILE", str(world.turn.certificate))
     home = world.internet.home(kind, world.turn.tls_port, http_port(world.server))
     with (

@@ -15,6 +15,7 @@ import bass_webrtc as bw
 from bass_webrtc.bass import find_bass
 from support import netns
 from support.client_peers import ClientProcess, KillableServer, connect, free_port, wait_until
+from support.conformance import covers
 from support.publisher_recorder import Recorder, assert_tones, is_silent, steady_hz
 
 BACK_WITHIN_S = 2.0
@@ -33,9 +34,10 @@ def server() -> Iterator[KillableServer]:
         yield server
 
 
+@covers("CL12")
 @pytest.mark.parametrize("down_s", [0.0, 4.0, 9.0])
 def test_a_pull_is_back_two_seconds_after_its_killed_server(server: KillableServer, down_s: float) -> None:
-    """Nobody said goodbye. The stream is the same BASS handle, with silence between (CL12)."""
+    """Nobody said goodbye. The stream is the same BASS handle, with silence between."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     with bw.WhepClient(f"{server.url}whep") as client:
         connect(client)
@@ -201,8 +203,9 @@ def test_losses_leave_nothing_behind(kind: str) -> None:
             assert after["tasks"] <= before["tasks"]
 
 
+@covers("CL9")
 def test_a_new_address_costs_a_pull_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
-    """CL9: the link goes down, and comes back with another address; the session and the stream are the same."""
+    """The link goes down, and comes back with another address; the session and the stream are the same."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     at_server, at_client = hosts
     with KillableServer(at_server, http_host="10.77.0.1") as server:
@@ -226,8 +229,9 @@ def test_a_new_address_costs_a_pull_less_than_five_seconds(hosts: tuple[netns.Ho
             client.close()
 
 
+@covers("CL9")
 def test_a_new_address_costs_a_push_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
-    """CL9: by an ICE restart: the server's publisher is the same one."""
+    """By an ICE restart: the server's publisher is the same one."""
     at_server, at_client = hosts
     with KillableServer(at_server, http_host="10.77.0.1") as server:
         with at_client.entered():

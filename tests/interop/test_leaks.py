@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 import bass_webrtc as bw
+from support.conformance import covers
 from support.driving import connect, drive
 from support.farm import PlayerFarm
 from support.player import Certificate, Player
@@ -36,9 +37,10 @@ def _nothing_left(server: ServerProcess) -> Iterator[None]:
     assert server.stats()["active_peers"] == 0
 
 
+@covers("SE61", "WS56")
 @pytest.mark.timeout(400)
 def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
-    """SE61, WS56: threads, descriptors and tasks are back where they were, and memory within 2 MB."""
+    """Threads, descriptors and tasks are back where they were, and memory within 2 MB."""
     with ServerProcess(max_peers=PLACES * BATCH) as server:
         # The first connections fill caches, free lists and the allocator's arenas.
         _cycle(server, farm, 200)
@@ -46,17 +48,19 @@ def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
             _cycle(server, farm, CYCLES)
 
 
+@covers("SE61", "WS56")
 @pytest.mark.timeout(400)
 def test_two_hundred_publishers_leave_nothing_behind() -> None:
-    """SE61, WS56: the same for those who talk, each heard before it leaves."""
+    """The same for those who talk, each heard before it leaves."""
     with ServerProcess(max_peers=PLACES * PUBLISHERS) as server, PublisherFarm() as publishers:
         _publish(server, publishers, 100)
         with _nothing_left(server):
             _publish(server, publishers, PUBLISHER_CYCLES)
 
 
+@covers("SE20", "RT7", "WS55")
 def test_peers_that_vanish_are_gone_after_thirty_seconds() -> None:
-    """SE20, RT7, WS55: who says nothing more, who only reports, and who only checks; the others notice nothing.
+    """Who says nothing more, who only reports, and who only checks; the others notice nothing.
 
     A peer without checks is gone 30 s after its last one, not before; one that does not report any more trips the
     circuit breaker (RFC 8083, 4.1) before that.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 
+from support.conformance import covers
 from support.farm import PlayerFarm
 from support.server_process import ServerProcess
 
 PEERS = 200
 
 
+@covers("SE61")
 def test_two_hundred_players_get_every_frame_and_one_more_is_refused(farm: PlayerFarm) -> None:
-    """SE61: the cap holds with 503; nobody who is in notices."""
+    """The cap holds with 503; nobody who is in notices."""
     with ServerProcess(max_peers=PEERS) as server:
         farm.connect(server.whep_url, PEERS)
         farm.reset()

@@ -14,6 +14,7 @@ import pytest
 
 from bass_webrtc.rtc.dtls import Certificate, Connected, DtlsEvent, DtlsRole, DtlsSession, SrtpKeys
 from bass_webrtc.rtc.sdp import Fingerprint
+from support.conformance import covers
 
 OPENSSL = shutil.which("openssl") or ""
 pytestmark = pytest.mark.skipif(not OPENSSL, reason="needs the program openssl (Debian: openssl)")
@@ -74,6 +75,7 @@ def _check(event: DtlsEvent, role: DtlsRole, profile: str, output: str) -> None:
     assert f"profile={profile}" in output
 
 
+@covers("SE4", "SE5", "WS55")
 @pytest.mark.parametrize("profile", PROFILES)
 def test_s_client_gets_the_same_keys_SE5(pem: tuple[list[str], Fingerprint], profile: str) -> None:
     """SE4, SE5, and WS55: its close_notify ends the session."""
@@ -91,6 +93,7 @@ def test_s_client_gets_the_same_keys_SE5(pem: tuple[list[str], Fingerprint], pro
         assert [type(event).__name__ for event in session.events()] == ["Closed"]
 
 
+@covers("SE4", "SE5", "WS54")
 @pytest.mark.parametrize("profile", PROFILES)
 def test_s_server_gets_the_same_keys_SE5(pem: tuple[list[str], Fingerprint], profile: str) -> None:
     """SE4, SE5, and WS54: our close_notify ends its session."""

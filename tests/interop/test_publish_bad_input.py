@@ -17,6 +17,7 @@ from bench.realtime import realtime
 
 import bass_webrtc as bw
 from support import tones, usage
+from support.conformance import covers
 from support.driving import drive
 from support.player import Certificate
 from support.publisher import Publisher, ToneEncoder, rtp
@@ -126,8 +127,9 @@ def assert_heard_while(recorder: Recorder, tone_hz: float, play: Callable[[], ob
 # -- SRTP
 
 
+@covers("SE9")
 def test_a_packet_changed_at_any_byte_is_refused_and_counted(scene: Scene, publisher: Publisher) -> None:
-    """SE9: authentication covers all of it; the genuine one is still taken afterwards."""
+    """Authentication covers all of it; the genuine one is still taken afterwards."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.2)
     wait_until(lambda: scene.bad.stats().packets_received == 10)
@@ -148,8 +150,9 @@ def test_a_packet_changed_at_any_byte_is_refused_and_counted(scene: Scene, publi
     assert_still_heard(scene, publisher, encoder)
 
 
+@covers("SE9")
 def test_replayed_packets_are_refused_and_counted(scene: Scene, publisher: Publisher) -> None:
-    """SE9: RFC 3711, 3.3.2."""
+    """RFC 3711, 3.3.2."""
     encoder = ToneEncoder(BAD_HZ)
     datagrams = [publisher.protect(publisher.next_rtp(encoder.packet())) for _ in range(5)]
     for datagram in datagrams * 20:
@@ -205,8 +208,9 @@ def test_noise_in_place_of_opus_is_survived(scene: Scene, publisher: Publisher) 
     assert_still_heard(scene, publisher, ToneEncoder(BAD_HZ))
 
 
+@covers("OP2")
 def test_the_longest_opus_packet_is_heard(scene: Scene, publisher: Publisher) -> None:
-    """OP2: 120 ms in one packet (RFC 6716, 3.2.5)."""
+    """120 ms in one packet (RFC 6716, 3.2.5)."""
     encoder = ToneEncoder(BAD_HZ, frame_ms=120, bitrate_bps=64_000)
     assert_heard_while(scene.mix, BAD_HZ, lambda: publisher.play(encoder, 0.96))
     assert scene.bad.stats().decode_errors == 0
@@ -215,6 +219,7 @@ def test_the_longest_opus_packet_is_heard(scene: Scene, publisher: Publisher) ->
 # -- RTP
 
 
+@covers("OP17")
 @pytest.mark.parametrize(
     "header",
     [
@@ -229,7 +234,7 @@ def test_the_longest_opus_packet_is_heard(scene: Scene, publisher: Publisher) ->
 def test_all_that_a_header_may_have_is_skipped(
     scene: Scene, publisher: Publisher, header: dict[str, tuple[int, ...] | bytes]
 ) -> None:
-    """OP17: RFC 3550, 5.3.1, and RFC 8285."""
+    """RFC 3550, 5.3.1, and RFC 8285."""
     encoder = ToneEncoder(BAD_HZ)
 
     def play() -> None:
@@ -244,8 +249,9 @@ def test_all_that_a_header_may_have_is_skipped(
     assert (scene.bad.stats().srtp_errors, scene.bad.stats().decode_errors) == (0, 0)
 
 
+@covers("OP17")
 def test_headers_that_run_past_the_end_are_refused_and_counted(scene: Scene, publisher: Publisher) -> None:
-    """OP17: counts, extensions and padding that are longer than the packet; none is authentic, none is read."""
+    """Counts, extensions and padding that are longer than the packet; none is authentic, none is read."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.2)
     wait_until(lambda: scene.bad.stats().packets_received == 10)
@@ -266,8 +272,9 @@ def test_headers_that_run_past_the_end_are_refused_and_counted(scene: Scene, pub
     assert_still_heard(scene, publisher, encoder)
 
 
+@covers("OP16")
 def test_packets_of_another_payload_type_are_counted_and_not_played(scene: Scene, publisher: Publisher) -> None:
-    """OP16: Opus and RED were negotiated, nothing else."""
+    """Opus and RED were negotiated, nothing else."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.3)
     before = _refused(scene.bad.stats())
@@ -282,8 +289,9 @@ def test_packets_of_another_payload_type_are_counted_and_not_played(scene: Scene
     assert_still_heard(scene, publisher, encoder)
 
 
+@covers("OP16")
 def test_a_thousand_ssrcs_are_bounded(scene: Scene, publisher: Publisher) -> None:
-    """OP16: no more streams than a few are kept; the one that was declared is heard on."""
+    """No more streams than a few are kept; the one that was declared is heard on."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.5)
 
@@ -318,8 +326,9 @@ def test_a_publisher_that_sends_ten_times_too_fast_is_bounded(scene: Scene, publ
     assert scene.bad.stats().jitter_buffer_ms < JITTER_BUFFER_MAX_MS + 50
 
 
+@covers("SE30")
 def test_a_publisher_that_stops_without_a_word_is_silent_and_then_gone(scene: Scene, publisher: Publisher) -> None:
-    """SE30: no BYE, no close_notify, no check: silence at once, and after 30 s without consent the peer's end."""
+    """No BYE, no close_notify, no check: silence at once, and after 30 s without consent the peer's end."""
     reasons: list[str] = []
     unsubscribe = scene.server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
     publisher.play(ToneEncoder(BAD_HZ), 1.0)

@@ -13,6 +13,7 @@ import bass_webrtc as bw
 from support import tones
 from support.bass_device import Bass
 from support.certificates import write_certificate
+from support.conformance import covers
 from support.fixtures import skip_for
 from support.publisher_farm import PublisherFarm
 from support.publisher_ffmpeg import FfmpegPublisher, missing_ffmpeg
@@ -66,10 +67,11 @@ def assert_heard(bass: Bass, server: bw.Server, mix: Recorder, left_hz: float, r
     assert (peer.stats().srtp_errors, peer.stats().decode_errors) == (0, 0)
 
 
+@covers("WS1", "WS5")
 def test_ffmpegs_whip_muxer_is_heard_in_the_mix_and_on_its_own(
     bass: Bass, server: bw.Server, mix: Recorder, tmp_path: Path
 ) -> None:
-    """WS1, WS5: its offer, its close by DELETE."""
+    """Its offer, its close by DELETE."""
     skip_for(missing_ffmpeg())
     with FfmpegPublisher(f"{server.url}whip", 440.0, 880.0, *write_certificate(tmp_path)) as ffmpeg:
         assert ffmpeg.failure == ""
@@ -99,10 +101,11 @@ def test_a_certificate_on_a_curve_that_openssl_does_not_take_has_its_reason(
     assert neighbour.stats().packets_lost == 0
 
 
+@covers("WS1", "WS20")
 def test_gstreamers_webrtcbin_is_heard_in_the_mix_and_on_its_own(
     bass: Bass, server: bw.Server, mix: Recorder, tmp_path: Path
 ) -> None:
-    """WS1, WS20: whip-client, with trickled candidates; it leaves by DELETE."""
+    """Whip-client, with trickled candidates; it leaves by DELETE."""
     skip_for(missing_gstreamer())
     with GStreamerPublisher(tmp_path, f"{server.url}whip", 440.0, 880.0) as gstreamer:
         wait_until(lambda: server.peers, 20.0)
@@ -111,10 +114,11 @@ def test_gstreamers_webrtcbin_is_heard_in_the_mix_and_on_its_own(
     assert "PeerConnection connected" in gstreamer.log()
 
 
+@covers("SE61")
 def test_five_publishers_are_all_in_the_mix_and_the_sixth_is_refused(
     server: bw.Server, mix: Recorder, publishers: PublisherFarm
 ) -> None:
-    """SE61: five by default, 503 for the sixth, who gets in when they left."""
+    """Five by default, 503 for the sixth, who gets in when they left."""
     tones_hz = (300.0, 500.0, 800.0, 1300.0, 2100.0)
     for tone_hz in tones_hz:
         assert publishers.publish(f"{server.url}whip", tone_hz, level_dbfs=-18.0) == 201
@@ -132,24 +136,27 @@ def test_five_publishers_are_all_in_the_mix_and_the_sixth_is_refused(
     assert_tones_soon(mix, 3000.0, 3000.0)
 
 
+@covers("OP2")
 @pytest.mark.parametrize("frame_ms", [10, 40, 60])
 def test_each_frame_length_is_heard(server: bw.Server, mix: Recorder, publishers: PublisherFarm, frame_ms: int) -> None:
-    """OP2: what a publisher chooses, without being asked for it."""
+    """What a publisher chooses, without being asked for it."""
     publishers.publish(f"{server.url}whip", 440.0, 880.0, frame_ms=frame_ms)
     assert_tones_soon(mix, 440.0, 880.0)
 
 
+@covers("OP16")
 def test_an_ssrc_that_the_offer_does_not_name_is_heard(
     server: bw.Server, mix: Recorder, publishers: PublisherFarm
 ) -> None:
-    """OP16: RFC 8834, 4.8."""
+    """RFC 8834, 4.8."""
     publishers.publish(f"{server.url}whip", 440.0, 880.0, declared=False)
     assert_tones_soon(mix, 440.0, 880.0)
     assert server.peers[0].stats().packets_lost == 0
 
 
+@covers("OP16")
 def test_a_stream_goes_on_when_its_ssrc_changes(server: bw.Server, mix: Recorder, publishers: PublisherFarm) -> None:
-    """OP16: the sender began anew, with other sequence numbers and timestamps; more often than SSRCs are kept."""
+    """The sender began anew, with other sequence numbers and timestamps; more often than SSRCs are kept."""
     publishers.publish(f"{server.url}whip", 440.0, 880.0)
     settled(mix)
     for _ in range(6):

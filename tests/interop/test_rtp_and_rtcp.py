@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import bass_webrtc as bw
+from support.conformance import covers
 from support.driving import connect, drive
 from support.player import Certificate, Player
 from support.publisher import Publisher, ToneEncoder
@@ -54,8 +55,9 @@ class Recorder:
         return self.player.decrypt(self.raw)
 
 
+@covers("OP10", "OP11", "OP12")
 def test_packets_are_numbered_and_timed_as_rtp_wants(server: bw.Server, certificate: Certificate) -> None:
-    """OP10, OP11, OP12: one Opus packet each, one SSRC, sequence +1, timestamp +960, random starts, lower half."""
+    """One Opus packet each, one SSRC, sequence +1, timestamp +960, random starts, lower half."""
     starts = []
     for _ in range(3):
         recorder = Recorder(server, certificate)
@@ -87,8 +89,9 @@ def test_the_payload_is_stereo_opus_of_twenty_milliseconds(server: bw.Server, ce
     assert recorder.player.delete() == 200
 
 
+@covers("RT1", "RT4")
 def test_sender_reports_map_packets_to_the_wall_clock(server: bw.Server, certificate: Certificate) -> None:
-    """RT1, RT4: SR first, SDES with the CNAME of the answer, NTP is now, and RTP time runs with it to the packet."""
+    """SR first, SDES with the CNAME of the answer, NTP is now, and RTP time runs with it to the packet."""
     recorder = Recorder(server, certificate)
     assert drive([recorder.player], lambda: len(recorder.rtcp) >= 2, 20.0), "no sender report in 20 s"
     recorder.wait(len(recorder.raw) + 1)
@@ -154,8 +157,9 @@ def test_reported_loss_turns_redundancy_on_for_that_player_alone(server: bw.Serv
         assert player.delete() == 200
 
 
+@covers("RT4")
 def test_receiver_reports_say_what_a_publisher_lost(server: bw.Server, certificate: Certificate) -> None:
-    """RT4: one packet in ten never sent, through SRTCP to the publisher: its SSRC, the tenth, and the count."""
+    """One packet in ten never sent, through SRTCP to the publisher: its SSRC, the tenth, and the count."""
     publisher = Publisher(certificate)
     reports: list[bytes] = []
     publisher.on_rtcp = reports.append

@@ -15,6 +15,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import stun
+from support.conformance import covers
 from support.driving import connect, drive
 from support.player import Certificate, Counters, Player
 
@@ -31,15 +32,17 @@ def certificate() -> Certificate:
     return Certificate()
 
 
+@covers("WS8")
 @pytest.mark.parametrize("setup", ["actpass", "active", "passive"])
 def test_each_dtls_role_connects(server: bw.Server, certificate: Certificate, setup: str) -> None:
-    """WS8: the answer takes the role the offer leaves, and the handshake runs that way round."""
+    """The answer takes the role the offer leaves, and the handshake runs that way round."""
     player = Player(certificate, setup=setup)
     connect(player, f"{server.url}whep")
     assert player.answer.setup == {"actpass": "active", "active": "passive", "passive": "active"}[setup]
     assert player.delete() == 200
 
 
+@covers("SE5")
 @pytest.mark.parametrize(
     ("offered", "chosen"),
     [
@@ -50,7 +53,7 @@ def test_each_dtls_role_connects(server: bw.Server, certificate: Certificate, se
 )
 @pytest.mark.parametrize("setup", ["active", "passive"])
 def test_srtp_profile_is_the_best_both_have(server: bw.Server, offered: bytes, chosen: str, setup: str) -> None:
-    """SE5: AEAD is preferred when the server chooses; each profile decrypts to Opus that libsrtp takes."""
+    """AEAD is preferred when the server chooses; each profile decrypts to Opus that libsrtp takes."""
     player = Player(Certificate(offered), setup=setup)
     packets: list[bytes] = []
     player.on_rtp = packets.append
@@ -63,8 +66,9 @@ def test_srtp_profile_is_the_best_both_have(server: bw.Server, offered: bytes, c
     assert {packet[1] & 0x7F for packet in player.decrypt(packets[:10])} == {111}
 
 
+@covers("SE5")
 def test_no_common_srtp_profile_is_no_connection(server: bw.Server) -> None:
-    """SE5: never in the clear."""
+    """Never in the clear."""
     player = Player(Certificate(b"SRTP_AES128_CM_SHA1_32"), setup="active")
     assert player.post(f"{server.url}whep", time.monotonic())
     assert drive([player], lambda: not server.peers, 10.0)
@@ -72,11 +76,12 @@ def test_no_common_srtp_profile_is_no_connection(server: bw.Server) -> None:
     assert player.counters.packets == 0
 
 
+@covers("SE1", "SE2")
 @pytest.mark.parametrize("setup", ["active", "passive"])
 def test_a_wrong_fingerprint_gets_no_media_and_an_alert(
     server: bw.Server, certificate: Certificate, setup: str
 ) -> None:
-    """SE1, SE2: the certificate is not the one of the offer."""
+    """The certificate is not the one of the offer."""
     player = Player(certificate, setup=setup, fingerprint=":".join(["AB"] * 32))
     reasons: list[str] = []
     server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
@@ -90,8 +95,9 @@ def test_a_wrong_fingerprint_gets_no_media_and_an_alert(
     assert server.peers == ()
 
 
+@covers("SE23", "SE24")
 def test_no_media_before_an_authenticated_check(server: bw.Server, certificate: Certificate) -> None:
-    """SE23, SE24: checks with a wrong password get no success, and nothing else ever comes."""
+    """Checks with a wrong password get no success, and nothing else ever comes."""
     player = Player(certificate)
     assert player.post(f"{server.url}whep", time.monotonic())
     assert player.socket is not None
@@ -102,8 +108,9 @@ def test_no_media_before_an_authenticated_check(server: bw.Server, certificate: 
     player.vanish()
 
 
+@covers("WS55")
 def test_close_notify_ends_the_session(server: bw.Server, certificate: Certificate) -> None:
-    """WS55: DTLS closed by the peer: the peer is gone, its URL is 404."""
+    """DTLS closed by the peer: the peer is gone, its URL is 404."""
     player = Player(certificate)
     connect(player, f"{server.url}whep")
     player.close_dtls()
@@ -111,8 +118,9 @@ def test_close_notify_ends_the_session(server: bw.Server, certificate: Certifica
     assert delete_status(player.session_url) == 404
 
 
+@covers("WS54", "WS56", "RT6")
 def test_delete_says_goodbye(server: bw.Server, certificate: Certificate) -> None:
-    """WS54, WS56, RT6: BYE and close_notify reach the player, then no packet; a second DELETE is 404."""
+    """BYE and close_notify reach the player, then no packet; a second DELETE is 404."""
     player = Player(certificate)
     rtcp: list[bytes] = []
     player.on_rtcp = rtcp.append
@@ -127,8 +135,9 @@ def test_delete_says_goodbye(server: bw.Server, certificate: Certificate) -> Non
     assert delete_status(player.session_url) == 404
 
 
+@covers("WS54")
 def test_stop_says_goodbye_to_everybody(server: bw.Server, certificate: Certificate) -> None:
-    """WS54: a server that stops ends its sessions properly, and may start again."""
+    """A server that stops ends its sessions properly, and may start again."""
     players = [Player(certificate) for _ in range(3)]
     for player in players:
         connect(player, f"{server.url}whep")
@@ -154,8 +163,9 @@ def test_the_player_may_move_to_another_port(server: bw.Server, certificate: Cer
     assert player.delete() == 200
 
 
+@covers("WS23", "WS24", "WS26", "WS28")
 def test_an_ice_restart_moves_the_audio_without_a_gap(server: bw.Server, certificate: Certificate) -> None:
-    """WS23, WS24, WS26, WS28: the old path carries on until the new credentials are checked."""
+    """The old path carries on until the new credentials are checked."""
     player = Player(certificate)
     connect(player, f"{server.url}whep")
     old_socket, old_etag, old_answer = player.socket, player.etag, player.answer
@@ -177,6 +187,7 @@ def test_an_ice_restart_moves_the_audio_without_a_gap(server: bw.Server, certifi
     assert player.delete() == 200
 
 
+@covers("WS29", "WS31")
 @pytest.mark.parametrize(
     "candidate",
     [
@@ -190,7 +201,7 @@ def test_an_ice_restart_moves_the_audio_without_a_gap(server: bw.Server, certifi
 def test_trickled_candidates_of_every_kind_are_taken(
     server: bw.Server, certificate: Certificate, candidate: str
 ) -> None:
-    """WS29, WS31: 204, and the audio goes on; what cannot be used is ignored."""
+    """204, and the audio goes on; what cannot be used is ignored."""
     player = Player(certificate)
     connect(player, f"{server.url}whep")
     player.counters = Counters()
@@ -224,12 +235,13 @@ def test_public_ips_are_announced(certificate: Certificate) -> None:
         assert player.delete() == 200
 
 
+@covers("SE7")
 @pytest.mark.parametrize("setup", ["active", "passive"])
 @pytest.mark.parametrize("lost", range(8))
 def test_a_lost_datagram_delays_the_handshake_a_little(
     server: bw.Server, certificate: Certificate, setup: str, lost: int
 ) -> None:
-    """SE7: whichever of the first datagrams is lost, in either direction, audio flows within 2 s."""
+    """Whichever of the first datagrams is lost, in either direction, audio flows within 2 s."""
     player = Player(certificate, setup=setup)
     numbers = itertools.count()
     player.loses = lambda: next(numbers) == lost
@@ -239,9 +251,10 @@ def test_a_lost_datagram_delays_the_handshake_a_little(
     assert player.delete() == 200
 
 
+@covers("SE7")
 @pytest.mark.parametrize("setup", ["active", "passive"])
 def test_a_fifth_of_all_datagrams_lost_still_connects(server: bw.Server, certificate: Certificate, setup: str) -> None:
-    """SE7: retransmission carries the handshake through a bad radio link."""
+    """Retransmission carries the handshake through a bad radio link."""
     dice = random.Random(setup)
     player = Player(certificate, setup=setup)
     player.loses = lambda: dice.random() < 0.2

@@ -10,6 +10,7 @@ import pytest
 import bass_webrtc as bw
 from bass_webrtc.peer.sockets import local_addresses
 from support import http_asking
+from support.conformance import covers
 
 PUBLIC_IP = "203.0.113.7"
 STRANGER = {"X-Forwarded-For": "198.51.100.9"}
@@ -38,9 +39,10 @@ def answers(server: bw.Server, count: int = 2) -> list[str]:
     return [server.add_peer(http_asking.offer())[1] for _ in range(count)]
 
 
+@covers("SD2", "SE8")
 @pytest.mark.parametrize("signaling_mode", ["http", "callback"])
 def test_two_sessions_have_nothing_in_common(signaling_mode: str) -> None:
-    """SD2, SE8: source, CNAME (RFC 7022), stream, key pair (RFC 8827, 6.5) and ICE credentials are of one session."""
+    """Source, CNAME (RFC 7022), stream, key pair (RFC 8827, 6.5) and ICE credentials are of one session."""
     with serve(signaling_mode=signaling_mode) as server:
         one, other = answers(server)
     for answer in (one, other):
@@ -63,8 +65,9 @@ def test_own_addresses_are_announced_beside_the_public_one() -> None:
     assert announced(answer) == {PUBLIC_IP} | own
 
 
+@covers("SE31")
 def test_own_addresses_are_announced_to_nobody_where_that_is_not_wanted() -> None:
-    """SE31. A visitor on this machine itself learns of loopback, which is no secret."""
+    """A visitor on this machine itself learns of loopback, which is no secret."""
     with serve(public_ips=(PUBLIC_IP,), announce_local_addresses=False) as server:
         (answer,) = answers(server, 1)
         assert announced(answer) == {PUBLIC_IP}

@@ -8,6 +8,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import http_asking
+from support.conformance import covers
 from support.http_asking import Reply, ask
 
 PLAYER, PUBLISHER = {"Authorization": "Bearer for-players"}, {"Authorization": "Bearer for-publishers"}
@@ -109,12 +110,12 @@ def test_sessions_ask_for_the_token_where_that_is_wanted(asked: bool, status: in
         assert ask(server.url, "DELETE", location, headers=EVERYBODY).status == (200 if asked else 404)
 
 
+@covers("SE67")
 @pytest.mark.parametrize(
     ("trusted_proxies", "address"),
     [((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.5"), (("192.0.2.1",), "127.0.0.1")],
 )
 def test_only_a_trusted_proxy_says_who_comes(trusted_proxies: tuple[str, ...], address: str) -> None:
-    """SE67."""
     asked: list[bw.PeerRequest] = []
 
     def admit(request: bw.PeerRequest) -> bool:
@@ -132,8 +133,9 @@ def visitor(address: str) -> dict[str, str]:
     return {"X-Forwarded-For": address}
 
 
+@covers("SE61")
 def test_one_stranger_who_never_connects_does_not_take_every_place() -> None:
-    """SE61: half of the places, rounded up; an IPv6 customer has a whole /64; others still get in."""
+    """Half of the places, rounded up; an IPv6 customer has a whole /64; others still get in."""
     with serve({"trusted_proxies": ("127.0.0.1",), "max_peers": 5}) as server:
         server.start()
         strange = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:1::", "2001:db8::4"]

@@ -14,6 +14,7 @@ import pytest
 import bass_webrtc as bw
 from bass_webrtc.stats import Kind
 from support.client_peers import wait_until
+from support.conformance import covers
 
 CALLBACK = bw.ServerConfig(signaling_mode="callback", max_peers=2)
 
@@ -180,8 +181,9 @@ def test_what_is_no_text_is_said_to_be_none(wrong: Any, server: bw.Server) -> No
     assert server.peers == (peer,)
 
 
+@covers("WS11")
 def test_an_ice_lite_peer_is_answered(server: bw.Server, other: bw.Server) -> None:
-    """WS11: we have full ICE, so we take the controlling role (RFC 8445, 6.1.1)."""
+    """We have full ICE, so we take the controlling role (RFC 8445, 6.1.1)."""
     _, offer = other.create_offer()
     peer, answer = server.add_peer(offer.replace("a=group", "a=ice-lite\r\na=group"))
     assert (peer.state, "a=ice-lite" in answer) == ("connecting", False)

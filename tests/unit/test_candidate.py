@@ -17,6 +17,7 @@ from bass_webrtc.rtc.candidate import (
     merge_candidates,
     usable_candidates,
 )
+from support.conformance import covers
 
 HOST = "candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host"
 
@@ -38,8 +39,9 @@ def test_a_browser_candidate_is_read_with_all_that_matters() -> None:
     )
 
 
+@covers("WS32")
 @pytest.mark.parametrize("prefix", ["", "candidate:", "a=candidate:", "candidate:candidate:", "a=candidate:candidate:"])
-def test_ws32_any_prefix_is_taken_even_twice(prefix: str) -> None:
+def test_any_prefix_is_taken_even_twice(prefix: str) -> None:
     assert Candidate.parse(prefix + HOST.removeprefix("candidate:")).foundation == "1387637174"
 
 
@@ -47,6 +49,7 @@ def test_firefox_writes_the_transport_in_capitals() -> None:
     assert Candidate.parse("candidate:0 1 UDP 2122252543 192.0.2.45 40381 typ host").transport == "udp"
 
 
+@covers("WS29")
 @pytest.mark.parametrize(
     "text",
     [
@@ -59,7 +62,7 @@ def test_firefox_writes_the_transport_in_capitals() -> None:
     ],
     ids=["tcp", "unknown transport", ".local", "fqdn", "ipv6", "unknown type"],
 )
-def test_ws29_candidates_that_are_not_for_us_are_well_formed(text: str) -> None:
+def test_candidates_that_are_not_for_us_are_well_formed(text: str) -> None:
     assert Candidate.parse(text).to_sdp() == text
 
 
@@ -90,8 +93,9 @@ def test_a_malformed_candidate_raises_the_one_error(text: str) -> None:
         Candidate.parse(text)
 
 
+@covers("SE70")
 @given(st.text() | st.text(alphabet="candidate: 019.typhostudp", max_size=80))
-def test_se70_any_text_is_read_or_raises_the_one_error(text: str) -> None:
+def test_any_text_is_read_or_raises_the_one_error(text: str) -> None:
     try:
         candidate = Candidate.parse(text)
     except SdpError:
@@ -125,6 +129,7 @@ def test_what_is_written_is_read_back(candidate: Candidate) -> None:
 # ------------------------------------------------------------------------------------------------------- policy
 
 
+@covers("SE29", "SE30")
 @pytest.mark.parametrize(
     "candidate",
     [
@@ -155,23 +160,26 @@ def test_what_is_written_is_read_back(candidate: Candidate) -> None:
     ],
     ids=lambda candidate: f"{candidate.transport} {candidate.host} {candidate.port}/{candidate.component}",
 )
-def test_se29_se30_an_address_that_must_not_be_sent_to_is_not_used(candidate: Candidate) -> None:
+def test_an_address_that_must_not_be_sent_to_is_not_used(candidate: Candidate) -> None:
     policy = CandidatePolicy(own_addresses=frozenset({("203.0.113.5", 8189), ("2001:db8::5", 8189)}))
     assert usable_candidates([candidate], policy) == ()
 
 
+@covers("SE30")
 @pytest.mark.parametrize("host", ["192.168.1.20", "10.1.2.3", "203.0.113.5", "2001:db8::5", "fd00::7"])
-def test_se30_public_and_private_addresses_are_used(host: str) -> None:
+def test_public_and_private_addresses_are_used(host: str) -> None:
     assert CandidatePolicy().allows(at(host))
 
 
-def test_se30_loopback_and_link_local_are_used_where_that_is_wanted() -> None:
+@covers("SE30")
+def test_loopback_and_link_local_are_used_where_that_is_wanted() -> None:
     assert CandidatePolicy(allow_loopback=True).allows(at("127.0.0.1"))
     assert CandidatePolicy(allow_link_local=True).allows(at("169.254.10.1"))
     assert not CandidatePolicy(allow_loopback=True).allows(at("169.254.10.1"))
 
 
-def test_ws29_ipv6_on_an_ipv4_host_is_discarded_and_the_others_used() -> None:
+@covers("WS29")
+def test_ipv6_on_an_ipv4_host_is_discarded_and_the_others_used() -> None:
     candidates = [at("2001:db8::5"), at("192.0.2.1")]
     assert usable_candidates(candidates, CandidatePolicy(ipv6=False)) == (candidates[1],)
     assert usable_candidates(candidates, CandidatePolicy(ipv4=False)) == (candidates[0],)
@@ -180,12 +188,14 @@ def test_ws29_ipv6_on_an_ipv4_host_is_discarded_and_the_others_used() -> None:
 # ------------------------------------------------------------------------------------------------ limits, order
 
 
-def test_ws31_the_same_address_twice_is_used_once() -> None:
+@covers("WS31")
+def test_the_same_address_twice_is_used_once() -> None:
     first, again = at("192.0.2.1"), Candidate("9", 1, "udp", 77, "192.0.2.1", 50_000, "srflx")
     assert merge_candidates([first], [again, at("192.0.2.1", port=50_001)]) == (first, at("192.0.2.1", port=50_001))
 
 
-def test_se27_candidates_of_one_peer_are_capped() -> None:
+@covers("SE27")
+def test_candidates_of_one_peer_are_capped() -> None:
     flood = [at("192.0.2.1", port=2000 + n) for n in range(500)]
     kept = merge_candidates((), flood)
     assert kept == tuple(flood[:MAX_CANDIDATES])
@@ -201,8 +211,9 @@ def test_host_candidates_fall_in_priority_and_differ_in_foundation() -> None:
     assert ours[0].to_sdp() == "candidate:1 1 udp 2130706175 192.0.2.1 8189 typ host"
 
 
+@covers("SE30")
 @given(st.ip_addresses(), st.integers(0, 65_535))
-def test_se30_the_policy_never_lets_a_special_address_through(
+def test_the_policy_never_lets_a_special_address_through(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int
 ) -> None:
     if CandidatePolicy().allows(at(str(address), port)):

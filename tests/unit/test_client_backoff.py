@@ -18,6 +18,7 @@ from bass_webrtc.signaling.client.backoff import (
     parse_retry_after,
 )
 from bass_webrtc.signaling.messages import Kind
+from support.conformance import covers
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 DATE_S = 784111777.0
@@ -38,24 +39,27 @@ def failure(status: int, retry_after_s: float | None = None) -> SignalingError:
     return SignalingError(status, "https://a.example/", "no", retry_after_s)
 
 
+@covers("CL12", "CL1")
 @pytest.mark.parametrize("kind", ["player", "publisher"])
 @pytest.mark.parametrize("status", [0, 408, 409, 425, 429, 500, 502, 503, 504, 599])
 def test_what_passes_by_itself_is_tried_again(status: int, kind: Kind) -> None:
-    """CL12, CL1: unknown 5xx as 500."""
+    """Unknown 5xx as 500."""
     assert is_worth_retrying(failure(status), kind)
 
 
+@covers("CL12", "CL1")
 @pytest.mark.parametrize("kind", ["player", "publisher"])
 @pytest.mark.parametrize(
     "status", [201, 301, 302, 303, 307, 308, 400, 401, 403, 405, 406, 410, 413, 415, 422, 451, 499]
 )
 def test_what_stays_wrong_is_not(status: int, kind: Kind) -> None:
-    """CL12, CL1: unknown 4xx as 400."""
+    """Unknown 4xx as 400."""
     assert not is_worth_retrying(failure(status), kind)
 
 
+@covers("CL22")
 def test_a_player_waits_for_its_publisher() -> None:
-    """CL22: 409, and MediaMTX's 404."""
+    """409, and MediaMTX's 404."""
     assert is_worth_retrying(failure(404), "player")
     assert not is_worth_retrying(failure(404), "publisher")
 
@@ -75,6 +79,7 @@ def test_a_certificate_does_not_get_better() -> None:
     assert not is_worth_retrying(error, "player")
 
 
+@covers("CL12")
 @pytest.mark.parametrize(
     ("value", "date", "expected"),
     [
@@ -106,15 +111,16 @@ def test_retry_after(value: str | None, date: str | None, expected: float | None
     assert parse_retry_after(value, date, DATE_S) == expected
 
 
+@covers("SE70")
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, ?[0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{1,9} .{0,5}"), st.text())
 def test_any_retry_after_can_be_read(value: str, date: str) -> None:
-    """SE70."""
     seconds = parse_retry_after(value, date, DATE_S)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
 
 
+@covers("CL12")
 def test_waits_grow_up_to_a_limit() -> None:
-    """CL12: exponential; a server that does not answer is asked more often, so that it is found within 2 s."""
+    """Exponential; a server that does not answer is asked more often, so that it is found within 2 s."""
     settings = BackoffSettings(first_s=0.25, max_unreachable_s=1.0, max_refused_s=30.0)
     unreachable = Backoff("player", settings, Always(0.0))
     assert [unreachable.failed(failure(0), 0.0) for _ in range(5)] == [0.25, 0.5, 1.0, 1.0, 1.0]
@@ -124,8 +130,9 @@ def test_waits_grow_up_to_a_limit() -> None:
     assert waits[-1] == 30.0
 
 
+@covers("CL12")
 def test_half_of_a_wait_is_left_to_chance() -> None:
-    """CL12: jitter."""
+    """Jitter."""
     chance = random.Random(1)
     waits = [Backoff("publisher", source=chance).failed(failure(0), 0.0) for _ in range(200)]
     numbers = [wait for wait in waits if wait is not None]
@@ -134,14 +141,15 @@ def test_half_of_a_wait_is_left_to_chance() -> None:
     assert 0.235 < max(numbers) <= 0.25
 
 
+@covers("CL12", "CL22")
 def test_a_server_that_names_a_time_is_not_asked_before_it() -> None:
-    """CL12, CL22."""
     assert Backoff("player", source=Always(0.0)).failed(failure(409, 7.0), 0.0) == 7.0
     assert Backoff("player", source=Always(1.0)).failed(failure(503, 7.0), 0.0) == 7.125
 
 
+@covers("CL12")
 def test_after_a_session_there_is_no_wait_and_then_short_ones_again() -> None:
-    """CL12: a server that was killed and is back at once is found at once."""
+    """A server that was killed and is back at once is found at once."""
     backoff = Backoff("player", source=Always(0.0))
     for _ in range(5):
         backoff.failed(failure(503), 0.0)
@@ -158,6 +166,6 @@ def test_a_server_that_throws_us_out_each_time_is_asked_ever_less_often() -> Non
     assert waits == [0.25, 0.5, 1.0, 1.0]
 
 
+@covers("CL12")
 def test_no_wait_where_there_is_no_point() -> None:
-    """CL12."""
     assert Backoff("player").failed(failure(401, 5.0), 0.0) is None

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bass_webrtc.signaling.client.errors import ErrorMaker, Reply
 from bass_webrtc.signaling.client.urls import Url
 from bass_webrtc.signaling.messages import Headers
+from support.conformance import covers
 
 URL = Url.parse("https://media.example/whip?key=qu3ry-s3cr3t")
 TOKEN = "t0ken"
@@ -29,6 +30,7 @@ def maker(*secrets: str) -> ErrorMaker:
     return ErrorMaker(secrets, lambda: 784111777.0)
 
 
+@covers("CL1")
 @pytest.mark.parametrize(
     ("field", "body", "detail"),
     [
@@ -50,7 +52,7 @@ def maker(*secrets: str) -> ErrorMaker:
     ],
 )
 def test_what_the_server_says(field: tuple[str, str], body: str | bytes, detail: str) -> None:
-    """CL1; MediaMTX and LiveKit answer with JSON of their own, others with text."""
+    """MediaMTX and LiveKit answer with JSON of their own, others with text."""
     error = maker().refusal(reply(400, body, field))
     assert (error.status, error.url, error.detail) == (400, "https://media.example/whip", detail)
 
@@ -59,8 +61,9 @@ def test_a_detail_is_short() -> None:
     assert len(maker().refusal(reply(400, "x" * 4000, TEXT)).detail) == 200
 
 
+@covers("SE62", "CL11")
 def test_tokens_and_secret_urls_are_not_shown() -> None:
-    """SE62, CL11: not even when the server repeats them."""
+    """Not even when the server repeats them."""
     errors = maker(TOKEN)
     errors.hide(URL)
     errors.hide(Url.parse("https://media.example/s/s3ss10n-of-mine?id=4%2F4x"), shortest=10)
@@ -70,28 +73,30 @@ def test_tokens_and_secret_urls_are_not_shown() -> None:
     )
 
 
+@covers("SE62")
 def test_a_secret_is_not_shown_in_part() -> None:
-    """SE62: where a detail is cut."""
+    """Where a detail is cut."""
     detail = maker("s3cr3t" * 5).refusal(reply(400, "x" * 190 + "s3cr3t" * 5, TEXT)).detail
     assert "s3" not in detail
 
 
+@covers("CL12")
 def test_retry_after_is_kept() -> None:
-    """CL12."""
     error = maker().refusal(reply(503, "", ("Retry-After", "Sun, 06 Nov 1994 08:49:47 GMT")))
     assert error.retry_after_s == 10.0
     assert maker().refusal(reply(503)).retry_after_s is None
 
 
+@covers("CL11")
 def test_why_a_token_did_not_help() -> None:
-    """CL11: it was not sent, which the user may not expect."""
+    """It was not sent, which the user may not expect."""
     assert "token was not sent" in maker(TOKEN).refusal(reply(401, "no", TEXT, withheld=True)).detail
     assert "token was not sent" not in maker(TOKEN).refusal(reply(404, "no", TEXT, withheld=True)).detail
 
 
+@covers("SE70")
 @given(st.binary(), st.sampled_from(["application/json", "text/plain", "", "text/html", "a+json"]))
 def test_any_body_gives_one_printable_line(body: bytes, media_type: str) -> None:
-    """SE70."""
     detail = maker().refusal(reply(500, body, ("Content-Type", media_type))).detail
     assert detail
     assert len(detail) <= 200

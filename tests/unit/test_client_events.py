@@ -23,6 +23,7 @@ from bass_webrtc.signaling.client.events import (
     read_reconnect,
 )
 from support.client_peers import wait_until
+from support.conformance import covers
 from support.publisher_recorder import Recorder, assert_tones_soon
 
 RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
@@ -65,9 +66,9 @@ def test_an_event_without_end_is_too_large(data: bytes) -> None:
         EventReader().feed(data)
 
 
+@covers("SE70")
 @given(st.lists(st.binary()), st.text())
 def test_anything_can_be_read(chunks: list[bytes], text: str) -> None:
-    """SE70."""
     reader = EventReader()
     for chunk in chunks:
         for event in reader.feed(chunk):
@@ -135,8 +136,9 @@ async def pulling(server: bw.Server) -> AsyncIterator[tuple[Mover, Server, bw.ai
         yield mover, front, client
 
 
+@covers("CL23")
 async def test_a_player_connects_elsewhere_before_it_leaves(servers: tuple[bw.Server, bw.Server]) -> None:
-    """CL23: a POST there, DELETE of the old one; the stream is the same, and does not fall silent."""
+    """A POST there, DELETE of the old one; the stream is the same, and does not fall silent."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     first, second = servers
     async with pulling(first) as (mover, front, client):
@@ -177,11 +179,12 @@ async def test_a_server_that_ends_the_session_at_once_has_moved_it(servers: tupl
         assert front.methods().count("POST") == 2
 
 
+@covers("SE66")
 @pytest.mark.parametrize(
     "url", ["ftp://a.example/", "https://[", "http://127.0.0.1:1/whep", "{second}nothing"], ids=lambda url: url[:9]
 )
 async def test_a_player_that_cannot_go_there_stays(url: str, servers: tuple[bw.Server, bw.Server]) -> None:
-    """SE66: the URL is followed as a redirect is, or not at all; and nothing is lost."""
+    """The URL is followed as a redirect is, or not at all; and nothing is lost."""
     first, second = servers
     async with pulling(first) as (mover, _, client):
         (peer,) = first.peers

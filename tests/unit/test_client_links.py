@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bass_webrtc.config import IceServer
 from bass_webrtc.signaling.client.links import MAX_ICE_SERVERS, parse_ice_servers, parse_parameters
 from bass_webrtc.signaling.ice_servers import ice_server_link
+from support.conformance import covers
 
 TURN = IceServer("turn:turn.example:3478?transport=udp", "me", "pass")
 
@@ -22,6 +23,7 @@ def link(target: str, *parameters: str) -> str:
 WITH_CREDENTIALS = ('username="me"', 'credential="pass"')
 
 
+@covers("CL4")
 @pytest.mark.parametrize(
     "values",
     [
@@ -34,12 +36,12 @@ WITH_CREDENTIALS = ('username="me"', 'credential="pass"')
     ],
 )
 def test_forms_of_one_server(values: list[str]) -> None:
-    """CL4."""
     assert parse_ice_servers(values) == (TURN,)
 
 
+@covers("CL4")
 def test_several_fields_and_several_entries() -> None:
-    """CL4: joined by commas as well, in order, each once."""
+    """Joined by commas as well, in order, each once."""
     values = [
         link("stun:a.example") + "," + link("stun:b.example:19302"),
         link("turns:[2001:db8::1]:443", *WITH_CREDENTIALS),
@@ -52,8 +54,8 @@ def test_several_fields_and_several_entries() -> None:
     ]
 
 
+@covers("CL4")
 def test_commas_and_semicolons_inside_of_quotes_and_brackets() -> None:
-    """CL4."""
     values = [
         '<https://x.example/a,b;c>; rel="next"; title="a, <b>; c", '
         + link("turn:t.example", 'username="a,b;c"', 'credential="d\\"e>"')
@@ -61,6 +63,7 @@ def test_commas_and_semicolons_inside_of_quotes_and_brackets() -> None:
     assert parse_ice_servers(values) == (IceServer("turn:t.example", "a,b;c", 'd"e>'),)
 
 
+@covers("CL4")
 @pytest.mark.parametrize(
     "rubbish",
     [
@@ -88,7 +91,7 @@ def test_commas_and_semicolons_inside_of_quotes_and_brackets() -> None:
     ],
 )
 def test_rubbish_is_passed_over(rubbish: str) -> None:
-    """CL4: one bad entry is not fatal, and neither are the ones beside it lost."""
+    """One bad entry is not fatal, and neither are the ones beside it lost."""
     assert parse_ice_servers([rubbish, link("stun:good.example")]) == (IceServer("stun:good.example"),)
 
 
@@ -97,8 +100,8 @@ def test_not_more_than_can_be_tried() -> None:
     assert len(parse_ice_servers(values)) == MAX_ICE_SERVERS
 
 
+@covers("CL4", "WS44")
 def test_what_our_server_sends_is_read() -> None:
-    """CL4, WS44."""
     values = [ice_server_link("turn:t.example:3478?transport=tcp", "17:me", "c2Vj"), ice_server_link("stun:s.example")]
     assert parse_ice_servers(values) == (
         IceServer("turn:t.example:3478?transport=tcp", "17:me", "c2Vj"),
@@ -106,8 +109,8 @@ def test_what_our_server_sends_is_read() -> None:
     )
 
 
+@covers("SE50")
 def test_a_credential_is_not_shown() -> None:
-    """SE50."""
     assert "pass" not in repr(TURN)
 
 
@@ -116,18 +119,19 @@ def test_parameters() -> None:
     assert (value, parameters) == ("application/sdp", {"valid-until": "a;b", "charset": "utf-8"})
 
 
+@covers("SE70")
 @given(st.lists(st.text(st.sampled_from('<>",;=\\ reliceservstun:turn%3F?') | st.characters()), max_size=4))
 def test_anything_can_be_read(values: list[str]) -> None:
-    """SE70."""
     for server in parse_ice_servers(values):
         assert server.url.startswith(("stun:", "turn:", "turns:"))
 
 
+@covers("SE70")
 @pytest.mark.parametrize(
     "piece", ["<", '"', '"\\', ",", ";", "<>;", '<stun:a>;rel="ice-server",', "%3F", ' ;rel="a b c d"']
 )
 def test_reading_takes_linear_time(piece: str) -> None:
-    """SE70: 128 KiB of it."""
+    """128 KiB of it."""
     text = piece * (131_072 // len(piece))
     begin_s = time.process_time()
     parse_ice_servers([text])

@@ -6,34 +6,38 @@ import pytest
 
 from bass_webrtc.signaling.client.redirects import MAX_REDIRECTS, Redirects, Trust
 from bass_webrtc.signaling.client.urls import UnsafeUrlError, Url
+from support.conformance import covers
 
 HOME = Url.parse("https://home.example/whip")
 TRUST = Trust(HOME)
 
 
+@covers("CL2")
 @pytest.mark.parametrize("status", [307, 308])
 def test_redirects_that_keep_the_request_are_followed(status: int) -> None:
-    """CL2."""
     redirects = Redirects(TRUST, HOME)
     redirects.follow(status, "/b")
     redirects.follow(status, "c?d")
     assert redirects.url.text == "https://home.example/c?d"
 
 
+@covers("CL2")
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 306, 309, 399])
 def test_redirects_that_lose_the_offer_are_not(status: int) -> None:
-    """CL2: 301, 302 and 303 would silently become GET."""
+    """301, 302 and 303 would silently become GET."""
     with pytest.raises(UnsafeUrlError, match="unsafe redirect"):
         Redirects(TRUST, HOME).follow(status, "/b")
 
 
+@covers("SE66")
 @pytest.mark.parametrize("location", [None, "", "http://home.example/whip", "gopher://home.example/", "https://[/"])
 def test_a_redirect_to_nowhere_is_not_followed(location: str | None) -> None:
-    """SE66: https to http, too."""
+    """Https to http, too."""
     with pytest.raises(UnsafeUrlError, match="unsafe redirect"):
         Redirects(TRUST, HOME).follow(307, location)
 
 
+@covers("CL2", "SE66")
 def test_a_circle_is_noticed() -> None:
     """CL2, SE66 (RFC 9110, 15.4)."""
     redirects = Redirects(TRUST, HOME)
@@ -42,8 +46,8 @@ def test_a_circle_is_noticed() -> None:
         redirects.follow(307, "/whip#again")
 
 
+@covers("CL2", "SE66")
 def test_ten_redirects_and_no_more() -> None:
-    """CL2, SE66."""
     redirects = Redirects(TRUST, HOME)
     for number in range(MAX_REDIRECTS):
         redirects.follow(307, f"/{number}")
@@ -52,8 +56,9 @@ def test_ten_redirects_and_no_more() -> None:
         redirects.follow(307, "/end")
 
 
+@covers("CL11", "SE66")
 def test_the_token_stays_with_its_origin() -> None:
-    """CL11, SE66: once it was left behind it does not come back."""
+    """Once it was left behind it does not come back."""
     redirects = Redirects(TRUST, HOME)
     assert redirects.gets_token
     redirects.follow(307, "/b")
@@ -64,15 +69,16 @@ def test_the_token_stays_with_its_origin() -> None:
     assert not redirects.gets_token
 
 
+@covers("CL11")
 def test_the_token_goes_to_origins_that_are_trusted() -> None:
-    """CL11."""
     redirects = Redirects(Trust(HOME, frozenset({"https://media.example"})), HOME)
     redirects.follow(307, "https://media.example/x")
     assert redirects.gets_token
 
 
+@covers("SE66")
 def test_private_networks_can_be_forbidden() -> None:
-    """SE66: an option. The host that the user named himself is always allowed."""
+    """An option. The host that the user named himself is always allowed."""
     home = Url.parse("http://192.168.1.5/whip")
     Redirects(Trust(home), home).follow(307, "http://127.0.0.1/x")
     redirects = Redirects(Trust(home, forbid_private=True), home)

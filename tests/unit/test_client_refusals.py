@@ -25,6 +25,7 @@ from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.sources import open_for_core
 from support.certificates import write_certificate
 from support.client_peers import wait_until
+from support.conformance import covers
 
 TOKEN = "s3cret-t0ken"
 
@@ -37,9 +38,10 @@ def server() -> Iterator[bw.Server]:
         yield server
 
 
+@covers("CL12")
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_a_wrong_token_is_an_error_at_once(token: str | None) -> None:
-    """CL12: 401 is not tried again; the error shows no token."""
+    """401 is not tried again; the error shows no token."""
     config = bw.ServerConfig(http_port=0, udp_port=0, token=TOKEN)
     with bw.Server(bw.Tone(), config) as server:
         server.start()
@@ -73,8 +75,9 @@ async def test_each_attempt_has_a_key_pair_of_its_own_SE8() -> None:
         assert len(fingerprints) == 2
 
 
+@covers("CL12")
 def test_a_full_server_is_asked_again_when_it_says_so(server: bw.Server) -> None:
-    """CL12: 503 with Retry-After: 5."""
+    """503 with Retry-After: 5."""
     with bw.WhepClient(f"{server.url}whep") as first, bw.WhepClient(f"{server.url}whep") as second:
         first.start()
         assert first.wait_connected(20.0)
@@ -86,8 +89,9 @@ def test_a_full_server_is_asked_again_when_it_says_so(server: bw.Server) -> None
         assert time.monotonic() - start_s >= 5.0
 
 
+@covers("CL2", "CL12", "CL22")
 async def test_a_name_in_use_is_asked_for_again_and_a_redirect_followed(server: bw.Server) -> None:
-    """CL2, CL12, CL22: 409 with Retry-After: 1, then 307 to where the stream is."""
+    """409 with Retry-After: 1, then 307 to where the stream is."""
     posts: list[float] = []
 
     def script(seen: Seen) -> bytes:
@@ -103,8 +107,8 @@ async def test_a_name_in_use_is_asked_for_again_and_a_redirect_followed(server: 
         assert posts[1] - posts[0] >= 1.0
 
 
+@covers("CL11", "SE66")
 async def test_a_token_goes_to_other_origins_where_the_user_wants_it(server: bw.Server) -> None:
-    """CL11, SE66."""
 
     def script(_: Seen) -> bytes:
         return response(307, ("Location", f"{other.origin}/whep"))
@@ -124,8 +128,8 @@ async def test_a_token_goes_to_other_origins_where_the_user_wants_it(server: bw.
         bw.WhipClient(bw.Tone(), "https://a.example/whip", trusted_origins=["a.example"])
 
 
+@covers("SE66")
 async def test_private_networks_can_be_forbidden(server: bw.Server) -> None:
-    """SE66."""
     async with serving(lambda _: response(307, ("Location", f"{server.url}whip"))) as scripted:
         url = scripted.url.replace("127.0.0.1", "localhost")
         async with bw.aio.WhipClient(bw.Tone(), url) as client:
@@ -198,8 +202,9 @@ class Offerer:
         self._bridge.close()
 
 
+@covers("CL20", "CL21")
 async def test_a_counter_offer_is_answered_and_heard() -> None:
-    """CL20, CL21: 406 with an offer is answered by PATCH, recvonly; DELETE at the end."""
+    """406 with an offer is answered by PATCH, recvonly; DELETE at the end."""
     offerer = Offerer()
     try:
         async with serving(offerer) as scripted:
@@ -224,8 +229,9 @@ def _assert_answered(scripted: Server) -> None:
     assert scripted.methods() == ["POST", "PATCH", "DELETE"]
 
 
+@covers("CL13")
 def test_what_cannot_be_used_is_an_error_and_leaves_no_session() -> None:
-    """CL13: an answer without DTLS. The client gives up, and DELETE was sent."""
+    """An answer without DTLS. The client gives up, and DELETE was sent."""
 
     async def talk() -> list[str]:
         sdp = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"

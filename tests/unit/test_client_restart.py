@@ -16,6 +16,7 @@ from bass_webrtc.client import watch as client_watch
 from bass_webrtc.peer.sockets import local_addresses
 from support import usage
 from support.client_peers import connect, wait_until
+from support.conformance import covers
 
 
 @pytest.fixture
@@ -36,12 +37,13 @@ def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return lose
 
 
+@covers("CL9")
 @pytest.mark.parametrize("ice_servers", [(), (bw.IceServer("stun:127.0.0.1:9"),)], ids=["ICE-lite", "full ICE"])
 @pytest.mark.parametrize("kind", ["publisher", "player"])
 def test_the_session_goes_on_over_another_path(
     kind: str, ice_servers: tuple[bw.IceServer, ...], lose_address: Callable[..., None]
 ) -> None:
-    """CL9: new sockets, the same peer, and packets flow."""
+    """New sockets, the same peer, and packets flow."""
     config = bw.ServerConfig(http_port=0, udp_port=0, ice_servers=ice_servers)
     with bw.Server(bw.Tone(), config) as server:
         server.start()
@@ -98,10 +100,11 @@ def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return None if request.param is None else response(request.param)
 
 
+@covers("CL1", "CL8", "CL9")
 async def test_where_no_restart_can_be_had_it_begins_anew(
     refused: bytes | None, server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
-    """CL1, CL8, CL9: a new POST; the former session is deleted."""
+    """A new POST; the former session is deleted."""
 
     async def patch() -> bytes:
         if refused is None:
@@ -130,10 +133,11 @@ def _assert_asked_for_a_restart(scripted: Server, session: str, *, twice: bool) 
     assert [request.target for request in scripted.of("DELETE")] == [session]
 
 
+@covers("CL3")
 async def test_where_there_is_no_session_url_it_begins_anew_at_once(
     server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
-    """CL3: go2rtc gives none."""
+    """Go2rtc gives none."""
 
     async def script(seen: Seen) -> bytes:
         headers = {"Content-Type": "application/sdp"}
@@ -177,10 +181,10 @@ def test_restarts_leave_nothing_behind(
         assert len(server.peers) == 1
 
 
+@covers("CL10")
 async def test_a_client_that_is_closed_in_the_middle_of_a_restart_leaves_no_session(
     server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
-    """CL10."""
     asked = asyncio.Event()
 
     async def patch() -> bytes:

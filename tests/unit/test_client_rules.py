@@ -26,6 +26,7 @@ from bass_webrtc.signaling.client.rules import (
 )
 from bass_webrtc.signaling.client.urls import UnsafeUrlError, Url
 from bass_webrtc.signaling.messages import Headers
+from support.conformance import covers
 
 URL = Url.parse("https://media.example/live/whip")
 SESSION = URL.resolve("/s/1")
@@ -51,19 +52,21 @@ def read_counter(given: Reply, session: Url | None = SESSION) -> CounterOffer:
 # Answers
 
 
+@covers("CL3", "CL4", "CL6")
 def test_an_answer() -> None:
-    """CL3, CL4, CL6."""
     answer = read(reply(201, SDP, ("ETag", '"x"'), ("Link", '<stun:s.example>; rel="ice-server"')))
     assert (answer.sdp, answer.session_url, answer.entity_tag) == (ANSWER, "https://media.example/s/1", '"x"')
     assert [server.url for server in answer.ice_servers] == ["stun:s.example"]
 
 
+@covers("CL13")
 @pytest.mark.parametrize("media_type", ["application/sdp; charset=utf-8", "Application/SDP", "application/sdp;x"])
 def test_types_of_an_answer(media_type: str) -> None:
     """CL13's HTTP part."""
     assert read(reply(201, ("Content-Type", media_type))).sdp == ANSWER
 
 
+@covers("CL13")
 def test_an_answer_without_type_is_taken_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """CL13's HTTP part."""
     with caplog.at_level(logging.WARNING):
@@ -71,14 +74,16 @@ def test_an_answer_without_type_is_taken_with_a_warning(caplog: pytest.LogCaptur
     assert "without Content-Type" in caplog.text
 
 
+@covers("CL3")
 def test_an_answer_without_location_plays() -> None:
-    """CL3: go2rtc's WHEP."""
+    """Go2rtc's WHEP."""
     assert read(reply(201, SDP), None).session_url is None
 
 
+@covers("CL1")
 @pytest.mark.parametrize("status", [200, 202, 299])
 def test_another_success_needs_a_location(status: int) -> None:
-    """CL1: as GStreamer does."""
+    """As GStreamer does."""
     assert read(reply(status, SDP)).sdp == ANSWER
     with pytest.raises(SignalingError, match="not 201"):
         read(reply(status, SDP), None)
@@ -99,16 +104,17 @@ def test_a_success_of_no_use(given: Reply, text: str) -> None:
     assert caught.value.status == given.status
 
 
+@covers("CL1")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 409, 415, 422, 429, 499, 500, 503, 599])
 def test_refusals(status: int) -> None:
-    """CL1: every status, known or not."""
+    """Every status, known or not."""
     with pytest.raises(SignalingError) as caught:
         read(reply(status, ("Retry-After", "3"), body=b""))
     assert (caught.value.status, caught.value.retry_after_s) == (status, 3.0)
 
 
+@covers("SE62")
 def test_secrets_are_not_shown() -> None:
-    """SE62."""
     answer = read(reply(201, SDP))
     assert "/s/1" not in repr(answer)
     assert "v=0" not in repr(answer)
@@ -117,8 +123,9 @@ def test_secrets_are_not_shown() -> None:
 # Session URLs and entity tags
 
 
+@covers("CL10", "CL20")
 def test_which_responses_made_a_session() -> None:
-    """CL10, CL20: a plain 406 did not."""
+    """A plain 406 did not."""
     assert owes_delete(201, Headers())
     assert owes_delete(200, Headers())
     assert owes_delete(406, Headers([SDP]))
@@ -126,8 +133,8 @@ def test_which_responses_made_a_session() -> None:
     assert not owes_delete(404, Headers([SDP]))
 
 
+@covers("CL3")
 def test_the_location() -> None:
-    """CL3."""
     trust = Trust(URL)
     assert read_location(Headers(), URL, trust) is None
     assert read_location(Headers([("Location", " ")]), URL, trust) is None
@@ -138,14 +145,16 @@ def test_the_location() -> None:
         read_location(Headers([("Location", "http://media.example/s")]), URL, trust)
 
 
+@covers("CL6")
 @pytest.mark.parametrize("tag", ['"x"', "unquoted", "*", 'W/"x"', '"*"'])
 def test_entity_tags_are_kept_as_they_are(tag: str) -> None:
-    """CL6: LiveKit has no quotes, MediaMTX an asterisk."""
+    """LiveKit has no quotes, MediaMTX an asterisk."""
     assert condition(entity_tag(Headers([("ETag", tag)]))) == (("If-Match", tag),)
 
 
+@covers("CL6")
 def test_no_tag_no_condition() -> None:
-    """CL6: Broadcast Box."""
+    """Broadcast Box."""
     assert condition(entity_tag(Headers())) == ()
     assert condition(entity_tag(Headers([("ETag", "")]))) == ()
 
@@ -153,6 +162,7 @@ def test_no_tag_no_condition() -> None:
 # Counter-offers
 
 
+@covers("CL20")
 @pytest.mark.parametrize(
     ("parameter", "date", "seconds"),
     [
@@ -170,12 +180,13 @@ def test_a_counter_offer(parameter: str, date: str | None, seconds: float) -> No
     assert (offer.sdp, offer.session_url, offer.valid_for_s) == (ANSWER, SESSION.text, seconds)
 
 
+@covers("CL20")
 def test_a_counter_offer_that_came_too_late() -> None:
-    """CL20."""
     with pytest.raises(SignalingError, match="expired"):
         read_counter(reply(406, ("Content-Type", 'application/sdp; valid-until="Sun, 06 Nov 1994 08:49:36 GMT"')))
 
 
+@covers("CL20", "ES24")
 @pytest.mark.parametrize(
     ("given", "session"),
     [
@@ -186,7 +197,6 @@ def test_a_counter_offer_that_came_too_late() -> None:
     ],
 )
 def test_a_406_without_counter_offer_is_a_refusal(given: Reply, session: Url | None) -> None:
-    """CL20, ES24."""
     with pytest.raises(SignalingError) as caught:
         read_counter(given, session)
     assert caught.value.status == 406
@@ -195,13 +205,14 @@ def test_a_406_without_counter_offer_is_a_refusal(given: Reply, session: Url | N
 # ICE restarts
 
 
+@covers("CL9")
 def test_the_answer_to_a_restart() -> None:
-    """CL9."""
     fragment = read_restart(reply(200, FRAGMENT, body=RESTARTED), "0", ERRORS)
     assert fragment.ice is not None
     assert fragment.ice.ufrag == "abcd"
 
 
+@covers("CL9")
 @pytest.mark.parametrize(
     "given",
     [
@@ -213,7 +224,7 @@ def test_the_answer_to_a_restart() -> None:
     ],
 )
 def test_an_answer_to_a_restart_of_no_use(given: Reply) -> None:
-    """CL9: one error, the old ICE session goes on."""
+    """One error, the old ICE session goes on."""
     with pytest.raises(SignalingError, match="ICE restart"):
         read_restart(given, "0", ERRORS)
 
@@ -222,9 +233,9 @@ FIELDS = st.sampled_from(["Content-Type", "Location", "ETag", "Link", "Retry-Aft
 VALUES = st.text() | st.sampled_from(["application/sdp", 'application/sdp; valid-until="x"', "/s", "*", "5"])
 
 
+@covers("CL1", "SE70")
 @given(st.integers(200, 599), st.lists(st.tuples(FIELDS, VALUES), max_size=8), st.binary())
 def test_any_response_is_read_or_refused(status: int, fields: list[tuple[str, str]], body: bytes) -> None:
-    """CL1, SE70."""
     given_reply = reply(status, *fields, body=body)
     try:
         session = read_location(given_reply.headers, URL, Trust(URL))

@@ -6,15 +6,18 @@ import pytest
 
 from bass_webrtc.errors import ConfigError
 from bass_webrtc.signaling.client.settings import ClientSettings
+from support.conformance import covers
 
 
+@covers("CL11")
 def test_no_token_no_authorization() -> None:
     """CL11 (WHIP 4.7.1)."""
     assert ClientSettings("https://a.example/whip").authorization is None
 
 
+@covers("CL11")
 def test_a_token_is_a_bearer_token() -> None:
-    """CL11; it goes before what stands in the URL."""
+    """It goes before what stands in the URL."""
     assert ClientSettings("https://u:p@a.example/whip", "abc").authorization == "Bearer abc"
 
 
@@ -26,9 +29,10 @@ def test_user_and_password_of_the_url() -> None:
     assert settings.secrets == ("dXNlcjpwQHNz", "p@ss")
 
 
+@covers("SE65", "SE62")
 @pytest.mark.parametrize("token", ["", "Bearer abc", "a\r\nX: y", "ä", "a\x00"])
 def test_tokens_that_are_none(token: str) -> None:
-    """SE65, SE62: the error does not show it."""
+    """The error does not show it."""
     with pytest.raises(ConfigError) as caught:
         ClientSettings("https://a.example/whip", token)
     assert not token or token not in str(caught.value)
@@ -52,7 +56,7 @@ def test_times_are_more_than_nothing(name: str) -> None:
         ClientSettings("https://a.example", **{name: 0.0})  # type: ignore[arg-type]
 
 
+@covers("SE62")
 def test_no_secret_is_shown() -> None:
-    """SE62."""
     settings = ClientSettings("https://user:passw0rd@a.example/whip?key=s3cr3t", "t0ken")
     assert not any(secret in repr(settings) for secret in ("passw0rd", "s3cr3t", "t0ken"))

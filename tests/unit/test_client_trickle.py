@@ -10,6 +10,7 @@ from bass_webrtc.rtc.candidate import Candidate, host_candidates
 from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.rtc.sdp_fragment import IceFragment, parse_fragment
 from bass_webrtc.signaling.client.trickle import IceSession, PendingCandidates
+from support.conformance import covers
 
 ICE = IceCredentials(client_servers.UFRAG, client_servers.PASSWORD)
 A, B, C = host_candidates([("192.0.2.1", 1001), ("192.0.2.2", 1002), ("192.0.2.3", 1003)])
@@ -29,8 +30,9 @@ def pending() -> PendingCandidates:
     return PendingCandidates(IceSession.of(client_servers.OFFER))
 
 
+@covers("CL7")
 def test_the_ice_session_of_an_offer() -> None:
-    """CL7: the credentials stand in every fragment."""
+    """The credentials stand in every fragment."""
     assert IceSession.of(client_servers.OFFER) == IceSession(ICE, "0")
 
 
@@ -40,8 +42,9 @@ def test_a_description_without_credentials(sdp: str) -> None:
         IceSession.of(sdp)
 
 
+@covers("CL7")
 def test_what_gathers_goes_out_together(pending: PendingCandidates) -> None:
-    """CL7: one fragment, with ufrag, password and mid."""
+    """One fragment, with ufrag, password and mid."""
     pending.add([A])
     pending.add([B])
     fragment = read(pending.take())
@@ -50,8 +53,8 @@ def test_what_gathers_goes_out_together(pending: PendingCandidates) -> None:
     assert not fragment.end_of_candidates
 
 
+@covers("CL7")
 def test_nothing_is_sent_twice(pending: PendingCandidates) -> None:
-    """CL7."""
     assert pending.take() is None
     pending.add([A])
     pending.take()
@@ -61,8 +64,9 @@ def test_nothing_is_sent_twice(pending: PendingCandidates) -> None:
     assert addresses(read(pending.take()).candidates) == addresses((C,))
 
 
+@covers("CL7")
 def test_the_end_of_candidates_is_said_once(pending: PendingCandidates) -> None:
-    """CL7: with the last ones, or alone."""
+    """With the last ones, or alone."""
     pending.add([A])
     pending.take()
     pending.add([], end_of_candidates=True)
@@ -71,8 +75,9 @@ def test_the_end_of_candidates_is_said_once(pending: PendingCandidates) -> None:
     assert pending.take() is None
 
 
+@covers("CL9")
 def test_a_restart_sends_everything(pending: PendingCandidates) -> None:
-    """CL9: if only the credentials."""
+    """If only the credentials."""
     assert read(pending.take_all()).ice == ICE
     pending.add([A])
     pending.take()

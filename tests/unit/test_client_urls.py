@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.signaling.client.urls import UnsafeUrlError, Url, is_private_host
+from support.conformance import covers
 
 FINAL = Url.parse("https://media.example/live/whip?stream=one")
 
 
+@covers("CL3")
 @pytest.mark.parametrize(
     ("location", "expected"),
     [
@@ -36,6 +38,7 @@ def test_a_location_is_resolved_against_the_final_url(location: str, expected: s
     assert FINAL.resolve(location).text == expected
 
 
+@covers("SE66", "CL3")
 @pytest.mark.parametrize(
     "location",
     [
@@ -56,7 +59,6 @@ def test_a_location_is_resolved_against_the_final_url(location: str, expected: s
     ],
 )
 def test_what_is_not_followed(location: str) -> None:
-    """SE66, CL3."""
     with pytest.raises(UnsafeUrlError):
         FINAL.resolve(location)
 
@@ -71,6 +73,7 @@ def test_from_http_to_https_is_an_improvement() -> None:
     assert Url.parse("http://media.example/whip").resolve("https://media.example/s").scheme == "https"
 
 
+@covers("SE62", "SE66")
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -83,14 +86,15 @@ def test_from_http_to_https_is_an_improvement() -> None:
     ],
 )
 def test_no_secret_is_shown(text: str, shown: str) -> None:
-    """SE62, SE66; Cloudflare has a secret URL in the place of a token."""
+    """Cloudflare has a secret URL in the place of a token."""
     url = Url.parse(text)
     assert url.shown == shown
     assert repr(url) == f"Url(shown={shown!r})"
 
 
+@covers("SE62")
 def test_of_what_a_server_gave_only_the_origin_is_shown() -> None:
-    """SE62; LiveKit's Location holds the stream key."""
+    """LiveKit's Location holds the stream key."""
     assert FINAL.resolve("/w/key").shown == "https://media.example/…"
 
 
@@ -112,9 +116,9 @@ PRIVATE_ADDRESSES = ["127.0.0.1", "10.1.2.3", "169.254.169.254", "100.64.0.1", "
 PRIVATE_ADDRESSES += ["::1", "fe80::1", "fd00::1", "::ffff:192.168.0.1"]
 
 
+@covers("SE66")
 @pytest.mark.parametrize("host", [*PRIVATE_ADDRESSES, "localhost", "a.localhost", "printer.local"])
 def test_private_hosts(host: str) -> None:
-    """SE66."""
     assert is_private_host(host)
 
 
@@ -123,9 +127,9 @@ def test_other_hosts(host: str) -> None:
     assert not is_private_host(host)
 
 
+@covers("SE70")
 @given(st.text() | st.from_regex(r"(https?:)?//[^/]{0,20}(:[0-9]{1,6})?/.{0,20}", fullmatch=True))
 def test_anything_is_resolved_or_refused(text: str) -> None:
-    """SE70."""
     try:
         url = FINAL.resolve(text)
     except UnsafeUrlError:

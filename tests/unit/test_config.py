@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from bass_webrtc import ConfigError, IceServer, ServerConfig
+from support.conformance import covers
 
 
 @pytest.mark.parametrize(
@@ -92,8 +93,8 @@ def test_servers_that_visitors_cannot_use_are_refused(server: IceServer) -> None
         ServerConfig(visitor_ice_servers=(server,))
 
 
+@covers("SE50", "SE62")
 def test_turn_servers_need_credentials_or_a_secret() -> None:
-    """SE50, SE62."""
     turn = IceServer("turns:[2001:db8::1]:5349?transport=tcp")
     config = ServerConfig(
         visitor_ice_servers=(turn, IceServer("stun:h"), IceServer("turn:h", "u", "c")), turn_secret=SECRET

@@ -28,6 +28,7 @@ from bass_webrtc.rtc.dtls import Certificate, Connected, DtlsRole, DtlsSession, 
 from bass_webrtc.rtc.dtls_certificate import fingerprint_of
 from bass_webrtc.rtc.dtls_records import records
 from bass_webrtc.rtc.sdp import Fingerprint
+from support.conformance import covers
 
 
 class TestHandshake:
@@ -56,8 +57,9 @@ class TestHandshake:
         server.receive(hello, 0.1)
         assert server.to_send() != []
 
+    @covers("SE8")
     def test_certificates_differ_and_are_p256(self) -> None:
-        """SE8: every call makes a new key pair."""
+        """Every call makes a new key pair."""
         assert OURS.fingerprint != THEIRS.fingerprint
         assert OURS.fingerprint.algorithm == "sha-256"
         assert len(OURS.fingerprint.value) == 32 * 3 - 1

@@ -20,6 +20,7 @@ from bass_webrtc.signaling.messages import Kind, Response
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.limits import Limits, Rate
 from bass_webrtc.signaling.server.sessions import PeerRequest
+from support.conformance import covers
 from support.signaling import ANSWER, FakeSessions, ask, header, patch, post
 
 
@@ -51,6 +52,7 @@ def problem(response: Response) -> dict[str, object]:
 # POST
 
 
+@covers("WS20")
 async def test_an_offer_is_answered_with_location_and_entity_tag(endpoint: Endpoint) -> None:
     """WS20, table 1.1: 201, Location, Content-Type and a strong ETag."""
     response = await post(endpoint, offers.CHROME_RECVONLY)
@@ -61,16 +63,18 @@ async def test_an_offer_is_answered_with_location_and_entity_tag(endpoint: Endpo
     assert header(response, "Accept-Patch") == "application/trickle-ice-sdpfrag"
 
 
+@covers("WS14", "WS52", "SE63")
 async def test_location_is_a_path_without_a_query(endpoint: Endpoint) -> None:
-    """WS14: OBS and MediaMTX understand it. WS52, SE63: at least 122 bits that nobody can guess."""
+    """OBS and MediaMTX understand it. WS52, SE63: at least 122 bits that nobody can guess."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     match = re.fullmatch(r"/whep/([A-Za-z0-9_-]+)", location)
     assert match is not None
     assert len(match[1]) * 6 >= 122
 
 
+@covers("WS12", "ES8")
 async def test_two_posts_make_two_sessions(endpoint: Endpoint, sessions: FakeSessions) -> None:
-    """WS12: different Locations and ETags; ES8: ending one leaves the other."""
+    """Different Locations and ETags; ES8: ending one leaves the other."""
     first, second = [await post(endpoint, offers.CHROME_RECVONLY) for _ in range(2)]
     assert header(first, "Location") != header(second, "Location")
     assert header(first, "ETag") != header(second, "ETag")
@@ -79,9 +83,9 @@ async def test_two_posts_make_two_sessions(endpoint: Endpoint, sessions: FakeSes
     assert (await ask(endpoint, "GET", header(second, "Location"))).status == 204
 
 
+@covers("WS1")
 @pytest.mark.parametrize("content_type", ["application/sdp; charset=utf-8", "Application/SDP", " application/sdp ;x=y"])
 async def test_media_types_have_no_case_and_may_have_parameters(endpoint: Endpoint, content_type: str) -> None:
-    """WS1."""
     assert (await post(endpoint, offers.CHROME_RECVONLY, Content_Type=content_type)).status == 201
 
 
@@ -97,22 +101,25 @@ async def test_a_missing_type_is_refused(endpoint: Endpoint) -> None:
     assert (await ask(endpoint, "POST", body=offers.CHROME_RECVONLY)).status == 415
 
 
+@covers("SE60")
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
 async def test_a_compressed_body_is_refused(endpoint: Endpoint, coding: str) -> None:
-    """SE60: a few bytes must not become many."""
+    """A few bytes must not become many."""
     response = await post(endpoint, b"\x1f\x8b", Content_Encoding=coding)
     assert response.status == 415
 
 
+@covers("ES25")
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\xff\xfe", b"hello", b"v=0\r\nm=", b"{}"])
 async def test_a_malformed_offer_is_refused(endpoint: Endpoint, sessions: FakeSessions, body: bytes) -> None:
-    """Table 1.1: 400; ES25: an empty body asks for no offer of ours."""
+    """400; ES25: an empty body asks for no offer of ours."""
     response = await post(endpoint, body)
     assert response.status == 400
     assert problem(response)["title"] == "Bad Request"
     assert not sessions.asked
 
 
+@covers("WS2", "WS9", "ES1", "ES4", "ES5")
 @pytest.mark.parametrize(
     ("kind", "offer", "status"),
     [
@@ -130,7 +137,7 @@ async def test_a_malformed_offer_is_refused(endpoint: Endpoint, sessions: FakeSe
     ],
 )
 async def test_what_cannot_be_used_is_422(kind: Kind, offer: str, status: int) -> None:
-    """Table 1.1, WS2, WS9, ES1, ES4, ES5: 422 for what can be read, but not be used."""
+    """422 for what can be read, but not be used."""
     endpoint = make_endpoint(kind=kind)
     response = await post(endpoint, offer, "/whep" if kind == "player" else "/whip")
     assert response.status == status
@@ -138,8 +145,9 @@ async def test_what_cannot_be_used_is_422(kind: Kind, offer: str, status: int) -
         assert problem(response)["title"] == "Unprocessable Content"
 
 
+@covers("WS10")
 async def test_strict_whip_wants_audio_alone() -> None:
-    """WS10: no session is created."""
+    """No session is created."""
     sessions = FakeSessions()
     endpoint = make_endpoint(sessions, "publisher", EndpointSettings("/whip", strict=True))
     response = await post(endpoint, offers.AUDIO_AND_VIDEO, "/whip")
@@ -148,14 +156,16 @@ async def test_strict_whip_wants_audio_alone() -> None:
     assert not sessions.asked
 
 
+@covers("WS11")
 @pytest.mark.parametrize(("ice_lite", "status"), [(True, 422), (False, 201)])
 async def test_two_lite_agents_cannot_meet(ice_lite: bool, status: int) -> None:
-    """WS11: the ICE-lite server refuses an ICE-lite client, the full-ICE server takes it."""
+    """The ICE-lite server refuses an ICE-lite client, the full-ICE server takes it."""
     endpoint = make_endpoint(settings=EndpointSettings("/whep", ice_lite=ice_lite))
     offer = offers.changed(offers.CHROME_RECVONLY, "t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
     assert (await post(endpoint, offer)).status == status
 
 
+@covers("ES2", "SE61", "SE68")
 @pytest.mark.parametrize(
     ("failure", "status", "retry_after"),
     [
@@ -177,7 +187,7 @@ async def test_refusals_of_sessions_have_their_status(
     retry_after: str | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Table 1.1, ES2, SE61: Retry-After where it may be better later. SE68: no internals."""
+    """Retry-After where it may be better later. SE68: no internals."""
     sessions.failure = failure
     response = await post(endpoint, offers.CHROME_RECVONLY)
     assert response.status == status
@@ -247,8 +257,9 @@ async def test_the_hook_refuses_with_its_reason(verdict: bool | str, detail: str
 # Sessions end
 
 
+@covers("WS56")
 async def test_deleting_twice(endpoint: Endpoint, sessions: FakeSessions) -> None:
-    """WS56: 200, then 404; table 1.1: OBS and MediaMTX want exactly 200."""
+    """200, then 404; table 1.1: OBS and MediaMTX want exactly 200."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     assert (await ask(endpoint, "DELETE", location)).status == 200
     assert sessions.made[0].closed
@@ -256,18 +267,19 @@ async def test_deleting_twice(endpoint: Endpoint, sessions: FakeSessions) -> Non
     assert len(endpoint) == 0
 
 
+@covers("WS22")
 @pytest.mark.parametrize("if_match", ['"wrong"', "*", "nonsense"])
 async def test_delete_ignores_if_match(endpoint: Endpoint, if_match: str) -> None:
-    """WS22."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     assert (await ask(endpoint, "DELETE", location, headers={"If-Match": if_match})).status == 200
 
 
+@covers("WS55")
 @pytest.mark.parametrize("is_told", [True, False])
 async def test_a_session_that_ended_by_itself_is_gone(
     endpoint: Endpoint, sessions: FakeSessions, is_told: bool
 ) -> None:
-    """WS55: after consent expiry or close_notify its URL is 404, whether or not the endpoint was told yet."""
+    """After consent expiry or close_notify its URL is 404, whether or not the endpoint was told yet."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     await sessions.made[0].close()
     if is_told:
@@ -285,26 +297,26 @@ async def test_forgetting_a_stranger_does_nothing(endpoint: Endpoint) -> None:
     assert len(endpoint) == 1
 
 
+@covers("SE63")
 async def test_a_session_is_not_found_under_another_endpoint(sessions: FakeSessions) -> None:
-    """SE63."""
     players, publishers = make_endpoint(sessions), make_endpoint(sessions, "publisher")
     location = header(await post(players, offers.CHROME_RECVONLY), "Location")
     assert (await ask(publishers, "DELETE", location.replace("/whep/", "/whip/"))).status == 404
     assert not sessions.made[0].closed
 
 
+@covers("SE65")
 @pytest.mark.parametrize(
     "path",
     ["/whep/unknown", "/whep/../whep", "/whep/%2e%2e", "/whep/a%2fb", "/whep//", "/whep/" + "a" * 8192, "/whep/ü"],
 )
 async def test_unknown_sessions_are_404(endpoint: Endpoint, path: str) -> None:
-    """SE65."""
     await post(endpoint, offers.CHROME_RECVONLY)
     assert (await ask(endpoint, "DELETE", path)).status == 404
 
 
+@covers("SE61")
 async def test_a_thousand_sessions_leave_nothing(sessions: FakeSessions) -> None:
-    """SE61."""
     endpoint = make_endpoint(sessions, "publisher", EndpointSettings("/whip", limits=Limits(post=Rate(1.0, 1000))))
     before = len(asyncio.all_tasks())
     for number in range(1000):
@@ -318,8 +330,9 @@ async def test_a_thousand_sessions_leave_nothing(sessions: FakeSessions) -> None
 # Methods
 
 
+@covers("ES3")
 async def test_describing_a_player_endpoint(endpoint: Endpoint) -> None:
-    """ES3: HEAD and GET say what the URL speaks, without a body."""
+    """HEAD and GET say what the URL speaks, without a body."""
     for method in ("GET", "HEAD"):
         response = await ask(endpoint, method)
         assert (response.status, response.body) == (200, b"")
@@ -362,8 +375,9 @@ def test_which_paths_are_served(endpoint: Endpoint, path: str, mine: bool) -> No
     assert endpoint.serves(path) is mine
 
 
+@covers("SE62")
 def test_nothing_secret_is_in_a_repr() -> None:
-    """SE62: what a log or a traceback may show."""
+    """What a log or a traceback may show."""
     request = PeerRequest("192.0.2.7", "player", {"authorization": "Bearer sesame"}, "sesame")
     assert "sesame" not in repr(request)
     assert "sesame" not in repr(EndpointSettings("/whep", ice_links=functools.partial(tuple, ["sesame"])))
@@ -374,6 +388,7 @@ def test_nothing_secret_is_in_a_repr() -> None:
 # Everything at once
 
 
+@covers("SE70")
 @settings(max_examples=60, deadline=None)
 @given(
     method=st.sampled_from(["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT", "X"]),
@@ -387,7 +402,7 @@ def test_nothing_secret_is_in_a_repr() -> None:
     body=st.one_of(st.binary(max_size=200), st.sampled_from([offers.CHROME_RECVONLY.encode(), b"a=x"])),
 )
 async def test_no_request_breaks_the_endpoint(method: str, path: str, headers: dict[str, str], body: bytes) -> None:
-    """SE70: every request has a response, and never 500."""
+    """Every request has a response, and never 500."""
     endpoint = make_endpoint()
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     for target in (path, location):
@@ -396,8 +411,9 @@ async def test_no_request_breaks_the_endpoint(method: str, path: str, headers: d
         assert response.status != 500
 
 
+@covers("ES22")
 async def test_patch_of_a_kind_that_no_session_takes(endpoint: Endpoint) -> None:
-    """ES22: an SDP answer, for a counter-offer that we never make, is refused."""
+    """An SDP answer, for a counter-offer that we never make, is refused."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     response = await ask(
         endpoint, "PATCH", location, offers.CHROME_RECVONLY, headers={"Content-Type": "application/sdp"}

@@ -14,6 +14,7 @@ from bass_webrtc.signaling.messages import Headers, Refused, Request
 from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.sessions import PeerRequest
+from support.conformance import covers
 from support.signaling import FakeSessions, ask, header, patch, post
 
 TOKEN = "sesame-42"
@@ -32,9 +33,10 @@ def basic(text: str) -> str:
     return "Basic " + base64.b64encode(text.encode()).decode()
 
 
+@covers("WS50")
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER  {TOKEN} "])
 async def test_the_right_token_opens(authorization: str) -> None:
-    """WS50: the scheme has no case."""
+    """The scheme has no case."""
     assert (await post(make_endpoint(), offers.CHROME_RECVONLY, Authorization=authorization)).status == 201
 
 
@@ -64,8 +66,9 @@ async def test_what_else_is_sent(authorization: str | None, status: int, error: 
     assert (f'error="{error}"' in challenge) if error else ("error=" not in challenge)
 
 
+@covers("SE62")
 async def test_the_token_is_looked_at_before_anything_else() -> None:
-    """SE62: before the type, the description and whether there is a source, so that nothing can be tried out."""
+    """Before the type, the description and whether there is a source, so that nothing can be tried out."""
     sessions = FakeSessions()
     endpoint = make_endpoint(sessions=sessions)
     for body, content_type in ((b"nonsense", "application/sdp"), (b"", "text/plain")):
@@ -77,6 +80,7 @@ async def test_without_a_token_to_ask_for_everybody_may_come() -> None:
     assert (await post(make_endpoint(TokenPolicy()), offers.CHROME_RECVONLY, Authorization="Bearer a b")).status == 201
 
 
+@covers("SE62")
 @pytest.mark.parametrize(("on_sessions", "status"), [(False, 404), (True, 401)])
 async def test_session_urls_ask_for_the_token_only_when_told(on_sessions: bool, status: int) -> None:
     """Decision 13; SE62: 401 comes before 404."""
@@ -93,6 +97,7 @@ async def test_a_session_is_used_with_the_token_where_it_is_asked_for() -> None:
     assert (await ask(endpoint, "DELETE", location, headers=authorization)).status == 200
 
 
+@covers("WS50")
 @pytest.mark.parametrize(
     ("authorization", "status"),
     [
@@ -106,7 +111,7 @@ async def test_a_session_is_used_with_the_token_where_it_is_asked_for() -> None:
     ],
 )
 async def test_basic_authentication(authorization: str, status: int) -> None:
-    """WS50: optional; the token is the password."""
+    """Optional; the token is the password."""
     endpoint = make_endpoint(TokenPolicy(TOKEN, allow_basic=True))
     response = await post(endpoint, offers.CHROME_RECVONLY, Authorization=authorization)
     assert response.status == status
@@ -117,6 +122,7 @@ async def test_basic_authentication(authorization: str, status: int) -> None:
         ]
 
 
+@covers("WS50")
 @pytest.mark.parametrize(
     ("query", "allowed", "status"),
     [
@@ -129,7 +135,7 @@ async def test_basic_authentication(authorization: str, status: int) -> None:
     ],
 )
 async def test_a_token_in_the_url(query: str, allowed: bool, status: int) -> None:
-    """WS50: optional."""
+    """Optional."""
     endpoint = make_endpoint(TokenPolicy(TOKEN, allow_query=allowed))
     response = await ask(
         endpoint, "POST", body=offers.CHROME_RECVONLY, headers={"Content-Type": "application/sdp"}, query=query
@@ -172,8 +178,9 @@ async def test_a_hook_alone_does_not_make_malformed_tokens_welcome(authorization
     assert (await post(endpoint, offers.CHROME_RECVONLY, Authorization=authorization)).status == 400
 
 
+@covers("SE62")
 async def test_secrets_are_in_no_log_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """SE62: neither the right token nor a wrong one, nor a session's URL."""
+    """Neither the right token nor a wrong one, nor a session's URL."""
     caplog.set_level(logging.DEBUG)
     sessions = FakeSessions()
     endpoint = make_endpoint(sessions=sessions)
@@ -191,9 +198,10 @@ async def test_secrets_are_in_no_log_and_no_error(caplog: pytest.LogCaptureFixtu
     assert not [secret for secret in (*SECRETS, location) if secret in seen]
 
 
+@covers("SE70")
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_any_authorization_is_decided(authorization: str, query: str) -> None:
-    """SE70: the right token or a refusal, whatever the text is."""
+    """The right token or a refusal, whatever the text is."""
     policy = TokenPolicy(TOKEN, allow_basic=True, allow_query=True)
     request = Request("POST", "/whep", Headers([("Authorization", authorization)]), query=query)
     with pytest.raises(Refused):

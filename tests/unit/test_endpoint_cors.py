@@ -13,6 +13,7 @@ from bass_webrtc.signaling.messages import Response
 from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.cors import Cors
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from support.conformance import covers
 from support.signaling import FakeSessions, ask, header, post
 
 ORIGIN = "https://radio.example"
@@ -34,9 +35,10 @@ def words(value: str) -> set[str]:
     return set(value.lower().split(", "))
 
 
+@covers("WS40")
 @pytest.mark.parametrize("path", ["/whep", "/whep/some-session"])
 async def test_a_preflight_needs_no_token(path: str) -> None:
-    """WS40: and no session either; a page that may not ask cannot read the 404."""
+    """And no session either; a page that may not ask cannot read the 404."""
     response = await preflight(make_endpoint(ORIGIN, token="sesame"), path)
     assert response.status == 204
     assert header(response, "Access-Control-Allow-Origin") == ORIGIN
@@ -46,8 +48,9 @@ async def test_a_preflight_needs_no_token(path: str) -> None:
     assert int(header(response, "Access-Control-Max-Age")) > 0
 
 
+@covers("WS41")
 async def test_options_says_what_is_accepted() -> None:
-    """WS41: Accept-Post on every OPTIONS, Accept-Patch on a session's URL."""
+    """Accept-Post on every OPTIONS, Accept-Patch on a session's URL."""
     endpoint = make_endpoint()
     for response in (await ask(endpoint, "OPTIONS"), await preflight(endpoint)):
         assert header(response, "Accept-Post") == "application/sdp"
@@ -64,9 +67,10 @@ async def test_mediamtx_reads_the_methods_without_an_origin() -> None:
     assert "PATCH" in header(response, "Access-Control-Allow-Methods")
 
 
+@covers("WS42")
 @pytest.mark.parametrize("body", [offers.CHROME_RECVONLY, "hello"])
 async def test_pages_may_read_every_response(body: str) -> None:
-    """WS42: CORS fields also on errors, and the fields a page needs are exposed."""
+    """CORS fields also on errors, and the fields a page needs are exposed."""
     response = await post(make_endpoint(ORIGIN), body, Origin=ORIGIN)
     assert header(response, "Access-Control-Allow-Origin") == ORIGIN
     assert words(header(response, "Access-Control-Expose-Headers")) == {
@@ -81,9 +85,10 @@ async def test_pages_may_read_every_response(body: str) -> None:
     assert header(response, "Vary") == "Origin"
 
 
+@covers("SE64")
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://radio.example.evil.example", ORIGIN + "/"])
 async def test_other_origins_get_nothing(origin: str) -> None:
-    """SE64: an allow list; ``null`` belongs to everybody's sandboxed frames."""
+    """An allow list; ``null`` belongs to everybody's sandboxed frames."""
     endpoint = make_endpoint(ORIGIN)
     for response in (await preflight(endpoint, origin=origin), await post(endpoint, "hello", Origin=origin)):
         assert response.header("Access-Control-Allow-Origin") is None
@@ -91,15 +96,16 @@ async def test_other_origins_get_nothing(origin: str) -> None:
         assert header(response, "Vary") == "Origin"
 
 
+@covers("SE64")
 async def test_no_origin_is_allowed_by_default() -> None:
-    """SE64."""
     response = await preflight(make_endpoint())
     assert response.status == 204
     assert response.header("Access-Control-Allow-Origin") is None
 
 
+@covers("SE64")
 async def test_a_wildcard_comes_without_credentials() -> None:
-    """SE64: never both."""
+    """Never both."""
     endpoint = make_endpoint("*", ORIGIN)
     for response in (await preflight(endpoint), await post(endpoint, offers.CHROME_RECVONLY, Origin=ORIGIN)):
         assert header(response, "Access-Control-Allow-Origin") == "*"
@@ -125,8 +131,9 @@ def links(response: Response) -> list[str]:
     return [value for name, value in response.headers if name == "Link"]
 
 
+@covers("WS43", "WS44", "WS45", "WS46")
 async def test_ice_servers_are_told_with_the_answer_and_before() -> None:
-    """WS43, WS44: one line per server, in 201 and in OPTIONS, but not in a preflight. WS45, WS46: no other links."""
+    """One line per server, in 201 and in OPTIONS, but not in a preflight. WS45, WS46: no other links."""
     endpoint = make_endpoint(ORIGIN, links=(STUN, TURN))
     assert links(await post(endpoint, offers.CHROME_RECVONLY)) == [STUN, TURN]
     assert links(await ask(endpoint, "OPTIONS")) == [STUN, TURN]
@@ -134,8 +141,8 @@ async def test_ice_servers_are_told_with_the_answer_and_before() -> None:
     assert links(await ask(endpoint, "OPTIONS", "/whep/x")) == []
 
 
+@covers("WS43")
 async def test_turn_credentials_are_told_with_the_token_only() -> None:
-    """WS43."""
     endpoint = make_endpoint(links=(TURN,), token="sesame")
     assert links(await ask(endpoint, "OPTIONS")) == []
     assert links(await ask(endpoint, "OPTIONS", headers={"Authorization": "Bearer wrong"})) == []
@@ -148,8 +155,9 @@ async def test_no_links_by_default() -> None:
     assert links(await post(endpoint, offers.CHROME_RECVONLY)) == []
 
 
+@covers("WS44")
 def test_the_form_of_a_link() -> None:
-    """WS44: with the credential type that MediaMTX asks for."""
+    """With the credential type that MediaMTX asks for."""
     assert STUN == '<stun:192.0.2.1:3478>; rel="ice-server"'
     assert TURN == (
         '<turn:turn.example:3478?transport=udp>; rel="ice-server"; '
@@ -157,6 +165,7 @@ def test_the_form_of_a_link() -> None:
     )
 
 
+@covers("WS44", "SE50", "SE65")
 @pytest.mark.parametrize(
     ("url", "username", "credential"),
     [
@@ -172,14 +181,14 @@ def test_the_form_of_a_link() -> None:
     ],
 )
 def test_values_that_clients_trip_over_are_refused(url: str, username: str | None, credential: str | None) -> None:
-    """WS44, SE50, SE65: no comma, semicolon or quote, and no way to inject a header field."""
+    """No comma, semicolon or quote, and no way to inject a header field."""
     with pytest.raises(ConfigError):
         ice_server_link(url, username, credential)
 
 
+@covers("SE65", "SE70")
 @given(st.text(max_size=100), st.text(max_size=50), st.text(max_size=50))
 def test_a_link_is_one_line_or_an_error(url: str, username: str, credential: str) -> None:
-    """SE65, SE70."""
     try:
         link = ice_server_link(url, username, credential)
     except ConfigError:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bass_webrtc.signaling.messages import Response
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.limits import Limits, Rate, RateLimiter
+from support.conformance import covers
 from support.signaling import FakeSessions, ask, header, patch
 
 LIMITS = Limits(post=Rate(per_s=0.5, burst=2), patch=Rate(per_s=1.0, burst=3), delete=Rate(per_s=1.0, burst=4))
@@ -24,6 +25,7 @@ async def post(endpoint: Endpoint, now_s: float = 0.0, remote: str = "192.0.2.7"
     return await ask(endpoint, "POST", body=offers.CHROME_RECVONLY, headers=headers, remote=remote, now_s=now_s)
 
 
+@covers("WS51")
 async def test_too_many_posts_are_told_when_to_come_back() -> None:
     """WS51, table 1.1: 429 with Retry-After, and after that time it works."""
     endpoint = make_endpoint()
@@ -36,8 +38,9 @@ async def test_too_many_posts_are_told_when_to_come_back() -> None:
     assert (await post(endpoint, now_s=2.0)).status == 429
 
 
+@covers("WS51")
 async def test_each_method_has_its_own_limit() -> None:
-    """WS51: POST, PATCH and DELETE separately."""
+    """POST, PATCH and DELETE separately."""
     endpoint = make_endpoint()
     location = header(await post(endpoint), "Location")
     trickles = [(await patch(endpoint, location, offers.TRICKLE_FRAGMENT, "*")).status for _ in range(4)]
@@ -88,13 +91,14 @@ def test_a_limiter_forgets_who_was_not_seen_for_longest() -> None:
     assert limiter.wait_s("b", 0.0) == 0.0
 
 
+@covers("WS51")
 @given(
     st.lists(st.floats(0.0, 0.5), min_size=1, max_size=200),
     st.integers(1, 10),
     st.sampled_from([0.5, 1.0, 10.0]),
 )
 def test_no_pattern_gets_more_than_the_rate(gaps_s: list[float], burst: int, per_s: float) -> None:
-    """WS51: in any time, at most the burst and what the rate gives."""
+    """In any time, at most the burst and what the rate gives."""
     limiter = RateLimiter(Rate(per_s, burst))
     now_s, taken = 0.0, 0
     for gap_s in gaps_s:

@@ -15,6 +15,7 @@ from bass_webrtc.errors import IceError, SignalingError
 from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.preconditions import IfMatch, new_entity_tag
+from support.conformance import covers
 from support.signaling import FakeSession, FakeSessions, ask, header, patch, post
 
 ANONYMOUS_FRAGMENT = offers.TRICKLE_FRAGMENT[offers.TRICKLE_FRAGMENT.index("a=group") :]
@@ -53,14 +54,16 @@ async def connected() -> Connected:
 # Trickle
 
 
+@covers("ES7")
 async def test_trickled_candidates_are_taken(connected: Connected) -> None:
-    """Table 1.1, ES7: 204, no body and no ETag (WHIP 4.3.2)."""
+    """204, no body and no ETag (WHIP 4.3.2)."""
     response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, connected.entity_tag)
     assert (response.status, response.body, response.header("ETag")) == (204, b"", None)
     assert [candidate.port for candidate in connected.session.candidates] == [61764, 61765, 9]
     assert connected.session.is_complete
 
 
+@covers("WS29", "WS32")
 @pytest.mark.parametrize(
     "fragment",
     [
@@ -75,13 +78,14 @@ async def test_trickled_candidates_are_taken(connected: Connected) -> None:
     ],
 )
 async def test_fragments_of_every_shape(connected: Connected, fragment: str) -> None:
-    """WS29, WS32: shapes that clients send, and candidates that nobody can use, are 204."""
+    """Shapes that clients send, and candidates that nobody can use, are 204."""
     assert (await patch(connected.endpoint, connected.location, fragment, connected.entity_tag)).status == 204
 
 
+@covers("WS30")
 @pytest.mark.parametrize("body", [b"\xff", b"a=candidate:1 1 udp", b"hello", b"a=candidate:\r\n"])
 async def test_a_malformed_fragment_changes_nothing(connected: Connected, body: bytes) -> None:
-    """Table 1.1, WS30: 400, and nothing of it is used, not even its good lines (RFC 5789, 2)."""
+    """400, and nothing of it is used, not even its good lines (RFC 5789, 2)."""
     fragment = offers.TRICKLE_FRAGMENT.encode() + body
     response = await patch(connected.endpoint, connected.location, fragment, connected.entity_tag)
     assert response.status == 400
@@ -89,8 +93,9 @@ async def test_a_malformed_fragment_changes_nothing(connected: Connected, body: 
     assert not connected.session.is_complete
 
 
+@covers("SE27")
 async def test_candidates_of_a_session_are_limited() -> None:
-    """SE27: more than the limit are dropped in silence, over all PATCHes of one ICE session."""
+    """More than the limit are dropped in silence, over all PATCHes of one ICE session."""
     connected = await connect(max_candidates=4)
     for _ in range(3):
         response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, "*")
@@ -114,6 +119,7 @@ async def test_a_wrong_type_is_refused_before_the_precondition(connected: Connec
 # Preconditions
 
 
+@covers("WS21")
 @pytest.mark.parametrize("if_match", ["*", '"*"', '"other", {tag}', '{tag},"other"', 'W/"x" , {tag}'])
 async def test_conditions_that_hold(connected: Connected, if_match: str) -> None:
     """WS21, decision 8: a list matches any of its tags; the asterisk works with and without quotes."""
@@ -122,9 +128,10 @@ async def test_conditions_that_hold(connected: Connected, if_match: str) -> None
     assert response.status == 204
 
 
+@covers("WS21")
 @pytest.mark.parametrize("if_match", ['"other"', "W/{tag}", "", "nonsense", "{bare}", '"', "**"])
 async def test_conditions_that_do_not_hold(connected: Connected, if_match: str) -> None:
-    """Table 1.1, WS21: 412; a weak tag never matches; nonsense is a condition that is never true."""
+    """412; a weak tag never matches; nonsense is a condition that is never true."""
     condition = if_match.replace("{tag}", connected.entity_tag).replace("{bare}", connected.entity_tag.strip('"'))
     response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, condition)
     assert response.status == 412
@@ -155,8 +162,9 @@ async def test_strict_wants_if_match() -> None:
 # Restart
 
 
+@covers("WS26", "WS23")
 async def test_a_restart_is_answered_with_a_new_tag(connected: Connected) -> None:
-    """Table 1.1, WS26: 200, the new description, lines ended by CRLF; WS23: old tag 412, new one 204."""
+    """200, the new description, lines ended by CRLF; WS23: old tag 412, new one 204."""
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, connected.entity_tag)
     assert response.status == 200
     assert header(response, "Content-Type") == "application/trickle-ice-sdpfrag"
@@ -168,38 +176,43 @@ async def test_a_restart_is_answered_with_a_new_tag(connected: Connected) -> Non
     assert (await patch(connected.endpoint, connected.location, trickle, new_tag)).status == 204
 
 
+@covers("WS24", "WS33")
 @pytest.mark.parametrize("if_match", ["*", '"*"', "{tag}"])
 async def test_changed_credentials_are_a_restart_whatever_the_condition_said(
     connected: Connected, if_match: str
 ) -> None:
-    """WS24, WS33: the fragment's ufrag wins over the one in its candidates."""
+    """The fragment's ufrag wins over the one in its candidates."""
     condition = if_match.replace("{tag}", connected.entity_tag)
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, condition)
     assert response.status == 200
     assert connected.session.remote_ice == RESTARTED
 
 
+@covers("WS24")
 async def test_unchanged_credentials_are_a_trickle_even_with_an_asterisk(connected: Connected) -> None:
-    """WS24: MediaMTX's page trickles with ``*``."""
+    """MediaMTX's page trickles with ``*``."""
     assert (await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, "*")).status == 204
     assert not connected.session.restarting.is_set()
 
 
+@covers("WS24")
 async def test_a_restart_of_an_older_session_is_refused(connected: Connected) -> None:
-    """WS24: only after the precondition holds."""
+    """Only after the precondition holds."""
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, '"old"')
     assert response.status == 412
     assert not connected.session.restarting.is_set()
 
 
+@covers("WS25")
 @pytest.mark.parametrize("if_match", ["*", '"old"', None])
 @pytest.mark.parametrize(("old", "new"), [(offers.UFRAG, "nW9x"), (offers.PASSWORD, "5Rz0eKc2mLq7dVb4tYh8uJs3")])
 async def test_half_a_restart_is_refused(connected: Connected, old: str, new: str, if_match: str | None) -> None:
-    """WS25: 422, both must change (RFC 8839)."""
+    """422, both must change (RFC 8839)."""
     fragment = offers.END_OF_CANDIDATES_FRAGMENT.replace(old, new)
     assert (await patch(connected.endpoint, connected.location, fragment, if_match)).status == 422
 
 
+@covers("WS28")
 @pytest.mark.parametrize(
     ("failure", "status"),
     [(SignalingError(503, "", "no port is free"), 503), (IceError("no path"), 500), (RuntimeError("bug"), 500)],
@@ -207,7 +220,7 @@ async def test_half_a_restart_is_refused(connected: Connected, old: str, new: st
 async def test_a_failed_restart_leaves_the_session_as_it_was(
     connected: Connected, failure: Exception, status: int
 ) -> None:
-    """Table 1.1, WS28: "MUST NOT terminate the session immediately"."""
+    """ "MUST NOT terminate the session immediately"."""
     connected.session.failure = failure
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*")
     assert response.status == status
@@ -219,9 +232,10 @@ async def test_a_failed_restart_leaves_the_session_as_it_was(
 # Requests that meet
 
 
+@covers("WS34")
 @pytest.mark.parametrize("order", list(itertools.permutations(["trickle", "trickle", "restart"])))
 async def test_overlapping_patches(connected: Connected, order: tuple[str, ...]) -> None:
-    """WS34: two trickles and a restart in any order give 204, 200 or 412, and a working session."""
+    """Two trickles and a restart in any order give 204, 200 or 412, and a working session."""
     connected.session.gate = asyncio.Event()
     fragments = {"trickle": offers.TRICKLE_FRAGMENT, "restart": offers.RESTART_FRAGMENT}
     tasks = [
@@ -238,8 +252,9 @@ async def test_overlapping_patches(connected: Connected, order: tuple[str, ...])
     assert (await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*")).status == 204
 
 
+@covers("WS35")
 async def test_a_restart_that_a_delete_overtakes(connected: Connected) -> None:
-    """WS35: 404, no exception, and nothing is left."""
+    """404, no exception, and nothing is left."""
     connected.session.gate = asyncio.Event()
     restart = asyncio.create_task(patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*"))
     await connected.session.restarting.wait()
@@ -254,8 +269,8 @@ async def test_a_restart_that_a_delete_overtakes(connected: Connected) -> None:
     assert len(connected.endpoint) == 0
 
 
+@covers("WS35", "WS55")
 async def test_a_session_that_ends_while_it_restarts(connected: Connected) -> None:
-    """WS35, WS55."""
     connected.session.gate = asyncio.Event()
     restart = asyncio.create_task(patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*"))
     await connected.session.restarting.wait()
@@ -268,24 +283,27 @@ async def test_a_session_that_ends_while_it_restarts(connected: Connected) -> No
 # If-Match itself
 
 
+@covers("SE70")
 @given(st.lists(st.text(max_size=200), max_size=3))
 def test_any_condition_can_be_read(values: list[str]) -> None:
-    """SE70: it returns, whatever the text is."""
+    """It returns, whatever the text is."""
     condition = IfMatch.parse(values)
     assert (condition is None) == (not values)
     if condition is not None and "*" not in "".join(values):
         assert not condition.holds(new_entity_tag())
 
 
+@covers("SE70")
 def test_a_long_condition_is_read_in_linear_time() -> None:
-    """SE70: the text is walked once."""
+    """The text is walked once."""
     condition = IfMatch.parse(['"' * 131_071, 'W/"a' * 30_000])
     assert condition is not None
     assert not condition.any
 
 
+@covers("WS20")
 def test_entity_tags_differ() -> None:
-    """WS20: strong, quoted, unique, never the asterisk."""
+    """Strong, quoted, unique, never the asterisk."""
     tags = {new_entity_tag() for _ in range(100)}
     assert len(tags) == 100
     assert all(tag[0] == tag[-1] == '"' and "*" not in tag for tag in tags)

@@ -34,10 +34,12 @@ from bass_webrtc.errors import ClosedError, SignalingError
 from bass_webrtc.signaling.client.rules import Answer
 from bass_webrtc.signaling.client.session import SignalingSession
 from bass_webrtc.signaling.client.settings import ClientSettings
+from support.conformance import covers
 
 
+@covers("CL3", "CL6", "CL10", "CL11")
 async def test_a_session_from_post_to_delete() -> None:
-    """CL3, CL6, CL10, CL11: exact Content-Type (Janus, LiveKit); no If-Match on DELETE, and no Authorization at all."""
+    """Exact Content-Type (Janus, LiveKit); no If-Match on DELETE, and no Authorization at all."""
     script = answering(POST=created(LOCATION, ("ETag", '"x"'), ("Link", '<stun:s.example>; rel="ice-server"')))
     async with serving(script) as server, session_at(server) as session:
         answer = await session.post(OFFER)
@@ -53,6 +55,7 @@ async def test_a_session_from_post_to_delete() -> None:
     assert not any("authorization" in seen.headers or "cookie" in seen.headers for seen in server.requests)
 
 
+@covers("CL11")
 async def test_netrc_gives_no_authorization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """CL11 (WHIP 4.7.1): no token configured, no such field in any request."""
     netrc = tmp_path / "netrc"
@@ -72,8 +75,8 @@ async def test_no_cookie_comes_back() -> None:
     assert "cookie" not in server.requests[1].headers
 
 
+@covers("CL11")
 async def test_the_token_goes_with_every_request() -> None:
-    """CL11."""
     async with posted(answering(POST=created(), PATCH=response(204)), token=TOKEN) as (server, session):
         await session.trickle([A])
         assert await session.ask_ice_servers() == ()
@@ -81,15 +84,17 @@ async def test_the_token_goes_with_every_request() -> None:
     assert {seen.headers["authorization"] for seen in server.requests} == {f"Bearer {TOKEN}"}
 
 
+@covers("CL5")
 async def test_ice_servers_before_the_offer() -> None:
-    """CL5: the other way, for who cannot trickle."""
+    """The other way, for who cannot trickle."""
     link = ("Link", '<turn:t.example>; rel="ice-server"; username="u"; credential="c"')
     async with serving(answering(OPTIONS=response(204, link))) as server, session_at(server) as session:
         assert [ice_server.url for ice_server in await session.ask_ice_servers()] == ["turn:t.example"]
 
 
+@covers("CL3")
 async def test_a_session_without_url_still_plays() -> None:
-    """CL3: go2rtc's WHEP gives no Location: no PATCH, no DELETE, and ICE cannot be restarted."""
+    """Go2rtc's WHEP gives no Location: no PATCH, no DELETE, and ICE cannot be restarted."""
     script = answering(POST=response(201, SDP, body=ANSWER))
     async with serving(script) as server, session_at(server, "player") as session:
         answer = await session.post(OFFER)
@@ -102,6 +107,7 @@ async def test_a_session_without_url_still_plays() -> None:
     assert server.methods() == ["POST"]
 
 
+@covers("CL3")
 @pytest.mark.parametrize(
     ("location", "target"),
     [
@@ -121,6 +127,7 @@ async def test_locations(location: str, target: str) -> None:
 # The end
 
 
+@covers("CL10")
 @pytest.mark.parametrize(
     ("status", "is_gone"),
     [
@@ -136,7 +143,7 @@ async def test_locations(location: str, target: str) -> None:
     ],
 )
 async def test_responses_to_delete(status: int, is_gone: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """CL10: Broadcast Box 204; what fails is logged, without the URL, and raises nothing."""
+    """Broadcast Box 204; what fails is logged, without the URL, and raises nothing."""
     script = answering(POST=created(), DELETE=response(status, ("Location", "/x")))
     async with posted(script) as (server, session):
         assert await session.delete() is is_gone
@@ -146,15 +153,16 @@ async def test_responses_to_delete(status: int, is_gone: bool, caplog: pytest.Lo
     assert "s3cr3t" not in caplog.text
 
 
+@covers("CL10")
 async def test_delete_has_its_time() -> None:
-    """CL10: bounded."""
+    """Bounded."""
     async with posted(answering(POST=created(), DELETE=b""), delete_timeout_s=0.1) as (_server, session):
         async with asyncio.timeout(3.0):
             assert not await session.delete()
 
 
+@covers("CL10")
 async def test_delete_after_an_exception() -> None:
-    """CL10."""
     async with serving(answering(POST=created())) as server:
         with contextlib.suppress(ZeroDivisionError):
             async with session_at(server) as session:
@@ -163,8 +171,9 @@ async def test_delete_after_an_exception() -> None:
     assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL10")
 async def test_the_201_arrives_after_the_cancellation() -> None:
-    """CL10: DELETE goes out all the same."""
+    """DELETE goes out all the same."""
     script = Gated()
     async with serving(script) as server:
         posting = asyncio.create_task(session_at(server).post(OFFER))
@@ -178,8 +187,9 @@ async def test_the_201_arrives_after_the_cancellation() -> None:
     assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL10")
 async def test_the_201_and_the_cancellation_arrive_together() -> None:
-    """CL10: whichever is looked at first."""
+    """Whichever is looked at first."""
     for yields in range(30):
         script = Gated()
         async with serving(script) as server:
@@ -195,8 +205,9 @@ async def test_the_201_and_the_cancellation_arrive_together() -> None:
         assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL10")
 async def test_a_cancelled_post_does_not_wait_for_ever() -> None:
-    """CL10: time-bounded."""
+    """Time-bounded."""
     script = Gated()
     async with serving(script) as server:
         posting = asyncio.create_task(session_at(server, cancel_grace_s=0.1).post(OFFER))
@@ -207,8 +218,9 @@ async def test_a_cancelled_post_does_not_wait_for_ever() -> None:
     assert server.methods() == ["POST"]
 
 
+@covers("CL10")
 async def test_a_post_that_never_left_is_cancelled_at_once() -> None:
-    """CL10: while it still connects there can be no session to wait for."""
+    """While it still connects there can be no session to wait for."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -241,8 +253,9 @@ async def test_a_cancelled_post_that_fails_is_not_complained_about(caplog: pytes
     assert caplog.text == ""
 
 
+@covers("CL10")
 async def test_delete_while_the_post_is_under_way() -> None:
-    """CL10: as when a program stops while it connects."""
+    """As when a program stops while it connects."""
     script = Gated()
     async with serving(script) as server:
         session = session_at(server)
@@ -257,8 +270,8 @@ async def test_delete_while_the_post_is_under_way() -> None:
     assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL10")
 async def test_a_cancelled_delete_still_goes_out() -> None:
-    """CL10."""
     gate, arrived = asyncio.Event(), asyncio.Event()
 
     async def script(seen: Seen) -> bytes:
@@ -320,13 +333,14 @@ async def test_nothing_is_left_behind() -> None:
 # What is shown
 
 
+@covers("SE62")
 async def test_a_session_shows_no_secret() -> None:
-    """SE62."""
     async with serving(answering()) as server:
         session = session_at(server, url=f"{server.url}?key=s3cr3t", token=TOKEN)
     assert repr(session) == f"<SignalingSession: publisher at {server.url}>"
 
 
+@covers("WS53")
 @pytest.mark.parametrize(
     ("url", "warns"),
     [("http://media.example/w", True), ("https://media.example/w", False), ("http://127.0.0.1/w", False)],

@@ -19,6 +19,7 @@ from bass_webrtc.signaling.ice_servers import ice_server_link
 from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
+from support.conformance import covers
 from support.signaling import ANSWER, FakeSessions
 
 NEW_ICE = IceCredentials.generate()
@@ -35,6 +36,7 @@ async def own_server(sessions: FakeSessions, **settings: Any) -> AsyncIterator[s
         await server.stop()
 
 
+@covers("CL3", "CL10", "CL11", "WS20", "WS27")
 async def test_a_whole_session() -> None:
     """CL3–CL10, CL11, WS20–WS27: with a token on every request and every precondition checked."""
     sessions = FakeSessions()
@@ -59,8 +61,8 @@ async def test_a_whole_session() -> None:
     assert remote.is_complete
 
 
+@covers("CL11", "CL12")
 async def test_a_wrong_token() -> None:
-    """CL11, CL12."""
     sessions = FakeSessions()
     async with own_server(sessions, tokens=TokenPolicy("t0ken")) as url:
         with pytest.raises(SignalingError) as caught:

@@ -37,6 +37,7 @@ from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.rtc.sdp_fragment import build_fragment, parse_fragment
 from bass_webrtc.signaling.client.rules import CounterOffer
 from bass_webrtc.signaling.messages import Kind
+from support.conformance import covers
 
 THEIR_ICE = IceCredentials("tHeI", "tHeIrPaSsWoRdOf22ChArS")
 RESTARTED = build_fragment(THEIR_ICE, [A], mid="0")
@@ -44,8 +45,9 @@ RESTARTED = build_fragment(THEIR_ICE, [A], mid="0")
 # Trickle
 
 
+@covers("CL7")
 async def test_candidates_wait_for_the_answer_and_go_together() -> None:
-    """CL7: one PATCH, with credentials and the entity tag."""
+    """One PATCH, with credentials and the entity tag."""
     script = Gated(created(LOCATION, ("ETag", '"x"')))
     async with serving(script) as server, session_at(server) as session, asyncio.TaskGroup() as group:
         group.create_task(session.post(OFFER))
@@ -94,8 +96,9 @@ class Held:
         return [candidate.port for candidate in parse_fragment(self.held[index][0].body).candidates]
 
 
+@covers("CL7")
 async def test_candidates_gather_while_a_patch_is_under_way() -> None:
-    """CL7: one request at a time."""
+    """One request at a time."""
     script = Held()
     async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
         group.create_task(session.trickle([A]))
@@ -109,8 +112,9 @@ async def test_candidates_gather_while_a_patch_is_under_way() -> None:
     assert [script.ports(index) for index in range(len(script.held))] == [[A.port], [B.port, C.port]]
 
 
+@covers("CL7", "CL9")
 async def test_a_restart_goes_before_candidates_that_wait() -> None:
-    """CL7, CL9: those that wait are of an ICE session that is over."""
+    """Those that wait are of an ICE session that is over."""
     script = Held()
     async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
         group.create_task(session.trickle([A]))
@@ -130,8 +134,9 @@ async def test_a_restart_goes_before_candidates_that_wait() -> None:
     assert [seen.headers["if-match"] for seen, _ in script.held] == ['"x"', "*", '"y"']
 
 
+@covers("CL9")
 async def test_candidates_wait_for_the_last_restart() -> None:
-    """CL9: not for one that was overtaken."""
+    """Not for one that was overtaken."""
     script, newest = Held(), IceCredentials("nEwE", "nEwEsTpAsSwOrDoF22cHaRs")
     async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
         first = asyncio.create_task(session.restart(NEW_ICE))
@@ -150,17 +155,19 @@ async def test_candidates_wait_for_the_last_restart() -> None:
     assert script.held[2][0].headers["if-match"] == '"second"'
 
 
+@covers("CL6")
 @pytest.mark.parametrize("tag", ['"x"', "unquoted", "*", 'W/"x"', None])
 async def test_the_entity_tag_goes_back_as_it_came(tag: str | None) -> None:
-    """CL6: LiveKit (unquoted), MediaMTX (asterisk), Broadcast Box (none)."""
+    """LiveKit (unquoted), MediaMTX (asterisk), Broadcast Box (none)."""
     fields = [LOCATION] + ([] if tag is None else [("ETag", tag)])
     async with posted(answering(POST=created(*fields), PATCH=response(204))) as (server, session):
         await session.trickle([A])
     assert server.of("PATCH")[0].headers.get("if-match") == tag
 
 
+@covers("CL6")
 async def test_the_entity_tag_of_a_204_is_not_one() -> None:
-    """CL6: Janus sends one there; it is that of no new ICE session."""
+    """Janus sends one there; it is that of no new ICE session."""
     script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=response(204, ("ETag", '"y"')))
     async with posted(script) as (server, session):
         await session.trickle([A])
@@ -168,6 +175,7 @@ async def test_the_entity_tag_of_a_204_is_not_one() -> None:
     assert [seen.headers["if-match"] for seen in server.of("PATCH")] == ['"x"', '"x"']
 
 
+@covers("CL8")
 @pytest.mark.parametrize(
     ("status", "patches"),
     [(405, 1), (501, 1), (404, 1), (415, 1), (410, 1), (422, 2), (428, 2), (412, 2), (400, 2), (503, 2)],
@@ -175,7 +183,7 @@ async def test_the_entity_tag_of_a_204_is_not_one() -> None:
 async def test_a_refused_trickle_is_logged_and_no_more(
     status: int, patches: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """CL8: go2rtc 405, GStreamer's server 501; where the feature is missing, further ones are not sent."""
+    """Go2rtc 405, GStreamer's server 501; where the feature is missing, further ones are not sent."""
     caplog.set_level(logging.DEBUG)
     refusal = response(status, ("Content-Type", "text/plain"), body=f"no {SECRET_PATH} {TOKEN}")
     async with posted(answering(POST=created(), PATCH=refusal), token=TOKEN) as (server, session):
@@ -188,8 +196,8 @@ async def test_a_refused_trickle_is_logged_and_no_more(
     assert "s3cr3t" not in caplog.text
 
 
+@covers("CL8")
 async def test_a_trickle_that_gets_no_response_is_logged_and_no_more() -> None:
-    """CL8."""
 
     def script(seen: Seen) -> bytes | None:
         return {"POST": created(), "PATCH": None}.get(seen.method, response(200))
@@ -213,8 +221,9 @@ async def test_trickling_ends_with_the_session() -> None:
 # ICE restarts
 
 
+@covers("CL9", "CL6")
 async def test_an_ice_restart() -> None:
-    """CL9, CL6: ``*``, new credentials, and the new entity tag from then on."""
+    """``*``, new credentials, and the new entity tag from then on."""
     restarted = response(200, FRAGMENT, ("ETag", '"y"'), body=RESTARTED)
     script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[response(204), restarted, response(204)])
     async with posted(script) as (server, session):
@@ -231,8 +240,8 @@ async def test_an_ice_restart() -> None:
     assert (afterwards.ice, [candidate.port for candidate in afterwards.candidates]) == (NEW_ICE, [1003])
 
 
+@covers("CL6")
 async def test_a_restart_without_new_tag_forgets_the_old() -> None:
-    """CL6."""
     script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[response(200, FRAGMENT, body=RESTARTED)])
     async with posted(script) as (server, session):
         await session.restart(NEW_ICE)
@@ -240,9 +249,10 @@ async def test_a_restart_without_new_tag_forgets_the_old() -> None:
     assert "if-match" not in server.of("PATCH")[1].headers
 
 
+@covers("CL9")
 @pytest.mark.parametrize("status", [412, 428])
 async def test_a_server_that_wants_quotes_around_the_asterisk(status: int) -> None:
-    """CL9: Janus; once."""
+    """Janus; once."""
     script = answering(POST=created(), PATCH=[response(status), response(200, FRAGMENT, body=RESTARTED)])
     async with posted(script) as (server, session):
         assert (await session.restart(NEW_ICE)).ice == THEIR_ICE
@@ -253,6 +263,7 @@ async def test_a_server_that_wants_quotes_around_the_asterisk(status: int) -> No
     assert len(server.of("PATCH")) == 2
 
 
+@covers("CL9")
 @pytest.mark.parametrize(
     "given", [response(405), response(500), response(204), response(200, FRAGMENT, body="rubbish"), response(422)]
 )
@@ -269,8 +280,9 @@ async def test_a_failed_restart_leaves_the_old_ice_session(given: bytes) -> None
     assert server.methods()[-1] == "DELETE"
 
 
+@covers("CL7")
 async def test_candidates_wait_for_the_restart() -> None:
-    """CL7: they need its entity tag."""
+    """They need its entity tag."""
     gate, begun = asyncio.Event(), asyncio.Event()
 
     async def script(seen: Seen) -> bytes:
@@ -291,8 +303,9 @@ async def test_candidates_wait_for_the_restart() -> None:
     assert [seen.headers["if-match"] for seen in server.of("PATCH")] == ["*", '"y"']
 
 
+@covers("CL9")
 async def test_only_the_last_restart_counts() -> None:
-    """CL9: "apply only the answer to the last request"."""
+    """ "apply only the answer to the last request"."""
     gate, begun = asyncio.Event(), asyncio.Event()
 
     async def script(seen: Seen) -> bytes:
@@ -323,8 +336,9 @@ async def test_only_the_last_restart_counts() -> None:
 COUNTER_OFFER = response(406, SDP, LOCATION, ("ETag", '"x"'), body=ANSWER)
 
 
+@covers("CL20")
 async def test_a_counter_offer_is_answered() -> None:
-    """CL20: by PATCH, 204; then the session is like any other."""
+    """By PATCH, 204; then the session is like any other."""
     script = answering(POST=COUNTER_OFFER, PATCH=response(204))
     async with serving(script) as server, session_at(server, "player") as session:
         counter_offer = await session.post(OFFER)
@@ -340,8 +354,9 @@ async def test_a_counter_offer_is_answered() -> None:
     assert trickle.headers["if-match"] == '"x"'
 
 
+@covers("CL20", "CL7")
 async def test_a_long_counter_offer_and_candidates_that_wait_for_its_answer() -> None:
-    """CL20, CL7: read to its end, though its status is that of an error."""
+    """Read to its end, though its status is that of an error."""
     long = ANSWER + "a=x\r\n" * 10_000
     script = Gated(response(406, SDP, LOCATION, body=long))
     async with serving(script) as server, session_at(server, "player") as session, asyncio.TaskGroup() as group:
@@ -359,15 +374,15 @@ async def test_a_long_counter_offer_and_candidates_that_wait_for_its_answer() ->
     assert parse_fragment(server.of("PATCH")[1].body).candidates == (A,)
 
 
+@covers("CL20", "CL10")
 async def test_a_counter_offer_that_nobody_answers_is_deleted() -> None:
-    """CL20, CL10."""
     async with serving(answering(POST=COUNTER_OFFER)) as server, session_at(server, "player") as session:
         await session.post(OFFER)
     assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL20")
 async def test_a_counter_offer_that_expired() -> None:
-    """CL20."""
     script = answering(
         POST=response(
             406,
@@ -385,8 +400,8 @@ async def test_a_counter_offer_that_expired() -> None:
         assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL20", "CL10")
 async def test_an_answer_that_is_refused() -> None:
-    """CL20, CL10."""
     script = answering(POST=COUNTER_OFFER, PATCH=response(422))
     async with serving(script) as server, session_at(server, "player") as session:
         await session.post(OFFER)
@@ -396,22 +411,24 @@ async def test_an_answer_that_is_refused() -> None:
     assert caught.value.status == 422
 
 
+@covers("CL20")
 @pytest.mark.parametrize("kind", ["player", "publisher"])
 async def test_a_406_without_description_is_a_refusal(kind: Kind) -> None:
-    """CL20: MediaMTX's 406 about tracks."""
+    """MediaMTX's 406 about tracks."""
     refusal = response(406, ("Content-Type", "application/json"), body='{"error":"unsupported tracks"}')
     error, server = await failure(answering(POST=refusal), kind)
     assert (error.status, error.detail, server.methods()) == (406, "unsupported tracks", ["POST"])
 
 
+@covers("CL20")
 async def test_a_publisher_gets_no_counter_offer() -> None:
-    """CL20: it is a matter of WHEP. What the server made of it is deleted."""
+    """It is a matter of WHEP. What the server made of it is deleted."""
     error, server = await failure(answering(POST=COUNTER_OFFER))
     assert (error.status, server.methods()) == (406, ["POST", "DELETE"])
 
 
+@covers("CL23", "SE62")
 async def test_the_url_of_a_successor_is_not_repeated() -> None:
-    """CL23, SE62."""
 
     def script(seen: Seen) -> bytes:
         if seen.target == "/whip":
@@ -424,8 +441,9 @@ async def test_the_url_of_a_successor_is_not_repeated() -> None:
     assert str(caught.value) == f"{server.origin}/…: HTTP 404: nothing at /…"
 
 
+@covers("CL23", "SE66")
 async def test_a_session_that_follows_another() -> None:
-    """CL23, SE66: a POST to the URL of the event and DELETE of the old one; the token stays with its origin."""
+    """A POST to the URL of the event and DELETE of the old one; the token stays with its origin."""
     async with (
         serving(answering(POST=created())) as other,
         posted(answering(POST=created()), "player", token=TOKEN) as (server, session),

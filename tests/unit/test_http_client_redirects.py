@@ -13,11 +13,13 @@ from client_servers import OFFER, TOKEN, A, Seen, answering, created, failure, p
 from bass_webrtc.errors import SignalingError
 from bass_webrtc.signaling.client.backoff import is_worth_retrying
 from support.certificates import write_certificate
+from support.conformance import covers
 
 
+@covers("CL2", "CL3", "CL6")
 @pytest.mark.parametrize("status", [307, 308])
 async def test_a_redirect_keeps_method_body_and_type(status: int) -> None:
-    """CL2; CL3: Location is resolved against the final URL; CL6: so are PATCH and DELETE redirected."""
+    """CL3: Location is resolved against the final URL; CL6: so are PATCH and DELETE redirected."""
 
     def script(seen: Seen) -> bytes:
         if not seen.target.startswith("/node7/"):
@@ -37,9 +39,9 @@ async def test_a_redirect_keeps_method_body_and_type(status: int) -> None:
     assert server.requests[1].headers["authorization"] == f"Bearer {TOKEN}"
 
 
+@covers("CL2")
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304])
 async def test_a_redirect_that_would_lose_the_offer(status: int) -> None:
-    """CL2."""
     error, server = await failure(answering(POST=response(status, ("Location", "/s3cr3t"))))
     assert error.status == status
     assert "unsafe redirect" in error.detail
@@ -47,14 +49,14 @@ async def test_a_redirect_that_would_lose_the_offer(status: int) -> None:
     assert not is_worth_retrying(error, "player")
 
 
+@covers("CL2", "SE66")
 async def test_redirects_in_a_circle() -> None:
-    """CL2, SE66."""
     error, server = await failure(answering(POST=response(307, ("Location", "/whip"))))
     assert (error.status, "circle" in error.detail, len(server.requests)) == (307, True, 1)
 
 
+@covers("CL2", "SE66")
 async def test_too_many_redirects() -> None:
-    """CL2, SE66."""
 
     def script(seen: Seen) -> bytes:
         return response(308, ("Location", seen.target + "x"))
@@ -63,8 +65,9 @@ async def test_too_many_redirects() -> None:
     assert (error.status, "more than 10" in error.detail, len(server.requests)) == (308, True, 11)
 
 
+@covers("CL11", "SE66")
 async def test_another_origin_does_not_get_the_token() -> None:
-    """CL11, SE66: by a redirect; and the refusal says why."""
+    """By a redirect; and the refusal says why."""
     async with serving(answering(POST=response(401))) as other:
         error, server = await failure(answering(POST=response(307, ("Location", other.url))), token=TOKEN)
     assert error.status == 401
@@ -73,9 +76,10 @@ async def test_another_origin_does_not_get_the_token() -> None:
     assert "authorization" not in other.requests[0].headers
 
 
+@covers("CL11")
 @pytest.mark.parametrize("is_trusted", [False, True])
 async def test_a_session_elsewhere(is_trusted: bool) -> None:
-    """CL11: a Location at another origin gets the token only if that was allowed."""
+    """A Location at another origin gets the token only if that was allowed."""
     async with serving(answering()) as other:
         script = answering(POST=created(("Location", other.origin + "/s")))
         trusted = (other.origin,) if is_trusted else ()
@@ -85,16 +89,18 @@ async def test_a_session_elsewhere(is_trusted: bool) -> None:
     assert all(("authorization" in seen.headers) is is_trusted for seen in other.requests)
 
 
+@covers("SE66")
 async def test_private_addresses_can_be_forbidden() -> None:
-    """SE66: written as addresses, and behind names."""
+    """Written as addresses, and behind names."""
     for target in ("http://127.0.0.2/", "http://localhost/"):
         script = answering(POST=response(307, ("Location", target)))
         error, _server = await failure(script, forbid_private=True)
         assert "private network" in error.detail
 
 
+@covers("SE66")
 async def test_names_that_lead_into_private_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SE66: a public name with a private address, as in DNS rebinding. The user's own host is exempt."""
+    """A public name with a private address, as in DNS rebinding. The user's own host is exempt."""
     lookup = socket.getaddrinfo
 
     def fake(host: str, *arguments: Any, **more: Any) -> Any:
@@ -119,8 +125,9 @@ def tls_pair(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, ssl.create_default_context(cafile=str(certificate))
 
 
+@covers("SE66")
 async def test_nothing_leads_from_https_to_http(tmp_path: Path) -> None:
-    """SE66: neither a redirect nor a Location."""
+    """Neither a redirect nor a Location."""
     server_tls, client_tls = tls_pair(tmp_path)
     for first in (response(307, ("Location", "http://127.0.0.1:9/")), created(("Location", "http://127.0.0.1:9/s"))):
         async with serving(answering(POST=first), tls=server_tls) as server:

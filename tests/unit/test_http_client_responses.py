@@ -30,11 +30,13 @@ from bass_webrtc.errors import SdpError, SignalingError
 from bass_webrtc.signaling.client.backoff import is_worth_retrying
 from bass_webrtc.signaling.client.session import SignalingSession
 from bass_webrtc.signaling.client.settings import ClientSettings
+from support.conformance import covers
 
 
+@covers("CL1", "CL12")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 415, 422, 429, 451, 500, 503, 599])
 async def test_refusals(status: int) -> None:
-    """CL1, CL12: one error each, with what the server said and when it wants to be asked again."""
+    """One error each, with what the server said and when it wants to be asked again."""
     body = f'{{"detail": "No, {TOKEN}."}}'
     refusal = response(status, ("Content-Type", "application/problem+json"), ("Retry-After", "7"), body=body)
     error, server = await failure(answering(POST=refusal), token=TOKEN)
@@ -43,8 +45,9 @@ async def test_refusals(status: int) -> None:
     assert server.methods() == ["POST"]
 
 
+@covers("SE62")
 async def test_a_secret_url_is_not_repeated() -> None:
-    """SE62: that of the endpoint, if it has one; servers like to say what they did not find."""
+    """That of the endpoint, if it has one; servers like to say what they did not find."""
 
     def script(seen: Seen) -> bytes:
         return response(404, ("Content-Type", "text/plain"), body=f"nothing at {seen.target}")
@@ -55,22 +58,23 @@ async def test_a_secret_url_is_not_repeated() -> None:
     assert str(caught.value) == f"{server.url}/…: HTTP 404: nothing at /whip/…?…"
 
 
+@covers("SE66")
 async def test_a_compressed_refusal_is_not_unpacked() -> None:
-    """SE66."""
     packed = gzip.compress(b"no")
     refusal = response(400, ("Content-Type", "text/plain"), ("Content-Encoding", "gzip"), body=packed)
     error, _server = await failure(answering(POST=refusal))
     assert (error.status, error.detail) == (400, "the server refused")
 
 
+@covers("SE66")
 async def test_what_is_announced_as_too_large_is_not_waited_for() -> None:
-    """SE66."""
     head = b"HTTP/1.1 201 OK\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 1073741824\r\n\r\n"
     error, server = await failure(answering(POST=head))
     assert (error.status, "larger than" in error.detail) == (201, True)
     assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL10", "SE66")
 @pytest.mark.parametrize(
     "given",
     [
@@ -84,19 +88,21 @@ async def test_what_is_announced_as_too_large_is_not_waited_for() -> None:
     ids=["large", "html", "empty", "not UTF-8", "compressed", "broken off"],
 )
 async def test_a_session_whose_answer_is_of_no_use_is_deleted(given: bytes) -> None:
-    """CL10, SE66: DELETE on every exit path."""
+    """DELETE on every exit path."""
     _error, server = await failure(answering(POST=given))
     assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("SE66")
 async def test_an_answer_of_128_kib_is_read() -> None:
-    """SE66: the limit itself."""
+    """The limit itself."""
     async with posted(answering(POST=created(LOCATION, body="x" * (128 * 1024)))):
         pass
 
 
+@covers("SE66")
 async def test_a_gigabyte_is_not_read() -> None:
-    """SE66: neither one that is announced, nor one that simply comes."""
+    """Neither one that is announced, nor one that simply comes."""
     sent = 0
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,6 +130,7 @@ async def test_a_gigabyte_is_not_read() -> None:
     assert sent < 2**26
 
 
+@covers("SE70", "CL1")
 @pytest.mark.parametrize(
     "given",
     [
@@ -139,7 +146,7 @@ async def test_a_gigabyte_is_not_read() -> None:
     ],
 )
 async def test_what_is_not_http(given: bytes | None) -> None:
-    """SE70, CL1: one error, and another attempt may help."""
+    """One error, and another attempt may help."""
 
     def script(seen: Seen) -> bytes | None:
         return given
@@ -149,25 +156,28 @@ async def test_what_is_not_http(given: bytes | None) -> None:
     assert is_worth_retrying(error, "publisher")
 
 
+@covers("SE66")
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 201 OK\r\nContent-Type: appl"], ids=["silent", "slow header"])
 async def test_a_slow_server(head: bytes) -> None:
-    """SE66: the whole request has one time limit."""
+    """The whole request has one time limit."""
     begin_s = time.monotonic()
     error, _server = await failure(answering(POST=head), request_timeout_s=0.2, cancel_grace_s=0.1)
     assert error.detail == "no response within 0.2 s"
     assert time.monotonic() - begin_s < 3.0
 
 
+@covers("SE66", "CL10")
 async def test_a_slow_body() -> None:
-    """SE66, CL10: the session that it belongs to is deleted."""
+    """The session that it belongs to is deleted."""
     head = b"HTTP/1.1 201 OK\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 99\r\n\r\nv=0"
     error, server = await failure(answering(POST=head), request_timeout_s=0.2)
     assert error.status == 0
     assert server.methods() == ["POST", "DELETE"]
 
 
+@covers("CL1")
 async def test_a_refusal_with_a_slow_body_is_a_refusal() -> None:
-    """CL1: the status counts."""
+    """The status counts."""
     head = b"HTTP/1.1 409 No\r\nRetry-After: 2\r\nContent-Length: 99\r\nContent-Type: text/plain\r\n\r\nNobody"
     error, _server = await failure(answering(POST=head))
     assert (error.status, error.detail, error.retry_after_s) == (409, "Nobody", 2.0)

@@ -21,13 +21,15 @@ from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
 from bass_webrtc.signaling.server.site import Site, SiteSettings
 from bass_webrtc.stats import ServerStats
 from support.certificates import write_certificate
+from support.conformance import covers
 from support.signaling import ANSWER
 
 # What clients do
 
 
+@covers("WS14", "WS56", "ES7")
 async def test_a_whole_session() -> None:
-    """WS14, WS56, ES7: POST, trickle, restart and DELETE as aiohttp's client sends them."""
+    """POST, trickle, restart and DELETE as aiohttp's client sends them."""
     async with serving() as (server, sessions, _), aiohttp.ClientSession(server.url) as client:
         async with client.post("/whep", data=offers.CHROME_RECVONLY.encode(), headers=SDP) as response:
             assert (response.status, await response.text()) == (201, ANSWER)
@@ -47,8 +49,8 @@ async def test_a_whole_session() -> None:
         assert sessions.made[0].closed
 
 
+@covers("ES3")
 async def test_head_has_the_fields_of_get_and_no_body() -> None:
-    """ES3."""
     async with serving() as (server, _, _), aiohttp.ClientSession(server.url) as client:
         for method in ("GET", "HEAD"):
             async with client.request(method, "/whep") as response:
@@ -111,8 +113,9 @@ async def test_the_absolute_form_is_understood() -> None:
         assert (echo.requests[0].path, echo.requests[0].query) == ("/echo/1", "a=b")
 
 
+@covers("SE65")
 async def test_paths_come_through_as_they_were_sent() -> None:
-    """SE65: nothing is decoded or made shorter before it is compared."""
+    """Nothing is decoded or made shorter before it is compared."""
     async with serving() as (server, _, echo):
         await raw(server, b"GET /echo/../whep/%2e%2fx HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert echo.requests[0].path == "/echo/../whep/%2e%2fx"
@@ -121,6 +124,7 @@ async def test_paths_come_through_as_they_were_sent() -> None:
 # Hosts and proxies
 
 
+@covers("SE64")
 @pytest.mark.parametrize(
     ("host", "expected"),
     [
@@ -133,12 +137,13 @@ async def test_paths_come_through_as_they_were_sent() -> None:
     ],
 )
 async def test_foreign_host_names_are_refused_where_ours_are_known(host: str, expected: int) -> None:
-    """SE64: DNS rebinding gives a stranger's page our address, but not our name."""
+    """DNS rebinding gives a stranger's page our address, but not our name."""
     async with serving(replace(QUICK, allowed_hosts=("Radio.Example",))) as (server, _, _):
         request = f"GET /whep HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         assert status(await raw(server, request.encode())) == expected
 
 
+@covers("SE67")
 @pytest.mark.parametrize(
     ("trusted", "forwarded", "expected"),
     [
@@ -152,7 +157,6 @@ async def test_foreign_host_names_are_refused_where_ours_are_known(host: str, ex
     ],
 )
 async def test_only_trusted_proxies_say_who_asks(trusted: tuple[str, ...], forwarded: str, expected: str) -> None:
-    """SE67."""
     async with serving(replace(QUICK, trusted_proxies=trusted)) as (server, _, echo):
         request = f"GET /echo HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {forwarded}\r\nConnection: close\r\n\r\n"
         await raw(server, request.encode())
@@ -193,8 +197,9 @@ async def test_all_addresses_means_both_families() -> None:
         assert [request.local for request in echo.requests] == ["127.0.0.1", "::1"]
 
 
+@covers("SE61")
 async def test_stopping_leaves_nothing() -> None:
-    """SE61: descriptors and tasks are back where they were, whoever was connected; stopping twice is the same."""
+    """Descriptors and tasks are back where they were, whoever was connected; stopping twice is the same."""
     before = len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
     server = HttpServer(QUICK, [Echo()])
     await server.start()
@@ -225,8 +230,9 @@ async def test_the_port_can_be_taken_again_at_once() -> None:
 # HTTPS
 
 
+@covers("WS53")
 async def test_https_with_a_given_certificate(tmp_path: Path) -> None:
-    """WS53: and plain HTTP on that port gets nothing."""
+    """And plain HTTP on that port gets nothing."""
     certificate, key = write_certificate(tmp_path)
     settings = replace(QUICK, tls_certificate=certificate, tls_key=key)
     async with serving(settings) as (server, _, _):

@@ -15,10 +15,12 @@ from http_ends import ORIGIN, QUICK, SDP, raw, serving, status
 
 from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.endpoint import EndpointSettings
+from support.conformance import covers
 
 
+@covers("SE60", "WS42")
 async def test_a_large_body_is_refused_unread() -> None:
-    """SE60: by its declared length; CORS fields are on this error, too (WS42)."""
+    """By its declared length; CORS fields are on this error, too (WS42)."""
     async with serving() as (server, sessions, _):
         response = await raw(
             server,
@@ -31,8 +33,9 @@ async def test_a_large_body_is_refused_unread() -> None:
         assert not sessions.asked
 
 
+@covers("SE60", "SE70")
 async def test_a_body_of_the_largest_size_is_read() -> None:
-    """SE60: 128 KiB are allowed, and refused only because they are no SDP. SE70: quickly."""
+    """128 KiB are allowed, and refused only because they are no SDP. SE70: quickly."""
     async with serving() as (server, _, _), aiohttp.ClientSession(server.url) as client:
         started_s = time.monotonic()
         async with client.post("/whep", data=b"v" * 131_072, headers=SDP) as response:
@@ -40,8 +43,9 @@ async def test_a_body_of_the_largest_size_is_read() -> None:
         assert time.monotonic() - started_s < 2.0
 
 
+@covers("SE60")
 async def test_endless_chunks_are_refused() -> None:
-    """SE60: a body without a declared length is cut off at the same size."""
+    """A body without a declared length is cut off at the same size."""
     async with serving() as (server, sessions, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /whep HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -58,6 +62,7 @@ async def test_endless_chunks_are_refused() -> None:
         assert not sessions.asked
 
 
+@covers("SE62", "SE68")
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -71,7 +76,7 @@ async def test_endless_chunks_are_refused() -> None:
     ],
 )
 async def test_malformed_requests_are_refused(request_bytes: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """400, the connection ends, and nothing of it is in a log (SE62, SE68)."""
+    """400, the connection ends, and nothing of it is in a log."""
     caplog.set_level(logging.DEBUG)
     async with serving() as (server, sessions, _):
         response = await raw(server, request_bytes)
@@ -81,8 +86,9 @@ async def test_malformed_requests_are_refused(request_bytes: bytes, caplog: pyte
     assert not [record for record in caplog.records if record.name.startswith("aiohttp")]
 
 
+@covers("SE60")
 async def test_a_body_that_is_shorter_than_it_said() -> None:
-    """SE60: a lying Content-Length ends as 408, and holds nothing for long."""
+    """A lying Content-Length ends as 408, and holds nothing for long."""
     async with serving() as (server, sessions, _):
         request = (
             b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\nContent-Length: 1000\r\n\r\nv=0\r\n"
@@ -91,8 +97,9 @@ async def test_a_body_that_is_shorter_than_it_said() -> None:
         assert not sessions.asked
 
 
+@covers("SE60")
 async def test_a_body_that_breaks_off() -> None:
-    """SE60: the client goes away in the middle of it; nothing is left behind."""
+    """The client goes away in the middle of it; nothing is left behind."""
     async with serving() as (server, sessions, _):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nv=0\r\n")
@@ -102,15 +109,17 @@ async def test_a_body_that_breaks_off() -> None:
         assert not sessions.asked
 
 
+@covers("SE60")
 @pytest.mark.parametrize("sent", [b"", b"GET /whep HTTP/1.1\r\nHos"])
 async def test_a_slow_header_is_cut_off(sent: bytes) -> None:
-    """SE60: a connection without a whole header is closed."""
+    """A connection without a whole header is closed."""
     async with serving() as (server, _, _):
         assert await raw(server, sent) == b""
 
 
+@covers("SE60")
 async def test_a_header_that_trickles_in_is_cut_off() -> None:
-    """SE60: each byte does not start the time anew."""
+    """Each byte does not start the time anew."""
     async with serving() as (server, _, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         with contextlib.suppress(ConnectionError):
@@ -123,13 +132,15 @@ async def test_a_header_that_trickles_in_is_cut_off() -> None:
         writer.close()
 
 
+@covers("SE60")
 async def test_an_idle_connection_is_closed() -> None:
-    """SE60: also after a request."""
+    """Also after a request."""
     async with serving() as (server, _, _):
         response = await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\n\r\n")
         assert status(response) == 200
 
 
+@covers("SE60")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -158,8 +169,9 @@ async def test_unknown_methods(method: bytes) -> None:
         assert status(await raw(server, request)) == 501
 
 
+@covers("SE60")
 async def test_a_compressed_body_is_not_unpacked() -> None:
-    """SE60: 415."""
+    """415."""
     async with serving() as (server, _, echo), aiohttp.ClientSession(server.url) as client:
         headers = SDP | {"Content-Encoding": "gzip"}
         async with client.post("/whep", data=b"\x1f\x8b\x08", headers=headers) as response:
@@ -175,8 +187,9 @@ async def test_an_unknown_expectation() -> None:
         assert status(await raw(server, request)) == 417
 
 
+@covers("SE61")
 async def test_connections_are_limited() -> None:
-    """SE61: one too many is closed at once, the others are served."""
+    """One too many is closed at once, the others are served."""
     async with serving(replace(QUICK, max_connections=2, idle_timeout_s=20.0)) as (server, _, _):
         held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
         for _reader, writer in held:
@@ -189,8 +202,9 @@ async def test_connections_are_limited() -> None:
             writer.close()
 
 
+@covers("SE68")
 async def test_a_bug_of_ours_shows_no_internals(caplog: pytest.LogCaptureFixture) -> None:
-    """SE68: 500 for them, the traceback for us."""
+    """500 for them, the traceback for us."""
     async with serving() as (server, _, _), aiohttp.request("GET", f"{server.url}echo/bug") as response:
         assert response.status == 500
         assert "inner details" not in await response.text()
@@ -198,8 +212,9 @@ async def test_a_bug_of_ours_shows_no_internals(caplog: pytest.LogCaptureFixture
     assert "inner details" in caplog.text
 
 
+@covers("SE62")
 async def test_secrets_are_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    """SE62: neither token nor session URL, at any level, by any logger."""
+    """Neither token nor session URL, at any level, by any logger."""
     caplog.set_level(logging.DEBUG)
     settings = EndpointSettings("/whep", TokenPolicy("sesame"))
     async with serving(QUICK, settings) as (server, _, _), aiohttp.ClientSession(server.url) as client:

@@ -11,12 +11,14 @@ import pytest
 from bass_webrtc import IceServer
 from bass_webrtc.signaling.client.links import parse_ice_servers
 from bass_webrtc.signaling.ice_servers import visitor_links
+from support.conformance import covers
 
 NOW_S = 1_700_000_000.5
 
 
+@covers("SE50")
 def test_credentials_are_what_a_turn_server_with_the_secret_expects() -> None:
-    """SE50: for a day, under a name that no two visitors share."""
+    """For a day, under a name that no two visitors share."""
     servers = (IceServer("turn:h?transport=udp"), IceServer("turns:h:443?transport=tcp"))
     told = [parse_ice_servers(visitor_links(servers, "north-sea", NOW_S)) for _ in range(2)]
     users = [server.username for visitor in told for server in visitor]

@@ -14,6 +14,7 @@ from bass_webrtc.errors import ConfigError
 from bass_webrtc.signaling.server import listening
 from bass_webrtc.signaling.server.listening import listen, tls_context
 from support.certificates import write_certificate
+from support.conformance import covers
 
 
 @pytest.fixture
@@ -42,8 +43,9 @@ async def test_a_name_is_listened_on_once_per_address() -> None:
     assert len(names) == len(set(names)) >= 1
 
 
+@covers("WS53")
 def test_a_good_pair_is_loaded(certificate: tuple[Path, Path]) -> None:
-    """WS53: TLS 1.2 at least."""
+    """TLS 1.2 at least."""
     assert tls_context(*certificate).minimum_version == ssl.TLSVersion.TLSv1_2
 
 

@@ -23,6 +23,7 @@ from bass_webrtc.rtc.negotiation import read_answer, read_offer
 from bass_webrtc.rtc.opus_parameters import OpusParameters
 from bass_webrtc.rtc.remote_audio import Direction
 from bass_webrtc.rtc.sdp import Fingerprint, IceCredentials, SessionDescription, UnusableSdpError
+from support.conformance import covers
 
 if TYPE_CHECKING:
     from bass_webrtc.core.engine import Engine
@@ -83,7 +84,8 @@ a=end-of-candidates
 """)
 
 
-def test_es4_all_sections_but_the_audio_are_refused_in_their_place() -> None:
+@covers("ES4")
+def test_all_sections_but_the_audio_are_refused_in_their_place() -> None:
     text = answer(offers.MEDIAMTX_READER)
     video, audio, application = SessionDescription.parse(text).media
     assert (video.kind, video.port, video.protocol, video.mid) == ("video", 0, "UDP/TLS/RTP/SAVPF", "0")
@@ -105,8 +107,9 @@ def test_a_section_that_lends_the_audio_its_transport_is_accepted_and_inactive(s
         assert video.attributes[name] == audio.attributes[name]
 
 
+@covers("WS4")
 @pytest.mark.parametrize("name", ALL_OFFERS)
-def test_ws4_an_answer_mirrors_the_sections_and_says_nothing_that_was_not_offered(name: str) -> None:
+def test_an_answer_mirrors_the_sections_and_says_nothing_that_was_not_offered(name: str) -> None:
     local = replace(LOCAL, direction="sendrecv", red=True, nack=True)
     offer = read_offer(getattr(offers, name))
     answered = SessionDescription.parse(build_answer(offer, local))
@@ -122,8 +125,9 @@ def test_ws4_an_answer_mirrors_the_sections_and_says_nothing_that_was_not_offere
     assert answered.session.attributes.keys() <= {"group", "ice-lite"}
 
 
+@covers("WS5")
 @pytest.mark.parametrize("name", ALL_OFFERS)
-def test_ws5_no_answer_says_bundle_only_and_all_lines_end_with_crlf(name: str) -> None:
+def test_no_answer_says_bundle_only_and_all_lines_end_with_crlf(name: str) -> None:
     text = answer(getattr(offers, name))
     assert "bundle-only" not in text
     assert text.count("\n") == text.count("\r\n") == len(text.splitlines())
@@ -131,6 +135,7 @@ def test_ws5_no_answer_says_bundle_only_and_all_lines_end_with_crlf(name: str) -
     assert "crypto" not in text
 
 
+@covers("WS6")
 @pytest.mark.parametrize(
     ("sdp", "group"),
     [
@@ -154,24 +159,27 @@ def test_ws5_no_answer_says_bundle_only_and_all_lines_end_with_crlf(name: str) -
         "group without mid",
     ],
 )
-def test_ws6_the_bundle_group_of_an_answer_lists_what_is_accepted(sdp: str, group: str | None) -> None:
+def test_the_bundle_group_of_an_answer_lists_what_is_accepted(sdp: str, group: str | None) -> None:
     text = answer(sdp)
     assert group in text if group else "a=group" not in text
     assert ("a=mid:" in text) == ("a=mid:" in sdp)
 
 
-def test_ws7_rtcp_mux_only_is_one_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+@covers("WS7")
+def test_rtcp_mux_only_is_one_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a=rtcp-mux\r\na=rtcp-mux-only\r\n" in answer(offers.CHROME)
     monkeypatch.setattr(local_audio, "SEND_RTCP_MUX_ONLY", False)
     assert "rtcp-mux-only" not in answer(offers.CHROME)
     assert "a=rtcp-mux\r\n" in answer(offers.CHROME)
 
 
+@covers("WS8")
 @pytest.mark.parametrize(("setup", "ours"), [("actpass", "active"), ("active", "passive"), ("passive", "active")])
-def test_ws8_setup_of_the_answer(setup: str, ours: str) -> None:
+def test_setup_of_the_answer(setup: str, ours: str) -> None:
     assert f"a=setup:{ours}\r\n" in answer(changed(offers.RFC_STYLE, "a=setup:actpass", f"a=setup:{setup}"))
 
 
+@covers("WS2", "ES1")
 @pytest.mark.parametrize(
     ("theirs", "ready_for", "expected"),
     [
@@ -185,7 +193,7 @@ def test_ws8_setup_of_the_answer(setup: str, ours: str) -> None:
         ("sendonly", "sendonly", "inactive"),
     ],
 )
-def test_ws2_es1_the_direction_is_what_both_sides_want(theirs: str, ready_for: Direction, expected: str) -> None:
+def test_the_direction_is_what_both_sides_want(theirs: str, ready_for: Direction, expected: str) -> None:
     sdp = changed(offers.RFC_STYLE, "a=sendonly", f"a={theirs}")
     text = answer(sdp, replace(LOCAL, direction=ready_for))
     assert f"\r\na={expected}\r\n" in text
@@ -193,7 +201,8 @@ def test_ws2_es1_the_direction_is_what_both_sides_want(theirs: str, ready_for: D
     assert ("a=msid:" in text) == ("a=ssrc:" in text) == is_sending, "ES6, SD2: who sends names the track"
 
 
-def test_ws4_feedback_options_and_red_are_taken_only_where_offered_and_wanted() -> None:
+@covers("WS4")
+def test_feedback_options_and_red_are_taken_only_where_offered_and_wanted() -> None:
     plain = without(offers.CHROME, "a=rtcp-rsize", "a=ice-options")
     assert "rtcp-rsize" not in answer(plain)
     assert "ice-options" not in answer(plain)
@@ -211,21 +220,25 @@ def test_red_comes_after_opus() -> None:
     assert "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n" in text
 
 
-def test_op1_op3_an_answer_states_its_own_limits_and_echoes_nothing() -> None:
+@covers("OP1", "OP3")
+def test_an_answer_states_its_own_limits_and_echoes_nothing() -> None:
     text = answer(offers.OBS, replace(LOCAL, opus=OpusParameters(use_inband_fec=True)))
     assert "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n" in text
     assert "a=fmtp" not in answer(offers.OBS, replace(LOCAL, opus=OpusParameters()))
 
 
-def test_op2_frame_times_are_lines_of_their_own() -> None:
+@covers("OP2")
+def test_frame_times_are_lines_of_their_own() -> None:
     assert "a=ptime:20\r\na=maxptime:60\r\n" in answer(offers.OBS, replace(LOCAL, ptime_ms=20, max_ptime_ms=60))
 
 
-def test_sd1_the_protocol_is_repeated_as_it_was_offered() -> None:
+@covers("SD1")
+def test_the_protocol_is_repeated_as_it_was_offered() -> None:
     assert "m=audio 8189 RTP/AVPF 111\r\n" in answer(changed(offers.RFC_STYLE, "UDP/TLS/RTP/SAVPF", "RTP/AVPF"))
 
 
-def test_ws3_every_candidate_stands_in_the_answer_and_the_first_is_the_default() -> None:
+@covers("WS3")
+def test_every_candidate_stands_in_the_answer_and_the_first_is_the_default() -> None:
     ipv6_only = replace(LOCAL, candidates=host_candidates([("2001:db8::10", 9000)]))
     text = answer(offers.CHROME, ipv6_only)
     assert "m=audio 9000 " in text
@@ -266,6 +279,7 @@ def test_without_candidates_the_default_is_the_discard_port() -> None:
     assert "ice-lite" not in text
 
 
+@covers("SD5", "SE70")
 @pytest.mark.parametrize(
     "sdp",
     [
@@ -276,7 +290,7 @@ def test_without_candidates_the_default_is_the_discard_port() -> None:
     ],
     ids=["sections", "long group", "many groups"],
 )
-def test_sd5_se70_the_answer_to_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
+def test_the_answer_to_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
     start_s = time.process_time()
     text = answer(sdp)
     assert time.process_time() - start_s < 0.5
@@ -287,8 +301,9 @@ def test_sd5_se70_the_answer_to_128_kib_takes_no_time_to_speak_of(sdp: str) -> N
 _lines = st.sampled_from(offers.MAX_BUNDLE_READER.split("\r\n")) | st.text(max_size=30)
 
 
+@covers("SE70")
 @given(st.lists(st.tuples(st.integers(0, 60), _lines), max_size=5))
-def test_se70_whatever_is_taken_can_be_answered_in_ascii_and_with_right_lines(edits: list[tuple[int, str]]) -> None:
+def test_whatever_is_taken_can_be_answered_in_ascii_and_with_right_lines(edits: list[tuple[int, str]]) -> None:
     lines = offers.MAX_BUNDLE_READER.split("\r\n")
     for number, line in edits:
         lines[number % len(lines)] = line
@@ -301,7 +316,8 @@ def test_se70_whatever_is_taken_can_be_answered_in_ascii_and_with_right_lines(ed
     assert len(SessionDescription.parse(text).media) == len(offer.description.media)
 
 
-def test_cl15_our_offer_line_by_line() -> None:
+@covers("CL15")
+def test_our_offer_line_by_line() -> None:
     local = replace(LOCAL, direction="recvonly", ice_lite=False, candidates=(), end_of_candidates=False, red=True)
     assert build_offer(local) == offers.crlf(f"""
 v=0

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bass_webrtc.signaling.server import metrics
 from bass_webrtc.stats import Lateness, PeerStats, ServerStats
+from support.conformance import covers
 
 NO_METRICS = {"peers", "send_lateness_us", "id", "kind", "state", "codec", "srtp_profile", "local_address"}
 """Fields that are no number of their own; ``send_lateness_us`` is one family with three samples."""
@@ -42,8 +43,9 @@ def test_numbers_of_the_server() -> None:
     assert found["bass_webrtc_send_lateness_us", (("quantile", "0.99"),)] == 900
 
 
+@covers("SE62")
 def test_peers_are_told_apart_by_their_public_id_alone() -> None:
-    """SE62: no address, no name, nothing of a session's URL."""
+    """No address, no name, nothing of a session's URL."""
     found = samples(exposed())
     assert found["bass_webrtc_peer_packets_sent_total", (("kind", "player"), ("peer", "7"))] == 99
     labels = {name for _, pairs in found for name, _ in pairs}

@@ -14,6 +14,7 @@ from offers import changed, crlf, without
 from bass_webrtc.errors import SdpError
 from bass_webrtc.rtc.negotiation import Role, read_answer, read_offer
 from bass_webrtc.rtc.sdp import UnusableSdpError
+from support.conformance import covers
 
 PLAYERS = ["CHROME", "CHROME_RECVONLY", "SAFARI", "FIREFOX", "MEDIAMTX_READER", "MEDOOZE"]
 PUBLISHERS = [
@@ -26,16 +27,19 @@ def with_direction(direction: str) -> str:
     return changed(offers.RFC_STYLE, "a=sendonly", f"a={direction}")
 
 
+@covers("ES1")
 @pytest.mark.parametrize("name", PLAYERS)
-def test_es1_the_offers_of_players_are_taken(name: str) -> None:
+def test_the_offers_of_players_are_taken(name: str) -> None:
     assert read_offer(getattr(offers, name), role="player").audio.receives
 
 
+@covers("WS2")
 @pytest.mark.parametrize("name", PUBLISHERS)
-def test_ws2_the_offers_of_publishers_are_taken(name: str) -> None:
+def test_the_offers_of_publishers_are_taken(name: str) -> None:
     assert read_offer(getattr(offers, name), role="publisher").audio.sends
 
 
+@covers("WS7", "WS8", "WS9", "ES5", "SE3", "SE4", "SD4")
 @pytest.mark.parametrize(
     ("sdp", "reason"),
     [
@@ -57,19 +61,21 @@ def test_ws2_the_offers_of_publishers_are_taken(name: str) -> None:
     ids=lambda value: value if len(value) < 40 else "offer",
 )
 @pytest.mark.parametrize("role", ["publisher", "any"])
-def test_ws7_ws8_ws9_es5_se3_se4_sd4_unusable_offers(sdp: str, reason: str, role: Role) -> None:
+def test_unusable_offers(sdp: str, reason: str, role: Role) -> None:
     with pytest.raises(UnusableSdpError, match=reason):
         read_offer(sdp, role=role)
 
 
+@covers("WS2")
 @pytest.mark.parametrize("sdp", [with_direction("recvonly"), with_direction("inactive"), offers.RECVONLY_TO_WHIP])
-def test_ws2_a_publisher_that_does_not_send_is_unusable(sdp: str) -> None:
+def test_a_publisher_that_does_not_send_is_unusable(sdp: str) -> None:
     with pytest.raises(UnusableSdpError, match="publisher's offer is"):
         read_offer(sdp, role="publisher")
 
 
+@covers("ES1")
 @pytest.mark.parametrize("sdp", [with_direction("sendonly"), with_direction("inactive"), offers.SENDONLY_TO_WHEP])
-def test_es1_a_player_that_does_not_receive_is_unusable(sdp: str) -> None:
+def test_a_player_that_does_not_receive_is_unusable(sdp: str) -> None:
     with pytest.raises(UnusableSdpError, match="player's offer is"):
         read_offer(sdp, role="player")
 
@@ -83,20 +89,23 @@ def test_a_malformed_offer_is_not_called_unusable(sdp: str) -> None:
     assert raised.type is SdpError
 
 
-def test_ws7_rtcp_mux_only_does_not_stand_in_for_rtcp_mux() -> None:
+@covers("WS7")
+def test_rtcp_mux_only_does_not_stand_in_for_rtcp_mux() -> None:
     with pytest.raises(UnusableSdpError, match="rtcp-mux"):
         read_offer(changed(offers.RFC_STYLE, "a=rtcp-mux\r\n", ""))
 
 
+@covers("WS8")
 @pytest.mark.parametrize(
     ("setup", "ours"), [("actpass", "active"), ("active", "passive"), ("passive", "active"), (None, "passive")]
 )
-def test_ws8_our_dtls_role_completes_theirs(setup: str | None, ours: str) -> None:
+def test_our_dtls_role_completes_theirs(setup: str | None, ours: str) -> None:
     line = f"a=setup:{setup}\r\n" if setup else ""
     assert read_offer(changed(offers.RFC_STYLE, "a=setup:actpass\r\n", line)).answer_setup == ours
 
 
-def test_ws9_tracks_of_two_streams_are_unusable() -> None:
+@covers("WS9")
+def test_tracks_of_two_streams_are_unusable() -> None:
     head, second = offers.AUDIO_AND_VIDEO.rsplit("a=msid:d46fb922", 1)
     two_streams = f"{head}a=msid:e57fc033{second}"
     assert read_offer(offers.AUDIO_AND_VIDEO, role="publisher")
@@ -105,30 +114,35 @@ def test_ws9_tracks_of_two_streams_are_unusable() -> None:
     assert read_offer(two_streams), "who does the signaling may do as they like"
 
 
+@covers("WS9")
 @pytest.mark.parametrize("msid", ["", "a=msid:- ce326ecf\r\n", "a=msid:-\r\n"])
-def test_ws9_a_track_without_a_stream_is_accepted(msid: str) -> None:
+def test_a_track_without_a_stream_is_accepted(msid: str) -> None:
     line = next(line for line in offers.RFC_STYLE.splitlines(keepends=True) if line.startswith("a=msid"))
     sdp = changed(offers.RFC_STYLE, line, msid)
     assert read_offer(sdp, role="publisher")
 
 
-def test_ws10_audio_and_video_are_refused_in_strict_mode_only() -> None:
+@covers("WS10")
+def test_audio_and_video_are_refused_in_strict_mode_only() -> None:
     assert read_offer(offers.AUDIO_AND_VIDEO, role="publisher").audio.mline_index == 0
     with pytest.raises(UnusableSdpError, match="only audio"):
         read_offer(offers.AUDIO_AND_VIDEO, role="publisher", strict=True)
 
 
-def test_es4_a_player_that_offers_video_is_taken_in_strict_mode_too() -> None:
+@covers("ES4")
+def test_a_player_that_offers_video_is_taken_in_strict_mode_too() -> None:
     assert read_offer(offers.MEDIAMTX_READER, role="player", strict=True).audio.mid == "1"
 
 
-def test_ws10_a_section_that_was_stopped_does_not_count() -> None:
+@covers("WS10")
+def test_a_section_that_was_stopped_does_not_count() -> None:
     head, second = offers.TWO_AUDIO.rsplit("m=audio 9", 1)
     stopped = f"{head}m=audio 0{second}"
     assert read_offer(stopped, role="publisher", strict=True).audio.mid == "0"
 
 
-def test_ws11_two_ice_lite_sides_cannot_connect_and_a_full_agent_can_answer_one() -> None:
+@covers("WS11")
+def test_two_ice_lite_sides_cannot_connect_and_a_full_agent_can_answer_one() -> None:
     lite = changed(offers.RFC_STYLE, "t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
     assert read_offer(lite).audio.ice_lite
     with pytest.raises(UnusableSdpError, match="ICE-lite"):
@@ -136,6 +150,7 @@ def test_ws11_two_ice_lite_sides_cannot_connect_and_a_full_agent_can_answer_one(
     assert read_offer(offers.RFC_STYLE, local_ice_lite=True)
 
 
+@covers("SD5", "SE70")
 @pytest.mark.parametrize(
     "sdp",
     [
@@ -151,15 +166,16 @@ def test_ws11_two_ice_lite_sides_cannot_connect_and_a_full_agent_can_answer_one(
     ],
     ids=["candidates", "attributes", "same mids", "sections", "rtpmaps", "ssrcs", "fingerprints", "groups", "formats"],
 )
-def test_sd5_se70_an_offer_of_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
+def test_an_offer_of_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
     start_s = time.process_time()
     with contextlib.suppress(SdpError):
         read_offer(sdp, role="publisher")
     assert time.process_time() - start_s < 0.5
 
 
+@covers("SE70")
 @given(st.binary() | st.text(), st.sampled_from(["player", "publisher", "any"]), st.booleans())
-def test_se70_any_input_is_an_offer_or_raises_the_one_error(data: bytes | str, role: Role, strict: bool) -> None:
+def test_any_input_is_an_offer_or_raises_the_one_error(data: bytes | str, role: Role, strict: bool) -> None:
     with pytest.raises(SdpError):
         read_offer(data, role=role, strict=strict)
 
@@ -170,11 +186,13 @@ ANSWER = changed(changed(offers.RFC_STYLE, "a=sendonly", "a=recvonly"), "a=setup
 """What a media server says to a publisher whose offer is ``offers.RFC_STYLE``."""
 
 
-def test_cl13_a_right_answer_is_read() -> None:
+@covers("CL13")
+def test_a_right_answer_is_read() -> None:
     audio = read_answer(ANSWER, offers.RFC_STYLE)
     assert (audio.mid, audio.direction, audio.setup, audio.payload_type) == ("0", "recvonly", "passive", 111)
 
 
+@covers("CL13")
 @pytest.mark.parametrize(
     ("sdp", "reason"),
     [
@@ -197,12 +215,13 @@ def test_cl13_a_right_answer_is_read() -> None:
         (changed(ANSWER, "a=recvonly", "a=inactive"), "is inactive"),
     ],
 )
-def test_cl13_an_answer_that_does_not_answer_our_offer_is_unusable(sdp: str, reason: str) -> None:
+def test_an_answer_that_does_not_answer_our_offer_is_unusable(sdp: str, reason: str) -> None:
     with pytest.raises(UnusableSdpError, match=reason):
         read_answer(sdp, offers.RFC_STYLE)
 
 
-def test_cl21_the_answer_to_a_player_has_to_send() -> None:
+@covers("CL21")
+def test_the_answer_to_a_player_has_to_send() -> None:
     player = changed(offers.RFC_STYLE, "a=sendonly", "a=recvonly")
     sending = changed(ANSWER, "a=recvonly", "a=sendonly")
     assert read_answer(sending, player).sends
@@ -224,8 +243,9 @@ def test_a_malformed_answer_is_not_called_unusable(data: bytes | str) -> None:
 _answer_lines = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(ANSWER.split("\r\n")) | st.text(max_size=30)))
 
 
+@covers("SE70")
 @given(_answer_lines)
-def test_se70_an_answer_with_any_lines_exchanged_is_read_or_raises_the_one_error(edits: list[tuple[int, str]]) -> None:
+def test_an_answer_with_any_lines_exchanged_is_read_or_raises_the_one_error(edits: list[tuple[int, str]]) -> None:
     lines = ANSWER.split("\r\n")
     for number, line in edits:
         lines[number % len(lines)] = line

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.rtc.opus_parameters import OpusParameters
+from support.conformance import covers
 
 DEFAULTS = OpusParameters()
 
@@ -18,6 +19,7 @@ def test_nothing_said_means_the_defaults_of_the_rfc() -> None:
     assert DEFAULTS.max_playback_rate_hz == 48_000
 
 
+@covers("OP4")
 @pytest.mark.parametrize(
     "text",
     [
@@ -28,18 +30,20 @@ def test_nothing_said_means_the_defaults_of_the_rfc() -> None:
     ],
     ids=["plain", "blanks", "capitals", "duplicate"],
 )
-def test_op4_spaces_capitals_duplicates_and_unknown_parameters_are_tolerated(text: str) -> None:
+def test_spaces_capitals_duplicates_and_unknown_parameters_are_tolerated(text: str) -> None:
     expected = OpusParameters(stereo=True, use_inband_fec=True, max_average_bitrate_bps=96_000)
     assert OpusParameters.parse(text) == expected
 
 
+@covers("OP4")
 @pytest.mark.parametrize("value", ["true", "2", "-1", "", "1.0", "١", "9" * 5000])
-def test_op4_a_flag_that_is_not_1_is_off(value: str) -> None:
+def test_a_flag_that_is_not_1_is_off(value: str) -> None:
     assert OpusParameters.parse(f"stereo={value}") == DEFAULTS
 
 
+@covers("OP4")
 @pytest.mark.parametrize("value", ["5999", "510001", "-64000", "64k", "", "9" * 5000])
-def test_op4_a_bitrate_outside_the_range_is_ignored(value: str) -> None:
+def test_a_bitrate_outside_the_range_is_ignored(value: str) -> None:
     assert OpusParameters.parse(f"maxaveragebitrate={value}").max_average_bitrate_bps is None
 
 
@@ -72,7 +76,8 @@ def test_what_is_written_is_read_back(parameters: OpusParameters) -> None:
     assert OpusParameters.parse(parameters.to_fmtp()) == parameters
 
 
+@covers("SE70")
 @given(st.text())
-def test_se70_any_text_gives_parameters_in_range(text: str) -> None:
+def test_any_text_gives_parameters_in_range(text: str) -> None:
     parameters = OpusParameters.parse(text)
     assert 8_000 <= parameters.max_playback_rate_hz <= 48_000

@@ -15,6 +15,7 @@ from bass_webrtc.rtc.negotiation import read_offer
 from bass_webrtc.rtc.opus_parameters import OpusParameters
 from bass_webrtc.rtc.remote_audio import RemoteAudio
 from bass_webrtc.rtc.sdp import Fingerprint, IceCredentials, UnusableSdpError
+from support.conformance import covers
 
 SHA256 = Fingerprint("sha-256", offers.SHA256)
 
@@ -58,7 +59,8 @@ def test_obs_separates_ice_options_by_commas_and_has_no_candidates() -> None:
     assert audio.opus.max_average_bitrate_bps == 96_000
 
 
-def test_op1_the_name_of_the_codec_is_read_in_any_case() -> None:
+@covers("OP1")
+def test_the_name_of_the_codec_is_read_in_any_case() -> None:
     audio = read(offers.GSTREAMER)
     assert (audio.mid, audio.payload_type, audio.nack) == ("audio0", 100, True)
     assert audio.cname == "user3361274400@host-5a1c", "the msid line of the same source comes first"
@@ -83,20 +85,23 @@ def test_a_bundle_lends_its_transport_and_nothing_of_its_media() -> None:
     assert (audio.nack, audio.ptime_ms, audio.direction, audio.bandwidth_bps) == (False, None, "sendrecv", None)
 
 
+@covers("OP1")
 @pytest.mark.parametrize(
     "rtpmap", ["opus/48000", "opus/48000/1", "opus/16000/2", "opus/8000", "vorbis/48000/2", "opus/48000/2/1"]
 )
-def test_op1_opus_is_opus_48000_2_and_nothing_else(rtpmap: str) -> None:
+def test_opus_is_opus_48000_2_and_nothing_else(rtpmap: str) -> None:
     with pytest.raises(UnusableSdpError, match="opus/48000/2"):
         read(changed(offers.RFC_STYLE, "opus/48000/2", rtpmap))
 
 
-def test_op2_parameters_of_a_source_are_not_parameters_of_the_codec() -> None:
+@covers("OP2")
+def test_parameters_of_a_source_are_not_parameters_of_the_codec() -> None:
     sdp = changed(offers.RFC_STYLE, "a=fmtp:111 minptime=10;useinbandfec=1", "a=ssrc:5 fmtp:111 stereo=1")
     assert read(sdp).opus == OpusParameters()
 
 
-def test_op18_a_payload_type_that_would_look_like_rtcp_is_not_taken() -> None:
+@covers("OP18")
+def test_a_payload_type_that_would_look_like_rtcp_is_not_taken() -> None:
     with pytest.raises(UnusableSdpError):
         read(changed(changed(offers.RFC_STYLE, "SAVPF 111", "SAVPF 72"), "map:111", "map:72"))
 
@@ -159,48 +164,56 @@ def test_ptime_may_have_a_fraction() -> None:
     assert (audio.ptime_ms, audio.max_ptime_ms) == (2.5, 60)
 
 
+@covers("SD3")
 @pytest.mark.parametrize("direction", ["sendrecv", "sendonly", "recvonly"])
-def test_sd3_a_direction_of_the_session_counts_and_the_default_is_sendrecv(direction: str) -> None:
+def test_a_direction_of_the_session_counts_and_the_default_is_sendrecv(direction: str) -> None:
     silent = offers.without(offers.RFC_STYLE, "a=sendonly")
     assert read(silent).direction == "sendrecv"
     assert read(changed(silent, "t=0 0\r\n", f"t=0 0\r\na={direction}\r\n")).direction == direction
     assert read(changed(offers.RFC_STYLE, "t=0 0\r\n", f"t=0 0\r\na={direction}\r\n")).direction == "sendonly"
 
 
-def test_se3_any_fingerprint_of_the_preferred_hash_may_match() -> None:
+@covers("SE3")
+def test_any_fingerprint_of_the_preferred_hash_may_match() -> None:
     assert read(offers.TWO_FINGERPRINTS).fingerprints == (SHA256, Fingerprint("sha-256", offers.OTHER_SHA256))
 
 
-def test_se3_sha_384_and_sha_512_are_accepted_alone() -> None:
+@covers("SE3")
+def test_sha_384_and_sha_512_are_accepted_alone() -> None:
     for algorithm, length in (("sha-384", 48), ("sha-512", 64)):
         value = ":".join(["0A"] * length)
         sdp = changed(offers.RFC_STYLE, f"sha-256 {offers.SHA256}", f"{algorithm} {value}")
         assert read(sdp).fingerprints == (Fingerprint(algorithm, value),)
 
 
+@covers("SE3")
 @pytest.mark.parametrize("algorithm", ["sha-1", "md5", "md2", "sha-224", "whirlpool"])
-def test_se3_weak_and_unknown_hashes_alone_are_unusable(algorithm: str) -> None:
+def test_weak_and_unknown_hashes_alone_are_unusable(algorithm: str) -> None:
     with pytest.raises(UnusableSdpError, match=f"there is '{algorithm}'"):
         read(changed(offers.SHA1_ONLY, "sha-1", algorithm))
 
 
-def test_se27_500_candidates_are_capped() -> None:
+@covers("SE27")
+def test_500_candidates_are_capped() -> None:
     assert len(read(offers.CANDIDATES_500).candidates) == 100
 
 
-def test_ws31_a_candidate_that_stands_twice_is_read_once() -> None:
+@covers("WS31")
+def test_a_candidate_that_stands_twice_is_read_once() -> None:
     line = "a=candidate:1 1 udp 2122260223 192.0.2.44 54609 typ host"
     assert len(read(with_lines(line, line)).candidates) == 1
 
 
+@covers("SD1")
 @pytest.mark.parametrize(
     "protocol",
     ["RTP/AVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF"],
 )
-def test_sd1_all_profiles_that_mean_dtls_srtp_are_accepted(protocol: str) -> None:
+def test_all_profiles_that_mean_dtls_srtp_are_accepted(protocol: str) -> None:
     assert read(changed(offers.RFC_STYLE, "UDP/TLS/RTP/SAVPF", protocol)).protocol == protocol
 
 
+@covers("SD3")
 @pytest.mark.parametrize(
     "line",
     [
@@ -215,12 +228,13 @@ def test_sd1_all_profiles_that_mean_dtls_srtp_are_accepted(protocol: str) -> Non
         "a=candidate:1 1 udp",
     ],
 )
-def test_sd3_a_malformed_line_that_we_know_is_an_error(line: str) -> None:
+def test_a_malformed_line_that_we_know_is_an_error(line: str) -> None:
     with pytest.raises(SdpError) as raised:
         read(with_lines(line))
     assert raised.type is SdpError, "malformed is 400, not 422"
 
 
+@covers("SD3")
 @pytest.mark.parametrize(
     ("old", "new"),
     [
@@ -229,7 +243,7 @@ def test_sd3_a_malformed_line_that_we_know_is_an_error(line: str) -> None:
         (f"sha-256 {offers.SHA256}", "sha-256 none"),
     ],
 )
-def test_sd3_a_malformed_value_that_we_know_is_an_error(old: str, new: str) -> None:
+def test_a_malformed_value_that_we_know_is_an_error(old: str, new: str) -> None:
     with pytest.raises(SdpError) as raised:
         read(changed(offers.RFC_STYLE, old, new))
     assert raised.type is SdpError, "malformed is 400, not 422"
@@ -239,8 +253,9 @@ def test_malformed_lines_of_sections_that_are_refused_do_not_matter() -> None:
     assert read(changed(offers.MEDIAMTX_READER, "96 VP8/90000", "banana")).mid == "1"
 
 
+@covers("SE70")
 @pytest.mark.parametrize("sdp", [offers.CHROME, offers.MEDIAMTX_READER], ids=["chrome", "three sections"])
-def test_se70_an_offer_with_any_line_cut_short_is_read_or_raises_the_one_error(sdp: str) -> None:
+def test_an_offer_with_any_line_cut_short_is_read_or_raises_the_one_error(sdp: str) -> None:
     lines = sdp.split("\r\n")
     outcomes = set()
     for number, line in enumerate(lines):
@@ -253,7 +268,8 @@ def test_se70_an_offer_with_any_line_cut_short_is_read_or_raises_the_one_error(s
     assert outcomes == {"read", "SdpError", "UnusableSdpError"}
 
 
-def test_se70_an_offer_that_ends_anywhere_is_read_or_raises_the_one_error() -> None:
+@covers("SE70")
+def test_an_offer_that_ends_anywhere_is_read_or_raises_the_one_error() -> None:
     for length in range(len(offers.FIREFOX)):
         with contextlib.suppress(SdpError):
             read(offers.FIREFOX[:length])
@@ -263,8 +279,9 @@ _lines = st.sampled_from([line for line in offers.CHROME.split("\r\n") if line])
 _edits = st.lists(st.tuples(st.integers(0, 40), _lines | st.text(max_size=40)), max_size=6)
 
 
+@covers("SE70")
 @given(_edits)
-def test_se70_an_offer_with_any_lines_exchanged_is_read_or_raises_the_one_error(edits: list[tuple[int, str]]) -> None:
+def test_an_offer_with_any_lines_exchanged_is_read_or_raises_the_one_error(edits: list[tuple[int, str]]) -> None:
     lines = offers.CHROME.split("\r\n")
     for number, line in edits:
         lines[number % len(lines)] = line

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bass_webrtc.errors import SdpError
 from bass_webrtc.rtc.sdp import Fingerprint, IceCredentials, Scope, SessionDescription, UnusableSdpError
+from support.conformance import covers
 
 MINIMAL = "v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n"
 
@@ -38,6 +39,7 @@ def test_a_description_is_taken_apart_into_sections_and_attributes() -> None:
     assert description.bundle_of(audio) == ("a", "b")
 
 
+@covers("SD5")
 @pytest.mark.parametrize(
     "data",
     [
@@ -56,10 +58,11 @@ def test_a_description_is_taken_apart_into_sections_and_attributes() -> None:
     ids=["crlf", "no final newline", "bom", "bytes", "bom bytes", "no s=", "blank s=", "version", "blank lines",
          "unknown attributes", "blank at the end"],
 )  # fmt: skip
-def test_sd5_deviations_that_do_no_harm_are_tolerated(data: bytes | str) -> None:
+def test_deviations_that_do_no_harm_are_tolerated(data: bytes | str) -> None:
     assert SessionDescription.parse(data).session.attributes.keys() <= {"x-unknown", "ünïcode"}
 
 
+@covers("SD3", "SD5")
 @pytest.mark.parametrize(
     "data",
     [
@@ -87,7 +90,7 @@ def test_sd5_deviations_that_do_no_harm_are_tolerated(data: bytes | str) -> None
         MINIMAL + "m=audio 9 RTP/AVP 0\na=mid:0\nm=audio 9 RTP/AVP 0\na=mid:0\n",
     ],
 )
-def test_sd3_sd5_what_is_malformed_raises_the_one_error(data: bytes | str) -> None:
+def test_what_is_malformed_raises_the_one_error(data: bytes | str) -> None:
     with pytest.raises(SdpError) as raised:
         SessionDescription.parse(data)
     assert raised.type is SdpError, "malformed is 400, not 422"
@@ -119,7 +122,8 @@ def test_a_bundled_section_inherits_from_the_first_of_its_bundle_and_then_from_t
 # ------------------------------------------------------------------------------------ credentials and fingerprints
 
 
-def test_se26_generated_credentials_are_long_enough_and_differ() -> None:
+@covers("SE26")
+def test_generated_credentials_are_long_enough_and_differ() -> None:
     made = [IceCredentials.generate() for _ in range(50)]
     assert len({one.ufrag for one in made}) == len({one.password for one in made}) == 50
     for one in made:
@@ -132,17 +136,20 @@ def test_a_password_does_not_show_in_logs() -> None:
     assert "secret" not in repr(IceCredentials("ufrag", "secretsecretsecretsecret"))
 
 
+@covers("SD4")
 @pytest.mark.parametrize(("ufrag", "password"), [(4, 22), (256, 256)])
-def test_sd4_credentials_at_the_limits_are_accepted(ufrag: int, password: int) -> None:
+def test_credentials_at_the_limits_are_accepted(ufrag: int, password: int) -> None:
     assert IceCredentials.from_scope(scope_of(ice_ufrag="u" * ufrag, ice_pwd="p" * password))
 
 
+@covers("SD4")
 @pytest.mark.parametrize(("ufrag", "password"), [(3, 22), (257, 22), (4, 21), (4, 257)])
-def test_sd4_credentials_beyond_the_limits_are_unusable(ufrag: int, password: int) -> None:
+def test_credentials_beyond_the_limits_are_unusable(ufrag: int, password: int) -> None:
     with pytest.raises(UnusableSdpError, match="characters"):
         IceCredentials.from_scope(scope_of(ice_ufrag="u" * ufrag, ice_pwd="p" * password))
 
 
+@covers("SD3")
 @pytest.mark.parametrize(
     "scope",
     [
@@ -153,20 +160,22 @@ def test_sd4_credentials_beyond_the_limits_are_unusable(ufrag: int, password: in
         scope_of(ice_ufrag="", ice_pwd=""),
     ],
 )
-def test_sd3_malformed_credentials_are_refused(scope: Scope) -> None:
+def test_malformed_credentials_are_refused(scope: Scope) -> None:
     with pytest.raises(SdpError) as raised:
         IceCredentials.from_scope(scope)
     assert raised.type is SdpError
 
 
+@covers("SE3")
 @pytest.mark.parametrize("text", ["SHA-256 ab:cd:0f", "sha-256 ABCD0F", "sha-256  AB:CD:0F"])
-def test_se3_case_and_colons_of_a_fingerprint_are_normalised(text: str) -> None:
+def test_case_and_colons_of_a_fingerprint_are_normalised(text: str) -> None:
     assert Fingerprint.parse(text) == Fingerprint("sha-256", "AB:CD:0F")
     assert Fingerprint.parse(text).to_sdp() == "sha-256 AB:CD:0F"
 
 
+@covers("SD3")
 @pytest.mark.parametrize("text", ["", "sha-256", "sha-256 ", "sha-256 A:B", "sha-256 GG", "sha-256 AB::CD", "é AB"])
-def test_sd3_malformed_fingerprints_are_refused(text: str) -> None:
+def test_malformed_fingerprints_are_refused(text: str) -> None:
     with pytest.raises(SdpError, match="malformed a=fingerprint"):
         Fingerprint.parse(text)
 
@@ -174,14 +183,16 @@ def test_sd3_malformed_fingerprints_are_refused(text: str) -> None:
 # ---------------------------------------------------------------------------------------------- any bytes, and time
 
 
+@covers("SE70")
 @given(st.binary() | st.text() | st.lists(st.text(max_size=30)).map(lambda lines: "v=0\n" + "\na=".join(lines)))
-def test_se70_any_input_is_taken_apart_or_raises_the_one_error(data: bytes | str) -> None:
+def test_any_input_is_taken_apart_or_raises_the_one_error(data: bytes | str) -> None:
     with contextlib.suppress(SdpError):
         SessionDescription.parse(data)
     with contextlib.suppress(SdpError):
         Fingerprint.parse(str(data))
 
 
+@covers("SD5", "SE70")
 @pytest.mark.parametrize(
     "body",
     [
@@ -197,7 +208,7 @@ def test_se70_any_input_is_taken_apart_or_raises_the_one_error(data: bytes | str
     ],
     ids=["candidates", "attributes", "sections", "long line", "formats", "group", "fingerprint", "LF", "CR"],
 )
-def test_sd5_se70_a_description_of_128_kib_takes_no_time_to_speak_of(body: str) -> None:
+def test_a_description_of_128_kib_takes_no_time_to_speak_of(body: str) -> None:
     start_s = time.process_time()
     with contextlib.suppress(SdpError):
         SessionDescription.parse(MINIMAL + body)

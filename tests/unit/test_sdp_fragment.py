@@ -15,6 +15,7 @@ from bass_webrtc.errors import SdpError
 from bass_webrtc.rtc.candidate import CandidatePolicy, host_candidates, usable_candidates
 from bass_webrtc.rtc.sdp import IceCredentials, UnusableSdpError
 from bass_webrtc.rtc.sdp_fragment import IceFragment, build_fragment, parse_fragment
+from support.conformance import covers
 
 CURRENT = IceCredentials(offers.UFRAG, offers.PASSWORD)
 CANDIDATE = "a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host\r\n"
@@ -28,6 +29,7 @@ def test_a_trickle_fragment_is_read() -> None:
     assert not fragment.is_restart(CURRENT)
 
 
+@covers("WS32")
 @pytest.mark.parametrize(
     ("data", "candidates", "is_end"),
     [
@@ -50,13 +52,14 @@ def test_a_trickle_fragment_is_read() -> None:
         "end only", "double prefix", "other mid", "WS31 same candidate twice",
     ],
 )  # fmt: skip
-def test_ws32_fragments_of_all_shapes_are_read(data: bytes | str, candidates: int, is_end: bool) -> None:
+def test_fragments_of_all_shapes_are_read(data: bytes | str, candidates: int, is_end: bool) -> None:
     fragment = parse_fragment(data, mid="0")
     assert fragment.ice == CURRENT
     assert (len(fragment.candidates), fragment.end_of_candidates) == (candidates, is_end)
 
 
-def test_ws29_candidates_that_are_not_for_us_do_not_spoil_the_others() -> None:
+@covers("WS29")
+def test_candidates_that_are_not_for_us_do_not_spoil_the_others() -> None:
     data = CREDENTIALS + CANDIDATE + "".join(
         f"a=candidate:1 1 {text}\r\n"
         for text in (
@@ -71,11 +74,12 @@ def test_ws29_candidates_that_are_not_for_us_do_not_spoil_the_others() -> None:
     assert [candidate.host for candidate in used] == ["192.0.2.1"]
 
 
+@covers("WS30")
 @pytest.mark.parametrize(
     "line",
     ["a=candidate:1 1 udp", "banana", "x=1", "a=ice-pwd:short", "a=candidate:", "a=mid:0\0"],
 )
-def test_ws30_one_bad_line_spoils_the_whole_fragment(line: str) -> None:
+def test_one_bad_line_spoils_the_whole_fragment(line: str) -> None:
     data = without(offers.TRICKLE_FRAGMENT, "a=ice-pwd") if line.startswith("a=ice-pwd") else offers.TRICKLE_FRAGMENT
     with pytest.raises(SdpError):
         parse_fragment(f"{data}{line}\r\n")
@@ -87,23 +91,26 @@ def test_half_of_the_credentials_is_malformed(missing: str) -> None:
         parse_fragment(without(offers.TRICKLE_FRAGMENT, missing))
 
 
-def test_ws33_the_credentials_of_the_fragment_win_over_those_of_its_candidates() -> None:
+@covers("WS33")
+def test_the_credentials_of_the_fragment_win_over_those_of_its_candidates() -> None:
     fragment = parse_fragment(offers.RESTART_FRAGMENT)
     assert fragment.candidates[0].ufrag == offers.UFRAG
     assert fragment.ice == IceCredentials("nW9x", "5Rz0eKc2mLq7dVb4tYh8uJs3")
     assert fragment.is_restart(CURRENT)
 
 
-def test_ws24_credentials_decide_what_is_a_restart() -> None:
+@covers("WS24")
+def test_credentials_decide_what_is_a_restart() -> None:
     assert not parse_fragment(CANDIDATE).is_restart(CURRENT), "none: nothing changed"
     assert not parse_fragment(CREDENTIALS).is_restart(CURRENT)
     assert parse_fragment(CREDENTIALS).is_restart(IceCredentials("other", "x" * 24))
 
 
+@covers("WS25")
 @pytest.mark.parametrize(
     "data", [offers.WRONG_PASSWORD_FRAGMENT, changed(offers.TRICKLE_FRAGMENT, "a=ice-ufrag:k3Vd", "a=ice-ufrag:zzzz")]
 )
-def test_ws25_one_of_two_credentials_changed_is_unusable(data: str) -> None:
+def test_one_of_two_credentials_changed_is_unusable(data: str) -> None:
     with pytest.raises(UnusableSdpError, match="changes both"):
         parse_fragment(data).is_restart(CURRENT)
 
@@ -120,12 +127,14 @@ def test_the_section_that_is_wanted_is_read_out_of_several() -> None:
     assert (everything.mid, len(everything.candidates)) == ("0", 2)
 
 
-def test_se27_the_candidates_of_a_fragment_are_capped() -> None:
+@covers("SE27")
+def test_the_candidates_of_a_fragment_are_capped() -> None:
     flood = "".join(f"a=candidate:1 1 udp 1 192.0.2.7 {20_000 + n} typ host\r\n" for n in range(500))
     assert len(parse_fragment(CREDENTIALS + flood).candidates) == 100
 
 
-def test_ws26_our_fragment_line_by_line() -> None:
+@covers("WS26")
+def test_our_fragment_line_by_line() -> None:
     ours = host_candidates([("192.0.2.10", 8189)])
     text = build_fragment(CURRENT, ours, mid="0", ice_lite=True, ice_options=("trickle", "ice2"))
     assert text == offers.crlf(f"""
@@ -145,8 +154,9 @@ def test_what_was_not_negotiated_is_not_written() -> None:
     assert build_fragment(CURRENT, (), end_of_candidates=False) == "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" + CREDENTIALS
 
 
+@covers("SE70")
 @given(st.binary() | st.text() | st.lists(st.sampled_from(offers.TRICKLE_FRAGMENT.splitlines())).map("\n".join))
-def test_se70_any_input_is_a_fragment_or_raises_the_one_error(data: bytes | str) -> None:
+def test_any_input_is_a_fragment_or_raises_the_one_error(data: bytes | str) -> None:
     try:
         fragment = parse_fragment(data, mid="0")
     except SdpError:
@@ -155,8 +165,9 @@ def test_se70_any_input_is_a_fragment_or_raises_the_one_error(data: bytes | str)
     assert parse_fragment(again).candidates == fragment.candidates
 
 
+@covers("SE70")
 @pytest.mark.parametrize("lines", [CANDIDATE * 2000, "m=x\r\n" * 26_000, "a=mid:0\r\n" * 14_000, "a=" + "c" * 130_000])
-def test_se70_a_fragment_of_128_kib_takes_no_time_to_speak_of(lines: str) -> None:
+def test_a_fragment_of_128_kib_takes_no_time_to_speak_of(lines: str) -> None:
     start_s = time.process_time()
     with contextlib.suppress(SdpError):
         parse_fragment(lines, mid="0")

@@ -13,6 +13,7 @@ from bass_webrtc.signaling.messages import Request as HttpRequest
 from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.site import Site, SiteSettings
 from bass_webrtc.stats import PeerStats, ServerStats
+from support.conformance import covers
 from support.signaling import header
 
 STATS = ServerStats(active_peers=1, peers=(PeerStats(7, "player", "connected", 1.5),))
@@ -68,6 +69,7 @@ async def test_files_have_their_type_and_a_strict_policy(folder: Path, path: str
     assert "unsafe" not in str(policy)
 
 
+@covers("SE65")
 @pytest.mark.parametrize(
     "path",
     [
@@ -84,7 +86,7 @@ async def test_files_have_their_type_and_a_strict_policy(folder: Path, path: str
     ],
 )
 def test_nothing_else_is_there(folder: Path, path: str) -> None:
-    """SE65: there is a table of files, and no way out of it."""
+    """There is a table of files, and no way out of it."""
     assert not make_site(folder).serves(path)
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.rtc import stun
+from support.conformance import covers
 
 TRANSACTION = bytes(range(12))
 PASSWORD = b"a password of 24 letters"
@@ -146,8 +147,9 @@ class TestParse:
         parsed = stun.Message.parse(request((0x7F01, b"x"), (0xC057, b"network"), (0x0031, b"")))
         assert parsed.unknown_required() == (0x7F01, 0x0031)
 
+    @covers("SE24")
     def test_every_changed_byte_is_noticed(self) -> None:
-        """SE24: what was meddled with does not parse, or is seen to have no FINGERPRINT any more."""
+        """What was meddled with does not parse, or is seen to have no FINGERPRINT any more."""
         data = request((stun.USERNAME, b"abcd:efgh"), (stun.PRIORITY, bytes(4)))
         for at in range(len(data)):
             changed = bytearray(data)
