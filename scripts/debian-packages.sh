@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that are missing, and says so. Usage: debian-packages.sh build|check|test
-# Quick when nothing is missing. Where there is no apt-get, it says what is wanted and goes on.
+# Installs missing Debian packages and lists them. Usage: debian-packages.sh build|check|test
+# Fast when nothing is missing. Without apt-get, it lists the required packages and succeeds.
 set -eu
 
 python=${PYTHON:-python3}
@@ -8,15 +8,14 @@ packages="gcc libc6-dev pkg-config libopus-dev libsrtp2-dev libssl-dev"
 case ${1:-build} in
 build) ;;
 check) packages="$packages clang-format" ;;
-# Browsers for the page, clang for sanitizers and fuzzers, PulseAudio for a sound card that needs no hardware,
-# network namespaces and NATs, a TURN server, another DTLS, GStreamer as a publisher, a voice for the benchmarks,
-# C++, C#, Pascal and valgrind for programs that use the C library, Janus as somebody else's media server.
+# Browsers for the page, clang for sanitizers and fuzzers, PulseAudio as a virtual sound card, network namespaces and
+# NATs, a TURN server, the openssl program as a DTLS peer, GStreamer as a publisher, a voice for the benchmarks,
+# C++, C#, Pascal and valgrind for programs that use the C library, Janus as a foreign media server.
 test)
     packages="$packages chromium firefox-esr clang libclang-rt-dev clang-format"
     packages="$packages pulseaudio pulseaudio-utils libasound2-plugins iproute2 nftables coturn openssl"
     packages="$packages simple-whip-client gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
     packages="$packages gstreamer1.0-plugins-bad gstreamer1.0-nice espeak-ng janus"
-    command -v npm >/dev/null || packages="$packages nodejs npm"
     packages="$packages g++ valgrind mono-mcs fp-compiler"
     ;;
 *)
@@ -25,7 +24,7 @@ test)
     ;;
 esac
 
-# A Python from elsewhere brings its own headers and ensurepip; Debian's has them in packages.
+# Debian splits headers and ensurepip from its Python; other builds include them.
 if ! command -v "$python" >/dev/null; then
     packages="$packages python3 python3-venv python3-dev"
 else
@@ -35,11 +34,11 @@ else
 fi
 
 if ! command -v apt-get >/dev/null; then
-    echo "This is no Debian. What is wanted, by Debian's names: $packages" >&2
+    echo "apt-get not found; install these packages (Debian names): $packages" >&2
     exit 0
 fi
 
-# shellcheck disable=SC2086 # They are words.
+# shellcheck disable=SC2086 # Word splitting is intended.
 installed=$(dpkg-query -W -f '${Package}=${db:Status-Status} ' $packages 2>/dev/null || true)
 missing=
 for package in $packages; do
@@ -53,14 +52,14 @@ done
 root=
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || {
-        echo "Missing, and there is no sudo to install them:$missing" >&2
+        echo "missing packages, and no sudo to install them:$missing" >&2
         echo "As root: apt-get install$missing" >&2
         exit 1
     }
     root=sudo
 fi
 echo "Installing Debian packages:$missing" >&2
-# shellcheck disable=SC2086 # They are words.
+# shellcheck disable=SC2086 # Word splitting is intended.
 {
     $root apt-get update -q
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing

