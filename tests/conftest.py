@@ -1,4 +1,4 @@
-"""``--forbid-skips-except TEXT`` for CI, where everything a test could want is installed; reruns in real time."""
+"""``--forbid-skips-except TEXT`` for CI, where every test dependency is installed; reruns need a reason."""
 
 from __future__ import annotations
 
@@ -10,28 +10,23 @@ from hypothesis import settings
 
 pytest_plugins = ["support.fixtures"]
 
-# How long an example takes says nothing on a machine that does other things as well.
+# The time that an example takes means nothing on a busy machine.
 settings.register_profile("bass-webrtc", deadline=None)
 settings.load_profile("bass-webrtc")
 
 
-_REAL_TIME = ("browser", "interop", "capi")
-"""Folders whose tests run against the clock: a machine that stands still for a second fails them. Those that fail three
-times in a row are not the machine's fault; reruns are counted in the closing line. A module that wants fewer says so by
-``pytestmark = pytest.mark.flaky(reruns=1)``."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent.name in _REAL_TIME and item.get_closest_marker("flaky") is None:
-            item.add_marker(pytest.mark.flaky(reruns=2))
+        marker = item.get_closest_marker("flaky")
+        if marker is not None and not marker.kwargs.get("reason"):
+            raise pytest.UsageError(f"{item.nodeid} has reruns without a reason; use support.reruns.rerun")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--forbid-skips-except",
         metavar="TEXT",
-        help="a test that skips fails, unless its reason contains TEXT (letter case does not count)",
+        help="fail tests that skip, unless the reason contains TEXT (case-insensitive)",
     )
 
 
@@ -60,4 +55,4 @@ def _fail_if_skipped(report: Any, config: pytest.Config) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     if allowed.lower() not in reason.lower():
         report.outcome = "failed"
-        report.longrepr = f"{reason}. Skips are forbidden here."
+        report.longrepr = f"{reason} (skips are forbidden here)"

@@ -9,6 +9,9 @@ import pytest
 import bass_webrtc as bw
 from support import aiortc_player, netns, tones
 from support.conformance import covers
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 TONE = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=-12.0)
 

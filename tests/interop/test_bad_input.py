@@ -23,6 +23,9 @@ from support.conformance import covers
 from support.driving import connect, drive
 from support.farm import PlayerFarm
 from support.player import Certificate, Player
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 GOOD_OFFER = Player(Certificate()).offer("127.0.0.1", 9)
 

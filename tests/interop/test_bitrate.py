@@ -8,6 +8,9 @@ import pytest
 
 import bass_webrtc as bw
 from support.farm import PlayerFarm
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 
 def test_the_bitrate_changes_while_somebody_listens(farm: PlayerFarm) -> None:

@@ -17,6 +17,9 @@ from support import netns, stun, usage
 from support.aiortc_caller import Caller
 from support.client_peers import wait_until
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 CALLBACK = bw.ServerConfig(signaling_mode="callback")
 PORTS = bw.ServerConfig(http_port=0, udp_port=0)

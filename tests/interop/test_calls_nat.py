@@ -26,7 +26,10 @@ from support.fixtures import skip_for
 from support.nat import CONES, RELAYED, SERVERS, Internet, LoopOn, NatKind
 from support.page_caller import PageCaller
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
+from support.reruns import real_time_audio
 from support.server_at import ServerAt, connect, is_relayed
+
+pytestmark = real_time_audio
 
 OURS_HZ, THEIRS_HZ = (440.0, 880.0), (600.0, 700.0)
 FIREWALLS: list[tuple[NatKind, Kind]] = [("no-udp", "tcp"), ("tls-only", "tls")]

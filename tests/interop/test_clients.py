@@ -14,7 +14,10 @@ from bass_webrtc.bass import find_bass
 from support.child import Child
 from support.client_peers import ClientProcess, connect, wait_until
 from support.publisher_recorder import Recorder, Samples, assert_tones_soon
+from support.reruns import real_time_audio
 from support.server_process import ServerProcess
+
+pytestmark = real_time_audio
 
 ANY_PORTS = bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True)
 

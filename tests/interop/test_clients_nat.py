@@ -22,6 +22,9 @@ from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, NatKind
 from support.publisher_recorder import Recorder, assert_tones_soon
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 SECRET = "the north sea"
 WAYS: tuple[Kind, ...] = ("udp", "tcp", "tls")

@@ -17,13 +17,13 @@ from support import netns
 from support.client_peers import ClientProcess, KillableServer, connect, free_port, wait_until
 from support.conformance import covers
 from support.publisher_recorder import Recorder, assert_tones, is_silent, steady_hz
+from support.reruns import rerun
 
 BACK_WITHIN_S = 2.0
 PHASES = 4
 """A client looks for signs of life four times a second, so it matters when the server is killed."""
 
-pytestmark = pytest.mark.flaky(reruns=1)
-"""What is late here is late for a reason, of which the machine, with another file of tests on it, is seldom one."""
+pytestmark = rerun("measures reconnect times against the clock while another test file runs beside it", times=1)
 
 
 @pytest.fixture

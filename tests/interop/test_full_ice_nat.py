@@ -26,6 +26,9 @@ from support.capture import addresses, captured
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import CONES, RELAYED, SERVERS, Internet, LoopOn, NatKind
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 PATIENCE_S = 10.0
 GATHER_S = 5.0  # Costs nothing where all servers answer; this machine may be busy.

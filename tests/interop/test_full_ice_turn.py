@@ -20,6 +20,9 @@ from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 from support import coturn
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 WAYS: tuple[Kind, ...] = ("udp", "tcp", "tls")
 SECRET = "north-sea"

@@ -7,7 +7,10 @@ import time
 import pytest
 
 from support.farm import PlayerFarm
+from support.reruns import real_time_audio
 from support.server_process import ServerProcess
+
+pytestmark = real_time_audio
 
 
 def test_audio_goes_on_while_one_c_call_holds_the_interpreter(farm: PlayerFarm) -> None:

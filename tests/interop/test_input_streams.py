@@ -23,6 +23,9 @@ from support.publisher_desk import Desk
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import Recorder, Samples, assert_tones, assert_tones_soon, is_silent
 from support.pulse import PulseServer
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 SAMPLE_FLOAT = 0x100
 STREAM_DECODE = 0x200000

@@ -16,6 +16,9 @@ from support.fixtures import skip_for
 from support.janus import Janus
 from support.netns import Host
 from support.opus import decode
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 TOKEN = "a-token"
 RTP_HEADER_BYTES = 12

@@ -14,7 +14,10 @@ from support.driving import connect, drive
 from support.farm import PlayerFarm
 from support.player import Certificate, Player
 from support.publisher_farm import PublisherFarm
+from support.reruns import real_time_audio
 from support.server_process import ServerProcess
+
+pytestmark = real_time_audio
 
 BATCH = 25
 CYCLES = 1_000

@@ -6,7 +6,10 @@ import time
 
 from support.conformance import covers
 from support.farm import PlayerFarm
+from support.reruns import real_time_audio
 from support.server_process import ServerProcess
+
+pytestmark = real_time_audio
 
 PEERS = 200
 

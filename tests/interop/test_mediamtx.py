@@ -13,6 +13,9 @@ from support.client_peers import connect, wait_until
 from support.fixtures import skip_for
 from support.mediamtx import MediaMtx
 from support.publisher_recorder import Recorder, assert_tones_soon
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 TONE = bw.Tone(500.0, 700.0)
 PUBLISHER, READER = "studio:pushes", "listener:pulls"

@@ -17,6 +17,9 @@ from support import media, tones
 from support.driving import connect, drive
 from support.opus import decode
 from support.player import Certificate, Counters, Player
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 STREAM_DECODE = 0x200000
 SAMPLE_LOOP = 4

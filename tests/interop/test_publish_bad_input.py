@@ -23,6 +23,9 @@ from support.player import Certificate
 from support.publisher import Publisher, ToneEncoder, rtp
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import Recorder
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 NEIGHBOUR_HZ = 700.0
 MEMORY_GROWTH_KB = 10_000

@@ -19,6 +19,9 @@ from support.publisher_farm import PublisherFarm
 from support.publisher_ffmpeg import FfmpegPublisher, missing_ffmpeg
 from support.publisher_gstreamer import GStreamerPublisher, missing_gstreamer
 from support.publisher_recorder import Recorder, Samples, assert_tones_soon, is_silent
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 
 @pytest.fixture

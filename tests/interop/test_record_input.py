@@ -22,6 +22,9 @@ from support.fixtures import skip_for
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import Samples, assert_tones
 from support.pulse import PulseServer
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 TESTS = Path(__file__).parents[1]
 LEFT_HZ, RIGHT_HZ = 440.0, 880.0

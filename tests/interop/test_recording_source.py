@@ -12,6 +12,9 @@ from support.driving import connect, drive
 from support.fixtures import skip_for
 from support.opus import decode
 from support.player import Certificate, Counters, Player
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 LEARNING_S = 10.0
 SECONDS = 10.0

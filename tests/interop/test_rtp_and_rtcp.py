@@ -14,6 +14,9 @@ from support.conformance import covers
 from support.driving import connect, drive
 from support.player import Certificate, Player
 from support.publisher import Publisher, ToneEncoder
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 NTP_EPOCH_S = 2_208_988_800
 

@@ -30,6 +30,9 @@ from support.fixtures import skip_for
 from support.ice_peer import IcePeer
 from support.publisher_ffmpeg import FfmpegPublisher, missing_ffmpeg
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 

@@ -22,7 +22,10 @@ from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import CONES, RELAYED, SERVERS, Internet, NatKind
 from support.publisher_recorder import Recorder, assert_tones_soon
+from support.reruns import real_time_audio
 from support.server_at import ServerAt, connect, is_relayed
+
+pytestmark = real_time_audio
 
 A_HZ, B_HZ = (440.0, 880.0), (600.0, 700.0)
 

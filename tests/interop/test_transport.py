@@ -18,6 +18,9 @@ from support import stun
 from support.conformance import covers
 from support.driving import connect, drive
 from support.player import Certificate, Counters, Player
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 
 @pytest.fixture

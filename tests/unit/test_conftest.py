@@ -1,4 +1,4 @@
-"""The test suite's own option, which keeps CI from passing by skipping."""
+"""The options of the test suite: forbidden skips, and reruns only for a reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CONFTEST = Path(__file__).parent.parent / "conftest.py"
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
-    """Three tests that skip, each in its own way, and one that is expected to fail."""
+    """Three tests that skip in different ways, and one expected failure."""
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     pytester.makeconftest(CONFTEST.read_text())
     pytester.makepyfile(
@@ -29,14 +29,33 @@ def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
-def test_skips_fail_where_they_are_forbidden(suite: pytest.Pytester) -> None:
+def test_skips_fail_where_forbidden(suite: pytest.Pytester) -> None:
     result = suite.runpytest("--forbid-skips-except=mediamtx", "--continue-on-collection-errors")
     result.assert_outcomes(failed=1, errors=2, xfailed=1)
-    result.stdout.fnmatch_lines(["*Skipped: no firefox. Skips are forbidden here.*"])
+    result.stdout.fnmatch_lines(["*Skipped: no firefox (skips are forbidden here)*"])
 
 
 @pytest.mark.parametrize("arguments", [(), ("--forbid-skips-except=FireFox",)])
-def test_skips_are_fine_otherwise_and_where_their_reason_is_allowed(
-    suite: pytest.Pytester, arguments: tuple[str, ...]
-) -> None:
+def test_skips_pass_otherwise_or_with_an_allowed_reason(suite: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     suite.runpytest(*arguments).assert_outcomes(skipped=3, xfailed=1)
+
+
+def test_reruns_need_a_reason(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makepyfile(
+        test_a="""
+            import pytest
+            from support.reruns import rerun
+            runs = []
+            @rerun("counts runs", times=1)
+            def test_second_run_passes():
+                runs.append(1)
+                assert len(runs) == 2
+        """
+    )
+    pytester.runpytest().stdout.fnmatch_lines(["*1 passed, 1 rerun*"])
+    pytester.makepyfile(test_b="import pytest\n@pytest.mark.flaky(reruns=1)\ndef test_x(): pass")
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*test_b.py::test_x has reruns without a reason*"])
