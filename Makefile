@@ -1,8 +1,10 @@
-# make serve   install what is missing, start the server with the demo programme
-# make test    install what the tests need, run all of them, after format, lint, types and imports
-# make check   format, lint, types, imports, unit and loopback tests: under a minute
-# make bench   the measurements
-# make fuzz    ten minutes of each of the core's fuzzers; make fuzz ARGS=60 is one
+# make serve        install what is missing and start the server with the demo programme
+# make test         install what the tests need and run all of them, after format, lint, types and imports
+# make check        format, lint, types, imports, unit and loopback tests
+# make format       rewrite Python with ruff and C with clang-format
+# make bench        run the benchmarks
+# make fuzz         run each fuzzer of the core for ten minutes; make fuzz ARGS=60 for one minute
+# make conformance  update the index of tests in docs/conformance.md
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
@@ -13,13 +15,13 @@ CORE    = src/bass_webrtc/core
 INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
-.PHONY: serve test check static format bench fuzz clean build-packages check-packages test-packages
+.PHONY: serve test check static format bench fuzz conformance clean build-packages check-packages test-packages
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
 
 test: test-packages static
-	@scripts/whip-server.sh
+	@scripts/whip-server.sh $(abspath $(BIN))/npm
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: static
@@ -43,6 +45,9 @@ format: check-packages $(VENV)/.installed-dev
 	$(BIN)/ruff check --quiet --fix .
 	git ls-files '*.c' '*.h' | xargs clang-format -i
 
+conformance: $(VENV)/.installed-dev
+	$(BIN)/python scripts/conformance.py
+
 clean:
 	rm -rf build $(VENV) $(CORE)/_core.c $(CORE)/_core.*.so
 
@@ -51,7 +56,7 @@ build-packages check-packages test-packages:
 
 $(BIN)/python: | build-packages
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "Python 3.11 or newer is wanted: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	    { echo "Python 3.11 or newer is required: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(INPUTS) | $(BIN)/python build-packages
