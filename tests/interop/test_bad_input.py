@@ -1,6 +1,6 @@
-"""What strangers and careless peers send, over real sockets, while somebody listens: his audio stays unbroken.
+"""Malformed and hostile input over real sockets while a listener plays: its audio must not break.
 
-Each case has its status or its counter. Parsers have their own unit tests; this is about the whole.
+Each case ends in a status code or a counter. Parsers have unit tests of their own; these tests cover the whole server.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ GOOD_OFFER = Player(Certificate()).offer("127.0.0.1", 9)
 
 
 class Scene:
-    """A server with one listener, who must never notice."""
+    """A server with one listener, whose audio must not break."""
 
     def __init__(self, server: bw.Server, farm: PlayerFarm) -> None:
         self.server = server
@@ -42,7 +42,7 @@ class Scene:
     def request(
         self, method: str, path: str = "/whep", body: bytes | str = b"", content_type: str | None = "application/sdp"
     ) -> tuple[int, dict[str, str]]:
-        """The response's status and headers."""
+        """Return the status and header fields of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(self.server.url).port, timeout=10)
         try:
             connection.request(method, path, body, {} if content_type is None else {"Content-Type": content_type})
@@ -64,7 +64,7 @@ def stage() -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(stage: Scene) -> Iterator[Scene]:
-    """The listener counts from here, and is judged at the end of each test."""
+    """Check the listener's packets at the end of each test."""
     stage.farm.reset()
     start_s = time.monotonic()
     yield stage
@@ -74,7 +74,7 @@ def scene(stage: Scene) -> Iterator[Scene]:
     assert report.missing == [0]
     assert report.duplicates == 0
     assert report.packets[0] >= 50 * (time.monotonic() - start_s) - 10
-    # Generous: on a busy machine it is the listener's process that waits for its turn.
+    # Generous, because the listener's process may wait for a processor on a busy machine.
     assert report.longest_gap_ms[0] < 1000.0
 
 
@@ -103,15 +103,15 @@ def scene(stage: Scene) -> Iterator[Scene]:
     ids=["empty", "hello", "noise", "UTF-16", "no Opus", "sendonly", "inactive",
          "no fingerprint", "no ICE", "half of ICE", "no rtcp-mux", "no audio", "bad payload type", "too long"],
 )  # fmt: skip
-def test_a_bad_offer_has_its_status(scene: Scene, body: bytes | str, status: int) -> None:
+def test_bad_offer_gets_its_status_code(scene: Scene, body: bytes | str, status: int) -> None:
     before = len(scene.server.peers)
     assert scene.request("POST", body=body)[0] == status
     assert len(scene.server.peers) == before
 
 
 @covers("SD5", "SE70")
-def test_an_offer_cut_anywhere_is_refused_and_leaves_no_session(scene: Scene) -> None:
-    """Every length of a good offer, in steps; 201 may only come once all that matters is there."""
+def test_truncated_offer_is_refused_and_leaves_no_session(scene: Scene) -> None:
+    """Truncate a valid offer at many lengths; 201 is allowed only once every required line is present."""
     before = len(scene.server.peers)
     last_needed = GOOD_OFFER.index("a=rtcp-mux")
     for length in range(0, last_needed, 7):
@@ -136,16 +136,16 @@ def test_an_offer_cut_anywhere_is_refused_and_leaves_no_session(scene: Scene) ->
         ("BREW", "/whep", None, 501),
     ],
 )
-def test_a_wrong_request_has_its_status(
+def test_wrong_request_gets_its_status_code(
     scene: Scene, method: str, path: str, content_type: str | None, status: int
 ) -> None:
-    """An offer to listen is no offer to publish."""
+    """A recvonly offer is not accepted by WHIP."""
     assert scene.request(method, path, GOOD_OFFER, content_type)[0] == status
 
 
 @covers("SE61")
-def test_a_flood_of_offers_ends_in_503_and_the_slots_come_back(scene: Scene, farm: PlayerFarm) -> None:
-    """Offers without checks hold the free slots, no more; DELETE gives them back."""
+def test_flood_of_offers_ends_in_503_and_slots_are_freed(scene: Scene, farm: PlayerFarm) -> None:
+    """Sessions without ICE checks take only free slots; DELETE frees them."""
     sessions = []
     for _ in range(12):
         status, headers = scene.request("POST", body=GOOD_OFFER)
@@ -164,8 +164,8 @@ def test_a_flood_of_offers_ends_in_503_and_the_slots_come_back(scene: Scene, far
 
 
 @covers("WS13", "SE61")
-def test_a_session_that_nobody_checks_is_gone_after_ten_seconds() -> None:
-    """Its URL with it. Nobody can hold a place longer by an offer alone, and a listener is not meant."""
+def test_session_without_checks_is_removed_after_ten_seconds() -> None:
+    """Its URL gets 404. A connected listener is not affected."""
     reasons: list[str] = []
     with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_peers=2)) as server:
         server.start()
@@ -188,7 +188,7 @@ def test_a_session_that_nobody_checks_is_gone_after_ten_seconds() -> None:
 
 @pytest.fixture
 def stranger() -> Iterator[socket.socket]:
-    """A socket that nobody knows."""
+    """A socket unknown to the server."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         stranger.bind(("127.0.0.1", 0))
         stranger.settimeout(0.3)
@@ -198,8 +198,10 @@ def stranger() -> Iterator[socket.socket]:
 @covers("SE40")
 @pytest.mark.parametrize("size", [0, 1, 65_507])
 @pytest.mark.parametrize("when", ["before", "during", "after"])
-def test_datagrams_of_odd_sizes_at_any_time(scene: Scene, stranger: socket.socket, size: int, when: str) -> None:
-    """Before, during and after the handshake of a player who comes now, from outside and from his own port."""
+def test_datagrams_of_odd_sizes_are_harmless_at_any_time(
+    scene: Scene, stranger: socket.socket, size: int, when: str
+) -> None:
+    """Send them before, during and after a player's handshake, from another port and from its own."""
     junk = bytes([22]) * size
     player = Player(Certificate())
     player.post(scene.whep_url, time.monotonic())
@@ -220,8 +222,8 @@ def _send_all(stranger: socket.socket, player: Player, junk: bytes, scene: Scene
 
 
 @covers("SE42", "OP18")
-def test_twenty_thousand_junk_datagrams_are_counted_and_forgotten(scene: Scene, stranger: socket.socket) -> None:
-    """Memory stays, everything that arrived is counted as dropped, nobody is answered."""
+def test_twenty_thousand_junk_datagrams_are_counted_and_dropped(scene: Scene, stranger: socket.socket) -> None:
+    """Memory does not grow, every datagram is counted as dropped, and none is answered."""
     memory_kb, dropped = usage.memory_kb(os.getpid()), _dropped(scene)
     kinds = [
         os.urandom(200),
@@ -234,7 +236,7 @@ def test_twenty_thousand_junk_datagrams_are_counted_and_forgotten(scene: Scene, 
     for number in range(20_000):
         stranger.sendto(kinds[number % len(kinds)], scene.udp_address)
         if number % 100 == 99:
-            # Paced a little: the socket's buffer is not what is tested.
+            # Paced, because the socket buffer is not under test.
             time.sleep(0.002)
     time.sleep(0.3)
     assert _dropped(scene) - dropped > 10_000
@@ -249,8 +251,8 @@ def _dropped(scene: Scene) -> int:
 
 
 @covers("SE41")
-def test_a_strangers_client_hello_does_not_take_the_session(scene: Scene, stranger: socket.socket) -> None:
-    """DTLS from an address that no check proved is dropped; the real handshake completes."""
+def test_client_hello_from_unvalidated_address_is_dropped(scene: Scene, stranger: socket.socket) -> None:
+    """DTLS from an address without a successful check is dropped; the real handshake completes."""
     player = Player(Certificate(), setup="active")
     player.post(scene.whep_url, time.monotonic())
     hello = SSL.Connection(Certificate().context, None)
@@ -269,8 +271,8 @@ def test_a_strangers_client_hello_does_not_take_the_session(scene: Scene, strang
 
 @covers("SE1", "SE2")
 @pytest.mark.parametrize("setup", ["active", "passive"])
-def test_a_certificate_that_was_not_signaled_ends_that_session_alone(scene: Scene, setup: str) -> None:
-    """In both roles; no media, and the place is free."""
+def test_unsignaled_certificate_ends_only_its_own_session(scene: Scene, setup: str) -> None:
+    """In both DTLS roles: no media flows, and the slot is freed."""
     impostor = Player(Certificate(), setup=setup, fingerprint=":".join(["AB"] * 32))
     assert impostor.post(scene.whep_url, time.monotonic())
     assert drive([impostor], lambda: impostor.state in ("failed", "closed"))
@@ -279,8 +281,8 @@ def test_a_certificate_that_was_not_signaled_ends_that_session_alone(scene: Scen
     impostor.vanish()
 
 
-def test_a_strangers_rtp_and_rtcp_reach_nobody(scene: Scene, stranger: socket.socket) -> None:
-    """RFC 7983: media from an address that no check proved is counted and dropped."""
+def test_rtp_and_rtcp_from_unvalidated_address_are_dropped(scene: Scene, stranger: socket.socket) -> None:
+    """Media from an address without a successful check is counted and dropped (RFC 7983)."""
     before = scene.server.stats()
     for _ in range(20):
         stranger.sendto(struct.pack("!BBHII", 128, 111, 1, 2, 3) + bytes(100), scene.udp_address)
@@ -293,8 +295,8 @@ def test_a_strangers_rtp_and_rtcp_reach_nobody(scene: Scene, stranger: socket.so
 
 @covers("SE24", "SE25")
 @pytest.mark.parametrize("size", range(0, 28, 4))
-def test_short_and_false_stun_is_not_answered(scene: Scene, stranger: socket.socket, size: int) -> None:
-    """A truncated check, and one that says it is longer than it is."""
+def test_truncated_stun_is_not_answered(scene: Scene, stranger: socket.socket, size: int) -> None:
+    """A truncated check, and one whose length field is too large."""
     check = stun.check("user:name", "some password that nobody has")
     stranger.sendto(check[:size], scene.udp_address)
     stranger.sendto(check[:2] + b"\xff\xfc" + check[4:], scene.udp_address)
@@ -303,8 +305,8 @@ def test_short_and_false_stun_is_not_answered(scene: Scene, stranger: socket.soc
 
 
 @covers("SE24")
-def test_an_answer_to_a_stranger_is_never_longer_than_his_question(scene: Scene, stranger: socket.socket) -> None:
-    """No amplifier: a real user name with a wrong password, from a forged address."""
+def test_response_to_unauthenticated_check_is_not_longer_than_the_check(scene: Scene, stranger: socket.socket) -> None:
+    """The server is no amplifier: a valid user name with a wrong password, from a forged address."""
     player = Player(Certificate())
     player.post(scene.whep_url, time.monotonic())
     for message in (
@@ -324,8 +326,8 @@ def test_an_answer_to_a_stranger_is_never_longer_than_his_question(scene: Scene,
 
 
 @covers("SE9")
-def test_replayed_and_tampered_rtcp_is_counted_and_ignored(scene: Scene) -> None:
-    """An SRTCP packet counts once; with one bit changed, anywhere, never."""
+def test_replayed_and_modified_srtcp_is_counted_and_ignored(scene: Scene) -> None:
+    """An SRTCP packet is accepted once, and never with any bit changed."""
     player = Player(Certificate())
     connect(player, scene.whep_url)
     datagram = player.send_report(fraction_lost=0.0)
@@ -345,8 +347,8 @@ def test_replayed_and_tampered_rtcp_is_counted_and_ignored(scene: Scene) -> None
 
 
 @covers("RT5")
-def test_authentic_nonsense_in_rtcp_is_ignored(scene: Scene) -> None:
-    """Unknown types, lengths past the end, counts past the end, in a packet that authenticates."""
+def test_malformed_authentic_rtcp_is_ignored(scene: Scene) -> None:
+    """Unknown types, and lengths and counts past the end, in authentic packets."""
     player = Player(Certificate())
     connect(player, scene.whep_url)
     for nonsense in (
@@ -365,11 +367,11 @@ def test_authentic_nonsense_in_rtcp_is_ignored(scene: Scene) -> None:
     assert player.delete() == 200
 
 
-# -- the program's own mistakes
+# -- mistakes of the program
 
 
-def test_a_port_in_use_is_said_so(scene: Scene) -> None:
-    """HTTP and UDP, and nothing stays open behind it."""
+def test_port_in_use_raises_port_in_use_error(scene: Scene) -> None:
+    """For HTTP and UDP; nothing stays open."""
     before = _threads_and_descriptors()
     taken_tcp = urllib.parse.urlsplit(scene.server.url).port or 0
     for config in (
@@ -379,7 +381,7 @@ def test_a_port_in_use_is_said_so(scene: Scene) -> None:
         taken = config.http_port or config.udp_port
         with bw.Server(bw.Tone(), config) as second, pytest.raises(bw.PortInUseError, match=str(taken)):
             second.start()
-    # A thread that was joined stands in /proc for a moment longer.
+    # A joined thread stays in /proc for a moment.
     deadline_s = time.monotonic() + 2.0
     while _threads_and_descriptors() != before and time.monotonic() < deadline_s:
         time.sleep(0.01)
@@ -390,7 +392,7 @@ def _threads_and_descriptors() -> tuple[int, int]:
     return usage.threads(os.getpid()), usage.descriptors(os.getpid())
 
 
-def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+def test_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
     """The error names the file."""
     source = bw.BassFile(str(tmp_path / "missing.mp3"))
     with (
@@ -400,8 +402,8 @@ def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
         server.start()
 
 
-def test_a_file_that_holds_no_audio_is_said_so(tmp_path: Path) -> None:
-    """The error names the file and carries BASS's own."""
+def test_file_without_audio_is_named_in_the_error(tmp_path: Path) -> None:
+    """The error names the file and carries the BASS error code."""
     text = tmp_path / "text.mp3"
     text.write_text("no music " * 1000)
     with (

@@ -1,4 +1,4 @@
-"""``Server.set_bitrate`` and ``set_complexity`` take effect for those who listen already."""
+"""``Server.set_bitrate`` and ``set_complexity`` take effect for connected listeners."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.reruns import real_time_audio
 pytestmark = real_time_audio
 
 
-def test_the_bitrate_changes_while_somebody_listens(farm: PlayerFarm) -> None:
+def test_bitrate_changes_for_connected_listener(farm: PlayerFarm) -> None:
     config = bw.ServerConfig(http_port=0, udp_port=0, bitrate_kbps=256)
     with bw.Server(bw.Tone(440.0, 880.0), config) as server:
         server.start()
@@ -27,7 +27,7 @@ def test_the_bitrate_changes_while_somebody_listens(farm: PlayerFarm) -> None:
             server.set_bitrate(511)
 
 
-def test_the_complexity_changes_while_somebody_listens(farm: PlayerFarm) -> None:
+def test_complexity_changes_for_connected_listener(farm: PlayerFarm) -> None:
     config = bw.ServerConfig(http_port=0, udp_port=0, complexity=10, frame_ms=10)
     with bw.Server(bw.Tone(440.0, 880.0), config) as server:
         server.start()
@@ -41,14 +41,14 @@ def test_the_complexity_changes_while_somebody_listens(farm: PlayerFarm) -> None
 
 
 def _processor_s() -> float:
-    """What this process spends in the next two seconds, which is what its sender thread does."""
+    """Return the CPU time of this process over two seconds, which the sender thread dominates."""
     before_s = time.process_time()
     time.sleep(2.0)
     return time.process_time() - before_s
 
 
 def _packet_bytes(server: bw.Server) -> float:
-    """Of the next packets, on average; real time passes."""
+    """Return the average bitrate of the next packets, in real time."""
     before = server.stats()
     time.sleep(1.0)
     after = server.stats()

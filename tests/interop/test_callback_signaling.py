@@ -1,4 +1,4 @@
-"""Sendrecv on one connection, signaled by the program: between our own servers, and with aiortc, in both roles."""
+"""Sendrecv on one connection with callback signaling: between two of our servers and with aiortc, in both roles."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import bass_webrtc as bw
 from support import netns, stun, usage
 from support.aiortc_caller import Caller
 from support.client_peers import wait_until
+from support.conformance import covers
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
 from support.reruns import real_time_audio
 
@@ -34,7 +35,7 @@ def server() -> Iterator[bw.Server]:
 
 @pytest.mark.parametrize("config", [CALLBACK, PORTS], ids=["callback", "http"])
 def test_two_servers_hear_each_other_on_one_connection(config: bw.ServerConfig, server: bw.Server) -> None:
-    """Also one that serves HTTP besides. Both may trickle; both end when one does."""
+    """One of them also serves HTTP. Both trickle; when one ends, so does the other."""
     with bw.Server(bw.Tone(500.0, 700.0), config) as other:
         other.start()
         connected: list[bw.Peer] = []
@@ -58,8 +59,8 @@ def test_two_servers_hear_each_other_on_one_connection(config: bw.ServerConfig, 
         wait_until(lambda: other.peers == ())
 
 
-def test_candidates_alone_are_enough_when_they_are_trickled(server: bw.Server) -> None:
-    """RFC 8838: descriptions without candidates, then each candidate by itself, before the answer and after it."""
+def test_trickled_candidates_are_sufficient(server: bw.Server) -> None:
+    """Descriptions without candidates, then single candidates before and after the answer (RFC 8838)."""
     with bw.Server(bw.Tone(), CALLBACK) as other:
         other.start()
         peer, offer = server.create_offer()
@@ -73,7 +74,7 @@ def test_candidates_alone_are_enough_when_they_are_trickled(server: bw.Server) -
         wait_until(lambda: (peer.state, peer_there.state) == ("connected", "connected"))
 
 
-def test_the_fader_and_a_stream_of_its_own_work_in_both_directions(server: bw.Server) -> None:
+def test_gain_and_own_stream_work_in_both_directions(server: bw.Server) -> None:
     with bw.Server(bw.Tone(500.0, 700.0), CALLBACK) as other:
         other.start()
         peer, offer = server.create_offer()
@@ -106,7 +107,7 @@ async def test_aiortc_hears_us_and_is_heard(role: str, server: bw.Server) -> Non
     await asyncio.to_thread(wait_until, lambda: peer.state == "closed")
 
 
-async def test_who_only_listens_to_what_we_offer_becomes_a_player(server: bw.Server) -> None:
+async def test_recvonly_answer_makes_the_peer_a_player(server: bw.Server) -> None:
     with bw.Server(None, CALLBACK) as other:
         other.start()
         peer, offer = server.create_offer()
@@ -128,7 +129,7 @@ def _without_candidates(sdp: str) -> str:
 
 
 class LateStun(asyncio.DatagramProtocol):
-    """A STUN server whose answer takes its time: longer than a description waits for it."""
+    """A STUN server that answers after the gathering timeout."""
 
     def __init__(self, delay_s: float) -> None:
         self._delay_s = delay_s
@@ -141,8 +142,8 @@ class LateStun(asyncio.DatagramProtocol):
         asyncio.get_running_loop().call_later(self._delay_s, self._transport.sendto, mapped, addr)
 
 
-async def test_an_address_that_is_found_late_is_told_by_event_and_then_the_end_of_them() -> None:
-    """RFC 8838, 8 and 13: the description does not say that its candidates are all, so an event does."""
+async def test_late_candidates_are_trickled_and_followed_by_end_of_candidates() -> None:
+    """The description has no end-of-candidates, so an event signals it (RFC 8838, 8 and 13)."""
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: LateStun(1.0), local_addr=("127.0.0.1", 0))
     url = f"stun:127.0.0.1:{transport.get_extra_info('sockname')[1]}"
@@ -162,8 +163,8 @@ async def test_an_address_that_is_found_late_is_told_by_event_and_then_the_end_o
     assert {(mid, index) for _, mid, index in told} == {("0", 0)}
 
 
-def test_calls_leave_nothing_behind(server: bw.Server) -> None:
-    """Whoever ends them: sockets, descriptors and threads are back where they were; so are the numbers."""
+def test_ended_calls_leak_nothing(server: bw.Server) -> None:
+    """Whichever side ends them: sockets, descriptors, threads and slots return to their counts before."""
     with bw.Server(bw.Tone(), CALLBACK) as other:
         other.start()
 
@@ -175,7 +176,7 @@ def test_calls_leave_nothing_behind(server: bw.Server) -> None:
             ender.peers[0].close()
             wait_until(lambda: server.peers == other.peers == ())
 
-        call(server)  # The first one opens both bridges, which stay.
+        call(server)  # The first call opens both bridges, which stay open.
         time.sleep(0.5)
         idle, threads = usage.descriptors(os.getpid()), usage.threads(os.getpid())
         for _ in range(5):
@@ -185,8 +186,8 @@ def test_calls_leave_nothing_behind(server: bw.Server) -> None:
         assert usage.threads(os.getpid()) == threads
 
 
-def test_stopping_in_the_middle_of_everything_says_so(dead_stun: bw.IceServer) -> None:
-    """A call that waits for a STUN server, while another thread stops the server."""
+def test_stop_during_add_peer_raises_closed_error(dead_stun: bw.IceServer) -> None:
+    """``add_peer`` waits for a STUN server while another thread stops the server."""
     config = bw.ServerConfig(signaling_mode="callback", ice_servers=(dead_stun,))
     with bw.Server(bw.Tone(), config) as server:
         server.start()
@@ -200,8 +201,8 @@ def test_stopping_in_the_middle_of_everything_says_so(dead_stun: bw.IceServer) -
         assert server.peers == ()
 
 
-def test_several_calls_at_once_are_heard_apart(server: bw.Server) -> None:
-    """Each on a stream of its own, and all of them hear the one source."""
+def test_several_calls_are_heard_on_separate_streams(server: bw.Server) -> None:
+    """Each call has its own stream, and all of them hear the one source."""
     tones_hz = (500.0, 600.0, 700.0)
     with ExitStack() as stack:
         for hz in tones_hz:
@@ -217,8 +218,9 @@ def test_several_calls_at_once_are_heard_apart(server: bw.Server) -> None:
             assert_tones_soon(recorder, hz, hz, attempts=12)
 
 
-def test_services_of_our_own_machine_are_not_asked_for_anybody_SE30(hosts: tuple[netns.Host, netns.Host]) -> None:
-    """Candidates name whom we send to; our loopback is not for others to reach."""
+@covers("SE30")
+def test_loopback_candidates_of_a_peer_are_not_checked(hosts: tuple[netns.Host, netns.Host]) -> None:
+    """A peer must not make us send checks to services on our loopback interface."""
     at_server, at_peer = hosts
     places = ((at_server, "127.0.0.1"), (at_server, "127.0.0.2"), (at_peer, "10.77.0.2"))
     with ExitStack() as stack:
@@ -234,7 +236,7 @@ def test_services_of_our_own_machine_are_not_asked_for_anybody_SE30(hosts: tuple
                 started.start()
         _, offer = other.create_offer()
         peer, _ = server.add_peer(_without_candidates(offer))
-        # The one that may be asked comes last, so the others would have been asked before.
+        # The allowed candidate comes last, so checks to the others would have arrived before.
         for priority, one in zip((300, 200, 100), services, strict=True):
             host_asked, port = one.getsockname()
             peer.add_ice_candidate(f"candidate:1 1 udp {priority} {host_asked} {port} typ host", "0", 0)

@@ -1,9 +1,9 @@
-"""Calls of our server with aiortc and Chromium, both ends behind every kind of NAT, and theirs behind firewalls.
+"""Calls between our server and aiortc or Chromium, behind every kind of NAT, and peers behind firewalls.
 
-The table of support/nat.py: direct where it can be, relayed where it must be; and each end hears the other one's left
+The table in support/nat.py says which pairs connect directly and which are relayed. Each end hears the other one's left
 tone on the left and its right tone on the right.
 
-The two homes, our server and the browser stay the same; NATs are put in front of them.
+The two home hosts, our server and the browser are reused; only the NATs in front of them change.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FIREWALLS: list[tuple[NatKind, Kind]] = [("no-udp", "tcp"), ("tls-only", "tls")]
 
 @dataclass
 class World:
-    """The internet, its TURN server, our server in one home and somebody else in the other."""
+    """The internet with a TURN server, our server in one home and the peer in the other."""
 
     internet: Internet
     turn: Coturn
@@ -77,7 +77,7 @@ def chromium(world: World) -> Iterator[Chromium]:
 
 @contextlib.contextmanager
 def aiortc_call(world: World, *known: bw.IceServer, we_offer: bool) -> Iterator[bw.Peer]:
-    """Both ends are connected and have heard each other; yields aiortc as our server knows it."""
+    """Connect both ends, wait until each hears the other, and yield aiortc as a ``Peer`` of our server."""
     servers = [RTCIceServer(one.url, one.username, one.credential) for one in known]
     with LoopOn(world.theirs) as home:
         caller = home.do(_new_caller(servers))
@@ -112,9 +112,7 @@ async def _hear(caller: Caller, attempts: int = 8) -> None:
 
 @pytest.mark.parametrize("theirs", CONES)
 @pytest.mark.parametrize("ours", CONES)
-def test_aiortc_is_reached_direct_where_it_can_be_and_relayed_where_it_must(
-    ours: NatKind, theirs: NatKind, world: World
-) -> None:
+def test_aiortc_connects_directly_or_relayed_as_the_nats_allow(ours: NatKind, theirs: NatKind, world: World) -> None:
     world.put(ours, theirs)
     with aiortc_call(world, *world.turn.ice_servers("udp"), we_offer=True) as peer:
         assert is_relayed(peer) == ((ours, theirs) in RELAYED)
@@ -122,8 +120,8 @@ def test_aiortc_is_reached_direct_where_it_can_be_and_relayed_where_it_must(
 
 @pytest.mark.parametrize("kind", CONES)
 def test_aiortc_that_offers_is_reached(kind: NatKind, world: World) -> None:
-    """Who offers nominates, and aiortc nominates the first pair that works: of 24 calls that could have been direct
-    2 were relayed, because a NAT ate the first check of the direct pair. So that is no failure here."""
+    """The offerer nominates, and aiortc nominates the first pair that works: of 24 calls that could have been direct
+    2 were relayed, because a NAT dropped the first check of the direct pair. The test accepts both."""
     world.put(kind, kind)
     with aiortc_call(world, *world.turn.ice_servers("udp"), we_offer=False) as peer:
         assert is_relayed(peer) or (kind, kind) not in RELAYED
@@ -131,7 +129,7 @@ def test_aiortc_that_offers_is_reached(kind: NatKind, world: World) -> None:
 
 @pytest.mark.parametrize(("kind", "way"), FIREWALLS)
 def test_aiortc_whose_firewall_drops_udp_is_relayed_over_tcp_or_tls(kind: NatKind, way: Kind, world: World) -> None:
-    """It waits 5 s for a STUN server that cannot be reached, and so knows of none."""
+    """No STUN server is configured, because aiortc waits 5 s for an unreachable one."""
     world.put("port-restricted", kind)
     with aiortc_call(world, world.turn.ice_servers(way)[1], we_offer=True) as peer:
         assert peer.remote_address.startswith(f"{SERVERS}:")
@@ -142,7 +140,7 @@ def test_aiortc_whose_firewall_drops_udp_is_relayed_over_tcp_or_tls(kind: NatKin
 
 @contextlib.contextmanager
 def chromium_call(world: World, chromium: Chromium, *ways: Kind) -> Iterator[bw.Peer]:
-    """Both ends are connected and have heard each other; yields Chromium as our server knows it."""
+    """Connect both ends, wait until each hears the other, and yield Chromium as a ``Peer`` of our server."""
     servers = [
         {"urls": one.url, "username": one.username, "credential": one.credential}
         for one in world.turn.ice_servers(*ways)
@@ -166,7 +164,7 @@ def chromium_call(world: World, chromium: Chromium, *ways: Kind) -> Iterator[bw.
 
 @pytest.mark.parametrize("theirs", CONES)
 @pytest.mark.parametrize("ours", CONES)
-def test_chromium_is_reached_direct_where_it_can_be_and_relayed_where_it_must(
+def test_chromium_connects_directly_or_relayed_as_the_nats_allow(
     ours: NatKind, theirs: NatKind, world: World, chromium: Chromium
 ) -> None:
     world.put(ours, theirs)
@@ -178,7 +176,7 @@ def test_chromium_is_reached_direct_where_it_can_be_and_relayed_where_it_must(
 def test_chromium_whose_firewall_drops_udp_is_relayed_over_tcp_or_tls(
     kind: NatKind, way: Kind, world: World, chromium: Chromium
 ) -> None:
-    """All ways are configured; the firewall decides which one is of use."""
+    """TURN over UDP, TCP and TLS is configured; the firewall decides which one works."""
     world.put("port-restricted", kind)
     with chromium_call(world, chromium, "udp", "tcp", "tls") as peer:
         assert peer.remote_address.startswith(f"{SERVERS}:")

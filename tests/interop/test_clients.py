@@ -1,4 +1,4 @@
-"""``WhipClient`` and ``WhepClient`` against our own server: what is heard, and when it is sent."""
+"""``WhipClient`` and ``WhepClient`` against our own server: audio and send timing."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def bass() -> None:
 
 
 def assert_hears(read: Callable[[int], Samples], left_hz: float, right_hz: float) -> None:
-    """Within seconds: each jitter buffer on the way settles at its delay first, bending the pitch by up to 0.5 %."""
+    """Wait some seconds: each jitter buffer first settles at its delay, which changes the pitch by up to 0.5 %."""
     with Recorder(read) as recorder:
         assert_tones_soon(recorder, left_hz, right_hz, attempts=12)
 
 
-def test_a_push_is_heard_on_its_channels_at_its_level(server: bw.Server) -> None:
+def test_push_keeps_channels_and_level(server: bw.Server) -> None:
     with bw.WhipClient(bw.Tone(500.0, 700.0), f"{server.url}whip") as client:
         connect(client)
         assert_hears(server.read_input, 500.0, 700.0)
@@ -50,7 +50,7 @@ def test_a_push_is_heard_on_its_channels_at_its_level(server: bw.Server) -> None
     wait_until(lambda: server.peers == (), 2.0)
 
 
-def test_a_pull_is_heard_on_its_channels_at_its_level(server: bw.Server) -> None:
+def test_pull_keeps_channels_and_level(server: bw.Server) -> None:
     with bw.WhepClient(f"{server.url}whep") as client:
         connect(client)
         assert_hears(client.read, 440.0, 880.0)
@@ -60,7 +60,7 @@ def test_a_pull_is_heard_on_its_channels_at_its_level(server: bw.Server) -> None
 
 
 @pytest.mark.usefixtures("bass")
-def test_a_chain_of_three_servers_brings_the_tone_to_its_end(server: bw.Server) -> None:
+def test_tone_survives_a_chain_of_three_servers(server: bw.Server) -> None:
     """tone ─► server ─► pull ─► second server ─► pull ─► third server ─► pull, by BASS handles: no Python between."""
     with bw.WhepClient(f"{server.url}whep", decode_stream=True) as to_second:
         connect(to_second)
@@ -78,7 +78,7 @@ def test_a_chain_of_three_servers_brings_the_tone_to_its_end(server: bw.Server) 
 
 
 @pytest.mark.usefixtures("bass")
-def test_what_is_pushed_is_pushed_on(server: bw.Server) -> None:
+def test_pushed_audio_can_be_pushed_on(server: bw.Server) -> None:
     """tone ─► push ─► server ─► its input stream ─► push ─► second server ─► the same ─► third server."""
     with ExitStack() as stack:
         second, third = (stack.enter_context(bw.Server(None, ANY_PORTS)) for _ in range(2))
@@ -94,15 +94,15 @@ def test_what_is_pushed_is_pushed_on(server: bw.Server) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_push_is_on_time_beside_busy_python_threads(threads: int) -> None:
-    """The bar of bench/timing.py: every frame, and 99 of 100 less than 2 ms late, not counting the machine itself."""
+def test_push_is_on_time_beside_busy_python_threads(threads: int) -> None:
+    """As in bench/timing.py: no frame missing, and 99 % less than 2 ms late, excluding stalls of the machine."""
     with (
         ServerProcess() as server,
         ClientProcess("push", f"{server.url}whip") as client,
         Child("bench.machine_clock") as clock,
     ):
         client.ask("busy", threads=threads)
-        client.ask("cycle", times=1)  # Lateness is counted from the start, so that all of it is beside busy threads.
+        client.ask("cycle", times=1)  # Lateness is measured from the start, so the threads must be busy before.
         wait_until(lambda: any(peer["packets_received"] > 10 for peer in server.stats()["peers"]))
         clock.ask("reset")
         (before,) = server.stats()["peers"]

@@ -1,4 +1,4 @@
-"""However a client ends, no session of it stays on the server, and nothing of it in its process (CL10)."""
+"""However a client ends, it leaves no session on the server and no resources in its process."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(kind: str, server: bw.Server) -> bw.WhipClient | bw.WhepClient:
 
 @contextmanager
 def running(server: bw.Server, *command: str) -> Iterator[Program]:
-    """A program that has connected to the server."""
+    """A program that is connected to the server."""
     program = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         wait_until(lambda: any(peer.state == "connected" for peer in server.peers), 30.0)
@@ -53,7 +53,7 @@ def assert_gone(server: bw.Server) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_stop_ends_the_session_and_start_begins_another(server: bw.Server, kind: str) -> None:
+def test_stop_ends_the_session_and_start_makes_another(server: bw.Server, kind: str) -> None:
     client = make(kind, server)
     for _ in range(2):
         connect(client)
@@ -69,21 +69,21 @@ def test_stop_ends_the_session_and_start_begins_another(server: bw.Server, kind:
     assert not client.wait_connected()
 
 
-def test_stop_in_the_middle_of_connecting_leaves_no_session(server: bw.Server) -> None:
+def test_stop_while_connecting_leaves_no_session(server: bw.Server) -> None:
     for _ in range(5):
         with bw.WhepClient(f"{server.url}whep") as client:
             client.start()
     assert_gone(server)
 
 
-def test_an_exception_in_the_block_ends_the_session(server: bw.Server) -> None:
+def test_exception_in_with_block_ends_the_session(server: bw.Server) -> None:
     with pytest.raises(ZeroDivisionError), make("push", server) as client:  # noqa: PT012
         connect(client)
         raise ZeroDivisionError
     assert_gone(server)
 
 
-async def test_a_cancelled_task_ends_the_session(server: bw.Server) -> None:
+async def test_cancelled_task_ends_the_session(server: bw.Server) -> None:
     async def pull() -> None:
         async with bw.aio.WhepClient(f"{server.url}whep") as client:
             await client.start()
@@ -101,7 +101,7 @@ async def test_a_cancelled_task_ends_the_session(server: bw.Server) -> None:
     assert_gone(server)
 
 
-async def test_waiting_in_asyncio_has_an_end(server: bw.Server) -> None:
+async def test_wait_connected_in_asyncio_times_out(server: bw.Server) -> None:
     async with bw.aio.WhipClient(bw.Tone(), "http://127.0.0.1:1/whip") as client:
         assert not await client.wait_connected()
         await client.start()
@@ -114,7 +114,7 @@ async def test_waiting_in_asyncio_has_an_end(server: bw.Server) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_signal_to_the_command_ends_the_session(server: bw.Server, kind: str, number: signal.Signals) -> None:
+def test_signal_to_the_command_ends_the_session(server: bw.Server, kind: str, number: signal.Signals) -> None:
     arguments = ["tone", f"{server.url}whip"] if kind == "push" else [f"{server.url}whep", "--output-device", "none"]
     with running(server, "-m", "bass_webrtc", kind, *arguments) as program:
         program.send_signal(number)
@@ -125,12 +125,12 @@ def test_a_signal_to_the_command_ends_the_session(server: bw.Server, kind: str, 
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-def test_the_interpreters_exit_ends_the_session(server: bw.Server, host: str) -> None:
-    """No thread can be had for looking up a name any more."""
+def test_interpreter_exit_ends_the_session(server: bw.Server, host: str) -> None:
+    """At exit no thread can be started for a name lookup."""
     url = server.url.replace("127.0.0.1", host)
     program = f"import bass_webrtc as bw; c = bw.WhipClient(bw.Tone(), '{url}whip'); c.start(); input()"
     with running(server, "-c", program) as process:
-        # Longer than a connection is kept alive, so that DELETE needs a new one.
+        # Longer than the keep-alive time, so that DELETE needs a new connection.
         wait_until(lambda: server.peers[0].stats().connected_s > 4.0)
         _, errors = process.communicate("\n", timeout=15)
         assert (process.returncode, errors) == (0, "")
@@ -138,8 +138,8 @@ def test_the_interpreters_exit_ends_the_session(server: bw.Server, host: str) ->
 
 
 @pytest.mark.parametrize("ice_servers", [(), (bw.IceServer("stun:127.0.0.1:9"),)], ids=["ICE-lite", "full ICE"])
-def test_killed_clients_are_gone_after_thirty_seconds(ice_servers: tuple[bw.IceServer, ...]) -> None:
-    """Nobody could say goodbye: consent ends it (RFC 7675, 5.1), or the circuit breaker where nobody reports."""
+def test_killed_clients_are_removed_after_thirty_seconds(ice_servers: tuple[bw.IceServer, ...]) -> None:
+    """A killed client sends nothing: consent expires (RFC 7675, 5.1), or the circuit breaker ends it."""
     config = bw.ServerConfig(http_port=0, udp_port=0, ice_servers=ice_servers)
     with bw.Server(bw.Tone(), config) as server, ExitStack() as stack:
         server.start()
@@ -158,11 +158,11 @@ def test_killed_clients_are_gone_after_thirty_seconds(ice_servers: tuple[bw.IceS
 @covers("SE61")
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("kind", KINDS)
-def test_five_hundred_starts_and_stops_leave_nothing_behind(kind: str) -> None:
-    """Threads, descriptors and tasks are what they were, and memory within 2 MB."""
+def test_five_hundred_starts_and_stops_leak_nothing(kind: str) -> None:
+    """Threads, descriptors and tasks return to their counts before, memory to within 2 MB."""
     path = "whip" if kind == "push" else "whep"
     with ServerProcess() as server, ClientProcess(kind, server.url + path) as client:
-        # The first connections fill caches, free lists and the allocator's arenas.
+        # The first connections fill caches, free lists and allocator arenas.
         client.cycle(WARM_UP_CYCLES)
         before = client.ask("resources")
         client.cycle(CYCLES)

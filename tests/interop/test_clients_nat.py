@@ -1,8 +1,8 @@
-"""The clients behind NATs and firewalls, and our server on the internet: TURN comes with the answer, where it must be.
+"""Clients behind NATs and firewalls, our server on the internet; TURN servers come with the answer.
 
 behind a NAT of any kind   direct: our ICE-lite server has an address that can be reached
 UDP is dropped             relayed, over TCP
-TCP but to 443 is, too     relayed, over TLS
+TCP except to port 443 too   relayed, over TLS
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ WAYS: tuple[Kind, ...] = ("udp", "tcp", "tls")
 
 @dataclass
 class World:
-    """The internet with our servers, and a TURN server that shares a secret with the first."""
+    """The internet with our servers, and a TURN server that shares its secret with the first one."""
 
     internet: Internet
     turn: Coturn
     server: bw.Server
     silent: bw.Server
-    """Names no ICE servers."""
+    """A server that announces no ICE servers."""
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def http_port(server: bw.Server) -> int:
 
 @covers("CL4", "CL5", "SE51")
 @pytest.mark.parametrize("kind", ["full-cone", "port-restricted", "symmetric", "no-udp", "tls-only"])
-def test_a_client_gets_through(kind: NatKind, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It gathers relayed candidates when the answer names servers, and trickles them."""
+def test_client_connects_with_announced_servers(kind: NatKind, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gathers relayed candidates when the answer announces servers, and trickles them."""
     monkeypatch.setenv("SSL_CERT_FILE", str(world.turn.certificate))
     home = world.internet.home(kind, world.turn.tls_port, http_port(world.server))
     with (
@@ -88,10 +88,8 @@ def test_a_client_gets_through(kind: NatKind, world: World, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("kind", ["no-udp", "tls-only"])
-def test_a_client_gets_through_by_servers_of_its_own(
-    kind: NatKind, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the answer names none; what arrives is sound."""
+def test_client_connects_with_configured_servers(kind: NatKind, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer announces none; audio arrives."""
     monkeypatch.setenv("SSL_CERT_FILE", str(world.turn.certificate))
     home = world.internet.home(kind, world.turn.tls_port, http_port(world.silent))
     login = time_limited_credentials(SECRET, "client", now_unix_s=time.time(), lifetime_s=600.0)

@@ -1,4 +1,4 @@
-"""Clients that lost their server, their address or their luck: they come back, and the stream is the same."""
+"""Clients that lose their server or their address reconnect, and keep their stream handle."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from support.reruns import rerun
 
 BACK_WITHIN_S = 2.0
 PHASES = 4
-"""A client looks for signs of life four times a second, so it matters when the server is killed."""
+"""A client probes four times a second, so the moment of the kill matters."""
 
 pytestmark = rerun("measures reconnect times against the clock while another test file runs beside it", times=1)
 
 
 @pytest.fixture
 def server() -> Iterator[KillableServer]:
-    """Whose successor is warm."""
+    """A server whose successor process is already started."""
     with KillableServer() as server:
         server.warm_up()
         yield server
@@ -36,8 +36,8 @@ def server() -> Iterator[KillableServer]:
 
 @covers("CL12")
 @pytest.mark.parametrize("down_s", [0.0, 4.0, 9.0])
-def test_a_pull_is_back_two_seconds_after_its_killed_server(server: KillableServer, down_s: float) -> None:
-    """Nobody said goodbye. The stream is the same BASS handle, with silence between."""
+def test_pull_recovers_two_seconds_after_killed_server_returns(server: KillableServer, down_s: float) -> None:
+    """The stream keeps its BASS handle, with silence in between."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     with bw.WhepClient(f"{server.url}whep") as client:
         connect(client)
@@ -61,10 +61,10 @@ def test_a_pull_is_back_two_seconds_after_its_killed_server(server: KillableServ
 
 
 @pytest.mark.parametrize("down_s", [0.0, 4.0, 9.0])
-def test_a_push_is_back_two_seconds_after_its_killed_server(server: KillableServer, down_s: float) -> None:
+def test_push_recovers_two_seconds_after_killed_server_returns(server: KillableServer, down_s: float) -> None:
     with bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
         connect(client)
-        time.sleep(3.0)  # Who was thrown out at once comes back more slowly.
+        time.sleep(3.0)  # A client that is rejected at once backs off.
         server.kill()
         time.sleep(down_s)
         server.start()
@@ -74,8 +74,8 @@ def test_a_push_is_back_two_seconds_after_its_killed_server(server: KillableServ
 
 
 @pytest.mark.parametrize("phase", range(PHASES))
-def test_a_push_finds_a_server_that_returned_at_once(server: KillableServer, phase: int) -> None:
-    """It notices the loss in time, whenever it happens. Before that it does not know that there is another server."""
+def test_push_reconnects_to_a_server_that_returned_at_once(server: KillableServer, phase: int) -> None:
+    """It detects the loss in time, whatever the phase of its probes."""
     with bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
         connect(client)
         time.sleep(3.0 + phase * 0.25 / PHASES)
@@ -87,8 +87,8 @@ def test_a_push_finds_a_server_that_returned_at_once(server: KillableServer, pha
 
 
 @pytest.mark.parametrize("down_s", [4.0, 8.0])
-def test_a_push_is_back_two_seconds_after_its_host(hosts: tuple[netns.Host, netns.Host], down_s: float) -> None:
-    """A machine that starts anew swallows what it is asked, and TCP asks again after 1, 3, 7 and 15 s."""
+def test_push_recovers_two_seconds_after_its_host_returns(hosts: tuple[netns.Host, netns.Host], down_s: float) -> None:
+    """A rebooting host drops SYNs, and TCP repeats them after 1, 3, 7 and 15 s."""
     at_server, at_client = hosts
     with KillableServer(at_server, http_host="10.77.0.1") as server:
         with at_client.entered():
@@ -110,10 +110,10 @@ def test_a_push_is_back_two_seconds_after_its_host(hosts: tuple[netns.Host, netn
 
 
 def _lose_in_silence(server: netns.Host, client: netns.Host) -> None:
-    """What the client sends goes nowhere while the server's link is down, as behind routers, and nobody says so."""
+    """While the server's link is down, packets are dropped without an ICMP error, as behind routers."""
     (link,) = json.loads(server.ip("-json", "link", "show", "wire0"))
     client.ip("neighbour", "replace", "10.77.0.1", "lladdr", link["address"], "dev", "wire0", "nud", "permanent")
-    # Since Linux 6.5 the first attempts of TCP are a second apart.
+    # Since Linux 6.5 the first SYNs are one second apart.
     client.run(["sysctl", "-q", "-w", "net.ipv4.tcp_syn_linear_timeouts=0"], check=False, stderr=subprocess.DEVNULL)
 
 
@@ -121,8 +121,8 @@ def _packets_received(server: KillableServer) -> int:
     return max((peer["packets_received"] for peer in server.peers()), default=0)
 
 
-def test_a_source_stays_in_time_while_its_server_is_away() -> None:
-    """What was written during the outage is not heard after it: the tone is that of the moment."""
+def test_source_stays_in_real_time_while_its_server_is_down() -> None:
+    """Samples written during the outage are not heard after it: the tone is the current one."""
     config = bw.ServerConfig(http_port=free_port(), udp_port=free_port())
     source = bw.PcmSource()
     with (
@@ -149,7 +149,7 @@ def test_a_source_stays_in_time_while_its_server_is_away() -> None:
 
 
 class _Staircase:
-    """A tone that is 30 Hz higher each second, written as time passes."""
+    """Write a tone that rises by 30 Hz each second, in real time."""
 
     def __init__(self, source: bw.PcmSource) -> None:
         self.hz = 500.0
@@ -178,8 +178,8 @@ class _Staircase:
 
 
 @pytest.mark.parametrize("kind", ["push", "pull"])
-def test_losses_leave_nothing_behind(kind: str) -> None:
-    """Connections that the server ended: their sockets, descriptors and tasks go with them."""
+def test_lost_connections_leak_nothing(kind: str) -> None:
+    """Connections ended by the server free their sockets, descriptors and tasks."""
     config = bw.ServerConfig(http_port=free_port(), udp_port=free_port())
     with bw.Server(bw.Tone(), config) as server:
 
@@ -194,7 +194,7 @@ def test_losses_leave_nothing_behind(kind: str) -> None:
                     server.stop()
                     server.start()
                     wait_until(is_back)
-                time.sleep(1.0)  # Until what lingers is gone.
+                time.sleep(1.0)  # Until lingering sockets are closed.
                 return client.ask("resources")
 
             before, after = lose(2), lose(6)
@@ -204,8 +204,8 @@ def test_losses_leave_nothing_behind(kind: str) -> None:
 
 
 @covers("CL9")
-def test_a_new_address_costs_a_pull_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
-    """The link goes down, and comes back with another address; the session and the stream are the same."""
+def test_pull_recovers_from_a_new_address_within_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
+    """The link goes down and returns with another address; session and stream stay the same."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     at_server, at_client = hosts
     with KillableServer(at_server, http_host="10.77.0.1") as server:
@@ -230,8 +230,8 @@ def test_a_new_address_costs_a_pull_less_than_five_seconds(hosts: tuple[netns.Ho
 
 
 @covers("CL9")
-def test_a_new_address_costs_a_push_less_than_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
-    """By an ICE restart: the server's publisher is the same one."""
+def test_push_recovers_from_a_new_address_within_five_seconds(hosts: tuple[netns.Host, netns.Host]) -> None:
+    """By an ICE restart: the publisher on the server stays the same."""
     at_server, at_client = hosts
     with KillableServer(at_server, http_host="10.77.0.1") as server:
         with at_client.entered():
@@ -250,7 +250,7 @@ def test_a_new_address_costs_a_push_less_than_five_seconds(hosts: tuple[netns.Ho
 
 
 def _move(host: netns.Host) -> float:
-    """Takes the peer's address away and gives it another one; returns when."""
+    """Replace the peer's address with another one; return the time."""
     host.ip("link", "set", "wire0", "down")
     host.ip("address", "flush", "dev", "wire0")
     host.ip("address", "add", "10.77.0.3/24", "dev", "wire0")

@@ -1,4 +1,4 @@
-"""``bass-webrtc doctor URL``: where it stops, and what it advises, for servers that fail at every step."""
+"""``bass-webrtc doctor URL``: the step at which it stops and its advice, for servers that fail at each step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def server() -> Iterator[bw.Server]:
 
 @contextlib.contextmanager
 def meddler(server: bw.Server, meddle: Meddling) -> Iterator[str]:
-    """An endpoint that is the server's, but for what it does to answers."""
+    """A proxy of the server's endpoint that modifies answers."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -67,12 +67,12 @@ def meddler(server: bw.Server, meddle: Meddling) -> Iterator[str]:
 
 
 def examine(url: str, token: str | None = None, protocol: Protocol | None = None) -> dict[str, Finding]:
-    """By title, in the order in which they came."""
+    """Return the findings by title, in order."""
     return {finding.title: finding for finding in examine_endpoint(url, token, protocol)}
 
 
 def assert_stops_at(step: str, findings: dict[str, Finding], *, with_delete: bool = False) -> Finding:
-    """All before is well, nothing comes after, and there is advice."""
+    """Check that all earlier steps are ok, none follows, and that there is advice."""
     expected = STEPS[: STEPS.index(step) + 1] + (["DELETE"] if with_delete else [])
     assert list(findings) == expected
     assert [one.level for one in findings.values()].count("error") == 1
@@ -83,7 +83,7 @@ def assert_stops_at(step: str, findings: dict[str, Finding], *, with_delete: boo
 
 
 @pytest.mark.parametrize("path", ["whip", "whep"])
-def test_a_server_that_works_is_well_at_every_step_and_has_no_session_left(server: bw.Server, path: str) -> None:
+def test_working_server_passes_every_step_and_keeps_no_session(server: bw.Server, path: str) -> None:
     findings = examine(f"{server.url}{path}")
     assert list(findings) == STEPS
     assert {one.level for one in findings.values()} == {"ok"}, findings
@@ -91,18 +91,18 @@ def test_a_server_that_works_is_well_at_every_step_and_has_no_session_left(serve
     wait_until(lambda: server.peers == ())
 
 
-def test_a_name_that_nobody_has(server: bw.Server) -> None:
+def test_unknown_host_name_stops_at_dns(server: bw.Server) -> None:
     assert "nothing.invalid" in assert_stops_at("DNS", examine("http://nothing.invalid/whip")).detail
 
 
-def test_a_port_where_nobody_listens() -> None:
+def test_closed_port_stops_at_tcp() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/whip"
         assert "firewall" in assert_stops_at("TCP", examine(url)).advice
 
 
-def test_a_certificate_that_nobody_knows(tmp_path: Path) -> None:
+def test_untrusted_certificate_stops_at_tls(tmp_path: Path) -> None:
     certificate, key = write_certificate(tmp_path)
     config = bw.ServerConfig(http_port=0, udp_port=0, tls_certificate=certificate, tls_key=key)
     with bw.Server(bw.Tone(), config) as server:
@@ -110,23 +110,23 @@ def test_a_certificate_that_nobody_knows(tmp_path: Path) -> None:
         assert "authority" in assert_stops_at("TLS", examine(f"{server.url}whip")).advice
 
 
-def test_https_where_http_is_spoken(server: bw.Server) -> None:
+def test_https_to_an_http_port_stops_at_tls(server: bw.Server) -> None:
     assert "HTTPS" in assert_stops_at("TLS", examine(f"{server.url}whip".replace("http:", "https:"))).advice
 
 
-def test_a_token_that_is_missing_and_one_that_is_right() -> None:
+def test_missing_token_stops_at_post_and_right_token_passes() -> None:
     with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, token=TOKEN)) as server:
         server.start()
         assert "--token" in assert_stops_at("POST", examine(f"{server.url}whep")).advice
         assert examine(f"{server.url}whep", TOKEN)["packets"].level == "ok"
 
 
-def test_a_path_where_there_is_nothing(server: bw.Server) -> None:
+def test_unknown_path_stops_at_post(server: bw.Server) -> None:
     assert "path" in assert_stops_at("POST", examine(f"{server.url}elsewhere", protocol="whip")).advice
 
 
-def test_an_address_that_does_not_answer(server: bw.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A firewall that lets HTTP through and UDP not."""
+def test_blocked_udp_stops_at_ice(server: bw.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A firewall passes HTTP and drops UDP."""
     monkeypatch.setattr(endpoint_doctor, "_ICE_TIMEOUT_S", 1.0)
     with socket.socket(type=socket.SOCK_DGRAM) as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -141,7 +141,7 @@ def test_an_address_that_does_not_answer(server: bw.Server, monkeypatch: pytest.
     wait_until(lambda: server.peers == ())
 
 
-def test_a_certificate_that_is_another_than_was_said(server: bw.Server) -> None:
+def test_wrong_fingerprint_stops_at_dtls(server: bw.Server) -> None:
     def forge(answer: str) -> str:
         return re.sub(
             r"(a=fingerprint:sha-256 )(..)", lambda said: said[1] + ("01" if said[2] == "00" else "00"), answer
@@ -152,6 +152,6 @@ def test_a_certificate_that_is_another_than_was_said(server: bw.Server) -> None:
     wait_until(lambda: server.peers == ())
 
 
-def test_a_url_that_does_not_say_what_it_speaks() -> None:
+def test_url_without_whip_or_whep_is_refused() -> None:
     with pytest.raises(bw.ConfigError, match="--protocol"):
         examine("http://127.0.0.1/stream")

@@ -1,6 +1,6 @@
-"""Full ICE between homes behind every kind of NAT, with coturn (Debian: coturn, iproute2, nftables) between them.
+"""Full ICE between homes behind every kind of NAT, with coturn (Debian: coturn, iproute2, nftables) as TURN server.
 
-The table of all pairs, as it must come out, is that of support/nat.py.
+The expected path of each pair is in the table of support/nat.py.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import coturn, nat, netns
 from support.capture import addresses, captured
+from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import CONES, RELAYED, SERVERS, Internet, LoopOn, NatKind
@@ -31,11 +32,11 @@ from support.reruns import real_time_audio
 pytestmark = real_time_audio
 
 PATIENCE_S = 10.0
-GATHER_S = 5.0  # Costs nothing where all servers answer; this machine may be busy.
+GATHER_S = 5.0  # No cost while all servers answer; the machine may be busy.
 
 
 class Home:
-    """One end: an agent on a loop of its own behind a NAT, and what it has received."""
+    """One end: an agent on its own loop behind a NAT, and the data it received."""
 
     def __init__(self, host: netns.Host, servers: Sequence[IceServerAddress], turn: Coturn, **options: bool) -> None:
         self.host = host
@@ -50,7 +51,7 @@ class Home:
 
 @dataclass
 class World:
-    """The internet, its TURN server and those who live in it."""
+    """The internet, its TURN server and its hosts."""
 
     internet: Internet
     turn: Coturn
@@ -77,7 +78,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def join(first: Home, second: Home, gather_s: float = GATHER_S) -> tuple[SelectedPair, SelectedPair]:
-    """Signals both ways at once, connects and proves that data flows both ways."""
+    """Exchange descriptions, connect, and check that data flows both ways."""
     candidates = [home.loop.do(home.ice.gather(gather_s)) for home in (first, second)]
     first.ice.set_remote(second.ice.credentials, candidates[1], ice_lite=False)
     second.ice.set_remote(first.ice.credentials, candidates[0], ice_lite=False)
@@ -89,7 +90,7 @@ def join(first: Home, second: Home, gather_s: float = GATHER_S) -> tuple[Selecte
 
 
 def hear(sender: Home, receiver: Home) -> None:
-    """What is sent arrives; packets may be lost."""
+    """Check that sent data arrives; single packets may be lost."""
     for number in itertools.count():
         assert number < PATIENCE_S / 0.1, "nothing arrives"
         sender.loop.do(_send(sender.ice, b"\x80 %d" % number))
@@ -104,7 +105,7 @@ async def _send(ice: FullIce, data: bytes) -> None:
 
 @pytest.mark.parametrize("first", CONES)
 @pytest.mark.parametrize("second", CONES)
-def test_goes_direct_where_it_can_and_relayed_where_it_must(first: NatKind, second: NatKind, world: World) -> None:
+def test_path_is_direct_or_relayed_as_the_nats_allow(first: NatKind, second: NatKind, world: World) -> None:
     servers: list[IceServerAddress] = [world.turn.stun, world.turn.server("udp")]
     a, b = world.home(first, servers, controlling=True), world.home(second, servers, controlling=False)
     started_s = time.monotonic()
@@ -116,17 +117,16 @@ def test_goes_direct_where_it_can_and_relayed_where_it_must(first: NatKind, seco
     assert took_s < 3.0
 
 
+@covers("SE51")
 @pytest.mark.parametrize(("kind", "way"), [("no-udp", "tcp"), ("tls-only", "tls")])
 @pytest.mark.parametrize("controlling", [True, False])
-def test_where_udp_is_blocked_it_is_relayed_over_tcp_or_tls_SE51(
-    kind: NatKind, way: Kind, controlling: bool, world: World
-) -> None:
-    """All servers are configured; the firewall decides which one is of use."""
+def test_blocked_udp_is_relayed_over_tcp_or_tls(kind: NatKind, way: Kind, controlling: bool, world: World) -> None:
+    """All servers are configured; the firewall decides which one works."""
     servers: list[IceServerAddress] = [world.turn.stun, *(world.turn.server(one) for one in ("udp", "tcp", "tls"))]
     blocked = world.home(kind, servers, controlling=controlling)
     free = world.home("port-restricted", [world.turn.stun], controlling=not controlling)
     started_s = time.monotonic()
-    ours, _ = join(blocked, free, gather_s=1.5)  # The servers over UDP are dead to it.
+    ours, _ = join(blocked, free, gather_s=1.5)  # The servers over UDP are unreachable.
     assert ours.is_relay
     assert ours.local[0] == SERVERS
     assert {candidate.type for candidate in blocked.ice.candidates} == {"host", "relay"}
@@ -134,9 +134,10 @@ def test_where_udp_is_blocked_it_is_relayed_over_tcp_or_tls_SE51(
     assert time.monotonic() - started_s < 5.0
 
 
+@covers("SE31")
 @pytest.mark.parametrize("way", ["udp", "tcp", "tls"])
-def test_relay_only_shows_no_other_candidate_on_the_wire_SE31(way: Kind, world: World) -> None:
-    """Every packet that leaves goes to the TURN server, and no candidate tells our own address."""
+def test_relay_only_reveals_no_other_address(way: Kind, world: World) -> None:
+    """Every packet goes to the TURN server, and no candidate contains our own address."""
     a = world.home("full-cone", [world.turn.stun, world.turn.server(way)], controlling=True, relay_only=True)
     b = world.home("full-cone", [world.turn.stun], controlling=False)
     with captured(a.host) as packets:
@@ -149,14 +150,14 @@ def test_relay_only_shows_no_other_candidate_on_the_wire_SE31(way: Kind, world: 
     assert not [packet for packet in packets if b"10.1.0.2" in packet or socket.inet_aton("10.1.0.2") in packet[20:]]
 
 
-def test_a_peer_that_signals_late_is_reached_at_once(world: World) -> None:
-    """Our checks were lost for a while in its NAT. When its own arrives ours goes again, and not seconds later."""
+def test_late_peer_is_reached_at_once(world: World) -> None:
+    """Its NAT dropped our checks. Its first check triggers ours at once, not seconds later."""
     servers = [world.turn.stun]
     early, late = (world.home("port-restricted", servers, controlling=one) for one in (True, False))
     candidates = [home.loop.do(home.ice.gather(GATHER_S)) for home in (early, late)]
     early.ice.set_remote(late.ice.credentials, candidates[1], ice_lite=False)
     connecting = early.loop.start(early.ice.connect())
-    time.sleep(2.0)  # aioice sends its checks at 0, 0.5, 1.5, 3.5 and 7.5 s.
+    time.sleep(2.0)  # aioice sends checks at 0, 0.5, 1.5, 3.5 and 7.5 s.
     started_s = time.monotonic()
     late.ice.set_remote(early.ice.credentials, candidates[0], ice_lite=False)
     late.loop.do(late.ice.connect())
@@ -164,8 +165,8 @@ def test_a_peer_that_signals_late_is_reached_at_once(world: World) -> None:
     assert time.monotonic() - started_s < 0.75
 
 
-def test_a_restart_finds_the_peer_again_when_our_address_has_changed(world: World) -> None:
-    """Another Wi-Fi: the old address is gone, and so are its sockets' ways out."""
+def test_restart_reconnects_after_an_address_change(world: World) -> None:
+    """As on another Wi-Fi: the old address and its routes are gone."""
     a = world.home("port-restricted", [world.turn.stun], controlling=True)
     b = world.home("port-restricted", [world.turn.stun], controlling=False)
     join(a, b)
@@ -184,8 +185,8 @@ def test_a_restart_finds_the_peer_again_when_our_address_has_changed(world: Worl
     assert time.monotonic() - started_s < 5.0
 
 
-def test_connects_with_plain_aioice_behind_nats(world: World) -> None:
-    """aioice nominates aggressively; both ends hear each other nevertheless."""
+def test_connects_to_plain_aioice_behind_nats(world: World) -> None:
+    """aioice nominates aggressively; data flows both ways nevertheless."""
     a = world.home("port-restricted", [world.turn.stun], controlling=False)
     b = LoopOn(world.internet.home("port-restricted"))
     peer = aioice.Connection(ice_controlling=True, stun_server=(SERVERS, world.turn.port))

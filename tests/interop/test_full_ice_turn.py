@@ -1,4 +1,4 @@
-"""TURN through coturn (Debian: coturn) on loopback: every way to reach it, its credentials, and its end."""
+"""TURN through coturn (Debian: coturn) on loopback: transports, credentials and teardown."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bass_webrtc.peer.ice_servers import IceServerAddress, TurnServer
 from bass_webrtc.rtc.candidate import CandidatePolicy
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 from support import coturn
+from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.reruns import real_time_audio
@@ -45,7 +46,7 @@ def secret_turn(tmp_path: Path) -> Iterator[Coturn]:
 
 
 class End:
-    """An agent that may use relays only, and what it has told."""
+    """A relay-only agent and what it reported."""
 
     def __init__(self, turn: Coturn, servers: Sequence[IceServerAddress], *, controlling: bool) -> None:
         self.data: asyncio.Queue[bytes] = asyncio.Queue()
@@ -92,8 +93,9 @@ async def hear(sender: End, receiver: End, data: bytes) -> None:
         assert await receiver.data.get() == data
 
 
+@covers("SE51")
 @pytest.mark.parametrize("way", WAYS)
-async def test_relays_both_ways_and_gives_the_allocation_back_SE51(way: Kind, turn: Coturn) -> None:
+async def test_relays_both_ways_and_deletes_the_allocation(way: Kind, turn: Coturn) -> None:
     async with connected(turn, turn.server(way)) as (a, b):
         for size in (1, 2, 3, 4, 1200):  # TCP pads to four bytes.
             await hear(a, b, b"\x80" * size)
@@ -104,7 +106,7 @@ async def test_relays_both_ways_and_gives_the_allocation_back_SE51(way: Kind, tu
     assert turn.log().count("refreshed, realm=<bass-webrtc>, username=<guest>, lifetime=0") == 2
 
 
-async def test_relayed_data_leaves_in_order_and_at_once(turn: Coturn) -> None:
+async def test_relayed_data_is_sent_in_order_without_delay(turn: Coturn) -> None:
     async with connected(turn, turn.server("tcp")) as (a, b):
         packets = [b"\x80%03d" % number for number in range(200)]
         assert all(a.ice.send(packet) for packet in packets)
@@ -112,15 +114,17 @@ async def test_relayed_data_leaves_in_order_and_at_once(turn: Coturn) -> None:
             assert [await b.data.get() for _ in packets] == packets
 
 
+@covers("SE50")
 @pytest.mark.parametrize("way", WAYS)
-async def test_time_limited_credentials_are_let_in_SE50(way: Kind, secret_turn: Coturn) -> None:
+async def test_time_limited_credentials_are_accepted(way: Kind, secret_turn: Coturn) -> None:
     good = time_limited_credentials(SECRET, "alice", now_unix_s=time.time(), lifetime_s=60)
     async with connected(secret_turn, secret_turn.server(way, good.username, good.credential)) as (a, b):
         await hear(a, b, b"\x80 relayed")
 
 
+@covers("SE50")
 @pytest.mark.parametrize(("secret", "age_s"), [(SECRET, 61), ("south-sea", 0)])
-async def test_expired_and_forged_credentials_are_refused_SE50(secret: str, age_s: float, secret_turn: Coturn) -> None:
+async def test_expired_and_forged_credentials_are_refused(secret: str, age_s: float, secret_turn: Coturn) -> None:
     bad = time_limited_credentials(secret, "alice", now_unix_s=time.time() - age_s, lifetime_s=60)
     end = End(secret_turn, [secret_turn.server("udp", bad.username, bad.credential)], controlling=True)
     assert await end.ice.gather(5.0) == ()
@@ -129,7 +133,7 @@ async def test_expired_and_forged_credentials_are_refused_SE50(secret: str, age_
     await end.ice.close()
 
 
-async def test_the_best_of_several_servers_is_used_and_a_dead_one_does_not_matter(turn: Coturn) -> None:
+async def test_best_of_several_servers_is_used_beside_a_dead_one(turn: Coturn) -> None:
     servers = [TurnServer("127.0.0.1", 9, "me", "pw"), *map(turn.server, WAYS)]
     started_s = time.monotonic()
     end = End(turn, servers, controlling=True)
@@ -140,7 +144,8 @@ async def test_the_best_of_several_servers_is_used_and_a_dead_one_does_not_matte
     await end.ice.close()
 
 
-async def test_a_stale_nonce_is_renewed_SE51(tmp_path: Path) -> None:
+@covers("SE51")
+async def test_stale_nonce_is_renewed(tmp_path: Path) -> None:
     skip_for(coturn.missing())
     with Coturn(tmp_path, nonce_lifetime_s=1) as turn:
         async with connected(turn, turn.server("udp")) as (a, b):
@@ -152,8 +157,9 @@ async def test_a_stale_nonce_is_renewed_SE51(tmp_path: Path) -> None:
             await hear(a, b, b"\x80 relayed")
 
 
-async def test_a_channel_is_refreshed_beside_the_data_SE51(turn: Coturn) -> None:
-    """aioice holds every packet back for a round trip, and binds anew for each of them."""
+@covers("SE51")
+async def test_channel_is_refreshed_without_delaying_data(turn: Coturn) -> None:
+    """Unpatched aioice delays every packet by a round trip and binds again for each."""
     async with connected(turn, turn.server("udp")) as (a, b):
         relay = relay_of(a)
         bound = turn.log().count("CHANNEL_BIND processed, success")
@@ -168,8 +174,8 @@ async def test_a_channel_is_refreshed_beside_the_data_SE51(turn: Coturn) -> None
 
 
 @pytest.mark.parametrize("way", ["tcp", "tls"])
-async def test_what_a_turn_server_does_not_read_is_refused_and_counted(way: Kind, turn: Coturn) -> None:
-    """aioice takes all of it, for ever, and a system several megabytes: minutes of audio, to be heard when the server
+async def test_data_beyond_the_backlog_of_a_stalled_turn_server_is_dropped_and_counted(way: Kind, turn: Coturn) -> None:
+    """Unpatched aioice buffers without limit, and a system several megabytes: minutes of audio, heard when the server
     reads again."""
     packet = b"\x80" * 1200
     async with connected(turn, turn.server(way)) as (a, b):
@@ -177,7 +183,7 @@ async def test_what_a_turn_server_does_not_read_is_refused_and_counted(way: Kind
             taken_bytes = 0
             while a.ice.send(packet):
                 taken_bytes += len(packet)
-                # The server's window of 64 KiB and what may wait here and in the system, 16 KiB each.
+                # The server's window of 64 KiB plus our queue and the system's buffer, 16 KiB each.
                 assert taken_bytes < 200_000
                 await asyncio.sleep(0)
             waiting_bytes = aioice_faults._unsent_bytes(relay_of(a).transport)
@@ -192,7 +198,7 @@ async def test_what_a_turn_server_does_not_read_is_refused_and_counted(way: Kind
 
 
 @pytest.mark.parametrize("way", ["tcp", "tls"])
-async def test_the_end_of_the_turn_connection_is_told_at_once(way: Kind, turn: Coturn) -> None:
+async def test_end_of_the_turn_connection_is_reported_at_once(way: Kind, turn: Coturn) -> None:
     async with connected(turn, turn.server(way)) as (a, _):
         turn.stop()
         async with asyncio.timeout(PATIENCE_S):
@@ -201,8 +207,8 @@ async def test_the_end_of_the_turn_connection_is_told_at_once(way: Kind, turn: C
         assert not a.ice.send(b"\x80")
 
 
-async def test_closing_does_not_wait_for_a_turn_server_that_is_gone(turn: Coturn) -> None:
-    """aioice asks seven times, which takes 63 s."""
+async def test_close_does_not_wait_for_a_dead_turn_server(turn: Coturn) -> None:
+    """Unpatched aioice repeats its request seven times, over 63 s."""
     async with connected(turn, turn.server("udp")) as (a, b):
         turn.stop()
         started_s = time.monotonic()
@@ -211,7 +217,7 @@ async def test_closing_does_not_wait_for_a_turn_server_that_is_gone(turn: Coturn
         assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
 
 
-async def test_a_certificate_that_nobody_signed_is_refused(turn: Coturn) -> None:
+async def test_self_signed_turn_certificate_is_refused(turn: Coturn) -> None:
     end = FullIce([turn.server("tls")], controlling=True, on_data=lambda _: None, relay_only=True)
     assert await end.gather(5.0) == ()
     assert "CERTIFICATE_VERIFY_FAILED" in str(end.failures)
@@ -224,12 +230,13 @@ DOCUMENTED = re.findall(r"```\n((?:realm|allowed-peer-ip)=.*?)```", SERVERS_MD.r
 INSIDE = ["10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.255.254", "192.168.1.1", "224.0.0.251"]
 
 
+@covers("SE52")
 @pytest.mark.parametrize(
     ("parts", "taken", "refused"),
     [(1, ["192.0.2.1", "203.0.113.9"], INSIDE), (2, ["192.0.2.1"], [*INSIDE, "203.0.113.9"])],
     ids=["for peers anywhere", "for visitors of one server"],
 )
-async def test_the_documented_coturn_relays_to_nobody_inside_SE52(
+async def test_documented_coturn_does_not_relay_into_private_networks(
     parts: int, taken: list[str], refused: list[str], tmp_path: Path
 ) -> None:
     skip_for(coturn.missing())

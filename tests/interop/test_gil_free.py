@@ -13,8 +13,8 @@ from support.server_process import ServerProcess
 pytestmark = real_time_audio
 
 
-def test_audio_goes_on_while_one_c_call_holds_the_interpreter(farm: PlayerFarm) -> None:
-    """A careless extension keeps the interpreter's lock for 3 s: no Python runs, and no frame is missing or late."""
+def test_audio_continues_while_a_c_call_holds_the_gil(farm: PlayerFarm) -> None:
+    """A C extension holds the GIL for 3 s: no Python runs, and no frame is missing or late."""
     with ServerProcess() as server:
         farm.connect(server.whep_url, 3)
         farm.reset()
@@ -29,8 +29,8 @@ def test_audio_goes_on_while_one_c_call_holds_the_interpreter(farm: PlayerFarm) 
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_audio_goes_on_beside_busy_python_threads(farm: PlayerFarm, threads: int) -> None:
-    """Also a player that comes while the program is busy gets in, and then every frame."""
+def test_audio_continues_beside_busy_python_threads(farm: PlayerFarm, threads: int) -> None:
+    """A player that connects while the program is busy gets every frame."""
     with ServerProcess() as server:
         farm.connect(server.whep_url)
         server.set_busy_threads(threads)

@@ -1,4 +1,4 @@
-"""What programs do with their input streams: play them by BASS, pull them, mix them, free them at a bad moment."""
+"""Input streams: played by BASS, pulled, mixed, and freed at awkward moments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAMPLE_FLOAT = 0x100
 STREAM_DECODE = 0x200000
 MIXER_NONSTOP = 0x20000
 MIXER_CHAN_MATRIX = 0x10000
-"""BASSmix 2.4.5.2 beside BASS 2.4.16.7 crashes on any source with the mixer's own rate and channels, but for this."""
+"""Without this, BASSmix 2.4.5.2 with BASS 2.4.16.7 crashes on sources with the mixer's rate and channels."""
 ATTRIB_VOLUME = 2
 
 
@@ -62,18 +62,18 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
 
 
 def publish(publishers: PublisherFarm, server: bw.Server, left_hz: float, right_hz: float | None = None) -> None:
-    """One more publisher, connected on both sides: only then has it a stream."""
+    """Connect another publisher, and wait until both sides are connected and it has a stream."""
     publishers.publish(f"{server.url}whip", left_hz, right_hz)
     wait_until(lambda: all(peer.state == "connected" for peer in server.peers))
 
 
 def played(server: bw.Server, peer_id: int = 0) -> int:
-    """Frames of one publisher that somebody has played."""
+    """Return the frames of one publisher that were played."""
     return {peer.id: peer.total_samples_received for peer in server.stats().peers}[peer_id]
 
 
 def assert_plays(server: bw.Server, peer_id: int = 0) -> None:
-    """Somebody pulls at the pace of the clock, sooner or later, and what is pulled has the tone's level."""
+    """Check that the stream is pulled in real time within some seconds, with the level of the tone."""
     pace, level_dbfs = 0.0, 0.0
     for _ in range(8):
         before, start_s = played(server, peer_id), time.monotonic()
@@ -88,7 +88,7 @@ def assert_plays(server: bw.Server, peer_id: int = 0) -> None:
 # -- BASS streams
 
 
-def test_there_is_no_stream_before_bass_is_initialised(bass: Bass, server: bw.Server) -> None:
+def test_stream_handle_is_0_before_bass_init(bass: Bass, server: bw.Server) -> None:
     bass.free()
     assert server.input_stream == 0
     bass.init()
@@ -96,7 +96,7 @@ def test_there_is_no_stream_before_bass_is_initialised(bass: Bass, server: bw.Se
     assert server.input_stream == server.input_stream
 
 
-def test_a_playing_stream_is_pulled_by_bass_in_small_blocks(
+def test_playing_stream_is_pulled_by_bass_in_small_blocks(
     bass: Bass, server: bw.Server, publishers: PublisherFarm
 ) -> None:
     publish(publishers, server, 440.0)
@@ -111,7 +111,7 @@ def test_a_playing_stream_is_pulled_by_bass_in_small_blocks(
 
 
 def test_decoding_streams_are_pulled_by_the_program(bass: Bass, publishers: PublisherFarm) -> None:
-    """``decode_stream``: the mix and the own stream through BASS_ChannelGetData."""
+    """``decode_stream``: mix and own stream through BASS_ChannelGetData."""
     with serving(decode_stream=True) as server:
         publish(publishers, server, 440.0, 880.0)
         with Recorder(bass.reader(server.input_stream)) as mix:
@@ -121,8 +121,8 @@ def test_decoding_streams_are_pulled_by_the_program(bass: Bass, publishers: Publ
                 assert is_silent(mix.take(0.2))
 
 
-def test_bassmix_mixes_two_callers_on_faders_of_its_own(bass: Bass, publishers: PublisherFarm) -> None:
-    """``decode_stream`` is what a mixer wants: one caller at full level, the other 12 dB lower."""
+def test_bassmix_mixes_two_publishers_with_its_own_volumes(bass: Bass, publishers: PublisherFarm) -> None:
+    """Mixers need ``decode_stream``: one publisher at full level, the other 12 dB lower."""
     path = bass.library.path.with_name(bass.library.path.name.replace("bass", "bassmix", 1))
     if not path.exists():
         pytest.skip(f"needs BASSmix beside {bass.library.path}")
@@ -145,11 +145,11 @@ def test_bassmix_mixes_two_callers_on_faders_of_its_own(bass: Bass, publishers: 
     assert tones.tone_dbfs(samples, 1000.0) == pytest.approx(-24.0, abs=1.0)
 
 
-# -- at a bad moment
+# -- awkward moments
 
 
-def test_a_stream_that_the_program_freed_is_made_anew(bass: Bass, server: bw.Server, publishers: PublisherFarm) -> None:
-    """While it plays; the mix and the own stream alike."""
+def test_stream_freed_by_the_program_is_recreated(bass: Bass, server: bw.Server, publishers: PublisherFarm) -> None:
+    """While it plays, for the mix and for a peer's own stream."""
     publish(publishers, server, 440.0)
     (peer,) = server.peers
     streams: tuple[Callable[[], int], ...] = (lambda: server.input_stream, lambda: peer.input_stream)
@@ -164,8 +164,8 @@ def test_a_stream_that_the_program_freed_is_made_anew(bass: Bass, server: bw.Ser
         assert_plays(server)
 
 
-def test_bass_freed_while_streams_play_is_survived(bass: Bass, server: bw.Server, publishers: PublisherFarm) -> None:
-    """No stream without BASS; new ones once it is there again; ``stop`` without it does not fail."""
+def test_bass_free_while_streams_play_is_harmless(bass: Bass, server: bw.Server, publishers: PublisherFarm) -> None:
+    """No stream without BASS, new ones after the next BASS_Init; ``stop`` without BASS works."""
     publish(publishers, server, 440.0)
     publish(publishers, server, 880.0)
     first, second = server.peers
@@ -184,10 +184,10 @@ def test_bass_freed_while_streams_play_is_survived(bass: Bass, server: bw.Server
     assert server.input_stream == 0
 
 
-def test_a_peer_that_leaves_takes_its_stream_along_while_it_plays(
+def test_stream_of_a_leaving_peer_is_freed_while_it_plays(
     bass: Bass, server: bw.Server, publishers: PublisherFarm
 ) -> None:
-    """Five times: connect, play, leave; the mix plays all the time."""
+    """Five times: connect, play, leave, while the mix plays."""
     mix = server.input_stream
     bass.library.call("BASS_ChannelPlay", mix, False)
     for _ in range(5):
@@ -205,8 +205,8 @@ def test_a_peer_that_leaves_takes_its_stream_along_while_it_plays(
     assert_plays(server, server.peers[0].id)
 
 
-def test_sound_is_in_time_again_after_nobody_pulled(server: bw.Server, publishers: PublisherFarm) -> None:
-    """A pause of the program: what came meanwhile is not kept, and the delay after it is as before."""
+def test_delay_recovers_after_a_pause_in_reading(server: bw.Server, publishers: PublisherFarm) -> None:
+    """Audio received during the pause is not kept, and the delay afterwards is as before."""
     publish(publishers, server, 440.0, 880.0)
     with Recorder(server.read_input) as mix:
         mix.wait_for_sound()
@@ -219,11 +219,11 @@ def test_sound_is_in_time_again_after_nobody_pulled(server: bw.Server, publisher
     assert stats.packets_lost == 0
 
 
-# -- faders
+# -- gain and mute
 
 
-def test_gain_and_mute_make_no_click(server: bw.Server, publishers: PublisherFarm) -> None:
-    """A step of 12 dB, mute and unmute: the level is right, and the curve never jumps."""
+def test_gain_and_mute_do_not_click(server: bw.Server, publishers: PublisherFarm) -> None:
+    """A step of 12 dB, mute and unmute: the level is right, and the waveform has no jump."""
     publish(publishers, server, 440.0)
     (peer,) = server.peers
     with Recorder(server.read_input) as mix:
@@ -243,7 +243,7 @@ def test_gain_and_mute_make_no_click(server: bw.Server, publishers: PublisherFar
 
 
 def settles(mix: Recorder, level_dbfs: float | None) -> bool:
-    """The tone has this level, or it is silent, for half a second, sooner or later: the machine may be slow."""
+    """Wait until the tone has this level, or is silent, for half a second; the machine may be slow."""
     for _ in range(8):
         samples = mix.take(0.5)
         if level_dbfs is None and is_silent(samples):
@@ -254,7 +254,7 @@ def settles(mix: Recorder, level_dbfs: float | None) -> bool:
 
 
 def roughness(samples: Samples) -> float:
-    """The sharpest bend: a jump of the curve by x is x, a sine of amplitude x and 440 Hz is 0.0033 x."""
+    """Return the largest second difference: x for a jump by x, 0.0033 x for a 440 Hz sine of amplitude x."""
     return float(np.abs(np.diff(samples[:, 0], 2)).max())
 
 
@@ -269,7 +269,7 @@ def sound_card() -> Iterator[PulseServer]:
 
 
 def monitor(card: PulseServer, seconds: float) -> Samples:
-    """What the card plays."""
+    """A recorder of the card's output."""
     command = ["pacat", "--record", "--raw", "--device=speaker.monitor", "--format=float32le", "--rate=48000"]
     command += ["--channels=2", "--latency-msec=50"]
     wanted = round(seconds * 48_000) * 8
@@ -280,8 +280,8 @@ def monitor(card: PulseServer, seconds: float) -> Samples:
     return np.frombuffer(data, np.float32).reshape(-1, 2)
 
 
-def test_the_mix_sounds_the_same_on_the_sound_card(sound_card: PulseServer, publishers: PublisherFarm) -> None:
-    """Played by BASS on a null sink: its monitor has both tones at their level, without a break."""
+def test_mix_is_unchanged_on_the_sound_card(sound_card: PulseServer, publishers: PublisherFarm) -> None:
+    """Played by BASS on a null sink: its monitor has both tones at their level, without a gap."""
     with Desk(sound_card) as desk:
         publishers.publish(desk.whip_url, 440.0, 880.0)
         monitor(sound_card, 2.0)
@@ -292,7 +292,7 @@ def test_the_mix_sounds_the_same_on_the_sound_card(sound_card: PulseServer, publ
 
 
 def test_bass_never_waits_for_busy_python_threads(sound_card: PulseServer, publishers: PublisherFarm) -> None:
-    """Four threads hold the interpreter's lock in turns: the mix has no gap, and no callback takes a millisecond."""
+    """Four threads hold the GIL in turns: the mix has no gap, and no callback takes 1 ms."""
     samples, worst_us = _played_beside_busy_threads(sound_card, publishers)
     assert tones.phase_jumps(samples[:, 0], 440.0) == []
     assert 0 < worst_us < 1000
@@ -300,7 +300,7 @@ def test_bass_never_waits_for_busy_python_threads(sound_card: PulseServer, publi
 
 
 def _played_beside_busy_threads(card: PulseServer, publishers: PublisherFarm) -> tuple[Samples, int]:
-    """What the card played, and the longest callback."""
+    """Return the card's output and the longest callback time."""
     with Desk(card) as desk:
         publishers.publish(desk.whip_url, 440.0, 880.0)
         desk.set_busy_threads(4)

@@ -1,4 +1,4 @@
-"""``WhipClient`` pushes to Janus through simple-whip-server, and what Janus got is decoded."""
+"""``WhipClient`` pushes to Janus through simple-whip-server; the audio that Janus forwards is decoded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def server(hosts: Hosts, tmp_path: Path) -> Iterator[Janus]:
 
 @pytest.fixture
 def forwarded(hosts: Hosts) -> Iterator[socket.socket]:
-    """Where Janus sends what it got."""
+    """The socket to which Janus forwards RTP."""
     with hosts[0].entered():
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         receiver.bind(("127.0.0.1", 0))
@@ -45,8 +45,8 @@ def forwarded(hosts: Hosts) -> Iterator[socket.socket]:
         yield receiver
 
 
-def test_janus_hears_what_is_pushed(hosts: Hosts, server: Janus, forwarded: socket.socket) -> None:
-    """Both tones, each on its channel, at their level; DELETE takes the publisher out of the room."""
+def test_janus_receives_the_push(hosts: Hosts, server: Janus, forwarded: socket.socket) -> None:
+    """Both tones on their channels at their level; DELETE removes the publisher from the room."""
     url = server.create_endpoint("studio", token=TOKEN, forward_to=forwarded.getsockname()[1])
     with hosts[1].entered(), bw.WhipClient(bw.Tone(500.0, 700.0), url, token=TOKEN) as client:
         connect(client)
@@ -61,7 +61,7 @@ def test_janus_hears_what_is_pushed(hosts: Hosts, server: Janus, forwarded: sock
 
 
 @pytest.mark.parametrize(("name", "token", "status"), [("studio", "wrong", 403), ("nobody", TOKEN, 404)])
-def test_what_janus_refuses_is_said(
+def test_refusal_by_janus_is_reported(
     hosts: Hosts, server: Janus, forwarded: socket.socket, name: str, token: str, status: int
 ) -> None:
     url = server.create_endpoint("studio", token=TOKEN, forward_to=forwarded.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A server that has seen a thousand players, or publishers, is the server it was before."""
+"""A server leaks nothing over a thousand players or two hundred publishers."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ CYCLES = 1_000
 PUBLISHERS = 5
 PUBLISHER_CYCLES = 200
 PLACES = 2
-"""For each: the audio threads let go of a place some milliseconds after the DELETE, so the next ones take others."""
+"""Twice as many slots: the audio threads release a slot some milliseconds after the DELETE."""
 
 
 @contextmanager
 def _nothing_left(server: ServerProcess) -> Iterator[None]:
-    """The server has afterwards what it had before."""
+    """Compare the server's resources before and after."""
     before = server.resources()
     yield
     after = server.resources()
@@ -42,10 +42,10 @@ def _nothing_left(server: ServerProcess) -> Iterator[None]:
 
 @covers("SE61", "WS56")
 @pytest.mark.timeout(400)
-def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
-    """Threads, descriptors and tasks are back where they were, and memory within 2 MB."""
+def test_a_thousand_connections_leak_nothing(farm: PlayerFarm) -> None:
+    """Threads, descriptors and tasks return to their counts before, memory to within 2 MB."""
     with ServerProcess(max_peers=PLACES * BATCH) as server:
-        # The first connections fill caches, free lists and the allocator's arenas.
+        # The first connections fill caches, free lists and allocator arenas.
         _cycle(server, farm, 200)
         with _nothing_left(server):
             _cycle(server, farm, CYCLES)
@@ -53,8 +53,8 @@ def test_a_thousand_connections_leave_nothing_behind(farm: PlayerFarm) -> None:
 
 @covers("SE61", "WS56")
 @pytest.mark.timeout(400)
-def test_two_hundred_publishers_leave_nothing_behind() -> None:
-    """The same for those who talk, each heard before it leaves."""
+def test_two_hundred_publishers_leak_nothing() -> None:
+    """The same for publishers, each heard before it leaves."""
     with ServerProcess(max_peers=PLACES * PUBLISHERS) as server, PublisherFarm() as publishers:
         _publish(server, publishers, 100)
         with _nothing_left(server):
@@ -62,10 +62,10 @@ def test_two_hundred_publishers_leave_nothing_behind() -> None:
 
 
 @covers("SE20", "RT7", "WS55")
-def test_peers_that_vanish_are_gone_after_thirty_seconds() -> None:
-    """Who says nothing more, who only reports, and who only checks; the others notice nothing.
+def test_vanished_peers_are_removed_after_thirty_seconds() -> None:
+    """Peers that send nothing, only RTCP, or only checks; other peers are not affected.
 
-    A peer without checks is gone 30 s after its last one, not before; one that does not report any more trips the
+    A peer without checks is removed 30 s after its last check, not before; one that stops reporting trips the
     circuit breaker (RFC 8083, 4.1) before that.
     """
     ended: dict[int, tuple[float, str]] = {}
@@ -117,7 +117,7 @@ def _publish(server: ServerProcess, publishers: PublisherFarm, count: int) -> No
 
 
 def _wait_until_alone(server: ServerProcess) -> None:
-    """Keep-alive connections of the last DELETEs end by themselves."""
+    """Keep-alive connections of the last DELETE requests time out."""
     deadline_s = time.monotonic() + 5.0
     while server.stats()["active_peers"] and time.monotonic() < deadline_s:
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Two hundred players at once, and the one too many."""
+"""Two hundred players at once, and one more than ``max_peers``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PEERS = 200
 
 @covers("SE61")
 def test_two_hundred_players_get_every_frame_and_one_more_is_refused(farm: PlayerFarm) -> None:
-    """The cap holds with 503; nobody who is in notices."""
+    """The limit answers 503; connected players are not affected."""
     with ServerProcess(max_peers=PEERS) as server:
         farm.connect(server.whep_url, PEERS)
         farm.reset()

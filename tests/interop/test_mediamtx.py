@@ -1,4 +1,4 @@
-"""Our clients against MediaMTX, and MediaMTX as a client of ours, where its binary is."""
+"""Our clients against MediaMTX, and MediaMTX as a client of our server; skipped without its binary."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def assert_hears(client: bw.WhepClient) -> None:
         assert_tones_soon(recorder, 500.0, 700.0, attempts=12)
 
 
-def test_what_is_pushed_is_pulled_back(media: MediaMtx) -> None:
+def test_pushed_audio_is_pulled_back(media: MediaMtx) -> None:
     with bw.WhipClient(TONE, media.url("live", "whip")) as push, bw.WhepClient(media.url("live", "whep")) as pull:
         connect(push)
         connect(pull)
         assert_hears(pull)
 
 
-def test_it_pulls_from_us_and_serves_it(tmp_path: Path) -> None:
+def test_mediamtx_pulls_from_our_server(tmp_path: Path) -> None:
     skip_for(mediamtx.missing())
     with bw.Server(TONE, bw.ServerConfig(http_port=0, udp_port=0)) as server:
         server.start()
@@ -54,8 +54,8 @@ def test_it_pulls_from_us_and_serves_it(tmp_path: Path) -> None:
             assert [peer.kind for peer in server.peers] == ["player"]
 
 
-def test_who_publishes_again_is_heard_again(media: MediaMtx) -> None:
-    """The name is free at once, because stop deletes the session; the puller comes back by itself."""
+def test_second_publication_is_heard(media: MediaMtx) -> None:
+    """The path is free at once, because stop sends DELETE; the puller reconnects."""
     with bw.WhepClient(media.url("live", "whep")) as pull:
         for _ in range(2):
             with bw.WhipClient(TONE, media.url("live", "whip")) as push:
@@ -65,7 +65,7 @@ def test_who_publishes_again_is_heard_again(media: MediaMtx) -> None:
             wait_until(lambda: not pull.connected, 15.0)
 
 
-def test_both_are_back_after_it_was_restarted(media: MediaMtx) -> None:
+def test_push_and_pull_recover_after_a_restart(media: MediaMtx) -> None:
     with bw.WhipClient(TONE, media.url("live", "whip")) as push, bw.WhepClient(media.url("live", "whep")) as pull:
         connect(push)
         connect(pull)
@@ -76,7 +76,7 @@ def test_both_are_back_after_it_was_restarted(media: MediaMtx) -> None:
         assert_hears(pull)
 
 
-def test_a_name_that_nobody_publishes_is_waited_for(media: MediaMtx) -> None:
+def test_pull_waits_for_a_publisher(media: MediaMtx) -> None:
     with bw.WhepClient(media.url("live", "whep")) as pull:
         pull.start()
         assert not pull.wait_connected(2.0)
@@ -85,7 +85,7 @@ def test_a_name_that_nobody_publishes_is_waited_for(media: MediaMtx) -> None:
             assert pull.wait_connected(30.0)
 
 
-def test_who_has_no_right_is_refused(tmp_path: Path) -> None:
+def test_wrong_credentials_are_refused(tmp_path: Path) -> None:
     skip_for(mediamtx.missing())
     rights = ((PUBLISHER, "publish"), (READER, "read"))
     users = [

@@ -26,7 +26,7 @@ HOST = "127.0.0.1"
 
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Fingerprint]:
-    """Arguments that name a certificate and its key, and the fingerprint as openssl tells it."""
+    """Return arguments that name a certificate and its key, and the fingerprint as openssl prints it."""
     folder: Path = tmp_path_factory.mktemp("openssl")
     key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
     make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=peer"
@@ -43,7 +43,7 @@ def _start(arguments: list[str], profile: str, salt_bytes: int) -> subprocess.Po
 
 
 def _shake_hands(session: DtlsSession, udp: socket.socket, remote: tuple[str, int] | None) -> DtlsEvent:
-    """Runs the session over the socket until something happens. The address is learnt if it is not known."""
+    """Run the session over the socket until an event. The remote address is learnt from the first datagram."""
     deadline_s = time.monotonic() + PATIENCE_S
     session.start(time.monotonic())
     while time.monotonic() < deadline_s:
@@ -60,7 +60,7 @@ def _shake_hands(session: DtlsSession, udp: socket.socket, remote: tuple[str, in
 
 
 def _exported(output: str, salt_bytes: int) -> tuple[bytes, bytes]:
-    """The client's and the server's key and salt, from what openssl prints (RFC 5764, 4.2)."""
+    """Return the keys and salts of client and server from openssl's output (RFC 5764, 4.2)."""
     material = re.search(r"Keying material: ([0-9A-F]+)", output)
     assert material, output
     block = bytes.fromhex(material[1])
@@ -77,8 +77,8 @@ def _check(event: DtlsEvent, role: DtlsRole, profile: str, output: str) -> None:
 
 @covers("SE4", "SE5", "WS55")
 @pytest.mark.parametrize("profile", PROFILES)
-def test_s_client_gets_the_same_keys_SE5(pem: tuple[list[str], Fingerprint], profile: str) -> None:
-    """SE4, SE5, and WS55: its close_notify ends the session."""
+def test_s_client_gets_the_same_keys(pem: tuple[list[str], Fingerprint], profile: str) -> None:
+    """The close_notify of s_client ends the session."""
     arguments, fingerprint = pem
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.bind((HOST, 0))
@@ -95,8 +95,8 @@ def test_s_client_gets_the_same_keys_SE5(pem: tuple[list[str], Fingerprint], pro
 
 @covers("SE4", "SE5", "WS54")
 @pytest.mark.parametrize("profile", PROFILES)
-def test_s_server_gets_the_same_keys_SE5(pem: tuple[list[str], Fingerprint], profile: str) -> None:
-    """SE4, SE5, and WS54: our close_notify ends its session."""
+def test_s_server_gets_the_same_keys(pem: tuple[list[str], Fingerprint], profile: str) -> None:
+    """Our close_notify ends the session of s_server."""
     arguments, fingerprint = pem
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,

@@ -44,7 +44,7 @@ class Ear:
         connect(self.player, f"{server.url}whep")
 
     def listen(self, seconds: float) -> tones.Samples:
-        """The next seconds, without a packet missing."""
+        """Return the next seconds of audio, without a missing packet."""
         packets: list[bytes] = []
         self.player.counters, self.player.on_rtp = Counters(), packets.append
         drive([self.player], lambda: False, seconds)
@@ -66,7 +66,7 @@ def open_stream(bass: BassLibrary, path: Path) -> int:
 
 
 def write_channels(path: Path, sample_rate_hz: int, channels: int) -> Path:
-    """A second of 440 Hz on the left, 880 Hz on the right, and nothing on the others; it can be looped."""
+    """Return a loopable second of 440 Hz left, 880 Hz right, and silence on other channels."""
     time_s = np.arange(sample_rate_hz) / sample_rate_hz
     samples = np.zeros((sample_rate_hz, channels))
     for channel, hz in list(enumerate((440.0, 880.0)))[:channels]:
@@ -83,7 +83,7 @@ def write_channels(path: Path, sample_rate_hz: int, channels: int) -> Path:
         (96_000, 6, 880.0, LEVEL_DBFS + FRONT_SHARE_DB),
     ],
 )
-def test_a_stream_of_any_rate_and_layout_is_heard_in_stereo(
+def test_stream_of_any_rate_and_layout_is_heard_in_stereo(
     bass: BassLibrary, tmp_path: Path, sample_rate_hz: int, channels: int, right_hz: float, level_dbfs: float
 ) -> None:
     handle = open_stream(bass, write_channels(tmp_path / "tone.wav", sample_rate_hz, channels))
@@ -115,7 +115,7 @@ def make_module(bass: BassLibrary, folder: Path) -> int:
     ],
     ids=["HSTREAM", "HMUSIC"],
 )
-def test_a_channel_freed_while_it_plays_ends_once_and_silence_goes_on(
+def test_channel_freed_while_playing_ends_once_and_silence_follows(
     bass: BassLibrary, tmp_path: Path, make: Callable[[BassLibrary, Path], int], free: str, tone_hz: float
 ) -> None:
     handle = make(bass, tmp_path)
@@ -129,7 +129,7 @@ def test_a_channel_freed_while_it_plays_ends_once_and_silence_goes_on(
         assert not server.stats().source_ended
         bass.call(free, handle)
         assert ended.acquire(timeout=10)
-        ear.listen(0.5)  # What was on its way.
+        ear.listen(0.5)  # Packets in flight.
         assert tones.rms_dbfs(ear.listen(1.0)) < SILENT_DBFS
         stats = server.stats()
     assert not ended.acquire(blocking=False), "the event came twice"

@@ -1,6 +1,6 @@
-"""What strangers and careless publishers send while somebody talks: he is heard unbroken, and memory stays.
+"""Malformed and hostile publishers beside a good one: its audio must not break, and memory must not grow.
 
-Each case has its counter. Parsers and jitter buffer have their own unit tests; this is about the whole.
+Each case ends in a counter. Parsers and jitter buffer have unit tests of their own.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ JITTER_BUFFER_MAX_MS = 500
 
 
 class Scene:
-    """A server with one good publisher, who must never break, and what the mix of the others gives."""
+    """A server with one good publisher, whose audio must not break, and the mix of the others."""
 
     def __init__(self, server: bw.Server, publishers: PublisherFarm, mix: Recorder) -> None:
         self.server, self.publishers, self.mix = server, publishers, mix
@@ -42,12 +42,12 @@ class Scene:
         self.own = Recorder(self.neighbour.read, keep_s=2.0)
 
     def forget_lateness(self) -> None:
-        """What the machine did before does not count."""
+        """Ignore stalls of the machine before this point."""
         self.publishers.worst_lateness_s()
         self.own.worst_late_s = 0.0
 
     def describe_lateness(self) -> str:
-        """How long sender and reader had to wait for the processor."""
+        """Return how long sender and reader waited for a processor."""
         late_ms = [1000 * late_s for late_s in (self.publishers.worst_lateness_s(), self.own.worst_late_s)]
         return "the neighbour is late by {:.0f} ms, who listens to him by {:.0f} ms".format(*late_ms)
 
@@ -60,7 +60,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Scene]:
-    """At real-time priority where that is allowed: the neighbour and who listens to him are judged, not the machine."""
+    """Use real-time priority if allowed: the good publisher and its reader are judged, not the machine."""
     with realtime(), bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
         server.start()
         with PublisherFarm() as publishers, Recorder(server.read_input, keep_s=2.0) as mix:
@@ -74,8 +74,8 @@ def stage() -> Iterator[Scene]:
 
 @pytest.fixture
 def scene(stage: Scene) -> Iterator[Scene]:
-    """The neighbour is judged at the end of each test, also where the machine was late: then the test is run again, as
-    all of this folder are, and fails when he was broken each time.
+    """The good publisher is judged at the end of each test. If the machine was late the test is run again, as
+    all tests of this module are, and fails if its audio broke each time.
     """
     gc.collect()
     stage.forget_lateness()
@@ -98,7 +98,7 @@ def scene(stage: Scene) -> Iterator[Scene]:
 
 @pytest.fixture
 def publisher(scene: Scene) -> Publisher:
-    """Connected, and soon heard."""
+    """Wait until it is connected and heard."""
     found = Publisher(Certificate())
     found.connect(f"{scene.server.url}whip")
     assert drive([found], lambda: scene.bad.state == "connected")
@@ -113,12 +113,12 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
 
 
 def assert_still_heard(scene: Scene, publisher: Publisher, encoder: ToneEncoder) -> None:
-    """The bad publisher behaves from now on, and is heard as any other."""
+    """The bad publisher now sends valid audio and must be heard."""
     assert_heard_while(scene.mix, BAD_HZ, lambda: publisher.play(encoder, 0.5))
 
 
 def assert_heard_while(recorder: Recorder, tone_hz: float, play: Callable[[], object]) -> None:
-    """The tone has its level, sooner or later, while this is called again and again: the machine may be slow."""
+    """Read repeatedly until the tone has its level; the machine may be slow."""
     for _ in range(16):
         play()
         level_dbfs = tones.tone_dbfs(recorder.last(0.3)[:, 0], tone_hz)
@@ -131,8 +131,8 @@ def assert_heard_while(recorder: Recorder, tone_hz: float, play: Callable[[], ob
 
 
 @covers("SE9")
-def test_a_packet_changed_at_any_byte_is_refused_and_counted(scene: Scene, publisher: Publisher) -> None:
-    """Authentication covers all of it; the genuine one is still taken afterwards."""
+def test_packet_modified_at_any_byte_is_rejected_and_counted(scene: Scene, publisher: Publisher) -> None:
+    """Authentication covers the whole packet; the original is still accepted afterwards."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.2)
     wait_until(lambda: scene.bad.stats().packets_received == 10)
@@ -145,7 +145,7 @@ def test_a_packet_changed_at_any_byte_is_refused_and_counted(scene: Scene, publi
         if index % 32 == 31:
             drive([publisher], lambda: True)
             time.sleep(0.005)
-    # A change of the SSRC makes it another stream, which the loop is asked for.
+    # A changed SSRC is another stream, which is announced to the loop.
     wait_until(lambda: scene.bad.stats().srtp_errors - before.srtp_errors >= len(genuine) - 8)
     assert scene.bad.stats().packets_received == before.packets_received
     publisher.send(genuine)
@@ -154,7 +154,7 @@ def test_a_packet_changed_at_any_byte_is_refused_and_counted(scene: Scene, publi
 
 
 @covers("SE9")
-def test_replayed_packets_are_refused_and_counted(scene: Scene, publisher: Publisher) -> None:
+def test_replayed_packets_are_rejected_and_counted(scene: Scene, publisher: Publisher) -> None:
     """RFC 3711, 3.3.2."""
     encoder = ToneEncoder(BAD_HZ)
     datagrams = [publisher.protect(publisher.next_rtp(encoder.packet())) for _ in range(5)]
@@ -185,8 +185,8 @@ def test_replayed_packets_are_refused_and_counted(scene: Scene, publisher: Publi
     ids=["nothing", "code 3 without count", "no frames", "63 frames", "63 frames, all flags", "lengths past the end",
          "padding past the end", "two frames, one length", "two frames of odd length"],
 )  # fmt: skip
-def test_malformed_opus_is_refused_and_counted(scene: Scene, publisher: Publisher, payload: bytes) -> None:
-    """OP9: RFC 6716, 3.4: what is no packet is as good as lost."""
+def test_malformed_opus_is_rejected_and_counted(scene: Scene, publisher: Publisher, payload: bytes) -> None:
+    """A malformed packet is treated as lost (RFC 6716, 3.4)."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.3)
     before = _refused(scene.bad.stats())
@@ -201,8 +201,8 @@ def _refused(stats: bw.PeerStats) -> int:
     return stats.decode_errors + stats.packets_discarded
 
 
-def test_noise_in_place_of_opus_is_survived(scene: Scene, publisher: Publisher) -> None:
-    """Authentic, of every length; some of it happens to be Opus, and sounds as it likes."""
+def test_random_payloads_are_harmless(scene: Scene, publisher: Publisher) -> None:
+    """Authentic packets of every length; some are valid Opus by chance."""
     for size in range(1, 1_200, 7):
         publisher.send_audio(os.urandom(size))
         if size % 20 == 0:
@@ -212,7 +212,7 @@ def test_noise_in_place_of_opus_is_survived(scene: Scene, publisher: Publisher) 
 
 
 @covers("OP2")
-def test_the_longest_opus_packet_is_heard(scene: Scene, publisher: Publisher) -> None:
+def test_longest_opus_packet_is_heard(scene: Scene, publisher: Publisher) -> None:
     """120 ms in one packet (RFC 6716, 3.2.5)."""
     encoder = ToneEncoder(BAD_HZ, frame_ms=120, bitrate_bps=64_000)
     assert_heard_while(scene.mix, BAD_HZ, lambda: publisher.play(encoder, 0.96))
@@ -234,7 +234,7 @@ def test_the_longest_opus_packet_is_heard(scene: Scene, publisher: Publisher) ->
     ],
     ids=["15 CSRCs", "one-byte extension", "two-byte extension", "empty extension", "long unknown extension"],
 )
-def test_all_that_a_header_may_have_is_skipped(
+def test_csrcs_extensions_and_padding_are_skipped(
     scene: Scene, publisher: Publisher, header: dict[str, tuple[int, ...] | bytes]
 ) -> None:
     """RFC 3550, 5.3.1, and RFC 8285."""
@@ -245,7 +245,7 @@ def test_all_that_a_header_may_have_is_skipped(
         for number in range(25):
             time.sleep(max(0.0, start_s + 0.02 * number - time.monotonic()))
             plain = rtp(encoder.packet(), publisher.sequence, publisher.timestamp, publisher.rtp_ssrc, **header)  # type: ignore[arg-type]
-            publisher.next_rtp(b"")  # The next number.
+            publisher.next_rtp(b"")  # The next sequence number.
             publisher.send(publisher.protect(plain))
 
     assert_heard_while(scene.mix, BAD_HZ, play)
@@ -253,8 +253,8 @@ def test_all_that_a_header_may_have_is_skipped(
 
 
 @covers("OP17")
-def test_headers_that_run_past_the_end_are_refused_and_counted(scene: Scene, publisher: Publisher) -> None:
-    """Counts, extensions and padding that are longer than the packet; none is authentic, none is read."""
+def test_headers_past_the_end_are_rejected_and_counted(scene: Scene, publisher: Publisher) -> None:
+    """CSRC counts, extensions and padding longer than the packet; none is authentic."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.2)
     wait_until(lambda: scene.bad.stats().packets_received == 10)
@@ -277,7 +277,7 @@ def test_headers_that_run_past_the_end_are_refused_and_counted(scene: Scene, pub
 
 @covers("OP16")
 def test_packets_of_another_payload_type_are_counted_and_not_played(scene: Scene, publisher: Publisher) -> None:
-    """Opus and RED were negotiated, nothing else."""
+    """Only Opus and RED were negotiated."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.3)
     before = _refused(scene.bad.stats())
@@ -293,8 +293,8 @@ def test_packets_of_another_payload_type_are_counted_and_not_played(scene: Scene
 
 
 @covers("OP16")
-def test_a_thousand_ssrcs_are_bounded(scene: Scene, publisher: Publisher) -> None:
-    """No more streams than a few are kept; the one that was declared is heard on."""
+def test_number_of_ssrcs_is_limited(scene: Scene, publisher: Publisher) -> None:
+    """Only a few streams are kept; the signaled one stays audible."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.5)
 
@@ -305,7 +305,7 @@ def test_a_thousand_ssrcs_are_bounded(scene: Scene, publisher: Publisher) -> Non
 
     publisher.play(encoder, 1.0, add_strangers)
     assert scene.bad.state == "connected"
-    # The others were asked for: one at a time, as long as a place is free.
+    # The others were announced to the loop, one at a time while a stream was free.
     assert scene.bad.stats().srtp_errors > 500
     assert_still_heard(scene, publisher, encoder)
 
@@ -313,8 +313,8 @@ def test_a_thousand_ssrcs_are_bounded(scene: Scene, publisher: Publisher) -> Non
 # -- time
 
 
-def test_a_publisher_that_sends_ten_times_too_fast_is_bounded(scene: Scene, publisher: Publisher) -> None:
-    """3 s, 500 packets a second: what is kept never grows beyond the limit; at the right pace it is heard again."""
+def test_publisher_that_sends_ten_times_too_fast_is_bounded(scene: Scene, publisher: Publisher) -> None:
+    """For 3 s, 500 packets a second: the queue stays within its limit; at the right pace it is heard again."""
     encoder = ToneEncoder(BAD_HZ)
     waiting_ms = []
     start_s = time.monotonic()
@@ -330,8 +330,8 @@ def test_a_publisher_that_sends_ten_times_too_fast_is_bounded(scene: Scene, publ
 
 
 @covers("SE30")
-def test_a_publisher_that_stops_without_a_word_is_silent_and_then_gone(scene: Scene, publisher: Publisher) -> None:
-    """No BYE, no close_notify, no check: silence at once, and after 30 s without consent the peer's end."""
+def test_publisher_that_vanishes_is_silent_and_then_removed(scene: Scene, publisher: Publisher) -> None:
+    """Without BYE, close_notify and checks: silence at once, removal after 30 s without consent."""
     reasons: list[str] = []
     unsubscribe = scene.server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
     publisher.play(ToneEncoder(BAD_HZ), 1.0)

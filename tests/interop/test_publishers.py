@@ -1,4 +1,4 @@
-"""Encoders that are no browsers publish, alone and together, and the sound of their BASS streams is judged."""
+"""Encoders other than browsers publish, alone and together; the audio of their BASS streams is judged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = real_time_audio
 
 @pytest.fixture
 def server(bass: Bass) -> Iterator[bw.Server]:
-    """Its streams are decoding channels, which ``bass`` pulls."""
+    """A server whose streams are decoding channels, pulled by ``bass``."""
     with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True)) as server:
         server.start()
         yield server
@@ -34,7 +34,7 @@ def server(bass: Bass) -> Iterator[bw.Server]:
 
 @pytest.fixture
 def mix(bass: Bass, server: bw.Server) -> Iterator[Recorder]:
-    """What all say together."""
+    """Read the mix of all publishers."""
     with Recorder(bass.reader(server.input_stream)) as recorder:
         yield recorder
 
@@ -46,7 +46,7 @@ def publishers() -> Iterator[PublisherFarm]:
 
 
 def settled(recorder: Recorder) -> Samples:
-    """Two seconds of sound, once it comes and the jitter buffer has come to rest."""
+    """Return two seconds of audio once the jitter buffer has settled."""
     recorder.wait_for_sound()
     recorder.take(1.0)
     return recorder.take(2.0)
@@ -60,7 +60,7 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
 
 
 def assert_heard(bass: Bass, server: bw.Server, mix: Recorder, left_hz: float, right_hz: float) -> None:
-    """The only publisher is heard in the mix, then in its own stream."""
+    """Check that the only publisher is heard in the mix, then in its own stream."""
     assert_tones_soon(mix, left_hz, right_hz)
     (peer,) = server.peers
     with Recorder(bass.reader(peer.input_stream)) as own:
@@ -71,10 +71,10 @@ def assert_heard(bass: Bass, server: bw.Server, mix: Recorder, left_hz: float, r
 
 
 @covers("WS1", "WS5")
-def test_ffmpegs_whip_muxer_is_heard_in_the_mix_and_on_its_own(
+def test_ffmpeg_whip_muxer_is_heard_in_the_mix_and_its_own_stream(
     bass: Bass, server: bw.Server, mix: Recorder, tmp_path: Path
 ) -> None:
-    """Its offer, its close by DELETE."""
+    """FFmpeg's own offer, and DELETE at its end."""
     skip_for(missing_ffmpeg())
     with FfmpegPublisher(f"{server.url}whip", 440.0, 880.0, *write_certificate(tmp_path)) as ffmpeg:
         assert ffmpeg.failure == ""
@@ -82,10 +82,8 @@ def test_ffmpegs_whip_muxer_is_heard_in_the_mix_and_on_its_own(
     wait_until(lambda: server.peers == ())
 
 
-def test_a_certificate_on_a_curve_that_openssl_does_not_take_has_its_reason(
-    server: bw.Server, publishers: PublisherFarm
-) -> None:
-    """FFmpeg built with GnuTLS makes a P-224 certificate when it is given none; somebody who talks does not notice."""
+def test_unsupported_certificate_curve_is_reported(server: bw.Server, publishers: PublisherFarm) -> None:
+    """FFmpeg built with GnuTLS generates a P-224 certificate by default; another publisher is not affected."""
     skip_for(missing_ffmpeg())
     reasons: list[str] = []
     server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
@@ -105,10 +103,10 @@ def test_a_certificate_on_a_curve_that_openssl_does_not_take_has_its_reason(
 
 
 @covers("WS1", "WS20")
-def test_gstreamers_webrtcbin_is_heard_in_the_mix_and_on_its_own(
+def test_gstreamer_webrtcbin_is_heard_in_the_mix_and_its_own_stream(
     bass: Bass, server: bw.Server, mix: Recorder, tmp_path: Path
 ) -> None:
-    """Whip-client, with trickled candidates; it leaves by DELETE."""
+    """The program whip-client trickles candidates and ends with DELETE."""
     skip_for(missing_gstreamer())
     with GStreamerPublisher(tmp_path, f"{server.url}whip", 440.0, 880.0) as gstreamer:
         wait_until(lambda: server.peers, 20.0)
@@ -118,10 +116,10 @@ def test_gstreamers_webrtcbin_is_heard_in_the_mix_and_on_its_own(
 
 
 @covers("SE61")
-def test_five_publishers_are_all_in_the_mix_and_the_sixth_is_refused(
+def test_five_publishers_are_in_the_mix_and_the_sixth_is_refused(
     server: bw.Server, mix: Recorder, publishers: PublisherFarm
 ) -> None:
-    """Five by default, 503 for the sixth, who gets in when they left."""
+    """Five by default; the sixth gets 503, and is accepted after they left."""
     tones_hz = (300.0, 500.0, 800.0, 1300.0, 2100.0)
     for tone_hz in tones_hz:
         assert publishers.publish(f"{server.url}whip", tone_hz, level_dbfs=-18.0) == 201
@@ -134,23 +132,23 @@ def test_five_publishers_are_all_in_the_mix_and_the_sixth_is_refused(
     assert server.stats().active_peers == 5
     publishers.disconnect()
     wait_until(lambda: server.peers == ())
-    # The audio threads let go of the places some milliseconds later.
+    # The audio threads release the slots some milliseconds later.
     wait_until(lambda: publishers.publish(f"{server.url}whip", 3000.0) == 201)
     assert_tones_soon(mix, 3000.0, 3000.0)
 
 
 @covers("OP2")
 @pytest.mark.parametrize("frame_ms", [10, 40, 60])
-def test_each_frame_length_is_heard(server: bw.Server, mix: Recorder, publishers: PublisherFarm, frame_ms: int) -> None:
-    """What a publisher chooses, without being asked for it."""
+def test_every_frame_length_is_heard(
+    server: bw.Server, mix: Recorder, publishers: PublisherFarm, frame_ms: int
+) -> None:
+    """The publisher chooses the frame length."""
     publishers.publish(f"{server.url}whip", 440.0, 880.0, frame_ms=frame_ms)
     assert_tones_soon(mix, 440.0, 880.0)
 
 
 @covers("OP16")
-def test_an_ssrc_that_the_offer_does_not_name_is_heard(
-    server: bw.Server, mix: Recorder, publishers: PublisherFarm
-) -> None:
+def test_unsignaled_ssrc_is_heard(server: bw.Server, mix: Recorder, publishers: PublisherFarm) -> None:
     """RFC 8834, 4.8."""
     publishers.publish(f"{server.url}whip", 440.0, 880.0, declared=False)
     assert_tones_soon(mix, 440.0, 880.0)
@@ -158,8 +156,8 @@ def test_an_ssrc_that_the_offer_does_not_name_is_heard(
 
 
 @covers("OP16")
-def test_a_stream_goes_on_when_its_ssrc_changes(server: bw.Server, mix: Recorder, publishers: PublisherFarm) -> None:
-    """The sender began anew, with other sequence numbers and timestamps; more often than SSRCs are kept."""
+def test_stream_continues_when_its_ssrc_changes(server: bw.Server, mix: Recorder, publishers: PublisherFarm) -> None:
+    """The sender restarts with new sequence numbers and timestamps, more often than SSRCs are kept."""
     publishers.publish(f"{server.url}whip", 440.0, 880.0)
     settled(mix)
     for _ in range(6):
@@ -169,8 +167,8 @@ def test_a_stream_goes_on_when_its_ssrc_changes(server: bw.Server, mix: Recorder
     assert len(server.peers) == 1
 
 
-def test_peer_connected_says_who_and_what(server: bw.Server, publishers: PublisherFarm) -> None:
-    """Within the callback already, where a program decides what to do with it."""
+def test_peer_connected_has_kind_and_address(server: bw.Server, publishers: PublisherFarm) -> None:
+    """Already within the callback, where a program decides what to do."""
     seen: list[tuple[str, str, str]] = []
     server.on("peer_connected", lambda peer: seen.append((peer.kind, peer.state, peer.remote_address)))
     publishers.publish(f"{server.url}whip", 440.0)
@@ -181,10 +179,10 @@ def test_peer_connected_says_who_and_what(server: bw.Server, publishers: Publish
     assert remote_address == server.stats().peers[0].remote_address
 
 
-def test_silence_stays_when_the_only_publisher_leaves(
+def test_mix_is_silent_after_the_only_publisher_leaves(
     server: bw.Server, mix: Recorder, publishers: PublisherFarm
 ) -> None:
-    """No click, no rest of the sound: the mix falls to zero at once and stays there."""
+    """No click and no remainder: the mix fades to zero and stays there."""
     publishers.publish(f"{server.url}whip", 440.0)
     settled(mix)
     publishers.disconnect()

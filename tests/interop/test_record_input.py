@@ -1,4 +1,4 @@
-"""``serve --input-device`` and ``--record-input``: what a publisher says is on the sound card, in the file, in both."""
+"""``serve --input-device`` and ``--record-input``: incoming audio on the sound card, in the file, in both."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Serve: TypeAlias = "Callable[..., tuple[Command, str]]"
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts the command and returns its WHIP endpoint, too; what is left at the end is killed."""
+    """Start the command; yield it and its WHIP endpoint; kill what is left at the end."""
     running: list[Command] = []
 
     def serve(*options: str, **environment: str) -> tuple[Command, str]:
@@ -72,7 +72,7 @@ def sound_card() -> Iterator[PulseServer]:
 
 
 def _wait_until_played(process: Command, seconds: float) -> dict[str, float]:
-    """Until so much of the first publisher was played; returns its statistics."""
+    """Wait until so much of the first publisher was played; return its statistics."""
     assert process.stdout is not None
     for line in process.stdout:
         for peer in json.loads(line)["peers"]:
@@ -83,13 +83,13 @@ def _wait_until_played(process: Command, seconds: float) -> dict[str, float]:
 
 
 def _expect_end(process: Command) -> None:
-    """Reads the statistics meanwhile: a process whose output nobody takes waits with it."""
+    """Read its statistics meanwhile, so that the process does not block on its output."""
     process.communicate(timeout=20)
     assert process.returncode == 0
 
 
 def _heard(path: Path, seconds: float) -> Samples:
-    """The tone's beginning is its connection's, so the part after it has settled."""
+    """Skip the beginning, while the jitter buffer settles."""
     samples, rate_hz = soundfile.read(path, dtype="float32")
     assert rate_hz == tones.SAMPLE_RATE_HZ
     loud = np.flatnonzero(np.abs(samples).max(axis=1) > 0.01)
@@ -98,7 +98,7 @@ def _heard(path: Path, seconds: float) -> Samples:
     return np.asarray(samples[start : start + round(seconds * rate_hz)])
 
 
-def test_what_was_recorded_outlives_a_kill_but_for_its_last_second(
+def test_recording_survives_a_kill_except_for_its_last_second(
     serve: Serve, publishers: PublisherFarm, tmp_path: Path
 ) -> None:
     path = tmp_path / "said.wav"
@@ -107,14 +107,14 @@ def test_what_was_recorded_outlives_a_kill_but_for_its_last_second(
     stats = _wait_until_played(process, 3.5)
     process.kill()
     process.wait()
-    assert stats["audio_level_dbfs"] == pytest.approx(-15.0, abs=1.0)  # Of a sine of -12 dBFS, as RMS.
+    assert stats["audio_level_dbfs"] == pytest.approx(-15.0, abs=1.0)  # RMS of a sine of -12 dBFS.
     assert soundfile.info(path).frames % tones.SAMPLE_RATE_HZ == 0
     heard = _heard(path, 1.5)
     assert len(heard) == 1.5 * tones.SAMPLE_RATE_HZ
     assert_tones(heard, LEFT_HZ, RIGHT_HZ)
 
 
-def test_a_recording_is_whole_to_its_end_when_the_server_is_told_to_stop(serve: Serve, tmp_path: Path) -> None:
+def test_recording_is_complete_when_the_server_stops(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "silence.wav"
     process, _ = serve("--record-input", str(path))
     assert process.stdout is not None
@@ -127,13 +127,13 @@ def test_a_recording_is_whole_to_its_end_when_the_server_is_told_to_stop(serve: 
     assert path.stat().st_size == 80 + 4 * info.frames
 
 
-def test_the_levels_are_there_when_nobody_records_or_plays(serve: Serve, publishers: PublisherFarm) -> None:
+def test_levels_are_reported_without_recording_or_playback(serve: Serve, publishers: PublisherFarm) -> None:
     process, url = serve()
     publishers.publish(url, LEFT_HZ, RIGHT_HZ)
     assert _wait_until_played(process, 1.0)["audio_level_dbfs"] == pytest.approx(-15.0, abs=1.0)
 
 
-def test_a_device_plays_what_is_said(
+def test_device_plays_incoming_audio(
     serve: Serve, publishers: PublisherFarm, sound_card: PulseServer, tmp_path: Path
 ) -> None:
     process, url = serve("--input-device", "default", **sound_card.environment)
@@ -142,7 +142,7 @@ def test_a_device_plays_what_is_said(
     assert_tones(_monitored(sound_card, tmp_path), LEFT_HZ, RIGHT_HZ)
 
 
-def test_a_device_and_a_file_at_once_have_the_same_and_both_without_a_gap(
+def test_device_and_file_get_the_same_audio_without_a_gap(
     serve: Serve, publishers: PublisherFarm, sound_card: PulseServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "said.wav"
@@ -159,7 +159,7 @@ def test_a_device_and_a_file_at_once_have_the_same_and_both_without_a_gap(
 
 
 def _monitored(sound_card: PulseServer, folder: Path) -> Samples:
-    """What the sound card plays in the next second and a half, recorded by another process."""
+    """Record 1.5 s of the sound card's output in another process."""
     path = folder / "monitor.npy"
     subprocess.run(
         [sys.executable, "-m", "support.bass_reader", str(path), str(1.5 + SETTLING_S)],
@@ -171,14 +171,14 @@ def _monitored(sound_card: PulseServer, folder: Path) -> Samples:
     return heard[round(SETTLING_S * tones.SAMPLE_RATE_HZ) :]
 
 
-def test_a_device_that_is_not_there_is_one_line_and_code_1() -> None:
+def test_missing_device_is_a_one_line_error_and_exit_code_1() -> None:
     command = [sys.executable, "-m", "bass_webrtc", "serve", "tone", "--port", "0", "--input-device", "99"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stdout) == (1, "")
     assert re.fullmatch(r"bass-webrtc: BASS_Init failed: BASS_ERROR_DEVICE \(23\); .*devices.*\n", result.stderr)
 
 
-def test_a_file_that_cannot_be_written_is_one_line_and_code_1(tmp_path: Path) -> None:
+def test_unwritable_file_is_a_one_line_error_and_exit_code_1(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "said.wav"
     command = [sys.executable, "-m", "bass_webrtc", "serve", "tone", "--port", "0", "--udp-port", "0"]
     result = subprocess.run(

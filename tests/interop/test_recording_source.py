@@ -1,6 +1,6 @@
-"""A recording channel as source: what another program plays on this machine is heard by a player, without a gap.
+"""A recording channel as source: a player hears what another program plays on this machine, without a gap.
 
-``make bench ARGS=recording`` listens for ten minutes.
+``make bench ARGS=recording`` does the same for ten minutes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ pytestmark = real_time_audio
 LEARNING_S = 10.0
 SECONDS = 10.0
 MAX_BEND = 0.0055
-"""How far the resampler may bend the pitch to follow the card's clock, and what the analysis is off."""
+"""How much the resampler may change the pitch to follow the card's clock, plus the error of the analysis."""
 
 
-def test_what_the_machine_plays_is_heard_without_underrun() -> None:
-    """Right tones in their channels, no underrun, no missing frame, no click."""
+def test_recording_source_is_heard_without_underrun() -> None:
+    """The tones on their channels, no underrun, no missing frame, no click."""
     skip_for(pulse.missing())
     with sound_card.playing_tones() as environment, sound_card.serving(environment) as url:
         player = Player(Certificate())
         connect(player, f"{url}whep")
-        drive([player], lambda: False, LEARNING_S)  # The source learns how much this machine needs.
+        drive([player], lambda: False, LEARNING_S)  # The source adapts its buffer to this machine.
         before = sound_card.stats(url)
         packets: list[bytes] = []
         player.counters, player.on_rtp = Counters(), packets.append

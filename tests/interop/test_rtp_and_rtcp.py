@@ -1,4 +1,4 @@
-"""The packets themselves, as an independent peer reads them: numbering, reports, retransmission, redundancy."""
+"""RTP and RTCP packets as an independent peer reads them: numbering, reports, retransmission, redundancy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def certificate() -> Certificate:
 
 
 class Recorder:
-    """A connected player that keeps what it gets, decrypted, with the time of arrival."""
+    """A connected player that keeps decrypted packets with their time of arrival."""
 
     def __init__(self, server: bw.Server, certificate: Certificate, **offer: str | tuple[str, ...]) -> None:
         self.player = Player(certificate, **offer)  # type: ignore[arg-type]
@@ -59,8 +59,8 @@ class Recorder:
 
 
 @covers("OP10", "OP11", "OP12")
-def test_packets_are_numbered_and_timed_as_rtp_wants(server: bw.Server, certificate: Certificate) -> None:
-    """One Opus packet each, one SSRC, sequence +1, timestamp +960, random starts, lower half."""
+def test_sequence_numbers_and_timestamps_follow_rtp(server: bw.Server, certificate: Certificate) -> None:
+    """One Opus packet each, one SSRC, sequence +1, timestamp +960; the random first sequence number is in the lower half."""
     starts = []
     for _ in range(3):
         recorder = Recorder(server, certificate)
@@ -68,7 +68,7 @@ def test_packets_are_numbered_and_timed_as_rtp_wants(server: bw.Server, certific
         headers = [struct.unpack("!BBHII", packet[:12]) for packet in recorder.packets]
         assert {first for first, *_ in headers} == {0x80}
         assert {kind & 0x7F for _, kind, *_ in headers} == {111}
-        # The marker stands at a talkspurt's beginning (RFC 3551, 4.1), and the source has one.
+        # The marker bit is set at the beginning of a talkspurt (RFC 3551, 4.1); the source has one.
         assert sum(kind >> 7 for _, kind, *_ in headers) <= 1
         assert len({ssrc for *_, ssrc in headers}) == 1
         steps = {(b[2] - a[2] & 0xFFFF, b[3] - a[3] & 0xFFFFFFFF) for a, b in itertools.pairwise(headers)}
@@ -80,21 +80,21 @@ def test_packets_are_numbered_and_timed_as_rtp_wants(server: bw.Server, certific
     assert len({timestamp for _, timestamp, _ in starts}) == 3
 
 
-def test_the_payload_is_stereo_opus_of_twenty_milliseconds(server: bw.Server, certificate: Certificate) -> None:
-    """RFC 6716, 3.1: the TOC byte says CELT fullband, 20 ms, stereo, one frame: 128 kbit/s of music."""
+def test_payload_is_stereo_opus_of_twenty_milliseconds(server: bw.Server, certificate: Certificate) -> None:
+    """The TOC byte is CELT fullband, 20 ms, stereo, one frame (RFC 6716, 3.1), as for music at 128 kbit/s."""
     recorder = Recorder(server, certificate)
     recorder.wait(60)
     packets = recorder.packets
     assert {packet[12] for packet in packets} == {31 << 3 | 4}
     mean_bps = 8 * sum(len(packet) - 12 for packet in packets) / (0.02 * len(packets))
-    # A steady sine needs less than a VBR encoder may spend; the cap is what counts.
+    # A sine needs less than the VBR target, so only the upper bound is checked.
     assert 20_000 < mean_bps < 140_000
     assert recorder.player.delete() == 200
 
 
 @covers("RT1", "RT4")
-def test_sender_reports_map_packets_to_the_wall_clock(server: bw.Server, certificate: Certificate) -> None:
-    """SR first, SDES with the CNAME of the answer, NTP is now, and RTP time runs with it to the packet."""
+def test_sender_reports_relate_rtp_time_to_wall_clock(server: bw.Server, certificate: Certificate) -> None:
+    """SR first, SDES with the CNAME of the answer, current NTP time, and RTP time that matches the packets."""
     recorder = Recorder(server, certificate)
     assert drive([recorder.player], lambda: len(recorder.rtcp) >= 2, 20.0), "no sender report in 20 s"
     recorder.wait(len(recorder.raw) + 1)
@@ -116,8 +116,8 @@ def test_sender_reports_map_packets_to_the_wall_clock(server: bw.Server, certifi
     assert recorder.player.delete() == 200
 
 
-def test_a_nack_brings_the_very_same_packet_again(server: bw.Server, certificate: Certificate) -> None:
-    """RFC 4585, 6.2.1: PID and BLP; same sequence number and SSRC, byte for byte, so a receiver's SRTP takes it."""
+def test_nack_resends_the_identical_packet(server: bw.Server, certificate: Certificate) -> None:
+    """PID and BLP (RFC 4585, 6.2.1); the same sequence number and SSRC, byte for byte, so SRTP accepts it."""
     recorder = Recorder(server, certificate, more_lines=("a=rtcp-fb:111 nack",))
     recorder.wait(20)
     wanted = [int.from_bytes(packet[2:4], "big") for packet in recorder.raw[10:14]]
@@ -131,8 +131,8 @@ def test_a_nack_brings_the_very_same_packet_again(server: bw.Server, certificate
     assert recorder.player.delete() == 200
 
 
-def test_reported_loss_turns_redundancy_on_for_that_player_alone(server: bw.Server, certificate: Certificate) -> None:
-    """RFC 2198: what a player missed rides in later packets, as reported loss asks; another's packets stay plain."""
+def test_reported_loss_enables_redundancy_for_that_player_only(server: bw.Server, certificate: Certificate) -> None:
+    """Later packets to the player that reports loss carry earlier frames (RFC 2198); other players get plain packets."""
     red = ("a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111")
     lossy = Recorder(server, certificate, payload_types="111 63", more_lines=red)
     steady = Recorder(server, certificate, payload_types="111 63", more_lines=red)
@@ -161,8 +161,8 @@ def test_reported_loss_turns_redundancy_on_for_that_player_alone(server: bw.Serv
 
 
 @covers("RT4")
-def test_receiver_reports_say_what_a_publisher_lost(server: bw.Server, certificate: Certificate) -> None:
-    """One packet in ten never sent, through SRTCP to the publisher: its SSRC, the tenth, and the count."""
+def test_receiver_reports_contain_the_loss_of_a_publisher(server: bw.Server, certificate: Certificate) -> None:
+    """One packet in ten is not sent; the report has its SSRC, one tenth and the count."""
     publisher = Publisher(certificate)
     reports: list[bytes] = []
     publisher.on_rtcp = reports.append
@@ -180,7 +180,7 @@ def test_receiver_reports_say_what_a_publisher_lost(server: bw.Server, certifica
             publisher.send_audio(encoder.packet())
     ssrc, fraction_lost, lost, highest = blocks[-1]
     assert ssrc == publisher.rtp_ssrc
-    # An interval of 2.5 s at least has over a hundred packets: one skipped more or less is 2 of 256.
+    # An interval of at least 2.5 s has over 100 packets, so one skipped packet is about 2 of 256.
     assert fraction_lost == pytest.approx(256 / 10, abs=3)
     assert lost == pytest.approx(skipped, abs=1)
     assert publisher.sequence - (highest & 0xFFFF) & 0xFFFF in range(1, 5)
@@ -190,7 +190,7 @@ def test_receiver_reports_say_what_a_publisher_lost(server: bw.Server, certifica
 
 
 def report_blocks(compound: bytes) -> list[tuple[int, int, int, int]]:
-    """SSRC, fraction lost of 256, packets lost and highest sequence number of a receiver report (RFC 3550, 6.4.2)."""
+    """Return SSRC, fraction lost (of 256), packets lost and highest sequence number of a report (RFC 3550, 6.4.2)."""
     count, kind = compound[0] & 0x1F, compound[1]
     if kind != 201:
         return []
@@ -201,7 +201,7 @@ def report_blocks(compound: bytes) -> list[tuple[int, int, int, int]]:
 
 
 def read_red(payload: bytes) -> tuple[list[tuple[int, int, bytes]], bytes]:
-    """The redundant blocks (payload type, timestamp offset, data) and the primary of RFC 2198, 3."""
+    """Return the redundant blocks (payload type, timestamp offset, data) and the primary block (RFC 2198, 3)."""
     headers = []
     while payload[0] & 0x80:
         header = int.from_bytes(payload[:4], "big")

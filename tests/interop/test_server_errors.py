@@ -1,4 +1,4 @@
-"""A running server whose parts fail: the program is told, once, and the others go on."""
+"""Parts of a running server fail: the program gets one event, and other parts continue."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.player import Certificate, Player
 
 
 class Ears:
-    """A server's errors."""
+    """The ``error`` events of a server."""
 
     def __init__(self, server: bw.Server) -> None:
         self.errors: list[bw.BassWebRtcError] = []
@@ -44,7 +44,7 @@ def server() -> Iterator[bw.Server]:
         yield server
 
 
-def test_a_connection_that_fails_is_told_once_and_stands_in_nobodys_way(
+def test_failing_connection_is_reported_once_and_others_continue(
     server: bw.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ears, receive, failures = Ears(server), LiteConnection.receive, 0
@@ -66,7 +66,7 @@ def test_a_connection_that_fails_is_told_once_and_stands_in_nobodys_way(
     assert lucky.counters.missing == 0
 
 
-def test_a_mistake_in_admit_is_told(server: bw.Server) -> None:
+def test_exception_in_admit_is_reported(server: bw.Server) -> None:
     ears = Ears(server)
     server.admit = lambda request: {}[request.address]  # type: ignore[index]
     player = Player(Certificate())
@@ -77,7 +77,7 @@ def test_a_mistake_in_admit_is_told(server: bw.Server) -> None:
 
 @contextlib.contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """Nothing can be opened meanwhile in this process."""
+    """No descriptor can be opened in this process meanwhile."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.dup(0)
     os.close(lowest_free)
@@ -88,7 +88,7 @@ def no_descriptor_left() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_an_http_port_that_cannot_accept_is_told_and_comes_back(server: bw.Server) -> None:
+def test_failing_accept_is_reported_and_recovers(server: bw.Server) -> None:
     ears, at = Ears(server), urllib.parse.urlsplit(server.url)
     with socket.socket() as visitor:
         with no_descriptor_left():
@@ -101,7 +101,7 @@ def test_an_http_port_that_cannot_accept_is_told_and_comes_back(server: bw.Serve
     assert len(ears.errors) == 1
 
 
-def test_a_sender_thread_that_has_stopped_is_told(server: bw.Server) -> None:
+def test_stalled_sender_thread_is_reported(server: bw.Server) -> None:
     ears = Ears(server)
     assert server._run is not None
     lib.bw_engine_stop(server._run.engine._pointer)

@@ -1,4 +1,4 @@
-"""A program that ends without closing its server: listeners are told, and nothing is complained about."""
+"""A program exits without closing its server: listeners get close_notify, and nothing is printed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ GONE_WITHIN_S = 3.0
 
 
 @pytest.mark.parametrize(("ending", "code"), [("", 0), ("sys.exit(3)", 3), ("1 / 0", 1)])
-def test_the_interpreters_exit_says_goodbye_to_listeners(ending: str, code: int) -> None:
-    """Well before consent would expire; the exit waits for nothing."""
+def test_interpreter_exit_sends_close_notify_to_listeners(ending: str, code: int) -> None:
+    """Long before consent would expire; the exit does not wait."""
     command = [sys.executable, "-c", PROGRAM.format(ending=ending)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""Our server with ``ice_servers``: WHIP and WHEP with full ICE, whatever becomes of STUN servers and addresses."""
+"""Our server with ``ice_servers``: WHIP and WHEP with full ICE, dead STUN servers, and changing addresses."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from bass_webrtc.server import peers as server_peers
 from support import aiortc_player, coturn, netns
 from support.certificates import write_certificate
 from support.client_peers import connect, wait_until
+from support.conformance import covers
 from support.coturn import Coturn
 from support.fixtures import skip_for
 from support.ice_peer import IcePeer
@@ -46,7 +47,7 @@ def server(dead_stun: bw.IceServer) -> Iterator[bw.Server]:
 
 
 def offer(peer: IceCredentials) -> str:
-    """To play, of somebody without a candidate."""
+    """An offer of a player without candidates."""
     fingerprint = ":".join(["AB"] * 32)
     lines = [
         *("v=0", "o=- 1 1 IN IP4 0.0.0.0", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 111", "c=IN IP4 0.0.0.0"),
@@ -64,7 +65,7 @@ def offer(peer: IceCredentials) -> str:
 
 
 async def post(http: aiohttp.ClientSession, url: str, sdp: str) -> tuple[str, str, str, float]:
-    """Session URL, entity tag, answer and the seconds until then."""
+    """Return session URL, entity tag, answer and the seconds it took."""
     start_s = time.monotonic()
     async with http.post(url, data=sdp.encode(), headers={"Content-Type": SDP}) as response:
         answer = await response.text()
@@ -80,7 +81,7 @@ async def patch(http: aiohttp.ClientSession, session: str, tag: str, *lines: str
         return response.status, await response.text()
 
 
-def test_a_push_and_a_pull_are_heard(server: bw.Server) -> None:
+def test_push_and_pull_are_heard(server: bw.Server) -> None:
     assert server.udp_port == 0
     with (
         bw.WhipClient(bw.Tone(500.0, 700.0), f"{server.url}whip") as push,
@@ -103,7 +104,7 @@ async def test_aiortc_plays(server: bw.Server) -> None:
 
 
 def test_ffmpeg_publishes(server: bw.Server, tmp_path: Path) -> None:
-    """It checks one candidate of our answer, without PRIORITY, and answers our check."""
+    """FFmpeg checks one candidate of our answer, without PRIORITY, and answers our check."""
     skip_for(missing_ffmpeg())
     with FfmpegPublisher(f"{server.url}whip", 500.0, 700.0, *write_certificate(tmp_path)) as ffmpeg:
         assert ffmpeg.failure == ""
@@ -116,7 +117,7 @@ def test_ffmpeg_publishes(server: bw.Server, tmp_path: Path) -> None:
 
 @pytest.fixture(params=["stun", "turn over tcp", "turn over tls", "a name"])
 def dead_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bw.IceServer]:
-    """It takes requests, or connections, and says nothing; or nobody says what address its name has."""
+    """An ICE server that accepts requests or connections and never answers, or whose name does not resolve."""
     with contextlib.ExitStack() as stack:
         if request.param == "stun":
             yield request.getfixturevalue("dead_stun")
@@ -132,7 +133,7 @@ def dead_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 @contextlib.contextmanager
 def names_unanswered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Looking up a name takes as long as the block; yields what was asked for."""
+    """Make name lookups take as long as the block; yield the names."""
     answered, asked = threading.Event(), list[str]()
     real = socket.getaddrinfo
 
@@ -148,9 +149,12 @@ def names_unanswered(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     answered.set()
 
 
+@covers("WS3")
 @pytest.mark.parametrize("signal", ["POST", "PATCH", "add_peer", "create_offer"])
-async def test_a_dead_ice_server_costs_less_than_half_a_second_WS3(signal: str, dead_server: bw.IceServer) -> None:
-    """Over HTTP there are all candidates then, and the answer says so: a server does not trickle. Calls do."""
+async def test_dead_ice_server_delays_an_answer_by_less_than_half_a_second(
+    signal: str, dead_server: bw.IceServer
+) -> None:
+    """Over HTTP the answer has all candidates and end-of-candidates: a server does not trickle. Calls do."""
     config = bw.ServerConfig(http_port=0, ice_servers=(dead_server,))
     theirs = IceCredentials.generate()
     with bw.Server(bw.Tone(), config) as server:
@@ -181,9 +185,10 @@ async def test_a_dead_ice_server_costs_less_than_half_a_second_WS3(signal: str, 
     assert ("a=end-of-candidates\r\n" in told) == (signal in ("POST", "PATCH"))
 
 
-async def test_an_address_that_is_trickled_is_checked_WS29(server: bw.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The peer has told no candidate, and asks nothing itself: only PATCH can have told us. Names are passed over."""
-    monkeypatch.setattr(server_peers, "local_addresses", lambda: ["127.0.0.1"])  # Loopback may be sent to.
+@covers("WS29")
+async def test_trickled_address_is_checked(server: bw.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The peer has no candidate in its offer and sends no check: only PATCH can tell us. Host names are ignored."""
+    monkeypatch.setattr(server_peers, "local_addresses", lambda: ["127.0.0.1"])  # Allow checks to loopback.
     theirs = IceCredentials.generate()
     async with aiohttp.ClientSession() as http:
         session, tag, answer, _ = await post(http, f"{server.url}whep", offer(theirs))
@@ -196,7 +201,8 @@ async def test_an_address_that_is_trickled_is_checked_WS29(server: bw.Server, mo
         peer.transport.close()
 
 
-async def test_a_restart_gives_new_credentials_and_all_candidates_WS26_WS27(
+@covers("WS26", "WS27")
+async def test_restart_answers_new_credentials_and_all_candidates(
     server: bw.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_peers, "local_addresses", lambda: ["127.0.0.1"])
@@ -204,7 +210,7 @@ async def test_a_restart_gives_new_credentials_and_all_candidates_WS26_WS27(
     async with aiohttp.ClientSession() as http:
         session, tag, answer, _ = await post(http, f"{server.url}whep", offer(first))
         before = _credentials(answer)
-        # It is not known yet to whom this peer will answer, so it asks nothing itself.
+        # The peer is not controlling, so it sends no checks itself.
         peer = await IcePeer.open(before, second)
         mine = [f"a=ice-ufrag:{second.ufrag}", f"a=ice-pwd:{second.password}", "m=audio 9 RTP/AVP 0", "a=mid:0"]
         status, fragment = await patch(http, session, tag, *mine, f"a={peer.candidate.to_sdp()}")
@@ -221,10 +227,11 @@ async def test_a_restart_gives_new_credentials_and_all_candidates_WS26_WS27(
     assert [one.state for one in server.peers] == ["connecting"]
 
 
-def test_clients_with_a_new_address_are_heard_and_hear_within_five_seconds_WS28(
+@covers("WS28")
+def test_clients_with_a_new_address_recover_within_five_seconds(
     hosts: tuple[netns.Host, netns.Host], dead_stun: bw.IceServer
 ) -> None:
-    """Our clients restart ICE by PATCH; our server answers with new agents, which take over when they have a pair.
+    """Our clients restart ICE by PATCH; the server answers with a new agent, which takes over once it has a pair.
     Sessions and BASS streams stay the same."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     at_server, at_client = hosts
@@ -262,10 +269,11 @@ def test_clients_with_a_new_address_are_heard_and_hear_within_five_seconds_WS28(
         assert (pull.stream, server.input_stream) == streams
 
 
-def test_who_vanishes_is_ended_by_consent_and_the_reason_says_so_SE20(
+@covers("SE20")
+def test_vanished_peer_is_ended_by_consent_with_its_reason(
     hosts: tuple[netns.Host, netns.Host], dead_stun: bw.IceServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """30 s are 3 s here; the clock of the rule itself is tested in virtual time."""
+    """30 s are shortened to 3 s; the rule itself is tested in virtual time."""
     monkeypatch.setattr(consent, "CONSENT_LIFETIME_S", 3.0)
     monkeypatch.setattr(consent, "_INTERVAL_S", 0.5)
     at_server, at_client = hosts
@@ -297,7 +305,8 @@ def _credentials(text: str) -> IceCredentials:
     return IceCredentials(found["ufrag"], found["pwd"])
 
 
-def test_relays_alone_are_told_and_used_when_that_is_wanted_SE31(tmp_path: Path) -> None:
+@covers("SE31")
+def test_relay_only_announces_and_uses_relays_only(tmp_path: Path) -> None:
     skip_for(coturn.missing())
     with Coturn(tmp_path) as turn:
         server_of = turn.server("udp")
@@ -317,9 +326,10 @@ def test_relays_alone_are_told_and_used_when_that_is_wanted_SE31(tmp_path: Path)
                 assert client.stats().remote_address.startswith("127.0.0.1:")
 
 
-def test_audio_goes_on_while_its_allocation_is_refreshed_SE51(tmp_path: Path) -> None:
-    """aioice refreshes it after five sixths of what it was given (RFC 8656, 8): 600 s in real life, and 6 s here.
-    coturn reckons in whole seconds."""
+@covers("SE51")
+def test_audio_continues_while_its_allocation_is_refreshed(tmp_path: Path) -> None:
+    """aioice refreshes it after five sixths of its lifetime (RFC 8656, 8): 600 s by default, 6 s here.
+    coturn counts whole seconds."""
     skip_for(coturn.missing())
     with Coturn(tmp_path, allocation_lifetime_s=6) as turn:
         config = bw.ServerConfig(http_port=0, ice_servers=turn.ice_servers("udp")[1:], ice_relay_only=True)

@@ -1,7 +1,7 @@
-"""Our server behind every kind of NAT, in a call with another one, and with clients behind NATs of their own.
+"""Our server behind every kind of NAT, in calls with another server and with clients behind NATs.
 
-The table of support/nat.py, as a program that signals itself has it: direct where it can be, relayed where it must be.
-Candidates that are found late are trickled, so TURN over TCP and TLS may take its time. The same with aiortc and
+The table in support/nat.py says which pairs connect directly and which are relayed, with callback signaling.
+Late candidates are trickled, so TURN over TCP and TLS may be slow. The same with aiortc and
 Chromium is in test_calls_nat.py.
 """
 
@@ -18,6 +18,7 @@ import pytest
 import bass_webrtc as bw
 from support import client_peers, coturn, nat, netns
 from support.capture import addresses, captured
+from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import CONES, RELAYED, SERVERS, Internet, NatKind
@@ -32,14 +33,14 @@ A_HZ, B_HZ = (440.0, 880.0), (600.0, 700.0)
 
 @dataclass
 class World:
-    """The internet, its TURN server, and what is closed at the end."""
+    """The internet, its TURN server, and an exit stack."""
 
     internet: Internet
     turn: Coturn
     stack: ExitStack
 
     def server(self, kind: NatKind, *ways: Kind, tones_hz: tuple[float, float], relay_only: bool = False) -> ServerAt:
-        """Our server at a home behind a NAT of its own."""
+        """Our server at a home host behind its own NAT."""
         host = self.internet.home(kind, self.turn.tls_port)
         return self.stack.enter_context(ServerAt(host, self.turn.ice_servers(*ways), *tones_hz, relay_only=relay_only))
 
@@ -55,7 +56,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def join(a: ServerAt, b: ServerAt) -> tuple[bw.Peer, bw.Peer]:
-    """A call from a to b, with trickle; returns b as a knows it, and a as b knows it."""
+    """Call from a to b with trickle; return the peer objects of both servers."""
     there, offer = a.server.create_offer()
     here, answer = b.server.add_peer(offer)
     there.set_answer(answer)
@@ -69,7 +70,7 @@ def join(a: ServerAt, b: ServerAt) -> tuple[bw.Peer, bw.Peer]:
 
 
 def assert_both_hear(a: ServerAt, b: ServerAt) -> None:
-    """The right tone on each side, both ways."""
+    """Check the tone on each channel, both ways."""
     with Recorder(a.server.read_input) as at_a, Recorder(b.server.read_input) as at_b:
         assert_tones_soon(at_a, *B_HZ)
         assert_tones_soon(at_b, *A_HZ)
@@ -77,16 +78,17 @@ def assert_both_hear(a: ServerAt, b: ServerAt) -> None:
 
 @pytest.mark.parametrize("second", CONES)
 @pytest.mark.parametrize("first", CONES)
-def test_goes_direct_where_it_can_and_relayed_where_it_must(first: NatKind, second: NatKind, world: World) -> None:
+def test_path_is_direct_or_relayed_as_the_nats_allow(first: NatKind, second: NatKind, world: World) -> None:
     a, b = world.server(first, "udp", tones_hz=A_HZ), world.server(second, "udp", tones_hz=B_HZ)
     peers = join(a, b)
     assert_both_hear(a, b)
     assert is_relayed(*peers) == ((first, second) in RELAYED)
 
 
+@covers("SE51")
 @pytest.mark.parametrize(("kind", "way"), [("no-udp", "tcp"), ("tls-only", "tls")])
-def test_where_udp_is_blocked_it_is_relayed_over_tcp_or_tls_SE51(kind: NatKind, way: Kind, world: World) -> None:
-    """All ways are configured; the firewall in front of our server decides which one is of use."""
+def test_blocked_udp_is_relayed_over_tcp_or_tls(kind: NatKind, way: Kind, world: World) -> None:
+    """TURN over UDP, TCP and TLS is configured; the firewall in front of our server decides which one works."""
     a = world.server(kind, "udp", "tcp", "tls", tones_hz=A_HZ)
     b = world.server("port-restricted", tones_hz=B_HZ)
     there, _ = join(a, b)
@@ -95,7 +97,7 @@ def test_where_udp_is_blocked_it_is_relayed_over_tcp_or_tls_SE51(kind: NatKind, 
 
 
 def give_ipv6(*homes: netns.Host) -> None:
-    """Addresses of one network, so that IPv6 is tried where it may be; what is sent leaves, and arrives nowhere."""
+    """Addresses of one network, so that IPv6 is tried; packets are sent and never arrive."""
     known = [f"2001:db8::{number}" for number, _ in enumerate(homes, 1)]
     for home, own in zip(homes, known, strict=True):
         [wire] = re.findall(r"^\d+: (wire\d+)", home.ip("-o", "link"), re.MULTILINE)
@@ -104,8 +106,9 @@ def give_ipv6(*homes: netns.Host) -> None:
             home.ip("neighbour", "add", other, "lladdr", "02:00:00:00:00:01", "dev", wire, "nud", "permanent")
 
 
+@covers("SE31")
 @pytest.mark.parametrize("way", ["udp", "tls"])
-def test_relay_only_shows_no_other_address_on_the_wire_SE31(way: Kind, world: World) -> None:
+def test_relay_only_reveals_no_other_address_on_the_wire(way: Kind, world: World) -> None:
     a = world.server("full-cone", way, tones_hz=A_HZ, relay_only=True)
     b = world.server("full-cone", tones_hz=B_HZ)
     give_ipv6(a.host, b.host)
@@ -118,8 +121,8 @@ def test_relay_only_shows_no_other_address_on_the_wire_SE31(way: Kind, world: Wo
 
 
 @pytest.mark.parametrize("kind", ["port-restricted", "symmetric"])
-def test_whip_and_whep_with_full_ice_are_reached_from_behind_a_nat(kind: NatKind, world: World) -> None:
-    """Clients without ICE servers of their own: our answer tells where we are, and their checks where they are."""
+def test_whip_and_whep_with_full_ice_work_across_nats(kind: NatKind, world: World) -> None:
+    """The clients have no ICE servers: our answer carries our candidates, and their checks reveal their addresses."""
     config = bw.ServerConfig(http_host=SERVERS, http_port=0, ice_servers=world.turn.ice_servers("udp"))
     server = world.stack.enter_context(bw.Server(bw.Tone(440.0), config))
     with world.internet.servers.entered():

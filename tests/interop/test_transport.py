@@ -1,4 +1,4 @@
-"""ICE, DTLS and SRTP against an independent peer: roles, profiles, certificates, consent, the end of a session."""
+"""ICE, DTLS and SRTP against an independent peer: roles, profiles, certificates, consent, teardown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def certificate() -> Certificate:
 @covers("WS8")
 @pytest.mark.parametrize("setup", ["actpass", "active", "passive"])
 def test_each_dtls_role_connects(server: bw.Server, certificate: Certificate, setup: str) -> None:
-    """The answer takes the role the offer leaves, and the handshake runs that way round."""
+    """The answer takes the complementary role, and the handshake runs in that direction."""
     player = Player(certificate, setup=setup)
     connect(player, f"{server.url}whep")
     assert player.answer.setup == {"actpass": "active", "active": "passive", "passive": "active"}[setup]
@@ -55,14 +55,14 @@ def test_each_dtls_role_connects(server: bw.Server, certificate: Certificate, se
     ],
 )
 @pytest.mark.parametrize("setup", ["active", "passive"])
-def test_srtp_profile_is_the_best_both_have(server: bw.Server, offered: bytes, chosen: str, setup: str) -> None:
-    """AEAD is preferred when the server chooses; each profile decrypts to Opus that libsrtp takes."""
+def test_best_common_srtp_profile_is_chosen(server: bw.Server, offered: bytes, chosen: str, setup: str) -> None:
+    """AEAD is preferred when our server chooses; libsrtp decrypts each profile."""
     player = Player(Certificate(offered), setup=setup)
     packets: list[bytes] = []
     player.on_rtp = packets.append
     connect(player, f"{server.url}whep")
     assert drive([player], lambda: server.peers[0].state == "connected")
-    # As DTLS server it is the player that chooses, and OpenSSL takes its own first.
+    # As DTLS server the player chooses, and OpenSSL prefers its own order.
     if setup == "active" or b":" not in offered:
         assert server.stats().peers[0].srtp_profile == chosen
     drive([player], lambda: len(packets) > 10)
@@ -70,8 +70,8 @@ def test_srtp_profile_is_the_best_both_have(server: bw.Server, offered: bytes, c
 
 
 @covers("SE5")
-def test_no_common_srtp_profile_is_no_connection(server: bw.Server) -> None:
-    """Never in the clear."""
+def test_no_common_srtp_profile_fails_the_connection(server: bw.Server) -> None:
+    """Nothing is sent unencrypted."""
     player = Player(Certificate(b"SRTP_AES128_CM_SHA1_32"), setup="active")
     assert player.post(f"{server.url}whep", time.monotonic())
     assert drive([player], lambda: not server.peers, 10.0)
@@ -81,10 +81,8 @@ def test_no_common_srtp_profile_is_no_connection(server: bw.Server) -> None:
 
 @covers("SE1", "SE2")
 @pytest.mark.parametrize("setup", ["active", "passive"])
-def test_a_wrong_fingerprint_gets_no_media_and_an_alert(
-    server: bw.Server, certificate: Certificate, setup: str
-) -> None:
-    """The certificate is not the one of the offer."""
+def test_wrong_fingerprint_gets_an_alert_and_no_media(server: bw.Server, certificate: Certificate, setup: str) -> None:
+    """The certificate differs from the offer's fingerprint."""
     player = Player(certificate, setup=setup, fingerprint=":".join(["AB"] * 32))
     reasons: list[str] = []
     server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
@@ -100,7 +98,7 @@ def test_a_wrong_fingerprint_gets_no_media_and_an_alert(
 
 @covers("SE23", "SE24")
 def test_no_media_before_an_authenticated_check(server: bw.Server, certificate: Certificate) -> None:
-    """Checks with a wrong password get no success, and nothing else ever comes."""
+    """Checks with a wrong password get no success response, and nothing else is sent."""
     player = Player(certificate)
     assert player.post(f"{server.url}whep", time.monotonic())
     assert player.socket is not None
@@ -113,7 +111,7 @@ def test_no_media_before_an_authenticated_check(server: bw.Server, certificate: 
 
 @covers("WS55")
 def test_close_notify_ends_the_session(server: bw.Server, certificate: Certificate) -> None:
-    """DTLS closed by the peer: the peer is gone, its URL is 404."""
+    """A DTLS close by the peer removes the session; its URL gets 404."""
     player = Player(certificate)
     connect(player, f"{server.url}whep")
     player.close_dtls()
@@ -122,8 +120,8 @@ def test_close_notify_ends_the_session(server: bw.Server, certificate: Certifica
 
 
 @covers("WS54", "WS56", "RT6")
-def test_delete_says_goodbye(server: bw.Server, certificate: Certificate) -> None:
-    """BYE and close_notify reach the player, then no packet; a second DELETE is 404."""
+def test_delete_sends_bye_and_close_notify(server: bw.Server, certificate: Certificate) -> None:
+    """BYE and close_notify reach the player, then nothing; a second DELETE gets 404."""
     player = Player(certificate)
     rtcp: list[bytes] = []
     player.on_rtcp = rtcp.append
@@ -139,8 +137,8 @@ def test_delete_says_goodbye(server: bw.Server, certificate: Certificate) -> Non
 
 
 @covers("WS54")
-def test_stop_says_goodbye_to_everybody(server: bw.Server, certificate: Certificate) -> None:
-    """A server that stops ends its sessions properly, and may start again."""
+def test_stop_closes_every_session(server: bw.Server, certificate: Certificate) -> None:
+    """A stopping server sends BYE and close_notify, and can start again."""
     players = [Player(certificate) for _ in range(3)]
     for player in players:
         connect(player, f"{server.url}whep")
@@ -152,8 +150,8 @@ def test_stop_says_goodbye_to_everybody(server: bw.Server, certificate: Certific
     again.vanish()
 
 
-def test_the_player_may_move_to_another_port(server: bw.Server, certificate: Certificate) -> None:
-    """RFC 8445, 7.3.1.3: a check with USE-CANDIDATE from a new address moves the stream there (a NAT rebinding)."""
+def test_player_can_move_to_another_port(server: bw.Server, certificate: Certificate) -> None:
+    """A check with USE-CANDIDATE from a new address (a NAT rebinding) moves the stream (RFC 8445, 7.3.1.3)."""
     player = Player(certificate)
     connect(player, f"{server.url}whep")
     first = player.socket
@@ -167,8 +165,8 @@ def test_the_player_may_move_to_another_port(server: bw.Server, certificate: Cer
 
 
 @covers("WS23", "WS24", "WS26", "WS28")
-def test_an_ice_restart_moves_the_audio_without_a_gap(server: bw.Server, certificate: Certificate) -> None:
-    """The old path carries on until the new credentials are checked."""
+def test_ice_restart_moves_audio_without_a_gap(server: bw.Server, certificate: Certificate) -> None:
+    """The old path is used until a check with the new credentials succeeds."""
     player = Player(certificate)
     connect(player, f"{server.url}whep")
     old_socket, old_etag, old_answer = player.socket, player.etag, player.answer
@@ -181,7 +179,7 @@ def test_an_ice_restart_moves_the_audio_without_a_gap(server: bw.Server, certifi
     player.move(old_socket.getsockname()[0])
     packets = player.counters.packets
     assert drive([player], lambda: player.counters.packets > packets + 20), "no audio on the new path"
-    # What was on its way to the old port when the path moved.
+    # Packets in flight to the old port when the path moved.
     old_socket.settimeout(0.1)
     old_packets = len(receive_all(old_socket))
     assert player.counters.missing <= old_packets
@@ -201,10 +199,10 @@ def test_an_ice_restart_moves_the_audio_without_a_gap(server: bw.Server, certifi
         "candidate:1 1 udp 2130706431 2001:db8::1 50000 typ host",
     ],
 )
-def test_trickled_candidates_of_every_kind_are_taken(
+def test_trickled_candidates_of_every_kind_are_accepted(
     server: bw.Server, certificate: Certificate, candidate: str
 ) -> None:
-    """204, and the audio goes on; what cannot be used is ignored."""
+    """204, and the audio continues; unusable candidates are ignored."""
     player = Player(certificate)
     connect(player, f"{server.url}whep")
     player.counters = Counters()
@@ -215,8 +213,8 @@ def test_trickled_candidates_of_every_kind_are_taken(
     assert player.delete() == 200
 
 
-def test_ipv6_works_as_ipv4_does(certificate: Certificate) -> None:
-    """One socket for each local address: who asks at ::1 is answered from there."""
+def test_ipv6_works(certificate: Certificate) -> None:
+    """There is one socket for each local address: a check to ::1 is answered from ::1."""
     config = bw.ServerConfig(http_host="::1", http_port=0, udp_port=0)
     with bw.Server(bw.Tone(440.0, 880.0), config) as server:
         server.start()
@@ -228,7 +226,7 @@ def test_ipv6_works_as_ipv4_does(certificate: Certificate) -> None:
 
 
 def test_public_ips_are_announced(certificate: Certificate) -> None:
-    """Behind 1:1 NAT: the public address is among the candidates, on the one UDP port."""
+    """Behind 1:1 NAT, the public address is among the candidates, with the one UDP port."""
     config = bw.ServerConfig(http_port=0, udp_port=0, public_ips=("203.0.113.7",))
     with bw.Server(bw.Tone(), config) as server:
         server.start()
@@ -241,10 +239,10 @@ def test_public_ips_are_announced(certificate: Certificate) -> None:
 @covers("SE7")
 @pytest.mark.parametrize("setup", ["active", "passive"])
 @pytest.mark.parametrize("lost", range(8))
-def test_a_lost_datagram_delays_the_handshake_a_little(
+def test_lost_datagram_delays_the_handshake_by_less_than_two_seconds(
     server: bw.Server, certificate: Certificate, setup: str, lost: int
 ) -> None:
-    """Whichever of the first datagrams is lost, in either direction, audio flows within 2 s."""
+    """Whichever of the first datagrams is lost in either direction, audio flows within 2 s."""
     player = Player(certificate, setup=setup)
     numbers = itertools.count()
     player.loses = lambda: next(numbers) == lost
@@ -256,8 +254,8 @@ def test_a_lost_datagram_delays_the_handshake_a_little(
 
 @covers("SE7")
 @pytest.mark.parametrize("setup", ["active", "passive"])
-def test_a_fifth_of_all_datagrams_lost_still_connects(server: bw.Server, certificate: Certificate, setup: str) -> None:
-    """Retransmission carries the handshake through a bad radio link."""
+def test_connects_with_a_fifth_of_all_datagrams_lost(server: bw.Server, certificate: Certificate, setup: str) -> None:
+    """Retransmission completes the handshake over a bad radio link."""
     dice = random.Random(setup)
     player = Player(certificate, setup=setup)
     player.loses = lambda: dice.random() < 0.2
@@ -265,8 +263,8 @@ def test_a_fifth_of_all_datagrams_lost_still_connects(server: bw.Server, certifi
     player.vanish()
 
 
-def test_two_servers_live_in_one_process(certificate: Certificate) -> None:
-    """Two programmes, each with its own ports and threads."""
+def test_two_servers_run_in_one_process(certificate: Certificate) -> None:
+    """Two sources, each server with its own ports and threads."""
     config = bw.ServerConfig(http_port=0, udp_port=0)
     with bw.Server(bw.Tone(440.0), config) as first, bw.Server(bw.Tone(880.0), config) as second:
         first.start()
@@ -283,7 +281,7 @@ def test_two_servers_live_in_one_process(certificate: Certificate) -> None:
 
 
 def receive_all(receiver: socket.socket) -> list[bytes]:
-    """Everything that comes until the socket's timeout passes without anything."""
+    """Receive datagrams until none arrives within the socket's timeout."""
     datagrams = []
     with contextlib.suppress(TimeoutError):
         while True:
@@ -300,7 +298,7 @@ def delete_status(url: str) -> int:
 
 
 def packet_types(compound: bytes) -> list[int]:
-    """RTCP packet types of a compound packet."""
+    """Return the RTCP packet types of a compound packet."""
     types, offset = [], 0
     while offset + 4 <= len(compound):
         types.append(compound[offset + 1])
