@@ -60,7 +60,7 @@ class Recorder:
 
 @covers("OP10", "OP11", "OP12")
 def test_sequence_numbers_and_timestamps_follow_rtp(server: bw.Server, certificate: Certificate) -> None:
-    """One Opus packet each, one SSRC, sequence +1, timestamp +960; the random first sequence number is in the lower half."""
+    """One Opus packet each, one SSRC, sequence +1, timestamp +960, random first values; sequence in the lower half."""
     starts = []
     for _ in range(3):
         recorder = Recorder(server, certificate)
@@ -132,7 +132,7 @@ def test_nack_resends_the_identical_packet(server: bw.Server, certificate: Certi
 
 
 def test_reported_loss_enables_redundancy_for_that_player_only(server: bw.Server, certificate: Certificate) -> None:
-    """Later packets to the player that reports loss carry earlier frames (RFC 2198); other players get plain packets."""
+    """Later packets to the player that reports loss carry earlier frames (RFC 2198); others get plain packets."""
     red = ("a=rtpmap:63 red/48000/2", "a=fmtp:63 111/111")
     lossy = Recorder(server, certificate, payload_types="111 63", more_lines=red)
     steady = Recorder(server, certificate, payload_types="111 63", more_lines=red)

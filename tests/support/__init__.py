@@ -1,1 +1,1 @@
-"""What tests share: browsers, networks, cheap players, and judges of sound."""
+"""Shared test support: browsers, networks, lightweight players, and audio analysis."""

@@ -1,4 +1,4 @@
-"""aiortc in a call: says a tone, records what it hears, offers or answers. Not the product, and not a browser."""
+"""aiortc in a call: sends a tone, records what it receives, offers or answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FRAME_SAMPLES = 960
 
 
 class ToneTrack(MediaStreamTrack):
-    """A tone for each channel, at the pace of the clock."""
+    """A tone for each channel, in real time."""
 
     kind = "audio"
 
@@ -31,7 +31,7 @@ class ToneTrack(MediaStreamTrack):
         self._start_s = 0.0
 
     async def recv(self) -> av.AudioFrame:
-        """The next 20 ms."""
+        """Return the next 20 ms."""
         now_s = asyncio.get_running_loop().time()
         self._start_s = self._start_s or now_s
         await asyncio.sleep(self._start_s + self._sent / 48_000 - now_s)
@@ -47,8 +47,8 @@ class Caller:
     """One end of a call, in both directions. An async context manager.
 
     Args:
-        hz: Of the tone that it says, on the left.
-        ice_servers: aiortc takes the first STUN server of them, and the first TURN server.
+        hz: Frequency of its tone on the left channel.
+        ice_servers: aiortc uses the first STUN and the first TURN server.
         right_hz: On the right; the same by default.
     """
 
@@ -60,24 +60,24 @@ class Caller:
         self._track: MediaStreamTrack | None = None
 
     async def offer(self) -> str:
-        """Its offer, with all candidates."""
+        """Return its offer with all candidates."""
         self._connection.addTrack(self._tone)
         await self._connection.setLocalDescription(await self._connection.createOffer())
         return str(self._connection.localDescription.sdp)
 
     async def take_answer(self, sdp: str) -> None:
-        """The answer to that."""
+        """Apply the answer to that offer."""
         await self._connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
 
     async def answer(self, offer: str) -> str:
-        """Its answer to an offer, with all candidates."""
+        """Return its answer to an offer, with all candidates."""
         await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         self._connection.addTrack(self._tone)
         await self._connection.setLocalDescription(await self._connection.createAnswer())
         return str(self._connection.localDescription.sdp)
 
     async def take_candidate(self, text: str, mid: str | None, index: int) -> None:
-        """A candidate of ours that is trickled; empty for no more."""
+        """Add a trickled candidate of ours; empty for end-of-candidates."""
         candidate = candidate_from_sdp(text.removeprefix("candidate:")) if text else None
         if candidate is not None:
             candidate.sdpMid, candidate.sdpMLineIndex = mid, index
@@ -89,7 +89,7 @@ class Caller:
         return str(self._connection.connectionState)
 
     async def hear(self, seconds: float, timeout_s: float = 20.0) -> NDArray[np.float32]:
-        """What comes in so long, after the first second: float32 [frames, 2]."""
+        """Return what it receives for so many seconds, after the first second: float32 [frames, 2]."""
         blocks: list[NDArray[np.float32]] = []
         async with asyncio.timeout(timeout_s + seconds):
             self._track = self._track or await self._tracks.get()

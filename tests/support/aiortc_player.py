@@ -1,4 +1,4 @@
-"""aiortc as a WHEP player: a whole WebRTC stack that is not the product's and not a browser's."""
+"""aiortc as a WHEP player: a complete WebRTC stack, independent of this project and of browsers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Heard:
-    """What one play of an endpoint gave."""
+    """The result of playing an endpoint."""
 
     samples: NDArray[np.float32]
     """Of shape [frames, 2] at 48 kHz."""
@@ -26,7 +26,7 @@ class Heard:
 
 
 async def listen(url: str, seconds: float, timeout_s: float = 20.0) -> Heard:
-    """Plays for so long and ends the session with DELETE; raises ``TimeoutError`` when too little comes."""
+    """Play for so many seconds and end the session with DELETE; raise ``TimeoutError`` if too little arrives."""
     connection = RTCPeerConnection()
     tracks: asyncio.Queue[MediaStreamTrack] = asyncio.Queue()
     connection.on("track", tracks.put_nowait)

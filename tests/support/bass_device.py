@@ -1,4 +1,4 @@
-"""BASS as a program has it: on a device that needs no hardware, with its streams pulled by BASS_ChannelGetData."""
+"""BASS on device 0, which needs no hardware, with streams pulled by BASS_ChannelGetData."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Bass:
         self.library.call("BASS_Init", 0, 48_000, 0, None, None)
 
     def free(self) -> None:
-        """Frees all devices and their streams."""
+        """Free all devices and their streams."""
         while self._native.BASS_Free():
             pass
 
@@ -36,7 +36,7 @@ class Bass:
         return bool(self.library.try_call("BASS_ChannelGetInfo", handle, ctypes.byref(ChannelInfo())))
 
     def reader(self, handle: int) -> Callable[[int], Samples]:
-        """Pulls a decoding channel: so many frames, float32 ``[frames, 2]``."""
+        """Pull so many frames from a decoding channel: float32 ``[frames, 2]``."""
 
         def read(frames: int) -> Samples:
             block = np.zeros((frames, 2), np.float32)

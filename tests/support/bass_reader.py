@@ -2,7 +2,7 @@
 
     python -m support.bass_reader OUT.npy SECONDS
 
-records the default input for SECONDS of sound, from the first sound on.
+records SECONDS of the default input, beginning with the first sound.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class EndedError(Exception):
 
 
 def read(source: BassSource, frames: int) -> Samples:
-    """What BASS gives for one question: float32 [frames or fewer, channels]. Raises EndedError."""
+    """Return what BASS gives for one call: float32 [frames or fewer, channels]. Raises EndedError."""
     get_data = _FUNCTION(ctypes.c_uint32, ctypes.c_uint32, ctypes.c_void_p, ctypes.c_uint32)(source.get_data_address)
     samples = np.zeros((frames, source.channels), np.float32)
     got = get_data(source.handle, samples.ctypes.data, samples.nbytes | _DATA_FLOAT)
@@ -39,7 +39,7 @@ def read(source: BassSource, frames: int) -> Samples:
 
 
 def read_to_end(source: BassSource, block_frames: int = 882) -> Samples:
-    """Everything until BASS says that it has ended."""
+    """Read until BASS reports the end."""
     blocks = []
     try:
         while True:
@@ -49,7 +49,7 @@ def read_to_end(source: BassSource, block_frames: int = 882) -> Samples:
 
 
 def record(source: BassSource, seconds: float) -> Samples:
-    """Reads a live source at its own pace, from its first sound on."""
+    """Read a live source at its own pace, from its first sound on."""
     wanted = round(seconds * source.sample_rate_hz)
     blocks: list[Samples] = []
     give_up_s = time.monotonic() + _SILENCE_TIMEOUT_S
@@ -58,7 +58,7 @@ def record(source: BassSource, seconds: float) -> Samples:
         block = read(source, 480)
         if blocks or block.any():
             blocks.append(block.copy())
-        time.sleep(0.005)  # The sound card's clock decides when there is more.
+        time.sleep(0.005)  # The sound card's clock decides when more samples are available.
     return np.concatenate(blocks)[:wanted]
 
 

@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, or another address, that signs itself."""
+"""A self-signed certificate for 127.0.0.1 or another address."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_certificate(folder: Path, address: str = "127.0.0.1") -> tuple[Path, P
 
 
 def key_hash(certificate: Path) -> str:
-    """What Chromium's --ignore-certificate-errors-spki-list wants of a certificate: PEM."""
+    """Return the value of Chromium's --ignore-certificate-errors-spki-list for a PEM certificate."""
     key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
     der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(der).digest()).decode()

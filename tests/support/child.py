@@ -1,4 +1,4 @@
-"""A Python module in a process of its own that answers JSON commands, one a line."""
+"""A Python module in a separate process that answers JSON commands, one per line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Child:
     Args:
         module: What ``python -m`` runs: of ``tests/`` (``support.farm_worker``) or of the repository (``bench.…``).
         arguments: Its command line.
-        host: The network host it lives on; None is this machine's own network.
+        host: The network host it runs on; None for this machine's own network.
     """
 
     def __init__(self, module: str, *arguments: str, host: Host | None = None) -> None:
@@ -39,25 +39,25 @@ class Child:
         self.pid = self._process.pid
 
     def read_line(self) -> str:
-        """The next line it prints; raises ``RuntimeError`` when it ended instead."""
+        """Return the next line it prints; raise ``RuntimeError`` if it ended instead."""
         line = self._output.readline()
         if not line:
             raise RuntimeError(f"the child process ended with code {self._process.wait(10)}")
         return line.rstrip("\n")
 
     def write_line(self, line: str) -> None:
-        """A line on its standard input."""
+        """Write a line to its standard input."""
         self._input.write(line + "\n")
         self._input.flush()
 
     def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Sends one command and waits for its answer."""
+        """Send one command and wait for its answer."""
         self.write_line(json.dumps({"do": do, **arguments}))
         answer: dict[str, Any] = json.loads(self.read_line())
         return answer
 
     def close(self) -> None:
-        """Lets it end by itself, for ten seconds."""
+        """Let it end by itself, within ten seconds."""
         with contextlib.suppress(BrokenPipeError):
             self._input.close()
         try:

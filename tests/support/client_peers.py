@@ -1,4 +1,4 @@
-"""What clients are tested with: a server that can be killed, and clients in processes of their own."""
+"""Peers for client tests: a server that can be killed, and clients in separate processes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Client = bw.WhipClient | bw.WhepClient
 
 
 class KillableServer:
-    """A ``Server`` in a process of its own, always on the same ports: a tone of 440 Hz left, 880 Hz right.
+    """A ``Server`` in a separate process, always on the same ports: a tone of 440 Hz left, 880 Hz right.
 
     Args:
         host: The network host it lives on.
@@ -33,12 +33,12 @@ class KillableServer:
         self.start()
 
     def warm_up(self) -> None:
-        """Makes the process of the next ``start``, with everything imported: it listens as soon as it is told to."""
+        """Start the process of the next ``start`` with all imports done, so that it listens at once."""
         self._warm = self._spawn("warm")
         self._warm.read_line()
 
     def start(self) -> None:
-        """Starts it again; returns when it answers."""
+        """Start it again; return when it answers."""
         child, self._warm = self._warm, None
         if child is not None:
             child.write_line("listen")
@@ -50,12 +50,12 @@ class KillableServer:
         return Child("support.server_worker", json.dumps(self._config), json.dumps(tone), *how, host=self._host)
 
     def kill(self) -> None:
-        """SIGKILL: nobody is told."""
+        """Kill it with SIGKILL, without any message to its peers."""
         os.kill(self._child.pid, signal.SIGKILL)
         self._child.close()
 
     def peers(self) -> list[dict[str, Any]]:
-        """``PeerStats`` of all, as dicts."""
+        """Return ``PeerStats`` of all peers as dicts."""
         found: list[dict[str, Any]] = self._child.ask("stats")["peers"]
         return found
 
@@ -80,11 +80,11 @@ class ClientProcess:
         return self._child.ask(do, **arguments)
 
     def cycle(self, times: int) -> list[float]:
-        """Stops and starts it so often; returns the milliseconds from each start to connected."""
+        """Stop and start it so many times; return the milliseconds from each start to connected."""
         waits_ms: list[float] = []
         while len(waits_ms) < times:
             waits_ms += self.ask("cycle", times=min(100, times - len(waits_ms)))["waits_ms"]
-            self.ask("resources")  # Collects garbage: what the interpreter has not come to yet is no leak.
+            self.ask("resources")  # Collect garbage first: uncollected objects are no leak.
         return waits_ms
 
     def __enter__(self) -> ClientProcess:
@@ -95,14 +95,14 @@ class ClientProcess:
 
 
 def connect(client: Client) -> None:
-    """Starts it and waits for it."""
+    """Start it and wait until it is connected."""
     client.start()
     assert client.wait_connected(20.0)
     assert client.connected
 
 
 def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> float:
-    """Waits for it; returns the seconds that took."""
+    """Wait for it; return the seconds it took."""
     start_s = time.monotonic()
     while not holds():
         assert time.monotonic() < start_s + timeout_s, "it did not happen in time"
@@ -111,7 +111,7 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> float:
 
 
 def free_port() -> int:
-    """Free for TCP a moment ago, and outside the range that the system gives away."""
+    """Return a free TCP port outside the ephemeral range."""
     for port in range(20_000 + os.getpid() % 5_000, 30_000):
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             try:

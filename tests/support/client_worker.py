@@ -1,4 +1,4 @@
-"""A client in a process of its own, so that its threads, descriptors and load are its alone.
+"""A client in a separate process, so that its threads, descriptors and load can be measured.
 
     python -m support.client_worker push http://127.0.0.1:8080/whip
 
@@ -38,7 +38,7 @@ def main() -> None:
         return {"waits_ms": waits_ms}
 
     def sending() -> dict[str, Any]:
-        run = client._run  # A client tells no such thing in public.
+        run = client._run  # The public API does not expose this.
         assert run is not None
         return {"lateness_us": run.engine.lateness_us(), "frames_skipped": run.engine.stats().frames_skipped}
 

@@ -1,9 +1,9 @@
-"""A TURN server of one's own: coturn, with listeners for UDP, TCP and TLS.
+"""A TURN server for tests: coturn with listeners for UDP, TCP and TLS.
 
     with Coturn(tmp_path) as turn:
         servers = [turn.server("udp"), turn.server("tls")]
 
-It forgets everything when the ``with`` block ends.
+Its state is deleted when the ``with`` block ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PATIENCE_S = 10.0
 
 
 def missing() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
     return None if shutil.which("turnserver") else "a TURN server needs Debian's coturn"
 
 
@@ -58,16 +58,16 @@ class Coturn:
         allocation_lifetime_s: int = 3600,
         config: str | None = None,
     ) -> None:
-        """Starts it and waits until it listens.
+        """Start it and wait until it listens.
 
         Args:
             folder: For its certificate, its log and its database.
             address: Where it listens and relays.
-            host: The network host it lives on; None is this machine's own network.
-            secret: It takes time-limited credentials made with this secret, instead of one user and password.
-            nonce_lifetime_s: How long it takes a nonce before it is stale (error 438).
-            allocation_lifetime_s: After how long it ends an allocation that is not refreshed, at most.
-            config: Its turnserver.conf, which knows the ``secret``; what is at hand here counts more: addresses, ports
+            host: The network host it runs on; None for this machine's own network.
+            secret: Accept time-limited credentials made with this secret, instead of one user and password.
+            nonce_lifetime_s: Lifetime of a nonce, after which it is stale (error 438).
+            allocation_lifetime_s: Maximum lifetime of an allocation without refresh.
+            config: Its turnserver.conf, with the ``secret``. Options given here take precedence: addresses, ports
                 and certificate.
         """
         self._address = address
@@ -98,35 +98,35 @@ class Coturn:
 
     @property
     def stun(self) -> StunServer:
-        """It as a STUN server."""
+        """Return it as a STUN server."""
         return StunServer(self._address, self.port)
 
     def url(self, kind: Kind) -> str:
-        """It as a TURN server, reached one of three ways."""
+        """Return it as a TURN server over one of three transports."""
         return _URLS[kind].format(self._address, self.tls_port if kind == "tls" else self.port)
 
     def server(self, kind: Kind, username: str = _USER, credential: str = _PASSWORD) -> TurnServer:
-        """The same with credentials."""
+        """Return the same with credentials."""
         server = parse_ice_server(self.url(kind), username, credential)
         assert isinstance(server, TurnServer)
         return server
 
     def ice_servers(self, *kinds: Kind) -> tuple[bw.IceServer, ...]:
-        """It as a STUN server, and as a TURN server reached in these ways."""
+        """Return it as a STUN server, and as a TURN server over these transports."""
         return bw.IceServer(str(self.stun)), *(bw.IceServer(self.url(one), _USER, _PASSWORD) for one in kinds)
 
     def tls_context(self) -> ssl.SSLContext:
-        """Trusts its certificate, which names its address, and no other."""
+        """Return a TLS context that trusts only its certificate."""
         return ssl.create_default_context(cafile=self.certificate)
 
     def log(self) -> str:
-        """What it has written so far."""
+        """Return its log."""
         self._log.flush()
         return Path(self._log.name).read_text(errors="replace")
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:
-        """It reads and writes nothing meanwhile."""
+        """Suspend it meanwhile."""
         self._process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -134,7 +134,7 @@ class Coturn:
             self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """Ends it at once; its clients are not told."""
+        """Kill it, without any message to its clients."""
         self._process.kill()
         self._process.wait()
 
@@ -171,7 +171,7 @@ def _authentication(secret: str | None) -> list[str]:
 
 
 def _free_port(address: str) -> int:
-    """A port that is free for UDP and for TCP."""
+    """Return a port that is free for UDP and TCP."""
     while True:
         with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
             udp.bind((address, 0))

@@ -1,4 +1,4 @@
-"""A media server in the test's own process: what one publishes, others play."""
+"""A media server in the test process: players receive what a publisher sends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK_FRAMES = 480
 
 @contextmanager
 def echo(**settings: str) -> Iterator[str]:
-    """A media server: what one publishes, others play. Its URL."""
+    """Run the media server and yield its URL."""
     source = bw.PcmSource()
     stop = threading.Event()
 

@@ -1,4 +1,4 @@
-"""The process that runs hundreds of cheap players in one thread; farm.py is its other end.
+"""The process that runs hundreds of lightweight players in one thread, controlled by farm.py.
 
 Commands and answers are JSON, one a line: {"do": "connect", "url": ..., "count": 50, "in_flight": 4},
 {"do": "reset"}, {"do": "report"}, {"do": "close", "count": 10, "how": "delete"}. Ends with standard input.
@@ -54,7 +54,7 @@ class Worker:
         now_s = time.monotonic()
         for descriptor, player in self._players.items():
             if player.due_s <= now_s:
-                # What the player reports is what was counted for it.
+                # The player reports what was counted for it.
                 player.counters.highest = self._counter[descriptor].highest
                 player.handle_timeout(now_s)
 
@@ -69,17 +69,17 @@ class Worker:
             sys.stdout.flush()
 
     def _do_connect(self, url: str, count: int, in_flight: int, token: str | None = None) -> dict[str, Any]:
-        """Connects one after the other, at most ``in_flight`` at a time; answers when all are up or gave up."""
+        """Connect players, at most ``in_flight`` at a time; answer when all are connected or failed."""
         pending: list[Player] = []
         started: list[Player] = []
         failures: collections.Counter[str] = collections.Counter()
-        # Commands wait until this one is through.
+        # Other commands wait until this one is done.
         self._poll.unregister(0)
         while len(started) < count or pending:
             while len(started) < count and len(pending) < in_flight and time.monotonic() >= self._not_before_s:
                 player = self._start(url, token)
                 if player.status == 429:
-                    # The rate limit of the endpoint: a client waits as it is told.
+                    # Rate limit of the endpoint: wait for Retry-After.
                     self._not_before_s = time.monotonic() + player.retry_after_s
                 else:
                     started.append(player)
@@ -121,7 +121,7 @@ class Worker:
         player.vanish()
 
     def _do_reset(self) -> dict[str, Any]:
-        """Counts from here on."""
+        """Reset the counters."""
         for descriptor in self._players:
             self._counter.reset(descriptor)
         return {}

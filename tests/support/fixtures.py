@@ -1,4 +1,4 @@
-"""The fixtures of browser and interop tests; a plugin, so that they cost nothing where nobody asks for them."""
+"""Fixtures of browser and interop tests, as a plugin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[netns.Host, netns.Host]]:
-    """Two hosts joined by a wire: 10.77.0.1 for the server, 10.77.0.2 for its peer."""
+    """Two linked hosts: 10.77.0.1 for the server, 10.77.0.2 for its peer."""
     skip_for(netns.missing())
     with netns.Network() as network:
         server, peer = network.host("server"), network.host("peer")
@@ -40,14 +40,14 @@ def bass() -> Iterator[Bass]:
 
 @pytest.fixture
 def farm() -> Iterator[PlayerFarm]:
-    """Cheap players on loopback, in a process of their own."""
+    """Lightweight players on loopback, in a separate process."""
     from .farm import PlayerFarm
 
     with PlayerFarm() as players:
         yield players
 
 
-# Not of the session: Playwright's loop would run on under the asyncio tests that come later.
+# Not session-scoped: Playwright's loop would still run during later asyncio tests.
 @pytest.fixture(scope="module")
 def chromium_studio() -> Iterator[Studio]:
     """Chromium and loopback."""
@@ -60,7 +60,7 @@ def chromium_studio() -> Iterator[Studio]:
 
 @pytest.fixture(scope="module")
 def firefox_studio() -> Iterator[Studio]:
-    """Firefox on a host of its own."""
+    """Firefox on its own network host."""
     from .studio import open_firefox
 
     skip_for(browsers.missing_firefox() or netns.missing() or pulse.missing())
@@ -70,20 +70,20 @@ def firefox_studio() -> Iterator[Studio]:
 
 @pytest.fixture(params=["chromium", "firefox"])
 def studio(request: pytest.FixtureRequest) -> Studio:
-    """Each test of this runs in both engines."""
+    """Both engines: each test runs in Chromium and Firefox."""
     found: Studio = request.getfixturevalue(f"{request.param}_studio")
     return found
 
 
 def skip_for(reason: str | None) -> None:
-    """Skips when there is a reason."""
+    """Skip if there is a reason."""
     if reason is not None:
         pytest.skip(reason)
 
 
 @pytest.fixture
 def dead_stun() -> Iterator[bw.IceServer]:
-    """It takes requests and says nothing."""
+    """A server that accepts requests and never answers."""
     import bass_webrtc as bw
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:

@@ -1,4 +1,4 @@
-"""One request to a running server, blocking, and what comes back."""
+"""A blocking request to a running server, and its response."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reply:
 
 
 def ask(url: str, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """Asks the server whose page is at ``url``; ``path`` may be a URL of that server."""
+    """Send a request to the server at ``url``; ``path`` may be a full URL."""
     parts, target = urllib.parse.urlsplit(url), urllib.parse.urlsplit(path)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
     try:
@@ -32,11 +32,11 @@ def ask(url: str, method: str, path: str, body: str | None = None, headers: Mapp
 
 
 def offer(direction: str = "recvonly") -> str:
-    """An offer that nobody stands behind: its session never connects."""
+    """An offer whose session never connects."""
     return Player(Certificate()).offer("127.0.0.1", 9).replace("a=recvonly", f"a={direction}")
 
 
 def post(url: str, path: str = "/whep", headers: Mapping[str, str] | None = None) -> Reply:
-    """POSTs an offer that fits the endpoint, of a client that will never connect."""
+    """POST a suitable offer of a client that never connects."""
     body = offer("sendonly" if path == "/whip" else "recvonly")
     return ask(url, "POST", path, body, {"Content-Type": "application/sdp", **(headers or {})})

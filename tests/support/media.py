@@ -1,6 +1,6 @@
-"""Makes audio files with known tones, as a user's disk would have them: MP3, Ogg Vorbis, FLAC, WAV, MOD.
+"""Audio files with known tones: MP3, Ogg Vorbis, FLAC, WAV, MOD.
 
-libsndfile encodes, because FFmpeg's own Vorbis encoder knows stereo only.
+libsndfile encodes, because FFmpeg's own Vorbis encoder supports stereo only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def write_tone(
     sample_rate_hz: int = 44_100,
     level_dbfs: float = -12.0,
 ) -> Path:
-    """Encodes sines into ``path``; the suffix decides the format.
+    """Encode sines into ``path``; the suffix selects the format.
 
     Args:
         path: Ends in .mp3, .ogg, .opus (48 kHz only), .flac or .wav.
@@ -57,13 +57,13 @@ def write_tone(
 
 
 def write_module(path: Path) -> Path:
-    """Writes a ProTracker module: two of its four channels hold a sine of ``MODULE_TONE_HZ``, one left, one right."""
+    """Write a ProTracker module: two of its four channels play a sine of ``MODULE_TONE_HZ``, one left, one right."""
     sine = (64 * np.sin(2 * np.pi * np.arange(32) / 16)).astype(np.int8).tobytes()
     words = (len(sine) // 2).to_bytes(2, "big")
     sample = b"sine".ljust(22, b"\0") + words + bytes([0, 64]) + bytes(2) + words  # Full volume, looped from 0.
     no_samples = (bytes(28) + b"\0\1") * 30
     order = bytes([1, 127]) + bytes(128)
-    note = bytes([428 >> 8, 428 & 0xFF, 0x10, 0])  # Of sample 1, without effect.
+    note = bytes([428 >> 8, 428 & 0xFF, 0x10, 0])  # Sample 1, without effect.
     pattern = note + note + bytes(8) + bytes(16) * 63
     path.write_bytes(b"tone".ljust(20, b"\0") + sample + no_samples + order + b"M.K." + pattern + sine)
     return path

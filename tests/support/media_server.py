@@ -1,4 +1,4 @@
-"""Serves a folder's files over HTTP on loopback, as a web radio's server would: whole, or stalling on the way."""
+"""Serves a folder over HTTP on loopback, as a web radio does: completely, or stalling midway."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
             outputfile.write(source.read(stall_at))
             outputfile.flush()
             self.server.resumed.wait()
-        with contextlib.suppress(ConnectionError):  # The player has gone.
+        with contextlib.suppress(ConnectionError):  # The player has disconnected.
             shutil.copyfileobj(source, outputfile)
 
 
@@ -42,7 +42,7 @@ class MediaServer:
     """
 
     def __init__(self, folder: Path, *, stall_at_bytes: int | None = None) -> None:
-        """Serves ``folder``. Every file stops after ``stall_at_bytes``, until ``resume``."""
+        """Serve ``folder``. Every transfer stalls after ``stall_at_bytes``, until ``resume``."""
         self._server = _Server(folder)
         self._server.stall_at_bytes = stall_at_bytes
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -50,7 +50,7 @@ class MediaServer:
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
 
     def resume(self) -> None:
-        """Lets stalled transfers go on."""
+        """Resume stalled transfers."""
         self._server.resumed.set()
 
     def close(self) -> None:

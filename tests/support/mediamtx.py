@@ -1,4 +1,4 @@
-"""MediaMTX, when its binary is on PATH or named by ``MEDIAMTX``: no package registry has it."""
+"""MediaMTX, if its binary is on PATH or named by ``MEDIAMTX``; no package registry has it."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ def binary() -> str | None:
 
 
 def missing() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
     return None if binary() else "MediaMTX: no mediamtx on PATH, and MEDIAMTX names none"
 
 
 class MediaMtx:
-    """Serves WHIP and WHEP on loopback, always on the same ports. A context manager."""
+    """MediaMTX with WHIP and WHEP on loopback, always on the same ports. A context manager."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        """Starts it and waits until it listens. ``settings`` are fields of its configuration (JSON is YAML)."""
+        """Start it and wait until it listens. ``settings`` are fields of its configuration (JSON is YAML)."""
         self._port = free_port()
         configuration = {
             **dict.fromkeys(("rtsp", "rtmp", "hls", "srt"), False),
@@ -48,11 +48,11 @@ class MediaMtx:
         self.start()
 
     def url(self, stream: str, protocol: str, user: str = "") -> str:
-        """Of an endpoint; ``user`` is ``NAME:PASSWORD``."""
+        """Return the URL of an endpoint; ``user`` is ``NAME:PASSWORD``."""
         return f"http://{user and user + '@'}127.0.0.1:{self._port}/{stream}/{protocol}"
 
     def start(self) -> None:
-        """Also after ``kill``."""
+        """Also works after ``kill``."""
         program = binary()
         assert program is not None
         self._process = subprocess.Popen([program, str(self._file)], stdout=self._log, stderr=subprocess.STDOUT)
@@ -66,7 +66,7 @@ class MediaMtx:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """Nobody is told."""
+        """Kill it, without any message to its peers."""
         self._process.kill()
         self._process.wait()
 

@@ -1,15 +1,15 @@
-"""Homes behind NATs, with an internet between them, made of network namespaces and nftables.
+"""Home hosts behind NATs and an internet between them, made of network namespaces and nftables.
 
     home 10.1.0.2 ── NAT 10.1.0.1 | 203.0.113.2 ── internet ── 203.0.113.6 | 10.2.0.1 NAT ── home 10.2.0.2
                                               198.51.100.1: servers
 
-The kinds, in the words of RFC 3489, 5 and what is behind a NAT of that kind in real life:
+The kinds of NAT (RFC 3489, 5), and where each is found:
 
-    full-cone          who was sent to once can be reached by anybody        a forwarded port
-    port-restricted    only whom it has sent to can reach it                 most homes
-    symmetric          the same, and another port for each destination       companies, mobile networks
+    full-cone          any host can send to a port once it is mapped         a forwarded port
+    port-restricted    only addresses that were sent to can reply              most homes
+    symmetric          the same, with another port for each destination      companies, mobile networks
     no-udp             symmetric, and UDP is dropped                         hotels, strict companies
-    tls-only           and TCP but to chosen ports is dropped, too           stricter ones
+    tls-only           and TCP except to chosen ports is dropped too         stricter ones
 
 Needs root, iproute2 and nftables.
 """
@@ -30,12 +30,12 @@ NatKind = Literal["full-cone", "port-restricted", "symmetric", "no-udp", "tls-on
 T = TypeVar("T")
 
 SERVERS = "198.51.100.1"
-"""Where the servers of the internet are."""
+"""Address of the servers on the internet."""
 
 CONES: tuple[NatKind, ...] = ("full-cone", "port-restricted", "symmetric")
-"""Those that let UDP through."""
+"""Kinds that pass UDP."""
 RELAYED = {("port-restricted", "symmetric"), ("symmetric", "port-restricted"), ("symmetric", "symmetric")}
-"""The pairs of them that only a TURN server can join: neither end can foretell the port that the other one sends from.
+"""Pairs that need a TURN server, because neither end can predict the port from which the other sends.
 
                        full-cone     port-restricted    symmetric
     full-cone          direct        direct             direct
@@ -70,26 +70,26 @@ table ip filter {{
 
 
 def missing() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
     return netns.missing() or (None if shutil.which("nft") else "NATs need Debian's nftables")
 
 
 class Internet:
-    """The middle: routes between the NATs, and is the host of the servers."""
+    """The router between the NATs, and host of the servers."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._nats: dict[str, tuple[int, Host]] = {}
         self.servers = network.host("internet")
         self.servers.ip("address", "add", f"{SERVERS}/32", "dev", "lo")
-        # Where packets to private addresses go, and vanish. coturn ends a session at an error from the network.
+        # Blackhole route for private addresses: coturn ends a session on an ICMP error.
         nowhere = network.host("nowhere")
         network.link(self.servers, "192.0.2.1/30", nowhere, "192.0.2.2/30")
         self.servers.ip("route", "add", "default", "via", "192.0.2.2")
         _forward(self.servers)
 
     def home(self, kind: NatKind, *open_ports: int) -> Host:
-        """A host behind a NAT of its own.
+        """A host behind its own NAT.
 
         Args:
             kind: See above.
@@ -107,7 +107,7 @@ class Internet:
         return host
 
     def change(self, host: Host, kind: NatKind, *open_ports: int) -> None:
-        """Puts a NAT of another kind in front of a home: what it sends from now on, from new ports, passes this one."""
+        """Replace the NAT in front of a home; new flows pass the new one."""
         number, nat = self._nats[host.name]
         home, outside = _home(number), _outside(number)
         ports = ", ".join(map(str, open_ports))
@@ -125,7 +125,7 @@ class Internet:
 
 
 class LoopOn:
-    """An asyncio loop in a thread that lives on a host: what it opens is opened there."""
+    """An asyncio loop in a thread inside a host's namespace: its sockets are opened there."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -134,15 +134,15 @@ class LoopOn:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begins something there."""
+        """Start a coroutine there."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def do(self, work: Coroutine[Any, Any, T], timeout_s: float = 60.0) -> T:
-        """Does it, and waits for it."""
+        """Run a coroutine there and wait for it."""
         return self.start(work).result(timeout_s)
 
     def close(self) -> None:
-        """Ends the thread."""
+        """End the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 

@@ -1,6 +1,6 @@
-"""Network namespaces joined by veth pairs: a little network of a test's own, on one machine.
+"""Network namespaces linked by veth pairs: a small network for one test.
 
-Firefox never pairs a loopback candidate, and a NAT needs hosts on two sides, so such tests make hosts:
+Firefox never pairs a loopback candidate, and a NAT needs hosts on both sides, so such tests create hosts:
 
     with Network() as network:
         server, browser = network.host("server"), network.host("browser")
@@ -31,7 +31,7 @@ _numbers = itertools.count()
 
 
 def missing() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
     if shutil.which("ip") is None:
         return "network namespaces need Debian's iproute2"
     if os.geteuid() != 0:
@@ -65,7 +65,7 @@ class Host:
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
-        """Moves the calling thread here for a while.
+        """Move the calling thread into the namespace for the block.
 
         A socket stays where it was made, and a thread starts where its parent is, so what is made in the
         block stays in the namespace after it.
@@ -78,30 +78,30 @@ class Host:
                 _set_namespace(home.fileno())
 
     def connect(self, address: str, port: int, timeout_s: float = 10.0) -> socket.socket:
-        """A TCP connection made from here, to be used anywhere."""
+        """Return a TCP connection made from here, usable anywhere."""
         with self.entered():
             return socket.create_connection((address, port), timeout_s)
 
     def close(self) -> None:
-        """Removes the namespace and its interfaces."""
+        """Remove the namespace and its interfaces."""
         _ip("netns", "delete", self.name)
 
 
 class Network:
-    """Hosts and the links between them, removed together."""
+    """Hosts and their links, removed together."""
 
     def __init__(self) -> None:
         self._hosts: list[Host] = []
         self._links = itertools.count()
 
     def host(self, label: str) -> Host:
-        """A new host without any link but its loopback."""
+        """Create a host with loopback only."""
         host = Host(f"bw{os.getpid()}-{next(_numbers)}-{label}")
         self._hosts.append(host)
         return host
 
     def link(self, first: Host, first_address: str, second: Host, second_address: str) -> None:
-        """Joins two hosts by a wire; addresses with their prefix length, like ``"10.77.0.1/24"``."""
+        """Link two hosts; addresses have a prefix length, such as ``"10.77.0.1/24"``."""
         name = f"wire{next(self._links)}"
         first.ip("link", "add", name, "type", "veth", "peer", "name", name, "netns", second.name)
         for host, address in ((first, first_address), (second, second_address)):

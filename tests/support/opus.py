@@ -1,4 +1,4 @@
-"""Decodes Opus that came in RTP packets, by FFmpeg's libopus."""
+"""Decodes Opus from RTP packets with FFmpeg's libopus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def decode(payloads: Iterable[bytes]) -> NDArray[np.float32]:
-    """The sound of stereo Opus packets, shape [frames, 2]."""
+    """Return the samples of stereo Opus packets, shape [frames, 2]."""
     decoder = av.CodecContext.create("libopus", "r")
     assert isinstance(decoder, av.AudioCodecContext)
     decoder.sample_rate, decoder.layout = 48_000, "stereo"

@@ -17,7 +17,7 @@ _SOURCE = Path(__file__).with_name("packet_counter.c")
 
 
 class Counter(ctypes.Structure):
-    """What one player got, with its arrival times in nanoseconds of ``time.monotonic_ns``."""
+    """The packets of one player, with arrival times in nanoseconds of ``time.monotonic_ns``."""
 
     _fields_ = (
         ("packets", ctypes.c_uint64),
@@ -41,7 +41,7 @@ class Counter(ctypes.Structure):
 
     @property
     def missing(self) -> int:
-        """Frames that should have come between the first and the last and did not."""
+        """Frames missing between the first and the last."""
         return self.highest - self.first_sequence + 1 - (self.packets - self.duplicates) if self.packets else 0
 
 
@@ -56,7 +56,7 @@ class _Other(ctypes.Structure):
 
 
 class PacketCounter:
-    """Counts RTP on all sockets of an epoll descriptor; the caller gets the rest."""
+    """Counts RTP on all sockets of an epoll descriptor and returns other datagrams."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(str(_compile()))
@@ -67,11 +67,11 @@ class PacketCounter:
         return self._counters[descriptor]
 
     def reset(self, descriptor: int) -> None:
-        """Counts this one's packets from here on."""
+        """Reset the counters of one player."""
         ctypes.memset(ctypes.byref(self._counters[descriptor]), 0, ctypes.sizeof(Counter))
 
     def wait(self, epoll: int, timeout_s: float) -> list[tuple[int, bytes | None]]:
-        """Waits and counts; what is not RTP with its descriptor. None: standard input is readable."""
+        """Wait and count; yield other datagrams with their descriptor, and None if standard input is readable."""
         milliseconds = max(0, round(1000 * timeout_s))
         found = self._library.count_packets(
             epoll, milliseconds, self._counters, MAX_DESCRIPTORS, self._others, _CAPACITY
@@ -84,7 +84,7 @@ class PacketCounter:
 
 @functools.cache
 def _compile() -> Path:
-    """The shared library, kept between runs under the hash of its source."""
+    """Return the shared library, cached under the hash of its source."""
     compiler = shutil.which("cc") or shutil.which("gcc") or "clang"
     name = f"bw-packet-counter-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}-{os.getuid()}"
     folder = Path(tempfile.gettempdir(), name)

@@ -1,8 +1,8 @@
-"""A cheap WHEP player: completes ICE and DTLS, then counts the packets it gets without decoding them.
+"""A lightweight WHEP player: completes ICE and DTLS, then counts packets without decoding them.
 
     POST ─► ICE check (USE-CANDIDATE) ─► DTLS ─► count RTP by sequence number, check consent, report by RTCP
 
-Hundreds of them fit into one thread (farm_worker.py). It is a full agent of its own, apart from the product's code:
+Hundreds of them fit into one thread (farm_worker.py). It is a full agent, independent of the product's code:
 STUN from stun.py here, DTLS from pyOpenSSL, SRTCP from pylibsrtp.
 """
 
@@ -36,7 +36,7 @@ _PROFILES = {
 
 
 class Player:
-    """One player. Its owner calls ``handle_readable`` and ``handle_timeout``; nothing here blocks but ``post``."""
+    """One player. Its owner calls ``handle_readable`` and ``handle_timeout``; only ``post`` blocks."""
 
     def __init__(
         self,
@@ -47,12 +47,12 @@ class Player:
         payload_types: str = "111",
         more_lines: tuple[str, ...] = (),
     ) -> None:
-        """A player that will use this certificate.
+        """Create a player with this certificate.
 
         Args:
             certificate: May be shared with other players.
             setup: The offer's DTLS role: ``"actpass"``, ``"active"`` or ``"passive"``.
-            fingerprint: Said in the offer in place of the certificate's own.
+            fingerprint: Fingerprint in the offer instead of the certificate's own.
             payload_types: Of the offer's audio section.
             more_lines: Further lines of that section.
         """
@@ -74,15 +74,15 @@ class Player:
         self.profile = b""
         self.ssrc = secrets.randbits(32)
         self.on_rtp: Callable[[bytes], None] | None = None
-        """Gets each RTP packet as it came, still encrypted."""
+        """Called with each RTP packet, still encrypted."""
         self.on_rtcp: Callable[[bytes], None] | None = None
-        """Gets each compound RTCP packet, decrypted."""
+        """Called with each compound RTCP packet, decrypted."""
         self.keeps_consent = True
-        """Whether it checks on, as RFC 7675 asks."""
+        """Whether it sends consent checks (RFC 7675)."""
         self.reports = True
         """Whether it sends receiver reports."""
         self.loses: Callable[[], bool] = lambda: False
-        """Asked for each datagram, in both directions, whether the network loses it."""
+        """Called for each datagram in both directions: whether the network loses it."""
         self._setup = setup
         self._fingerprint = fingerprint or certificate.fingerprint
         self._payload_types = payload_types
@@ -117,7 +117,7 @@ class Player:
         return "\r\n".join((*lines, ""))
 
     def post(self, url: str, now_s: float, token: str | None = None) -> bool:
-        """Asks the endpoint, blocking; True when it said 201. Then the player wants to be called."""
+        """POST to the endpoint, blocking; True for 201. The owner then calls the handlers."""
         self.posted_s = now_s
         parts = urllib.parse.urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
@@ -144,13 +144,13 @@ class Player:
         return True
 
     def _server_address(self, host: str) -> tuple[str, int]:
-        """The candidate with the HTTP server's address; on loopback its port, whatever was announced."""
+        """Return the candidate with the HTTP server's address; on loopback its port, whatever was announced."""
         reachable = [candidate for candidate in self.answer.candidates if candidate[0] == host]
         address, port = (reachable or self.answer.candidates)[0]
         return host if host.startswith("127.") else address, port
 
     def handle_timeout(self, now_s: float) -> None:
-        """To be called when ``due_s`` has come."""
+        """Call it when ``due_s`` has come."""
         if self.state == "checking":
             self._check()
             self.due_s = now_s + _CHECK_INTERVAL_S[min(self._checks, len(_CHECK_INTERVAL_S)) - 1]
@@ -169,7 +169,7 @@ class Player:
             self.due_s = now_s + _CONSENT_INTERVAL_S * random.uniform(0.8, 1.2)
 
     def handle_readable(self, now_s: float) -> None:
-        """Takes one datagram from the socket."""
+        """Receive one datagram from the socket."""
         assert self.socket is not None
         try:
             data = self.socket.recv(2048)
@@ -179,7 +179,7 @@ class Player:
             self.handle_datagram(data, now_s)
 
     def handle_datagram(self, data: bytes, now_s: float) -> None:
-        """Takes one datagram that the owner received."""
+        """Process one datagram that the owner received."""
         first = data[0] if data else 255
         if 128 <= first < 192:
             self._media(data, now_s)
@@ -212,7 +212,7 @@ class Player:
         elif message.kind == stun.BINDING_SUCCESS and self.state == "checking":
             assert stun.is_authentic(data, self.answer.password), "an ICE response that is not authentic"
             self.state, self.due_s = "handshake", now_s + 0.25
-            # Our role follows from the answer's (RFC 8842): "passive" waits for us.
+            # Our role follows from the answer (RFC 8842): "passive" waits for us.
             if self.answer.setup == "passive":
                 self._dtls.set_connect_state()
                 self._step(now_s)
@@ -226,7 +226,7 @@ class Player:
         if self.state == "handshake":
             self._step(now_s)
         else:
-            # A repetition of the server's last flight is answered in here.
+            # This also answers a retransmission of the server's last flight.
             self._read_alerts()
             self._flush()
 
@@ -273,13 +273,13 @@ class Player:
         return None
 
     def send_report(self, fraction_lost: float = 0.0, feedback: bytes = b"") -> bytes:
-        """Sends ``protect_report`` and returns the datagram."""
+        """Send ``protect_report`` and return the datagram."""
         datagram = self.protect_report(fraction_lost, feedback)
         self._send(datagram)
         return datagram
 
     def protect_report(self, fraction_lost: float = 0.0, feedback: bytes = b"") -> bytes:
-        """A receiver report with an SDES CNAME (RFC 3550, 6.4.2), then whatever else, as SRTCP."""
+        """Return a receiver report with an SDES CNAME (RFC 3550, 6.4.2), followed by other packets, as SRTCP."""
         assert self.tx is not None
         lost = round(256 * fraction_lost) << 24
         block = struct.pack("!IIIIII", self.media_ssrc, lost, max(0, self.counters.highest), 0, 0, 0)
@@ -289,17 +289,17 @@ class Player:
         return datagram
 
     def decrypt(self, packets: Sequence[bytes]) -> list[bytes]:
-        """RTP packets in the clear; raises ``pylibsrtp.Error`` on one that is not authentic, or there twice."""
+        """Decrypt RTP packets; raise ``pylibsrtp.Error`` for an unauthentic or repeated one."""
         session = Session(self._rx_policy)
         return [session.unprotect(packet) for packet in packets]
 
     def close_dtls(self) -> None:
-        """Sends close_notify."""
+        """Send close_notify."""
         self._dtls.shutdown()
         self._flush()
 
     def move(self, host: str) -> None:
-        """Goes on from a new port, as behind a NAT that forgot; the old socket is the caller's to close."""
+        """Continue from a new port, as after a NAT rebinding; the caller closes the old socket."""
         assert self.socket is not None
         server = self.socket.getpeername()
         self.socket = _udp_socket(host)
@@ -307,7 +307,7 @@ class Player:
         self._check()
 
     def restart(self) -> int:
-        """Asks for an ICE restart (RFC 9725, 4.3.3) by PATCH, blocking; returns the status.
+        """Request an ICE restart (RFC 9725, 4.3.3) by PATCH, blocking; return the status.
 
         After a 200 the next checks carry the new credentials.
         """
@@ -319,13 +319,13 @@ class Player:
         return status
 
     def trickle(self, candidate: str) -> int:
-        """Tells one candidate by PATCH, blocking; returns the status."""
+        """Trickle one candidate by PATCH, blocking; return the status."""
         lines = (f"a=ice-ufrag:{self._ufrag}", f"a=ice-pwd:{self._password}", "m=audio 9 UDP/TLS/RTP/SAVPF 0")
         fragment = "\r\n".join((*lines, "a=mid:0", f"a={candidate}", "a=end-of-candidates", ""))
         return self.patch(fragment, self.etag)[0]
 
     def patch(self, fragment: str, etag: str) -> tuple[int, http.client.HTTPMessage, str]:
-        """PATCHes the session, blocking; status, headers and body of the response."""
+        """PATCH the session, blocking; return status, header fields and body."""
         parts = urllib.parse.urlsplit(self.session_url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
         try:
@@ -337,7 +337,7 @@ class Player:
             connection.close()
 
     def send(self, datagram: bytes) -> None:
-        """Sends anything at all from the player's own address."""
+        """Send any datagram from the player's address."""
         self._send(datagram)
 
     def _send(self, datagram: bytes) -> None:
@@ -360,7 +360,7 @@ class Player:
         self.state, self.reason = "failed", reason
 
     def delete(self, token: str | None = None) -> int:
-        """DELETEs the session, blocking, and closes; returns the status."""
+        """DELETE the session, blocking, and close; return the status."""
         parts = urllib.parse.urlsplit(self.session_url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
         try:
@@ -371,7 +371,7 @@ class Player:
             self.vanish()
 
     def vanish(self) -> None:
-        """Closes without a word."""
+        """Close without a message."""
         if self.socket is not None:
             self.socket.close()
             self.socket = None
@@ -386,7 +386,7 @@ def _udp_socket(host: str) -> socket.socket:
 
 
 def _datagrams(records: bytes) -> list[bytes]:
-    """One datagram per DTLS record (13-byte header with the length in its last two bytes)."""
+    """Split into one datagram per DTLS record (13-byte header with the length in its last two bytes)."""
     found = []
     while records:
         size = 13 + int.from_bytes(records[11:13], "big")

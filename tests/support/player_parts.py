@@ -1,4 +1,4 @@
-"""What a cheap player is made of: its certificate, the answer it reads, and its counters."""
+"""Parts of the lightweight player: its certificate, the parsed answer, and its counters."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Certificate:
 
 @dataclass
 class Answer:
-    """What a player needs of the SDP answer."""
+    """The fields of the SDP answer that a player needs."""
 
     ufrag: str
     password: str
@@ -57,13 +57,13 @@ class Answer:
         )
 
     def restarted(self, fragment: str) -> Answer:
-        """The same with the credentials of an ICE restart."""
+        """Return the same with the credentials of an ICE restart."""
         values = dict(line.removeprefix("a=").split(":", 1) for line in fragment.splitlines() if ":" in line)
         return replace(self, ufrag=values["ice-ufrag"], password=values["ice-pwd"])
 
 
 class Counters:
-    """What came in since the last reset. Sequence numbers tell what is missing."""
+    """Packets received since the last reset. Sequence numbers show what is missing."""
 
     def __init__(self) -> None:
         self.packets = 0
@@ -90,5 +90,5 @@ class Counters:
 
     @property
     def missing(self) -> int:
-        """Frames that should have come between the first and the last and did not."""
+        """Frames missing between the first and the last."""
         return self.highest - self.first_sequence + 1 - (self.packets - self.duplicates) if self.packets else 0

@@ -1,8 +1,8 @@
-"""A cheap WHIP publisher: ICE and DTLS of the cheap player, and any RTP that a test wants sent.
+"""A lightweight WHIP publisher: ICE and DTLS of the lightweight player, and any RTP that a test sends.
 
     ToneEncoder ─► RTP header ─► SRTP (pylibsrtp) ─► the server
 
-What it sends is made by the test packet by packet, so it can be as bad as a stranger can be.
+The test makes each packet, so it can be arbitrarily malformed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OPUS = 111
 
 
 class ToneEncoder:
-    """A sine in each channel as Opus packets, one after the other."""
+    """A sine in each channel as consecutive Opus packets."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ToneEncoder:
         self._codec = codec
 
     def packet(self) -> bytes:
-        """The next packet."""
+        """Return the next packet."""
         while True:
             for packet in self._codec.encode(self._frame()):
                 return bytes(packet)
@@ -64,7 +64,7 @@ class ToneEncoder:
 
 
 class Publisher(Player):
-    """One publisher. ``declared`` names its SSRC in the offer, as browsers do and RFC 8834 does not ask for."""
+    """One publisher. ``declared`` puts its SSRC into the offer, as browsers do; RFC 8834 does not require it."""
 
     def __init__(self, certificate: Certificate, *, declared: bool = True, fingerprint: str | None = None) -> None:
         self.rtp_ssrc = secrets.randbits(32) | 1
@@ -78,31 +78,31 @@ class Publisher(Player):
         return super().offer(host, port).replace("a=recvonly", "a=sendonly")
 
     def connect(self, url: str, timeout_s: float = 10.0) -> None:
-        """Connects, blocking; raises ``RuntimeError`` that says where it stopped."""
+        """Connect, blocking; raise ``RuntimeError`` with the step that failed."""
         self.post(url, time.monotonic())
         drive([self], lambda: self.state in ("connected", "failed"), timeout_s)
         if self.state != "connected":
             raise RuntimeError(f"not connected: {self.state} {self.reason}")
 
     def protect(self, plain: bytes) -> bytes:
-        """SRTP of an RTP packet."""
+        """Encrypt an RTP packet."""
         assert self.tx is not None
         datagram: bytes = self.tx.protect(plain)
         return datagram
 
     def next_rtp(self, payload: bytes, samples: int = 960, ssrc: int | None = None) -> bytes:
-        """The stream's next RTP packet, in the clear."""
+        """Return the next RTP packet of the stream, unencrypted."""
         plain = rtp(payload, self.sequence, self.timestamp, self.rtp_ssrc if ssrc is None else ssrc)
         self.sequence = self.sequence + 1 & 0xFFFF
         self.timestamp = self.timestamp + samples & 0xFFFFFFFF
         return plain
 
     def send_audio(self, payload: bytes, samples: int = 960) -> None:
-        """Sends the stream's next packet."""
+        """Send the next packet of the stream."""
         self.send(self.protect(self.next_rtp(payload, samples)))
 
     def play(self, encoder: ToneEncoder, seconds: float, then: Callable[[], None] | None = None) -> None:
-        """Sends what the encoder gives at its pace, blocking; ``then`` is called after each packet."""
+        """Send encoded packets in real time, blocking; call ``then`` after each."""
         period_s = encoder.frame_samples / SAMPLE_RATE_HZ
         start_s = time.monotonic()
         for number in range(round(seconds / period_s)):
@@ -122,7 +122,7 @@ def rtp(
     csrcs: Sequence[int] = (),
     extension: bytes | None = None,
 ) -> bytes:
-    """An RTP packet (RFC 3550, 5.1); ``extension`` is all of it, with its own header."""
+    """Return an RTP packet (RFC 3550, 5.1); ``extension`` includes its header."""
     first = 0x80 | (0x10 if extension is not None else 0) | len(csrcs)
     header = struct.pack("!BBHII", first, payload_type, sequence, timestamp, ssrc)
     return header + b"".join(struct.pack("!I", csrc) for csrc in csrcs) + (extension or b"") + payload

@@ -1,8 +1,8 @@
-"""A program as users write it, in a process of its own: plays what publishers send on the default sound card by BASS.
+"""A typical user program in a separate process: plays incoming audio on the default sound card with BASS.
 
     python -m support.publisher_desk '{"max_peers": 5}'
 
-A process, because BASS finds the sound card by the environment. The argument holds fields of ``ServerConfig``. Prints
+A process, because BASS finds the sound card through the environment. The argument holds ``ServerConfig`` fields. Prints
 the server's URL when it is ready, then answers JSON commands.
 """
 
@@ -23,7 +23,7 @@ from .server_worker import BusyThreads
 
 
 class Desk:
-    """The parent's end of it: the sound of the mix comes out of ``sound_card``."""
+    """The parent's side: the mix is played on ``sound_card``."""
 
     def __init__(self, sound_card: PulseServer, **config: Any) -> None:
         before = {name: os.environ.get(name) for name in sound_card.environment}
@@ -40,7 +40,7 @@ class Desk:
         return self._child.ask("stats")
 
     def set_busy_threads(self, threads: int) -> None:
-        """So many threads of the program run pure Python from now on."""
+        """Run pure Python in so many threads of the program from now on."""
         self._child.ask("busy", threads=threads)
 
     def close(self) -> None:
@@ -54,7 +54,7 @@ class Desk:
 
 
 def main() -> None:
-    # What else the machine does is not what is tested; the busy threads here have the same priority as BASS's.
+    # Other load on the machine is not under test; the busy threads have the same priority as BASS's threads.
     with contextlib.suppress(PermissionError):
         os.nice(-10)
     library = find_bass()

@@ -1,4 +1,4 @@
-"""Cheap WHIP publishers in a process of their own: each sends its tones as long as it lives, and keeps time."""
+"""Lightweight WHIP publishers in a separate process: each sends its tones in real time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .netns import Host
 
 
 class PublisherFarm:
-    """Publishers of tones. A context manager; those that are still there vanish without a word at its end."""
+    """Publishers of tones. A context manager; the remaining ones end silently."""
 
     def __init__(self, host: Host | None = None) -> None:
         self._worker = Child("support.publisher_worker", host=host)
@@ -22,10 +22,10 @@ class PublisherFarm:
         frame_ms: int = 20,
         declared: bool = True,
     ) -> int:
-        """Connects one more, and returns the status of its POST; 201 is returned once it is connected.
+        """Connect one more and return the status of its POST; 201 is returned once it is connected.
 
         Raises:
-            RuntimeError: It was let in, but did not connect.
+            RuntimeError: It was accepted, but did not connect.
         """
         tone = {"left_hz": left_hz, "right_hz": right_hz, "level_dbfs": level_dbfs, "frame_ms": frame_ms}
         answer = self._worker.ask("publish", url=url, declared=declared, tone=tone)
@@ -34,11 +34,11 @@ class PublisherFarm:
         return int(answer["status"])
 
     def change_ssrc(self) -> None:
-        """Each sends with another SSRC from now on, and with new sequence numbers and timestamps."""
+        """Restart every stream with another SSRC, new sequence numbers and timestamps."""
         self._worker.ask("change_ssrc")
 
     def disconnect(self, how: str = "delete") -> None:
-        """Ends all by ``"delete"``, or without a word (``"vanish"``)."""
+        """End all by ``"delete"`` or silently (``"vanish"``)."""
         self._worker.ask("close", how=how)
 
     def states(self) -> list[str]:
@@ -47,7 +47,7 @@ class PublisherFarm:
         return states
 
     def worst_lateness_s(self) -> float:
-        """How late a packet left, at most, since this was asked last: another program had the processor."""
+        """Return the worst lateness of a packet since the last call, caused by other programs."""
         return float(self._worker.ask("lateness")["worst_s"])
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""FFmpeg's WHIP muxer, through PyAV, in a process of its own: two tones as long as it lives.
+"""FFmpeg's WHIP muxer through PyAV in a separate process, sending two tones.
 
     python -m support.publisher_ffmpeg '{"url": ..., "left_hz": ..., "right_hz": ..., "certificate": ..., "key": ...}'
 
-The muxer blocks while it connects and holds the interpreter's lock: in the server's process it would wait for itself.
+The muxer holds the GIL while it connects: in the server's process it would deadlock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FfmpegPublisher:
         url: Of the WHIP endpoint.
         left_hz: Of the left channel.
         right_hz: Of the right channel.
-        certificate: PEM file; without it the muxer makes one of its own.
+        certificate: PEM file; without it the muxer generates one.
         key: PEM file of its key.
     """
 
@@ -38,7 +38,7 @@ class FfmpegPublisher:
         task = {"url": url, "left_hz": left_hz, "right_hz": right_hz, "files": files}
         self._child = Child("support.publisher_ffmpeg", json.dumps(task))
         self.failure = self._child.read_line()
-        """Why it did not connect, in FFmpeg's words; empty when it did."""
+        """FFmpeg's error message; empty if it connected."""
 
     def close(self) -> None:
         self._child.close()
@@ -51,7 +51,7 @@ class FfmpegPublisher:
 
 
 def missing_ffmpeg() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``."""
+    """Return what is missing on this machine, for ``pytest.skip``."""
     return None if "whip" in av.formats_available else "needs a PyAV whose FFmpeg has the WHIP muxer (8.0)"
 
 

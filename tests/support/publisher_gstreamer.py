@@ -1,7 +1,7 @@
 """GStreamer's webrtcbin as a WHIP publisher: Debian's whip-client (simple-whip-client), a tone in each channel.
 
-whip-client speaks HTTP with libsoup 2.4, and Debian's libnice, for UPnP, loads libsoup 3: they abort each other. Nobody
-here asks a router for ports, so libnice gets an empty libgupnp-igd in place of the one that wants libsoup 3.
+whip-client uses libsoup 2.4, and Debian's libnice loads libsoup 3 for UPnP, which abort in one process. No test
+needs UPnP, so libnice gets an empty libgupnp-igd instead of the one that loads libsoup 3.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ class GStreamerPublisher:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
     def log(self) -> str:
-        """What it said, for the message of a test that fails."""
+        """Return its output, for failure messages."""
         return self._log.read_text()
 
     def close(self) -> None:
-        """As Ctrl-C does."""
+        """Interrupt it, as Ctrl-C does."""
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(5)
@@ -70,7 +70,7 @@ class GStreamerPublisher:
 
 
 def missing_gstreamer() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``."""
+    """Return what is missing on this machine, for ``pytest.skip``."""
     if shutil.which("whip-client") is None:
         return "needs Debian's simple-whip-client"
     return None if shutil.which("cc") else "needs a C compiler"

@@ -1,4 +1,4 @@
-"""Takes sound at the pace of a clock, as a sound card does, keeps it and judges it."""
+"""Reads audio in real time, as a sound card does, keeps it and analyses it."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SAMPLE_RATE_HZ = 48_000
 _BLOCK_FRAMES = 480
 _MACHINE_LATE_S = 0.02
 _BENT = 0.005
-"""How much faster or slower the jitter buffer plays at most while its delay comes to rest."""
+"""Maximum change of speed while the jitter buffer settles."""
 
 Samples = NDArray[np.float32]
 
 
 class Recorder:
-    """A thread that reads 10 ms each 10 ms from the moment it is made. A context manager; leaving it ends the thread.
+    """A thread that reads 10 ms every 10 ms from its creation. A context manager; leaving it ends the thread.
 
     Args:
-        read: For example ``server.read_input`` or ``peer.read``: so many frames to float32 ``[frames, 2]``.
+        read: For example ``server.read_input`` or ``peer.read``: number of frames to float32 ``[frames, 2]``.
         keep_s: How much sound is kept.
 
     Attributes:
-        worst_late_s: How late the thread came to read, at most: another program, or this one, had the processor.
+        worst_late_s: Worst lateness of a read, caused by load.
     """
 
     def __init__(self, read: Callable[[int], Samples], keep_s: float = 90.0) -> None:
@@ -45,7 +45,7 @@ class Recorder:
         self._thread.start()
 
     def take(self, seconds: float) -> Samples:
-        """What is heard in the next seconds: float32 ``[frames, 2]``; waits for it."""
+        """Wait for and return the next seconds of audio: float32 ``[frames, 2]``."""
         end = self._count + _blocks(seconds)
         deadline_s = time.monotonic() + seconds + 10.0
         while self._count < end:
@@ -54,11 +54,11 @@ class Recorder:
         return self._take(end, _blocks(seconds))
 
     def last(self, seconds: float) -> Samples:
-        """What was heard in the last seconds."""
+        """Return the last seconds of audio."""
         return self._take(self._count, _blocks(seconds))
 
     def wait_for_sound(self, timeout_s: float = 10.0) -> None:
-        """Until something louder than -60 dBFS is heard."""
+        """Wait until something louder than -60 dBFS is heard."""
         deadline_s = time.monotonic() + timeout_s
         while np.abs(self.take(0.05)).max() < 0.001:
             assert time.monotonic() < deadline_s, "no sound came"
@@ -98,9 +98,9 @@ def _blocks(seconds: float) -> int:
 def assert_tones(
     samples: Samples, left_hz: float, right_hz: float, level_dbfs: float = -12.0, *, bent: float = 0.0
 ) -> None:
-    """Each channel holds its tone at its level within 1 dB, and no more of the other's than Opus lets through.
+    """Check that each channel has its tone at its level within 1 dB, and no more crosstalk than Opus causes.
 
-    ``bent`` is how much faster or slower, as a share, the tone may be played, besides 1 Hz.
+    ``bent`` is the tolerated relative change of speed, besides 1 Hz.
     """
     for channel, own_hz, other_hz in ((0, left_hz, right_hz), (1, right_hz, left_hz)):
         found_hz = steady_hz(samples[:, channel], own_hz)
@@ -113,9 +113,9 @@ def assert_tones(
 def assert_tones_soon(
     recorder: Recorder, left_hz: float, right_hz: float, level_dbfs: float = -12.0, attempts: int = 4
 ) -> None:
-    """``assert_tones`` for a second of sound, sooner or later, and for the one after it: what is right stays right.
+    """Wait until ``assert_tones`` holds for a second of audio and for the second after it.
 
-    A second in which our own reader was late is followed by another: a busy machine takes the processor from a
+    A second in which the reader was late is repeated: a busy machine also delays a
     publisher, too.
     """
     recorder.wait_for_sound()
@@ -131,7 +131,7 @@ def assert_tones_soon(
 
 
 def steady_hz(samples: Samples, near_hz: float, hop: int = 480) -> float:
-    """Frequency of a tone within 50 Hz of what is expected: the median over 10 ms, so a gap does not count."""
+    """Return the frequency of a tone within 50 Hz of ``near_hz``: the median over 10 ms, so gaps do not count."""
     blocks = samples[: len(samples) // hop * hop].reshape(-1, hop)
     time_s = np.arange(blocks.size).reshape(blocks.shape) / SAMPLE_RATE_HZ
     values = (blocks * np.hanning(hop) * np.exp(-2j * np.pi * near_hz * time_s)).sum(axis=1)
@@ -140,5 +140,5 @@ def steady_hz(samples: Samples, near_hz: float, hop: int = 480) -> float:
 
 
 def is_silent(samples: Samples) -> bool:
-    """Below -80 dBFS."""
+    """Whether the audio is below -80 dBFS."""
     return bool(np.abs(samples).max() < 0.0001)

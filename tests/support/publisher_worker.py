@@ -1,4 +1,4 @@
-"""The process that runs cheap publishers in one thread; publisher_farm.py is its other end.
+"""The process that runs lightweight publishers in one thread, controlled by publisher_farm.py.
 
 Commands and answers are JSON, one a line. Ends with standard input.
 """
@@ -115,7 +115,7 @@ class Worker:
 
 
 if __name__ == "__main__":
-    # They keep time also on a busy machine, as a telephone of its own would.
+    # Real-time priority, because a real publisher would have its own machine.
     with contextlib.suppress(PermissionError):
         os.nice(-10)
     Worker().run()

@@ -1,12 +1,12 @@
-"""A sound card that needs no hardware: a PulseAudio daemon of a test's own, with one null sink.
+"""A virtual sound card: a private PulseAudio daemon with one null sink.
 
-What is played goes to the sink "speaker"; its monitor is the default input. Programs that use ALSA, as BASS does,
-find both as their default devices when they have the environment:
+Playback goes to the sink "speaker"; its monitor is the default input. Programs that use ALSA, as BASS does,
+find both as their default devices in this environment:
 
     with PulseServer(tmp_path) as pulse:
         subprocess.run([...], env=os.environ | pulse.environment)
 
-A child process, because the environment is the whole process's. Everything lives in the folder that was given; the
+A child process, because the environment belongs to the whole process. Everything is in the given folder; the
 daemon shares nothing with another of the same user, root included.
 """
 
@@ -32,7 +32,7 @@ ctl.!default {{ type pulse server "unix:{socket}" }}
 
 
 def missing() -> str | None:
-    """What a test needs that this machine lacks, for ``pytest.skip``; None when all is there."""
+    """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
     if shutil.which("pulseaudio") is None or shutil.which("pacat") is None:
         return "a virtual sound card needs Debian's pulseaudio and pulseaudio-utils"
     if not any(Path("/usr/lib").glob("*/alsa-lib/libasound_module_pcm_pulse.so")):
@@ -41,10 +41,10 @@ def missing() -> str | None:
 
 
 class PulseServer:
-    """The daemon, ready when made. A context manager; ``close`` stops it."""
+    """The running daemon. A context manager; ``close`` stops it."""
 
     def __init__(self, folder: Path) -> None:
-        """Starts it. ``folder`` is empty and short: a socket's path has 107 characters at most."""
+        """Start it. ``folder`` is empty and its path short: a socket's path has at most 107 characters."""
         folder.chmod(0o700)
         native = folder / "native"
         script = folder / "daemon.pa"
@@ -56,7 +56,7 @@ class PulseServer:
             "PULSE_SERVER": f"unix:{native}",
             "PULSE_COOKIE": str(folder / "cookie"),
         }
-        """What a program needs to have this as its default output and input."""
+        """Environment variables that make it the default output and input."""
         own = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder), "PULSE_RUNTIME_PATH": str(folder)}
         command = ["pulseaudio", "-n", "--daemonize=no", "--use-pid-file=no", "--disable-shm=yes"]
         command += ["--exit-idle-time=-1", "--log-target=stderr", "--log-level=error", f"--file={script}"]
@@ -66,7 +66,7 @@ class PulseServer:
             own["NOTIFY_SOCKET"] = str(folder / "notify")
             self._daemon = subprocess.Popen(command, env=os.environ | own, stdin=subprocess.DEVNULL, stderr=log)
             try:
-                # "READY=1", as systemd's services say it.
+                # "READY=1", as in sd_notify.
                 ready.recv(64)
             except TimeoutError:
                 self.close()
@@ -78,7 +78,7 @@ class PulseServer:
         return self._daemon.pid
 
     def close(self) -> None:
-        """Stops the daemon. Idempotent."""
+        """Stop the daemon. Idempotent."""
         self._daemon.terminate()
         self._daemon.wait()
 

@@ -6,11 +6,11 @@ import pytest
 
 
 def rerun(reason: str, times: int = 2) -> pytest.MarkDecorator:
-    """Runs a test again when it fails.
+    """Return a marker that runs a failed test again.
 
     Args:
-        reason: What outside the product can fail it.
-        times: How often at most.
+        reason: What outside the product can make it fail.
+        times: Maximum number of reruns.
     """
     return pytest.mark.flaky(reruns=times, reason=reason)
 

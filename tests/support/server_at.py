@@ -1,4 +1,4 @@
-"""Our server at a home of support/nat.py, in calls that a test signals."""
+"""Our server at a home host of support/nat.py, in calls signaled by a test."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ServerAt:
     """A server with callback signaling on a host. A context manager.
 
     Args:
-        host: Where it is.
-        ice_servers: What it asks.
-        left_hz: Of the tone that it says, on the left.
+        host: Host to run on.
+        ice_servers: Its STUN and TURN servers.
+        left_hz: Frequency of its tone on the left channel.
         right_hz: On the right.
-        relay_only: Whether it shows no other address than a TURN server's.
+        relay_only: Whether it announces relayed candidates only.
 
     Attributes:
-        told: Candidates that it has told by event, not yet trickled.
+        told: Candidates from events, not yet trickled.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ServerAt:
             self.server.start()
 
     def trickle(self, take: Callable[[str, str | None, int], object]) -> None:
-        """Brings what was told since the last call to the other side."""
+        """Deliver candidates reported since the last call to the other side."""
         while self.told:
             take(*self.told.pop(0))
 
@@ -62,12 +62,12 @@ class ServerAt:
 
 
 def connect(peer: bw.Peer, other: Any, trickle: Callable[[], None]) -> None:
-    """Trickles until both ends of a call are connected.
+    """Trickle until both ends of a call are connected.
 
     Args:
         peer: One end.
-        other: The other one, which has a ``state`` too.
-        trickle: Brings candidates to where they belong.
+        other: The other end, which also has a ``state``.
+        trickle: Delivers pending candidates.
     """
     deadline_s = time.monotonic() + _PATIENCE_S
     while (peer.state, other.state) != ("connected", "connected"):
@@ -77,6 +77,6 @@ def connect(peer: bw.Peer, other: Any, trickle: Callable[[], None]) -> None:
 
 
 def is_relayed(*peers: bw.Peer) -> bool:
-    """Whether either side of a call, as one or both of them know it, is an allocation on the TURN server."""
+    """Return whether either address of a call is an allocation on the TURN server."""
     ends = [end for peer in peers for end in (peer.stats().local_address, peer.stats().remote_address)]
     return any(end.startswith(f"{SERVERS}:") for end in ends)

@@ -1,4 +1,4 @@
-"""A ``Server`` in a process of its own, so that its processor time and its memory are its alone."""
+"""A ``Server`` in a separate process, so that its CPU time and memory can be measured."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .netns import Host
 
 
 class ServerProcess:
-    """Serves a tone: 440 Hz left, 880 Hz right. ``config`` are fields of ``ServerConfig``; ports are free ones."""
+    """Serve a tone, 440 Hz left and 880 Hz right, on free ports. ``config`` has fields of ``ServerConfig``."""
 
     def __init__(self, host: Host | None = None, **config: Any) -> None:
         tone = {"hz": 440.0, "right_hz": 880.0}
         self._child = Child("support.server_worker", json.dumps(config), json.dumps(tone), host=host)
         self.url = self._child.read_line()
-        """Of the page, with a slash at its end."""
+        """URL of the page, ending in a slash."""
         self.whep_url, self.whip_url = self.url + "whep", self.url + "whip"
         self.pid = self._child.pid
 
@@ -29,11 +29,11 @@ class ServerProcess:
         return self._child.ask("resources")
 
     def set_busy_threads(self, threads: int) -> None:
-        """So many threads of the server's process run pure Python from now on."""
+        """Run pure Python in so many threads of the server's process from now on."""
         self._child.ask("busy", threads=threads)
 
     def hold_the_interpreter(self, seconds: int) -> None:
-        """The server's interpreter is held in one C call for so long; returns after it."""
+        """Hold the GIL of the server's process in one C call for so many seconds; return after it."""
         self._child.ask("hold", seconds=seconds)
 
     def close(self) -> None:

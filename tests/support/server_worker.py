@@ -1,9 +1,9 @@
-"""A ``Server`` in a process of its own, for measurements: farm.py's players connect, the parent asks for figures.
+"""A ``Server`` in a separate process for measurements: the players of farm.py connect, the parent reads figures.
 
     python -m support.server_worker '{"max_peers": 50}' '{"hz": 440.0, "right_hz": 880.0}'
 
 The arguments are the fields of ``ServerConfig`` and of ``Tone``; with a third one, ``warm``, it prints a line when it
-has imported all that it needs, and listens when it is told to. Prints the server's URL when it is ready, then answers
+has imported everything, and listens on command. Prints the server's URL when it is ready, then answers
 JSON commands: ``stats``, ``resources``, ``busy`` (so many threads run pure Python, as a busy host program does) and
 ``hold`` (the interpreter's lock is held for so many seconds in one C call).
 """
@@ -27,7 +27,7 @@ from .child import serve_commands
 
 
 class BusyThreads:
-    """Threads that never let go of the interpreter on their own account."""
+    """Threads that never release the GIL voluntarily."""
 
     def __init__(self) -> None:
         self._stop = threading.Event()
@@ -62,7 +62,7 @@ def resources() -> dict[str, Any]:
 
 
 def hold_the_interpreter(seconds: int) -> dict[str, Any]:
-    """One long C call that keeps the interpreter's lock, as a careless extension does: no Python runs meanwhile."""
+    """Hold the GIL in one long C call, as a badly written extension does: no Python runs meanwhile."""
     ctypes.PyDLL(None).sleep(seconds)
     return {}
 

@@ -1,4 +1,4 @@
-"""Sessions without peers, and short ways to ask an endpoint something."""
+"""Fake sessions, and helpers for requests to an endpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STRANGER = "192.0.2.7"
 
 
 class FakeSession:
-    """Remembers what it was told. ``gate`` holds a restart until it is set; ``failure`` makes it fail."""
+    """A session that records its calls. ``gate`` holds a restart until it is set; ``failure`` makes it fail."""
 
     def __init__(self, offer: Offer) -> None:
         self.offer = offer
@@ -59,7 +59,7 @@ class FakeSession:
 
 
 class FakeSessions:
-    """Makes fake sessions. ``failure`` makes it refuse."""
+    """Creates fake sessions. ``failure`` makes it refuse."""
 
     def __init__(self) -> None:
         self.made: list[FakeSession] = []
@@ -85,7 +85,7 @@ async def ask(
     query: str = "",
     now_s: float = 0.0,
 ) -> Response:
-    """One request to an endpoint."""
+    """Send one request to an endpoint."""
     data = body.encode() if isinstance(body, str) else body
     request = Request(method, path, Headers((headers or {}).items()), data, remote, query=query)
     return await endpoint.respond(request, now_s)
@@ -106,7 +106,7 @@ async def patch(endpoint: Endpoint, location: str, fragment: str | bytes, if_mat
 
 
 def header(response: Response, name: str) -> str:
-    """A header field that must be there."""
+    """Return a header field that must exist."""
     value = response.header(name)
     assert value is not None, f"{name} is missing: {response}"
     return value

@@ -1,4 +1,4 @@
-"""A sound card on which tones play, and ``bass-webrtc serve device`` on it, for as long as one likes."""
+"""A virtual sound card that plays tones, and ``bass-webrtc serve device`` on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from . import pulse, tones
 
 LEFT_HZ, RIGHT_HZ = 440.0, 880.0
 LEVEL_DBFS = -12.0
-# A long buffer, so that what is played has no gap of its own on a busy machine.
+# A long buffer, so that playback has no gaps on a busy machine.
 _PLAY = ["pacat", "--playback", "--latency-msec=2000", "--format=float32le", "--rate=48000", "--channels=2"]
 _SERVE = [sys.executable, "-m", "bass_webrtc", "serve", "device", "--port", "0", "--udp-port", "0"]
 _SERVE += ["--stats-every", "60"]
@@ -29,13 +29,15 @@ _SERVE += ["--stats-every", "60"]
 
 @contextlib.contextmanager
 def playing_tones() -> Iterator[dict[str, str]]:
-    """The environment of a program that has a sound card; ``LEFT_HZ`` and ``RIGHT_HZ`` play on it all the time."""
+    """Yield the environment of a sound card on which ``LEFT_HZ`` and ``RIGHT_HZ`` play continuously."""
     with (
         _real_time(),
         tempfile.TemporaryDirectory(prefix="bw-pulse-") as folder,
         pulse.PulseServer(Path(folder)) as server,
     ):
-        _set_real_time(server.pid)  # Its main thread, which hands out what is recorded, has given it back.
+        _set_real_time(
+            server.pid
+        )  # PulseAudio's main thread, which delivers recorded audio, has dropped its real-time priority.
         environment = os.environ | server.environment
         program = subprocess.Popen(_PLAY, env=environment, stdin=subprocess.PIPE)
         feeding = threading.Thread(target=_play, args=(program,))
@@ -50,7 +52,7 @@ def playing_tones() -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def serving(environment: dict[str, str]) -> Iterator[str]:
-    """A server of what the card records; gives its URL."""
+    """Serve what the card records; yield the URL."""
     with _real_time():
         server = subprocess.Popen(_SERVE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     with server:
@@ -65,7 +67,7 @@ def serving(environment: dict[str, str]) -> Iterator[str]:
 
 
 def stats(url: str) -> dict[str, Any]:
-    """What the server says of itself."""
+    """Return the server's statistics."""
     with urllib.request.urlopen(f"{url}api/stats", timeout=10) as response:
         found: dict[str, Any] = json.load(response)
     return found
@@ -73,9 +75,9 @@ def stats(url: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _real_time() -> Iterator[None]:
-    """What is started meanwhile comes before ordinary programs, as a sound card does not wait for them, either.
+    """Start programs with real-time priority meanwhile, because a sound card does not wait for others either.
 
-    BASS's recording thread has no such priority of its own, so what else runs on this machine would be measured.
+    BASS's recording thread has no real-time priority, so the load of the machine would be measured.
     """
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     _set_real_time(0)
@@ -91,7 +93,7 @@ def _set_real_time(pid: int) -> None:
 
 
 def _play(program: subprocess.Popen[bytes]) -> None:
-    """Both tones have whole periods in a second, so it can be played round and round."""
+    """Both tones have whole periods in a second, so it loops without a seam."""
     channels = [tones.sine(hz, 1.0, LEVEL_DBFS) for hz in (LEFT_HZ, RIGHT_HZ)]
     second = np.stack(channels, axis=1).tobytes()
     assert program.stdin is not None

@@ -1,4 +1,4 @@
-"""A browser and a place for a server that it can reach: what a listening test needs, for each engine."""
+"""A browser and a host for a server that it can reach, for each engine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SERVER_ADDRESS = "10.77.0.1"
 
 @dataclass(frozen=True)
 class Studio:
-    """A browser, and a place for a server that it can reach."""
+    """A browser and a host for a server that it can reach."""
 
     browser: Browser
     pages: PageServer
@@ -28,39 +28,39 @@ class Studio:
     host: netns.Host | None = None
 
     def start(self, server: bw.Server) -> None:
-        """Starts the server where the browser reaches it; its config is ``config(...)``'s."""
+        """Start the server where the browser can reach it, with the settings of ``config(...)``."""
         with ExitStack() as stack:
             if self.host is not None:
                 stack.enter_context(self.host.entered())
             server.start()
 
     def config(self, **settings: object) -> bw.ServerConfig:
-        """Free ports at this place, and leave for the test player's page to post from another origin."""
+        """Return settings with free ports that allow the test page's origin."""
         place = {"http_host": self.address, "http_port": 0, "udp_port": 0, "allow_origins": (self.pages.origin,)}
         return bw.ServerConfig(**place | settings)  # type: ignore[arg-type]
 
     def listener(self) -> Listener:
-        """A new tab with the test player."""
+        """Open a tab with the test player."""
         return Listener(self.browser, self.pages.listen_url)
 
 
 @contextmanager
 def open_chromium() -> Iterator[Studio]:
-    """Chromium, with everything on loopback."""
+    """Chromium, all on loopback."""
     with Chromium() as chromium, PageServer() as pages:
         yield Studio(chromium, pages, "127.0.0.1")
 
 
 @contextmanager
 def open_firefox() -> Iterator[Studio]:
-    """Firefox on a network host of its own, with a sound card of its own; the server is to live on the other host."""
+    """Firefox on its own network host with its own sound card; the server runs on the other host."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bw-pulse-"))
         sound_card = stack.enter_context(pulse.PulseServer(Path(folder)))
         network = stack.enter_context(netns.Network())
         server_host, browser_host = network.host("server"), network.host("firefox")
         network.link(server_host, f"{SERVER_ADDRESS}/24", browser_host, "10.77.0.2/24")
-        # Firefox uses the address of the default route, as every real host has one.
+        # Firefox uses the address of the default route.
         browser_host.ip("route", "add", "default", "via", SERVER_ADDRESS)
         with server_host.entered():
             pages = stack.enter_context(PageServer(SERVER_ADDRESS))

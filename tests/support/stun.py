@@ -1,6 +1,6 @@
 """STUN for test peers (RFC 8489, RFC 8445): just what an ICE check needs.
 
-Written apart from the product's own, so that the same mistake cannot stand on both sides of a test.
+Written independently of the product, so that one mistake cannot hide on both sides of a test.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FINGERPRINT_XOR = 0x5354554E
 
 @dataclass
 class Message:
-    """One STUN message; attributes without MESSAGE-INTEGRITY and FINGERPRINT, which ``encode`` adds."""
+    """A STUN message; ``encode`` adds MESSAGE-INTEGRITY and FINGERPRINT."""
 
     kind: int
     transaction_id: bytes = field(default_factory=lambda: secrets.token_bytes(12))
@@ -56,7 +56,7 @@ class Message:
 
 
 def decode(data: bytes) -> Message:
-    """Reads a datagram that a well-behaved peer sent; raises ``ValueError`` or ``struct.error`` on others."""
+    """Parse a well-formed datagram; raise ``ValueError`` or ``struct.error`` for others."""
     kind, length, cookie, transaction_id = struct.unpack_from("!HHI12s", data)
     if cookie != MAGIC_COOKIE or length != len(data) - 20:
         raise ValueError("no STUN message")
@@ -69,7 +69,7 @@ def decode(data: bytes) -> Message:
 
 
 def is_authentic(data: bytes, password: str) -> bool:
-    """Whether MESSAGE-INTEGRITY is there and right."""
+    """Return whether MESSAGE-INTEGRITY is present and correct."""
     offset = 20
     while offset + 4 <= len(data):
         attribute, size = struct.unpack_from("!HH", data, offset)
@@ -83,7 +83,7 @@ def is_authentic(data: bytes, password: str) -> bool:
 
 
 def check(username: str, password: str, *, use_candidate: bool = True) -> bytes:
-    """The connectivity check of a controlling full agent (RFC 8445, 7.1)."""
+    """Return the connectivity check of a controlling full agent (RFC 8445, 7.1)."""
     attributes = [
         (USERNAME, username.encode()),
         (PRIORITY, struct.pack("!I", 1_853_824_767)),
@@ -95,7 +95,7 @@ def check(username: str, password: str, *, use_candidate: bool = True) -> bytes:
 
 
 def success(request: Message, password: str | None, host: str, port: int) -> bytes:
-    """The success response to a check that came from this address."""
+    """Return the success response to a check from this address."""
     address = ipaddress.ip_address(host).packed
     key = struct.pack("!I", MAGIC_COOKIE) + request.transaction_id
     mapped = struct.pack("!BBH", 0, 1 if len(address) == 4 else 2, port ^ (MAGIC_COOKIE >> 16))

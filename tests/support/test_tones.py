@@ -1,4 +1,4 @@
-"""The judges of sound, judged: each finds what it is there to find, and nothing in what is right."""
+"""Tests of the audio analysis: each function finds its fault, and none in clean audio."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def test_level_is_found(level_dbfs: float) -> None:
     assert tones.rms_dbfs(samples) == pytest.approx(level_dbfs, abs=0.05)
 
 
-def test_a_tone_beside_another_does_not_count_for_it() -> None:
+def test_another_tone_does_not_change_the_level() -> None:
     both = tones.sine(440.0, 1.0, -6.0) + tones.sine(880.0, 1.0, -26.0)
     assert tones.tone_dbfs(both, 880.0) == pytest.approx(-26.0, abs=0.1)
     assert tones.tone_dbfs(both, 660.0) < -80.0
 
 
-def test_an_unbroken_sine_has_no_jumps_even_a_little_off_pitch() -> None:
+def test_continuous_sine_has_no_jumps_even_slightly_off_pitch() -> None:
     noise = np.random.default_rng(1).normal(0.0, 0.003, 3 * 48_000).astype(np.float32)
     assert tones.phase_jumps(tones.sine(440.2, 3.0) + noise, 440.0) == []
 
@@ -39,7 +39,7 @@ def test_lost_samples_are_a_jump(lost: int) -> None:
     assert jump == pytest.approx(1.0, abs=0.02)
 
 
-def test_a_gap_of_silence_is_a_jump() -> None:
+def test_gap_of_silence_is_a_jump() -> None:
     samples = tones.sine(440.0, 2.0).copy()
     samples[48_000 : 48_000 + 960] = 0.0
     assert tones.phase_jumps(samples, 440.0)

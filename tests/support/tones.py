@@ -1,4 +1,4 @@
-"""Judges recorded sound: which tone, how loud, and whether it ever broke.
+"""Analyses recorded audio: frequency, level and discontinuities.
 
 All functions take float samples of one channel at 48 kHz, full scale 1.0. Levels are dBFS of the peak of a sine,
 so a sine of amplitude 1.0 is 0 dBFS: what ``Tone(level_dbfs=...)`` means.
@@ -20,7 +20,7 @@ def sine(frequency_hz: float, seconds: float, level_dbfs: float = -12.0, phase: 
 
 
 def frequency_hz(samples: Samples) -> float:
-    """The strongest frequency, to about 0.1 Hz with a second of sound (parabola through the spectrum's peak)."""
+    """Return the strongest frequency, to about 0.1 Hz for one second (parabola through the peak of the spectrum)."""
     spectrum = np.log(np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) + 1e-12)
     peak = int(np.clip(np.argmax(spectrum), 1, len(spectrum) - 2))
     below, at, above = spectrum[peak - 1 : peak + 2]
@@ -29,7 +29,7 @@ def frequency_hz(samples: Samples) -> float:
 
 
 def tone_dbfs(samples: Samples, tone_hz: float) -> float:
-    """Level of one frequency alone: the median over blocks of 100 ms, so a click elsewhere does not count."""
+    """Return the level of one frequency: the median over blocks of 100 ms, so a click does not count."""
     hop = SAMPLE_RATE_HZ // 10
     window = np.hanning(hop)
     blocks = samples[: len(samples) // hop * hop].reshape(-1, hop)
@@ -39,14 +39,14 @@ def tone_dbfs(samples: Samples, tone_hz: float) -> float:
 
 
 def rms_dbfs(samples: Samples) -> float:
-    """Level of everything together, on the same scale: a sine of amplitude 1.0 is 0 dBFS."""
+    """Return the total level on the same scale: a sine of amplitude 1.0 is 0 dBFS."""
     return float(20 * np.log10(np.sqrt(2 * np.mean(np.square(samples, dtype=np.float64))) + 1e-9))
 
 
 def phase_jumps(samples: Samples, tone_hz: float, threshold_rad: float = 0.35, hop: int = 480) -> list[float]:
-    """Times (s) at which a sine lost its phase or its level: a click, a gap or a patch.
+    """Return the times (s) at which a sine changes phase or level: a click, a gap or concealment.
 
-    The phase of each 10 ms is compared with what the one before foretells, less the slow drift of the receiver's
+    The phase of each 10 ms is compared with the prediction from the block before, less the slow drift of the receiver's
     clock (the median). Lost, repeated, stretched or concealed audio shows as a jump; coding noise does not.
     """
     frames = len(samples) // hop

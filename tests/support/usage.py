@@ -1,4 +1,4 @@
-"""What a process uses, as Linux counts it (proc(5))."""
+"""Resources of a process (proc(5))."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""An asyncio loop whose clock jumps: a test waits 40 seconds in no time, and always the same 40 seconds.
+"""An asyncio loop in virtual time: a test waits 40 seconds instantly and reproducibly.
 
     @in_virtual_time
     async def test_that_waits() -> None:
         await asyncio.sleep(39.5)
 
-Sockets are real. Between sockets of the same loop nothing is ever under way when the clock jumps, for loopback
-delivers at once; threads and other processes, though, would be left behind.
+Sockets are real. Between sockets of the same loop nothing is in flight when the clock jumps, because loopback
+delivers at once; threads and other processes would not keep up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """The loop.
 
     Attributes:
-        failures: What callbacks and tasks raised and nobody took.
+        failures: Unhandled exceptions of callbacks and tasks.
     """
 
     def __init__(self) -> None:
@@ -36,12 +36,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now_s
 
     def jump(self, seconds: float) -> None:
-        """Lets time pass."""
+        """Advance the clock."""
         self._now_s += seconds
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Instead of waiting for a while, says that it has."""
+    """A selector that advances the clock instead of waiting."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 def in_virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
-    """Runs an async test on a ``VirtualLoop``; fails it for an exception that nobody took, too."""
+    """Run an async test on a ``VirtualLoop``; it also fails for unhandled exceptions."""
 
     @functools.wraps(test)
     def run(*arguments: P.args, **options: P.kwargs) -> None:

@@ -1,4 +1,4 @@
-"""A WHIP endpoint's other half for tests of the page: takes a publisher's offer and measures what it sends."""
+"""The receiving side of a WHIP endpoint for tests of the page: answers an offer and measures the audio."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ FULL_SCALE = 32768
 
 
 class WhipSink:
-    """Answers offers with aiortc. Lives on the loop that calls ``answer``."""
+    """Answers offers with aiortc, on the loop that calls ``answer``."""
 
     def __init__(self) -> None:
         self.frames = 0
         self.peak = 0.0
-        """Of the last frame that was decoded, 1.0 is full scale."""
+        """Peak of the last decoded frame; 1.0 is full scale."""
         self.offer = ""
         self._connections: list[Any] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def answer(self, offer: str) -> str:
-        """The answer to an offer, with stereo allowed as our server allows it."""
+        """Return the answer to an offer, allowing stereo as our server does."""
         from aiortc import RTCPeerConnection, RTCSessionDescription
 
         self.offer = offer
