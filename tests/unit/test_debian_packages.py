@@ -1,4 +1,4 @@
-"""scripts/debian-packages.sh, in a world of its own where nothing is really installed."""
+"""scripts/debian-packages.sh with fake system commands, so that nothing is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ for package; do case " $MISSING " in *" $package "*) ;; *) printf '%s=installed 
 
 
 class Machine:
-    """A PATH of stand-ins for what the script calls; what would change the system is only written down."""
+    """A PATH of fake commands; those that would change the system only write to a log."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -57,12 +57,12 @@ def machine(tmp_path: Path) -> Machine:
 
 
 @pytest.mark.parametrize("profile", ["build", "check", "test"])
-def test_says_and_does_nothing_when_nothing_is_missing(machine: Machine, profile: str) -> None:
+def test_nothing_happens_when_nothing_is_missing(machine: Machine, profile: str) -> None:
     result = machine.run(profile)
     assert (result.returncode, result.stdout, result.stderr, machine.calls()) == (0, "", "", [])
 
 
-def test_installs_what_is_missing_and_says_so(machine: Machine) -> None:
+def test_missing_packages_are_listed_and_installed(machine: Machine) -> None:
     machine.missing = "libopus-dev chromium"
     result = machine.run()
     assert result.returncode == 0
@@ -73,20 +73,20 @@ def test_installs_what_is_missing_and_says_so(machine: Machine) -> None:
     ]
 
 
-def test_tests_want_more_than_the_build(machine: Machine) -> None:
+def test_profile_test_installs_more_than_profile_build(machine: Machine) -> None:
     machine.missing = "libopus-dev chromium"
     machine.run("test")
     assert machine.calls()[-1].endswith("libopus-dev chromium noninteractive")
 
 
-def test_without_python_debians_own_is_installed(machine: Machine) -> None:
+def test_debian_python_is_installed_without_any_python(machine: Machine) -> None:
     (machine.folder / "python3").unlink()
     machine.missing = "python3 python3-venv python3-dev"
     machine.run()
     assert machine.calls()[-1].endswith("python3 python3-venv python3-dev noninteractive")
 
 
-def test_debians_python_without_venv_gets_it(machine: Machine) -> None:
+def test_debian_python_without_venv_gets_its_packages(machine: Machine) -> None:
     (machine.folder / "python3").unlink()
     machine.command("python3", "exit 1")
     machine.missing = "python3-venv python3-dev"
@@ -94,7 +94,7 @@ def test_debians_python_without_venv_gets_it(machine: Machine) -> None:
     assert machine.calls()[-1].endswith("python3-venv python3-dev noninteractive")
 
 
-def test_others_than_root_use_sudo(machine: Machine) -> None:
+def test_ordinary_user_uses_sudo(machine: Machine) -> None:
     machine.missing = "gcc"
     machine.command("id", "echo 1000")
     machine.command("sudo", f'echo sudo >>{machine.log}; exec "$@"')
@@ -102,7 +102,7 @@ def test_others_than_root_use_sudo(machine: Machine) -> None:
     assert [call.split()[0] for call in machine.calls()] == ["sudo", "apt-get"] * 2
 
 
-def test_without_sudo_it_says_what_to_do(machine: Machine) -> None:
+def test_without_sudo_the_command_is_printed(machine: Machine) -> None:
     machine.missing = "gcc"
     machine.command("id", "echo 1000")
     result = machine.run()
@@ -111,12 +111,12 @@ def test_without_sudo_it_says_what_to_do(machine: Machine) -> None:
     assert machine.calls() == []
 
 
-def test_elsewhere_than_on_debian_it_names_the_packages_and_goes_on(machine: Machine) -> None:
+def test_without_apt_get_the_packages_are_listed(machine: Machine) -> None:
     (machine.folder / "apt-get").unlink()
     result = machine.run()
     assert result.returncode == 0
     assert "libsrtp2-dev" in result.stderr
 
 
-def test_an_unknown_profile_is_refused(machine: Machine) -> None:
+def test_unknown_profile_is_refused(machine: Machine) -> None:
     assert machine.run("everything").returncode == 2
