@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
@@ -22,25 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import exit_closing
-from ..bass import InputStream
 from ..config import CHANNELS, ServerConfig
-from ..core import Engine
 from ..errors import ClosedError
 from ..events import Callback, EventDispatcher
-from ..loop_thread import LoopThread
-from ..peer.connection import Connection
-from ..peer.ice_servers import IceServerAddress, parse_ice_server
-from ..peer.mux import UdpMux
-from ..signaling.server.endpoint import Endpoint
-from ..signaling.server.http_server import HttpServer
+from ..peer.ice_servers import parse_ice_server
 from ..signaling.server.sessions import PeerRequest
-from ..sources import OpenSource, Source, check_source, open_for_core
+from ..sources import Source, check_source
 from ..stats import Kind, ServerStats
-from .health import Faults, watch
-from .http import make_endpoints, make_http_server
 from .peer import Peer, check_text
-from .peers import ServerPeers
-from .stats_snapshot import is_healthy, snapshot
+from .run import ServerRun
 
 _EVENTS = ("peer_connected", "peer_disconnected", "peer_state", "source_ended", "error", "sdp", "ice_candidate")
 
@@ -72,7 +61,7 @@ class Server:
         self._source = source
         self._events = EventDispatcher(_EVENTS)
         self._lock = threading.Lock()  # start, stop and close exclude one another.
-        self._run: _Run | None = None
+        self._run: ServerRun | None = None
         self._last_stats = ServerStats()
         self._closed = False
         exit_closing.register(self)
@@ -90,7 +79,7 @@ class Server:
             if self._closed:
                 raise ClosedError("the server was closed; make a new one")
             if self._run is None:
-                self._run = _Run.open(self, self._source, self.config, self._ice_servers, self._events)
+                self._run = ServerRun.open(self._source, self.config, self._ice_servers, self._events, self._admit)
 
     def stop(self) -> None:
         """Says goodbye to all peers and closes the ports. ``start`` may follow. Idempotent."""
@@ -173,7 +162,11 @@ class Server:
         run = self._running()
         run.loop.run(run.peers.remove(peer_id))
 
-    def _running(self) -> _Run:
+    async def _admit(self, request: PeerRequest) -> bool | str:
+        admit = self.admit
+        return True if admit is None else await asyncio.wrap_future(self._events.call(admit, request))
+
+    def _running(self) -> ServerRun:
         run = self._run
         if run is None:
             raise ClosedError("the server does not run; call start first")
@@ -274,119 +267,3 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Run:
-    """What exists between ``start`` and ``stop``."""
-
-    def __init__(
-        self,
-        server: Server,
-        source: OpenSource,
-        config: ServerConfig,
-        ice_servers: Sequence[IceServerAddress],
-        events: EventDispatcher,
-    ) -> None:
-        self.http: HttpServer | None = None
-        self._server = weakref.ref(server)
-        self._source = source
-        self._config = config
-        self._events = events
-        self._ice_servers = tuple(ice_servers)
-        self._endpoints: list[Endpoint] = []
-        self.engine = Engine(config, source.handle)
-        self.input_stream = InputStream(*self.engine.playout.mix_procedure, decode=config.decode_stream)
-        self._faults = Faults(events)
-        self._watching: asyncio.Task[None] | None = None
-        self.loop = LoopThread("bass-webrtc loop", self._faults.handle)
-
-    @classmethod
-    def open(
-        cls,
-        server: Server,
-        source: Source,
-        config: ServerConfig,
-        ice_servers: Sequence[IceServerAddress],
-        events: EventDispatcher,
-    ) -> _Run:
-        """Opens everything, or nothing."""
-        opened = open_for_core(source)
-        try:
-            run = cls(server, opened, config, ice_servers, events)
-        except BaseException:
-            opened.close()
-            raise
-        events.start()
-        try:
-            run.loop.run(run._start())
-        except BaseException:
-            run.close()
-            raise
-        return run
-
-    async def _start(self) -> None:
-        config = self._config
-        needs_port = config.signaling_mode != "callback" and not self._ice_servers
-        port = config.udp_port if needs_port else None
-        self.mux = UdpMux(
-            self.engine,
-            port,
-            config.max_peers,
-            config.public_ips,
-            announces_own=config.announce_local_addresses,
-        )
-        has_source = self._source.handle is not None
-        self.peers = ServerPeers(
-            self.mux, self.loop, config, self._ice_servers, self._events, self._forget, has_source=has_source
-        )
-        if config.signaling_mode != "callback":
-            self._endpoints = make_endpoints(config, self.peers, self._ask_admit, ice_lite=not self._ice_servers)
-            self.http = make_http_server(config, self._endpoints, self.stats, self._is_healthy)
-        self.engine.start()
-        self.mux.start(lambda: self._events.emit("source_ended"))
-        self._watching = asyncio.create_task(watch(self.engine, self._is_healthy, self._faults))
-        if self.http is not None:
-            await self.http.start()
-
-    def close(self) -> None:
-        """Closes what is open, in the order in which nobody misses anything."""
-        self.input_stream.close()
-        self.loop.run(self._stop())
-        self.loop.stop()
-        self.engine.close()
-        mux = getattr(self, "mux", None)
-        if mux is not None:
-            self.peers.close()
-            mux.close()
-        self._source.close()
-        self._events.stop()
-
-    async def _stop(self) -> None:
-        """Also after a start that failed half way."""
-        if self._watching is not None:
-            self._watching.cancel()
-        if self.http is not None:
-            await self.http.stop()
-        if hasattr(self, "mux"):
-            await self.peers.end_all("the server stops")
-            self.mux.stop()
-
-    def _forget(self, connection: Connection) -> None:
-        for endpoint in self._endpoints:
-            endpoint.forget(connection)
-
-    async def _ask_admit(self, request: PeerRequest) -> bool | str:
-        server = self._server()
-        admit = server.admit if server is not None else None
-        if admit is None:
-            return True
-        return await asyncio.wrap_future(self._events.call(admit, request))
-
-    # -- statistics: any thread
-
-    def stats(self) -> ServerStats:
-        """A snapshot."""
-        return snapshot(self.engine, tuple(peer.stats() for peer in self.peers.all), self.mux.srtcp_errors)
-
-    def _is_healthy(self) -> bool:
-        return is_healthy(self.engine, self._config.frame_ms)
