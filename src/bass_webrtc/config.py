@@ -6,7 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 from .errors import ConfigError
 
@@ -24,45 +24,167 @@ _APPLICATIONS = ("audio", "voip", "lowdelay")
 _FRAME_MS = (10, 20, 40, 60)
 _SERVERS = "a tuple of IceServer objects, such as IceServer('stun:stun.example:3478')"
 
-_ICE_SERVER_URL = re.compile(
-    r"(?:stuns?|(?P<turn>turns?)):(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
-    r"(?(turn)(?:\?transport=(?:udp|tcp))?)"
+_ICE_URL = re.compile(
+    r"(?P<scheme>stuns?|turns?):"
+    r"(?:\[(?P<ipv6>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?\.?))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+    # LiveKit percent-encodes the question mark.
+    r"(?:(?:\?|%3f)transport=(?P<transport>udp|tcp))?",
+    re.IGNORECASE | re.ASCII,
 )
+_ICE_URL_FORMS = "stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT][?transport=tcp]"
+_MAX_ICE_URL_CHARACTERS = 512
+_DEFAULT_ICE_PORTS = {"stun": 3478, "stuns": 5349, "turn": 3478, "turns": 5349}
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _UNSAFE = re.compile(r'[,;"\\\x00-\x20\x7f-\uffff]')
-"""OBS splits ``Link`` fields at commas and semicolons even inside of quotes, so none may stand in a value."""
+"""OBS splits ``Link`` fields at commas and semicolons even inside quotes, so credentials must not contain them."""
+
+
+IceScheme = Literal["stun", "stuns", "turn", "turns"]
+IceTransport = Literal["udp", "tcp"]
+
+
+@dataclass(frozen=True, slots=True)
+class IceUrl:
+    """URL of a STUN or TURN server, parsed (RFC 7064, 3.1; RFC 7065, 3.1). The only place that knows the grammar."""
+
+    scheme: IceScheme
+    host: str
+    """Name or IP address as written; IPv6 without brackets."""
+    port: int | None = None
+    """None if the URL has none."""
+    transport: IceTransport | None = None
+    """``?transport=``; None if the URL has none."""
+
+    @classmethod
+    def parse(cls, url: str) -> IceUrl:
+        """Parse the URL of an ICE server. Scheme and parameter may be written in upper or lower case.
+
+        Raises:
+            ConfigError: ``url`` does not follow the grammar.
+        """
+        match = _ICE_URL.fullmatch(url) if len(url) <= _MAX_ICE_URL_CHARACTERS else None
+        if match is None:
+            raise _ice_url_error(url, f"expected {_ICE_URL_FORMS}")
+        scheme, transport = match["scheme"].lower(), match["transport"]
+        port = int(match["port"]) if match["port"] else None
+        if port is not None and not 0 < port < 1 << 16:
+            raise _ice_url_error(url, "expected a port from 1 to 65535")
+        if match["ipv6"] is not None and not (":" in match["ipv6"] and _is_ip(match["ipv6"])):
+            raise _ice_url_error(url, "expected an IPv6 address between the brackets")
+        if transport is not None and scheme.startswith("stun"):
+            raise _ice_url_error(url, "expected stun:HOST[:PORT] without a transport")
+        return cls(
+            cast("IceScheme", scheme),
+            match["ipv6"] or match["name"],
+            port,
+            None if transport is None else cast("IceTransport", transport.lower()),
+        )
+
+    def __str__(self) -> str:
+        port = "" if self.port is None else f":{self.port}"
+        transport = "" if self.transport is None else f"?transport={self.transport}"
+        return f"{self.scheme}:{_bracketed(self.host)}{port}{transport}"
 
 
 @dataclass(frozen=True, slots=True)
 class IceServer:
-    """A STUN or TURN server. Its ``repr`` shows no credential."""
+    """A STUN or TURN server. Its ``repr`` does not show the credential."""
 
     url: str
     """``stun:``, ``turn:`` or ``turns:`` (RFC 7064, RFC 7065)."""
     username: str | None = None
-    """Of TURN, with ``credential``."""
+    """TURN user name, with ``credential``."""
     credential: str | None = field(default=None, repr=False)
 
     @property
     def is_turn(self) -> bool:
-        """Whether it relays, and so wants a username and a credential."""
-        return self.url.startswith("turn")
+        """Whether the server relays, and so needs a user name and a credential."""
+        return self.url.lower().startswith("turn")
 
     def check_for_visitors(self) -> None:
-        """Whether browsers and other programs can be told of it (RFC 7064, RFC 7065; RFC 9725, 4.6).
+        """Check that the server can be announced to browsers and other clients in ``Link`` fields (RFC 9725, 4.6).
+
+        Stricter than ``IceUrl.parse``: some clients accept lower case only, and some do not parse quoted strings.
 
         Raises:
-            ConfigError: Some of them would trip over it.
+            ConfigError: Some clients could not use the server.
         """
-        match = _ICE_SERVER_URL.fullmatch(self.url)
-        is_right = match is not None and 0 < int(match["port"] or 1) < 1 << 16
-        _require(is_right, "the ICE server's URL", self.url, "stun:HOST[:PORT] or turn:HOST[:PORT][?transport=tcp]")
-        both = (self.username is None) == (self.credential is None)
-        _require(both, f"of the ICE server {self.url!r} there", "a username or a credential", "both or none")
+        canonical = str(IceUrl.parse(self.url))
+        if canonical != self.url:
+            raise ConfigError(f"ICE server {self.url!r} cannot be announced to clients; expected {canonical!r}")
+        if (self.username is None) != (self.credential is None):
+            raise ConfigError(f"ICE server {self.url!r} has a username or a credential; expected both or neither")
         if _UNSAFE.search(f"{self.username or ''}{self.credential or ''}"):
             raise ConfigError(
-                f"the ICE server {self.url!r} has credentials with a comma, semicolon, quote, backslash or space"
+                f"ICE server {self.url!r} has a comma, semicolon, quote, backslash, space or non-ASCII character in "
+                "its credentials; expected none of these"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class StunServer:
+    """Address of a STUN server, which reports this machine's public address over UDP."""
+
+    host: str
+    """Name or IP address; IPv6 without brackets."""
+    port: int
+
+    def __str__(self) -> str:
+        return str(IceUrl("stun", self.host, self.port))
+
+
+@dataclass(frozen=True, slots=True)
+class TurnServer:
+    """Address and credentials of a TURN server, which relays UDP."""
+
+    host: str
+    """Name or IP address; IPv6 without brackets. With TLS, the certificate must be for this host."""
+    port: int
+    username: str
+    credential: str = field(repr=False)
+    transport: IceTransport = "udp"
+    """Between this machine and the server. Between the server and the peer it is always UDP."""
+    tls: bool = False
+
+    def __str__(self) -> str:
+        return str(IceUrl("turns" if self.tls else "turn", self.host, self.port, self.transport))
+
+
+IceServerAddress = StunServer | TurnServer
+
+
+def parse_ice_server(url: str, username: str | None = None, credential: str | None = None) -> IceServerAddress:
+    """Resolve the URL of an ICE server that this program is to use itself.
+
+        stun:HOST[:PORT]                       reports the public address; default port 3478
+        turn:HOST[:PORT][?transport=udp|tcp]   relays; default port 3478, UDP by default
+        turns:HOST[:PORT][?transport=tcp]      relays over TLS; default port 5349
+
+    ``stuns:`` is refused because it reports only the address of a TCP connection, and TURN over DTLS is not supported.
+
+    Args:
+        url: From the configuration or from a ``Link`` header field.
+        username: For TURN, with ``credential``; ignored for STUN.
+        credential: Static or time-limited password. It never appears in an error or a ``repr``.
+
+    Raises:
+        ConfigError: The URL is malformed or unsupported, or a TURN server has no credentials.
+    """
+    parsed = IceUrl.parse(url)
+    host = str(ipaddress.IPv6Address(parsed.host)) if ":" in parsed.host else parsed.host
+    port = parsed.port or _DEFAULT_ICE_PORTS[parsed.scheme]
+    if parsed.scheme == "stuns":
+        raise _ice_url_error(url, "STUN over TLS reports no UDP address; expected stun:HOST[:PORT]")
+    if parsed.scheme == "stun":
+        return StunServer(host, port)
+    tls = parsed.scheme == "turns"
+    if tls and parsed.transport == "udp":
+        raise _ice_url_error(url, "TURN over DTLS is not supported; expected turns:HOST[:PORT][?transport=tcp]")
+    if not username or not credential:
+        raise _ice_url_error(url, "a TURN server needs a username and a credential")
+    # The defaults of the schemes: RFC 7065, 3.1 and RFC 5928, 3.
+    return TurnServer(host, port, username, credential, parsed.transport or ("tcp" if tls else "udp"), tls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +296,7 @@ class ServerConfig:
             isinstance(one, IceServer) for one in self.ice_servers
         )
         _require(are_servers, "ice_servers", self.ice_servers, _SERVERS)
-        has_relay = any(one.url.lower().startswith("turn") for one in self.ice_servers)
+        has_relay = any(one.is_turn for one in self.ice_servers)
         _require(has_relay or not self.ice_relay_only, "ice_relay_only", True, "a TURN server among ice_servers")
         for name in ("token", "publish_token", "play_token", "turn_secret"):
             _require(getattr(self, name) != "", name, "''", "a token, or None for no token")
@@ -195,6 +317,14 @@ def _require(holds: bool, name: str, value: object, expected: str) -> None:
 def _require_range(name: str, value: int, lowest: int, highest: int) -> None:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     _require(is_number and lowest <= value <= highest, name, value, f"a whole number, {lowest} to {highest}")
+
+
+def _ice_url_error(url: str, problem: str) -> ConfigError:
+    return ConfigError(f"ICE server {url[:80]!r} cannot be used: {problem}")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_ip(text: str) -> bool:

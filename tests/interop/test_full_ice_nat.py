@@ -17,8 +17,8 @@ from pathlib import Path
 import aioice
 import pytest
 
+from bass_webrtc.config import IceServerAddress
 from bass_webrtc.peer.ice.full_ice import FullIce, SelectedPair
-from bass_webrtc.peer.ice_servers import IceServerAddress
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import coturn, nat, netns

@@ -12,9 +12,9 @@ from pathlib import Path
 import aioice.stun
 import pytest
 
+from bass_webrtc.config import IceServerAddress, TurnServer
 from bass_webrtc.peer.ice import aioice_faults
 from bass_webrtc.peer.ice.full_ice import FullIce
-from bass_webrtc.peer.ice_servers import IceServerAddress, TurnServer
 from bass_webrtc.rtc.candidate import CandidatePolicy
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 from support import coturn

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 import bass_webrtc as bw
-from bass_webrtc.peer.ice_servers import StunServer, TurnServer, parse_ice_server
+from bass_webrtc.config import StunServer, TurnServer, parse_ice_server
 
 from . import stun
 from .certificates import write_certificate

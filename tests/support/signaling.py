@@ -10,8 +10,9 @@ from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.negotiation import Offer
 from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.rtc.sdp_fragment import IceFragment, build_fragment
-from bass_webrtc.signaling.messages import Headers, Kind, Request, Response
+from bass_webrtc.signaling.messages import Headers, Request, Response
 from bass_webrtc.signaling.server.endpoint import Endpoint
+from bass_webrtc.stats import Kind
 
 ANSWER = "v=0\r\n"
 STRANGER = "192.0.2.7"

@@ -17,7 +17,7 @@ from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.signaling.client.rules import Answer
 from bass_webrtc.signaling.client.session import SignalingSession
 from bass_webrtc.signaling.client.settings import ClientSettings
-from bass_webrtc.signaling.messages import Kind
+from bass_webrtc.stats import Kind
 
 ANSWER = "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\n"
 SDP = ("Content-Type", "application/sdp")

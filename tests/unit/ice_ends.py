@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from bass_webrtc.config import IceServerAddress
 from bass_webrtc.peer.ice.full_ice import FullIce, SelectedPair
-from bass_webrtc.peer.ice_servers import IceServerAddress
 from bass_webrtc.rtc.candidate import Candidate, CandidatePolicy
 from support.ice_peer import HOST, IcePeer
 

@@ -17,7 +17,7 @@ from bass_webrtc.signaling.client.backoff import (
     is_worth_retrying,
     parse_retry_after,
 )
-from bass_webrtc.signaling.messages import Kind
+from bass_webrtc.stats import Kind
 from support.conformance import covers
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from bass_webrtc.config import IceServer, ServerConfig
 from bass_webrtc.errors import ClosedError, ConfigError, PeerLimitError, SignalingError
 from bass_webrtc.rtc.sdp import UnusableSdpError
-from bass_webrtc.signaling.messages import Kind, Response
+from bass_webrtc.signaling.messages import Response
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.limits import Limits, Rate
 from bass_webrtc.signaling.server.sessions import PeerRequest
+from bass_webrtc.stats import Kind
 from support.conformance import covers
 from support.signaling import ANSWER, FakeSessions, ask, header, patch, post
 

@@ -9,7 +9,7 @@ import struct
 import pytest
 from ice_ends import End, open_files
 
-from bass_webrtc.peer.ice_servers import StunServer, TurnServer
+from bass_webrtc.config import StunServer, TurnServer
 from support import stun
 from support.ice_peer import HOST
 from support.virtual_time import in_virtual_time

@@ -36,7 +36,7 @@ from bass_webrtc.errors import SignalingError
 from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.rtc.sdp_fragment import build_fragment, parse_fragment
 from bass_webrtc.signaling.client.rules import CounterOffer
-from bass_webrtc.signaling.messages import Kind
+from bass_webrtc.stats import Kind
 from support.conformance import covers
 
 THEIR_ICE = IceCredentials("tHeI", "tHeIrPaSsWoRdOf22ChArS")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bass_webrtc.config import IceServerAddress, StunServer, TurnServer, parse_ice_server
 from bass_webrtc.errors import ConfigError
-from bass_webrtc.peer.ice_servers import IceServerAddress, StunServer, TurnServer, parse_ice_server
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 
 

@@ -10,9 +10,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..bass import open_source
-from ..config import IceServer, ServerConfig
+from ..config import IceServer, ServerConfig, parse_ice_server
 from ..errors import ClosedError
-from ..peer.ice_servers import parse_ice_server
 from ..server.peer import Peer
 from ..server.server import Server
 from ..sources import PcmSource, Source

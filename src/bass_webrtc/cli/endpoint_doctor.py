@@ -21,7 +21,7 @@ from ..loop_thread import LoopThread
 from ..peer.bridge import Bridge
 from ..peer.full import FullConnection
 from ..peer.full_settings import Callbacks, IceSettings
-from ..rtc.candidate import Candidate
+from ..rtc.candidate import Candidate, is_loopback
 from ..rtc.dtls import Certificate
 from ..signaling.client.rules import CounterOffer
 from ..signaling.client.session import SignalingSession
@@ -43,7 +43,6 @@ _ENOUGH_PACKETS = 25
 _QUIET_DBFS = -90.0
 """What is published meanwhile: there, and not heard."""
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _POST_ADVICE = {
     401: "Give the token with --token",
     403: "Is the token right, and may it do this? Some servers refuse a second publisher this way",
@@ -152,7 +151,7 @@ def _reach(endpoint: Url) -> Finding:
 
 def _secure(endpoint: Url) -> Finding:
     if endpoint.scheme == "http":
-        if endpoint.host in _LOOPBACK:
+        if is_loopback(endpoint.host):
             return Finding("TLS", "ok", "none, and none is needed on this machine")
         advice = "Use https: browsers give a page the microphone over nothing else, and tokens can be read on the way"
         return Finding("TLS", "warning", "none", advice)

@@ -26,9 +26,8 @@ from .. import __version__
 from ..bass import devices as bass_devices
 from ..bass import open_recording
 from ..client.clients import WhepClient, WhipClient
-from ..config import IceServer, ServerConfig
+from ..config import IceServer, ServerConfig, parse_ice_server
 from ..errors import BassWebRtcError, ConfigError
-from ..peer.ice_servers import parse_ice_server
 from ..server.server import Server
 from ..sources import BassFile, PcmSource, Source, Tone
 from . import capi as cli_capi

@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from .. import exit_closing
 from ..bass import InputStream
-from ..config import CHANNELS, IceServer, ServerConfig
+from ..config import CHANNELS, IceServer, ServerConfig, parse_ice_server
 from ..core import Engine
 from ..errors import BassWebRtcError, ClosedError, ConfigError
-from ..peer.ice_servers import parse_ice_server
 from ..signaling.client.settings import ClientSettings
-from ..signaling.messages import Kind
 from ..sources import Source, check_source, open_for_core
-from ..stats import PeerStats
+from ..stats import Kind, PeerStats
 from .run import MAX_PEERS, ClientPlan, ClientRun
 
 

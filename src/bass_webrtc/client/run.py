@@ -17,29 +17,26 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..config import IceServer, ServerConfig
+from ..config import IceServer, IceServerAddress, ServerConfig, parse_ice_server
 from ..core import Engine, NewSsrc, PeerRemoved
 from ..errors import BassWebRtcError, ConfigError, SignalingError
 from ..loop_thread import LoopThread
 from ..peer.bridge import Bridge
 from ..peer.full import FullConnection
 from ..peer.full_settings import Callbacks, IceSettings
-from ..peer.ice_servers import IceServerAddress, parse_ice_server
 from ..peer.sockets import local_addresses
-from ..rtc.candidate import Candidate
+from ..rtc.candidate import Candidate, is_loopback
 from ..rtc.dtls import Certificate
 from ..signaling.client.backoff import Backoff
 from ..signaling.client.rules import CounterOffer
 from ..signaling.client.session import SignalingSession
 from ..signaling.client.settings import ClientSettings
-from ..signaling.messages import Kind
 from ..sources import OpenSource
-from ..stats import PeerStats
+from ..stats import Kind, PeerStats
 from .watch import find_path, watch
 
 MAX_PEERS = 4
 """Numbers in the engine: one in use, the others on their way back from it."""
-_LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 _MIN_CONNECT_S = 1.5
 _CONNECT_PATIENCE = 4.0
 """A server that has answered has this many times what its connection took then, so that one far away is reached."""
@@ -330,7 +327,7 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
 
 def hosts_for(server: str) -> tuple[str, ...] | None:
     """Our addresses to use: loopback as well for a server on this machine, which may listen nowhere else."""
-    return tuple(local_addresses()) if server in _LOOPBACK else None
+    return tuple(local_addresses()) if is_loopback(server) else None
 
 
 def usable_servers(servers: Sequence[IceServer]) -> list[IceServerAddress]:

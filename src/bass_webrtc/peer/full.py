@@ -15,7 +15,7 @@ import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
 
-from ..config import ServerConfig
+from ..config import IceServerAddress, ServerConfig
 from ..core import Engine
 from ..errors import ClosedError, DtlsError, IceError
 from ..rtc import dtls
@@ -31,7 +31,6 @@ from . import media
 from .bridge import Bridge
 from .full_settings import WITHOUT_SERVERS, Callbacks, IceSettings
 from .ice.full_ice import FullIce, SelectedPair
-from .ice_servers import IceServerAddress
 from .mux import format_address
 from .sending_path import SendingPath
 

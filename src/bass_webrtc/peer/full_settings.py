@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..config import IceServerAddress
 from ..rtc.candidate import Candidate, CandidatePolicy
 from .ice.agent import PAC_TIMER_S
-from .ice_servers import IceServerAddress
 
 
 def _ignore() -> None:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import ipaddress
 from collections.abc import Callable
 from typing import Protocol
 
 from ..core import Datagram, Engine, EngineEvent, NewSsrc, PeerRemoved, SourceEnded
 from ..errors import PeerLimitError
 from ..rtc import stun
-from ..rtc.candidate import Candidate, CandidatePolicy, host_candidates
+from ..rtc.candidate import Candidate, CandidatePolicy, host_candidates, is_loopback
 from ..rtc.ice_lite import Path
 from .sockets import local_addresses, open_sockets
 
@@ -140,8 +139,8 @@ class UdpMux:
             asked: The address of ours at which the request for a session arrived.
             remote: Where it came from. Loopback addresses are of use only to this machine itself.
         """
-        is_local = _is_loopback(remote)
-        own = [host for host in self._hosts if (is_local if _is_loopback(host) else self._announces_own)]
+        is_local = is_loopback(remote)
+        own = [host for host in self._hosts if (is_local if is_loopback(host) else self._announces_own)]
         own.sort(key=lambda host: host != asked)
         hosts = dict.fromkeys([*self._public_ips, *own]) or dict.fromkeys(self._hosts)
         return host_candidates((host, self.port) for host in hosts)
@@ -215,10 +214,3 @@ class UdpMux:
 def format_address(host: str, port: int) -> str:
     """``host:port``, with brackets around IPv6."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

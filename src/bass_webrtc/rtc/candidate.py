@@ -135,6 +135,16 @@ class CandidatePolicy:
         return not (address.is_unspecified or address.is_multicast or address.is_reserved)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host is ``localhost`` or a loopback address, with or without brackets. Other names are not resolved."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
 def usable_candidates(candidates: Iterable[Candidate], policy: CandidatePolicy) -> tuple[Candidate, ...]:
     """Those of a peer's candidates that may be used; the others are discarded in silence (RFC 9725, 4.3.2)."""
     return tuple(filter(policy.allows, candidates))

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 
 from ..config import ServerConfig
 from ..signaling.ice_servers import visitor_links
-from ..signaling.messages import Kind
 from ..signaling.server.auth import TokenPolicy
 from ..signaling.server.endpoint import Endpoint, EndpointSettings
 from ..signaling.server.http_server import HttpServer, HttpSettings
 from ..signaling.server.sessions import Admit, Sessions
 from ..signaling.server.site import Site, SiteSettings
-from ..stats import ServerStats
+from ..stats import Kind, ServerStats
 
 _SECONDS_TO_RETRY = 5
 

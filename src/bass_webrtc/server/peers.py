@@ -10,13 +10,12 @@ The endpoints' ``Sessions`` and the connections' ``Observer``. Loop thread, but 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import get_args
 
-from ..config import ServerConfig
+from ..config import IceServerAddress, ServerConfig
 from ..errors import ClosedError, ConfigError, SignalingError
 from ..events import EventDispatcher
 from ..loop_thread import LoopThread
@@ -24,17 +23,15 @@ from ..peer.bridge import Bridge
 from ..peer.connection import Connection, check_limits
 from ..peer.full_peer import FullPeer, Surroundings
 from ..peer.full_settings import IceSettings
-from ..peer.ice_servers import IceServerAddress
 from ..peer.lite import LiteConnection, Visit
 from ..peer.mux import UdpMux
 from ..peer.sockets import local_addresses
-from ..rtc.candidate import Candidate, CandidatePolicy
+from ..rtc.candidate import Candidate, CandidatePolicy, is_loopback
 from ..rtc.negotiation import Offer, read_offer
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import UnusableSdpError
-from ..signaling.messages import Kind as EndpointKind
 from ..signaling.messages import Request
-from ..signaling.server.limits import customer
+from ..signaling.server.limits import limited_network
 from ..stats import Kind, plays
 from .peer import Peer
 
@@ -93,11 +90,11 @@ class ServerPeers:
 
     # -- WHIP and WHEP
 
-    async def create(self, kind: EndpointKind, offer: Offer, request: Request) -> Connection:
+    async def create(self, kind: Kind, offer: Offer, request: Request) -> Connection:
         """Answers an offer; what ``signaling`` asks of ``Sessions``."""
         if kind == "player" and not self._has_source:
             raise SignalingError(409, request.path, "this server has nothing to play")
-        address = customer(request.remote)
+        address = limited_network(request.remote)
         self._check_newcomers(address, request.path)
         if self._ice_servers:
             return await self._create_full(kind, offer, address)
@@ -116,7 +113,7 @@ class ServerPeers:
         if address is not None and waiting >= (self._config.max_peers + 1) // 2:
             raise SignalingError(429, path, f"{waiting} sessions from your address wait to be connected")
 
-    async def _create_full(self, kind: EndpointKind, offer: Offer, address: str | None) -> Connection:
+    async def _create_full(self, kind: Kind, offer: Offer, address: str | None) -> Connection:
         """A server does not trickle over HTTP (RFC 9725, 4.3.2): what is found too late is used, and not told."""
         if plays(kind):
             check_limits(offer.audio, self._config)
@@ -194,7 +191,7 @@ class ServerPeers:
             relay_only=self._config.ice_relay_only,
             public_ips=self._config.public_ips,
             announces_own=self._config.announce_local_addresses,
-            policy=CandidatePolicy(allow_loopback=all(map(_is_loopback, local_addresses()))),
+            policy=CandidatePolicy(allow_loopback=all(map(is_loopback, local_addresses()))),
             gather_s=_GATHER_S,
         )
 
@@ -258,7 +255,3 @@ async def _or_end(connection: FullPeer, description: Awaitable[str]) -> str:
     except BaseException as error:
         connection.end(f"there is no description of ours: {error}")
         raise
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host).is_loopback

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Sequence
 
 from ..bass import InputStream
-from ..config import ServerConfig
+from ..config import IceServerAddress, ServerConfig
 from ..core import Engine
 from ..events import EventDispatcher
 from ..loop_thread import LoopThread
 from ..peer.connection import Connection
-from ..peer.ice_servers import IceServerAddress
 from ..peer.mux import UdpMux
 from ..signaling.server.endpoint import Endpoint
 from ..signaling.server.http_server import HttpServer

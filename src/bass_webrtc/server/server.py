@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import exit_closing
-from ..config import CHANNELS, ServerConfig
+from ..config import CHANNELS, ServerConfig, parse_ice_server
 from ..errors import ClosedError
 from ..events import Callback, EventDispatcher
-from ..peer.ice_servers import parse_ice_server
 from ..signaling.server.sessions import PeerRequest
 from ..sources import Source, check_source
 from ..stats import Kind, ServerStats

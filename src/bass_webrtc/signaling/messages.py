@@ -6,10 +6,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Literal
-
-Kind = Literal["player", "publisher"]
-"""Who comes through an endpoint: a player (WHEP) or a publisher (WHIP)."""
 
 Fields = tuple[tuple[str, str], ...]
 """Header fields of a response, in order; a name may occur more than once."""

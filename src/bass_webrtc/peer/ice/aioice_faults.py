@@ -30,8 +30,8 @@ from aioice import stun as aioice_stun
 from aioice.ice import Connection, StunProtocol
 from aioice.turn import TurnClientMixin, TurnClientTcpProtocol, TurnClientUdpProtocol
 
+from ...config import TurnServer
 from ...rtc import stun
-from ..ice_servers import TurnServer
 
 Address = tuple[str, int]
 

@@ -12,7 +12,6 @@ Lives on one asyncio loop; callbacks come on that loop, must not block and must 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -22,10 +21,10 @@ from typing import cast
 import aioice
 from aioice.ice import CandidatePair
 
+from ...config import IceServerAddress
 from ...errors import ClosedError, IceError
-from ...rtc.candidate import Candidate, CandidatePolicy
+from ...rtc.candidate import Candidate, CandidatePolicy, is_loopback
 from ...rtc.sdp import IceCredentials
-from ..ice_servers import IceServerAddress
 from ..sockets import local_addresses
 from .agent import PAC_TIMER_S, IceAgent
 from .aioice_faults import Address, IceCounters, IceSocket
@@ -372,7 +371,7 @@ class FullIce:
 def _default_hosts() -> tuple[str, ...]:
     """Candidates of loopback are of no use to other machines, and this machine reaches us by the others, too."""
     hosts = local_addresses()
-    return tuple(host for host in hosts if not ipaddress.ip_address(host).is_loopback) or tuple(hosts)
+    return tuple(host for host in hosts if not is_loopback(host)) or tuple(hosts)
 
 
 def _from_aioice(candidate: aioice.Candidate) -> Candidate:

@@ -24,7 +24,7 @@ from aioice import stun as aioice_stun
 from aioice.candidate import candidate_foundation
 from aioice.turn import TurnTransport
 
-from ..ice_servers import IceServerAddress, StunServer, TurnServer
+from ...config import IceServerAddress, StunServer, TurnServer
 from ..sockets import open_sockets
 from .aioice_faults import Address, IceSocket, SteadyTurn, TurnOverTcp, TurnOverUdp
 

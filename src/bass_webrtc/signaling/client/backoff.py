@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 from ...errors import SignalingError
-from ..messages import Kind
+from ...stats import Kind
 
 MAX_RETRY_AFTER_S = 60.0
 """A server that asks for more is asked again after this time all the same."""

@@ -9,16 +9,12 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
-from ...config import IceServer
+from ...config import IceServer, IceUrl
+from ...errors import ConfigError
 
 MAX_ICE_SERVERS = 16
 """Taken from one response. Each costs a timeout if it is dead."""
 
-_ICE_URL = re.compile(
-    r"(?P<scheme>stun|turns?):(?P<host>[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{1,5}))?"
-    r"(?P<query>\?transport=(?:udp|tcp))?",
-    re.IGNORECASE | re.ASCII,
-)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_CREDENTIAL_CHARACTERS = 1024
 
@@ -94,10 +90,11 @@ def _ice_url(target: str) -> str | None:
     """The URL between the brackets, or None. LiveKit writes ``%3Ftransport=udp``, which means a question mark."""
     if not (target.startswith("<") and target.endswith(">")):
         return None
-    match = _ICE_URL.fullmatch(unquote(target[1:-1].strip()))
-    if match is None or not 0 < int(match["port"] or 1) < 65_536:
+    try:
+        url = IceUrl.parse(unquote(target[1:-1].strip()))
+    except ConfigError:
         return None
-    return match["scheme"].lower() + match[0][len(match["scheme"]) :]
+    return None if url.scheme == "stuns" else str(url)
 
 
 def _is_usable(credential: str) -> bool:

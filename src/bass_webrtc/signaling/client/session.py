@@ -18,10 +18,11 @@ from typing import TypeVar
 
 from ...config import IceServer
 from ...errors import ClosedError, SignalingError
-from ...rtc.candidate import Candidate
+from ...rtc.candidate import Candidate, is_loopback
 from ...rtc.sdp import IceCredentials
 from ...rtc.sdp_fragment import IceFragment
-from ..messages import SDP, Fields, Headers, Kind
+from ...stats import Kind
+from ..messages import SDP, Fields, Headers
 from .errors import ErrorMaker, Reply
 from .event_stream import wait_for_reconnect
 from .events import find_reconnect_events
@@ -47,7 +48,6 @@ Result = TypeVar("Result")
 
 _SHORTEST_SESSION_SECRET = 10
 """Characters of a path segment of a session's URL; some servers have the publisher's key there."""
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class SignalingSession:
@@ -79,7 +79,7 @@ class SignalingSession:
         self._entity_tag: str | None = None
         self._events: Url | None = None
         self._deleting: asyncio.Task[bool] | None = None
-        if settings.token is not None and self._url.scheme == "http" and self._url.host not in _LOOPBACK:
+        if settings.token is not None and self._url.scheme == "http" and not is_loopback(self._url.host):
             logger.warning("the token goes to %s unencrypted; use https (RFC 6750, 5.3)", self._url.origin)
 
     async def __aenter__(self) -> SignalingSession:

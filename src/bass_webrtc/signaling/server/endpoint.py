@@ -20,7 +20,8 @@ from ...errors import BassWebRtcError, ClosedError, PeerLimitError, SdpError, Si
 from ...rtc.negotiation import Offer, read_offer
 from ...rtc.sdp import UnusableSdpError
 from ...rtc.sdp_fragment import IceFragment, parse_fragment
-from ..messages import SDP, SDP_FRAGMENT, Fields, Kind, Refused, Request, Response, media_type
+from ...stats import Kind
+from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, media_type
 from .auth import TokenPolicy
 from .cors import Cors, is_preflight
 from .limits import Limits, MethodLimiter
@@ -165,7 +166,8 @@ class Endpoint:
 
     def _read_offer(self, request: Request) -> Offer:
         settings = self._settings
-        return read_offer(request.body, role=self.kind, strict=settings.strict, local_ice_lite=settings.ice_lite)
+        role = "any" if self.kind == "sendrecv" else self.kind
+        return read_offer(request.body, role=role, strict=settings.strict, local_ice_lite=settings.ice_lite)
 
     async def _ask_admit(self, request: Request) -> None:
         if self._admit is None:

@@ -71,7 +71,7 @@ class MethodLimiter:
             Refused: 429, with the seconds to wait (RFC 6585, 4).
         """
         limiter = self._limiters.get(method)
-        key = customer(remote, loopback_too=self._loopback_too)
+        key = limited_network(remote, loopback_too=self._loopback_too)
         if limiter is None or key is None:
             return
         wait_s = limiter.wait_s(key, now_s)
@@ -79,7 +79,7 @@ class MethodLimiter:
             raise Refused(429, "Too many requests.", (("Retry-After", str(math.ceil(wait_s))),))
 
 
-def customer(remote: str, *, loopback_too: bool = False) -> str | None:
+def limited_network(remote: str, *, loopback_too: bool = False) -> str | None:
     """Whom a limit counts: an IPv4 address, or an IPv6 /64, which one customer has for himself.
 
     Args:

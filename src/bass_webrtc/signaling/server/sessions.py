@@ -15,7 +15,8 @@ from ...rtc.candidate import Candidate
 from ...rtc.negotiation import Offer
 from ...rtc.sdp import IceCredentials
 from ...rtc.sdp_fragment import IceFragment
-from ..messages import Kind, Refused, Request
+from ...stats import Kind
+from ..messages import Refused, Request
 from .preconditions import new_entity_tag
 
 _SECRET_BYTES = 18
