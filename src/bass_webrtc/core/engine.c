@@ -6,50 +6,6 @@
 
 #define MAX_PEERS 10000
 
-/* ---- addresses */
-
-socklen_t bw_address_to_sockaddr(const bw_address *address, struct sockaddr_storage *out) {
-    memset(out, 0, sizeof *out);
-    if (address->family == 4) {
-        struct sockaddr_in *in4 = (struct sockaddr_in *)out;
-        in4->sin_family = AF_INET;
-        in4->sin_port = htons(address->port);
-        memcpy(&in4->sin_addr, address->ip, 4);
-        return sizeof *in4;
-    }
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons(address->port);
-    in6->sin6_scope_id = address->scope_id;
-    memcpy(&in6->sin6_addr, address->ip, 16);
-    return sizeof *in6;
-}
-
-bool bw_address_from_sockaddr(const struct sockaddr_storage *in, bw_address *out) {
-    memset(out, 0, sizeof *out);
-    if (in->ss_family == AF_INET) {
-        const struct sockaddr_in *in4 = (const struct sockaddr_in *)in;
-        out->family = 4;
-        out->port = ntohs(in4->sin_port);
-        memcpy(out->ip, &in4->sin_addr, 4);
-        return true;
-    }
-    if (in->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)in;
-        out->family = 6;
-        out->port = ntohs(in6->sin6_port);
-        out->scope_id = in6->sin6_scope_id;
-        memcpy(out->ip, &in6->sin6_addr, 16);
-        return true;
-    }
-    return false;
-}
-
-bool bw_address_equal(const bw_address *a, const bw_address *b) {
-    return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&
-           memcmp(a->ip, b->ip, sizeof a->ip) == 0;
-}
-
 /* ---- life */
 
 static bool config_is_valid(const bw_engine_config *config) {
@@ -315,11 +271,6 @@ int bw_peer_remove(bw_engine *engine, uint32_t peer) {
 
 /* ---- events */
 
-void bw_engine_signal(bw_engine *engine) {
-    if (!atomic_exchange(&engine->events_signaled, true))
-        bw_wake_signal(&engine->events);
-}
-
 int bw_engine_event_fd(bw_engine *engine) { return engine->events.read_descriptor; }
 
 static void reset_slot(bw_slot *slot) {
@@ -392,7 +343,7 @@ uint32_t bw_engine_next_events(bw_engine *engine, bw_event *events, uint32_t cap
     taken += take_notices(engine, &network->notices, network_notices, events + taken, capacity - taken);
     taken += take_datagrams(&network->strangers, events + taken, capacity - taken);
     if (taken == capacity)
-        bw_engine_signal(engine);
+        bw_events_signal(engine);
     return taken;
 }
 

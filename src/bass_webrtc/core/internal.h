@@ -233,13 +233,20 @@ struct bw_engine {
     _Atomic uint32_t active_peers; /* written by the loop */
 };
 
-/* Wakes the loop thread, once for any number of events until it looks. */
-void bw_engine_signal(bw_engine *engine);
+/* ---- addresses.c: any thread */
 
+/* Returns the length of the socket address. */
 socklen_t bw_address_to_sockaddr(const bw_address *address, struct sockaddr_storage *out);
-/* False for a family that is neither IPv4 nor IPv6. IPv4-mapped IPv6 comes out as it is. */
+/* Returns false for a family that is neither IPv4 nor IPv6. IPv4-mapped IPv6 addresses are not converted to IPv4. */
 bool bw_address_from_sockaddr(const struct sockaddr_storage *in, bw_address *out);
 bool bw_address_equal(const bw_address *a, const bw_address *b);
+
+/* ---- events.c: sender, network and loop thread */
+
+/* Wakes the loop thread: one write for any number of events until the loop reads them. */
+void bw_events_signal(bw_engine *engine);
+/* Writes a notice to the calling thread's own ring and wakes the loop thread. */
+void bw_events_post(bw_engine *engine, bw_ring *notices, bw_notice notice);
 
 /* sender.c */
 int bw_sender_init(bw_engine *engine, bw_source *source);

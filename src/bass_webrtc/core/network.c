@@ -98,7 +98,7 @@ static void pass_on(bw_engine *engine, bw_ring *ring, uint32_t peer, uint32_t so
     event->source = *source;
     memcpy(event->data, data, length);
     bw_ring_end_write(ring);
-    bw_engine_signal(engine);
+    bw_events_signal(engine);
 }
 
 static bool is_stun(const uint8_t *data, uint32_t length) {
@@ -111,13 +111,6 @@ static bool is_stun(const uint8_t *data, uint32_t length) {
 static bool is_binding_request(const uint8_t *data) { return data[0] == 0x00 && data[1] == 0x01; }
 
 static bool is_dtls(const uint8_t *data, uint32_t length) { return length >= 13 && data[0] >= 20 && data[0] <= 63; }
-
-static void notify(bw_engine *engine, bw_notice notice) {
-    bw_notice *slot = bw_ring_begin_write(&engine->network.notices);
-    *slot = notice; /* The ring holds all that can be under way for each peer: never full. */
-    bw_ring_end_write(&engine->network.notices);
-    bw_engine_signal(engine);
-}
 
 static bool is_rtp_or_rtcp(const uint8_t *data, uint32_t length) {
     return length >= 8 && data[0] >= 128 && data[0] <= 191;
@@ -144,7 +137,8 @@ static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t l
         bw_playout_insert(engine->playout, peer, data, length, now_ns);
         break;
     case BW_INCOMING_NEW_SSRC:
-        notify(engine, (bw_notice){.kind = BW_EVENT_NEW_SSRC, .peer = peer, .value = incoming->asked_ssrc});
+        bw_events_post(engine, &engine->network.notices,
+                       (bw_notice){.kind = BW_EVENT_NEW_SSRC, .peer = peer, .value = incoming->asked_ssrc});
         break;
     case BW_INCOMING_REFUSED:
         refuse_rtp(engine, peer);
@@ -175,13 +169,15 @@ static void add_ssrc(bw_engine *engine, const bw_command *command) {
     bw_incoming *incoming = engine->network.by_peer[command->peer];
     srtp_t unused = incoming ? bw_incoming_add_stream(incoming, command->value, command->pointer) : command->pointer;
     if (unused != NULL)
-        notify(engine, (bw_notice){.kind = BW_NOTICE_SRTP_UNUSED, .peer = command->peer, .pointer = unused});
+        bw_events_post(engine, &engine->network.notices,
+                       (bw_notice){.kind = BW_NOTICE_SRTP_UNUSED, .peer = command->peer, .pointer = unused});
 }
 
 static void remove_peer(bw_engine *engine, uint32_t peer) {
     bw_incoming *incoming = engine->network.by_peer[peer];
     engine->network.by_peer[peer] = NULL;
-    notify(engine, (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = incoming});
+    bw_events_post(engine, &engine->network.notices,
+                   (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = incoming});
 }
 
 static void take_commands(bw_engine *engine) {

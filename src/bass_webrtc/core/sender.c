@@ -153,13 +153,6 @@ static int create_encoder(bw_engine *engine) {
     return BW_OK;
 }
 
-static void notify(bw_engine *engine, bw_notice notice) {
-    bw_notice *slot = bw_ring_begin_write(&engine->sender.notices);
-    *slot = notice; /* The ring holds a notice for each peer and the source: never full. */
-    bw_ring_end_write(&engine->sender.notices);
-    bw_engine_signal(engine);
-}
-
 static void read_source(bw_engine *engine) {
     bw_sender *sender = &engine->sender;
     uint32_t frames = engine->config.frame_samples;
@@ -172,7 +165,7 @@ static void read_source(bw_engine *engine) {
         bw_count(&engine->source_underruns, 1);
     if (!sender->source_ended && bw_source_has_ended(sender->source)) {
         sender->source_ended = true;
-        notify(engine, (bw_notice){.kind = BW_EVENT_SOURCE_ENDED, .peer = BW_NO_PEER});
+        bw_events_post(engine, &engine->sender.notices, (bw_notice){.kind = BW_EVENT_SOURCE_ENDED, .peer = BW_NO_PEER});
     }
 }
 
@@ -213,7 +206,8 @@ static void remove_peer(bw_engine *engine, uint32_t peer) {
         last->active_index = outgoing->active_index;
         sender->by_peer[peer] = NULL;
     }
-    notify(engine, (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = outgoing});
+    bw_events_post(engine, &engine->sender.notices,
+                   (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = outgoing});
 }
 
 static void set_path(bw_outgoing *outgoing, const bw_command *command) {
