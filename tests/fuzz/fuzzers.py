@@ -29,7 +29,6 @@ SOURCES = (
     "packet_queue",
     "platform",
     "playout",
-    "receiver_counters",
     "resampler",
     "rtp_parse",
     "rtp_stream",

@@ -5,7 +5,6 @@
 #include "jitter_buffer.h"
 #include "opus_receiver.h"
 #include "packet_queue.h"
-#include "receiver_counters.h"
 #include "rtp_stream.h"
 
 #include <math.h>
@@ -21,11 +20,21 @@
 #define MAX_SILENCE_SAMPLES 96000 /* 2 s: in silence, too, senders give a sign of life every 0.4 s. */
 #define PAUSE_NS 500000000LL      /* Nobody pulled: what waits is old. */
 #define LEVEL_SMOOTHING_SAMPLES 4800.0f
+#define SILENCE_DBFS -127.0f
 
 typedef enum {
     BUFFERING, /* silence until the target delay is reached */
     PLAYING,
 } phase;
+
+/* See bw_receiver_stats for the meaning of each. */
+typedef struct {
+    bw_counter packets_discarded, duplicate_packets, late_packets, fec_packets_used, red_packets_used, decode_errors;
+    bw_counter underruns, concealment_events, concealed_samples, inserted_samples, removed_samples;
+    bw_counter total_samples, emitted_samples, emitted_sample_us;
+    _Atomic float delay_ms, target_ms, drift_ppm, level_dbfs;
+    _Atomic uint32_t is_buffering;
+} receiver_counters;
 
 struct bw_jitter_buffer {
     bw_receiver_config config;
@@ -44,7 +53,7 @@ struct bw_jitter_buffer {
     bool in_silence;        /* the sender is in discontinuous transmission: nothing is missing */
     float power;            /* mean square of what is played, smoothed */
     int64_t last_get_ns;    /* 0: never */
-    bw_receiver_counters counters;
+    receiver_counters counters;
 };
 
 /* ------------------------------------------------------------------ insert */
@@ -424,12 +433,12 @@ static void measure_level(bw_jitter_buffer *buffer, const float *output, uint32_
         square += output[i] * output[i];
     float share = fminf(1.0f, (float)frames / LEVEL_SMOOTHING_SAMPLES);
     buffer->power += share * (square / (2.0f * (float)frames) - buffer->power);
-    float level = buffer->power > 0.0f ? 10.0f * log10f(buffer->power) : BW_SILENCE_DBFS;
-    atomic_store_explicit(&buffer->counters.level_dbfs, fmaxf(level, BW_SILENCE_DBFS), memory_order_relaxed);
+    float level = buffer->power > 0.0f ? 10.0f * log10f(buffer->power) : SILENCE_DBFS;
+    atomic_store_explicit(&buffer->counters.level_dbfs, fmaxf(level, SILENCE_DBFS), memory_order_relaxed);
 }
 
 static void publish(bw_jitter_buffer *buffer, uint32_t frames) {
-    bw_receiver_counters *counters = &buffer->counters;
+    receiver_counters *counters = &buffer->counters;
     bool is_buffering = buffer->phase == BUFFERING;
     bw_count(&counters->total_samples, is_buffering && !buffer->after_outage ? 0 : frames);
     atomic_store_explicit(&counters->is_buffering, is_buffering, memory_order_relaxed);
@@ -455,6 +464,12 @@ void bw_jitter_buffer_get(bw_jitter_buffer *buffer, float *output, uint32_t fram
 
 /* ------------------------------------------------------------------ life and statistics */
 
+static void init_counters(receiver_counters *counters, float target_ms) {
+    atomic_init(&counters->level_dbfs, SILENCE_DBFS);
+    atomic_init(&counters->target_ms, target_ms);
+    atomic_init(&counters->is_buffering, 1);
+}
+
 bw_jitter_buffer *bw_jitter_buffer_new(const bw_receiver_config *config, const bw_resampler *resampler) {
     bw_jitter_buffer *buffer = calloc(1, sizeof *buffer);
     if (buffer == NULL)
@@ -467,7 +482,7 @@ bw_jitter_buffer *bw_jitter_buffer_new(const bw_receiver_config *config, const b
         bw_jitter_buffer_free(buffer);
         return NULL;
     }
-    bw_receiver_counters_init(&buffer->counters, (float)buffer->delay.target_ms);
+    init_counters(&buffer->counters, (float)buffer->delay.target_ms);
     return buffer;
 }
 
@@ -481,5 +496,26 @@ void bw_jitter_buffer_free(bw_jitter_buffer *buffer) {
 }
 
 void bw_jitter_buffer_get_stats(bw_jitter_buffer *buffer, bw_receiver_stats *stats) {
-    bw_receiver_counters_read(&buffer->counters, stats);
+    receiver_counters *counters = &buffer->counters;
+    *stats = (bw_receiver_stats){
+        .packets_discarded = bw_read_counter(&counters->packets_discarded),
+        .duplicate_packets = bw_read_counter(&counters->duplicate_packets),
+        .late_packets = bw_read_counter(&counters->late_packets),
+        .fec_packets_used = bw_read_counter(&counters->fec_packets_used),
+        .red_packets_used = bw_read_counter(&counters->red_packets_used),
+        .decode_errors = bw_read_counter(&counters->decode_errors),
+        .underruns = bw_read_counter(&counters->underruns),
+        .concealment_events = bw_read_counter(&counters->concealment_events),
+        .concealed_samples = bw_read_counter(&counters->concealed_samples),
+        .inserted_samples_for_deceleration = bw_read_counter(&counters->inserted_samples),
+        .removed_samples_for_acceleration = bw_read_counter(&counters->removed_samples),
+        .total_samples_received = bw_read_counter(&counters->total_samples),
+        .jitter_buffer_emitted_count = bw_read_counter(&counters->emitted_samples),
+        .jitter_buffer_delay_s = (double)bw_read_counter(&counters->emitted_sample_us) * 1e-6,
+        .jitter_buffer_ms = atomic_load_explicit(&counters->delay_ms, memory_order_relaxed),
+        .jitter_buffer_target_ms = atomic_load_explicit(&counters->target_ms, memory_order_relaxed),
+        .drift_ppm = atomic_load_explicit(&counters->drift_ppm, memory_order_relaxed),
+        .audio_level_dbfs = atomic_load_explicit(&counters->level_dbfs, memory_order_relaxed),
+        .is_buffering = atomic_load_explicit(&counters->is_buffering, memory_order_relaxed),
+    };
 }
