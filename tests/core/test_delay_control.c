@@ -23,7 +23,7 @@ static run start(double start_ms) {
 static void pull(run *run, double seconds, double *delay_ms, double covering_ms, float quality) {
     int64_t end_ns = run->now_ns + (int64_t)(seconds * 1e9), start_ns = run->now_ns;
     for (; run->now_ns < end_ns; run->now_ns += 10 * MS_NS) {
-        bw_delay_wish wish = bw_delay_control_wish(&run->control, run->now_ns);
+        bw_delay_shift wish = bw_delay_control_next_shift(&run->control, run->now_ns);
         if (wish.frames != 0 && wish.min_correlation <= quality) {
             int32_t frames = wish.frames > 480 ? 480 : wish.frames < -480 ? -480 : wish.frames;
             bw_delay_control_shifted(&run->control, run->now_ns, frames);
@@ -123,7 +123,7 @@ static void test_an_insertion_has_room_for_a_whole_period(void) {
     run run = start(20.0);
     double delay_ms = 16.0;
     pull(&run, 0.5, &delay_ms, 18.0, -1.0f); /* No cut is good enough. */
-    bw_delay_wish wish = bw_delay_control_wish(&run.control, run.now_ns + 100 * MS_NS);
+    bw_delay_shift wish = bw_delay_control_next_shift(&run.control, run.now_ns + 100 * MS_NS);
     CHECK_AT_MOST(wish.frames, -480);
 }
 

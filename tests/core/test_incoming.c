@@ -52,7 +52,7 @@ static uint32_t make_packet(sender *from, uint32_t ssrc, uint64_t index, uint8_t
     return (uint32_t)length;
 }
 
-static bw_incoming_verdict take(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
+static bw_incoming_result take(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
     uint8_t bytes[64];
     uint32_t length = make_packet(from, ssrc, index, bytes);
     return bw_incoming_take(from->incoming, bytes, &length, now_ns);
@@ -76,7 +76,7 @@ static void test_loss_is_counted_across_the_wrap(void) {
     CHECK_EQ(received(), 18);
     CHECK_EQ(lost(), 2);
     CHECK_EQ(bw_read_counter(&reception.highest_sequence) - bw_read_counter(&reception.first_sequence), 19);
-    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 1, SECOND_NS), BW_INCOMING_REFUSED);    /* replayed */
+    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 1, SECOND_NS), BW_INCOMING_REJECTED);    /* replayed */
     CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 12, SECOND_NS), BW_INCOMING_AUTHENTIC); /* late, one of the lost */
     CHECK_EQ(lost(), 1);
     close_sender(&s);
@@ -119,8 +119,8 @@ static srtp_t session_for(uint32_t ssrc) {
 static void test_an_ssrc_that_was_not_announced_is_asked_for(void) {
     sender s = open_sender();
     CHECK_EQ(take(&s, 77, s.index, 0), BW_INCOMING_NEW_SSRC);
-    CHECK_EQ(s.incoming->asked_ssrc, 77);
-    CHECK_EQ(take(&s, 78, s.index, 0), BW_INCOMING_REFUSED); /* one at a time */
+    CHECK_EQ(s.incoming->requested_ssrc, 77);
+    CHECK_EQ(take(&s, 78, s.index, 0), BW_INCOMING_REJECTED); /* one at a time */
     CHECK(bw_incoming_add_stream(s.incoming, 77, session_for(77)) == NULL);
     CHECK_EQ(take(&s, 77, s.index + 1, 0), BW_INCOMING_AUTHENTIC);
     CHECK_EQ(atomic_load(&reception.ssrc), 77);
@@ -151,9 +151,9 @@ static void test_what_is_no_rtp_is_refused(void) {
     sender s = open_sender();
     uint8_t bytes[64] = {0x8F, FIXTURE_PAYLOAD_TYPE}; /* 15 CSRCs, and an end before them */
     uint32_t length = 12;
-    CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_REFUSED);
+    CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_REJECTED);
     length = 1;
-    CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_REFUSED);
+    CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_REJECTED);
     close_sender(&s);
 }
 

@@ -113,7 +113,7 @@ static void wait_until_all_is_read(wire *w) {
         sched_yield();
 }
 
-/* SE42: a flood from strangers fills its own ring, is counted, and leaves known peers heard. */
+/* SE42: a flood from unknown_datagrams fills its own ring, is counted, and leaves known peers heard. */
 static void test_a_flood_from_strangers_leaves_peers_heard(void) {
     wire w = open_wire();
     wire stranger = w;

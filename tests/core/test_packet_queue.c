@@ -6,7 +6,7 @@
 
 static bw_packet_queue queue;
 
-static bw_packet_fate put(int64_t timestamp, bool redundant, uint8_t byte) {
+static bw_packet_result put(int64_t timestamp, bool redundant, uint8_t byte) {
     bw_packet packet = {.timestamp = timestamp, .redundant = redundant, .data = &byte, .bytes = 1};
     return bw_packet_queue_put(&queue, &packet);
 }

@@ -201,7 +201,7 @@ static void test_wide_instructions_change_nothing_that_could_be_heard(void) {
     for (uint32_t channels = 1; channels <= 5; channels++) {
         uint32_t consumed, frames = MAX_OUTPUT / 8;
         bw_resampler *one = bw_resampler_new(44100, 48000, channels), *other = bw_resampler_new_like(one);
-        bw_resampler_without_wide_instructions(other);
+        bw_resampler_disable_avx(other);
         bw_resampler_set_ppm(one, 321.0);
         bw_resampler_set_ppm(other, 321.0);
         for (uint32_t channel = 0; channel < channels; channel++)

@@ -8,7 +8,7 @@
 
 static int64_t sequence, timestamp;
 
-static bw_stream_verdict take(bw_rtp_stream *stream, uint32_t ssrc, uint16_t number, uint32_t time, int64_t at_ms) {
+static bw_stream_result take(bw_rtp_stream *stream, uint32_t ssrc, uint16_t number, uint32_t time, int64_t at_ms) {
     bw_rtp_packet packet = {.ssrc = ssrc, .sequence = number, .timestamp = time};
     return bw_rtp_stream_take(stream, &packet, at_ms * MS_NS, &sequence, &timestamp);
 }
@@ -56,7 +56,7 @@ static void test_a_gap_larger_than_the_window_forgets_no_more_than_it_must(void)
 
 static void test_op16_a_new_ssrc_takes_over_with_its_second_packet_in_a_row(void) {
     bw_rtp_stream stream = started();
-    CHECK_EQ(take(&stream, 2, 7, 5000, 20), BW_STREAM_STRANGER);
+    CHECK_EQ(take(&stream, 2, 7, 5000, 20), BW_STREAM_UNRELATED);
     CHECK_EQ(take(&stream, 2, 8, 5960, 40), BW_STREAM_FIRST);
     CHECK_EQ(timestamp, 5960);
     CHECK_EQ(take(&stream, 2, 9, 6920, 60), BW_STREAM_NEXT);
@@ -66,7 +66,7 @@ static void test_op16_two_ssrcs_in_turn_do_not_throw_each_other_out(void) {
     bw_rtp_stream stream = started();
     for (uint32_t i = 1; i < 100; i++) {
         uint32_t time = 0xFFFFFFFF - 959 + i * 960;
-        CHECK_EQ(take(&stream, 2, (uint16_t)i, i * 960, 20 * (int64_t)i - 10), BW_STREAM_STRANGER);
+        CHECK_EQ(take(&stream, 2, (uint16_t)i, i * 960, 20 * (int64_t)i - 10), BW_STREAM_UNRELATED);
         CHECK_EQ(take(&stream, 1, (uint16_t)(65534 + i), time, 20 * (int64_t)i), BW_STREAM_NEXT);
     }
 }
@@ -74,13 +74,13 @@ static void test_op16_two_ssrcs_in_turn_do_not_throw_each_other_out(void) {
 static void test_a_single_timestamp_without_sense_is_left_out(void) {
     bw_rtp_stream stream = started();
     uint32_t base = 0xFFFFFFFF - 959;
-    CHECK_EQ(take(&stream, 1, 65535, base + 0x40000000, 20), BW_STREAM_STRANGER);
+    CHECK_EQ(take(&stream, 1, 65535, base + 0x40000000, 20), BW_STREAM_UNRELATED);
     CHECK_EQ(take(&stream, 1, 0, base + 1920, 40), BW_STREAM_NEXT);
 }
 
 static void test_a_sender_that_starts_anew_is_followed(void) {
     bw_rtp_stream stream = started();
-    CHECK_EQ(take(&stream, 1, 500, 0x12345678, 1000), BW_STREAM_STRANGER);
+    CHECK_EQ(take(&stream, 1, 500, 0x12345678, 1000), BW_STREAM_UNRELATED);
     CHECK_EQ(take(&stream, 1, 501, 0x12345678 + 960, 1020), BW_STREAM_FIRST);
 }
 

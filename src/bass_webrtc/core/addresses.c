@@ -1,4 +1,4 @@
-/* Conversion between bw_address and the system's socket addresses, and comparison. Any thread. */
+/* Conversion between bw_address and socket addresses, and comparison. Any thread. */
 #include "internal.h"
 
 #include <string.h>

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #define BLOCK_NS 250000000LL
-#define MIN_BLOCK_PACKETS 8 /* Fewer say little about the fastest way; with DTX a block lasts longer instead. */
-#define SHIFT_MS 20.0       /* A whole block that much above the base, and the usual lateness, took another path. */
-#define OUTLIER_SHARE 20    /* One block in 20 may be worse: the 95th percentile. */
+#define MIN_BLOCK_PACKETS 8 /* Fewer packets do not show the fastest path; with DTX, a block lasts longer instead. */
+#define SHIFT_MS 20.0       /* A whole block this far above the base and the usual lateness took another path. */
+#define OUTLIER_SHARE 20    /* One block in 20 may be later: the 95th percentile. */
 #define MEDIAN 2
 #define TICKS_PER_MS 48.0
 #define PEAK_ABOVE_MS 10.0
@@ -41,9 +41,9 @@ double bw_arrival_age_ms(const bw_arrival *arrival, int64_t now_ns, int64_t time
 
 double bw_arrival_covering_ms(const bw_arrival *arrival) { return arrival->covering_ms; }
 
-/* ------------------------------------------------------------------ what a block teaches */
+/* ------------------------------------------------------------------ statistics of blocks */
 
-/* The rank-th largest, 1 being the largest. Few and small numbers: a selection sort does. */
+/* Returns the rank-th largest value; rank 1 is the largest. Selection sort is enough for so few values. */
 static double largest(const double *values, uint32_t count, uint32_t rank) {
     double sorted[BW_ARRIVAL_BLOCKS];
     memcpy(sorted, values, sizeof(double) * count);
@@ -57,14 +57,14 @@ static double largest(const double *values, uint32_t count, uint32_t rank) {
     return sorted[rank - 1];
 }
 
-/* Of the last blocks, what only one in `outlier_share` exceeds. */
+/* Returns the lateness that one in `outlier_share` of the last blocks exceeds. */
 static double percentile_ms(const bw_arrival *arrival, uint32_t outlier_share) {
     uint32_t count = arrival->lateness_count < BW_ARRIVAL_BLOCKS ? arrival->lateness_count : BW_ARRIVAL_BLOCKS;
     return count == 0 ? 0.0 : largest(arrival->lateness_ms, count, count / outlier_share + 1);
 }
 
-/* Peaks closer together than a second are one event. */
-static void note_peak(bw_arrival *arrival, int64_t time_ns, double height_ms) {
+/* Peaks less than a second apart count as one. */
+static void record_peak(bw_arrival *arrival, int64_t time_ns, double height_ms) {
     if (arrival->peak_count > 0 && time_ns - arrival->peaks[0].time_ns < PEAK_APART_NS) {
         arrival->peaks[0].height_ms = fmax(arrival->peaks[0].height_ms, height_ms);
         return;
@@ -83,7 +83,7 @@ static double repeated_peak_ms(bw_arrival *arrival, int64_t now_ns) {
     return arrival->peak_count < PEAK_REPEATS ? 0.0 : largest(heights_ms, arrival->peak_count, PEAK_REPEATS);
 }
 
-/* Forgets what is older than two spans. */
+/* Forgets waits older than two intervals of WAITS_NS. */
 static void age_waits(bw_arrival *arrival, int64_t now_ns) {
     int64_t age_ns = now_ns - arrival->waits_from_ns;
     if (age_ns < WAITS_NS)
@@ -93,7 +93,7 @@ static void age_waits(bw_arrival *arrival, int64_t now_ns) {
     arrival->waits_from_ns = now_ns;
 }
 
-static void note_base(bw_arrival *arrival, int64_t min_ns) {
+static void record_base(bw_arrival *arrival, int64_t min_ns) {
     memmove(arrival->bases_ns + 1, arrival->bases_ns, sizeof arrival->bases_ns - sizeof arrival->bases_ns[0]);
     arrival->bases_ns[0] = min_ns;
     arrival->base_count += arrival->base_count < BW_ARRIVAL_BASES;
@@ -104,10 +104,10 @@ static void close_block(bw_arrival *arrival) {
     double above_ms = arrival->base_count > 0 ? to_ms(arrival->block_min_ns - base_ns(arrival)) : 0.0;
     if (above_ms > SHIFT_MS + percentile_ms(arrival, MEDIAN))
         arrival->base_count = 0;
-    note_base(arrival, arrival->block_min_ns);
+    record_base(arrival, arrival->block_min_ns);
     double lateness_ms = to_ms(arrival->block_max_ns - base_ns(arrival));
     if (lateness_ms > percentile_ms(arrival, OUTLIER_SHARE) + PEAK_ABOVE_MS)
-        note_peak(arrival, arrival->block_start_ns, lateness_ms);
+        record_peak(arrival, arrival->block_start_ns, lateness_ms);
     arrival->lateness_ms[arrival->lateness_count++ % BW_ARRIVAL_BLOCKS] = lateness_ms;
     age_waits(arrival, arrival->block_start_ns);
     arrival->covering_ms =

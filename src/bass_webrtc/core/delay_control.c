@@ -3,28 +3,30 @@
 #include <math.h>
 #include <string.h>
 
-#define SAFETY_MS 2.0     /* On top of the lateness that was seen: threads wake up when they wake up. */
-#define LOSS_SPARE_MS 6.0 /* Enough to take a quarter of 20 ms from. */
-#define COARSE_MS 8.0     /* Browsers handle 10 ms at a time, and are late by most of that too seldom to be learnt. */
+#define SAFETY_MS 2.0     /* On top of the measured lateness, for the wake-up latency of threads. */
+#define LOSS_SPARE_MS 6.0 /* Enough to cut a quarter of 20 ms. */
+#define COARSE_MS 8.0     /* Browsers process blocks of 10 ms and are late by most of one too rarely to be learnt. */
 #define LOSS_MEMORY_NS 10000000000LL
-#define SPARE_FROM_MS 1.0 /* As exact as the delay is known. */
+#define SPARE_FROM_MS 1.0 /* Uncertainty of the measured delay. */
 #define BLOCK_NS 250000000LL
 #define BLOCK_MIN_PULLS 2
-#define SHRINK_MS_PER_S 10.0 /* The target falls slowly, and rises at once. */
+#define SHRINK_MS_PER_S 10.0 /* The target falls slowly and rises at once. */
 
-#define HOLD_NS 600000000LL /* After sound was missing: until arrival.c knows whether the path has changed. */
+#define HOLD_NS 600000000LL /* After missing audio: until arrival.c knows whether the path has changed. */
 #define REMOVE_FROM_MS 10.0
-#define INSERT_FROM_MS 3.0 /* Too little delay is heard sooner than too much. */
+#define INSERT_FROM_MS 3.0 /* Too little delay is audible sooner than too much. */
 #define FRAMES_PER_MS 48.0
 #define TRY_EVERY_NS 30000000LL
 #define GOOD_CORRELATION 0.95
 
-/* How much faster or slower than life; how much worse a cut may be with each second that none was found; and how much
- * more than is missing may be inserted, for a whole period: what is too much, the resampler takes back. */
+/*
+ * rate: shift per time played. patience_per_s: by how much the required correlation falls per second without a cut.
+ * overshoot_ms: how much more than needed may be inserted to complete a period; the resampler takes the excess back.
+ */
 typedef struct {
     double rate;
     double patience_per_s;
-    double beyond_ms;
+    double overshoot_ms;
 } pace;
 
 static const pace remove_gently = {0.05, 0.4, 0.0}, remove_fast = {0.10, 0.8, 0.0};
@@ -90,7 +92,7 @@ double bw_delay_control_update(bw_delay_control *control, int64_t now_ns, double
     return control->drift.ppm;
 }
 
-/* Below the target, but not below what is needed, nothing is in a hurry: only what was to spare was used. */
+/* Below the target but above what is needed there is no hurry: only spare delay was used. */
 static const pace *choose_pace(const bw_delay_control *control, double error_ms) {
     if (error_ms > 0.0)
         return error_ms > REMOVE_FAST_FROM_MS ? &remove_fast : &remove_gently;
@@ -98,22 +100,22 @@ static const pace *choose_pace(const bw_delay_control *control, double error_ms)
     return control->target_ms + error_ms < least_ms - INSERT_FROM_MS ? &insert_fast : &insert_gently;
 }
 
-bw_delay_wish bw_delay_control_wish(bw_delay_control *control, int64_t now_ns) {
-    /* Smoothed: with much jitter the fastest path is not known exactly, and each shift is heard a little. */
+bw_delay_shift bw_delay_control_next_shift(bw_delay_control *control, int64_t now_ns) {
+    /* Smoothed: with much jitter the fastest path is not known exactly, and each shift is slightly audible. */
     double error_ms = control->drift.level_ms - control->target_ms;
     bool is_far = error_ms > REMOVE_FROM_MS || error_ms < -INSERT_FROM_MS;
     if (!control->measured || !is_far) {
-        control->shift_from_ns = now_ns; /* Patience begins when there is something to wait for. */
-        return (bw_delay_wish){0, 0.0f};
+        control->shift_from_ns = now_ns; /* Start counting patience when a shift becomes necessary. */
+        return (bw_delay_shift){0, 0.0f};
     }
     if (now_ns < control->shift_from_ns || now_ns < control->next_try_ns)
-        return (bw_delay_wish){0, 0.0f};
+        return (bw_delay_shift){0, 0.0f};
     control->next_try_ns = now_ns + TRY_EVERY_NS;
     double waited_s = (double)(now_ns - control->shift_from_ns) * 1e-9;
     const pace *pace = choose_pace(control, error_ms);
     double correlation = fmax(0.0, GOOD_CORRELATION - pace->patience_per_s * waited_s);
-    double shift_ms = error_ms < 0.0 ? error_ms - pace->beyond_ms : error_ms;
-    return (bw_delay_wish){(int32_t)(shift_ms * FRAMES_PER_MS), (float)correlation};
+    double shift_ms = error_ms < 0.0 ? error_ms - pace->overshoot_ms : error_ms;
+    return (bw_delay_shift){(int32_t)(shift_ms * FRAMES_PER_MS), (float)correlation};
 }
 
 void bw_delay_control_shifted(bw_delay_control *control, int64_t now_ns, int32_t frames) {

@@ -1,12 +1,13 @@
 /*
- * Decides how long sound waits before it is played, and how to get there. Measures nothing and applies nothing itself:
+ * Decides how long audio waits before it is played, and how to reach that delay. It neither measures nor applies
+ * anything:
  *
  *   arrival.c ── lateness to cover ──► target ─┐                   ┌─► ppm for the resampler: always, up to 0.5 %
  *   jitter_buffer.c ── delay at each pull ─────┴─► their distance ─┤
  *                                                                  └─► a cut or an insertion for stretch.c: from 10 ms
  *
- * Delay is what a packet on the fastest path has to spare when it comes in. With 0 it is just in time.
- * One thread at a time; nothing is allocated.
+ * Delay is how early a packet on the fastest path arrives. At 0 it arrives just in time. One thread at a time; nothing
+ * is allocated.
  */
 #ifndef BW_DELAY_CONTROL_H
 #define BW_DELAY_CONTROL_H
@@ -22,52 +23,52 @@ typedef struct {
     double min_ms;
     double max_ms;
     double target_ms;
-    double needed_ms; /* what the lateness takes; the target may be more */
-    bool is_coarse;   /* for the owner to set: packets hold several blocks of the sender's */
-    double delay_ms;  /* the least of the last block of pulls */
-    bool measured;    /* delay_ms holds since the last restart */
+    double needed_ms; /* to cover the lateness; the target may be higher */
+    bool is_coarse;   /* set by the owner: packets hold several of the sender's blocks */
+    double delay_ms;  /* minimum of the last block of pulls */
+    bool measured;    /* delay_ms is valid since the last restart */
     bool block_open;
     uint32_t block_pulls;
     double block_delay_ms;
     int64_t block_start_ns;
-    int64_t hold_until_ns; /* nothing is measured before */
-    int64_t shift_from_ns; /* the next shift is allowed from here on */
+    int64_t hold_until_ns; /* no measurement before this time */
+    int64_t shift_from_ns; /* no shift before this time */
     int64_t next_try_ns;
-    int64_t losses_ns[BW_DELAY_LOSSES]; /* when sound was made up last, newest first; 0: never */
+    int64_t losses_ns[BW_DELAY_LOSSES]; /* times of the last concealments, newest first; 0: none */
     bw_drift drift;
 } bw_delay_control;
 
-/* What stretch.c is to try: frames above 0 are removed, below 0 inserted; 0: nothing. */
+/* A shift for stretch.c to try: frames above 0 are removed, below 0 inserted; 0: none. */
 typedef struct {
     int32_t frames;
     float min_correlation;
-} bw_delay_wish;
+} bw_delay_shift;
 
 void bw_delay_control_init(bw_delay_control *control, double start_ms, double min_ms, double max_ms);
 
-/* The delay is another one, or the path perhaps: wait until that is clear, then measure anew. What was learnt of the
- * clocks stays. */
+/* The delay has changed, or the path may have: waits until that is clear, then measures again. The learnt clock
+ * drift is kept. */
 void bw_delay_control_restart(bw_delay_control *control, int64_t now_ns);
 
-/* Another stream with another clock. The target stays. */
+/* For a new stream with another clock. The target is kept. */
 void bw_delay_control_reset(bw_delay_control *control, int64_t now_ns);
 
-/* After each pull: the delay, and the lateness to cover. Returns the ppm. */
+/* After each pull: passes the current delay and the lateness to cover, in ms. Returns the ppm for the resampler. */
 double bw_delay_control_update(bw_delay_control *control, int64_t now_ns, double delay_ms, double covering_ms);
 
-/* Before each pull; what is wished was tried, says the next call. */
-bw_delay_wish bw_delay_control_wish(bw_delay_control *control, int64_t now_ns);
+/* Before each pull: returns the shift to try now. The caller is expected to have tried it by the next call. */
+bw_delay_shift bw_delay_control_next_shift(bw_delay_control *control, int64_t now_ns);
 
-/* A wish came true, as far as this (same sign). */
+/* Reports the frames actually shifted (same sign as the request). */
 void bw_delay_control_shifted(bw_delay_control *control, int64_t now_ns, int32_t frames);
 
-/* The delay changed by other means: frames above 0 are less delay. */
+/* Reports a change of the delay by other means: frames above 0 reduce it. */
 void bw_delay_control_moved(bw_delay_control *control, int32_t frames);
 
-/* Something was lost and had to be made up. When that happens often, some delay is kept to spare. */
+/* Reports a loss that was concealed. When losses are frequent, some spare delay is kept. */
 void bw_delay_control_lost(bw_delay_control *control, int64_t now_ns);
 
-/* Frames by which the delay may become less at once, where that is of use; they come back by and by. */
+/* Returns the frames by which the delay may be reduced at once where useful; they are restored gradually. */
 uint32_t bw_delay_control_spare(const bw_delay_control *control);
 
 #endif

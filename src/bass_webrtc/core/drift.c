@@ -12,8 +12,8 @@
 #define INTEGRAL_PPM 2.5
 #define MAX_PPM 5000.0
 #define MAX_SLEW_PPM_PER_S 1000.0 /* A twelfth of a semitone takes five seconds. */
-#define MAX_INTEGRAL_PPM 1000.0   /* Clocks further apart than this are not crystals. */
-#define LEARNING_RANGE_MS 10.0    /* A larger error comes from a jump, which says nothing about the clocks. */
+#define MAX_INTEGRAL_PPM 1000.0   /* Crystal clocks do not differ by more. */
+#define LEARNING_RANGE_MS 10.0    /* A larger error comes from a jump and tells nothing about the clocks. */
 
 static double clamp(double value, double limit) { return fmax(-limit, fmin(limit, value)); }
 

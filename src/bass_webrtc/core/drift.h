@@ -1,10 +1,10 @@
 /*
- * Two clocks that are never the same: a level in, a ratio out. The caller measures the level, this decides, the
- * resampler applies.
+ * Compensates the drift between two clocks: a buffer level in, a ratio out. The caller measures the level, this module
+ * decides, the resampler applies.
  *
  *   level_ms ─► low-pass ─► PI controller ─► slew limit ─► ppm for bw_resampler_set_ppm
  *
- * Level above the target: ppm above 0, the input is consumed faster.
+ * A level above the target gives ppm above 0: the input is consumed faster.
  */
 #ifndef BW_DRIFT_H
 #define BW_DRIFT_H
@@ -13,28 +13,30 @@
 
 typedef struct {
     double target_ms;
-    double level_ms; /* low-passed */
+    double level_ms; /* low-pass filtered */
     double integral_ppm;
-    double ppm; /* the last decision */
+    double ppm; /* the last result */
     bool started;
 } bw_drift;
 
-/* Nothing here allocates or waits; one thread at a time. */
+/* One thread at a time; nothing here allocates or waits. */
 void bw_drift_init(bw_drift *drift, double target_ms);
 
-/* A new place to settle at; what was learnt about the clocks stays. */
+/* Changes the target level. The learnt drift is kept. */
 void bw_drift_set_target(bw_drift *drift, double target_ms);
 
-/* The level was moved, by so much. */
+/* Reports that the level was changed by by_ms. */
 void bw_drift_moved(bw_drift *drift, double by_ms);
 
-/* The level jumped, and not by drift: the next update takes it as it is. What was learnt stays. */
+/* Reports that the level jumped for another reason than drift: the next update takes it without smoothing. The
+ * learnt drift is kept. */
 void bw_drift_restart(bw_drift *drift);
 
-/* The two clocks are new: everything is forgotten. The target stays. */
+/* Forgets everything but the target, for two new clocks. */
 void bw_drift_reset(bw_drift *drift);
 
-/* One measurement, elapsed_s after the last. The level may be as coarse as the device's blocks. Returns the ppm. */
+/* Takes a measurement, elapsed_s after the last one. The level may be as coarse as the device's blocks. Returns the
+ * ppm. */
 double bw_drift_update(bw_drift *drift, double level_ms, double elapsed_s);
 
 #endif

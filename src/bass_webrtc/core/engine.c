@@ -1,4 +1,4 @@
-/* The engine: what core.h promises Python, as commands to the two threads and events from them. */
+/* The engine's public functions (core.h): they send commands to the two threads and collect their events. */
 #include "incoming.h"
 
 #include <stddef.h>
@@ -199,7 +199,7 @@ int bw_peer_add(bw_engine *engine, uint32_t peer, const bw_peer_config *config) 
     int status = config->receive ? add_incoming(engine, peer, config) : BW_OK;
     if (status == BW_OK && config->ssrc != 0)
         status = add_outgoing(engine, peer, config);
-    /* Half of it may be out there by now: bw_peer_remove takes back whatever is. */
+    /* One of the two states may have been sent even on failure; bw_peer_remove reclaims it. */
     slot->added = status == BW_OK;
     if (slot->added)
         atomic_fetch_add(&engine->active_peers, 1);
@@ -264,7 +264,7 @@ int bw_peer_remove(bw_engine *engine, uint32_t peer) {
         if (engine->slots[peer].added)
             atomic_fetch_sub(&engine->active_peers, 1);
         engine->slots[peer].removing = true;
-        engine->slots[peer].halves = 2;
+        engine->slots[peer].pending_removals = 2;
     }
     return status;
 }
@@ -283,24 +283,25 @@ static void reset_slot(bw_slot *slot) {
     slot->added = slot->removing = false;
 }
 
-/* Takes back one half of a removed peer. True when that was the last and Python is to be told. */
-static bool take_back(bw_engine *engine, const bw_notice *notice, bool from_sender) {
+/* Frees the state that one thread returned for a removed peer. Returns true when it was the last, so Python must be
+ * told. */
+static bool finish_removal(bw_engine *engine, const bw_notice *notice, bool from_sender) {
     bw_slot *slot = &engine->slots[notice->peer];
     if (from_sender)
         bw_outgoing_free(notice->pointer);
     else
         bw_incoming_free(notice->pointer);
-    if (--slot->halves > 0)
+    if (--slot->pending_removals > 0)
         return false;
     bw_playout_remove(engine->playout, notice->peer);
     reset_slot(slot);
     return true;
 }
 
-/* True when Python is to hear of it. */
-static bool settle(bw_engine *engine, const bw_notice *notice, bool from_sender) {
+/* Returns true when the notice is an event for Python. */
+static bool process_notice(bw_engine *engine, const bw_notice *notice, bool from_sender) {
     if (notice->kind == BW_EVENT_PEER_REMOVED)
-        return take_back(engine, notice, from_sender);
+        return finish_removal(engine, notice, from_sender);
     if (notice->kind == BW_NOTICE_SRTP_UNUSED)
         srtp_dealloc(notice->pointer);
     return notice->kind != BW_NOTICE_SRTP_UNUSED;
@@ -310,7 +311,7 @@ static uint32_t take_notices(bw_engine *engine, bw_ring *ring, uint32_t count, b
     uint32_t taken = 0;
     for (; count > 0 && taken < capacity; count--, bw_ring_pop(ring)) {
         bw_notice *notice = bw_ring_peek(ring);
-        if (!settle(engine, notice, ring == &engine->sender.notices))
+        if (!process_notice(engine, notice, ring == &engine->sender.notices))
             continue;
         events[taken].kind = notice->kind;
         events[taken].peer = notice->peer;
@@ -329,25 +330,25 @@ static uint32_t take_datagrams(bw_ring *ring, bw_event *events, uint32_t capacit
 }
 
 uint32_t bw_engine_next_events(bw_engine *engine, bw_event *events, uint32_t capacity) {
-    /* First quiet, then look: what comes while we look signals again. An exchange, so that we see what was written by
-     * those who found it signaled and left it at that. */
+    /* Clear first, then read the rings: an event that arrives meanwhile signals again. The exchange makes writes
+     * visible of threads that found the flag already set and therefore did not signal. */
     bw_wake_clear(&engine->events);
     atomic_exchange(&engine->events_signaled, false);
     bw_network *network = &engine->network;
-    /* Only the notices that are there now: the datagrams that came before them are taken first, so that when a slot
-     * is said to be free nothing of its old peer comes any more. */
+    /* Take only the notices present now, after the datagrams that preceded them: once a slot is reported free, no
+     * datagram of its previous peer may follow. */
     uint32_t sender_notices = bw_ring_count(&engine->sender.notices);
     uint32_t network_notices = bw_ring_count(&network->notices);
     uint32_t taken = take_datagrams(&network->datagrams, events, capacity);
     taken += take_notices(engine, &engine->sender.notices, sender_notices, events + taken, capacity - taken);
     taken += take_notices(engine, &network->notices, network_notices, events + taken, capacity - taken);
-    taken += take_datagrams(&network->strangers, events + taken, capacity - taken);
+    taken += take_datagrams(&network->unknown_datagrams, events + taken, capacity - taken);
     if (taken == capacity)
         bw_events_signal(engine);
     return taken;
 }
 
-/* ---- playing */
+/* ---- playout */
 
 bw_playout *bw_engine_playout(bw_engine *engine) { return engine->playout; }
 

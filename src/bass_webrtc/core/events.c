@@ -1,6 +1,6 @@
 /*
- * Notification of the loop thread by the sender and the network thread. The rings carry the data; the wake-up descriptor
- * only makes the loop's poll return. It is signaled once for any number of events until the loop clears it.
+ * Notification of the loop thread by the sender and the network thread. The rings carry the data; the wake-up
+ * descriptor only makes the loop's poll return. It is signaled once for any number of events until the loop clears it.
  */
 #include "internal.h"
 

@@ -1,12 +1,12 @@
 /*
- * One peer's RTP on its way in, on the network thread: SRTP unprotect, SSRCs, reception statistics.
+ * Incoming RTP of one peer, on the network thread: SRTP unprotect, SSRCs, reception statistics.
  *
  *   datagram ─► SSRC known? ─► unprotect, replay window ─► count ─► the peer's packet ring
- *                   └ no ─► the loop is asked for a session for it, once at a time
+ *                   └ no ─► request a session from the loop thread, one at a time
  *
- * Sessions are made by the loop thread, one for each SSRC, so that none is made here, and a stranger who forges source
- * addresses cannot make this thread grow (conformance label OP16: no more than BW_MAX_SSRCS). What libsrtp2 allocates
- * while it unprotects, it frees before it returns.
+ * The loop thread creates sessions, one per SSRC, so this thread creates none, and an attacker who forges source
+ * addresses cannot make its memory grow (conformance label OP16: no more than BW_MAX_SSRCS). Memory that libsrtp2
+ * allocates while unprotecting is freed before it returns.
  */
 #include "incoming.h"
 
@@ -14,9 +14,9 @@
 
 #include <string.h>
 
-#define RECENT_NS 1000000000 /* a stream that was heard within this keeps its place */
+#define RECENT_NS 1000000000 /* a stream received within this time is not replaced */
 #define TICKS_PER_MS (BW_SAMPLE_RATE_HZ / 1000)
-#define MAX_DROPOUT 3000 /* RFC 3550, A.1: a larger step is a sender that began anew */
+#define MAX_DROPOUT 3000 /* a larger step means that the sender restarted (RFC 3550, A.1) */
 
 /* ---- statistics of one stream (RFC 3550, A.1, A.3 and A.8) */
 
@@ -40,7 +40,7 @@ static void count_sequence(bw_reception *reception, uint32_t ssrc, uint16_t sequ
     bw_count(&reception->packets_received, 1);
 }
 
-/* Transit time differences, low-passed by 16; kept times 16 so that nothing is lost in the division. */
+/* Transit time differences, smoothed over 16; kept times 16 so that the division loses nothing (RFC 3550, A.8). */
 static void count_jitter(bw_incoming *incoming, uint32_t timestamp, int64_t now_ns) {
     uint32_t arrival = (uint32_t)(now_ns / 1000 * TICKS_PER_MS / 1000);
     int32_t transit = (int32_t)(arrival - timestamp);
@@ -64,47 +64,48 @@ static bw_incoming_stream *find_stream(bw_incoming *incoming, uint32_t ssrc) {
     return NULL;
 }
 
-/* A free place, or the one that was heard least lately; NULL while all of them are in use. */
-static bw_incoming_stream *find_place(bw_incoming *incoming, int64_t now_ns) {
+/* Returns a free entry, or the least recently received one; NULL while all are in use. */
+static bw_incoming_stream *find_free_stream(bw_incoming *incoming, int64_t now_ns) {
     bw_incoming_stream *oldest = &incoming->streams[0];
     for (uint32_t i = 0; i < BW_MAX_SSRCS; i++) {
         if (incoming->streams[i].srtp == NULL)
             return &incoming->streams[i];
-        if (incoming->streams[i].heard_ns < oldest->heard_ns)
+        if (incoming->streams[i].last_packet_ns < oldest->last_packet_ns)
             oldest = &incoming->streams[i];
     }
-    return now_ns - oldest->heard_ns > RECENT_NS ? oldest : NULL;
+    return now_ns - oldest->last_packet_ns > RECENT_NS ? oldest : NULL;
 }
 
 srtp_t bw_incoming_add_stream(bw_incoming *incoming, uint32_t ssrc, srtp_t srtp) {
     int64_t now_ns = bw_now_ns();
-    bw_incoming_stream *place = find_place(incoming, now_ns);
-    incoming->asked = false;
-    if (place == NULL || find_stream(incoming, ssrc) != NULL)
+    bw_incoming_stream *stream = find_free_stream(incoming, now_ns);
+    incoming->session_requested = false;
+    if (stream == NULL || find_stream(incoming, ssrc) != NULL)
         return srtp;
-    srtp_t before = place->srtp;
-    *place = (bw_incoming_stream){.ssrc = ssrc, .srtp = srtp, .heard_ns = now_ns}; /* It has a second to be heard. */
+    srtp_t before = stream->srtp;
+    /* last_packet_ns: a new session is not replaced for one second. */
+    *stream = (bw_incoming_stream){.ssrc = ssrc, .srtp = srtp, .last_packet_ns = now_ns};
     return before;
 }
 
 /* ---- packets */
 
-bw_incoming_verdict bw_incoming_take(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
+bw_incoming_result bw_incoming_take(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
     bw_rtp_packet packet;
     if (!bw_rtp_parse(&packet, data, *length))
-        return BW_INCOMING_REFUSED;
+        return BW_INCOMING_REJECTED;
     bw_incoming_stream *stream = find_stream(incoming, packet.ssrc);
     if (stream == NULL) {
-        bool ask = !incoming->asked && find_place(incoming, now_ns) != NULL;
-        incoming->asked = incoming->asked || ask;
-        incoming->asked_ssrc = packet.ssrc;
-        return ask ? BW_INCOMING_NEW_SSRC : BW_INCOMING_REFUSED;
+        bool ask = !incoming->session_requested && find_free_stream(incoming, now_ns) != NULL;
+        incoming->session_requested = incoming->session_requested || ask;
+        incoming->requested_ssrc = packet.ssrc;
+        return ask ? BW_INCOMING_NEW_SSRC : BW_INCOMING_REJECTED;
     }
     int plain_length = (int)*length;
     if (srtp_unprotect(stream->srtp, data, &plain_length) != srtp_err_status_ok)
-        return BW_INCOMING_REFUSED;
+        return BW_INCOMING_REJECTED;
     *length = (uint32_t)plain_length;
-    stream->heard_ns = now_ns;
+    stream->last_packet_ns = now_ns;
     count_sequence(incoming->reception, packet.ssrc, packet.sequence);
     count_jitter(incoming, packet.timestamp, now_ns);
     return BW_INCOMING_AUTHENTIC;

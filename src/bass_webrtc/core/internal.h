@@ -1,15 +1,16 @@
 /*
- * What the files of the core share and Python does not see.
+ * Declarations shared by the core's files and not visible to Python.
  *
- * Ownership is by thread. The loop thread makes a peer's halves and sends them to the sender and the network thread
- * through command rings; from then on a half belongs to its thread alone. bw_peer_remove sends both back, and the
- * loop thread frees them. Counters are atomics, written by one thread and read by any.
+ * Each object is owned by one thread. The loop thread creates a peer's sender-side state (bw_outgoing) and network-side
+ * state (bw_incoming) and passes them to the two threads through command rings; from then on each belongs to its thread
+ * alone. bw_peer_remove makes both threads return them, and the loop thread frees them. Each counter is an atomic with
+ * one writer; any thread may read it.
  */
 #ifndef BW_INTERNAL_H
 #define BW_INTERNAL_H
 
 #ifdef __linux__
-#define _GNU_SOURCE /* sendmmsg, recvmmsg: so this header comes first in each file */
+#define _GNU_SOURCE /* for sendmmsg and recvmmsg; every file includes this header first */
 #endif
 
 #include "core.h"
@@ -25,9 +26,9 @@
 #define BW_CHANNELS 2
 #define BW_MAX_FRAME_SAMPLES 2880
 #define BW_RTP_HEADER_BYTES 12
-#define BW_MAX_RTP_BYTES 1472 /* of one packet we send: what fits Ethernet's 1500 with IPv4 and UDP headers */
+#define BW_MAX_RTP_BYTES 1472 /* of one packet we send: Ethernet's 1500 bytes minus the IPv4 and UDP headers */
 
-/* A counter has one writer, so a plain load and store do; any thread reads it. */
+/* Has one writer, so a relaxed load and store are enough to add to it. Any thread may read it. */
 typedef _Atomic uint64_t bw_counter;
 
 static inline void bw_count(bw_counter *counter, uint64_t amount) {
@@ -38,33 +39,34 @@ static inline uint64_t bw_read_counter(bw_counter *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* ---- source.c: sender thread, but for what core.h says of others */
+/* ---- source.c: sender thread, except where core.h names another */
 
-/* Fills `frames` stereo 48 kHz frames; returns how many came from the source, the rest is silence. */
+/* Fills `frames` stereo frames at 48 kHz. Returns how many the source delivered; the rest is silence. */
 uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames);
-/* True once there will never be more. */
+/* Returns true once the source will deliver nothing more. */
 bool bw_source_has_ended(const bw_source *source);
-/* True when a short read is nobody's fault: the source has ended, or has not begun. */
+/* Returns true when a short read is not an underrun: the source has ended or has not started. */
 bool bw_source_is_idle(const bw_source *source);
 
-/* ---- protect.c: SRTP of what we send */
+/* ---- protect.c: SRTP of outgoing packets */
 
 typedef struct bw_protector bw_protector;
 
-/* NULL: an unknown profile, or no memory. */
+/* Returns NULL for an unknown profile or when out of memory. */
 bw_protector *bw_protector_new(uint32_t profile, const uint8_t *key);
 void bw_protector_free(bw_protector *protector);
-/* Encrypts and signs a packet with a 12-byte header in place. index: roll-over counter and sequence number. */
+/* Encrypts and authenticates a packet with a 12-byte header in place. index: roll-over counter << 16 | sequence
+ * number. */
 bool bw_protect(bw_protector *protector, uint8_t *packet, int *length, uint64_t index);
 
 /* ---- srtp.c */
 
-/* A libsrtp2 session for one direction. ssrc 0: any (RTCP). NULL on failure. */
+/* Creates a libsrtp2 session for one direction. ssrc 0: any SSRC (RTCP). Returns NULL on failure. */
 srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, uint32_t ssrc, bool outgoing);
 
-/* ---- rtp.c: what one frame becomes for one peer */
+/* ---- rtp.c: RTP packets of one frame for one peer */
 
-/* One encoded frame, kept a while for redundancy and retransmission. */
+/* One encoded frame, kept for redundancy and retransmission. */
 typedef struct {
     uint32_t number; /* frame times since the start */
     uint16_t length; /* 0: nothing was sent in this frame time */
@@ -79,50 +81,50 @@ typedef struct {
     uint32_t frame_samples;
 } bw_frame_history;
 
-/* NULL when it is not there any more, or nothing was sent. */
+/* Returns NULL when the frame is no longer in the history or was not sent. */
 const bw_frame *bw_frame_history_find(const bw_frame_history *history, uint32_t number);
 
 typedef struct {
-    uint64_t index; /* roll-over counter and sequence number */
+    uint64_t index; /* roll-over counter << 16 | sequence number */
     uint32_t frame_number;
     uint8_t redundancy;
     uint8_t resends_left;
 } bw_sent_packet;
 
-/* The sender's half of a peer. */
+/* Sender-side state of a peer. */
 typedef struct {
     uint32_t peer;
-    uint32_t active_index; /* its place in the sender's list */
+    uint32_t active_index; /* position in bw_sender.active */
     bw_protector *protector;
     uint32_t ssrc;
-    uint64_t index; /* of the next packet: roll-over counter and sequence number */
+    uint64_t index; /* of the next packet: roll-over counter << 16 | sequence number */
     uint32_t timestamp_offset;
     uint8_t payload_type;
     uint8_t red_payload_type;
     uint8_t redundancy;
-    uint8_t resend_budget; /* for this frame time: NACKs must not multiply our traffic */
-    int descriptor;        /* -1: no path yet, or none any more */
+    uint8_t resend_budget; /* left in this frame time, so that NACKs cannot multiply outgoing traffic */
+    int descriptor;        /* -1: no path is set */
     socklen_t address_length;
     struct sockaddr_storage address;
     bw_sent_packet sent[BW_FRAME_HISTORY]; /* by sequence modulo BW_FRAME_HISTORY */
 } bw_outgoing;
 
-/* Writes header and payload, not yet protected. Returns the length in bytes. */
+/* Writes header and payload without SRTP protection. Returns the length in bytes. */
 uint32_t bw_rtp_write(const bw_outgoing *outgoing, const bw_frame_history *history, const bw_frame *frame,
                       uint16_t sequence, uint8_t redundancy, uint8_t *packet);
 
-/* ---- incoming.c: the network thread's half of a peer */
+/* ---- incoming.c: network-side state of a peer */
 
 typedef struct bw_incoming bw_incoming;
 
-/* Of the stream that was heard last; written by the network thread, read by any. */
+/* Reception of the most recently received stream. Written by the network thread, read by any thread. */
 typedef struct {
     _Atomic uint32_t ssrc;
     bw_counter first_sequence, highest_sequence, packets_received;
-    bw_counter jitter_ticks_16; /* times 16 */
+    bw_counter jitter_ticks_16; /* jitter in RTP ticks, times 16 */
 } bw_reception;
 
-/* ---- commands, from the loop thread */
+/* ---- commands from the loop thread */
 
 typedef enum {
     BW_COMMAND_ADD, /* pointer: bw_outgoing or bw_incoming */
@@ -150,16 +152,18 @@ typedef struct {
 
 #define BW_NOTICE_SRTP_UNUSED 100
 
-/* What a thread tells the loop besides datagrams. Never dropped: the rings hold more than can be under way. */
+/* A message from a thread to the loop, other than a datagram. Never dropped: the rings have room for all that can be
+ * outstanding. */
 typedef struct {
-    uint32_t kind; /* BW_EVENT_PEER_REMOVED (pointer: the half to free), BW_EVENT_SOURCE_ENDED, BW_EVENT_NEW_SSRC
-                      (value), or BW_NOTICE_SRTP_UNUSED (pointer: to be freed) */
+    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED, BW_EVENT_NEW_SSRC (value), or
+     * BW_NOTICE_SRTP_UNUSED (pointer: session to free) */
+    uint32_t kind;
     uint32_t peer;
     uint32_t value;
     void *pointer;
 } bw_notice;
 
-/* ---- the threads */
+/* ---- threads */
 
 typedef struct {
     pthread_t thread;
@@ -168,23 +172,23 @@ typedef struct {
     OpusEncoder *encoder;
     bw_source *source;
     bool source_ended;
-    bool talking; /* the last frame time sent something */
+    bool talking; /* the last frame time sent a packet */
     uint32_t last_number;
     uint32_t expected_loss_percent;
-    bw_outgoing **by_peer; /* NULL: not a peer of ours */
-    bw_outgoing **active;  /* the same, dense */
+    bw_outgoing **by_peer; /* by slot; NULL: no such peer */
+    bw_outgoing **active;  /* the same peers, densely packed */
     uint32_t active_count;
     float *pcm;
     bw_frame_history history;
     struct bw_batch *batch;
     _Atomic int64_t start_ns;
-    _Atomic uint32_t *lateness_us; /* of the last ticks of 10 s, a ring */
+    _Atomic uint32_t *lateness_us; /* ring of the ticks of the last 10 s */
     uint32_t lateness_capacity;
     _Atomic uint32_t lateness_count;
 } bw_sender;
 
 typedef struct {
-    uint32_t peer; /* BW_NO_PEER: free */
+    uint32_t peer; /* BW_NO_PEER: the entry is free */
     uint32_t socket;
     bw_address address;
 } bw_route;
@@ -193,25 +197,25 @@ typedef struct {
     pthread_t thread;
     bw_ring commands;  /* loop → network */
     bw_ring notices;   /* network → loop */
-    bw_ring datagrams; /* network → loop, of known peers */
-    bw_ring strangers; /* network → loop, STUN from unknown addresses; apart, so that a flood starves nobody */
-    bw_wake wake;      /* commands wait */
-    bw_route *routes;  /* hash table, linear probing */
+    bw_ring datagrams; /* network → loop, from known peers */
+    /* network → loop, STUN from unknown addresses; separate, so that a flood cannot displace known peers */
+    bw_ring unknown_datagrams;
+    bw_wake wake;     /* signaled when commands are waiting */
+    bw_route *routes; /* hash table with linear probing */
     uint32_t route_mask;
     uint32_t route_count;
-    bw_incoming **by_peer; /* NULL: sends nothing to us */
+    bw_incoming **by_peer; /* by slot; NULL: the peer sends no media */
     struct bw_inbox *batch;
 } bw_network;
 
-/* One for each peer number, always there, so that any thread may read the counters. */
+/* State of one peer slot. All slots always exist, so any thread may read the counters. The named thread writes. */
 typedef struct {
     bw_counter packets_sent, bytes_sent, octets_sent, send_drops, packets_resent; /* sender */
     bw_counter packets_received, bytes_received, srtp_errors;                     /* network */
-    /* loop */
-    bw_reception reception; /* network */
-    bool added;             /* the halves are out */
-    bool removing;          /* both were called back */
-    uint8_t halves;         /* that are still out */
+    bw_reception reception;                                                       /* network */
+    bool added;               /* loop only, like the two below: bw_peer_add succeeded */
+    bool removing;            /* bw_peer_remove was called; BW_EVENT_PEER_REMOVED is due */
+    uint8_t pending_removals; /* threads that have not returned their state yet */
 } bw_slot;
 
 struct bw_engine {
@@ -220,10 +224,10 @@ struct bw_engine {
     bw_playout *playout;
     bw_sender sender;
     bw_network network;
-    _Atomic int sockets[BW_MAX_SOCKETS]; /* descriptors */
+    _Atomic int sockets[BW_MAX_SOCKETS]; /* file descriptors */
     _Atomic uint32_t socket_count;
-    bw_wake events;               /* the loop has something to take */
-    _Atomic bool events_signaled; /* and was told */
+    bw_wake events;               /* readable when the loop has events to take */
+    _Atomic bool events_signaled; /* events is signaled and the loop has not cleared it */
     _Atomic bool running;
     bool threads_started;
     bw_counter frames_sent, frames_skipped, late_frames, packets_sent, bytes_sent, send_drops, encode_errors,
@@ -248,13 +252,13 @@ void bw_events_signal(bw_engine *engine);
 /* Writes a notice to the calling thread's own ring and wakes the loop thread. */
 void bw_events_post(bw_engine *engine, bw_ring *notices, bw_notice notice);
 
-/* sender.c */
+/* ---- sender.c: init, destroy and bw_outgoing_free on the loop thread, run as the sender thread */
 int bw_sender_init(bw_engine *engine, bw_source *source);
 void bw_sender_destroy(bw_engine *engine);
 void *bw_sender_run(void *engine);
 void bw_outgoing_free(bw_outgoing *outgoing);
 
-/* network.c */
+/* ---- network.c: init and destroy on the loop thread, run as the network thread */
 int bw_network_init(bw_engine *engine);
 void bw_network_destroy(bw_engine *engine);
 void *bw_network_run(void *engine);

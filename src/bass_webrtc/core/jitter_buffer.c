@@ -11,14 +11,14 @@
 #include <string.h>
 
 #define TICKS_PER_MS 48
-#define SENDERS_BLOCK_SAMPLES 480 /* What browsers record and encode at a time. */
-#define PIECE_SAMPLES 480     /* 10 ms: concealment and silence come in pieces, because a packet may come meanwhile. */
-#define TOLERANCE_SAMPLES 119 /* Senders that round their clock step by one too few or too many; less than 2.5 ms. */
+#define SENDERS_BLOCK_SAMPLES 480 /* Browsers record and encode in blocks of this size. */
+#define PIECE_SAMPLES 480         /* 10 ms: concealment is produced in pieces, because a packet may arrive meanwhile. */
+#define TOLERANCE_SAMPLES 119     /* Less than 2.5 ms: tolerates senders whose timestamps are off by rounding. */
 #define MAX_SHORTENING 4
-#define OUTAGE_SAMPLES 9600 /* 200 ms without a packet: wait until there is enough again. */
-#define RESUME_MS 60.0      /* Delay that is enough after that; what the target wants beyond, stretching brings. */
-#define MAX_SILENCE_SAMPLES 96000 /* 2 s: in silence, too, senders give a sign of life every 0.4 s. */
-#define PAUSE_NS 500000000LL      /* Nobody pulled: what waits is old. */
+#define OUTAGE_SAMPLES 9600       /* 200 ms without a packet: stop and buffer again. */
+#define RESUME_MS 60.0            /* Delay that is enough to resume; time stretching adds the rest of the target. */
+#define MAX_SILENCE_SAMPLES 96000 /* 2 s: senders transmit at least every 0.4 s in DTX. */
+#define PAUSE_NS 500000000LL      /* Without a pull for this long, queued audio is outdated. */
 #define LEVEL_SMOOTHING_SAMPLES 4800.0f
 #define SILENCE_DBFS -127.0f
 
@@ -27,7 +27,7 @@ typedef enum {
     PLAYING,
 } phase;
 
-/* See bw_receiver_stats for the meaning of each. */
+/* Written by the playing thread, read by any thread. bw_receiver_stats explains each. */
 typedef struct {
     bw_counter packets_discarded, duplicate_packets, late_packets, fec_packets_used, red_packets_used, decode_errors;
     bw_counter underruns, concealment_events, concealed_samples, inserted_samples, removed_samples;
@@ -46,19 +46,19 @@ struct bw_jitter_buffer {
     bw_resampler *resampler;
 
     phase phase;
-    bool after_outage;      /* BUFFERING in the middle of a stream: what comes late is still wanted */
-    int64_t next_timestamp; /* of the sample that is decoded next */
-    int64_t last_sequence;  /* of the packet that was decoded last */
-    int64_t stalled;        /* samples that were made up while next_timestamp stood still */
-    bool in_silence;        /* the sender is in discontinuous transmission: nothing is missing */
-    float power;            /* mean square of what is played, smoothed */
+    bool after_outage;      /* BUFFERING in mid-stream: late packets are still played */
+    int64_t next_timestamp; /* of the next sample to decode */
+    int64_t last_sequence;  /* of the last packet decoded */
+    int64_t stalled;        /* samples concealed since next_timestamp last advanced */
+    bool in_silence;        /* the sender is in discontinuous transmission: nothing is lost */
+    float power;            /* smoothed mean square of the output */
     int64_t last_get_ns;    /* 0: never */
     receiver_counters counters;
 };
 
 /* ------------------------------------------------------------------ insert */
 
-/* The stream that was played is over; the new one begins from nothing. */
+/* Discards the previous stream. */
 static void begin_stream(bw_jitter_buffer *buffer, int64_t now_ns) {
     bw_packet_queue_clear(&buffer->queue);
     bw_arrival_reset(&buffer->arrival);
@@ -72,20 +72,20 @@ static bool has_passed(const bw_jitter_buffer *buffer, int64_t timestamp) {
     return in_stream && timestamp < buffer->next_timestamp - TOLERANCE_SAMPLES;
 }
 
-/* When full, the oldest goes: the newest is the closest to life. */
-static bw_packet_fate put(bw_jitter_buffer *buffer, const bw_packet *packet) {
-    bw_packet_fate fate = bw_packet_queue_put(&buffer->queue, packet);
-    if (fate == BW_PACKET_FULL && packet->bytes <= BW_PACKET_MAX_BYTES) {
+/* Drop the oldest packet when full: the newest is closest to real time. */
+static bw_packet_result put(bw_jitter_buffer *buffer, const bw_packet *packet) {
+    bw_packet_result result = bw_packet_queue_put(&buffer->queue, packet);
+    if (result == BW_PACKET_FULL && packet->bytes <= BW_PACKET_MAX_BYTES) {
         bw_packet_queue_pop(&buffer->queue);
         bw_count(&buffer->counters.packets_discarded, 1);
-        fate = bw_packet_queue_put(&buffer->queue, packet);
+        result = bw_packet_queue_put(&buffer->queue, packet);
     }
-    return fate;
+    return result;
 }
 
-/* What is missing just before this packet, it may hold a copy of. Returns how much of RTP time that is behind it; 0:
- * nothing is missing, or nothing is held. */
-static uint32_t note_recovery(bw_jitter_buffer *buffer, const bw_packet *packet) {
+/* Counts the in-band copy of the preceding frame as an arrival, if that frame is missing. Returns how far the frame
+ * is behind this packet in RTP time; 0 when nothing is missing or there is no copy. */
+static uint32_t record_recovery(bw_jitter_buffer *buffer, const bw_packet *packet) {
     bool is_missing = !bw_rtp_stream_has_seen(&buffer->stream, packet->sequence - 1);
     uint32_t samples = is_missing ? bw_opus_recoverable_samples(packet->data, packet->bytes) : 0;
     if (samples > 0)
@@ -105,15 +105,15 @@ static void insert_primary(bw_jitter_buffer *buffer, bw_packet *packet) {
         bw_count(&buffer->counters.late_packets, 1);
         return;
     }
-    bw_arrival_add_copy(&buffer->arrival, packet->arrival_ns, note_recovery(buffer, packet));
-    bw_packet_fate fate = put(buffer, packet);
-    if (fate == BW_PACKET_KNOWN)
+    bw_arrival_add_copy(&buffer->arrival, packet->arrival_ns, record_recovery(buffer, packet));
+    bw_packet_result result = put(buffer, packet);
+    if (result == BW_PACKET_KNOWN)
         bw_count(&buffer->counters.duplicate_packets, 1);
-    if (fate == BW_PACKET_FULL)
+    if (result == BW_PACKET_FULL)
         bw_count(&buffer->counters.packets_discarded, 1);
 }
 
-/* A copy is worth having when its own packet did not come: true. The delay it needs counts as lateness. */
+/* Returns true when the copy was queued because its own packet is missing. The delay it needs counts as lateness. */
 static bool insert_copy(bw_jitter_buffer *buffer, bw_packet *packet) {
     packet->samples = bw_opus_samples(packet->data, packet->bytes);
     if (packet->samples == 0 || has_passed(buffer, packet->timestamp))
@@ -121,16 +121,16 @@ static bool insert_copy(bw_jitter_buffer *buffer, bw_packet *packet) {
     if (put(buffer, packet) != BW_PACKET_QUEUED)
         return false;
     bw_arrival_add(&buffer->arrival, packet->arrival_ns, packet->timestamp);
-    note_recovery(buffer, packet);
+    record_recovery(buffer, packet);
     return true;
 }
 
-/* The blocks of RED are those of the packets just before (RFC 2198, 4): so their numbers are known. */
+/* RED blocks are the frames of the packets just before (RFC 2198, 4), so their sequence numbers follow. */
 static void insert_red(bw_jitter_buffer *buffer, const bw_packet *packet) {
     bw_red_block blocks[BW_RED_MAX_BLOCKS];
     uint32_t count = bw_red_parse(blocks, packet->data, packet->bytes, (uint32_t)packet->timestamp);
-    uint32_t furthest = 0; /* samples that the oldest sound in here is behind the newest */
-    bool is_of_use = false;
+    uint32_t max_age = 0; /* age of the oldest audio in this packet relative to the newest, in samples */
+    bool any_queued = false;
     if (count == 0)
         bw_count(&buffer->counters.packets_discarded, 1);
     for (uint32_t i = 0; i < count; i++) {
@@ -149,11 +149,11 @@ static void insert_red(bw_jitter_buffer *buffer, const bw_packet *packet) {
         }
         uint32_t behind = (uint32_t)(packet->timestamp - part.timestamp);
         behind += bw_opus_recoverable_samples(part.data, part.bytes);
-        furthest = behind > furthest ? behind : furthest;
-        is_of_use |= insert_copy(buffer, &part);
+        max_age = behind > max_age ? behind : max_age;
+        any_queued |= insert_copy(buffer, &part);
     }
-    /* Where one packet is lost, two in a row will be: as much delay as all copies need. */
-    bw_arrival_add_copy(&buffer->arrival, packet->arrival_ns, is_of_use ? furthest : 0);
+    /* Losses often come in pairs, so cover the delay of all copies. */
+    bw_arrival_add_copy(&buffer->arrival, packet->arrival_ns, any_queued ? max_age : 0);
 }
 
 void bw_jitter_buffer_insert(bw_jitter_buffer *buffer, const uint8_t *data, uint32_t length, int64_t arrival_ns) {
@@ -166,7 +166,7 @@ void bw_jitter_buffer_insert(bw_jitter_buffer *buffer, const uint8_t *data, uint
     }
     bw_packet packet = {.arrival_ns = arrival_ns, .data = rtp.payload, .bytes = rtp.payload_bytes};
     switch (bw_rtp_stream_take(&buffer->stream, &rtp, arrival_ns, &packet.sequence, &packet.timestamp)) {
-    case BW_STREAM_STRANGER:
+    case BW_STREAM_UNRELATED:
         bw_count(&buffer->counters.packets_discarded, 1);
         return;
     case BW_STREAM_DUPLICATE:
@@ -184,7 +184,7 @@ void bw_jitter_buffer_insert(bw_jitter_buffer *buffer, const uint8_t *data, uint
         insert_primary(buffer, &packet);
 }
 
-/* ------------------------------------------------------------------ get: one piece of decoded sound */
+/* ------------------------------------------------------------------ get: one piece of decoded audio */
 
 static void count_waiting(bw_jitter_buffer *buffer, const bw_packet *packet, uint32_t samples, int64_t now_ns) {
     int64_t waited_us = (now_ns - packet->arrival_ns) / 1000;
@@ -193,7 +193,8 @@ static void count_waiting(bw_jitter_buffer *buffer, const bw_packet *packet, uin
     bw_count(&buffer->counters.red_packets_used, packet->redundant);
 }
 
-/* The stream goes on from here. delayed: what was made up beyond the time that passed in it; below 0, less was. */
+/* Continues the stream at next_timestamp. delayed: samples concealed beyond the stream time that passed; negative if
+ * fewer. */
 static void end_stall(bw_jitter_buffer *buffer, int64_t next_timestamp, int64_t delayed, int64_t now_ns) {
     buffer->next_timestamp = next_timestamp;
     buffer->stalled = 0;
@@ -203,9 +204,9 @@ static void end_stall(bw_jitter_buffer *buffer, int64_t next_timestamp, int64_t 
         bw_delay_control_moved(&buffer->delay, (int32_t)-delayed);
 }
 
-/* Sound after a loss is joined in phase: what fills the time until then is made up, too, or some of it is left out if
- * there is delay to spare. */
-static void note_join(bw_jitter_buffer *buffer) {
+/* Sound after a loss is joined in phase. The time until then is concealed, too, or some of it is skipped if delay
+ * can be spared. */
+static void record_join(bw_jitter_buffer *buffer) {
     int32_t moved = buffer->opus.moved_samples;
     bw_count(moved > 0 ? &buffer->counters.removed_samples : &buffer->counters.concealed_samples, (uint32_t)abs(moved));
     bw_delay_control_moved(&buffer->delay, moved);
@@ -218,7 +219,7 @@ static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64
     if (samples > 0) {
         count_waiting(buffer, packet, samples, now_ns);
         end_stall(buffer, packet->timestamp + samples, buffer->stalled, now_ns);
-        note_join(buffer);
+        record_join(buffer);
         buffer->last_sequence = packet->sequence;
         buffer->in_silence = bw_opus_is_silence(packet->bytes);
     } else {
@@ -227,15 +228,15 @@ static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64
     bw_packet_queue_pop(&buffer->queue);
 }
 
-/* The frame before this packet, out of this packet. */
+/* Plays the frame before this packet, decoded from this packet. */
 static void play_recovered(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t delayed, int64_t now_ns) {
     bool is_recovered = bw_opus_receiver_recover(&buffer->opus, packet->data, packet->bytes) > 0;
     bw_count(is_recovered ? &buffer->counters.fec_packets_used : &buffer->counters.decode_errors, 1);
     end_stall(buffer, packet->timestamp, delayed, now_ns);
-    note_join(buffer);
+    record_join(buffer);
 }
 
-/* Makes up what is not there. Time in the stream stands still meanwhile: what was only late is played in full. */
+/* Conceals missing audio. next_timestamp does not advance meanwhile, so audio that was only late is played in full. */
 static void play_concealment(bw_jitter_buffer *buffer, uint32_t samples) {
     bool begins = buffer->opus.missing_samples == 0;
     buffer->stalled += bw_opus_receiver_conceal(&buffer->opus, samples, buffer->in_silence);
@@ -245,9 +246,9 @@ static void play_concealment(bw_jitter_buffer *buffer, uint32_t samples) {
     bw_count(&buffer->counters.concealed_samples, samples);
 }
 
-/* ------------------------------------------------------------------ get: what comes next in the stream */
+/* ------------------------------------------------------------------ get: next step in the stream */
 
-static void play_nothing(bw_jitter_buffer *buffer) {
+static void handle_empty_queue(bw_jitter_buffer *buffer) {
     if (buffer->opus.missing_samples >= MAX_SILENCE_SAMPLES)
         buffer->in_silence = false;
     if (!buffer->in_silence && buffer->opus.missing_samples >= OUTAGE_SAMPLES) {
@@ -261,18 +262,18 @@ static void play_nothing(bw_jitter_buffer *buffer) {
     play_concealment(buffer, PIECE_SAMPLES);
 }
 
-/* The less is made up the better: up to a quarter of a loss is taken from the delay, if there is some to spare, and
- * counts as removed. It comes back where the waveform repeats. */
+/* Less concealment sounds better: up to a quarter of a loss is cut, if delay can be spared, and counts as removed.
+ * Time stretching restores the delay later. */
 static int64_t shortening(const bw_jitter_buffer *buffer, int64_t lost) {
     int64_t most = lost / MAX_SHORTENING, spare = bw_delay_control_spare(&buffer->delay);
     return buffer->in_silence ? 0 : (most < spare ? most : spare) / BW_OPUS_GRAIN * BW_OPUS_GRAIN;
 }
 
-/* Something is missing before this packet. What was made up while nothing was there counts as part of it. */
+/* Handles missing audio before this packet. What was concealed while the queue was empty counts as part of it. */
 static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t now_ns) {
     int64_t gap = packet->timestamp - buffer->next_timestamp;
     uint32_t recoverable = bw_opus_recoverable_samples(packet->data, packet->bytes);
-    /* Numbers without a break: the sender had nothing to say (RFC 7587, 3.1.3). */
+    /* No gap in sequence numbers: the sender was silent (RFC 7587, 3.1.3). */
     buffer->in_silence = packet->sequence == buffer->last_sequence + 1;
     if (buffer->in_silence || recoverable > gap)
         recoverable = 0;
@@ -285,7 +286,7 @@ static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t 
     }
     if (buffer->stalled < lost) {
         uint32_t cut = (uint32_t)(lost - buffer->stalled);
-        bw_opus_receiver_pass_over(&buffer->opus, cut / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
+        bw_opus_receiver_skip(&buffer->opus, cut / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
         bw_count(&buffer->counters.removed_samples, cut);
     }
     if (recoverable > 0)
@@ -298,14 +299,15 @@ static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t 
 
 static double samples_to_ms(int64_t samples) { return (double)samples / TICKS_PER_MS; }
 
-/* What this packet would have to spare, if it were the next and `ahead` more frames are asked for now. */
+/* Returns the delay if this packet were played next, with `ahead` more frames requested in this call. */
 static double delay_from(const bw_jitter_buffer *buffer, const bw_packet *packet, uint32_t ahead, int64_t now_ns) {
     return bw_arrival_age_ms(&buffer->arrival, now_ns, packet->timestamp) - samples_to_ms(ahead);
 }
 
-/* Starts when the target is reached. In the middle of a stream nothing is left out that fits, and silence is no longer
- * than it must be; at its start, and when nobody listened, the delay is set to the target. */
-static void buffer_up(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
+/* Starts playing when the target is reached. In mid-stream, every packet that fits is kept and the silence is as
+ * short as possible; at the start of a stream, and after a pause of the playing thread, the delay is set to the
+ * target. */
+static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
     double target_ms = buffer->delay.target_ms;
     double most_ms = buffer->after_outage ? buffer->config.max_ms : target_ms;
     double least_ms = buffer->after_outage ? fmin(target_ms, RESUME_MS) : target_ms;
@@ -316,10 +318,11 @@ static void buffer_up(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) 
         second = bw_packet_queue_second(&buffer->queue);
     }
     const bw_packet *first = bw_packet_queue_first(&buffer->queue);
-    bool is_full = buffer->queue.count == BW_PACKET_QUEUE_SLOTS; /* With very short frames, that is less. */
+    /* With very short frames, a full queue is less than the target. */
+    bool is_full = buffer->queue.count == BW_PACKET_QUEUE_SLOTS;
     if (first == NULL || (!is_full && delay_from(buffer, first, ahead, now_ns) < least_ms)) {
         bw_count(&buffer->counters.concealed_samples, buffer->after_outage ? PIECE_SAMPLES : 0);
-        bw_opus_receiver_be_silent(&buffer->opus, PIECE_SAMPLES);
+        bw_opus_receiver_append_silence(&buffer->opus, PIECE_SAMPLES);
         return;
     }
     bw_opus_receiver_restart(&buffer->opus);
@@ -333,20 +336,20 @@ static bool is_next(const bw_jitter_buffer *buffer, const bw_packet *packet) {
     return packet != NULL && packet->timestamp <= buffer->next_timestamp + TOLERANCE_SAMPLES;
 }
 
-/* Appends one piece, or takes one decision that leads to it. ahead: frames still asked for at this moment. */
+/* Appends one piece of audio, or takes one decision towards it. ahead: frames still requested in this call. */
 static void advance(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
     const bw_packet *packet = bw_packet_queue_first(&buffer->queue);
     if (buffer->phase == BUFFERING)
-        buffer_up(buffer, ahead, now_ns);
+        fill_buffer(buffer, ahead, now_ns);
     else if (packet == NULL)
-        play_nothing(buffer);
+        handle_empty_queue(buffer);
     else if (is_next(buffer, packet))
         play_packet(buffer, packet, now_ns);
     else
         play_gap(buffer, packet, now_ns);
 }
 
-/* ------------------------------------------------------------------ get: keeping the delay */
+/* ------------------------------------------------------------------ get: delay control */
 
 static void decode_ahead(bw_jitter_buffer *buffer, uint32_t frames, int64_t now_ns) {
     const bw_packet *packet = bw_packet_queue_first(&buffer->queue);
@@ -357,22 +360,22 @@ static void decode_ahead(bw_jitter_buffer *buffer, uint32_t frames, int64_t now_
 }
 
 static void shift_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
-    bw_delay_wish wish = bw_delay_control_wish(&buffer->delay, now_ns);
+    bw_delay_shift shift = bw_delay_control_next_shift(&buffer->delay, now_ns);
     int32_t shifted = 0;
-    if (wish.frames > 0) {
+    if (shift.frames > 0) {
         decode_ahead(buffer, BW_STRETCH_LOOK_AHEAD, now_ns);
-        shifted = (int32_t)bw_stretch_remove(&buffer->opus.sound, (uint32_t)wish.frames, wish.min_correlation);
+        shifted = (int32_t)bw_stretch_remove(&buffer->opus.sound, (uint32_t)shift.frames, shift.min_correlation);
         bw_count(&buffer->counters.removed_samples, (uint32_t)shifted);
-    } else if (wish.frames < 0) {
+    } else if (shift.frames < 0) {
         decode_ahead(buffer, BW_STRETCH_CROSSFADE, now_ns);
-        shifted = -(int32_t)bw_stretch_insert(&buffer->opus.sound, (uint32_t)-wish.frames, wish.min_correlation);
+        shifted = -(int32_t)bw_stretch_insert(&buffer->opus.sound, (uint32_t)-shift.frames, shift.min_correlation);
         bw_count(&buffer->counters.inserted_samples, (uint32_t)-shifted);
     }
     if (shifted != 0)
         bw_delay_control_shifted(&buffer->delay, now_ns, shifted);
 }
 
-/* Keeps what waits after a pull under the cap, however fast it comes: the oldest goes. */
+/* Limits the queued audio to max_ms, however fast packets arrive: the oldest are dropped. */
 static void keep_cap(bw_jitter_buffer *buffer, int64_t now_ns) {
     const bw_packet *last = bw_packet_queue_last(&buffer->queue);
     if (last == NULL)
@@ -396,7 +399,7 @@ static void control_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
         return;
     keep_cap(buffer, now_ns);
     if (buffer->stalled > 0)
-        return; /* Whether what is missing is late or lost is not known yet. */
+        return; /* It is not known yet whether the missing audio is late or lost. */
     int64_t playing = buffer->next_timestamp - bw_stretch_waiting(&buffer->opus.sound);
     double delay_ms = bw_arrival_age_ms(&buffer->arrival, now_ns, playing);
     double covering_ms = bw_arrival_covering_ms(&buffer->arrival);

@@ -1,12 +1,12 @@
 /*
- * The network thread: reads the UDP sockets and sorts what comes (RFC 7983).
+ * The network thread: reads the UDP sockets and demultiplexes datagrams (RFC 7983).
  *
  *   first byte 0..3 STUN ─► loop           20..63 DTLS ─► loop, from known addresses only
  *   128..191 RTP ─► incoming.c, or with a second byte of 192..223 RTCP ─► loop; from known addresses only
- *   anything else is dropped, counted
+ *   anything else is dropped and counted
  *
- * An address becomes known when Python maps it, which it does only after a STUN check with the right
- * MESSAGE-INTEGRITY. Nothing that is not authentic is looked at beyond its first bytes.
+ * An address becomes known when Python maps it, which it does only after a STUN check with a valid MESSAGE-INTEGRITY.
+ * Only the first bytes of an unauthenticated datagram are inspected.
  */
 #include "incoming.h"
 
@@ -15,10 +15,10 @@
 
 #define BATCH_DATAGRAMS 32
 #define KNOWN_EVENTS 1024
-#define STRANGER_EVENTS 256
-#define ROUTES_PER_PEER 16 /* rtc/ice_lite.py: MAX_PATHS */
+#define UNKNOWN_EVENTS 256
+#define ROUTES_PER_PEER 16 /* MAX_PATHS in rtc/ice_lite.py */
 #define COMMANDS_PER_PEER 16
-#define NOTICES_PER_PEER 4 /* removed, a new SSRC, an SRTP session back, and one to spare */
+#define NOTICES_PER_PEER 4 /* peer removed, new SSRC, unused SRTP session, and one spare */
 #define STUN_HEADER_BYTES 20
 #define STUN_MAGIC_COOKIE 0x2112A442u
 
@@ -26,10 +26,10 @@ typedef struct bw_inbox {
     struct mmsghdr messages[BATCH_DATAGRAMS];
     struct iovec vectors[BATCH_DATAGRAMS];
     struct sockaddr_storage sources[BATCH_DATAGRAMS];
-    uint8_t datagrams[BATCH_DATAGRAMS][BW_MAX_DATAGRAM + 1]; /* one more, to see what is too long */
+    uint8_t datagrams[BATCH_DATAGRAMS][BW_MAX_DATAGRAM + 1]; /* one more byte, to detect datagrams that are too long */
 } bw_inbox;
 
-/* ---- routes: which address belongs to which peer */
+/* ---- routes: address to peer */
 
 static uint32_t hash_route(uint32_t socket, const bw_address *address) {
     uint32_t hash = 2166136261u ^ socket; /* FNV-1a */
@@ -41,7 +41,7 @@ static uint32_t hash_route(uint32_t socket, const bw_address *address) {
     return hash ^ hash >> 15;
 }
 
-/* The entry of this address, or the free one where it would go. */
+/* Returns the entry of this address, or the free entry where it would be inserted. */
 static bw_route *find_route(bw_network *network, uint32_t socket, const bw_address *address) {
     uint32_t i = hash_route(socket, address) & network->route_mask;
     while (network->routes[i].peer != BW_NO_PEER &&
@@ -54,13 +54,13 @@ static void map_route(bw_network *network, const bw_command *command) {
     bw_route *route = find_route(network, command->value, &command->address);
     if (route->peer == BW_NO_PEER) {
         if (network->route_count > network->route_mask / 2)
-            return; /* Never with the table's size and Python's limit of addresses per peer. */
+            return; /* Not reached with this table size and Python's limit of addresses per peer. */
         network->route_count++;
     }
     *route = (bw_route){.peer = command->peer, .socket = command->value, .address = command->address};
 }
 
-/* Closes the gap, so that no entry behind it is cut off from its place (linear probing has no tombstones). */
+/* Moves later entries into the gap, so that each stays reachable (linear probing without tombstones). */
 static void erase_route(bw_network *network, bw_route *route) {
     uint32_t gap = (uint32_t)(route - network->routes);
     uint32_t mask = network->route_mask;
@@ -81,10 +81,10 @@ static void unmap_route(bw_network *network, const bw_command *command) {
         erase_route(network, route);
 }
 
-/* ---- to the loop */
+/* ---- datagrams for the loop thread */
 
-static void pass_on(bw_engine *engine, bw_ring *ring, uint32_t peer, uint32_t socket, const bw_address *source,
-                    const uint8_t *data, uint32_t length, int64_t now_ns) {
+static void forward_datagram(bw_engine *engine, bw_ring *ring, uint32_t peer, uint32_t socket, const bw_address *source,
+                             const uint8_t *data, uint32_t length, int64_t now_ns) {
     bw_event *event = bw_ring_begin_write(ring);
     if (event == NULL) {
         bw_count(&engine->events_dropped, 1);
@@ -120,7 +120,7 @@ static bool is_rtcp(const uint8_t *data, uint32_t length) {
     return is_rtp_or_rtcp(data, length) && data[1] >= 192 && data[1] <= 223;
 }
 
-static void refuse_rtp(bw_engine *engine, uint32_t peer) {
+static void count_rejected(bw_engine *engine, uint32_t peer) {
     bw_count(&engine->slots[peer].srtp_errors, 1);
     bw_count(&engine->srtp_errors, 1);
 }
@@ -138,10 +138,10 @@ static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t l
         break;
     case BW_INCOMING_NEW_SSRC:
         bw_events_post(engine, &engine->network.notices,
-                       (bw_notice){.kind = BW_EVENT_NEW_SSRC, .peer = peer, .value = incoming->asked_ssrc});
+                       (bw_notice){.kind = BW_EVENT_NEW_SSRC, .peer = peer, .value = incoming->requested_ssrc});
         break;
-    case BW_INCOMING_REFUSED:
-        refuse_rtp(engine, peer);
+    case BW_INCOMING_REJECTED:
+        count_rejected(engine, peer);
         break;
     }
 }
@@ -154,11 +154,11 @@ static void take_datagram(bw_engine *engine, uint32_t socket, const struct socka
     uint32_t peer = is_known_family ? find_route(network, socket, &source)->peer : BW_NO_PEER;
     bool stun = is_stun(data, length);
     if (peer != BW_NO_PEER && (stun || is_dtls(data, length) || is_rtcp(data, length)))
-        pass_on(engine, &network->datagrams, peer, socket, &source, data, length, now_ns);
+        forward_datagram(engine, &network->datagrams, peer, socket, &source, data, length, now_ns);
     else if (peer != BW_NO_PEER && is_rtp_or_rtcp(data, length) && network->by_peer[peer] != NULL)
         take_rtp(engine, peer, data, length, now_ns);
     else if (is_known_family && stun && is_binding_request(data))
-        pass_on(engine, &network->strangers, BW_NO_PEER, socket, &source, data, length, now_ns);
+        forward_datagram(engine, &network->unknown_datagrams, BW_NO_PEER, socket, &source, data, length, now_ns);
     else
         bw_count(&engine->datagrams_dropped, 1);
 }
@@ -213,7 +213,7 @@ static void read_socket(bw_engine *engine, uint32_t socket) {
     prepare_batch(batch);
     int count = bw_receive_batch(atomic_load(&engine->sockets[socket]), batch->messages, BATCH_DATAGRAMS);
     int64_t now_ns = bw_now_ns();
-    /* What answers a datagram of ours finds the route that was mapped before we sent it. */
+    /* Apply commands sent before this datagram's request, so that a response finds its route. */
     take_commands(engine);
     for (int i = 0; i < count; i++) {
         uint32_t length = batch->messages[i].msg_len;
@@ -262,7 +262,7 @@ int bw_network_init(bw_engine *engine) {
     bool rings = bw_ring_init(&network->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
                  bw_ring_init(&network->notices, NOTICES_PER_PEER * peers, sizeof(bw_notice)) &&
                  bw_ring_init(&network->datagrams, KNOWN_EVENTS, sizeof(bw_event)) &&
-                 bw_ring_init(&network->strangers, STRANGER_EVENTS, sizeof(bw_event));
+                 bw_ring_init(&network->unknown_datagrams, UNKNOWN_EVENTS, sizeof(bw_event));
     if (!rings || !network->routes || !network->batch || !network->by_peer || !bw_wake_init(&network->wake))
         return BW_ERROR_MEMORY;
     for (uint32_t i = 0; i < capacity; i++)
@@ -270,7 +270,7 @@ int bw_network_init(bw_engine *engine) {
     return BW_OK;
 }
 
-/* What was on its way to or from the thread when it stopped. */
+/* Frees what was still in the rings when the thread stopped. */
 static void free_undelivered(bw_network *network) {
     for (bw_command *command; network->commands.slots && (command = bw_ring_peek(&network->commands)) != NULL;) {
         if (command->kind == BW_COMMAND_ADD)
@@ -297,7 +297,7 @@ void bw_network_destroy(bw_engine *engine) {
     bw_ring_destroy(&network->commands);
     bw_ring_destroy(&network->notices);
     bw_ring_destroy(&network->datagrams);
-    bw_ring_destroy(&network->strangers);
+    bw_ring_destroy(&network->unknown_datagrams);
     free(network->routes);
     free(network->batch);
     free(network->by_peer);

@@ -5,7 +5,7 @@
 
 #define SAMPLE_RATE_HZ 48000
 #define MAX_FRAMES 48       /* of one packet (RFC 6716, 3.2.5) */
-#define SILENCE_MAX_BYTES 2 /* The table of contents and at most one byte: so libopus marks what need not be sent. */
+#define SILENCE_MAX_BYTES 2 /* TOC byte and at most one more: how libopus marks frames that need not be sent */
 #define SILK_FRAME_SAMPLES 960
 
 uint32_t bw_opus_samples(const uint8_t *data, uint32_t bytes) {
@@ -18,8 +18,9 @@ uint32_t bw_opus_samples(const uint8_t *data, uint32_t bytes) {
 }
 
 /*
- * Each channel's SILK part begins with a voice activity bit per 20 ms and one that says whether copies follow
- * (RFC 6716, 4.2.3 and 4.2.4). All are coded with even odds, so they stand as plain bits on top of the first byte.
+ * Each channel's SILK part starts with a voice activity bit per 20 ms and a bit that tells whether FEC copies follow
+ * (RFC 6716, 4.2.3 and 4.2.4). All are coded with equal probabilities, so they are plain bits at the top of the first
+ * byte.
  */
 static bool holds_copy(uint8_t first_byte, uint32_t frame_samples, bool is_stereo) {
     uint32_t silk_frames = frame_samples > SILK_FRAME_SAMPLES ? frame_samples / SILK_FRAME_SAMPLES : 1;

@@ -5,7 +5,7 @@
 
 #define SAMPLE_RATE_HZ 48000
 #define CHANNELS 2
-#define CONCEAL_SAMPLES 4800 /* 100 ms: after that, a guess is worse than silence. */
+#define CONCEAL_SAMPLES 4800 /* 100 ms: after that, silence is better than extrapolation. */
 #define FADE_SAMPLES 960
 #define RISE_SAMPLES 240 /* 5 ms. */
 
@@ -24,7 +24,7 @@ void bw_opus_receiver_destroy(bw_opus_receiver *receiver) {
 void bw_opus_receiver_restart(bw_opus_receiver *receiver) {
     opus_decoder_ctl(receiver->decoder, OPUS_RESET_STATE);
     receiver->missing_samples = 0;
-    receiver->has_guessed = false;
+    receiver->has_concealed = false;
 }
 
 static uint32_t run(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes, float *output, uint32_t samples,
@@ -45,9 +45,9 @@ static void ramp(bw_opus_receiver *receiver, float *output, uint32_t samples, fl
     }
 }
 
-/* What libopus decoded behind what waits becomes part of it. */
+/* Adds decoded samples, written behind the queued sound, to the queue. */
 static uint32_t append(bw_opus_receiver *receiver, float *output, uint32_t samples) {
-    bool joins = receiver->has_guessed && receiver->gain == 1.0f;
+    bool joins = receiver->has_concealed && receiver->gain == 1.0f;
     if (samples == 0)
         return 0;
     ramp(receiver, output, samples, 1.0f, RISE_SAMPLES);
@@ -56,7 +56,7 @@ static uint32_t append(bw_opus_receiver *receiver, float *output, uint32_t sampl
     else
         bw_stretch_end_write(&receiver->sound, samples);
     receiver->missing_samples = 0;
-    receiver->has_guessed = false;
+    receiver->has_concealed = false;
     return samples;
 }
 
@@ -71,8 +71,8 @@ uint32_t bw_opus_receiver_recover(bw_opus_receiver *receiver, const uint8_t *dat
     return append(receiver, output, lost > 0 ? run(receiver, data, bytes, output, lost, 1) : 0);
 }
 
-/* Appends what the sound so far suggests, on the way to this gain. */
-static uint32_t make_up(bw_opus_receiver *receiver, uint32_t samples, float goal, uint32_t ramp_samples) {
+/* Appends an extrapolation of the previous sound, ramping to the goal gain. */
+static uint32_t append_generated(bw_opus_receiver *receiver, uint32_t samples, float goal, uint32_t ramp_samples) {
     bool may_extrapolate = receiver->gain > 0.0f;
     float *output = bw_stretch_begin_write(&receiver->sound);
     if (receiver->gain == 0.0f && goal == 0.0f)
@@ -89,11 +89,12 @@ static uint32_t make_up(bw_opus_receiver *receiver, uint32_t samples, float goal
 uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, bool is_endless) {
     bool fades = !is_endless && receiver->missing_samples >= CONCEAL_SAMPLES;
     receiver->missing_samples += samples;
-    receiver->has_guessed |= !is_endless;
-    return fades ? make_up(receiver, samples, 0.0f, FADE_SAMPLES) : make_up(receiver, samples, 1.0f, RISE_SAMPLES);
+    receiver->has_concealed |= !is_endless;
+    return fades ? append_generated(receiver, samples, 0.0f, FADE_SAMPLES)
+                 : append_generated(receiver, samples, 1.0f, RISE_SAMPLES);
 }
 
-void bw_opus_receiver_pass_over(bw_opus_receiver *receiver, uint32_t samples) {
+void bw_opus_receiver_skip(bw_opus_receiver *receiver, uint32_t samples) {
     float *unheard = bw_stretch_begin_write(&receiver->sound);
     for (uint32_t piece; samples > 0; samples -= piece) {
         piece = samples < BW_OPUS_MAX_SAMPLES ? samples : BW_OPUS_MAX_SAMPLES;
@@ -101,6 +102,6 @@ void bw_opus_receiver_pass_over(bw_opus_receiver *receiver, uint32_t samples) {
     }
 }
 
-uint32_t bw_opus_receiver_be_silent(bw_opus_receiver *receiver, uint32_t samples) {
-    return make_up(receiver, samples, 0.0f, samples);
+uint32_t bw_opus_receiver_append_silence(bw_opus_receiver *receiver, uint32_t samples) {
+    return append_generated(receiver, samples, 0.0f, samples);
 }

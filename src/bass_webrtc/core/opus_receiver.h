@@ -1,9 +1,9 @@
 /*
- * From Opus packets, or the lack of them, to sound without steps: decodes, recovers, makes up what is missing, fades
- * where sound ends in silence and begins out of it. What comes out waits in `sound`: stereo, 48 kHz.
+ * Turns Opus packets, or their absence, into continuous sound: decodes, recovers lost frames, conceals what is missing,
+ * and fades to and from silence. The result is queued in `sound`: stereo, 48 kHz.
  *
- * One thread at a time; nothing is allocated after init. Bytes may be any; what libopus refuses is an answer. Before
- * each call less than BW_STRETCH_LOOK_AHEAD frames may wait.
+ * One thread at a time; nothing is allocated after init. Accepts any bytes; functions report what libopus rejects.
+ * Before each call, fewer than BW_STRETCH_LOOK_AHEAD frames may be queued.
  */
 #ifndef BW_OPUS_RECEIVER_H
 #define BW_OPUS_RECEIVER_H
@@ -17,31 +17,32 @@
 typedef struct {
     struct OpusDecoder *decoder;
     bw_stretch sound;
-    uint32_t missing_samples; /* made up since the last packet */
-    bool has_guessed;         /* and not only because the sender is silent */
-    uint32_t spare_samples;   /* set by the owner: sound after a loss may come so much sooner */
-    int32_t moved_samples;    /* by which sound after a loss came sooner (above 0) or later; taken by the owner */
-    float gain;               /* 0 .. 1: falls when what is made up has lasted too long, rises afterwards */
+    uint32_t missing_samples; /* concealed since the last packet */
+    bool has_concealed;       /* some of it because of loss, not because the sender is silent */
+    uint32_t spare_samples;   /* set by the owner: samples by which sound after a loss may be played earlier */
+    int32_t moved_samples;    /* by which sound after a loss came earlier (above 0) or later; reset by the owner */
+    float gain;               /* 0 .. 1: falls when concealment lasts too long, rises afterwards */
 } bw_opus_receiver;
 
-/* Not real-time. False: no memory. */
+/* Not real-time. Returns false when out of memory. */
 bool bw_opus_receiver_init(bw_opus_receiver *receiver);
 void bw_opus_receiver_destroy(bw_opus_receiver *receiver);
 
-/* Another stream begins, or the same after a break. What waits is still played. */
+/* Prepares for another stream, or the same stream after an interruption. Queued sound is still played. */
 void bw_opus_receiver_restart(bw_opus_receiver *receiver);
 
-/* All return the samples per channel that were appended. The first two: 0 when libopus refuses. */
+/* All return the samples per channel that were appended. decode and recover return 0 when libopus rejects the
+ * packet. */
 uint32_t bw_opus_receiver_decode(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes);
-/* The frame that was lost just before this packet, from the copy that this packet holds. */
+/* Decodes the lost frame just before this packet from the in-band copy in this packet. */
 uint32_t bw_opus_receiver_recover(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes);
-/* Nothing came: what the sound so far suggests, for 100 ms, then a fade of 20 ms to silence; without an end when it is
- * the sender that is silent (comfort noise). samples: a multiple of BW_OPUS_GRAIN, up to 120 ms. */
+/* Appends concealment: an extrapolation for 100 ms, then a 20 ms fade to silence; unlimited when the sender is
+ * silent (comfort noise). samples: a multiple of BW_OPUS_GRAIN, up to 120 ms. */
 uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, bool is_endless);
-/* Time that was lost and is not made up in full: the next packet builds on it as if it had been. A multiple of
- * BW_OPUS_GRAIN. */
-void bw_opus_receiver_pass_over(bw_opus_receiver *receiver, uint32_t samples);
-/* Silence, after a fade where there was sound. */
-uint32_t bw_opus_receiver_be_silent(bw_opus_receiver *receiver, uint32_t samples);
+/* Advances the decoder over lost time that is not played, so that the next packet is decoded correctly. samples: a
+ * multiple of BW_OPUS_GRAIN. */
+void bw_opus_receiver_skip(bw_opus_receiver *receiver, uint32_t samples);
+/* Appends silence, with a fade if there was sound. */
+uint32_t bw_opus_receiver_append_silence(bw_opus_receiver *receiver, uint32_t samples);
 
 #endif

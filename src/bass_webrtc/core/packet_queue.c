@@ -25,8 +25,8 @@ static void fill_slot(bw_packet_queue *queue, uint8_t slot, const bw_packet *pac
     queue->packets[slot].data = bytes;
 }
 
-bw_packet_fate bw_packet_queue_put(bw_packet_queue *queue, const bw_packet *packet) {
-    /* Most packets are the newest. */
+bw_packet_result bw_packet_queue_put(bw_packet_queue *queue, const bw_packet *packet) {
+    /* Most packets are the newest, so search from the end. */
     uint32_t place = queue->count;
     while (place > 0 && queue->packets[queue->order[place - 1]].timestamp > packet->timestamp)
         place--;

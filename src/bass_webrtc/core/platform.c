@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #endif
 
-/* Above the ordinary, below what audio servers and drivers use (JACK: 10 and up, kernel threads: 50). */
+/* Above normal threads, below audio servers and drivers (JACK: 10 and up, kernel threads: 50). */
 #define REALTIME_PRIORITY 8
 
 int64_t bw_now_ns(void) {
@@ -42,7 +42,7 @@ bool bw_request_realtime(void) {
     struct sched_param parameters = {.sched_priority = REALTIME_PRIORITY};
     int policy = SCHED_FIFO;
 #ifdef SCHED_RESET_ON_FORK
-    policy |= SCHED_RESET_ON_FORK; /* A host that forks does not want a real-time child. */
+    policy |= SCHED_RESET_ON_FORK; /* A child that the host forks must not inherit real-time priority. */
 #endif
     return pthread_setschedparam(pthread_self(), policy, &parameters) == 0 ||
            pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters) == 0;
@@ -94,7 +94,7 @@ void bw_wake_destroy(bw_wake *wake) {
 #endif
 
 void bw_wake_signal(bw_wake *wake) {
-    /* Eight bytes are what an eventfd takes; a full one is readable already, which is all that is wanted. */
+    /* An eventfd takes eight bytes. A failed write means it is full, hence already readable. */
     uint64_t one = 1;
     ssize_t written = write(wake->write_descriptor, &one, sizeof one);
     (void)written;

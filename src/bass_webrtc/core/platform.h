@@ -1,6 +1,6 @@
 /*
- * What differs between operating systems: clock, sleep, priority, wake-ups, batches of datagrams.
- * Linux has the fast calls; other POSIX systems the plain ones.
+ * Operating system differences: clock, sleep, priority, wake-ups, batches of datagrams. Linux uses its batch and
+ * absolute sleep calls; other POSIX systems use the portable ones.
  */
 #ifndef BW_PLATFORM_H
 #define BW_PLATFORM_H
@@ -22,19 +22,19 @@ struct mmsghdr {
 };
 #endif
 
-/* CLOCK_MONOTONIC. */
+/* CLOCK_MONOTONIC, in nanoseconds. */
 int64_t bw_now_ns(void);
 
-/* Sleeps until an absolute CLOCK_MONOTONIC time, whatever signals come. */
+/* Sleeps until an absolute CLOCK_MONOTONIC time; resumes after signals. */
 void bw_sleep_until_ns(int64_t deadline_ns);
 
-/* Of the calling thread. True when the system granted it. */
+/* Requests real-time priority for the calling thread. Returns true when the system granted it. */
 bool bw_request_realtime(void);
 
-/* Blocks all signals in the calling thread: they are the host program's business. */
+/* Blocks all signals in the calling thread, so that the host program's own threads handle them. */
 void bw_block_signals(void);
 
-/* One end is polled, the other is written from any thread without ever blocking. */
+/* A wake-up descriptor: one end is polled; any thread writes to the other without blocking. */
 typedef struct {
     int read_descriptor;
     int write_descriptor;
@@ -45,7 +45,7 @@ void bw_wake_destroy(bw_wake *wake);
 void bw_wake_signal(bw_wake *wake);
 void bw_wake_clear(bw_wake *wake);
 
-/* Both return the number of datagrams, or -1 with errno when not even the first went. Never block. */
+/* Both never block. They return the number of datagrams, or -1 with errno when the first one failed. */
 int bw_send_batch(int descriptor, struct mmsghdr *messages, unsigned int count);
 int bw_receive_batch(int descriptor, struct mmsghdr *messages, unsigned int count);
 

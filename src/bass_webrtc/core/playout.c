@@ -2,9 +2,9 @@
  *   network thread ─► packet ring ─► jitter buffer ─► gain ─┬─► mix ─► soft clip ─► BASS, or bw_playout_read_mix
  *                     (per peer)                            └─► the peer's own stream
  *
- * A peer's slot is always there; what it needs to receive comes and goes behind a pointer. Whoever wants the pointer's
- * contents takes the slot's flag first and, if it is taken, does without: the player plays silence, the network thread
- * drops. Only the loop thread, which adds and removes, tries again until it succeeds.
+ * Slots always exist; a slot's receiver comes and goes behind a pointer. A thread that uses the receiver's contents
+ * first takes the slot's busy flag. If the flag is taken, it does not wait: the playing thread plays silence, the
+ * network thread drops the packet. Only the loop thread, which adds and removes receivers, retries until it succeeds.
  */
 #include "internal.h"
 
@@ -24,12 +24,12 @@
 
 #define SAMPLE_RATE_HZ 48000
 #define CHANNELS 2
-#define PACKETS_WAITING 64 /* Between two pulls: 150 ms at 2.5 ms a packet. */
-#define MIX_FRAMES 48000   /* The most that one pull of the mix takes at once. */
+#define PACKETS_WAITING 64 /* Between two pulls: 160 ms at 2.5 ms a packet. */
+#define MIX_FRAMES 48000   /* The most frames of the mix produced in one step. */
 #define RAMP_FRAMES 480    /* 10 ms from silence to full level. */
-#define TAIL_FRAMES 240    /* 5 ms, when a peer leaves the mix. */
+#define TAIL_FRAMES 240    /* 5 ms fade when a peer leaves the mix. */
 #define MAX_GAIN 16.0f
-#define KNEE 0.89f /* -1 dBFS: below, the mix is untouched. */
+#define KNEE 0.89f /* -1 dBFS: quieter samples pass unchanged. */
 
 typedef struct {
     int64_t arrival_ns;
@@ -38,44 +38,44 @@ typedef struct {
 } waiting_packet;
 
 typedef struct {
-    bw_ring packets; /* network → player */
+    bw_ring packets; /* network → playing thread */
     bw_jitter_buffer *buffer;
-    bw_counter dropped; /* network: the ring was full, or the packet too long */
+    bw_counter dropped; /* written by the network thread: the ring was full, or the packet too long */
 } receiver;
 
 typedef struct {
     bw_playout *playout;
-    atomic_flag busy;             /* held by whoever uses what the receiver holds */
-    _Atomic(receiver *) receiver; /* NULL: no peer; changed by the loop thread, under the flag */
-    _Atomic uint32_t lookers;     /* any: who reads the receiver's counters, without the flag */
+    atomic_flag busy;                 /* held while the receiver's contents are used */
+    _Atomic(receiver *) receiver;     /* NULL: no peer; changed by the loop thread while holding busy */
+    _Atomic uint32_t counter_readers; /* threads reading the receiver's counters, without busy */
     _Atomic uint32_t route;
     _Atomic float gain;
     _Atomic bool muted;
-    uint32_t played_route; /* player: of the last block */
-    float played_gain;     /* player: at the end of the last block */
-    float tail[CHANNELS];  /* the mix: its last frame, as long as it would be missed */
+    uint32_t played_route; /* playing thread: route of the last block */
+    float played_gain;     /* playing thread: gain at the end of the last block */
+    float tail[CHANNELS];  /* mix: the last frame, from which to fade if the peer stops */
 } slot;
 
 struct bw_playout {
     uint32_t max_peers;
-    _Atomic uint32_t used; /* slots from here on never held a peer */
+    _Atomic uint32_t used; /* slots from this index on never held a peer */
     slot *slots;
-    bw_resampler *filter; /* All peers share its table. */
+    bw_resampler *filter; /* its table is shared by all peers */
     atomic_flag mixing;
-    float *scratch; /* the mix */
+    float *scratch; /* one peer's block in the mix */
     bw_counter clipped_samples;
-    /* Of any thread that plays. */
+    /* Written by any playing thread. */
     _Atomic uint64_t callbacks, callback_max_ns, blocked;
 };
 
-/* ------------------------------------------------------------------ a slot and who is in it */
+/* ------------------------------------------------------------------ slots */
 
-static bool enter(slot *slot) { return !atomic_flag_test_and_set_explicit(&slot->busy, memory_order_acquire); }
+static bool try_lock(slot *slot) { return !atomic_flag_test_and_set_explicit(&slot->busy, memory_order_acquire); }
 
-static void leave(slot *slot) { atomic_flag_clear_explicit(&slot->busy, memory_order_release); }
+static void unlock(slot *slot) { atomic_flag_clear_explicit(&slot->busy, memory_order_release); }
 
-static void enter_patiently(slot *slot) {
-    while (!enter(slot))
+static void lock(slot *slot) {
+    while (!try_lock(slot))
         sched_yield();
 }
 
@@ -90,15 +90,15 @@ static slot *find_receiving(bw_playout *playout, uint32_t peer) {
 
 /* ------------------------------------------------------------------ the network thread */
 
-/* Makes room when nobody plays: then the flag is free, and this thread may stand in for the reader. */
+/* Drops the oldest packet to make room. When nothing plays, busy is free and this thread can act as the reader. */
 static void drop_oldest(slot *slot, receiver *receiver) {
-    if (!enter(slot))
+    if (!try_lock(slot))
         return;
     if (bw_ring_peek(&receiver->packets) != NULL) {
         bw_ring_pop(&receiver->packets);
         bw_count(&receiver->dropped, 1);
     }
-    leave(slot);
+    unlock(slot);
 }
 
 void bw_playout_insert(bw_playout *playout, uint32_t peer, const uint8_t *data, uint32_t length, int64_t arrival_ns) {
@@ -121,14 +121,14 @@ void bw_playout_insert(bw_playout *playout, uint32_t peer, const uint8_t *data, 
     bw_ring_end_write(&receiver->packets);
 }
 
-/* ------------------------------------------------------------------ the thread that plays: one peer */
+/* ------------------------------------------------------------------ the playing thread: one peer */
 
 static void take_packets(receiver *receiver) {
     for (waiting_packet *packet; (packet = bw_ring_peek(&receiver->packets)) != NULL; bw_ring_pop(&receiver->packets))
         bw_jitter_buffer_insert(receiver->buffer, packet->data, packet->length, packet->arrival_ns);
 }
 
-/* A peer that comes from elsewhere begins with a rise. */
+/* A peer that changes its route fades in. */
 static void apply_gain(slot *slot, uint32_t route, float *output, uint32_t frames) {
     bool muted = atomic_load_explicit(&slot->muted, memory_order_relaxed);
     float goal = muted ? 0.0f : atomic_load_explicit(&slot->gain, memory_order_relaxed);
@@ -143,12 +143,12 @@ static void apply_gain(slot *slot, uint32_t route, float *output, uint32_t frame
     slot->played_gain = gain;
 }
 
-/* False, and nothing written: the peer plays elsewhere, is gone, or is just in use. */
+/* Returns false and writes nothing when the peer has another route, is gone, or is busy. */
 static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int64_t now_ns) {
     if (atomic_load_explicit(&slot->receiver, memory_order_relaxed) == NULL ||
         atomic_load_explicit(&slot->route, memory_order_relaxed) != route)
         return false;
-    if (!enter(slot)) {
+    if (!try_lock(slot)) {
         atomic_fetch_add_explicit(&slot->playout->blocked, 1, memory_order_relaxed);
         return false;
     }
@@ -158,7 +158,7 @@ static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int
         bw_jitter_buffer_get(receiver->buffer, output, frames, now_ns);
         apply_gain(slot, route, output, frames);
     }
-    leave(slot);
+    unlock(slot);
     return receiver != NULL;
 }
 
@@ -175,14 +175,14 @@ void bw_playout_read_peer(bw_playout *playout, uint32_t peer, float *output, uin
         memset(output, 0, sizeof(float) * CHANNELS * frames);
 }
 
-/* ------------------------------------------------------------------ the thread that plays: the mix */
+/* ------------------------------------------------------------------ the playing thread: the mix */
 
 static void add(float *restrict output, const float *restrict input, uint32_t values) {
     for (uint32_t i = 0; i < values; i++)
         output[i] += input[i];
 }
 
-/* What would break off falls to zero instead. */
+/* Fades to zero instead of stopping abruptly. */
 static void add_tail(slot *slot, float *output, uint32_t frames) {
     uint32_t count = frames < TAIL_FRAMES ? frames : TAIL_FRAMES;
     for (uint32_t i = 0; i < count; i++) {
@@ -202,7 +202,7 @@ static void mix_peer(slot *slot, float *output, float *scratch, uint32_t frames,
     }
 }
 
-/* Untouched up to the knee, then bent so that it never passes full scale; the slope has no break. */
+/* Soft clipping above the knee: never exceeds full scale, with a continuous slope. */
 static float bend(float sample) {
     float over = fabsf(sample) - KNEE;
     return copysignf(KNEE + (1.0f - KNEE) * tanhf(over / (1.0f - KNEE)), sample);
@@ -311,13 +311,14 @@ int bw_playout_get_receiver_stats(bw_playout *playout, uint32_t peer, bw_receive
     memset(stats, 0, sizeof *stats);
     if (slot == NULL)
         return BW_ERROR_ARGUMENT;
-    atomic_fetch_add(&slot->lookers, 1);
-    receiver *receiver = atomic_load(&slot->receiver); /* Once more: whoever removes it waits for us from now on. */
+    atomic_fetch_add(&slot->counter_readers, 1);
+    receiver *receiver =
+        atomic_load(&slot->receiver); /* Load again: bw_playout_remove waits for this reader from now on. */
     if (receiver != NULL) {
         bw_jitter_buffer_get_stats(receiver->buffer, stats);
         stats->packets_discarded += bw_read_counter(&receiver->dropped);
     }
-    atomic_fetch_sub(&slot->lookers, 1);
+    atomic_fetch_sub(&slot->counter_readers, 1);
     return receiver != NULL ? BW_OK : BW_ERROR_ARGUMENT;
 }
 
@@ -361,12 +362,12 @@ int bw_playout_add(bw_playout *playout, uint32_t peer, const bw_receiver_config 
     receiver *receiver = receiver_new(config, playout->filter);
     if (receiver == NULL)
         return BW_ERROR_MEMORY;
-    enter_patiently(slot);
+    lock(slot);
     atomic_store(&slot->route, BW_PLAYOUT_MIX);
     atomic_store(&slot->gain, 1.0f);
     atomic_store(&slot->muted, false);
     atomic_store(&slot->receiver, receiver);
-    leave(slot);
+    unlock(slot);
     if (peer >= atomic_load(&playout->used))
         atomic_store(&playout->used, peer + 1);
     return BW_OK;
@@ -376,10 +377,10 @@ int bw_playout_remove(bw_playout *playout, uint32_t peer) {
     slot *slot = find_receiving(playout, peer);
     if (slot == NULL)
         return BW_ERROR_ARGUMENT;
-    enter_patiently(slot);
+    lock(slot);
     receiver *receiver = atomic_exchange(&slot->receiver, NULL);
-    leave(slot);
-    while (atomic_load(&slot->lookers) != 0)
+    unlock(slot);
+    while (atomic_load(&slot->counter_readers) != 0)
         sched_yield();
     receiver_free(receiver);
     return BW_OK;
@@ -400,7 +401,7 @@ bw_playout *bw_playout_new(uint32_t max_peers) {
     playout->max_peers = max_peers;
     playout->slots = calloc(max_peers, sizeof *playout->slots);
     playout->scratch = malloc(sizeof(float) * CHANNELS * MIX_FRAMES);
-    /* Opus leaves nothing above 20 kHz, so what would fold back there does not exist: a short kernel does. */
+    /* Opus output contains nothing above 20 kHz, so aliasing from there cannot occur and a short kernel is enough. */
     playout->filter = bw_resampler_new_band(SAMPLE_RATE_HZ, SAMPLE_RATE_HZ, CHANNELS, 20e3, 28e3);
     if (playout->slots == NULL || playout->scratch == NULL || playout->filter == NULL) {
         bw_playout_free(playout);

@@ -1,83 +1,83 @@
-/*
- * What is received and how it is played. Written as core.h is: declarations and number constants only.
- */
+/* Reception and playback of peers' audio. As in core.h: only declarations and numeric constants; core.h names the
+ * threads. */
 #ifndef BW_PLAYOUT_H
 #define BW_PLAYOUT_H
 
 #include <stdint.h>
 
 typedef struct {
-    uint64_t packets_discarded;                 /* of no use: another payload type, malformed, or more than fits */
-    uint64_t duplicate_packets;                 /* of which one copy was played or waits already */
-    uint64_t late_packets;                      /* came when their time had passed */
-    uint64_t fec_packets_used;                  /* lost frames that were decoded from Opus's in-band copy */
-    uint64_t red_packets_used;                  /* lost frames that were decoded from a redundant copy (RFC 2198) */
-    uint64_t decode_errors;                     /* packets that libopus refused */
-    uint64_t underruns;                         /* how often nothing was there to be played */
-    uint64_t concealment_events;                /* lost or late passages */
-    uint64_t concealed_samples;                 /* per channel: all that was made up for them; silence included */
-    uint64_t inserted_samples_for_deceleration; /* per channel: time stretched, because more delay is wanted */
-    uint64_t removed_samples_for_acceleration;  /* per channel: time cut: less delay is wanted, or a loss shorter */
-    uint64_t total_samples_received;            /* per channel: all that was played */
-    uint64_t jitter_buffer_emitted_count;       /* per channel: samples that came out of packets */
-    double jitter_buffer_delay_s;               /* the sum over those of the time from arrival to decoding */
-    double jitter_buffer_ms;                    /* delay now: what a packet on the fastest path has to spare */
-    double jitter_buffer_target_ms;             /* the same, wanted */
-    double drift_ppm;                           /* the remote clock against the one that plays, as it is corrected */
-    double audio_level_dbfs;                    /* RMS of both channels before gain; -127 for silence */
-    uint32_t is_buffering;                      /* 1 while it waits for packets to begin, or to begin again */
+    uint64_t packets_discarded;                 /* unusable: other payload type, malformed, or no room in the queue */
+    uint64_t duplicate_packets;                 /* packets already played or queued */
+    uint64_t late_packets;                      /* packets that arrived after their playout time */
+    uint64_t fec_packets_used;                  /* lost frames decoded from Opus in-band FEC */
+    uint64_t red_packets_used;                  /* lost frames decoded from a RED copy (RFC 2198) */
+    uint64_t decode_errors;                     /* packets that libopus rejected */
+    uint64_t underruns;                         /* times the queue was empty when audio was due */
+    uint64_t concealment_events;                /* runs of lost or late audio */
+    uint64_t concealed_samples;                 /* per channel: all synthesized samples, including silence */
+    uint64_t inserted_samples_for_deceleration; /* per channel: inserted to increase the delay */
+    uint64_t removed_samples_for_acceleration;  /* per channel: removed to reduce the delay or to shorten a loss */
+    uint64_t total_samples_received;            /* per channel: all samples played */
+    uint64_t jitter_buffer_emitted_count;       /* per channel: samples decoded from packets */
+    double jitter_buffer_delay_s;               /* sum over emitted samples of the time from arrival to decoding */
+    double jitter_buffer_ms;                    /* current delay: how early a packet on the fastest path arrives */
+    double jitter_buffer_target_ms;             /* target of the delay */
+    double drift_ppm;        /* correction applied for the remote clock's drift against the playing clock */
+    double audio_level_dbfs; /* RMS of both channels before gain; -127 for silence */
+    uint32_t is_buffering;   /* 1 while waiting for enough packets to start or resume */
 } bw_receiver_stats;
 
-/* ------------------------------------------------------------------ playout: what peers send, mixed or one by one */
+/* ------------------------------------------------------------------ playout: peers' audio, mixed or separate */
 
-#define BW_PLAYOUT_MIX 0 /* a peer plays in the mix: the default */
-#define BW_PLAYOUT_OWN 1 /* a peer plays on a stream of its own */
+#define BW_PLAYOUT_MIX 0 /* the peer plays in the mix (default) */
+#define BW_PLAYOUT_OWN 1 /* the peer plays on its own stream */
 
 typedef struct bw_playout bw_playout;
 
 typedef struct {
     uint8_t payload_type;     /* of Opus */
     uint8_t red_payload_type; /* RFC 2198; 0: not negotiated */
-    uint32_t start_ms;        /* the jitter buffer's first target, until the network is known */
+    uint32_t start_ms;        /* initial target of the jitter buffer, until the network has been measured */
     uint32_t min_ms;
-    uint32_t max_ms; /* more than this is never kept, beyond what one call takes */
+    uint32_t max_ms; /* limit of the buffered audio, beyond what one call takes */
 } bw_receiver_config;
 
 typedef struct {
     uint64_t callbacks;       /* of both stream procedures */
-    uint64_t callback_max_ns; /* the longest of them */
-    uint64_t blocked;         /* blocks of a peer that were left silent, because another thread was just playing it */
-    uint64_t clipped_samples; /* of the mix: those that the soft clip bent */
+    uint64_t callback_max_ns; /* duration of the longest callback */
+    uint64_t blocked;         /* blocks of a peer left silent because another thread was playing it */
+    uint64_t clipped_samples; /* samples of the mix changed by the soft clipper */
 } bw_playout_stats;
 
-/* Any thread. NULL: no memory. Free it when no stream plays and no network thread inserts any more. */
+/* Any thread. The caller owns the playout; new returns NULL when out of memory. Free it only when no stream plays
+ * and no network thread inserts. */
 bw_playout *bw_playout_new(uint32_t max_peers);
 void bw_playout_free(bw_playout *playout);
 
-/* loop, all of these. A peer is added before the network thread gets to know it, and removed after it let go
- * (BW_EVENT_PEER_REMOVED). remove waits for the block that is just being played, no longer. */
+/* Loop thread, both. Add a peer before the network thread knows it, and remove it after the network thread has
+ * released it (BW_EVENT_PEER_REMOVED). config is copied. remove waits at most for the block that is being played. */
 int bw_playout_add(bw_playout *playout, uint32_t peer, const bw_receiver_config *config);
 int bw_playout_remove(bw_playout *playout, uint32_t peer);
-/* any. Zeros for a peer that is not there. */
+/* Any thread. Returns zeros and an error for a slot without a peer. */
 int bw_playout_get_receiver_stats(bw_playout *playout, uint32_t peer, bw_receiver_stats *stats);
 
-/* any. They hold until the peer is removed, take effect within 10 ms and make no click. */
+/* Any thread, all three. Settings last until the peer is removed and take effect within 10 ms without a click. */
 int bw_playout_set_route(bw_playout *playout, uint32_t peer, uint32_t route); /* BW_PLAYOUT_* */
-int bw_playout_set_gain(bw_playout *playout, uint32_t peer, float gain);      /* 0 .. 16; 1 at first */
+int bw_playout_set_gain(bw_playout *playout, uint32_t peer, float gain);      /* 0 .. 16; default 1 */
 int bw_playout_set_muted(bw_playout *playout, uint32_t peer, uint32_t muted);
 void bw_playout_get_stats(bw_playout *playout, bw_playout_stats *stats);
 
-/* Network thread: an authentic RTP packet. When nobody plays, the oldest go first. */
+/* Network thread. Inserts an authentic RTP packet (copied). While nothing plays, the oldest packets are dropped. */
 void bw_playout_insert(bw_playout *playout, uint32_t peer, const uint8_t *data, uint32_t length, int64_t arrival_ns);
 
-/* The thread that plays: fills the block, 48 kHz stereo interleaved; never waits, allocates or locks. One thread at a
- * time plays the mix, and one each peer; a second one gets silence. now_ns: CLOCK_MONOTONIC, 0 to have it read.
- * read_peer: route BW_PLAYOUT_OWN only. */
+/* Playing thread, both. Fill the block with interleaved 48 kHz stereo; never wait, allocate or lock. Only one thread
+ * at a time may play the mix, and one each peer; a second one gets silence. now_ns: CLOCK_MONOTONIC, or 0 to read
+ * the clock. read_peer needs the route BW_PLAYOUT_OWN. */
 void bw_playout_read_mix(bw_playout *playout, float *output, uint32_t frames, int64_t now_ns);
 void bw_playout_read_peer(bw_playout *playout, uint32_t peer, float *output, uint32_t frames, int64_t now_ns);
 
-/* STREAMPROCs for BASS_StreamCreate(48000, 2, BASS_SAMPLE_FLOAT, proc, user). user: the playout for the mix, and
- * bw_playout_peer_user for a peer's own stream; both last as long as the playout. */
+/* Any thread. STREAMPROCs for BASS_StreamCreate(48000, 2, BASS_SAMPLE_FLOAT, proc, user). user is the playout for
+ * the mix and bw_playout_peer_user for a peer's own stream; both are owned by the playout and last as long as it. */
 void *bw_playout_mix_proc(void);
 void *bw_playout_peer_proc(void);
 void *bw_playout_peer_user(bw_playout *playout, uint32_t peer);

@@ -1,14 +1,14 @@
 /*
- * SRTP for what we send, on libcrypto. It happens for every packet to every peer, on the sender thread: libsrtp2 as
+ * SRTP of outgoing packets, with libcrypto. The sender thread does this for every packet to every peer: libsrtp2 as
  * Debian builds it (on NSS) takes five times as long, and locks and allocates each time (docs/decisions.md). Here the
- * ciphers are keyed once per peer, and a packet only brings a new IV.
+ * ciphers are keyed once per peer, and each packet only sets a new IV.
  *
- * The sender knows each packet's index, so what makes SRTP hard on the receiving side (guessing the roll-over counter,
- * replay) has no place here. A retransmission has the same index and the same bytes: no key stream is used twice.
+ * The sender knows each packet's index, so roll-over counter estimation and replay protection, which a receiver needs,
+ * do not apply. A retransmission has the same index and the same bytes, so no key stream is used twice.
  */
 #include "internal.h"
 
-/* EVP's digests are made anew on the heap for each packet (OpenSSL 3.0); SHA_CTX is a plain struct, copied in place. */
+/* EVP digests allocate for each packet (OpenSSL 3.0). SHA_CTX is a plain struct that can be copied. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -31,14 +31,14 @@
 struct bw_protector {
     bool is_gcm;
     EVP_CIPHER_CTX *cipher;
-    SHA_CTX inner; /* AES128_CM_SHA1_80 only: HMAC's two hashes, their padded keys taken in (RFC 2104) */
+    SHA_CTX inner; /* AES128_CM_SHA1_80 only: HMAC's two hash states after their padded keys (RFC 2104) */
     SHA_CTX outer;
-    uint8_t salt[IV_BYTES]; /* where the IV has it, zeros around */
+    uint8_t salt[IV_BYTES]; /* at its position in the IV, surrounded by zeros */
 };
 
 /* ---- keys */
 
-/* RFC 3711, 4.3.3: AES in counter mode as key stream; a shorter salt is filled up with zeros (RFC 7714, 11). */
+/* Key derivation with AES in counter mode (RFC 3711, 4.3.3). A shorter salt is padded with zeros (RFC 7714, 11). */
 static bool derive(const uint8_t *master, uint32_t salt_bytes, uint8_t label, uint8_t *derived, int bytes) {
     uint8_t counter[IV_BYTES] = {0};
     uint8_t zeros[2 * KEY_BYTES] = {0};
@@ -111,7 +111,7 @@ static void put_rollover(uint8_t *out, uint64_t index) {
         out[i] = (uint8_t)(rollover >> (24 - 8 * i));
 }
 
-/* SSRC, roll-over counter, sequence number: after four bytes (RFC 3711, 4.1.1), or two with GCM (RFC 7714, 8.1). */
+/* SSRC, roll-over counter and sequence number, after four bytes (RFC 3711, 4.1.1) or two with GCM (RFC 7714, 8.1). */
 static void make_iv(const bw_protector *protector, const uint8_t *packet, uint64_t index, uint8_t iv[IV_BYTES]) {
     uint8_t *at = iv + (protector->is_gcm ? 2 : 4);
     memset(iv, 0, IV_BYTES);
@@ -136,7 +136,7 @@ static bool protect_gcm(bw_protector *protector, uint8_t *packet, int *length, c
     return true;
 }
 
-/* HMAC-SHA1 of a packet and the roll-over counter (RFC 3711, 4.2). */
+/* HMAC-SHA1 over a packet and the roll-over counter (RFC 3711, 4.2). */
 static bool sign(const bw_protector *protector, const uint8_t *packet, size_t bytes, const uint8_t rollover[4],
                  uint8_t sum[SHA1_BYTES]) {
     SHA_CTX inner = protector->inner, outer = protector->outer;
@@ -144,7 +144,7 @@ static bool sign(const bw_protector *protector, const uint8_t *packet, size_t by
            SHA1_Final(sum, &inner) == 1 && SHA1_Update(&outer, sum, SHA1_BYTES) == 1 && SHA1_Final(sum, &outer) == 1;
 }
 
-/* RFC 3711, 4.1.1 and 4.2: encrypt, then sign packet and roll-over counter. */
+/* Encrypts, then authenticates the packet and the roll-over counter (RFC 3711, 4.1.1 and 4.2). */
 static bool protect_cm(bw_protector *protector, uint8_t *packet, int *length, uint64_t index, const uint8_t *iv) {
     uint8_t *payload = packet + BW_RTP_HEADER_BYTES;
     uint8_t rollover[4], sum[SHA1_BYTES];

@@ -19,16 +19,16 @@
 #endif
 
 #define PI 3.14159265358979323846
-#define LANES 8 /* Partial sums of a dot product, of all widths. */
+#define LANES 8 /* Partial sums of a dot product, for all vector widths. */
 #define STOP_BAND_DB 110.0
-#define PHASES 512        /* Per zero crossing of the kernel: keeps the interpolation's error under -105 dB. */
+#define PHASES 512        /* Per zero crossing of the kernel: keeps the interpolation error below -105 dB. */
 #define PASS_BAND 0.907   /* Of the lower Nyquist frequency: 20 kHz at 44.1 kHz. */
-#define BLOCK_FRAMES 1024 /* Room behind the kernel, so that history moves only once per that many frames. */
+#define BLOCK_FRAMES 1024 /* Room behind the kernel, so that the history moves only once per this many frames. */
 
 typedef struct {
     atomic_uint owners;
     uint32_t taps;   /* A multiple of LANES. */
-    uint32_t phases; /* Per input frame; the table has one row more, which is row 0 one frame on. */
+    uint32_t phases; /* Per input frame. The table has one more row, which is row 0 one frame later. */
     float table[];
 } filter;
 
@@ -36,9 +36,9 @@ struct bw_resampler {
     filter *filter;
     uint32_t (*make_frames)(bw_resampler *resampler, float *output, uint32_t frames);
     uint32_t channels;
-    double ratio;      /* Input frames per output frame, without the fine part. */
+    double ratio;      /* Input frames per output frame, without the fine adjustment. */
     double step;       /* The same, with it. */
-    double phase;      /* Of the next output frame behind history frame `start`, 0 <= phase < 1 once it can be made. */
+    double phase;      /* Of the next output frame, relative to `start`; 0 <= phase < 1 once it can be produced. */
     uint32_t start;    /* First history frame under the kernel. */
     uint32_t end;      /* Frames in history. */
     uint32_t capacity; /* Of each channel's history. */
@@ -58,14 +58,14 @@ static double bessel_i0(double x) {
 
 static double sinc(double x) { return fabs(x) < 1e-9 ? 1.0 : sin(PI * x) / (PI * x); }
 
-/* The kernel at `time` input frames from its centre, to any scale; cutoff as a share of the input rate. */
+/* The kernel at `time` input frames from its centre, unnormalized. cutoff: as a share of the input rate. */
 static double kernel_at(double time, double half_length, double cutoff) {
     double beta = 0.1102 * (STOP_BAND_DB - 8.7);
     double edge = time / half_length;
     return fabs(edge) >= 1.0 ? 0.0 : sinc(2.0 * cutoff * time) * bessel_i0(beta * sqrt(1.0 - edge * edge));
 }
 
-/* Row p holds the kernel for a point p/phases of a frame behind the middle; each row passes 0 Hz unchanged. */
+/* Row p holds the kernel for a point p/phases of a frame after the centre. Each row has unity gain at 0 Hz. */
 static void fill_row(const filter *filter, float *row, uint32_t phase, double cutoff) {
     double half_length = filter->taps / 2.0;
     double offset = half_length - 1.0 + (double)phase / filter->phases;
@@ -80,7 +80,7 @@ static filter *filter_new(double input_hz, double pass_hz, double stop_hz) {
     double transition = 2.0 * PI * (stop_hz - pass_hz) / input_hz;
     double cutoff = (pass_hz + stop_hz) / (2.0 * input_hz);
     uint32_t taps = (uint32_t)ceil((STOP_BAND_DB - 7.95) / (2.285 * transition) / LANES) * LANES;
-    /* A kernel that is stretched to a lower cutoff is smoother and needs fewer rows for the same precision. */
+    /* A kernel with a lower cutoff is smoother and needs fewer rows for the same precision. */
     uint32_t phases = (uint32_t)ceil(PHASES * fmin(1.0, 2.0 * cutoff));
     filter *made = malloc(sizeof *made + sizeof(float) * taps * (phases + 1));
     if (made == NULL)
@@ -100,15 +100,17 @@ static void filter_release(filter *filter) {
 
 /* ------------------------------------------------------------------ output frames: real-time */
 
-/* Written once, inlined into one function for each instruction set. */
+/* Written once and inlined into one function per instruction set. */
 #define INLINE static inline __attribute__((always_inline))
 
-/* One output frame of two channels: the kernel, blended from two rows on the way, times both histories. taps: a multiple
- * of LANES. */
+/*
+ * One output frame of two channels: the kernel, interpolated between two rows, times both histories. taps: a multiple
+ * of LANES.
+ */
 typedef void (*summation)(const float *row, uint32_t taps, float share, const float *left, const float *right,
                           float *sums);
 
-/* Two sums of four lanes each, because the compiler may not reorder a float sum by itself. */
+/* Two sums of four lanes each, because the compiler may not reorder a float sum. */
 typedef float lanes __attribute__((vector_size(16)));
 
 INLINE lanes load(const float *samples) {
@@ -156,7 +158,8 @@ WIDE INLINE void sum_wide(const float *row, uint32_t taps, float share, const fl
 
 #endif
 
-/* As many as history covers. Whole frames of the phase move the kernel on; a wide step may end behind history. */
+/* Produces as many frames as the history covers. Whole frames of the phase advance the kernel; a large step may end
+ * behind the history. */
 INLINE uint32_t make_frames(bw_resampler *resampler, float *restrict output, uint32_t frames, summation sum) {
     const filter *filter = resampler->filter;
     const uint32_t channels = resampler->channels, taps = filter->taps, end = resampler->end;
@@ -171,7 +174,8 @@ INLINE uint32_t make_frames(bw_resampler *resampler, float *restrict output, uin
         double position = phase * filter->phases;
         uint32_t row = (uint32_t)position;
         for (uint32_t channel = 0; channel < channels; channel += 2) {
-            uint32_t pair = channel + 1 < channels ? 2 : 1; /* An odd channel is its own neighbour. */
+            uint32_t pair =
+                channel + 1 < channels ? 2 : 1; /* The last channel of an odd number is paired with itself. */
             const float *left = resampler->history + (size_t)channel * resampler->capacity + start;
             float sums[2];
             sum(filter->table + (size_t)row * taps, taps, (float)(position - row), left,
@@ -259,7 +263,7 @@ void bw_resampler_free(bw_resampler *resampler) {
 /* ------------------------------------------------------------------ conversion: real-time */
 
 void bw_resampler_reset(bw_resampler *resampler) {
-    /* One frame short of a kernel: the first frame in gives the first frame out. */
+    /* One frame short of a kernel, so that the first input frame produces the first output frame. */
     resampler->start = 0;
     resampler->end = resampler->filter->taps - 1;
     resampler->phase = 0.0;
@@ -281,7 +285,7 @@ uint32_t bw_resampler_input_for(const bw_resampler *resampler, uint32_t output_f
     return needed > 0.0 ? (uint32_t)needed : 0;
 }
 
-/* Frames no output needs any more make room at the end. */
+/* Makes room by dropping frames that no output needs any more. */
 static void drop_used(bw_resampler *resampler) {
     uint32_t left = resampler->end - resampler->start;
     for (uint32_t channel = 0; channel < resampler->channels; channel++) {
@@ -324,4 +328,4 @@ uint32_t bw_resampler_process(bw_resampler *resampler, const float *input, uint3
     return produced;
 }
 
-void bw_resampler_without_wide_instructions(bw_resampler *resampler) { resampler->make_frames = frames_plain; }
+void bw_resampler_disable_avx(bw_resampler *resampler) { resampler->make_frames = frames_plain; }

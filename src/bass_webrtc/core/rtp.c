@@ -1,11 +1,11 @@
-/* What one encoded frame becomes for one peer: a header of its own and, where wanted, redundant copies. */
+/* Builds the RTP packet of a frame for one peer: its own header and, if enabled, redundant copies. */
 #include "internal.h"
 
 #include <string.h>
 
 #define RED_HEADER_BYTES 4
-#define RED_MAX_BLOCK_BYTES 1023   /* ten bits (RFC 2198, 3) */
-#define RED_MAX_OFFSET_TICKS 16383 /* fourteen bits */
+#define RED_MAX_BLOCK_BYTES 1023   /* 10-bit length field (RFC 2198, 3) */
+#define RED_MAX_OFFSET_TICKS 16383 /* 14-bit offset field */
 #define RED_MAX_LEVEL 2
 
 const bw_frame *bw_frame_history_find(const bw_frame_history *history, uint32_t number) {
@@ -23,13 +23,13 @@ static void put_u32(uint8_t *out, uint32_t value) {
     put_u16(out + 2, value);
 }
 
-/* The copies that ride along with a frame, oldest first. Returns how many. */
+/* Chooses the redundant copies of a packet, oldest first. Returns how many. */
 static uint32_t choose_copies(const bw_frame_history *history, const bw_frame *frame, uint32_t level,
                               const bw_frame *copies[RED_MAX_LEVEL]) {
     uint32_t count = 0;
     uint32_t room = BW_MAX_RTP_BYTES - BW_RTP_HEADER_BYTES - SRTP_MAX_TRAILER_LEN - 1 - frame->length;
     if (frame->length > RED_MAX_BLOCK_BYTES)
-        return 0; /* Nothing that large is a copy next time, so this stays plain as well. */
+        return 0; /* A frame this large can never be sent as a copy, so it is sent without RED. */
     for (uint32_t age = 1; age <= level && age * history->frame_samples <= RED_MAX_OFFSET_TICKS; age++) {
         const bw_frame *copy = bw_frame_history_find(history, frame->number - age);
         if (copy == NULL || copy->length > RED_MAX_BLOCK_BYTES || (uint32_t)copy->length + RED_HEADER_BYTES > room)
@@ -45,7 +45,7 @@ static uint32_t choose_copies(const bw_frame_history *history, const bw_frame *f
     return count;
 }
 
-/* RFC 2198, 3: a header of four bytes for each copy, one of one byte for the frame itself, then the blocks. */
+/* Writes a RED payload (RFC 2198, 3): a four-byte header per copy, one byte for the primary frame, then the blocks. */
 static uint32_t write_red(uint8_t *out, const bw_frame_history *history, const bw_frame *frame, uint8_t payload_type,
                           const bw_frame **copies, uint32_t count) {
     uint8_t *at = out;

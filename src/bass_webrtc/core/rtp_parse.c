@@ -8,7 +8,7 @@ static uint16_t read_16(const uint8_t *data) { return (uint16_t)(data[0] << 8 | 
 
 static uint32_t read_32(const uint8_t *data) { return (uint32_t)read_16(data) << 16 | read_16(data + 2); }
 
-/* RFC 3550, 5.3.1. Returns the bytes it takes, whatever is in it, 0 when it runs past the end. */
+/* Returns the length of a header extension in bytes (RFC 3550, 5.3.1); 0 when it runs past the end. */
 static uint32_t skip_extension(const uint8_t *data, uint32_t length) {
     if (length < 4)
         return 0;
@@ -37,7 +37,7 @@ bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
     }
     uint32_t padding = 0;
     if (data[0] & 0x20) {
-        /* The last byte counts itself (RFC 3550, 5.1). */
+        /* The last byte is the padding length and counts itself (RFC 3550, 5.1). */
         padding = data[length - 1];
         if (padding == 0 || padding > length - used)
             return false;
@@ -50,7 +50,7 @@ bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
 uint32_t bw_red_parse(bw_red_block blocks[BW_RED_MAX_BLOCKS], const uint8_t *payload, uint32_t length,
                       uint32_t timestamp) {
     uint32_t at = 0, count = 0;
-    /* RFC 2198, 3: F | type 7, then distance 14 | length 10; the primary one's header is its type alone. */
+    /* RFC 2198, 3: F | type 7 bits, then offset 14 | length 10; the header of the primary block is only its type. */
     while (at < length && payload[at] & 0x80) {
         if (length - at < 4 || count == BW_RED_MAX_BLOCKS - 1)
             return 0;

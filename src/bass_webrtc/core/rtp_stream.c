@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A timestamp this far from the clock is of another timeline: the sender started anew, or stood still. */
+/* A timestamp this far from the clock belongs to another timeline: the sender restarted or was suspended. */
 #define MAX_DISAGREEMENT_NS 3000000000LL
 
 void bw_rtp_stream_reset(bw_rtp_stream *stream) { memset(stream, 0, sizeof *stream); }
 
-/* Whether the media time between two packets is the time that passed between them. */
+/* Returns whether the media time between two packets matches the time between their arrivals. */
 static bool times_agree(uint32_t timestamp, int64_t arrival_ns, uint32_t earlier, int64_t earlier_ns) {
     int64_t media_ns = (int64_t)(int32_t)(timestamp - earlier) * 62500 / 3;
     return llabs(arrival_ns - earlier_ns - media_ns) < MAX_DISAGREEMENT_NS;
@@ -38,7 +38,7 @@ bool bw_rtp_stream_has_seen(const bw_rtp_stream *stream, int64_t sequence) {
     return age >= 0 && age < BW_RTP_STREAM_WINDOW && stream->seen >> age & 1;
 }
 
-/* False: it was here before. */
+/* Returns false for a duplicate. */
 static bool mark_seen(bw_rtp_stream *stream, int64_t sequence) {
     int64_t ahead = sequence - stream->sequence;
     if (ahead > 0) {
@@ -53,23 +53,23 @@ static bool mark_seen(bw_rtp_stream *stream, int64_t sequence) {
     return true;
 }
 
-bw_stream_verdict bw_rtp_stream_take(bw_rtp_stream *stream, const bw_rtp_packet *packet, int64_t arrival_ns,
-                                     int64_t *sequence, int64_t *timestamp) {
-    bw_stream_verdict verdict = BW_STREAM_NEXT;
+bw_stream_result bw_rtp_stream_take(bw_rtp_stream *stream, const bw_rtp_packet *packet, int64_t arrival_ns,
+                                    int64_t *sequence, int64_t *timestamp) {
+    bw_stream_result result = BW_STREAM_NEXT;
     if (!fits(stream, packet, arrival_ns)) {
         if (stream->started && !fits_candidate(stream, packet, arrival_ns)) {
             stream->candidate = (bw_rtp_candidate){true, packet->ssrc, packet->sequence, packet->timestamp, arrival_ns};
-            return BW_STREAM_STRANGER;
+            return BW_STREAM_UNRELATED;
         }
         start(stream, packet);
-        verdict = BW_STREAM_FIRST;
+        result = BW_STREAM_FIRST;
     }
     stream->candidate.known = false;
     *sequence = stream->sequence + (int16_t)(packet->sequence - (uint16_t)stream->sequence);
     *timestamp = stream->timestamp + (int32_t)(packet->timestamp - (uint32_t)stream->timestamp);
-    if (verdict == BW_STREAM_NEXT && !mark_seen(stream, *sequence))
+    if (result == BW_STREAM_NEXT && !mark_seen(stream, *sequence))
         return BW_STREAM_DUPLICATE;
     stream->timestamp = *timestamp;
     stream->arrival_ns = arrival_ns;
-    return verdict;
+    return result;
 }

@@ -1,11 +1,12 @@
 /*
- * The sender thread: once per frame time, whatever the number of peers,
+ * The sender thread. Once per frame time, for any number of peers:
  *
  *   wait for the deadline ─► take commands ─► read a frame ─► encode it once
  *                        ─► for each peer: header, copy, protect ─► one batch ─► UDP
  *
- * The deadline is start + n × frame, so lateness never adds up and the RTP clock is the system's monotonic clock.
- * After the start it takes no lock of ours, allocates nothing, logs nothing and never meets the interpreter.
+ * The deadline is start + n × frame time, so lateness does not accumulate and the RTP clock is the system's monotonic
+ * clock. Once started, the thread takes no lock of this project, allocates nothing, logs nothing and never enters the
+ * Python interpreter.
  */
 #include "internal.h"
 
@@ -16,11 +17,11 @@
 #define RESENDS_PER_FRAME 8
 #define RESENDS_PER_PACKET 2
 #define RESEND_MARGIN_FRAMES 4
-#define SKIP_AFTER_NS 500000000 /* a process that was stopped for longer skips what it missed */
+#define SKIP_AFTER_NS 500000000 /* after a longer stop of the process, missed frames are skipped */
 #define LATENESS_WINDOW_MS 10000
-#define SPEECH_BITRATE_BPS 48000 /* below this Opus may choose its speech modes, where in-band FEC exists */
+#define SPEECH_BITRATE_BPS 48000 /* below this, Opus may choose its speech modes, which have in-band FEC */
 #define COMMANDS_PER_PEER 4
-#define DTX_FRAME_BYTES 2 /* what opus_encode returns for a frame that needs not be sent */
+#define DTX_FRAME_BYTES 2 /* opus_encode returns at most this for a frame that need not be sent */
 
 typedef struct bw_batch {
     int descriptor; /* of all packets in it */
@@ -31,7 +32,7 @@ typedef struct bw_batch {
     uint8_t packets[BATCH_PACKETS][BW_MAX_RTP_BYTES + SRTP_MAX_TRAILER_LEN];
 } bw_batch;
 
-/* ---- to the wire */
+/* ---- sending */
 
 static void count_sent(bw_engine *engine, bw_batch *batch, uint32_t i) {
     bw_slot *slot = &engine->slots[batch->receivers[i]->peer];
@@ -47,7 +48,7 @@ static void count_dropped(bw_engine *engine, bw_batch *batch, uint32_t i) {
     bw_count(&engine->send_drops, 1);
 }
 
-/* What the system does not take is dropped and counted: a slow or dead peer delays nobody. */
+/* Packets that the system does not accept are dropped and counted, so a slow or dead peer delays no other. */
 static void flush(bw_engine *engine) {
     bw_batch *batch = engine->sender.batch;
     uint32_t done = 0;
@@ -104,11 +105,11 @@ static void send_frame(bw_engine *engine, const bw_frame *frame) {
     flush(engine);
 }
 
-/* RFC 4585, 6.2.1: the identical packet once more. */
+/* Sends the identical packet again (RFC 4585, 6.2.1). */
 static void resend(bw_engine *engine, bw_outgoing *outgoing, uint16_t sequence) {
     bw_sent_packet *sent = &outgoing->sent[sequence % BW_FRAME_HISTORY];
     const bw_frame *frame = bw_frame_history_find(&engine->sender.history, sent->frame_number);
-    /* Its redundant copies must still be there, too, or the bytes would not be the same. */
+    /* Its redundant copies must still be in the history, too, or the bytes would differ. */
     bool is_recent = engine->sender.last_number - sent->frame_number < BW_FRAME_HISTORY - RESEND_MARGIN_FRAMES;
     bool is_known = frame != NULL && is_recent && (uint16_t)sent->index == sequence;
     if (!is_known || outgoing->descriptor < 0 || sent->resends_left == 0 || outgoing->resend_budget == 0)
@@ -122,8 +123,9 @@ static void resend(bw_engine *engine, bw_outgoing *outgoing, uint16_t sequence) 
 /* ---- encoder */
 
 /*
- * In-band FEC lives in Opus's speech modes, and libopus goes over to them by itself when FEC is on and loss is
- * reported: music at 128 kbit/s would fall to telephone sound. So it is on only where speech modes are at home.
+ * In-band FEC exists only in Opus's speech modes, and libopus switches to them when FEC is enabled and loss is
+ * reported: music at 128 kbit/s would drop to telephone quality. So FEC is enabled only where speech modes are
+ * acceptable.
  */
 static void configure_loss(bw_engine *engine, uint32_t bitrate_bps) {
     bw_sender *sender = &engine->sender;
@@ -174,7 +176,8 @@ static const bw_frame *encode_frame(bw_engine *engine, uint32_t number) {
     bw_frame *frame = &sender->history.frames[number % BW_FRAME_HISTORY];
     read_source(engine);
     int bytes = 0;
-    if (sender->active_count > 0) /* The source goes on for nobody; the encoder, which costs most, does not. */
+    /* Without peers, keep reading the source but skip the encoder, the most expensive step. */
+    if (sender->active_count > 0)
         bytes = opus_encode_float(sender->encoder, sender->pcm, (int)engine->config.frame_samples, frame->payload,
                                   sizeof frame->payload);
     if (bytes < 0)
@@ -215,7 +218,7 @@ static void set_path(bw_outgoing *outgoing, const bw_command *command) {
     outgoing->descriptor = command->descriptor;
 }
 
-static void obey_for_peer(bw_engine *engine, const bw_command *command) {
+static void apply_peer_command(bw_engine *engine, const bw_command *command) {
     bw_outgoing *outgoing = engine->sender.by_peer[command->peer];
     if (outgoing == NULL)
         return;
@@ -237,7 +240,7 @@ static void obey_for_peer(bw_engine *engine, const bw_command *command) {
     }
 }
 
-static void obey(bw_engine *engine, const bw_command *command) {
+static void apply_command(bw_engine *engine, const bw_command *command) {
     bw_sender *sender = &engine->sender;
     switch (command->kind) {
     case BW_COMMAND_ADD:
@@ -257,20 +260,20 @@ static void obey(bw_engine *engine, const bw_command *command) {
         opus_encoder_ctl(sender->encoder, OPUS_SET_COMPLEXITY((opus_int32)command->value));
         break;
     default:
-        obey_for_peer(engine, command);
+        apply_peer_command(engine, command);
         break;
     }
 }
 
 static void take_commands(bw_engine *engine) {
     for (bw_command *command; (command = bw_ring_peek(&engine->sender.commands)) != NULL;) {
-        obey(engine, command);
+        apply_command(engine, command);
         bw_ring_pop(&engine->sender.commands);
     }
-    flush(engine); /* Retransmissions, and packets to a path that is about to change. */
+    flush(engine); /* Send retransmissions, and packets to a path that is about to change. */
 }
 
-/* ---- the thread */
+/* ---- thread */
 
 static void record_lateness(bw_engine *engine, int64_t deadline_ns, int64_t frame_ns) {
     bw_sender *sender = &engine->sender;

@@ -1,12 +1,12 @@
 /*
- * Where the sender's audio comes from: a tone, PCM from the program, or a BASS channel; 48 kHz stereo float comes out.
+ * The sender's audio source: a tone, PCM written by the program, or a BASS channel, converted to 48 kHz stereo float.
  *
  *   tone ──────────────────────────────────────────────────────────────────► output
  *   PCM ring, BASS_ChannelGetData ─► stereo ─► staging ─► resampler ─► output    (48 kHz not live: no resampler)
  *                                                  └─► level ─► drift ─► ppm ┘   (live only)
  *
- * A live source (a recording channel) runs at its device's clock: everything that is there is taken, and the
- * resampler keeps the staging buffer centred.
+ * A live source (a recording channel) runs at its device's clock: all available audio is read, and the resampler keeps
+ * the staging buffer at its target level.
  */
 #include "internal.h"
 
@@ -16,12 +16,12 @@
 #include <math.h>
 #include <string.h>
 
-#define CHUNK_FRAMES 2048      /* of one BASS_ChannelGetData */
-#define STAGING_MS 500         /* more than that is no delay but a fault: the oldest goes */
-#define LIVE_MARGIN_MS 40      /* above one frame: what a device's block size and a late thread cost */
-#define LIVE_MARGIN_STEP_MS 20 /* more, after each underrun: a busy machine is learnt in a few of them */
+#define CHUNK_FRAMES 2048      /* per call of BASS_ChannelGetData */
+#define STAGING_MS 500         /* above this, something is wrong: the oldest audio is dropped */
+#define LIVE_MARGIN_MS 40      /* on top of one frame: covers the device's block size and thread lateness */
+#define LIVE_MARGIN_STEP_MS 20 /* added after each underrun, to adapt to a busy machine */
 #define LIVE_MARGIN_MAX_MS 200
-#define PEAK_LIMIT 4.0f /* +12 dBFS: nothing louder is audio */
+#define PEAK_LIMIT 4.0f /* +12 dBFS: louder samples are not valid audio */
 #define TWO_PI 6.283185307179586
 
 #define BASS_DATA_FLOAT 0x40000000u
@@ -42,9 +42,9 @@ struct bw_source {
     uint32_t rate_hz;
     uint32_t channels;
     _Atomic bool ended;
-    _Atomic bool begun; /* the first samples came */
+    _Atomic bool begun; /* the first samples have arrived */
 
-    double phase[BW_CHANNELS]; /* tone */
+    double phase[BW_CHANNELS]; /* tone only, with the next two */
     double step[BW_CHANNELS];
     float amplitude;
 
@@ -52,25 +52,26 @@ struct bw_source {
     uint32_t ring_frames;
     _Alignas(64) _Atomic uint64_t written;
     _Alignas(64) _Atomic uint64_t read;
-    _Atomic bool finished; /* the writer has no more */
+    _Atomic bool finished; /* no more frames will be written */
 
-    bass_get_data get_data; /* BASS */
+    bass_get_data get_data; /* BASS only, with the rest */
     uint32_t handle;
     bool live;
-    bool filling; /* live: waits until the buffer is centred */
+    bool filling; /* live: waiting until the buffer reaches its target level */
     double margin_ms;
     bw_drift drift;
 
-    bw_resampler *resampler; /* NULL: nothing to convert */
-    float *chunk;            /* CHUNK_FRAMES of the source's channels */
-    float *staging;          /* stereo, the source's rate */
+    bw_resampler *resampler; /* NULL: no conversion needed */
+    float *chunk;            /* CHUNK_FRAMES frames with the source's channels */
+    float *staging;          /* stereo, at the source's rate */
     uint32_t staging_capacity;
     uint32_t staged;
 };
 
-/* ---- channels */
+/* ---- downmix */
 
-/* BASS's order: left, right, centre, LFE, rear left, rear right, side left, side right; 4 and 5 have no LFE. */
+/* BASS's channel order: left, right, centre, LFE, rear left, rear right, side left, side right; 4 and 5 channels
+ * have no LFE. */
 static const float DOWNMIX[8][8][2] = {
     {{1, 1}},
     {{1, 0}, {0, 1}},
@@ -89,8 +90,8 @@ static float downmix_scale(uint32_t channels) {
     return 1.0f / sum;
 }
 
-/* Not a number and absurdly loud samples are silence and the limit: one bad sample must not poison the encoder. */
-static float tame(float sample) {
+/* Replaces NaN by silence and limits absurd levels, so that one bad sample does not corrupt the encoder's state. */
+static float sanitize(float sample) {
     if (isnan(sample))
         return 0.0f;
     return sample > PEAK_LIMIT ? PEAK_LIMIT : sample < -PEAK_LIMIT ? -PEAK_LIMIT : sample;
@@ -101,7 +102,7 @@ static void to_stereo(const float *input, uint32_t channels, float *output, uint
     for (uint32_t i = 0; i < frames; i++, input += channels, output += BW_CHANNELS) {
         float left = 0, right = 0;
         for (uint32_t c = 0; c < channels; c++) {
-            float sample = tame(input[c]);
+            float sample = sanitize(input[c]);
             left += DOWNMIX[channels - 1][c][0] * sample;
             right += DOWNMIX[channels - 1][c][1] * sample;
         }
@@ -125,20 +126,29 @@ static uint32_t read_tone(bw_source *source, float *output, uint32_t frames) {
     return frames;
 }
 
-/* ---- PCM ring: one writer, the sender reads */
+/* ---- PCM ring: the sender thread reads what one writer thread writes */
 
-static void copy_ring(bw_source *source, uint64_t position, float *out, const float *in, uint32_t frames) {
+/* Splits a run of frames at the end of the ring. Returns the address of the first part and its length. */
+static float *ring_span(const bw_source *source, uint64_t position, uint32_t frames, uint32_t *first) {
     uint32_t at = (uint32_t)(position % source->ring_frames);
-    uint32_t first = frames < source->ring_frames - at ? frames : source->ring_frames - at;
+    *first = frames < source->ring_frames - at ? frames : source->ring_frames - at;
+    return source->ring + (size_t)at * source->channels;
+}
+
+static void copy_to_ring(bw_source *source, uint64_t position, const float *in, uint32_t frames) {
+    uint32_t first;
     size_t frame_bytes = source->channels * sizeof(float);
-    float *slot = source->ring + (size_t)at * source->channels;
-    if (in != NULL) {
-        memcpy(slot, in, first * frame_bytes);
-        memcpy(source->ring, in + (size_t)first * source->channels, (frames - first) * frame_bytes);
-    } else {
-        memcpy(out, slot, first * frame_bytes);
-        memcpy(out + (size_t)first * source->channels, source->ring, (frames - first) * frame_bytes);
-    }
+    float *slot = ring_span(source, position, frames, &first);
+    memcpy(slot, in, first * frame_bytes);
+    memcpy(source->ring, in + (size_t)first * source->channels, (frames - first) * frame_bytes);
+}
+
+static void copy_from_ring(const bw_source *source, uint64_t position, float *out, uint32_t frames) {
+    uint32_t first;
+    size_t frame_bytes = source->channels * sizeof(float);
+    const float *slot = ring_span(source, position, frames, &first);
+    memcpy(out, slot, first * frame_bytes);
+    memcpy(out + (size_t)first * source->channels, source->ring, (frames - first) * frame_bytes);
 }
 
 uint32_t bw_source_space(bw_source *source) {
@@ -155,7 +165,7 @@ uint32_t bw_source_write(bw_source *source, const float *samples, uint32_t frame
     uint64_t written = atomic_load_explicit(&source->written, memory_order_relaxed);
     if (taken == 0)
         return 0;
-    copy_ring(source, written, NULL, samples, taken);
+    copy_to_ring(source, written, samples, taken);
     atomic_store_explicit(&source->written, written + taken, memory_order_release);
     return taken;
 }
@@ -167,7 +177,7 @@ static uint32_t pull_ring(bw_source *source, uint32_t frames) {
     uint64_t read = atomic_load_explicit(&source->read, memory_order_relaxed);
     uint64_t held = atomic_load_explicit(&source->written, memory_order_acquire) - read;
     uint32_t got = held < frames ? (uint32_t)held : frames;
-    copy_ring(source, read, source->chunk, NULL, got);
+    copy_from_ring(source, read, source->chunk, got);
     atomic_store_explicit(&source->read, read + got, memory_order_release);
     if (finished && got < frames)
         atomic_store(&source->ended, true);
@@ -177,8 +187,8 @@ static uint32_t pull_ring(bw_source *source, uint32_t frames) {
 /* ---- BASS */
 
 /*
- * BASS says BASS_ERROR_ENDED after the last sample and BASS_ERROR_HANDLE when the host program freed the channel.
- * Either way nothing more will come.
+ * BASS returns BASS_ERROR_ENDED after the last sample, and BASS_ERROR_HANDLE when the host program has freed the
+ * channel. Either way, no more audio will follow.
  */
 static uint32_t pull_bass(bw_source *source, uint32_t frames) {
     uint32_t frame_bytes = source->channels * (uint32_t)sizeof(float);
@@ -191,13 +201,13 @@ static uint32_t pull_bass(bw_source *source, uint32_t frames) {
 
 /* ---- conversion */
 
-/* Up to CHUNK_FRAMES of the source go to the staging buffer. */
+/* Moves up to CHUNK_FRAMES of the source to the staging buffer. */
 static uint32_t stage_chunk(bw_source *source, uint32_t frames) {
     uint32_t wanted = frames < CHUNK_FRAMES ? frames : CHUNK_FRAMES;
     uint32_t got = source->kind == SOURCE_PCM ? pull_ring(source, wanted) : pull_bass(source, wanted);
     to_stereo(source->chunk, source->channels, source->staging + (size_t)source->staged * BW_CHANNELS, got);
     source->staged += got;
-    if (got > 0 && !source->live) /* A live source begins when its buffer is full enough. */
+    if (got > 0 && !source->live) /* A live source starts once its buffer has filled. */
         atomic_store_explicit(&source->begun, true, memory_order_relaxed);
     return got;
 }
@@ -230,7 +240,7 @@ static uint32_t read_on_demand(bw_source *source, float *output, uint32_t frames
 
 /* ---- live sources */
 
-static void stage_all_there_is(bw_source *source) {
+static void stage_available(bw_source *source) {
     uint32_t most = source->staging_capacity - 2 * CHUNK_FRAMES;
     while (stage_chunk(source, CHUNK_FRAMES) == CHUNK_FRAMES && source->staged <= most) {
     }
@@ -253,7 +263,7 @@ static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
         source->margin_ms = frame_ms + LIVE_MARGIN_MS;
         bw_drift_init(&source->drift, source->margin_ms);
     }
-    stage_all_there_is(source);
+    stage_available(source);
     double level_ms = source->staged * 1000.0 / source->rate_hz;
     if (source->filling) {
         if (level_ms < source->margin_ms)
@@ -269,7 +279,7 @@ static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
     return produced;
 }
 
-/* ---- the sender's view */
+/* ---- reading, on the sender thread */
 
 uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames) {
     uint32_t got = 0;

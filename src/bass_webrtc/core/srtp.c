@@ -1,4 +1,4 @@
-/* SRTP of what comes in, and SRTCP of both directions for Python's RTCP: libsrtp2. What goes out: protect.c. */
+/* SRTP of received packets, and SRTCP in both directions for Python's RTCP, with libsrtp2. Sending: protect.c. */
 #include "internal.h"
 
 #include <string.h>
@@ -22,11 +22,11 @@ srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, uint32_t ssrc, bool
         return NULL;
     memcpy(key_and_salt, key, 30);
     policy.key = key_and_salt;
-    /* A named SSRC has its stream made here and now, so that no packet makes one on an audio thread. */
+    /* With a specific SSRC, libsrtp2 creates the stream now, not on a thread that handles packets. */
     policy.ssrc.type = ssrc ? ssrc_specific : outgoing ? ssrc_any_outbound : ssrc_any_inbound;
     policy.ssrc.value = ssrc;
     policy.window_size = REPLAY_WINDOW_PACKETS;
-    /* A retransmission is the same packet with the same bytes, so the key stream is never used for two texts. */
+    /* A retransmission repeats the same packet byte for byte, so no key stream is used for two plaintexts. */
     policy.allow_repeat_tx = outgoing;
     if (srtp_create(&session, &policy) != srtp_err_status_ok)
         session = NULL;

@@ -10,18 +10,18 @@
 #define HISTORY BW_STRETCH_MAX_SHIFT
 #define CAPACITY (HISTORY + 2 * BW_STRETCH_LOOK_AHEAD + BW_STRETCH_MAX_WRITE + BW_STRETCH_MAX_SHIFT)
 #define MIN_SHIFT 120           /* Frames: 2.5 ms, one period of 400 Hz. */
-#define COARSE 4                /* The search runs at 12 kHz first, then around the best place at 48 kHz. */
-#define SILENCE_POWER 1e-6f     /* Mean square, -60 dBFS: there any cut is good. */
+#define COARSE 4                /* The search runs at 12 kHz first, then around the best shift at 48 kHz. */
+#define SILENCE_POWER 1e-6f     /* Mean square, -60 dBFS: below this, any cut is inaudible. */
 #define LENGTH_PREFERENCE 0.02f /* A longer cut of the same quality saves a second one. */
 
 #define WINDOW BW_STRETCH_CROSSFADE
 #define COARSE_WINDOW (WINDOW / COARSE)
 #define COARSE_SHIFTS (BW_STRETCH_MAX_SHIFT / COARSE)
 
-/* Joining: */
-#define MAX_PERIOD 720 /* Frames: 15 ms, so that the history holds two. */
+/* Joining in phase: */
+#define MAX_PERIOD 720 /* Frames: 15 ms, so that the history holds two periods. */
 #define JOIN_WINDOW 240
-#define PHASE_WINDOW 480 /* Longer, for the first sound after a loss is the worst. */
+#define PHASE_WINDOW 480 /* Longer, because the first sound after a loss is the least reliable. */
 #define JOIN_CORRELATION 0.5f
 #define MOVE_PENALTY 0.2f /* Per MAX_PERIOD. */
 #define PERIODIC_CORRELATION 0.96f
@@ -55,7 +55,7 @@ uint32_t bw_stretch_waiting(const bw_stretch *stretch) { return stretch->end - s
 
 const float *bw_stretch_peek(const bw_stretch *stretch) { return at(stretch, stretch->start); }
 
-/* Makes room for `frames` at the end by giving up what was played longer ago than the history. */
+/* Makes room for `frames` at the end by discarding sound older than the history. */
 static void make_room(bw_stretch *stretch, uint32_t frames) {
     if (stretch->end + frames <= CAPACITY)
         return;
@@ -88,7 +88,7 @@ static const float *move(const float *from, int direction, uint32_t frames) {
     return from + (ptrdiff_t)direction * CHANNELS * (ptrdiff_t)frames;
 }
 
-/* Both channels, so that a shift that suits one alone does not win. */
+/* Correlates both channels together, so that a shift that fits only one does not win. */
 static float correlate(const float *a, const float *b, uint32_t frames) {
     uint32_t count = CHANNELS * frames;
     float power = dot(a, a, count) * dot(b, b, count);
@@ -102,7 +102,7 @@ static void decimate(const float *in, float *out, uint32_t frames) {
     }
 }
 
-/* The best shift at 12 kHz. Direction 1 looks ahead, -1 back. */
+/* Returns the best shift at 12 kHz. Direction 1 searches ahead, -1 back. */
 static uint32_t search_coarse(const float *now, int direction, uint32_t max_shift, float length_preference) {
     float buffer[CHANNELS * (COARSE_SHIFTS + COARSE_WINDOW)];
     uint32_t shifts = max_shift / COARSE;
@@ -146,9 +146,9 @@ static cut find_cut(const float *now, int direction, uint32_t max_shift, float m
     return found.correlation >= min_correlation ? found : (cut){0, 0.0f};
 }
 
-/* ------------------------------------------------------------------ making it */
+/* ------------------------------------------------------------------ making the cut */
 
-/* Raised cosines, scaled so that the power stays level whether the two sides are alike or strangers. */
+/* Raised cosines, scaled to constant power whether the two sides are similar or uncorrelated. */
 static void crossfade(float *out, const float *from, const float *to, uint32_t frames, float correlation) {
     float alike = fmaxf(correlation, 0.0f);
     for (uint32_t i = 0; i < frames; i++) {
@@ -160,7 +160,7 @@ static void crossfade(float *out, const float *from, const float *to, uint32_t f
     }
 }
 
-/* What follows the crossfade moves to directly behind it. */
+/* Crossfades, then moves the rest directly behind the crossfade. */
 static void splice(bw_stretch *stretch, int direction, cut cut) {
     float blended[CHANNELS * WINDOW];
     float *now = at(stretch, stretch->start);
@@ -197,16 +197,16 @@ uint32_t bw_stretch_insert(bw_stretch *stretch, uint32_t max_frames, float min_c
     return cut.shift;
 }
 
-/* ------------------------------------------------------------------ joining what was made up and what really follows */
+/* ------------------------------------------------------------------ joining concealed and decoded sound */
 
-/* How the sound before would go on, if its last period came again and again. */
+/* Repeats the last period. */
 static void extrapolate(const float *end, uint32_t period, float *out, uint32_t frames) {
     const float *last = move(end, -1, period);
     for (uint32_t i = 0; i < frames; i++, out += CHANNELS)
         memcpy(out, move(last, 1, i % period), sizeof(float) * CHANNELS);
 }
 
-/* The period of what waits last; the shortest that is nearly the best. */
+/* Returns the period of the last waiting sound: the shortest that is nearly the best. */
 static cut find_period(const float *end, float length_preference) {
     const float *last = move(end, -1, WINDOW);
     return search_fine(last, -1, search_coarse(last, -1, MAX_PERIOD, length_preference), MAX_PERIOD);
@@ -221,7 +221,7 @@ bool bw_stretch_extrapolate(const bw_stretch *stretch, float *output, uint32_t f
     return true;
 }
 
-/* Where in one period the new sound fits best; a place near either end moves it least. */
+/* Returns where in one period the new sound fits best, preferring small moves. */
 static cut find_phase(const float *continued, const float *new_sound, uint32_t period) {
     cut best = {0, -2.0f};
     float best_score = -2.0f;
@@ -237,7 +237,7 @@ static cut find_phase(const float *continued, const float *new_sound, uint32_t p
     return best;
 }
 
-/* The new sound starts later, and what was before goes on until then. */
+/* Delays the new sound and continues the previous one until then. */
 static int32_t join_later(bw_stretch *stretch, const float *continued, uint32_t frames, cut phase) {
     float *now = at(stretch, stretch->end);
     float *later = now + (size_t)CHANNELS * phase.shift;
@@ -248,7 +248,7 @@ static int32_t join_later(bw_stretch *stretch, const float *continued, uint32_t 
     return (int32_t)phase.shift;
 }
 
-/* The first frames of the new sound are left out. */
+/* Skips the first frames of the new sound. */
 static int32_t join_sooner(bw_stretch *stretch, const float *continued, uint32_t frames, cut phase) {
     float *now = at(stretch, stretch->end);
     memmove(now, move(now, 1, phase.shift), sizeof(float) * CHANNELS * (frames - phase.shift));
