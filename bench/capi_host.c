@@ -1,13 +1,13 @@
 /*
- * A host program as the C library's users write them: serves a BASS channel, keeps threads of its own busy, and asks for
- * statistics all the time.
+ * A host program like those of the C library's users: serves a BASS channel, runs threads of its own, and reads
+ * statistics continuously.
  *
- *     capi_host ADDRESS    prints "MS MS PORT": until BASS_WEBRTC_Create and BASS_WEBRTC_Start had returned, and where
- *                          it is; then answers, one line each:
- *         busy N           "busy N"; so many threads compute without end
+ *     capi_host ADDRESS    prints "MS MS PORT": time until BASS_WEBRTC_Create and BASS_WEBRTC_Start returned, and the
+ *                          port; then answers commands, one line each:
+ *         busy N           "busy N"; N threads compute continuously
  *         ask N            "P50 P99 MAX": nanoseconds of N calls of BASS_WEBRTC_GetStats
  */
-#define _GNU_SOURCE /* clock_gettime */
+#define _GNU_SOURCE /* for clock_gettime */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
 /*
- * Writes down what passes a BASS channel, and when: a DSPPROC, so that no interpreter stands in the way of the sound. And
- * how long a STREAMPROC takes, by the clock and in processor time of its own.
+ * Records what passes a BASS channel and when, as a DSPPROC in C so that no Python interpreter delays the sound; and
+ * how long a STREAMPROC takes, in wall-clock time and thread CPU time.
  */
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* clock_gettime, CLOCK_THREAD_CPUTIME_ID */
+#define _GNU_SOURCE /* for clock_gettime and CLOCK_THREAD_CPUTIME_ID */
 #endif
 #include <stdint.h>
 #include <string.h>
@@ -17,7 +17,7 @@
 #define STREAMPROC
 #endif
 
-/* Stereo float. The owner allocates; when it is full, the rest is not written down. */
+/* Stereo float. The owner allocates; once full, the rest is not recorded. */
 typedef struct {
     float *samples;
     uint64_t capacity; /* frames */
@@ -45,9 +45,9 @@ void DSPPROC probe_block(uint32_t dsp, uint32_t channel, void *buffer, uint32_t 
 
 typedef uint32_t(STREAMPROC *stream_procedure)(uint32_t handle, void *buffer, uint32_t length, void *user);
 
-/* The owner allocates; when it is full, the rest is not written down. */
+/* The owner allocates; once full, the rest is not recorded. */
 typedef struct {
-    stream_procedure procedure; /* what is measured, and its user pointer */
+    stream_procedure procedure; /* the measured procedure and its user pointer */
     void *user;
     int64_t *wall_ns;
     int64_t *cpu_ns;

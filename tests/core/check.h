@@ -1,6 +1,6 @@
 /*
- * Assertions for the core's C tests. A test is a function without arguments; main runs each by RUN. The first failure
- * prints where and what, and ends the program.
+ * Assertions for the core's C tests. A test is a function without arguments; main runs each with RUN. The first failure
+ * prints its location and values and ends the program.
  */
 #ifndef BW_CHECK_H
 #define BW_CHECK_H

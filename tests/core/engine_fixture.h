@@ -1,4 +1,5 @@
-/* An engine on a loopback socket, and a peer that unprotects what it is sent. Nothing here sleeps: it waits in recv. */
+/* An engine on a loopback socket, and a peer that unprotects what it receives. Nothing here sleeps; waiting happens
+ * in recv. */
 #ifndef BW_ENGINE_FIXTURE_H
 #define BW_ENGINE_FIXTURE_H
 
@@ -76,7 +77,7 @@ static inline bw_peer_config peer_config(uint32_t profile) {
     bw_peer_config config = {.srtp_profile = profile,
                              .ssrc = FIXTURE_SSRC,
                              .sequence = 100,
-                             .timestamp_offset = 0xFFFFFF00u, /* wraps at once */
+                             .timestamp_offset = 0xFFFFFF00u, /* wraps within the first packets */
                              .payload_type = FIXTURE_PAYLOAD_TYPE,
                              .red_payload_type = FIXTURE_RED};
     for (int i = 0; i < 30; i++)
@@ -99,7 +100,7 @@ static inline void close_listener(listener *added) {
     close(added->socket);
 }
 
-/* The next packet, as it came. False when none came in time. */
+/* Returns the next packet as received; false when none arrived in time. */
 static inline bool receive_wire(listener *from, packet *received) {
     received->wire_length = (int)recv(from->socket, received->wire, sizeof received->wire, 0);
     return received->wire_length > 0;
@@ -122,7 +123,7 @@ static inline uint32_t packet_sequence(const packet *p) { return read_u16(p->byt
 
 static inline uint32_t packet_timestamp(const packet *p) { return read_u32(p->bytes + 4); }
 
-/* Waits until the engine has an event of this kind; others are dropped. */
+/* Waits for an event of this kind and drops others. */
 static inline bw_event wait_event(fixture *opened, uint32_t kind) {
     bw_event event;
     for (;;) {

@@ -1,4 +1,4 @@
-/* A jitter buffer with a clock of its own, one packet at a time: packets arrive now, pulling moves now. */
+/* A jitter buffer with its own virtual clock: inserting a packet happens now, pulling advances the clock. */
 #ifndef BW_JITTER_BENCH_H
 #define BW_JITTER_BENCH_H
 
@@ -49,7 +49,7 @@ static inline void pull_ms(bench *b, uint32_t ms) {
         pull(b, 480);
 }
 
-/* One packet arrives, and as long as it plays is pulled. */
+/* Inserts one packet and pulls as many frames as it plays. */
 static inline void play(bench *b, const uint8_t *payload, uint32_t length, uint32_t samples) {
     put_as(b, PAYLOAD_TYPE, payload, length);
     pull_ms(b, samples / 48);

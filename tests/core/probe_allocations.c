@@ -1,6 +1,6 @@
 /*
- * The sender thread and the thread that plays allocate nothing once they run. Not a program of test_core.py: it puts
- * its own malloc in front of the C library's, which sanitizers do as well.
+ * Checks that the sender thread and the playing thread allocate nothing while running. Not one of test_core.py's
+ * programs: it replaces the C library's malloc, which sanitizers do as well.
  */
 #include "engine_fixture.h"
 
@@ -12,7 +12,7 @@ extern void *__libc_realloc(void *pointer, size_t bytes);
 
 static _Atomic bool counting;
 static _Atomic unsigned allocations;
-static pthread_t control_thread; /* the loop's part is played by main, which may allocate */
+static pthread_t control_thread; /* main acts as the loop thread, which may allocate */
 
 static void note_allocation(void) {
     if (atomic_load(&counting) && !pthread_equal(pthread_self(), control_thread))
@@ -34,10 +34,10 @@ void *realloc(void *pointer, size_t bytes) {
     return __libc_realloc(pointer, bytes);
 }
 
-/* BASS_ChannelGetData of a decoding channel that never ends. */
+/* BASS_ChannelGetData of an endless decoding channel. */
 static uint32_t get_data(uint32_t handle, void *buffer, uint32_t length) {
     static uint32_t position;
-    uint32_t bytes = length & 0x0FFFFFFF; /* Behind BASS_DATA_FLOAT. */
+    uint32_t bytes = length & 0x0FFFFFFF; /* without BASS_DATA_FLOAT */
     float *samples = buffer;
     (void)handle;
     for (uint32_t i = 0; i < bytes / sizeof(float); i++)
@@ -72,16 +72,16 @@ static void check_sender(uint32_t profile, bw_source *source) {
 
 static bw_source *tone(void) { return bw_source_new_tone(440, 880, -12); }
 
-static void test_the_sender_allocates_nothing_with_aes_gcm(void) { check_sender(BW_SRTP_AEAD_AES_128_GCM, tone()); }
+static void test_sender_does_not_allocate_with_aes_gcm(void) { check_sender(BW_SRTP_AEAD_AES_128_GCM, tone()); }
 
-static void test_the_sender_allocates_nothing_with_aes_cm(void) { check_sender(BW_SRTP_AES128_CM_SHA1_80, tone()); }
+static void test_sender_does_not_allocate_with_aes_cm(void) { check_sender(BW_SRTP_AES128_CM_SHA1_80, tone()); }
 
-static void test_the_sender_allocates_nothing_to_resample_bass(void) {
+static void test_sender_does_not_allocate_when_resampling_bass(void) {
     for (uint32_t live = 0; live < 2; live++)
         check_sender(BW_SRTP_AEAD_AES_128_GCM, bw_source_new_bass((void *)get_data, 1, 44100, 2, live));
 }
 
-/* ---- the thread that plays */
+/* ---- playing thread */
 
 enum { PACKETS = 400, LOSS_EVERY = 17 };
 
@@ -112,7 +112,7 @@ static void insert_packet(bw_playout *playout, int i, int64_t now_ns) {
     bw_playout_insert(playout, 0, bytes, BW_RTP_HEADER_BYTES + (uint32_t)frame_bytes[i], now_ns);
 }
 
-/* In virtual time: packets in, with losses, and the mix out, 10 ms at a time. */
+/* In virtual time: inserts packets, with losses, and pulls the mix 10 ms at a time. */
 static void *play(void *argument) {
     float block[480 * 2];
     for (int i = 0; i < PACKETS; i++) {
@@ -125,7 +125,7 @@ static void *play(void *argument) {
     return NULL;
 }
 
-static void test_the_thread_that_plays_allocates_nothing(void) {
+static void test_playing_thread_does_not_allocate(void) {
     bw_receiver_config config = {.payload_type = FIXTURE_PAYLOAD_TYPE, .start_ms = 40, .min_ms = 10, .max_ms = 500};
     bw_playout *playout = bw_playout_new(4);
     pthread_t thread;
@@ -138,19 +138,19 @@ static void test_the_thread_that_plays_allocates_nothing(void) {
     CHECK_EQ(atomic_load(&allocations), 0);
     bw_receiver_stats stats;
     CHECK_EQ(bw_playout_get_receiver_stats(playout, 0, &stats), BW_OK);
-    CHECK_AT_LEAST(stats.concealed_samples, 960); /* the losses were played over */
+    CHECK_AT_LEAST(stats.concealed_samples, 960); /* the losses were concealed */
     bw_playout_free(playout);
 }
 
-/* The count works: an allocation on another thread is seen. */
+/* Checks the counter itself: it must see an allocation on another thread. */
 static void *allocate(void *argument) {
-    void *volatile pointer = malloc(1); /* volatile: or the compiler leaves both out */
+    void *volatile pointer = malloc(1); /* volatile, so that the compiler keeps both calls */
     free(pointer);
     (void)argument;
     return NULL;
 }
 
-static void test_an_allocation_would_be_counted(void) {
+static void test_allocations_on_other_threads_are_counted(void) {
     pthread_t thread;
     atomic_store(&counting, true);
     CHECK_EQ(pthread_create(&thread, NULL, allocate, NULL), 0);
@@ -161,10 +161,10 @@ static void test_an_allocation_would_be_counted(void) {
 
 int main(void) {
     control_thread = pthread_self();
-    RUN(test_an_allocation_would_be_counted);
-    RUN(test_the_sender_allocates_nothing_with_aes_gcm);
-    RUN(test_the_sender_allocates_nothing_with_aes_cm);
-    RUN(test_the_sender_allocates_nothing_to_resample_bass);
-    RUN(test_the_thread_that_plays_allocates_nothing);
+    RUN(test_allocations_on_other_threads_are_counted);
+    RUN(test_sender_does_not_allocate_with_aes_gcm);
+    RUN(test_sender_does_not_allocate_with_aes_cm);
+    RUN(test_sender_does_not_allocate_when_resampling_bass);
+    RUN(test_playing_thread_does_not_allocate);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* How the arrival of packets becomes a delay that covers it. */
+/* The delay that covers the measured arrivals. */
 #include "arrival.h"
 #include "check.h"
 
@@ -10,7 +10,7 @@ typedef struct {
     uint32_t frame;
 } path;
 
-/* The next packet, `late_ms` after the fastest way. */
+/* Receives the next packet `late_ms` after the fastest path. */
 static void receive(path *path, double late_ms) {
     int64_t sent_ns = 20 * MS_NS * path->frame;
     bw_arrival_add(&path->arrival, sent_ns + (int64_t)((100.0 + late_ms) * 1e6), (int64_t)path->frame * FRAME);
@@ -34,13 +34,13 @@ static double age_ms(const path *path) {
     return bw_arrival_age_ms(&path->arrival, now_ns, (int64_t)path->frame * FRAME);
 }
 
-static void test_a_path_without_jitter_needs_no_delay(void) {
+static void test_path_without_jitter_needs_no_delay(void) {
     path path = clean(500);
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
     CHECK_NEAR(age_ms(&path), 0.0, 0.001);
 }
 
-static void test_without_a_packet_there_is_no_base(void) {
+static void test_no_base_before_first_packet(void) {
     path path = clean(0);
     CHECK(!bw_arrival_has_base(&path.arrival));
     CHECK_EQ(age_ms(&path), 0.0);
@@ -50,7 +50,7 @@ static void test_without_a_packet_there_is_no_base(void) {
     CHECK(!bw_arrival_has_base(&path.arrival));
 }
 
-static void test_regular_lateness_is_covered_within_a_second(void) {
+static void test_regular_lateness_is_covered_within_one_second(void) {
     path path = clean(0);
     for (uint32_t i = 0; i < 50; i++)
         receive(&path, i % 5 == 0 ? 35.0 : 0.0);
@@ -61,7 +61,7 @@ static void note_copy(path *path, uint32_t wait_samples) {
     bw_arrival_add_copy(&path->arrival, 20 * MS_NS * path->frame + 100 * MS_NS, wait_samples);
 }
 
-static void test_the_wait_for_a_copy_is_remembered_for_a_quarter_of_a_minute_or_two(void) {
+static void test_wait_for_copy_is_remembered_for_15_to_30_s(void) {
     path path = clean(50);
     note_copy(&path, 0);
     receive_many(&path, 50, 0.0);
@@ -79,8 +79,8 @@ static void test_the_wait_for_a_copy_is_remembered_for_a_quarter_of_a_minute_or_
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
 }
 
-/* Where lateness alone takes more, the copies come in time anyway. */
-static void test_the_wait_for_a_copy_and_lateness_do_not_add_up(void) {
+/* If lateness alone needs more delay, the copies arrive in time anyway. */
+static void test_covering_delay_is_maximum_of_copy_wait_and_lateness(void) {
     path path = clean(0);
     note_copy(&path, FRAME);
     for (uint32_t i = 0; i < 100; i++)
@@ -88,7 +88,7 @@ static void test_the_wait_for_a_copy_and_lateness_do_not_add_up(void) {
     CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 35.0, 0.1);
 }
 
-static void test_two_outliers_in_ten_seconds_are_not_worth_the_delay(void) {
+static void test_two_outliers_in_ten_seconds_are_not_covered(void) {
     path path = clean(600);
     receive(&path, 80.0);
     receive_many(&path, 100, 0.0);
@@ -97,7 +97,7 @@ static void test_two_outliers_in_ten_seconds_are_not_worth_the_delay(void) {
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
 }
 
-static void test_what_comes_back_three_times_in_ten_seconds_is_covered_and_then_forgotten(void) {
+static void test_peak_repeated_three_times_is_covered_then_forgotten(void) {
     path path = clean(600);
     for (int i = 0; i < 3; i++) {
         receive(&path, 80.0);
@@ -108,7 +108,7 @@ static void test_what_comes_back_three_times_in_ten_seconds_is_covered_and_then_
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
 }
 
-static void test_a_peak_every_nine_seconds_is_covered(void) {
+static void test_peak_every_nine_seconds_is_covered(void) {
     path path = clean(600);
     for (int i = 0; i < 6; i++) {
         receive(&path, 60.0);
@@ -117,15 +117,15 @@ static void test_a_peak_every_nine_seconds_is_covered(void) {
     CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 60.0, 0.1);
 }
 
-static void test_a_path_that_becomes_longer_for_good_moves_the_base_and_not_the_delay(void) {
+static void test_permanently_longer_path_moves_base_not_delay(void) {
     path path = clean(600);
     receive_many(&path, 45, 100.0);
     CHECK_NEAR(age_ms(&path), -100.0, 0.001);
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
 }
 
-/* Where packets queue up, a quarter of a second may well pass without a fast one. */
-static void test_a_slow_block_among_jitter_is_not_another_path(void) {
+/* When packets queue up on the path, 250 ms may pass without a fast one. */
+static void test_slow_block_within_jitter_does_not_move_base(void) {
     path path = clean(0);
     for (uint32_t i = 0; i < 300; i++)
         receive(&path, 4.0 * (i % 15));
@@ -135,13 +135,13 @@ static void test_a_slow_block_among_jitter_is_not_another_path(void) {
     CHECK_NEAR(age_ms(&path), -100.0, 0.001);
 }
 
-static void test_a_shorter_path_is_the_base_at_once(void) {
+static void test_shorter_path_becomes_base_immediately(void) {
     path path = clean(600);
     receive(&path, -40.0);
     CHECK_NEAR(age_ms(&path), 40.0, 0.001);
 }
 
-static void test_a_clock_that_drifts_is_followed(void) {
+static void test_base_follows_clock_drift(void) {
     path path = clean(0);
     for (uint32_t i = 0; i < 100000; i++)
         receive(&path, 0.020 * i * 0.2); /* 200 ppm. */
@@ -149,17 +149,18 @@ static void test_a_clock_that_drifts_is_followed(void) {
     CHECK_LESS(bw_arrival_covering_ms(&path.arrival), 0.5);
 }
 
-static void test_op12_silence_leaves_the_measure_alone(void) {
+/* Covers OP12. */
+static void test_silence_does_not_change_measurement(void) {
     path path = clean(600);
     for (int i = 0; i < 50; i++) {
-        path.frame += 19; /* One packet in 400 ms. */
+        path.frame += 19; /* one packet in 400 ms */
         receive(&path, 0.0);
     }
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);
     CHECK_NEAR(age_ms(&path), 0.0, 0.001);
 }
 
-static void test_a_late_packet_among_few_does_not_move_the_base(void) {
+static void test_late_packet_among_few_does_not_move_base(void) {
     path path = clean(600);
     for (int i = 0; i < 4; i++) {
         path.frame += 19;
@@ -169,19 +170,19 @@ static void test_a_late_packet_among_few_does_not_move_the_base(void) {
 }
 
 int main(void) {
-    RUN(test_a_path_without_jitter_needs_no_delay);
-    RUN(test_without_a_packet_there_is_no_base);
-    RUN(test_regular_lateness_is_covered_within_a_second);
-    RUN(test_the_wait_for_a_copy_is_remembered_for_a_quarter_of_a_minute_or_two);
-    RUN(test_the_wait_for_a_copy_and_lateness_do_not_add_up);
-    RUN(test_two_outliers_in_ten_seconds_are_not_worth_the_delay);
-    RUN(test_what_comes_back_three_times_in_ten_seconds_is_covered_and_then_forgotten);
-    RUN(test_a_peak_every_nine_seconds_is_covered);
-    RUN(test_a_path_that_becomes_longer_for_good_moves_the_base_and_not_the_delay);
-    RUN(test_a_slow_block_among_jitter_is_not_another_path);
-    RUN(test_a_shorter_path_is_the_base_at_once);
-    RUN(test_a_clock_that_drifts_is_followed);
-    RUN(test_op12_silence_leaves_the_measure_alone);
-    RUN(test_a_late_packet_among_few_does_not_move_the_base);
+    RUN(test_path_without_jitter_needs_no_delay);
+    RUN(test_no_base_before_first_packet);
+    RUN(test_regular_lateness_is_covered_within_one_second);
+    RUN(test_wait_for_copy_is_remembered_for_15_to_30_s);
+    RUN(test_covering_delay_is_maximum_of_copy_wait_and_lateness);
+    RUN(test_two_outliers_in_ten_seconds_are_not_covered);
+    RUN(test_peak_repeated_three_times_is_covered_then_forgotten);
+    RUN(test_peak_every_nine_seconds_is_covered);
+    RUN(test_permanently_longer_path_moves_base_not_delay);
+    RUN(test_slow_block_within_jitter_does_not_move_base);
+    RUN(test_shorter_path_becomes_base_immediately);
+    RUN(test_base_follows_clock_drift);
+    RUN(test_silence_does_not_change_measurement);
+    RUN(test_late_packet_among_few_does_not_move_base);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Two clocks that differ, for half an hour: neither too little nor too much, and not a click. */
+/* Two clocks with different rates for half an hour: no underrun, no growing delay, no click. */
 #include "virtual_network.h"
 
 #ifdef BW_FULL_LENGTH
@@ -8,7 +8,7 @@
 #define MINUTES 2
 #define MINUTES_OF_JITTER 2
 #endif
-#define SETTLED_S 60 /* From then on the delay stays where it is wanted. */
+#define SETTLED_S 60 /* from then on the delay stays at its target */
 
 static void check_drift(double ppm, double jitter_ms, int minutes) {
     const outcome *o = simulate(
@@ -27,18 +27,18 @@ static void check_drift(double ppm, double jitter_ms, int minutes) {
     CHECK_NEAR(o->stats.drift_ppm, ppm, 150.0);
 }
 
-static void test_200_ppm_either_way_are_corrected(void) {
+static void test_drift_of_200_ppm_is_corrected_in_both_directions(void) {
     check_drift(200.0, 0.0, MINUTES);
     check_drift(-200.0, 0.0, MINUTES);
 }
 
-static void test_200_ppm_either_way_are_corrected_under_jitter(void) {
+static void test_drift_of_200_ppm_is_corrected_under_jitter(void) {
     check_drift(200.0, 15.0, MINUTES_OF_JITTER);
     check_drift(-200.0, 15.0, MINUTES_OF_JITTER);
 }
 
 int main(void) {
-    RUN(test_200_ppm_either_way_are_corrected);
-    RUN(test_200_ppm_either_way_are_corrected_under_jitter);
+    RUN(test_drift_of_200_ppm_is_corrected_in_both_directions);
+    RUN(test_drift_of_200_ppm_is_corrected_under_jitter);
     return 0;
 }

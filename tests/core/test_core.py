@@ -1,8 +1,8 @@
-"""The core's C tests: each ``test_<name>.c`` is a program, compiled with sanitizers, linked with the core, and run.
+"""Compiles and runs the core's C tests: each ``test_<name>.c`` is a program that is linked with the core.
 
-All run under AddressSanitizer and UndefinedBehaviorSanitizer. Those whose first comment says "Threaded." run under
-ThreadSanitizer, too; those that know ``BW_FULL_LENGTH`` once more without sanitizers, in full length. What a program
-prints is shown when it fails, or with ``pytest -s``.
+All run under AddressSanitizer and UndefinedBehaviorSanitizer. Programs whose first comment contains "Threaded." also
+run under ThreadSanitizer. Programs that use ``BW_FULL_LENGTH`` also run without sanitizers, in full length. The output
+of a program is shown when it fails, or with ``pytest -s``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LONG = [name for name in PROGRAMS if "BW_FULL_LENGTH" in SOURCES[name]]
 
 def _compiler() -> str:
     compiler = shutil.which("clang") or shutil.which("gcc")
-    assert compiler is not None, "no C compiler"
+    assert compiler is not None, "neither clang nor gcc is installed"
     return compiler
 
 
@@ -44,7 +44,7 @@ def _pkg_config(flag: str) -> list[str]:
 
 
 class Build:
-    """The core, compiled once with one set of flags."""
+    """Object files of the core, compiled with one set of flags."""
 
     def __init__(self, flags: tuple[str, ...], folder: Path) -> None:
         self._command = [_compiler(), *WARNINGS, *flags, f"-I{CORE}", f"-I{HERE}", *_pkg_config("--cflags")]
@@ -59,45 +59,43 @@ class Build:
         return str(compiled)
 
     def link(self, source: str) -> str:
-        """Link one program of this folder; returns its path."""
+        """Compile one program of this folder, link it with the core, and return its path."""
         binary = str(self._folder / Path(source).stem)
         link = [*self._command, str(HERE / source), *self._objects, "-o", binary, *_pkg_config("--libs"), "-lm"]
         subprocess.run(link, check=True)
         return binary
 
     def run(self, program: str) -> None:
-        """Link one test program and run it; what it prints goes to the test's output."""
+        """Link and run one test program; its output becomes part of the test's output."""
         subprocess.run([self.link(f"test_{program}.c")], check=True)
 
 
 @pytest.fixture(scope="module")
 def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Build]:
-    """One build of the core for each kind in ``BUILDS``."""
+    """One build of the core per entry of ``BUILDS``."""
     return {kind: Build(flags, tmp_path_factory.mktemp(kind)) for kind, flags in BUILDS.items()}
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_memory_and_behaviour(builds: dict[str, Build], program: str) -> None:
-    """Passes, and neither AddressSanitizer nor UndefinedBehaviorSanitizer objects."""
+def test_program_passes_under_address_and_undefined_behavior_sanitizers(builds: dict[str, Build], program: str) -> None:
     builds["address"].run(program)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("program", THREADED)
-def test_threads(builds: dict[str, Build], program: str) -> None:
-    """Passes, and ThreadSanitizer sees no race."""
+def test_threaded_program_passes_under_thread_sanitizer(builds: dict[str, Build], program: str) -> None:
     builds["thread"].run(program)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("program", LONG)
-def test_full_length(builds: dict[str, Build], program: str) -> None:
-    """Passes over hours of virtual time."""
+def test_program_passes_in_full_length(builds: dict[str, Build], program: str) -> None:
+    """Simulates hours of virtual time."""
     builds["fast"].run(program)
 
 
 @pytest.mark.timeout(300)
-def test_audio_threads_allocate_nothing(builds: dict[str, Build]) -> None:
-    """``probe_allocations.c`` counts what the sender and the thread that plays allocate once they run."""
+def test_audio_threads_do_not_allocate(builds: dict[str, Build]) -> None:
+    """``probe_allocations.c`` counts allocations of the running sender and playing threads."""
     subprocess.run([builds["fast"].link("probe_allocations.c")], check=True)

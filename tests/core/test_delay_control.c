@@ -1,4 +1,4 @@
-/* What is decided about the delay, given what was measured. */
+/* Decisions about the delay, given measurements. */
 #include "check.h"
 #include "delay_control.h"
 
@@ -18,14 +18,16 @@ static run start(double start_ms) {
     return run;
 }
 
-/* Pulls every 10 ms for a while; the delay is what it is, but for the shifts that come true when cuts are as good as
- * `quality`. */
+/*
+ * Pulls every 10 ms for some time. The delay changes only by the requested shifts, which succeed when the required
+ * correlation is at most `quality`.
+ */
 static void pull(run *run, double seconds, double *delay_ms, double covering_ms, float quality) {
     int64_t end_ns = run->now_ns + (int64_t)(seconds * 1e9), start_ns = run->now_ns;
     for (; run->now_ns < end_ns; run->now_ns += 10 * MS_NS) {
-        bw_delay_shift wish = bw_delay_control_next_shift(&run->control, run->now_ns);
-        if (wish.frames != 0 && wish.min_correlation <= quality) {
-            int32_t frames = wish.frames > 480 ? 480 : wish.frames < -480 ? -480 : wish.frames;
+        bw_delay_shift shift = bw_delay_control_next_shift(&run->control, run->now_ns);
+        if (shift.frames != 0 && shift.min_correlation <= quality) {
+            int32_t frames = shift.frames > 480 ? 480 : shift.frames < -480 ? -480 : shift.frames;
             bw_delay_control_shifted(&run->control, run->now_ns, frames);
             *delay_ms -= frames / 48.0;
             *(frames > 0 ? &run->removed : &run->inserted) += abs(frames);
@@ -36,7 +38,7 @@ static void pull(run *run, double seconds, double *delay_ms, double covering_ms,
     }
 }
 
-static void test_the_target_rises_at_once_and_falls_slowly(void) {
+static void test_target_rises_immediately_and_falls_slowly(void) {
     run run = start(5.0);
     double delay_ms = 5.0;
     pull(&run, 0.6, &delay_ms, 60.0, 1.0f);
@@ -47,7 +49,7 @@ static void test_the_target_rises_at_once_and_falls_slowly(void) {
     CHECK_EQ(run.control.target_ms, 5.0);
 }
 
-static void test_the_target_keeps_its_bounds(void) {
+static void test_target_stays_within_bounds(void) {
     run run = start(1000.0);
     double delay_ms = 100.0;
     CHECK_EQ(run.control.target_ms, 200.0);
@@ -57,7 +59,7 @@ static void test_the_target_keeps_its_bounds(void) {
     CHECK_EQ(run.control.target_ms, 5.0);
 }
 
-static void test_100_ms_too_much_are_gone_within_15_s_even_where_no_cut_is_good(void) {
+static void test_100_ms_of_excess_delay_are_removed_within_15_s_without_good_cuts(void) {
     for (float quality = 0.0f; quality <= 1.0f; quality += 0.25f) {
         run run = start(5.0);
         double delay_ms = 107.0;
@@ -66,7 +68,7 @@ static void test_100_ms_too_much_are_gone_within_15_s_even_where_no_cut_is_good(
     }
 }
 
-static void test_time_is_cut_by_no_more_than_a_tenth(void) {
+static void test_removal_rate_is_at_most_one_tenth(void) {
     run run = start(5.0);
     double delay_ms = 200.0;
     pull(&run, 1.5, &delay_ms, 3.0, 1.0f);
@@ -74,7 +76,7 @@ static void test_time_is_cut_by_no_more_than_a_tenth(void) {
     CHECK_LESS(50.0, run.removed / 48.0);
 }
 
-static void test_a_small_error_is_left_to_the_resampler(void) {
+static void test_small_delay_error_is_left_to_resampler(void) {
     run run = start(20.0);
     double delay_ms = 28.0;
     pull(&run, 60.0, &delay_ms, 18.0, 1.0f);
@@ -82,18 +84,18 @@ static void test_a_small_error_is_left_to_the_resampler(void) {
     CHECK_NEAR(delay_ms, 20.0, 1.0);
 }
 
-static void test_too_little_delay_is_made_up_within_a_second(void) {
+static void test_missing_delay_is_inserted_within_one_second(void) {
     run run = start(5.0);
     double delay_ms = 5.0;
     pull(&run, 1.0, &delay_ms, 40.0, 0.9f);
     CHECK_AT_LEAST(delay_ms, 35.0);
     delay_ms = 5.0;
-    pull(&run, 3.0, &delay_ms, 40.0, 0.5f); /* Where no cut is good, it takes longer. */
+    pull(&run, 3.0, &delay_ms, 40.0, 0.5f); /* without good cuts it takes longer */
     CHECK_AT_LEAST(delay_ms, 35.0);
     CHECK_EQ(run.removed, 0);
 }
 
-static void test_after_a_restart_nothing_is_shifted_before_the_path_is_known(void) {
+static void test_no_shift_after_restart_until_path_is_known(void) {
     run run = start(5.0);
     double delay_ms = 5.0;
     pull(&run, 2.0, &delay_ms, 3.0, 1.0f);
@@ -105,7 +107,7 @@ static void test_after_a_restart_nothing_is_shifted_before_the_path_is_known(voi
     CHECK_AT_MOST(run.earliest_s, 1.2);
 }
 
-static void test_a_delay_that_is_measured_wrong_once_is_not_acted_on(void) {
+static void test_single_wrong_measurement_causes_no_shift(void) {
     run run = start(60.0);
     double delay_ms = 60.0;
     pull(&run, 5.0, &delay_ms, 58.0, 1.0f);
@@ -119,15 +121,15 @@ static void test_a_delay_that_is_measured_wrong_once_is_not_acted_on(void) {
     CHECK_NEAR(delay_ms, 60.0, 3.0);
 }
 
-static void test_an_insertion_has_room_for_a_whole_period(void) {
+static void test_insertion_may_complete_a_period(void) {
     run run = start(20.0);
     double delay_ms = 16.0;
-    pull(&run, 0.5, &delay_ms, 18.0, -1.0f); /* No cut is good enough. */
-    bw_delay_shift wish = bw_delay_control_next_shift(&run.control, run.now_ns + 100 * MS_NS);
-    CHECK_AT_MOST(wish.frames, -480);
+    pull(&run, 0.5, &delay_ms, 18.0, -1.0f); /* no cut is good enough */
+    bw_delay_shift shift = bw_delay_control_next_shift(&run.control, run.now_ns + 100 * MS_NS);
+    CHECK_AT_MOST(shift.frames, -480);
 }
 
-static void test_what_may_be_spared_is_what_the_lateness_does_not_take(void) {
+static void test_spare_delay_excludes_delay_needed_for_lateness(void) {
     run run = start(30.0);
     double delay_ms = 30.0;
     bw_delay_control_init(&run.control, 30.0, 30.0, 200.0);
@@ -139,7 +141,7 @@ static void test_what_may_be_spared_is_what_the_lateness_does_not_take(void) {
     CHECK_EQ(bw_delay_control_spare(&run.control), 0);
 }
 
-static void test_where_sound_is_lost_often_some_delay_is_kept_to_spare(void) {
+static void test_frequent_losses_keep_spare_delay(void) {
     run run = start(5.0);
     double delay_ms = 5.0;
     for (int i = 0; i < 2; i++)
@@ -154,21 +156,21 @@ static void test_where_sound_is_lost_often_some_delay_is_kept_to_spare(void) {
     CHECK_EQ(run.control.target_ms, 20.0);
 }
 
-/* 20 ms are needed, 6 are to spare, of which 5 were used. */
-static void test_what_was_to_spare_is_brought_back_without_haste(void) {
+/* 20 ms are needed and 6 ms are spare, of which 5 ms were used. */
+static void test_spare_delay_is_restored_gradually(void) {
     run run = start(5.0);
     double delay_ms = 21.0;
     for (int i = 0; i < 3; i++)
         bw_delay_control_lost(&run.control, run.now_ns + 1);
-    pull(&run, 3.0, &delay_ms, 18.0, 0.9f); /* No cut is as good as it must be. */
+    pull(&run, 3.0, &delay_ms, 18.0, 0.9f); /* no cut is as good as required */
     CHECK_EQ(run.inserted, 0);
     pull(&run, 1.0, &delay_ms, 18.0, 1.0f);
     CHECK_LESS(0, run.inserted);
-    CHECK_AT_MOST(delay_ms, 26.0 + 5.0); /* Less would be missing before the next packet is lost. */
+    CHECK_AT_MOST(delay_ms, 26.0 + 5.0); /* otherwise it would be missing when the next packet is lost */
     CHECK_EQ(run.removed, 0);
 }
 
-static void test_a_new_clock_is_learnt_from_nothing(void) {
+static void test_reset_forgets_clock_drift(void) {
     run run = start(20.0);
     double delay_ms = 29.0;
     pull(&run, 30.0, &delay_ms, 18.0, 0.0f);
@@ -177,18 +179,18 @@ static void test_a_new_clock_is_learnt_from_nothing(void) {
 }
 
 int main(void) {
-    RUN(test_the_target_rises_at_once_and_falls_slowly);
-    RUN(test_the_target_keeps_its_bounds);
-    RUN(test_100_ms_too_much_are_gone_within_15_s_even_where_no_cut_is_good);
-    RUN(test_time_is_cut_by_no_more_than_a_tenth);
-    RUN(test_a_small_error_is_left_to_the_resampler);
-    RUN(test_too_little_delay_is_made_up_within_a_second);
-    RUN(test_after_a_restart_nothing_is_shifted_before_the_path_is_known);
-    RUN(test_a_delay_that_is_measured_wrong_once_is_not_acted_on);
-    RUN(test_an_insertion_has_room_for_a_whole_period);
-    RUN(test_what_may_be_spared_is_what_the_lateness_does_not_take);
-    RUN(test_where_sound_is_lost_often_some_delay_is_kept_to_spare);
-    RUN(test_what_was_to_spare_is_brought_back_without_haste);
-    RUN(test_a_new_clock_is_learnt_from_nothing);
+    RUN(test_target_rises_immediately_and_falls_slowly);
+    RUN(test_target_stays_within_bounds);
+    RUN(test_100_ms_of_excess_delay_are_removed_within_15_s_without_good_cuts);
+    RUN(test_removal_rate_is_at_most_one_tenth);
+    RUN(test_small_delay_error_is_left_to_resampler);
+    RUN(test_missing_delay_is_inserted_within_one_second);
+    RUN(test_no_shift_after_restart_until_path_is_known);
+    RUN(test_single_wrong_measurement_causes_no_shift);
+    RUN(test_insertion_may_complete_a_period);
+    RUN(test_spare_delay_excludes_delay_needed_for_lateness);
+    RUN(test_frequent_losses_keep_spare_delay);
+    RUN(test_spare_delay_is_restored_gradually);
+    RUN(test_reset_forgets_clock_drift);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The drift controller, closed over a simulated buffer: level' = (clock difference - ppm) / 1000 ms per second. */
+/* The drift controller in a loop with a simulated buffer: level' = (clock difference - ppm) / 1000 ms per second. */
 #include "check.h"
 #include "drift.h"
 
@@ -7,7 +7,7 @@ typedef struct {
     double level_ms, worst_late_ms, fastest_slew, time_s;
 } loop;
 
-/* Runs for some seconds in steps of 20 ms; the device delivers `grain_ms` at once. */
+/* Runs for some seconds in steps of 20 ms; the device delivers blocks of `grain_ms`. */
 static void run(loop *loop, double clocks_ppm, double grain_ms, double seconds) {
     double end_s = loop->time_s + seconds;
     for (; loop->time_s < end_s; loop->time_s += 0.02) {
@@ -28,7 +28,7 @@ static loop start(double target_ms, double level_ms) {
     return loop;
 }
 
-static void test_200_ppm_of_drift_settle_on_the_target_and_are_learnt(void) {
+static void test_level_settles_on_target_at_200_ppm_drift(void) {
     for (double ppm = -200.0; ppm <= 200.0; ppm += 100.0) {
         loop loop = start(50.0, 50.0);
         run(&loop, ppm, 0.0, 600.0);
@@ -37,14 +37,14 @@ static void test_200_ppm_of_drift_settle_on_the_target_and_are_learnt(void) {
     }
 }
 
-static void test_a_device_that_delivers_10_ms_at_a_time_does_not_shake_it(void) {
+static void test_10_ms_device_blocks_do_not_disturb_ppm(void) {
     loop loop = start(50.0, 50.0);
     run(&loop, 150.0, 10.0, 1800.0);
     CHECK_LESS(loop.worst_late_ms, 5.0);
     CHECK_LESS(loop.fastest_slew, 1001.0);
 }
 
-static void test_the_pitch_never_moves_fast_nor_far(void) {
+static void test_pitch_change_is_slow_and_bounded(void) {
     loop loop = start(20.0, 520.0);
     run(&loop, 0.0, 0.0, 30.0);
     CHECK_LESS(loop.fastest_slew, 1001.0);
@@ -52,7 +52,7 @@ static void test_the_pitch_never_moves_fast_nor_far(void) {
     CHECK_AT_LEAST(loop.drift.ppm, 4999.0);
 }
 
-static void test_a_jump_teaches_nothing_about_the_clocks(void) {
+static void test_level_jump_does_not_change_learnt_drift(void) {
     loop loop = start(50.0, 50.0);
     run(&loop, 100.0, 0.0, 600.0);
     double learnt = loop.drift.integral_ppm;
@@ -61,7 +61,7 @@ static void test_a_jump_teaches_nothing_about_the_clocks(void) {
     CHECK_NEAR(loop.drift.integral_ppm, learnt, 5.0);
 }
 
-static void test_a_restart_takes_the_level_as_it_is_and_a_reset_forgets_the_clocks(void) {
+static void test_restart_takes_level_unsmoothed_and_reset_forgets_drift(void) {
     loop loop = start(50.0, 50.0);
     run(&loop, 100.0, 0.0, 600.0);
     bw_drift_restart(&loop.drift);
@@ -73,10 +73,10 @@ static void test_a_restart_takes_the_level_as_it_is_and_a_reset_forgets_the_cloc
 }
 
 int main(void) {
-    RUN(test_200_ppm_of_drift_settle_on_the_target_and_are_learnt);
-    RUN(test_a_device_that_delivers_10_ms_at_a_time_does_not_shake_it);
-    RUN(test_the_pitch_never_moves_fast_nor_far);
-    RUN(test_a_jump_teaches_nothing_about_the_clocks);
-    RUN(test_a_restart_takes_the_level_as_it_is_and_a_reset_forgets_the_clocks);
+    RUN(test_level_settles_on_target_at_200_ppm_drift);
+    RUN(test_10_ms_device_blocks_do_not_disturb_ppm);
+    RUN(test_pitch_change_is_slow_and_bounded);
+    RUN(test_level_jump_does_not_change_learnt_drift);
+    RUN(test_restart_takes_level_unsmoothed_and_reset_forgets_drift);
     return 0;
 }

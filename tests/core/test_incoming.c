@@ -1,4 +1,4 @@
-/* One peer's RTP on its way in: who may send, what is authentic, what a report block says. Time is an argument. */
+/* Incoming RTP of one peer: accepted SSRCs, authenticity, report block values. Time is an argument. */
 #include "engine_fixture.h"
 
 #include "../../src/bass_webrtc/core/incoming.h"
@@ -65,8 +65,8 @@ static int64_t lost(void) {
                      received());
 }
 
-/* RT4, RFC 3550, A.3: lost is expected less received, across the wrap; SE9: a replay counts for nothing. */
-static void test_loss_is_counted_across_the_wrap(void) {
+/* Covers RT4 and SE9: lost is expected minus received, across the wrap (RFC 3550, A.3); replays are not counted. */
+static void test_loss_is_counted_across_sequence_wrap(void) {
     sender s = open_sender();
     for (int i = 0; i < 20; i++, s.index++) {
         if (i == 7 || i == 8)
@@ -76,14 +76,15 @@ static void test_loss_is_counted_across_the_wrap(void) {
     CHECK_EQ(received(), 18);
     CHECK_EQ(lost(), 2);
     CHECK_EQ(bw_read_counter(&reception.highest_sequence) - bw_read_counter(&reception.first_sequence), 19);
-    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 1, SECOND_NS), BW_INCOMING_REJECTED);    /* replayed */
-    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 12, SECOND_NS), BW_INCOMING_AUTHENTIC); /* late, one of the lost */
+    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 1, SECOND_NS), BW_INCOMING_REJECTED);   /* replayed */
+    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 12, SECOND_NS), BW_INCOMING_AUTHENTIC); /* late, not lost */
     CHECK_EQ(lost(), 1);
     close_sender(&s);
 }
 
-/* RFC 3550, A.8: packets that come as far apart as they were sent have no jitter; a shift of 10 ms shows by 1/16. */
-static void test_jitter_is_the_change_of_the_transit_time(void) {
+/* RFC 3550, A.8: packets that arrive as far apart as they were sent have no jitter; a shift of 10 ms adds 1/16 of
+ * it. */
+static void test_jitter_is_change_of_transit_time(void) {
     sender s = open_sender();
     for (int i = 0; i < 100; i++, s.timestamp += 960)
         CHECK_EQ(take(&s, FIXTURE_SSRC, s.index++, i * SECOND_NS / 50), BW_INCOMING_AUTHENTIC);
@@ -93,8 +94,8 @@ static void test_jitter_is_the_change_of_the_transit_time(void) {
     close_sender(&s);
 }
 
-/* SE10: no byte of a packet may be another. */
-static void test_a_tampered_packet_is_refused_and_changes_nothing(void) {
+/* Covers SE10: no byte of a packet may be changed. */
+static void test_tampered_packet_is_rejected_without_effect(void) {
     sender s = open_sender();
     uint8_t bytes[64], copy[64];
     uint32_t length = make_packet(&s, FIXTURE_SSRC, s.index, bytes);
@@ -115,24 +116,24 @@ static srtp_t session_for(uint32_t ssrc) {
     return bw_srtp_session(config.srtp_profile, config.remote_key, ssrc, false);
 }
 
-/* OP16: an SSRC that was not announced is asked for once, and heard when it has its session. */
-static void test_an_ssrc_that_was_not_announced_is_asked_for(void) {
+/* Covers OP16: a session is requested once for an unannounced SSRC, which is received after the session was added. */
+static void test_session_is_requested_for_unannounced_ssrc(void) {
     sender s = open_sender();
     CHECK_EQ(take(&s, 77, s.index, 0), BW_INCOMING_NEW_SSRC);
     CHECK_EQ(s.incoming->requested_ssrc, 77);
-    CHECK_EQ(take(&s, 78, s.index, 0), BW_INCOMING_REJECTED); /* one at a time */
+    CHECK_EQ(take(&s, 78, s.index, 0), BW_INCOMING_REJECTED); /* one request at a time */
     CHECK(bw_incoming_add_stream(s.incoming, 77, session_for(77)) == NULL);
     CHECK_EQ(take(&s, 77, s.index + 1, 0), BW_INCOMING_AUTHENTIC);
     CHECK_EQ(atomic_load(&reception.ssrc), 77);
-    CHECK_EQ(lost(), 0); /* another stream, another count */
+    CHECK_EQ(lost(), 0); /* another stream has its own count */
     srtp_t again = session_for(77);
-    CHECK(bw_incoming_add_stream(s.incoming, 77, again) == again); /* it has one */
+    CHECK(bw_incoming_add_stream(s.incoming, 77, again) == again); /* the SSRC already has a session */
     srtp_dealloc(again);
     close_sender(&s);
 }
 
-/* A thousand SSRCs cost four sessions, and a stream that is heard keeps its place. */
-static void test_a_thousand_ssrcs_do_not_push_out_the_one_that_is_heard(void) {
+/* A thousand SSRCs create only four sessions, and a stream being received keeps its session. */
+static void test_thousand_ssrcs_do_not_displace_active_stream(void) {
     sender s = open_sender();
     for (uint32_t i = 0; i < 1000; i++) {
         int64_t now_ns = bw_now_ns();
@@ -147,9 +148,9 @@ static void test_a_thousand_ssrcs_do_not_push_out_the_one_that_is_heard(void) {
     close_sender(&s);
 }
 
-static void test_what_is_no_rtp_is_refused(void) {
+static void test_malformed_rtp_is_rejected(void) {
     sender s = open_sender();
-    uint8_t bytes[64] = {0x8F, FIXTURE_PAYLOAD_TYPE}; /* 15 CSRCs, and an end before them */
+    uint8_t bytes[64] = {0x8F, FIXTURE_PAYLOAD_TYPE}; /* announces 15 CSRCs but ends before them */
     uint32_t length = 12;
     CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_REJECTED);
     length = 1;
@@ -158,11 +159,11 @@ static void test_what_is_no_rtp_is_refused(void) {
 }
 
 int main(void) {
-    RUN(test_loss_is_counted_across_the_wrap);
-    RUN(test_jitter_is_the_change_of_the_transit_time);
-    RUN(test_a_tampered_packet_is_refused_and_changes_nothing);
-    RUN(test_an_ssrc_that_was_not_announced_is_asked_for);
-    RUN(test_a_thousand_ssrcs_do_not_push_out_the_one_that_is_heard);
-    RUN(test_what_is_no_rtp_is_refused);
+    RUN(test_loss_is_counted_across_sequence_wrap);
+    RUN(test_jitter_is_change_of_transit_time);
+    RUN(test_tampered_packet_is_rejected_without_effect);
+    RUN(test_session_is_requested_for_unannounced_ssrc);
+    RUN(test_thousand_ssrcs_do_not_displace_active_stream);
+    RUN(test_malformed_rtp_is_rejected);
     return 0;
 }

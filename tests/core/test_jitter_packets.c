@@ -1,10 +1,12 @@
-/* The jitter buffer, one packet at a time: silence of the sender, and what goes missing. */
+/* The jitter buffer, packet by packet: silent senders and losses. */
 #include "jitter_bench.h"
 
-/* ------------------------------------------------------------------ silence of the sender */
+/* ------------------------------------------------------------------ silent senders */
 
-/* As browsers do it: the first packet of a silence is sent, and one in 400 ms; numbers go on, timestamps jump. */
-static void test_op12_a_silent_sender_is_not_a_lossy_one(void) {
+/* Like a browser: sends the first packet of a silence and one every 400 ms; sequence numbers continue, timestamps
+ * jump. */
+/* Covers OP12. */
+static void test_dtx_silence_is_not_counted_as_loss(void) {
     bench b = open_bench(20, 200);
     speaker s = open_speaker(1, true, false);
     uint8_t payload[1500];
@@ -32,17 +34,19 @@ static void test_op12_a_silent_sender_is_not_a_lossy_one(void) {
     close_bench(&b);
 }
 
-static void test_op12_a_timestamp_that_jumps_without_a_lost_number_is_silence(void) {
+/* Covers OP12. */
+static void test_timestamp_jump_without_sequence_gap_is_silence(void) {
     bench b = open_bench(20, 200);
     play_tones(&b, 50);
-    b.timestamp += 3 * FRAME; /* At once: this sender does not keep time. */
+    b.timestamp += 3 * FRAME; /* sent immediately: this sender does not keep time */
     play_tones(&b, 50);
     CHECK_EQ(stats_of(&b).concealed_samples, 0);
     CHECK_EQ(stats_of(&b).late_packets, 0);
     close_bench(&b);
 }
 
-static void test_op12_silence_longer_than_the_maximum_does_not_cost_the_delay(void) {
+/* Covers OP12. */
+static void test_silence_longer_than_maximum_keeps_delay(void) {
     bench b = open_bench_with_minimum(80, 150);
     const uint8_t silence[] = {0xF8};
     play_tones(&b, 100);
@@ -60,7 +64,7 @@ static void test_op12_silence_longer_than_the_maximum_does_not_cost_the_delay(vo
     close_bench(&b);
 }
 
-static void test_a_sender_that_dies_in_silence_is_waited_for_only_so_long(void) {
+static void test_wait_for_sender_lost_in_silence_is_limited(void) {
     bench b = open_bench(20, 200);
     const uint8_t silence[] = {0x08};
     play_tones(&b, 50);
@@ -71,9 +75,9 @@ static void test_a_sender_that_dies_in_silence_is_waited_for_only_so_long(void) 
     close_bench(&b);
 }
 
-/* ------------------------------------------------------------------ what goes missing */
+/* ------------------------------------------------------------------ losses */
 
-static void test_lost_frames_are_decoded_from_the_copy_in_the_next_packet(void) {
+static void test_lost_frames_are_decoded_from_fec_in_next_packet(void) {
     bench b = open_bench(60, 200);
     speaker s = open_speaker(2, false, true);
     uint8_t payload[1500];
@@ -88,16 +92,16 @@ static void test_lost_frames_are_decoded_from_the_copy_in_the_next_packet(void) 
         }
     }
     bw_receiver_stats stats = stats_of(&b);
-    CHECK_AT_LEAST(stats.fec_packets_used, 0.7 * lost); /* The encoder copies no silence. */
+    CHECK_AT_LEAST(stats.fec_packets_used, 0.7 * lost); /* the encoder writes no copies of silence */
     CHECK_AT_MOST(stats.fec_packets_used, lost);
     CHECK_AT_MOST(stats.concealed_samples, 0.3 * lost * FRAME);
-    CHECK_AT_LEAST(stats.jitter_buffer_target_ms, 20.0); /* One packet, to wait for the copy ... */
-    CHECK_AT_MOST(stats.jitter_buffer_target_ms, 30.0);  /* ... and some to spare. */
+    CHECK_AT_LEAST(stats.jitter_buffer_target_ms, 20.0); /* one packet, to wait for the copy ... */
+    CHECK_AT_MOST(stats.jitter_buffer_target_ms, 30.0);  /* ... and some spare delay */
     opus_encoder_destroy(s.encoder);
     close_bench(&b);
 }
 
-static void test_concealment_lasts_100_ms_and_then_falls_silent(void) {
+static void test_concealment_fades_to_silence_after_100_ms(void) {
     bench b = open_bench(20, 200);
     play_tones(&b, 100);
     double before = level_of(&b, 100, 100);
@@ -109,7 +113,7 @@ static void test_concealment_lasts_100_ms_and_then_falls_silent(void) {
     close_bench(&b);
 }
 
-static void test_after_an_outage_it_goes_on_with_the_delay_it_had(void) {
+static void test_delay_is_unchanged_after_outage(void) {
     bench b = open_bench(20, 200);
     play_tones(&b, 200);
     double before_ms = stats_of(&b).jitter_buffer_ms;
@@ -124,11 +128,11 @@ static void test_after_an_outage_it_goes_on_with_the_delay_it_had(void) {
     close_bench(&b);
 }
 
-static void test_after_an_outage_a_longer_path_is_no_surplus(void) {
+static void test_longer_path_after_outage_is_not_excess_delay(void) {
     bench b = open_bench_with_minimum(20, 1000);
     play_tones(&b, 200);
     uint64_t removed = stats_of(&b).removed_samples_for_acceleration;
-    pull_ms(&b, 1000); /* Nothing comes, and what comes then comes 700 ms later than before. */
+    pull_ms(&b, 1000); /* nothing arrives, and later packets arrive 700 ms later than before */
     b.sequence += 15;
     b.timestamp += 15 * FRAME;
     play_tones(&b, 200);
@@ -139,7 +143,7 @@ static void test_after_an_outage_a_longer_path_is_no_surplus(void) {
     close_bench(&b);
 }
 
-/* Losses of so many frames, two seconds apart, with as much delay to spare as a minimum of min_ms leaves. */
+/* Loses `frames` frames at a time, two seconds apart, with the spare delay that a minimum of min_ms leaves. */
 static bw_receiver_stats lose(uint32_t times, uint32_t frames, uint32_t min_ms) {
     bench b = open_bench_with_minimum(min_ms, 200);
     play_tones(&b, 200);
@@ -155,27 +159,27 @@ static bw_receiver_stats lose(uint32_t times, uint32_t frames, uint32_t min_ms) 
     return stats;
 }
 
-static void test_where_no_delay_is_to_spare_all_that_was_lost_is_made_up(void) {
+static void test_whole_loss_is_concealed_without_spare_delay(void) {
     bw_receiver_stats stats = lose(2, 1, 0);
     CHECK_EQ(stats.concealed_samples, 2 * FRAME);
     CHECK_EQ(stats.removed_samples_for_acceleration, 0);
 }
 
-/* 15 ms are made up, and a quarter of a period of 107 samples, which is missing then until the tone goes on. */
-static void test_what_is_cut_from_a_loss_and_what_fills_its_end_is_counted(void) {
+/* 15 ms are concealed, plus a quarter of a period of 107 samples until the tone continues in phase. */
+static void test_samples_cut_from_loss_and_added_at_its_end_are_counted(void) {
     bw_receiver_stats stats = lose(10, 1, 20);
     CHECK_NEAR(stats.concealed_samples, 10 * (FRAME * 3 / 4 + 27), 20);
     CHECK_EQ(stats.removed_samples_for_acceleration, 10 * FRAME / 4);
 }
 
-/* 45 ms are made up, and a quarter of a period of the sound after them is left out. */
-static void test_what_is_left_out_after_a_loss_is_counted(void) {
+/* 45 ms are concealed, and a quarter of a period of the following sound is skipped. */
+static void test_samples_skipped_after_loss_are_counted(void) {
     bw_receiver_stats stats = lose(10, 3, 40);
     CHECK_EQ(stats.concealed_samples, 10 * 3 * FRAME * 3 / 4);
     CHECK_NEAR(stats.removed_samples_for_acceleration, 10 * (3 * FRAME / 4 + 27), 20);
 }
 
-static void test_a_packet_that_comes_when_its_time_has_passed_is_late(void) {
+static void test_packet_after_its_playout_time_is_counted_late(void) {
     bench b = open_bench(20, 200);
     play_tones(&b, 50);
     uint32_t sequence = b.sequence, timestamp = b.timestamp;
@@ -192,17 +196,17 @@ static void test_a_packet_that_comes_when_its_time_has_passed_is_late(void) {
 }
 
 int main(void) {
-    RUN(test_op12_a_silent_sender_is_not_a_lossy_one);
-    RUN(test_op12_a_timestamp_that_jumps_without_a_lost_number_is_silence);
-    RUN(test_op12_silence_longer_than_the_maximum_does_not_cost_the_delay);
-    RUN(test_a_sender_that_dies_in_silence_is_waited_for_only_so_long);
-    RUN(test_lost_frames_are_decoded_from_the_copy_in_the_next_packet);
-    RUN(test_concealment_lasts_100_ms_and_then_falls_silent);
-    RUN(test_after_an_outage_it_goes_on_with_the_delay_it_had);
-    RUN(test_after_an_outage_a_longer_path_is_no_surplus);
-    RUN(test_where_no_delay_is_to_spare_all_that_was_lost_is_made_up);
-    RUN(test_what_is_cut_from_a_loss_and_what_fills_its_end_is_counted);
-    RUN(test_what_is_left_out_after_a_loss_is_counted);
-    RUN(test_a_packet_that_comes_when_its_time_has_passed_is_late);
+    RUN(test_dtx_silence_is_not_counted_as_loss);
+    RUN(test_timestamp_jump_without_sequence_gap_is_silence);
+    RUN(test_silence_longer_than_maximum_keeps_delay);
+    RUN(test_wait_for_sender_lost_in_silence_is_limited);
+    RUN(test_lost_frames_are_decoded_from_fec_in_next_packet);
+    RUN(test_concealment_fades_to_silence_after_100_ms);
+    RUN(test_delay_is_unchanged_after_outage);
+    RUN(test_longer_path_after_outage_is_not_excess_delay);
+    RUN(test_whole_loss_is_concealed_without_spare_delay);
+    RUN(test_samples_cut_from_loss_and_added_at_its_end_are_counted);
+    RUN(test_samples_skipped_after_loss_are_counted);
+    RUN(test_packet_after_its_playout_time_is_counted_late);
     return 0;
 }

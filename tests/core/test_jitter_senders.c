@@ -1,9 +1,10 @@
-/* The jitter buffer, one packet at a time: what senders do, and what is not audio at all. */
+/* The jitter buffer, packet by packet: sender behaviour and packets that are not audio. */
 #include "jitter_bench.h"
 
-/* ------------------------------------------------------------------ what senders do */
+/* ------------------------------------------------------------------ sender behaviour */
 
-static void test_op14_mono_and_stereo_and_frame_sizes_change_in_mid_stream(void) {
+/* Covers OP14. */
+static void test_channel_count_and_frame_size_may_change_mid_stream(void) {
     bench b = open_bench(40, 300);
     speaker mono = open_speaker(1, false, false), stereo = open_speaker(2, false, false);
     const int sizes[] = {480, 960, 1920, 2880};
@@ -21,7 +22,7 @@ static void test_op14_mono_and_stereo_and_frame_sizes_change_in_mid_stream(void)
     close_bench(&b);
 }
 
-static void test_timestamps_that_are_rounded_by_one_make_no_gap(void) {
+static void test_rounded_timestamps_make_no_gap(void) {
     bench b = open_bench(20, 200);
     for (uint32_t i = 0; i < 300; i++) {
         b.timestamp += i % 3 - 1u;
@@ -48,19 +49,21 @@ static void play_tones_of(bench *b, uint8_t ssrc, uint32_t count) {
     }
 }
 
-static void test_op16_another_ssrc_is_followed(void) {
+/* Covers OP16. */
+static void test_new_ssrc_is_followed(void) {
     bench b = open_bench(20, 200);
     play_tones_of(&b, 1, 100);
     b.timestamp += 123 * FRAME;
     play_tones_of(&b, 2, 100);
     bw_receiver_stats stats = stats_of(&b);
-    CHECK_EQ(stats.packets_discarded, 1); /* The first, until a second shows that it was no accident. */
+    CHECK_EQ(stats.packets_discarded, 1); /* the first one, until a second confirms the change */
     CHECK_EQ(stats.is_buffering, 0);
     CHECK_NEAR(level_of(&b, 1000, 1000), decibels(AMPLITUDE / sqrt(2.0)), 0.5);
     close_bench(&b);
 }
 
-static void test_op16_what_waits_of_another_ssrc_is_not_played_and_its_clock_is_forgotten(void) {
+/* Covers OP16. */
+static void test_new_ssrc_discards_queued_packets_and_clock_drift(void) {
     for (int32_t jump = -100; jump <= 100; jump += 50) {
         bench b = open_bench_with_minimum(100, 1000);
         play_tones_of(&b, 1, 100);
@@ -75,7 +78,7 @@ static void test_op16_what_waits_of_another_ssrc_is_not_played_and_its_clock_is_
     }
 }
 
-static void test_a_sender_ten_times_too_fast_is_bounded(void) {
+static void test_queue_is_bounded_for_sender_ten_times_too_fast(void) {
     bench b = open_bench(20, 200);
     simulation *sim = tones();
     play_tones(&b, 50);
@@ -93,7 +96,7 @@ static void test_a_sender_ten_times_too_fast_is_bounded(void) {
     close_bench(&b);
 }
 
-static void test_four_seconds_at_once_leave_the_newest_and_no_more_than_the_maximum(void) {
+static void test_burst_of_four_seconds_keeps_only_newest_packets(void) {
     bench b = open_bench(20, 200);
     simulation *sim = tones();
     play_tones(&b, 100);
@@ -110,7 +113,7 @@ static void test_four_seconds_at_once_leave_the_newest_and_no_more_than_the_maxi
     close_bench(&b);
 }
 
-static void test_a_pause_of_the_player_plays_the_newest_afterwards(void) {
+static void test_newest_audio_plays_after_pause_of_pulls(void) {
     bench b = open_bench(20, 2000);
     simulation *sim = tones();
     play_tones(&b, 100);
@@ -128,20 +131,22 @@ static void test_a_pause_of_the_player_plays_the_newest_afterwards(void) {
     close_bench(&b);
 }
 
-/* ------------------------------------------------------------------ what is not audio */
+/* ------------------------------------------------------------------ not audio */
 
-static void test_op15_other_payload_types_are_dropped_and_counted(void) {
+/* Covers OP15. */
+static void test_other_payload_types_are_dropped_and_counted(void) {
     bench b = open_bench(20, 200);
     play_tones(&b, 20);
-    put_as(&b, 13, (const uint8_t[]){1}, 1);           /* Comfort noise. */
-    put_as(&b, 126, (const uint8_t[]){1, 2, 3, 4}, 4); /* A telephone's keys. */
+    put_as(&b, 13, (const uint8_t[]){1}, 1);           /* comfort noise */
+    put_as(&b, 126, (const uint8_t[]){1, 2, 3, 4}, 4); /* telephone event */
     play_tones(&b, 20);
     CHECK_EQ(stats_of(&b).packets_discarded, 2);
     CHECK_EQ(stats_of(&b).concealed_samples, 0);
     close_bench(&b);
 }
 
-static void test_op14_malformed_opus_is_concealed_and_counted(void) {
+/* Covers OP14. */
+static void test_malformed_opus_is_concealed_and_counted(void) {
     const uint8_t garbage[][4] = {{0xFF, 0, 0, 0}, {0xFF, 0x7F, 0xFF, 0xFF}, {0xFD, 1, 2, 0}, {0xFE, 0xFF, 1, 2}};
     bench b = open_bench(20, 200);
     for (uint32_t i = 0; i < 4; i++) {
@@ -158,7 +163,7 @@ static void test_op14_malformed_opus_is_concealed_and_counted(void) {
     close_bench(&b);
 }
 
-static void test_junk_is_counted_and_nothing_else_happens(void) {
+static void test_invalid_packets_are_only_counted(void) {
     bench b = open_bench(20, 200);
     uint8_t junk[1600];
     uint32_t state = 5;
@@ -167,7 +172,7 @@ static void test_junk_is_counted_and_nothing_else_happens(void) {
         for (uint32_t i = 0; i < length; i++)
             junk[i] = (uint8_t)((state = state * 1664525u + 1013904223u) >> 24);
         if (length > 0)
-            junk[0] &= 0x3F; /* Not RTP. */
+            junk[0] &= 0x3F; /* not RTP */
         bw_jitter_buffer_insert(b.buffer, junk, length, b.now_ns);
     }
     play_tones(&b, 20);
@@ -176,7 +181,7 @@ static void test_junk_is_counted_and_nothing_else_happens(void) {
     close_bench(&b);
 }
 
-static void test_red_that_is_malformed_or_holds_other_codecs_is_dropped(void) {
+static void test_malformed_red_and_red_of_other_codecs_is_dropped(void) {
     bench b = open_bench(20, 200);
     play_tones(&b, 20);
     b.sequence++;
@@ -190,16 +195,16 @@ static void test_red_that_is_malformed_or_holds_other_codecs_is_dropped(void) {
 }
 
 int main(void) {
-    RUN(test_op14_mono_and_stereo_and_frame_sizes_change_in_mid_stream);
-    RUN(test_timestamps_that_are_rounded_by_one_make_no_gap);
-    RUN(test_op16_another_ssrc_is_followed);
-    RUN(test_op16_what_waits_of_another_ssrc_is_not_played_and_its_clock_is_forgotten);
-    RUN(test_a_sender_ten_times_too_fast_is_bounded);
-    RUN(test_four_seconds_at_once_leave_the_newest_and_no_more_than_the_maximum);
-    RUN(test_a_pause_of_the_player_plays_the_newest_afterwards);
-    RUN(test_op15_other_payload_types_are_dropped_and_counted);
-    RUN(test_op14_malformed_opus_is_concealed_and_counted);
-    RUN(test_junk_is_counted_and_nothing_else_happens);
-    RUN(test_red_that_is_malformed_or_holds_other_codecs_is_dropped);
+    RUN(test_channel_count_and_frame_size_may_change_mid_stream);
+    RUN(test_rounded_timestamps_make_no_gap);
+    RUN(test_new_ssrc_is_followed);
+    RUN(test_new_ssrc_discards_queued_packets_and_clock_drift);
+    RUN(test_queue_is_bounded_for_sender_ten_times_too_fast);
+    RUN(test_burst_of_four_seconds_keeps_only_newest_packets);
+    RUN(test_newest_audio_plays_after_pause_of_pulls);
+    RUN(test_other_payload_types_are_dropped_and_counted);
+    RUN(test_malformed_opus_is_concealed_and_counted);
+    RUN(test_invalid_packets_are_only_counted);
+    RUN(test_malformed_red_and_red_of_other_codecs_is_dropped);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* The network thread: what it passes on, to whom, and what it drops. Threaded. */
+/* The network thread: forwarded and dropped datagrams. Threaded. */
 #include "engine_fixture.h"
 
 #include <sched.h>
@@ -39,8 +39,8 @@ static uint64_t dropped(wire *w) {
     return stats.datagrams_dropped;
 }
 
-/* SE40, SE41, OP18: a stranger is heard when it says STUN, and nothing else. */
-static void test_of_strangers_only_stun_requests_pass(void) {
+/* Covers SE40, SE41 and OP18: from an unknown address only STUN is forwarded. */
+static void test_only_stun_requests_pass_from_unknown_addresses(void) {
     static uint8_t huge[65507] = {0x80, 111};
     wire w = open_wire();
     send_to_engine(&w, "", 0);
@@ -61,7 +61,7 @@ static void test_of_strangers_only_stun_requests_pass(void) {
     close_wire(&w);
 }
 
-static void test_a_mapped_address_belongs_to_its_peer_until_it_is_unmapped(void) {
+static void test_mapped_address_belongs_to_peer_until_unmapped(void) {
     wire w = open_wire();
     CHECK_EQ(bw_peer_map_address(w.f.engine, 5, w.f.socket_index, &w.remote_address), BW_OK);
     const struct {
@@ -74,7 +74,8 @@ static void test_a_mapped_address_belongs_to_its_peer_until_it_is_unmapped(void)
         CHECK_EQ(event.peer, 5);
         CHECK_EQ(event.length, datagrams[i].length);
     }
-    CHECK_EQ(bw_peer_unmap_address(w.f.engine, 4, w.f.socket_index, &w.remote_address), BW_OK); /* not its owner */
+    /* Not mapped to this peer: no effect. */
+    CHECK_EQ(bw_peer_unmap_address(w.f.engine, 4, w.f.socket_index, &w.remote_address), BW_OK);
     send_to_engine(&w, RTCP, sizeof RTCP);
     CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 5);
     CHECK_EQ(bw_peer_unmap_address(w.f.engine, 5, w.f.socket_index, &w.remote_address), BW_OK);
@@ -85,8 +86,8 @@ static void test_a_mapped_address_belongs_to_its_peer_until_it_is_unmapped(void)
     close_wire(&w);
 }
 
-/* The table has to find every address again whatever was erased around it. */
-static void test_routes_are_found_among_many_and_after_others_went(void) {
+/* Every address must still be found after any of its neighbours was erased. */
+static void test_routes_are_found_after_others_were_erased(void) {
     wire w = open_wire();
     enum { OTHERS = 100 };
     for (uint32_t i = 0; i < OTHERS; i++) {
@@ -106,26 +107,26 @@ static void test_routes_are_found_among_many_and_after_others_went(void) {
     close_wire(&w);
 }
 
-/* What the kernel has no room for any more, nobody can hear. */
+/* Avoids drops in the kernel, which the engine cannot count. */
 static void wait_until_all_is_read(wire *w) {
     struct pollfd waiting = {.fd = w->f.socket, .events = POLLIN};
     while (poll(&waiting, 1, 0) == 1)
         sched_yield();
 }
 
-/* SE42: a flood from unknown_datagrams fills its own ring, is counted, and leaves known peers heard. */
-static void test_a_flood_from_strangers_leaves_peers_heard(void) {
+/* Covers SE42: a flood from unknown addresses fills its own ring, is counted, and does not affect known peers. */
+static void test_flood_from_unknown_addresses_does_not_affect_known_peers(void) {
     wire w = open_wire();
-    wire stranger = w;
+    wire unknown = w;
     bw_event event;
-    stranger.remote = open_loopback_socket(&stranger.remote_address);
+    unknown.remote = open_loopback_socket(&unknown.remote_address);
     CHECK_EQ(bw_peer_map_address(w.f.engine, 2, w.f.socket_index, &w.remote_address), BW_OK);
     send_to_engine(&w, RTCP, sizeof RTCP);
     CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 2);
     uint64_t lost = 0;
     for (int sent = 0; lost == 0 && sent < 20000; sent++) {
         bw_engine_stats stats;
-        send_to_engine(&stranger, BINDING_REQUEST, STUN_BYTES);
+        send_to_engine(&unknown, BINDING_REQUEST, STUN_BYTES);
         bw_engine_get_stats(w.f.engine, &stats);
         lost = stats.events_dropped;
     }
@@ -138,17 +139,17 @@ static void test_a_flood_from_strangers_leaves_peers_heard(void) {
         while (!heard && bw_engine_next_events(w.f.engine, &event, 1) == 1)
             heard = event.peer == 2;
     }
-    close(stranger.remote);
+    close(unknown.remote);
     close_wire(&w);
 }
 
-static void test_srtcp_is_protected_both_ways_and_replays_are_refused(void) {
+static void test_srtcp_is_protected_both_ways_and_replays_are_rejected(void) {
     bw_peer_config keys = peer_config(BW_SRTP_AEAD_AES_128_GCM);
     bw_srtcp *srtcp = bw_srtcp_new(keys.srtp_profile, keys.local_key, keys.remote_key);
     uint8_t packet[64] = {0x80, 201, 0, 1, 1, 2, 3, 4}, copy[64];
     int length = bw_srtcp_protect(srtcp, packet, 8, sizeof packet);
     CHECK_COMPARE(length, >, 8);
-    for (int i = 0; i < length; i++) { /* SE10 */
+    for (int i = 0; i < length; i++) { /* covers SE10 */
         memcpy(copy, packet, sizeof copy);
         copy[i] ^= 1;
         CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, (uint32_t)length), BW_ERROR_SRTP);
@@ -156,7 +157,7 @@ static void test_srtcp_is_protected_both_ways_and_replays_are_refused(void) {
     memcpy(copy, packet, sizeof copy);
     CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, (uint32_t)length), 8);
     memcpy(copy, packet, sizeof copy);
-    CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, (uint32_t)length), BW_ERROR_SRTP); /* SE9 */
+    CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, (uint32_t)length), BW_ERROR_SRTP); /* covers SE9 */
     CHECK_EQ(bw_srtcp_unprotect(srtcp, copy, 3), BW_ERROR_SRTP);
     CHECK_EQ(bw_srtcp_protect(srtcp, packet, 8, 20), BW_ERROR_ARGUMENT);
     CHECK(bw_srtcp_new(99, keys.local_key, keys.remote_key) == NULL);
@@ -164,10 +165,10 @@ static void test_srtcp_is_protected_both_ways_and_replays_are_refused(void) {
 }
 
 int main(void) {
-    RUN(test_of_strangers_only_stun_requests_pass);
-    RUN(test_a_mapped_address_belongs_to_its_peer_until_it_is_unmapped);
-    RUN(test_routes_are_found_among_many_and_after_others_went);
-    RUN(test_a_flood_from_strangers_leaves_peers_heard);
-    RUN(test_srtcp_is_protected_both_ways_and_replays_are_refused);
+    RUN(test_only_stun_requests_pass_from_unknown_addresses);
+    RUN(test_mapped_address_belongs_to_peer_until_unmapped);
+    RUN(test_routes_are_found_after_others_were_erased);
+    RUN(test_flood_from_unknown_addresses_does_not_affect_known_peers);
+    RUN(test_srtcp_is_protected_both_ways_and_replays_are_rejected);
     return 0;
 }

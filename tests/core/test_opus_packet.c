@@ -1,4 +1,4 @@
-/* What an Opus packet says of itself, against what libopus made of known sound, and against garbage. */
+/* Opus packet properties, checked against libopus's packets of known sound and against malformed packets. */
 #include "check.h"
 #include "opus_packet.h"
 #include "tone.h"
@@ -32,7 +32,7 @@ static double energy(const float *pcm, uint32_t count) {
     return sum;
 }
 
-/* How well the copies stand for the lost frames: 1 is perfect, 0 no better than silence. */
+/* Returns how well the copies match the lost frames: 1 is perfect, 0 no better than silence. */
 static double quality_of_copies(uint32_t channels, uint32_t samples, uint32_t *copies) {
     static float whole[MAX_PACKETS][2 * 2880];
     int error;
@@ -60,7 +60,7 @@ static double quality_of_copies(uint32_t channels, uint32_t samples, uint32_t *c
     return lost > 0.0 ? 1.0 - wrong / lost : 0.0;
 }
 
-static void test_a_copy_is_seen_where_the_encoder_put_one(void) {
+static void test_fec_copy_is_detected_where_encoder_wrote_one(void) {
     for (uint32_t channels = 1; channels <= 2; channels++) {
         for (uint32_t samples = 480; samples <= 2880; samples += samples == 480 ? 480 : 960) {
             uint32_t copies;
@@ -74,19 +74,21 @@ static void test_a_copy_is_seen_where_the_encoder_put_one(void) {
     }
 }
 
-static void test_no_copy_is_seen_where_there_is_none(void) {
+static void test_no_fec_copy_is_detected_where_there_is_none(void) {
     const int applications[] = {OPUS_APPLICATION_VOIP, OPUS_APPLICATION_AUDIO, OPUS_APPLICATION_RESTRICTED_LOWDELAY};
     for (int i = 0; i < 3; i++) {
         encode_voice(2, 960, 0, i == 0 ? 24000 : 128000, applications[i]);
         for (uint32_t k = 0; k < MAX_PACKETS; k++)
             CHECK_EQ(bw_opus_recoverable_samples(packets[k], lengths[k]), 0);
     }
-    encode_voice(2, 960, 1, 128000, OPUS_APPLICATION_RESTRICTED_LOWDELAY); /* CELT has no copies, whatever is asked. */
+    /* CELT has no FEC copies, whatever is requested. */
+    encode_voice(2, 960, 1, 128000, OPUS_APPLICATION_RESTRICTED_LOWDELAY);
     for (uint32_t k = 0; k < MAX_PACKETS; k++)
         CHECK_EQ(bw_opus_recoverable_samples(packets[k], lengths[k]), 0);
 }
 
-static void test_op14_lengths_of_one_to_48_frames(void) {
+/* Covers OP14. */
+static void test_durations_of_one_to_48_frames(void) {
     const uint8_t one[] = {0xFC, 1, 2, 3};                  /* CELT, 20 ms, stereo */
     const uint8_t two[] = {0xFD, 1, 2, 3, 4};               /* two of the same size */
     const uint8_t two_sizes[] = {0xFE, 1, 9, 9, 9};         /* two of different sizes */
@@ -101,7 +103,8 @@ static void test_op14_lengths_of_one_to_48_frames(void) {
     CHECK_EQ(bw_opus_samples(forty_eight, sizeof forty_eight), 5760);
 }
 
-static void test_op14_malformed_packets_have_no_length(void) {
+/* Covers OP14. */
+static void test_malformed_packets_have_no_duration(void) {
     const uint8_t odd_pair[] = {0xFD, 1, 2, 3};
     const uint8_t second_past_the_end[] = {0xFE, 9, 1, 2};
     const uint8_t no_count[] = {0xFF};
@@ -118,17 +121,18 @@ static void test_op14_malformed_packets_have_no_length(void) {
     CHECK_EQ(bw_opus_recoverable_samples(odd_pair, 0), 0);
 }
 
-static void test_op12_silence_is_known_by_its_size(void) {
+/* Covers OP12. */
+static void test_dtx_silence_is_detected_by_size(void) {
     CHECK(bw_opus_is_silence(1));
     CHECK(bw_opus_is_silence(2));
     CHECK(!bw_opus_is_silence(3));
 }
 
 int main(void) {
-    RUN(test_a_copy_is_seen_where_the_encoder_put_one);
-    RUN(test_no_copy_is_seen_where_there_is_none);
-    RUN(test_op14_lengths_of_one_to_48_frames);
-    RUN(test_op14_malformed_packets_have_no_length);
-    RUN(test_op12_silence_is_known_by_its_size);
+    RUN(test_fec_copy_is_detected_where_encoder_wrote_one);
+    RUN(test_no_fec_copy_is_detected_where_there_is_none);
+    RUN(test_durations_of_one_to_48_frames);
+    RUN(test_malformed_packets_have_no_duration);
+    RUN(test_dtx_silence_is_detected_by_size);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Packets in the order of their time. */
+/* The packet queue's order, replacement and limits. */
 #include "check.h"
 #include "packet_queue.h"
 
@@ -17,7 +17,7 @@ static int64_t take(void) {
     return timestamp;
 }
 
-static void test_any_order_in_is_time_order_out(void) {
+static void test_packets_leave_in_timestamp_order(void) {
     const int64_t times[] = {500, 100, 300, -200, 400, 200};
     for (int i = 0; i < 6; i++)
         CHECK_EQ(put(times[i], false, (uint8_t)i), BW_PACKET_QUEUED);
@@ -34,7 +34,7 @@ static void test_any_order_in_is_time_order_out(void) {
     CHECK(bw_packet_queue_last(&queue) == NULL);
 }
 
-static void test_a_packet_replaces_its_copy_and_never_the_other_way_round(void) {
+static void test_packet_replaces_its_copy_but_copy_never_replaces_packet(void) {
     CHECK_EQ(put(10, true, 1), BW_PACKET_QUEUED);
     CHECK_EQ(put(10, true, 2), BW_PACKET_KNOWN);
     CHECK_EQ(put(10, false, 3), BW_PACKET_QUEUED);
@@ -46,7 +46,7 @@ static void test_a_packet_replaces_its_copy_and_never_the_other_way_round(void) 
     bw_packet_queue_clear(&queue);
 }
 
-static void test_full_is_an_answer_and_every_slot_is_used_again(void) {
+static void test_full_queue_is_reported_and_slots_are_reused(void) {
     for (int round = 0; round < 3; round++) {
         for (int64_t i = 0; i < BW_PACKET_QUEUE_SLOTS; i++)
             CHECK_EQ(put(i * 37 % 128 * 10, false, (uint8_t)(i * 37 % 128)), BW_PACKET_QUEUED);
@@ -58,7 +58,7 @@ static void test_full_is_an_answer_and_every_slot_is_used_again(void) {
     }
 }
 
-static void test_what_is_too_large_is_refused(void) {
+static void test_too_large_packet_is_rejected(void) {
     uint8_t data[BW_PACKET_MAX_BYTES + 1] = {0};
     bw_packet packet = {.data = data, .bytes = sizeof data};
     CHECK_EQ(bw_packet_queue_put(&queue, &packet), BW_PACKET_FULL);
@@ -69,10 +69,10 @@ static void test_what_is_too_large_is_refused(void) {
 
 int main(void) {
     CHECK(bw_packet_queue_init(&queue));
-    RUN(test_any_order_in_is_time_order_out);
-    RUN(test_a_packet_replaces_its_copy_and_never_the_other_way_round);
-    RUN(test_full_is_an_answer_and_every_slot_is_used_again);
-    RUN(test_what_is_too_large_is_refused);
+    RUN(test_packets_leave_in_timestamp_order);
+    RUN(test_packet_replaces_its_copy_but_copy_never_replaces_packet);
+    RUN(test_full_queue_is_reported_and_slots_are_reused);
+    RUN(test_too_large_packet_is_rejected);
     bw_packet_queue_destroy(&queue);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* What peers send, mixed and one by one: routes, gain, clipping, comings and goings, pauses. Threaded. */
+/* Playback of peers, mixed and separate: routes, gain, clipping, adding and removing, pauses. Threaded. */
 #include "internal.h"
 
 #include "playout.h"
@@ -7,7 +7,7 @@
 #define BLOCK 480
 #define BLOCK_NS (10 * MS_NS)
 
-/* A peer that sends without a flaw, 20 ms at a time. */
+/* A peer that sends one packet every 20 ms without loss. */
 typedef struct {
     simulation sim;
     uint32_t peer;
@@ -33,7 +33,7 @@ static publisher *publish(bw_playout *playout, uint32_t peer, double left_hz, do
     return made;
 }
 
-/* All frames whose time has come. */
+/* Sends all frames that are due. */
 static void send_due(bw_playout *playout, publisher *from, int64_t now_ns) {
     for (; SECOND_NS + from->frame * 20 * MS_NS <= now_ns; from->frame++) {
         uint8_t packet[1500];
@@ -42,7 +42,7 @@ static void send_due(bw_playout *playout, publisher *from, int64_t now_ns) {
     }
 }
 
-/* Plays the mix for some blocks from `first` on, with these publishers sending. */
+/* Plays some blocks of the mix, starting with `first`, while these publishers send. */
 static void run(bw_playout *playout, publisher **from, uint32_t count, uint32_t first, uint32_t blocks) {
     for (uint32_t block = first; block < first + blocks; block++) {
         int64_t now_ns = SECOND_NS + 3 * MS_NS + block * BLOCK_NS;
@@ -52,12 +52,12 @@ static void run(bw_playout *playout, publisher **from, uint32_t count, uint32_t 
     }
 }
 
-/* Over 100 ms: so short that the drift correction does not turn the phase. */
+/* Level over 100 ms, short enough that drift correction does not turn the phase. */
 static double level(uint32_t first_block, uint32_t channel, double hz) {
     return tone_measure(heard + 2 * BLOCK * first_block + channel, BLOCK * 10, 2, hz, 48000).amplitude;
 }
 
-/* The largest second difference: a step in the waveform or its slope. */
+/* The largest second difference: reveals a step in the waveform or in its slope. */
 static double worst_corner(uint32_t first, uint32_t frames) {
     double worst = 0.0;
     for (uint32_t i = 2 * (first + 2); i < 2 * (first + frames); i++)
@@ -67,9 +67,9 @@ static double worst_corner(uint32_t first, uint32_t frames) {
 
 static double corner_of_sine(double hz, double amplitude) { return amplitude * pow(2.0 * TONE_PI * hz / 48000.0, 2.0); }
 
-/* ------------------------------------------------------------------ in one thread */
+/* ------------------------------------------------------------------ one thread */
 
-static void test_five_peers_are_all_in_the_mix_at_their_levels(void) {
+static void test_five_peers_are_mixed_at_their_levels(void) {
     bw_playout *playout = open_playout();
     publisher *from[5];
     for (uint32_t i = 0; i < 5; i++)
@@ -83,7 +83,7 @@ static void test_five_peers_are_all_in_the_mix_at_their_levels(void) {
     bw_playout_free(playout);
 }
 
-static void test_a_peer_with_a_stream_of_its_own_leaves_the_mix_and_comes_back(void) {
+static void test_peer_moves_between_mix_and_own_stream(void) {
     bw_playout *playout = open_playout();
     publisher *from[] = {publish(playout, 0, 450.0, 450.0, 0.2), publish(playout, 1, 900.0, 900.0, 0.2)};
     static float own[2 * BLOCK * 300];
@@ -100,7 +100,7 @@ static void test_a_peer_with_a_stream_of_its_own_leaves_the_mix_and_comes_back(v
     CHECK_NEAR(tone_measure(own + 2 * BLOCK * 20, BLOCK * 10, 2, 900.0, 48000).amplitude, 0.2, 0.01);
     for (uint32_t i = 0; i < 48; i++)
         CHECK_AT_MOST(fabsf(own[2 * i]), 0.03);
-    /* In the mix it fell to zero, in the other stream it rose: no step. */
+    /* It fades out of the mix and into the other stream, without a step. */
     CHECK_LESS(worst_corner(200 * BLOCK, 10 * BLOCK), corner_of_sine(450, 0.2) + corner_of_sine(900, 0.2) + 0.01);
     CHECK_EQ(bw_playout_set_route(playout, 1, BW_PLAYOUT_MIX), BW_OK);
     run(playout, from, 2, 350, 100);
@@ -112,9 +112,9 @@ static void test_a_peer_with_a_stream_of_its_own_leaves_the_mix_and_comes_back(v
     bw_playout_free(playout);
 }
 
-static void test_gain_and_mute_take_10_ms_and_make_no_click(void) {
+static void test_gain_and_mute_take_10_ms_without_click(void) {
     bw_playout *playout = open_playout();
-    publisher *from[] = {publish(playout, 0, 437.0, 437.0, 0.2)}; /* Not in step with the blocks. */
+    publisher *from[] = {publish(playout, 0, 437.0, 437.0, 0.2)}; /* not a multiple of the block rate */
     const float gains[] = {2.0f, 0.5f, 1.5f, 0.0f, 1.0f, 2.0f};
     run(playout, from, 1, 0, 200);
     for (uint32_t i = 0; i < 6; i++) {
@@ -129,7 +129,7 @@ static void test_gain_and_mute_take_10_ms_and_make_no_click(void) {
     CHECK_LESS(worst_corner(0, 60 * BLOCK), corner_of_sine(437, 0.4) + 0.002);
     bw_receiver_stats stats;
     CHECK_EQ(bw_playout_get_receiver_stats(playout, 0, &stats), BW_OK);
-    CHECK_NEAR(stats.audio_level_dbfs, decibels(0.2 / sqrt(2.0)), 0.5); /* Before gain. */
+    CHECK_NEAR(stats.audio_level_dbfs, decibels(0.2 / sqrt(2.0)), 0.5); /* before gain */
     CHECK_EQ(bw_playout_set_muted(playout, 0, 0), BW_OK);
     run(playout, from, 1, 446, 60);
     CHECK_NEAR(level(10, 0, 437.0), 0.4, 0.01);
@@ -137,7 +137,7 @@ static void test_gain_and_mute_take_10_ms_and_make_no_click(void) {
     bw_playout_free(playout);
 }
 
-static void test_the_mix_is_untouched_up_to_minus_1_dbfs_and_never_passes_full_scale(void) {
+static void test_soft_clip_starts_at_minus_1_dbfs_and_never_exceeds_full_scale(void) {
     bw_playout *playout = open_playout();
     publisher *from[] = {publish(playout, 0, 450.0, 450.0, 0.6), publish(playout, 1, 450.0, 900.0, 0.6),
                          publish(playout, 2, 450.0, 900.0, 0.6)};
@@ -156,7 +156,7 @@ static void test_the_mix_is_untouched_up_to_minus_1_dbfs_and_never_passes_full_s
     bw_playout_free(playout);
 }
 
-static void test_a_peer_that_is_removed_fades_and_its_slot_serves_the_next(void) {
+static void test_removed_peer_fades_and_its_slot_is_reused(void) {
     bw_playout *playout = open_playout();
     publisher *from[] = {publish(playout, 3, 450.0, 450.0, 0.3)};
     run(playout, from, 1, 0, 100);
@@ -179,7 +179,7 @@ static void test_a_peer_that_is_removed_fades_and_its_slot_serves_the_next(void)
     bw_playout_free(playout);
 }
 
-static void test_after_an_hour_without_pulling_the_newest_plays_at_once(void) {
+static void test_newest_audio_plays_after_an_hour_without_pulls(void) {
     bw_playout *playout = open_playout();
     publisher *from[] = {publish(playout, 0, 450.0, 450.0, 0.2)};
     run(playout, from, 1, 0, 100);
@@ -196,7 +196,7 @@ static void test_after_an_hour_without_pulling_the_newest_plays_at_once(void) {
     bw_playout_free(playout);
 }
 
-static void test_the_procedures_are_what_bass_calls(void) {
+static void test_stream_procedures_follow_bass_calling_convention(void) {
     typedef uint32_t (*proc)(uint32_t, void *, uint32_t, void *);
     bw_playout *playout = open_playout();
     bw_playout_stats stats;
@@ -215,7 +215,7 @@ static void test_the_procedures_are_what_bass_calls(void) {
     bw_playout_free(playout);
 }
 
-static void test_wrong_arguments_are_refused(void) {
+static void test_invalid_arguments_are_rejected(void) {
     bw_playout *playout = open_playout();
     bw_receiver_config config = {.payload_type = 111, .start_ms = 20, .min_ms = 10, .max_ms = 200};
     bw_receiver_config upside_down = {.payload_type = 111, .start_ms = 20, .min_ms = 30, .max_ms = 20};
@@ -239,7 +239,7 @@ static void test_wrong_arguments_are_refused(void) {
     bw_playout_free(playout);
 }
 
-/* ------------------------------------------------------------------ between threads */
+/* ------------------------------------------------------------------ several threads */
 
 #define ROUNDS 60
 
@@ -295,7 +295,7 @@ static void *look_all_the_time(void *argument) {
     return NULL;
 }
 
-static void test_peers_come_and_go_while_others_insert_play_and_look(void) {
+static void test_peers_are_added_and_removed_during_insert_play_and_stats(void) {
     stage stage = {.playout = open_playout()};
     pthread_t threads[4];
     bw_receiver_config config = {.payload_type = PAYLOAD_TYPE, .start_ms = 20, .max_ms = 200};
@@ -325,14 +325,14 @@ static void test_peers_come_and_go_while_others_insert_play_and_look(void) {
 }
 
 int main(void) {
-    RUN(test_five_peers_are_all_in_the_mix_at_their_levels);
-    RUN(test_a_peer_with_a_stream_of_its_own_leaves_the_mix_and_comes_back);
-    RUN(test_gain_and_mute_take_10_ms_and_make_no_click);
-    RUN(test_the_mix_is_untouched_up_to_minus_1_dbfs_and_never_passes_full_scale);
-    RUN(test_a_peer_that_is_removed_fades_and_its_slot_serves_the_next);
-    RUN(test_after_an_hour_without_pulling_the_newest_plays_at_once);
-    RUN(test_the_procedures_are_what_bass_calls);
-    RUN(test_wrong_arguments_are_refused);
-    RUN(test_peers_come_and_go_while_others_insert_play_and_look);
+    RUN(test_five_peers_are_mixed_at_their_levels);
+    RUN(test_peer_moves_between_mix_and_own_stream);
+    RUN(test_gain_and_mute_take_10_ms_without_click);
+    RUN(test_soft_clip_starts_at_minus_1_dbfs_and_never_exceeds_full_scale);
+    RUN(test_removed_peer_fades_and_its_slot_is_reused);
+    RUN(test_newest_audio_plays_after_an_hour_without_pulls);
+    RUN(test_stream_procedures_follow_bass_calling_convention);
+    RUN(test_invalid_arguments_are_rejected);
+    RUN(test_peers_are_added_and_removed_during_insert_play_and_stats);
     return 0;
 }

@@ -1,5 +1,5 @@
-#define _POSIX_C_SOURCE 199309L /* clock_gettime */
-/* The resampler: quality by figures, and that block sizes, ratios and rates do not matter to it. */
+#define _POSIX_C_SOURCE 199309L /* for clock_gettime */
+/* The resampler: measured quality, and independence of block sizes, ratios and rates. */
 #include "check.h"
 #include "resampler.h"
 #include "tone.h"
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Frames of input and output that every measurement uses, without the start, where the filter fills. */
+/* Skipped at the start of every measurement, while the filter fills. */
 #define SKIP_FRAMES 6000
 #ifdef BW_FULL_LENGTH
 #define MEASURE_FRAMES 12000
@@ -20,7 +20,7 @@
 static float input[MAX_INPUT * 2];
 static float output[MAX_OUTPUT * 8];
 
-/* Resamples a tone in blocks of uneven size and measures what comes out at `expected_hz`. */
+/* Resamples a tone in blocks of uneven size and measures the output at `expected_hz`. */
 static tone_fit measure(double from_hz, double to_hz, double hz, double expected_hz, double ppm) {
     bw_resampler *resampler = bw_resampler_new(from_hz, to_hz, 1);
     CHECK(resampler != NULL);
@@ -46,7 +46,7 @@ static double distortion_db(tone_fit fit) { return decibels(fit.residual * sqrt(
 static const double rates_hz[] = {8000, 11025, 16000, 22050, 32000, 44100, 48000, 88200, 96000, 176400, 192000};
 #define RATES (sizeof rates_hz / sizeof rates_hz[0])
 
-static void test_a_1_khz_tone_keeps_its_level_and_gains_no_distortion_at_any_rate(void) {
+static void test_1_khz_tone_keeps_level_without_distortion_at_any_rate(void) {
     double worst_db = -300.0;
     for (size_t from = 0; from < RATES; from++) {
         for (size_t to = 0; to < RATES; to++) {
@@ -61,7 +61,7 @@ static void test_a_1_khz_tone_keeps_its_level_and_gains_no_distortion_at_any_rat
     printf("  worst THD+N at 1 kHz: %.1f dB\n", worst_db);
 }
 
-static void test_44100_to_48000_is_flat_and_clean_to_20_khz(void) {
+static void test_44100_to_48000_is_flat_to_20_khz(void) {
     double worst_db = 0.0, worst_distortion_db = -300.0;
     for (double hz = 20.0; hz <= 20000.0; hz = hz < 19000.0 ? hz * 1.5 : hz + 250.0) {
         tone_fit fit = measure(44100, 48000, hz, hz, 0.0);
@@ -73,7 +73,7 @@ static void test_44100_to_48000_is_flat_and_clean_to_20_khz(void) {
     CHECK_LESS(worst_distortion_db, -100.0);
 }
 
-static void test_what_lies_above_the_new_nyquist_frequency_is_gone(void) {
+static void test_content_above_new_nyquist_frequency_is_removed(void) {
     const double pairs[][2] = {{96000, 48000}, {192000, 48000}, {192000, 8000}, {48000, 44100}, {44100, 8000}};
     double worst_db = -300.0;
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
@@ -88,7 +88,7 @@ static void test_what_lies_above_the_new_nyquist_frequency_is_gone(void) {
     CHECK_LESS(worst_db, -100.0);
 }
 
-static void test_the_fine_ratio_shifts_a_tone_by_exactly_its_ppm(void) {
+static void test_ppm_shifts_tone_by_exact_ratio(void) {
     const double ppms[] = {-5000.0, -200.0, -1.0, 1.0, 200.0, 5000.0};
     for (size_t i = 0; i < sizeof ppms / sizeof ppms[0]; i++) {
         tone_fit fit = measure(48000, 48000, 1000.0, 1000.0 * (1.0 + ppms[i] * 1e-6), ppms[i]);
@@ -99,7 +99,7 @@ static void test_the_fine_ratio_shifts_a_tone_by_exactly_its_ppm(void) {
     CHECK_LESS(distortion_db(clamped), -100.0);
 }
 
-static void test_a_ratio_that_moves_all_the_time_makes_no_click(void) {
+static void test_continuously_changing_ratio_makes_no_click(void) {
     bw_resampler *resampler = bw_resampler_new(48000, 48000, 1);
     tone_write(input, 48000, 1, 400.0, 48000, 0.9, 0);
     uint32_t taken = 0, consumed = 0;
@@ -115,7 +115,7 @@ static void test_a_ratio_that_moves_all_the_time_makes_no_click(void) {
         previous_slope = slope;
     }
     bw_resampler_free(resampler);
-    /* The second difference of the sine itself is amplitude * w^2; a click would be many times that. */
+    /* The sine's own second difference is amplitude * w^2; a click would be many times that. */
     double curvature = 0.9 * pow(2.0 * TONE_PI * 400.0 / 48000.0, 2.0);
     CHECK_LESS(worst, curvature * 1.2 + 0.0005);
 }
@@ -136,7 +136,7 @@ static void test_channels_do_not_mix(void) {
     bw_resampler_free(resampler);
 }
 
-static void test_the_latency_is_what_it_says(void) {
+static void test_latency_matches_reported_value(void) {
     bw_resampler *resampler = bw_resampler_new(48000, 48000, 1);
     uint32_t consumed = 0, peak = 0;
     memset(input, 0, sizeof(float) * 1000);
@@ -148,7 +148,7 @@ static void test_the_latency_is_what_it_says(void) {
     bw_resampler_free(resampler);
 }
 
-static void test_it_takes_exactly_the_input_that_it_announced(void) {
+static void test_consumed_input_matches_announced_input(void) {
     const double ratios[][2] = {{44100, 48000}, {192000, 8000}, {8000, 192000}, {48000, 48000}};
     for (size_t i = 0; i < sizeof ratios / sizeof ratios[0]; i++) {
         bw_resampler *resampler = bw_resampler_new(ratios[i][0], ratios[i][1], 2);
@@ -168,7 +168,7 @@ static void test_it_takes_exactly_the_input_that_it_announced(void) {
     }
 }
 
-static void test_after_a_reset_nothing_old_is_heard(void) {
+static void test_reset_discards_old_input(void) {
     bw_resampler *resampler = bw_resampler_new(48000, 48000, 1);
     uint32_t consumed = 0;
     tone_write(input, 1000, 1, 1000.0, 48000, 0.9, 0);
@@ -181,7 +181,7 @@ static void test_after_a_reset_nothing_old_is_heard(void) {
     bw_resampler_free(resampler);
 }
 
-static void test_two_objects_that_share_a_filter_do_not_share_sound(void) {
+static void test_resamplers_sharing_a_filter_do_not_share_audio(void) {
     bw_resampler *first = bw_resampler_new_band(48000, 48000, 1, 20000, 28000);
     bw_resampler *second = bw_resampler_new_like(first);
     CHECK(first != NULL && second != NULL);
@@ -195,8 +195,8 @@ static void test_two_objects_that_share_a_filter_do_not_share_sound(void) {
     bw_resampler_free(second);
 }
 
-/* Whichever this processor has: what is measured of the one holds for the other. */
-static void test_wide_instructions_change_nothing_that_could_be_heard(void) {
+/* Compares AVX code with plain code, so that measurements of one hold for the other. */
+static void test_avx_and_plain_code_differ_inaudibly(void) {
     static float plain[MAX_OUTPUT];
     for (uint32_t channels = 1; channels <= 5; channels++) {
         uint32_t consumed, frames = MAX_OUTPUT / 8;
@@ -215,7 +215,7 @@ static void test_wide_instructions_change_nothing_that_could_be_heard(void) {
     }
 }
 
-static void test_arguments_out_of_range_give_no_object(void) {
+static void test_out_of_range_arguments_return_null(void) {
     CHECK(bw_resampler_new(7999, 48000, 2) == NULL);
     CHECK(bw_resampler_new(48000, 192001, 2) == NULL);
     CHECK(bw_resampler_new(NAN, 48000, 2) == NULL);
@@ -245,18 +245,18 @@ static void print_costs(void) {
 }
 
 int main(void) {
-    RUN(test_a_1_khz_tone_keeps_its_level_and_gains_no_distortion_at_any_rate);
-    RUN(test_44100_to_48000_is_flat_and_clean_to_20_khz);
-    RUN(test_what_lies_above_the_new_nyquist_frequency_is_gone);
-    RUN(test_the_fine_ratio_shifts_a_tone_by_exactly_its_ppm);
-    RUN(test_a_ratio_that_moves_all_the_time_makes_no_click);
+    RUN(test_1_khz_tone_keeps_level_without_distortion_at_any_rate);
+    RUN(test_44100_to_48000_is_flat_to_20_khz);
+    RUN(test_content_above_new_nyquist_frequency_is_removed);
+    RUN(test_ppm_shifts_tone_by_exact_ratio);
+    RUN(test_continuously_changing_ratio_makes_no_click);
     RUN(test_channels_do_not_mix);
-    RUN(test_the_latency_is_what_it_says);
-    RUN(test_it_takes_exactly_the_input_that_it_announced);
-    RUN(test_after_a_reset_nothing_old_is_heard);
-    RUN(test_two_objects_that_share_a_filter_do_not_share_sound);
-    RUN(test_wide_instructions_change_nothing_that_could_be_heard);
-    RUN(test_arguments_out_of_range_give_no_object);
+    RUN(test_latency_matches_reported_value);
+    RUN(test_consumed_input_matches_announced_input);
+    RUN(test_reset_discards_old_input);
+    RUN(test_resamplers_sharing_a_filter_do_not_share_audio);
+    RUN(test_avx_and_plain_code_differ_inaudibly);
+    RUN(test_out_of_range_arguments_return_null);
     RUN(print_costs);
     return 0;
 }

@@ -1,20 +1,21 @@
-/* RTP, its extensions and RED as they come in: tables of packets, and every truncation of each. */
+/* RTP, header extensions and RED: tables of packets, and every truncation of each. */
 #include "check.h"
 #include "rtp_parse.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define HEADER 0x12, 0x34, 0x00, 0x01, 0x00, 0x00, 0xDE, 0xAD, 0xBE, 0xEF /* Behind the first two bytes. */
+#define HEADER 0x12, 0x34, 0x00, 0x01, 0x00, 0x00, 0xDE, 0xAD, 0xBE, 0xEF /* follows the first two bytes */
 
-/* A copy that ends where the packet ends, so that the sanitizer sees any step too far. */
+/* Parses an exact-size copy, so that AddressSanitizer detects any read past the end. */
 static bool parse_exact(bw_rtp_packet *packet, const uint8_t *data, uint32_t length, uint8_t **copy) {
     *copy = malloc(length > 0 ? length : 1);
     memcpy(*copy, data, length);
     return bw_rtp_parse(packet, *copy, length);
 }
 
-static void test_op17_a_plain_header_is_read(void) {
+/* Covers OP17. */
+static void test_plain_header_is_parsed(void) {
     const uint8_t data[] = {0x80, 0xEF, HEADER, 0xAA, 0xBB};
     bw_rtp_packet packet;
     CHECK(bw_rtp_parse(&packet, data, sizeof data));
@@ -27,7 +28,8 @@ static void test_op17_a_plain_header_is_read(void) {
     CHECK_EQ(packet.payload[0], 0xAA);
 }
 
-static void test_op17_fifteen_csrcs_are_skipped(void) {
+/* Covers OP17. */
+static void test_fifteen_csrcs_are_skipped(void) {
     uint8_t data[12 + 60 + 1] = {0x8F, 0x6F, HEADER};
     data[72] = 0x55;
     bw_rtp_packet packet;
@@ -49,8 +51,9 @@ static void check_skipped(const uint8_t *data, uint32_t length) {
     free(copy);
 }
 
-/* RFC 8285, 4.2: id 1 (one byte), padding, id 3 (two bytes), id 15, id 2; then an element past the end; then nothing. */
-static void test_op17_one_byte_extensions_are_skipped(void) {
+/* Covers OP17. RFC 8285, 4.2: id 1 (one byte), padding, id 3 (two bytes), id 15, id 2; an element past the end;
+ * empty. */
+static void test_one_byte_extensions_are_skipped(void) {
     const uint8_t well[] = {0x90, 0x6F, HEADER, 0xBE, 0xDE, 0,    3,    0x10, 0x77, 0,
                             0x31, 0x61, 0x62,   0xF0, 0x00, 0x20, 0x01, 0,    0,    0xCC};
     const uint8_t broken[] = {0x90, 0x6F, HEADER, 0xBE, 0xDE, 0, 1, 0x1F, 1, 2, 3, 0xCC};
@@ -60,8 +63,8 @@ static void test_op17_one_byte_extensions_are_skipped(void) {
     check_skipped(empty, sizeof empty);
 }
 
-/* RFC 8285, 4.3; then an element past the end; then of a profile that nobody knows. */
-static void test_op17_two_byte_and_other_extensions_are_skipped(void) {
+/* Covers OP17. RFC 8285, 4.3; an element past the end; an unknown profile. */
+static void test_two_byte_and_unknown_extensions_are_skipped(void) {
     const uint8_t well[] = {0x90, 0x6F, HEADER, 0x10, 0x05, 0, 2, 0, 7, 0, 16, 2, 0x61, 0x62, 0, 0xCC};
     const uint8_t broken[] = {0x90, 0x6F, HEADER, 0x10, 0x00, 0, 1, 0x01, 3, 2, 3, 0xCC};
     const uint8_t other[] = {0x90, 0x6F, HEADER, 0x12, 0x34, 0, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0xCC};
@@ -70,13 +73,15 @@ static void test_op17_two_byte_and_other_extensions_are_skipped(void) {
     check_skipped(other, sizeof other);
 }
 
-static void test_op17_an_extension_that_runs_past_the_end_is_refused(void) {
+/* Covers OP17. */
+static void test_extension_past_end_is_rejected(void) {
     const uint8_t data[] = {0x90, 0x6F, HEADER, 0xBE, 0xDE, 0xFF, 0xFF, 1, 2, 3, 4};
     bw_rtp_packet packet;
     CHECK(!bw_rtp_parse(&packet, data, sizeof data));
 }
 
-static void test_op13_padding_is_taken_off(void) {
+/* Covers OP13. */
+static void test_padding_is_removed(void) {
     const uint8_t data[] = {0xA0, 0x6F, HEADER, 0xAA, 0, 0, 3};
     const uint8_t all[] = {0xA0, 0x6F, HEADER, 0, 2};
     const uint8_t too_long[] = {0xA0, 0x6F, HEADER, 0, 3};
@@ -92,7 +97,7 @@ static void test_op13_padding_is_taken_off(void) {
     CHECK(!bw_rtp_parse(&packet, none, sizeof none));
 }
 
-static void test_other_versions_are_refused(void) {
+static void test_other_rtp_versions_are_rejected(void) {
     uint8_t data[] = {0x80, 0x6F, HEADER};
     bw_rtp_packet packet;
     CHECK(bw_rtp_parse(&packet, data, sizeof data));
@@ -102,7 +107,8 @@ static void test_other_versions_are_refused(void) {
     }
 }
 
-static void test_se70_any_truncation_is_read_or_refused_without_a_step_too_far(void) {
+/* Covers SE70. */
+static void test_truncated_packets_are_parsed_without_overread(void) {
     const uint8_t data[] = {0xB2, 0x6F, HEADER, 1, 2, 3, 4, 5, 6, 7, 8, 0xBE, 0xDE, 0, 1, 0x32, 1, 2, 3, 0xAA, 1};
     bw_rtp_packet packet;
     uint8_t *copy;
@@ -116,13 +122,13 @@ static void test_se70_any_truncation_is_read_or_refused_without_a_step_too_far(v
     free(copy);
 }
 
-static void test_red_blocks_come_oldest_first_with_their_own_times(void) {
+static void test_red_blocks_are_oldest_first_with_own_timestamps(void) {
     const uint8_t payload[] = {
         0xEF, 1920u >> 6 & 0xFF, (1920u & 0x3F) << 2, 1, 0xEF, 960u >> 6, (960u & 0x3F) << 2, 2, 0x6F, 0xA1, 0xB1, 0xB2,
         0xC1};
     bw_red_block blocks[BW_RED_MAX_BLOCKS];
     CHECK_EQ(bw_red_parse(blocks, payload, sizeof payload, 1000), 3);
-    CHECK_EQ(blocks[0].timestamp, 1000u - 1920u); /* Wraps. */
+    CHECK_EQ(blocks[0].timestamp, 1000u - 1920u); /* wraps */
     CHECK_EQ(blocks[0].data[0], 0xA1);
     CHECK_EQ(blocks[0].bytes, 1);
     CHECK_EQ(blocks[1].timestamp, 40);
@@ -133,14 +139,14 @@ static void test_red_blocks_come_oldest_first_with_their_own_times(void) {
     CHECK_EQ(blocks[2].data[0], 0xC1);
 }
 
-static void test_red_with_a_primary_block_alone_is_read(void) {
+static void test_red_with_only_primary_block_is_parsed(void) {
     const uint8_t payload[] = {0x6F};
     bw_red_block blocks[BW_RED_MAX_BLOCKS];
     CHECK_EQ(bw_red_parse(blocks, payload, 1, 5), 1);
     CHECK_EQ(blocks[0].bytes, 0);
 }
 
-static void test_malformed_red_is_refused(void) {
+static void test_malformed_red_is_rejected(void) {
     const uint8_t past_the_end[] = {0xEF, 0, 0, 5, 0x6F, 1, 2, 3, 4};
     const uint8_t no_primary[] = {0xEF, 0, 0, 0};
     bw_red_block blocks[BW_RED_MAX_BLOCKS];
@@ -150,7 +156,7 @@ static void test_malformed_red_is_refused(void) {
     CHECK_EQ(bw_red_parse(blocks, no_primary, 0, 0), 0);
 }
 
-static void test_red_of_33_blocks_is_refused_and_of_32_is_read(void) {
+static void test_red_with_32_blocks_is_parsed_and_33_rejected(void) {
     uint8_t payload[4 * 32 + 1];
     bw_red_block blocks[BW_RED_MAX_BLOCKS];
     for (uint32_t i = 0; i < 32; i++)
@@ -162,17 +168,17 @@ static void test_red_of_33_blocks_is_refused_and_of_32_is_read(void) {
 }
 
 int main(void) {
-    RUN(test_op17_a_plain_header_is_read);
-    RUN(test_op17_fifteen_csrcs_are_skipped);
-    RUN(test_op17_one_byte_extensions_are_skipped);
-    RUN(test_op17_two_byte_and_other_extensions_are_skipped);
-    RUN(test_op17_an_extension_that_runs_past_the_end_is_refused);
-    RUN(test_op13_padding_is_taken_off);
-    RUN(test_other_versions_are_refused);
-    RUN(test_se70_any_truncation_is_read_or_refused_without_a_step_too_far);
-    RUN(test_red_blocks_come_oldest_first_with_their_own_times);
-    RUN(test_red_with_a_primary_block_alone_is_read);
-    RUN(test_malformed_red_is_refused);
-    RUN(test_red_of_33_blocks_is_refused_and_of_32_is_read);
+    RUN(test_plain_header_is_parsed);
+    RUN(test_fifteen_csrcs_are_skipped);
+    RUN(test_one_byte_extensions_are_skipped);
+    RUN(test_two_byte_and_unknown_extensions_are_skipped);
+    RUN(test_extension_past_end_is_rejected);
+    RUN(test_padding_is_removed);
+    RUN(test_other_rtp_versions_are_rejected);
+    RUN(test_truncated_packets_are_parsed_without_overread);
+    RUN(test_red_blocks_are_oldest_first_with_own_timestamps);
+    RUN(test_red_with_only_primary_block_is_parsed);
+    RUN(test_malformed_red_is_rejected);
+    RUN(test_red_with_32_blocks_is_parsed_and_33_rejected);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Which packets belong to the stream: wraps, duplicates, other SSRCs, other timelines. */
+/* Stream identification: wraps, duplicates, other SSRCs, other timelines. */
 #include "check.h"
 #include "rtp_stream.h"
 
@@ -20,7 +20,8 @@ static bw_rtp_stream started(void) {
     return stream;
 }
 
-static void test_op11_sequence_and_timestamp_wrap(void) {
+/* Covers OP11. */
+static void test_sequence_and_timestamp_are_unwrapped(void) {
     bw_rtp_stream stream = started();
     int64_t first_sequence = sequence, first_timestamp = timestamp;
     for (uint32_t i = 1; i < 200000; i++) {
@@ -31,7 +32,8 @@ static void test_op11_sequence_and_timestamp_wrap(void) {
     }
 }
 
-static void test_op13_a_packet_that_was_here_is_a_duplicate(void) {
+/* Covers OP13. */
+static void test_repeated_packet_is_duplicate(void) {
     bw_rtp_stream stream = started();
     uint32_t base = 0xFFFFFFFF - 959;
     CHECK_EQ(take(&stream, 1, 65534, base, 1), BW_STREAM_DUPLICATE);
@@ -44,7 +46,7 @@ static void test_op13_a_packet_that_was_here_is_a_duplicate(void) {
     CHECK_EQ(take(&stream, 1, 65534, base, 64), BW_STREAM_DUPLICATE);
 }
 
-static void test_a_gap_larger_than_the_window_forgets_no_more_than_it_must(void) {
+static void test_gap_larger_than_window_resets_duplicate_detection(void) {
     bw_rtp_stream stream = started();
     uint32_t base = 0xFFFFFFFF - 959;
     CHECK_EQ(take(&stream, 1, 61, base + 63 * 960, 1260), BW_STREAM_NEXT);
@@ -54,7 +56,8 @@ static void test_a_gap_larger_than_the_window_forgets_no_more_than_it_must(void)
     CHECK(!bw_rtp_stream_has_seen(&stream, 65534 + 63));
 }
 
-static void test_op16_a_new_ssrc_takes_over_with_its_second_packet_in_a_row(void) {
+/* Covers OP16. */
+static void test_new_ssrc_takes_over_with_second_consecutive_packet(void) {
     bw_rtp_stream stream = started();
     CHECK_EQ(take(&stream, 2, 7, 5000, 20), BW_STREAM_UNRELATED);
     CHECK_EQ(take(&stream, 2, 8, 5960, 40), BW_STREAM_FIRST);
@@ -62,7 +65,8 @@ static void test_op16_a_new_ssrc_takes_over_with_its_second_packet_in_a_row(void
     CHECK_EQ(take(&stream, 2, 9, 6920, 60), BW_STREAM_NEXT);
 }
 
-static void test_op16_two_ssrcs_in_turn_do_not_throw_each_other_out(void) {
+/* Covers OP16. */
+static void test_alternating_ssrcs_do_not_displace_each_other(void) {
     bw_rtp_stream stream = started();
     for (uint32_t i = 1; i < 100; i++) {
         uint32_t time = 0xFFFFFFFF - 959 + i * 960;
@@ -71,33 +75,34 @@ static void test_op16_two_ssrcs_in_turn_do_not_throw_each_other_out(void) {
     }
 }
 
-static void test_a_single_timestamp_without_sense_is_left_out(void) {
+static void test_single_implausible_timestamp_is_ignored(void) {
     bw_rtp_stream stream = started();
     uint32_t base = 0xFFFFFFFF - 959;
     CHECK_EQ(take(&stream, 1, 65535, base + 0x40000000, 20), BW_STREAM_UNRELATED);
     CHECK_EQ(take(&stream, 1, 0, base + 1920, 40), BW_STREAM_NEXT);
 }
 
-static void test_a_sender_that_starts_anew_is_followed(void) {
+static void test_restarted_sender_is_followed(void) {
     bw_rtp_stream stream = started();
     CHECK_EQ(take(&stream, 1, 500, 0x12345678, 1000), BW_STREAM_UNRELATED);
     CHECK_EQ(take(&stream, 1, 501, 0x12345678 + 960, 1020), BW_STREAM_FIRST);
 }
 
-static void test_op12_a_long_silence_is_the_same_stream(void) {
+/* Covers OP12. */
+static void test_stream_continues_after_long_silence(void) {
     bw_rtp_stream stream = started();
     uint32_t hour = 3600u * 48000u;
     CHECK_EQ(take(&stream, 1, 65535, 0xFFFFFFFF - 959 + hour, 3600 * 1000), BW_STREAM_NEXT);
 }
 
 int main(void) {
-    RUN(test_op11_sequence_and_timestamp_wrap);
-    RUN(test_op13_a_packet_that_was_here_is_a_duplicate);
-    RUN(test_a_gap_larger_than_the_window_forgets_no_more_than_it_must);
-    RUN(test_op16_a_new_ssrc_takes_over_with_its_second_packet_in_a_row);
-    RUN(test_op16_two_ssrcs_in_turn_do_not_throw_each_other_out);
-    RUN(test_a_single_timestamp_without_sense_is_left_out);
-    RUN(test_a_sender_that_starts_anew_is_followed);
-    RUN(test_op12_a_long_silence_is_the_same_stream);
+    RUN(test_sequence_and_timestamp_are_unwrapped);
+    RUN(test_repeated_packet_is_duplicate);
+    RUN(test_gap_larger_than_window_resets_duplicate_detection);
+    RUN(test_new_ssrc_takes_over_with_second_consecutive_packet);
+    RUN(test_alternating_ssrcs_do_not_displace_each_other);
+    RUN(test_single_implausible_timestamp_is_ignored);
+    RUN(test_restarted_sender_is_followed);
+    RUN(test_stream_continues_after_long_silence);
     return 0;
 }

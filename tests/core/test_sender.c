@@ -1,4 +1,4 @@
-/* The sender thread as its peers see it. Threaded. */
+/* The sender thread as seen by its peers. Threaded. */
 #include "engine_fixture.h"
 #include "opus_packet.h"
 #include "tone.h"
@@ -8,8 +8,9 @@
 
 static bw_source *tone(void) { return bw_source_new_tone(440, 880, -12); }
 
-/* OP10, OP11: one Opus packet each, sequence by one, timestamp by the frame, also where it wraps. */
-static void test_packets_follow_one_another(void) {
+/* Covers OP10 and OP11: one Opus packet each; the sequence number grows by one, the timestamp by the frame, also at
+ * wraps. */
+static void test_sequence_numbers_and_timestamps_are_consecutive(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
     bw_peer_config config = peer_config(GCM);
@@ -31,7 +32,7 @@ static void test_packets_follow_one_another(void) {
     bw_source_free(source);
 }
 
-static void test_every_peer_gets_the_same_frame_under_its_own_header(void) {
+static void test_every_peer_gets_same_frame_with_own_header(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
     bw_peer_config first_config = peer_config(GCM), second_config = peer_config(CM);
@@ -53,8 +54,8 @@ static void test_every_peer_gets_the_same_frame_under_its_own_header(void) {
     bw_source_free(source);
 }
 
-/* RFC 4585, 6.2.1: the identical packet, and no more than twice; what is not known is not sent. */
-static void test_a_nack_brings_the_identical_packet(void) {
+/* The identical packet is sent again, at most twice (RFC 4585, 6.2.1); unknown sequence numbers are ignored. */
+static void test_resend_sends_identical_packet(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
     bw_peer_config config = peer_config(GCM);
@@ -82,8 +83,8 @@ static void test_a_nack_brings_the_identical_packet(void) {
     bw_source_free(source);
 }
 
-/* RFC 2198, 3: each packet holds the frame before, as it was sent. */
-static void test_redundancy_repeats_the_frame_before(void) {
+/* Each packet contains the previous frame as it was sent (RFC 2198, 3). */
+static void test_redundancy_repeats_previous_frame(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
     bw_peer_config config = peer_config(GCM);
@@ -115,7 +116,7 @@ static uint32_t active_peers(const fixture *f) {
     return stats.active_peers;
 }
 
-static void test_a_removed_peer_is_given_back_and_its_number_works_again(void) {
+static void test_removed_peer_is_reported_and_its_slot_is_reused(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
     bw_peer_config config = peer_config(GCM);
@@ -137,7 +138,7 @@ static void test_a_removed_peer_is_given_back_and_its_number_works_again(void) {
     bw_source_free(source);
 }
 
-static void test_a_number_without_keys_can_be_removed(void) {
+static void test_slot_without_keys_can_be_removed(void) {
     fixture f = open_engine(default_config(), NULL);
     CHECK_EQ(bw_peer_remove(f.engine, 5), BW_OK);
     CHECK_EQ(active_peers(&f), 0);
@@ -145,7 +146,7 @@ static void test_a_number_without_keys_can_be_removed(void) {
     close_engine(&f);
 }
 
-static void test_the_end_of_the_source_is_told_once_and_silence_goes_on(void) {
+static void test_source_end_is_reported_once_and_silence_follows(void) {
     bw_source *source = bw_source_new_pcm(48000, 2);
     float samples[4800] = {0};
     CHECK_EQ(bw_source_write(source, samples, 2400), 2400);
@@ -167,7 +168,7 @@ static void test_the_end_of_the_source_is_told_once_and_silence_goes_on(void) {
     bw_source_free(source);
 }
 
-static void test_a_source_that_falls_behind_is_counted(void) {
+static void test_source_underruns_are_counted(void) {
     bw_source *source = bw_source_new_pcm(48000, 1);
     float samples[480] = {0};
     CHECK_EQ(bw_source_write(source, samples, 480), 480);
@@ -184,8 +185,9 @@ static void test_a_source_that_falls_behind_is_counted(void) {
     bw_source_free(source);
 }
 
-/* OP12: silent frames are left out, the timestamp jumps, the sequence does not, the marker begins the talkspurt. */
-static void test_dtx_leaves_silence_out(void) {
+/* Covers OP12: silent frames are omitted, the timestamp jumps, the sequence number does not, the marker starts the
+ * talkspurt. */
+static void test_dtx_omits_silence(void) {
     bw_engine_config config = default_config();
     config.dtx = 1;
     config.application = BW_APPLICATION_VOIP;
@@ -212,7 +214,7 @@ static void test_dtx_leaves_silence_out(void) {
     CHECK(!"no frame was left out");
 }
 
-/* Of the next packets with a voice those that hold a copy of the frame before. */
+/* Counts the packets with voice that contain a copy of the previous frame. */
 static uint32_t count_copies(uint32_t application, uint32_t in_band_fec, uint32_t expected_loss_percent) {
     static float voice[2 * 24000];
     bw_engine_config config = {.max_peers = 1,
@@ -239,21 +241,22 @@ static uint32_t count_copies(uint32_t application, uint32_t in_band_fec, uint32_
     return copies;
 }
 
-static void test_speech_holds_copies_where_loss_is_expected_and_music_never(void) {
+static void test_fec_copies_are_sent_for_speech_under_loss_but_not_for_music(void) {
     CHECK_AT_LEAST(count_copies(BW_APPLICATION_VOIP, 1, 20), 8);
     CHECK_EQ(count_copies(BW_APPLICATION_VOIP, 1, 0), 0);
     CHECK_EQ(count_copies(BW_APPLICATION_VOIP, 0, 20), 0);
     CHECK_EQ(count_copies(BW_APPLICATION_AUDIO, 1, 20), 0);
 }
 
-static void test_what_the_system_does_not_take_is_counted_and_delays_nobody(void) {
+static void test_unsent_packets_are_counted_and_delay_no_peer(void) {
     bw_source *source = tone();
     fixture f = open_engine(default_config(), source);
     bw_peer_config config = peer_config(GCM), other = peer_config(GCM);
     other.ssrc = 5;
     listener dead = add_listener(&f, 0, &config);
     bw_address unreachable = {.family = 6, .ip = {0x20, 0x01, 0x0d, 0xb8}, .port = 9};
-    CHECK_EQ(bw_peer_set_path(f.engine, 0, f.socket_index, &unreachable), BW_OK); /* IPv6 on an IPv4 socket */
+    /* An IPv6 address on an IPv4 socket. */
+    CHECK_EQ(bw_peer_set_path(f.engine, 0, f.socket_index, &unreachable), BW_OK);
     listener alive = add_listener(&f, 1, &other);
     for (int i = 0; i < 10; i++)
         receive_packet(&alive);
@@ -266,7 +269,7 @@ static void test_what_the_system_does_not_take_is_counted_and_delays_nobody(void
     bw_source_free(source);
 }
 
-static void test_bad_arguments_are_refused(void) {
+static void test_invalid_arguments_are_rejected(void) {
     int status = BW_OK;
     bw_engine_config config = default_config();
     config.frame_samples = 100;
@@ -278,15 +281,15 @@ static void test_bad_arguments_are_refused(void) {
     CHECK_EQ(bw_peer_add(f.engine, 8, &peer), BW_ERROR_ARGUMENT);
     peer.srtp_profile = 99;
     CHECK_EQ(bw_peer_add(f.engine, 0, &peer), BW_ERROR_SRTP);
-    CHECK_EQ(bw_peer_set_path(f.engine, 0, 0, &address), BW_ERROR_ARGUMENT); /* not added */
+    CHECK_EQ(bw_peer_set_path(f.engine, 0, 0, &address), BW_ERROR_ARGUMENT); /* the peer has not been added */
     CHECK_EQ(bw_peer_set_path(f.engine, 0, 7, &address), BW_ERROR_ARGUMENT);
     CHECK_EQ(bw_engine_set_bitrate(f.engine, 5999), BW_ERROR_ARGUMENT);
     CHECK_EQ(bw_engine_set_expected_loss(f.engine, 101), BW_ERROR_ARGUMENT);
     close_engine(&f);
 }
 
-/* SE9: the roll-over counter is part of the IV; libsrtp2 follows across the wrap. */
-static void test_protection_survives_the_wrap_of_the_sequence(void) {
+/* Covers SE9: the roll-over counter is part of the IV; libsrtp2 follows across the wrap. */
+static void test_srtp_works_across_sequence_wrap(void) {
     const uint32_t profiles[] = {GCM, CM};
     for (int i = 0; i < 2; i++) {
         bw_peer_config config = peer_config(profiles[i]);
@@ -322,18 +325,18 @@ static void test_protection_survives_the_wrap_of_the_sequence(void) {
 }
 
 int main(void) {
-    RUN(test_packets_follow_one_another);
-    RUN(test_every_peer_gets_the_same_frame_under_its_own_header);
-    RUN(test_a_nack_brings_the_identical_packet);
-    RUN(test_redundancy_repeats_the_frame_before);
-    RUN(test_a_removed_peer_is_given_back_and_its_number_works_again);
-    RUN(test_a_number_without_keys_can_be_removed);
-    RUN(test_the_end_of_the_source_is_told_once_and_silence_goes_on);
-    RUN(test_a_source_that_falls_behind_is_counted);
-    RUN(test_dtx_leaves_silence_out);
-    RUN(test_speech_holds_copies_where_loss_is_expected_and_music_never);
-    RUN(test_what_the_system_does_not_take_is_counted_and_delays_nobody);
-    RUN(test_bad_arguments_are_refused);
-    RUN(test_protection_survives_the_wrap_of_the_sequence);
+    RUN(test_sequence_numbers_and_timestamps_are_consecutive);
+    RUN(test_every_peer_gets_same_frame_with_own_header);
+    RUN(test_resend_sends_identical_packet);
+    RUN(test_redundancy_repeats_previous_frame);
+    RUN(test_removed_peer_is_reported_and_its_slot_is_reused);
+    RUN(test_slot_without_keys_can_be_removed);
+    RUN(test_source_end_is_reported_once_and_silence_follows);
+    RUN(test_source_underruns_are_counted);
+    RUN(test_dtx_omits_silence);
+    RUN(test_fec_copies_are_sent_for_speech_under_loss_but_not_for_music);
+    RUN(test_unsent_packets_are_counted_and_delay_no_peer);
+    RUN(test_invalid_arguments_are_rejected);
+    RUN(test_srtp_works_across_sequence_wrap);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Sources: conversion, ends, live clocks. A fake BASS stands in for the real one; time is the number of reads. */
+/* Sources: conversion, end, live clocks. A fake BASS replaces the real one; time is the number of reads. */
 #include "../../src/bass_webrtc/core/internal.h"
 #include "check.h"
 
@@ -14,7 +14,7 @@ static struct {
     uint32_t channels;
     double hz, rate_hz;
     uint64_t position;
-    uint32_t available; /* frames that may be read; UINT32_MAX: any number */
+    uint32_t available; /* frames that can be read; UINT32_MAX: unlimited */
     bool ended;
 } bass;
 
@@ -53,7 +53,7 @@ static double rms(const float *samples, uint32_t count) {
     return sqrt(sum / count);
 }
 
-/* The largest step between neighbours of one channel: a gap or a click in a sine shows as a large one. */
+/* The largest difference between neighbouring samples of one channel: a gap or click in a sine makes it large. */
 static double largest_step(const float *samples, uint32_t frames) {
     double largest = 0;
     for (uint32_t i = 1; i < frames; i++) {
@@ -65,7 +65,7 @@ static double largest_step(const float *samples, uint32_t frames) {
 
 #define STEP_OF_1_KHZ 0.0655 /* 0.5 × 2π × 1000 / 48000 */
 
-/* ---- */
+/* ---- conversion and end */
 
 static void test_any_rate_and_channel_count_becomes_48_khz_stereo(void) {
     const uint32_t rates[] = {8000, 22050, 44100, 48000, 96000, 192000};
@@ -82,7 +82,7 @@ static void test_any_rate_and_channel_count_becomes_48_khz_stereo(void) {
     }
 }
 
-static void test_mono_is_on_both_channels_and_stereo_is_not_mixed(void) {
+static void test_mono_plays_on_both_channels_and_stereo_is_not_mixed(void) {
     float output[FRAME * 2], input[FRAME * 2];
     for (uint32_t i = 0; i < FRAME; i++) {
         input[2 * i] = 0.25f;
@@ -102,7 +102,7 @@ static void test_mono_is_on_both_channels_and_stereo_is_not_mixed(void) {
     bw_source_free(mono);
 }
 
-static void test_what_is_not_a_number_is_silence_and_too_loud_is_limited(void) {
+static void test_nan_becomes_silence_and_excess_level_is_limited(void) {
     float output[8], input[8] = {NAN, INFINITY, -INFINITY, 1e30f, 0.5f, 2.0f, -NAN, 0};
     bw_source *source = bw_source_new_pcm(48000, 2);
     CHECK_EQ(bw_source_write(source, input, 4), 4);
@@ -112,7 +112,7 @@ static void test_what_is_not_a_number_is_silence_and_too_loud_is_limited(void) {
     bw_source_free(source);
 }
 
-static void test_a_full_pcm_ring_takes_what_fits(void) {
+static void test_full_pcm_ring_accepts_what_fits(void) {
     static float input[48000 * 2];
     bw_source *source = bw_source_new_pcm(48000, 2);
     CHECK(bw_source_is_idle(source));
@@ -126,7 +126,7 @@ static void test_a_full_pcm_ring_takes_what_fits(void) {
     bw_source_free(source);
 }
 
-static void test_a_channel_that_fails_has_ended_after_its_last_sample(void) {
+static void test_failed_channel_ends_after_its_last_sample(void) {
     float output[FRAME * 2];
     bw_source *source = open_bass(48000, 2, false);
     bass.available = FRAME + 100;
@@ -140,7 +140,7 @@ static void test_a_channel_that_fails_has_ended_after_its_last_sample(void) {
     bw_source_free(source);
 }
 
-static void test_a_network_stream_that_stalls_has_not_ended(void) {
+static void test_stalled_network_stream_has_not_ended(void) {
     float output[FRAME * 2];
     bw_source *source = open_bass(44100, 2, false);
     bass.available = 2000;
@@ -153,11 +153,11 @@ static void test_a_network_stream_that_stalls_has_not_ended(void) {
     bw_source_free(source);
 }
 
-/* ---- live: a device with a clock of its own, in blocks of its own */
+/* ---- live: a device with its own clock and block size */
 
 typedef struct {
-    double device_hz; /* what its 48 kHz really are */
-    uint32_t block;   /* frames it delivers at once */
+    double device_hz; /* actual rate of its nominal 48 kHz */
+    uint32_t block;   /* frames per delivery */
     double owed;
 } device;
 
@@ -169,7 +169,7 @@ static void run_device(device *d, double elapsed_s) {
     }
 }
 
-/* A minute of a device that is so far off that 90 ms would gather or be missing: no gap after the start, no click. */
+/* Runs one minute with a device whose clock difference adds up to 90 ms: no gap after the start, no click. */
 static void follow_a_device(double ppm, uint32_t block) {
     static float output[FRAME * 2 * 50];
     device d = {48000 * (1 + ppm * 1e-6), block, 0};
@@ -189,14 +189,14 @@ static void follow_a_device(double ppm, uint32_t block) {
     bw_source_free(source);
 }
 
-static void test_a_live_source_follows_a_device_that_is_fast(void) { follow_a_device(1500, 480); }
+static void test_live_source_follows_fast_device(void) { follow_a_device(1500, 480); }
 
-static void test_a_live_source_follows_a_device_that_is_slow(void) { follow_a_device(-1500, 480); }
+static void test_live_source_follows_slow_device(void) { follow_a_device(-1500, 480); }
 
-static void test_a_live_source_follows_a_device_with_blocks_of_25_ms(void) { follow_a_device(0, 1200); }
+static void test_live_source_follows_device_with_25_ms_blocks(void) { follow_a_device(0, 1200); }
 
-/* A sender that was stopped finds much more than it wants: the oldest goes, and the delay is small again. */
-static void test_a_live_source_drops_what_waited_too_long(void) {
+/* A sender that was suspended finds a backlog: the oldest audio is dropped and the delay is small again. */
+static void test_live_source_drops_backlog(void) {
     float output[FRAME * 2];
     device d = {48000, 480, 0};
     bw_source *source = open_bass(48000, 2, true);
@@ -214,7 +214,7 @@ static void test_a_live_source_drops_what_waited_too_long(void) {
     bw_source_free(source);
 }
 
-static void test_bad_arguments_are_refused(void) {
+static void test_invalid_arguments_are_rejected(void) {
     CHECK(bw_source_new_pcm(7999, 2) == NULL);
     CHECK(bw_source_new_pcm(192001, 2) == NULL);
     CHECK(bw_source_new_pcm(48000, 0) == NULL);
@@ -223,15 +223,15 @@ static void test_bad_arguments_are_refused(void) {
 
 int main(void) {
     RUN(test_any_rate_and_channel_count_becomes_48_khz_stereo);
-    RUN(test_mono_is_on_both_channels_and_stereo_is_not_mixed);
-    RUN(test_what_is_not_a_number_is_silence_and_too_loud_is_limited);
-    RUN(test_a_full_pcm_ring_takes_what_fits);
-    RUN(test_a_channel_that_fails_has_ended_after_its_last_sample);
-    RUN(test_a_network_stream_that_stalls_has_not_ended);
-    RUN(test_a_live_source_follows_a_device_that_is_fast);
-    RUN(test_a_live_source_follows_a_device_that_is_slow);
-    RUN(test_a_live_source_follows_a_device_with_blocks_of_25_ms);
-    RUN(test_a_live_source_drops_what_waited_too_long);
-    RUN(test_bad_arguments_are_refused);
+    RUN(test_mono_plays_on_both_channels_and_stereo_is_not_mixed);
+    RUN(test_nan_becomes_silence_and_excess_level_is_limited);
+    RUN(test_full_pcm_ring_accepts_what_fits);
+    RUN(test_failed_channel_ends_after_its_last_sample);
+    RUN(test_stalled_network_stream_has_not_ended);
+    RUN(test_live_source_follows_fast_device);
+    RUN(test_live_source_follows_slow_device);
+    RUN(test_live_source_follows_device_with_25_ms_blocks);
+    RUN(test_live_source_drops_backlog);
+    RUN(test_invalid_arguments_are_rejected);
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Cutting and stretching decoded sound: lengths are exact, sines stay sines, levels stay. */
+/* Cutting and stretching decoded sound: exact lengths, undistorted sines, constant levels. */
 #include "check.h"
 #include "stretch.h"
 #include "tone.h"
@@ -16,7 +16,7 @@ static void play(bw_stretch *stretch, uint32_t *count, uint32_t frames) {
     *count += frames;
 }
 
-/* Plays `sound` through in pieces of 20 ms and tries a cut before every fourth. Returns the frames that came out. */
+/* Plays `sound` in pieces of 20 ms and tries a cut before every fourth. Returns the frames produced. */
 static uint32_t play_with_cuts(int direction, float min_correlation, uint32_t *shifted) {
     bw_stretch stretch;
     uint32_t written = 0, count = 0;
@@ -43,7 +43,7 @@ static void make_tones(double left_hz, double right_hz) {
     tone_write(sound + 1, TOTAL, 2, right_hz, 48000, 0.5, 0);
 }
 
-/* The largest part of any 5 ms that no sine of this frequency explains. */
+/* The largest residual of any 5 ms against a sine of this frequency. */
 static double worst_break(uint32_t frames, uint32_t channel, double hz) {
     double worst = 0.0;
     for (uint32_t at = 4800; at + 240 < frames; at += 60)
@@ -61,21 +61,21 @@ static void check_tones(int direction, double left_hz, double right_hz) {
     CHECK_LESS(worst_break(frames, 1, right_hz), 0.02);
 }
 
-static void test_taking_out_leaves_two_different_sines_whole(void) {
+static void test_removal_keeps_two_different_sines_intact(void) {
     check_tones(1, 440.0, 880.0);
     check_tones(1, 1000.0, 1500.0);
     check_tones(1, 60.0, 60.0);
     check_tones(1, 3217.0, 3217.0);
 }
 
-static void test_playing_twice_leaves_two_different_sines_whole(void) {
+static void test_insertion_keeps_two_different_sines_intact(void) {
     check_tones(-1, 440.0, 880.0);
     check_tones(-1, 1000.0, 1500.0);
     check_tones(-1, 60.0, 60.0);
     check_tones(-1, 3217.0, 3217.0);
 }
 
-static void test_channels_in_opposite_phase_are_not_taken_for_silence(void) {
+static void test_channels_in_opposite_phase_are_not_treated_as_silence(void) {
     uint32_t shifted;
     make_tones(300.0, 300.0);
     for (uint32_t i = 0; i < TOTAL; i++)
@@ -93,7 +93,7 @@ static void make_noise(void) {
     }
 }
 
-static void test_noise_is_cut_only_when_asked_to_and_keeps_its_power(void) {
+static void test_noise_is_cut_only_at_low_correlation_and_keeps_its_power(void) {
     uint32_t shifted;
     make_noise();
     CHECK_EQ(play_with_cuts(1, 0.9f, &shifted), TOTAL);
@@ -108,7 +108,7 @@ static void test_noise_is_cut_only_when_asked_to_and_keeps_its_power(void) {
     }
 }
 
-static void test_silence_may_be_cut_anywhere_by_the_most(void) {
+static void test_silence_is_cut_by_maximum_anywhere(void) {
     uint32_t shifted;
     memset(sound, 0, sizeof sound);
     play_with_cuts(1, 0.99f, &shifted);
@@ -116,7 +116,7 @@ static void test_silence_may_be_cut_anywhere_by_the_most(void) {
     CHECK_AT_LEAST(shifted, 6000);
 }
 
-static void test_too_little_sound_is_left_alone(void) {
+static void test_too_little_sound_is_not_cut(void) {
     bw_stretch stretch;
     CHECK(bw_stretch_init(&stretch));
     CHECK_EQ(bw_stretch_insert(&stretch, 1200, -1.0f), 0);
@@ -129,7 +129,7 @@ static void test_too_little_sound_is_left_alone(void) {
     bw_stretch_destroy(&stretch);
 }
 
-/* 100 ms of the sound, then the same sound that begins anew at `jump`, joined in phase. */
+/* Joins 100 ms of sound in phase with the same sound restarted at `jump`. */
 static int32_t join(bw_stretch *stretch, uint32_t jump, uint32_t frames, uint32_t max_sooner) {
     CHECK(bw_stretch_init(stretch));
     memcpy(bw_stretch_begin_write(stretch), sound, sizeof(float) * 2 * 4800);
@@ -146,7 +146,7 @@ static void test_sound_after_a_gap_is_joined_in_phase(void) {
         int32_t shift = join(&stretch, jump, 960, 720);
         uint32_t frames = bw_stretch_waiting(&stretch);
         CHECK_EQ(frames, 100 + 960 + shift);
-        CHECK_AT_MOST(abs(shift), 60); /* Half a period of 450 Hz is 53. */
+        CHECK_AT_MOST(abs(shift), 60); /* half a period of 450 Hz is 53 */
         memcpy(played, bw_stretch_peek(&stretch), sizeof(float) * 2 * frames);
         for (uint32_t at = 0; at + 240 < frames; at += 20) {
             CHECK_LESS(tone_measure(played + 2 * at, 240, 2, 450.0, 48000).residual, 0.02);
@@ -156,7 +156,7 @@ static void test_sound_after_a_gap_is_joined_in_phase(void) {
     }
 }
 
-static void test_sound_is_never_joined_sooner_than_is_allowed(void) {
+static void test_sound_is_never_joined_earlier_than_allowed(void) {
     for (uint32_t jump = 0; jump < 110; jump += 7) {
         bw_stretch stretch;
         make_tones(450.0, 900.0);
@@ -165,8 +165,8 @@ static void test_sound_is_never_joined_sooner_than_is_allowed(void) {
     }
 }
 
-/* AddressSanitizer sees whether there was room. */
-static void test_the_longest_packet_fits_wherever_it_is_joined(void) {
+/* AddressSanitizer detects writes past the buffer. */
+static void test_longest_packet_fits_at_any_join(void) {
     make_tones(75.0, 150.0);
     for (uint32_t before = 3600; before <= 5760; before += 120) {
         bw_stretch stretch;
@@ -182,7 +182,7 @@ static void test_the_longest_packet_fits_wherever_it_is_joined(void) {
     }
 }
 
-static void test_sound_without_a_period_is_joined_as_it_is(void) {
+static void test_aperiodic_sound_is_joined_unmoved(void) {
     bw_stretch stretch;
     make_noise();
     CHECK_EQ(join(&stretch, 1000, 960, 720), 0);
@@ -191,7 +191,7 @@ static void test_sound_without_a_period_is_joined_as_it_is(void) {
     bw_stretch_destroy(&stretch);
 }
 
-static void test_very_short_pieces_are_joined_as_they_are(void) {
+static void test_very_short_pieces_are_joined_unmoved(void) {
     bw_stretch stretch;
     make_tones(450.0, 450.0);
     CHECK_EQ(join(&stretch, 50, 240, 720), 0);
@@ -199,7 +199,7 @@ static void test_very_short_pieces_are_joined_as_they_are(void) {
     bw_stretch_destroy(&stretch);
 }
 
-static void test_periodic_sound_is_continued_and_other_sound_is_not(void) {
+static void test_only_periodic_sound_is_extrapolated(void) {
     bw_stretch stretch;
     make_tones(450.0, 900.0);
     join(&stretch, 0, 960, 720);
@@ -216,17 +216,17 @@ static void test_periodic_sound_is_continued_and_other_sound_is_not(void) {
 }
 
 int main(void) {
-    RUN(test_taking_out_leaves_two_different_sines_whole);
-    RUN(test_playing_twice_leaves_two_different_sines_whole);
-    RUN(test_channels_in_opposite_phase_are_not_taken_for_silence);
-    RUN(test_noise_is_cut_only_when_asked_to_and_keeps_its_power);
-    RUN(test_silence_may_be_cut_anywhere_by_the_most);
-    RUN(test_too_little_sound_is_left_alone);
+    RUN(test_removal_keeps_two_different_sines_intact);
+    RUN(test_insertion_keeps_two_different_sines_intact);
+    RUN(test_channels_in_opposite_phase_are_not_treated_as_silence);
+    RUN(test_noise_is_cut_only_at_low_correlation_and_keeps_its_power);
+    RUN(test_silence_is_cut_by_maximum_anywhere);
+    RUN(test_too_little_sound_is_not_cut);
     RUN(test_sound_after_a_gap_is_joined_in_phase);
-    RUN(test_sound_is_never_joined_sooner_than_is_allowed);
-    RUN(test_the_longest_packet_fits_wherever_it_is_joined);
-    RUN(test_sound_without_a_period_is_joined_as_it_is);
-    RUN(test_very_short_pieces_are_joined_as_they_are);
-    RUN(test_periodic_sound_is_continued_and_other_sound_is_not);
+    RUN(test_sound_is_never_joined_earlier_than_allowed);
+    RUN(test_longest_packet_fits_at_any_join);
+    RUN(test_aperiodic_sound_is_joined_unmoved);
+    RUN(test_very_short_pieces_are_joined_unmoved);
+    RUN(test_only_periodic_sound_is_extrapolated);
     return 0;
 }

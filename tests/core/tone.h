@@ -1,6 +1,6 @@
 /*
- * Sines for the core's tests: make one, and measure one by a least-squares fit at a known frequency. What the fit
- * leaves over is distortion and noise.
+ * Sines for the core's tests: generates one, and measures one by a least-squares fit at a known frequency. The residual
+ * of the fit is distortion and noise.
  */
 #ifndef BW_TONE_H
 #define BW_TONE_H
@@ -12,12 +12,12 @@
 
 typedef struct {
     double amplitude;
-    double residual; /* RMS of all that is not the tone. */
+    double residual; /* RMS of everything but the tone */
 } tone_fit;
 
 static inline double decibels(double ratio) { return 20.0 * log10(fmax(ratio, 1e-15)); }
 
-/* Writes every stride-th value: one channel of interleaved frames. */
+/* Writes every stride-th value, that is one channel of interleaved frames. */
 static inline void tone_write(float *samples, uint32_t frames, uint32_t stride, double hz, double rate_hz,
                               double amplitude, uint64_t first_frame) {
     for (uint32_t i = 0; i < frames; i++) {
@@ -45,7 +45,7 @@ static inline void tone_solve(double m[3][4], double solution[3]) {
     }
 }
 
-/* Sine and cosine of the next sample, by rotation: twenty times faster than asking for each. */
+/* Sine and cosine of the next sample by rotation: twenty times faster than calling sin and cos. */
 typedef struct {
     double sine, cosine, step_sine, step_cosine;
 } tone_rotor;
@@ -83,7 +83,7 @@ static inline tone_fit tone_measure(const float *samples, uint32_t frames, uint3
     return (tone_fit){hypot(solution[0], solution[1]), sqrt(square / frames)};
 }
 
-/* Syllables: a harmonic sound of 120 Hz that comes and goes four times a second. */
+/* A syllable-like signal: harmonics of 120 Hz that fade in and out four times a second. */
 static inline void tone_write_voice(float *pcm, uint32_t samples, uint32_t channels, uint64_t first) {
     for (uint32_t i = 0; i < samples; i++) {
         double t = (double)(first + i) / 48000.0, sum = 0.0;

@@ -1,6 +1,6 @@
 /*
  * Sender → seeded network → jitter buffer, in virtual time. The sender encodes two sines once and sends them in a loop;
- * the network loses, delays, reorders and duplicates; the player pulls at its own clock and looks for clicks.
+ * the network loses, delays, reorders and duplicates; the player pulls at its own clock and checks for clicks.
  */
 #ifndef BW_VIRTUAL_NETWORK_H
 #define BW_VIRTUAL_NETWORK_H
@@ -13,30 +13,30 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define LEFT_HZ 450.0 /* Whole periods in every frame size and in the loop of a second. */
+#define LEFT_HZ 450.0 /* has whole periods in every frame size and in the loop of one second */
 #define RIGHT_HZ 900.0
 #define AMPLITUDE 0.3
 #define PAYLOAD_TYPE 111
 #define RED_PAYLOAD_TYPE 63
 #define SECOND_NS 1000000000LL
 #define MS_NS 1000000LL
-#define MAX_UNDER_WAY 2048
+#define MAX_IN_FLIGHT 2048
 #define MAX_LOOP 400
 
 typedef struct {
     uint32_t seed;
     double seconds;
     uint32_t frame_samples; /* 0: 960 */
-    double loss;            /* share of packets */
-    double burst_every_s;   /* 0: none; then burst_packets are lost at once */
+    double loss;            /* share of packets lost */
+    double burst_every_s;   /* 0: none; otherwise burst_packets are lost together */
     uint32_t burst_packets;
-    double jitter_ms; /* each packet is late by 0 to this, evenly */
-    double reorder;   /* share of packets that are 30 ms late */
-    double duplicate; /* share of packets that come twice */
+    double jitter_ms; /* each packet is delayed by 0 to this, uniformly distributed */
+    double reorder;   /* share of packets delayed by another 30 ms */
+    double duplicate; /* share of packets sent twice */
     double sender_ppm;
-    double step_ms; /* the path is longer by this ... */
+    double step_ms; /* the path becomes longer by this ... */
     double step_from_s, step_to_s;
-    double stall_every_s, stall_ms; /* 0: none; what would come within this time comes at its end, all at once */
+    double stall_every_s, stall_ms; /* 0: none; packets due within a stall arrive together at its end */
     uint32_t pull_frames;           /* 0: 480 */
     uint32_t red_level;             /* copies per packet */
     uint32_t start_ms, min_ms, max_ms;
@@ -47,23 +47,23 @@ typedef struct {
     int64_t arrival_ns;
     uint32_t length;
     uint8_t data[1500];
-} travelling;
+} in_flight_packet;
 
 typedef struct {
-    uint32_t at_s; /* second of virtual time */
+    uint32_t at_s; /* virtual time in seconds */
     double delay_ms, target_ms;
     uint64_t concealed_samples;
 } moment;
 
 typedef struct {
     bw_receiver_stats stats;
-    uint32_t clicks;          /* windows of 5 ms that are not the sines */
-    double worst_break;       /* the largest residual of any, against the sine's amplitude */
-    uint32_t longest_silence; /* windows of exact silence in a row */
-    moment moments[2000];     /* one a second */
+    uint32_t clicks;          /* 5 ms windows that differ from the sines */
+    double worst_break;       /* largest residual of any window, relative to the sine's amplitude */
+    uint32_t longest_silence; /* consecutive windows of exact silence */
+    moment moments[2000];     /* one per second */
     uint32_t moment_count;
     uint64_t packets_sent, packets_delivered;
-    double most_kept_ms; /* after any pull: in packets that wait; without RED */
+    double max_queued_ms; /* most audio queued in packets after any pull; without RED */
 } outcome;
 
 typedef struct {
@@ -76,9 +76,9 @@ typedef struct {
     uint32_t random;
     encoded loop[MAX_LOOP];
     uint32_t loop_count;
-    travelling under_way[MAX_UNDER_WAY];
+    in_flight_packet under_way[MAX_IN_FLIGHT];
     uint32_t under_way_count;
-    uint32_t frame; /* number of the next one that is sent */
+    uint32_t frame; /* number of the next frame to send */
     uint32_t burst_left;
     bw_jitter_buffer *buffer;
     float window[2 * 240];
@@ -102,7 +102,7 @@ static inline scenario with_defaults(scenario s) {
     return s;
 }
 
-/* One second of the sines, after a warm-up, as packets. */
+/* Encodes one second of the sines, after a warm-up, into packets. */
 static inline void encode_loop(simulation *sim) {
     const scenario *s = &sim->scenario;
     uint32_t samples = sim->scenario.frame_samples;
@@ -141,7 +141,7 @@ static inline uint32_t write_header(uint8_t *out, uint8_t payload_type, uint32_t
     return sizeof header;
 }
 
-/* Sequence and timestamp start just below their wraps. */
+/* Sequence number and timestamp start just below their wraps. */
 static inline uint32_t write_packet(simulation *sim, uint32_t frame, uint8_t *out) {
     uint32_t level = sim->scenario.red_level < frame ? sim->scenario.red_level : frame;
     uint32_t samples = sim->scenario.frame_samples;
@@ -163,7 +163,7 @@ static inline uint32_t write_packet(simulation *sim, uint32_t frame, uint8_t *ou
     return at;
 }
 
-/* Stalls end at whole multiples of stall_every_s. */
+/* Stalls end at multiples of stall_every_s. */
 static inline int64_t after_stalls(const scenario *s, int64_t arrival_ns) {
     double left_ms =
         s->stall_every_s > 0 ? 1e3 * (s->stall_every_s - fmod((double)arrival_ns * 1e-9, s->stall_every_s)) : INFINITY;
@@ -171,8 +171,8 @@ static inline int64_t after_stalls(const scenario *s, int64_t arrival_ns) {
 }
 
 static inline void travel(simulation *sim, uint32_t frame, int64_t arrival_ns) {
-    CHECK_LESS(sim->under_way_count, MAX_UNDER_WAY);
-    travelling *slot = &sim->under_way[sim->under_way_count++];
+    CHECK_LESS(sim->under_way_count, MAX_IN_FLIGHT);
+    in_flight_packet *slot = &sim->under_way[sim->under_way_count++];
     slot->arrival_ns = after_stalls(&sim->scenario, arrival_ns);
     slot->length = write_packet(sim, frame, slot->data);
 }
@@ -189,7 +189,7 @@ static inline bool is_lost(simulation *sim, int64_t sent_ns) {
     return next_random(sim) < s->loss;
 }
 
-/* Everything that the sender has sent by now. */
+/* Sends everything due by now. */
 static inline void send_until(simulation *sim, int64_t now_ns) {
     const scenario *s = &sim->scenario;
     for (;; sim->frame++) {
@@ -219,7 +219,7 @@ static inline void deliver_until(simulation *sim, int64_t now_ns) {
                 first = i;
         if (first == UINT32_MAX)
             return;
-        travelling *packet = &sim->under_way[first];
+        in_flight_packet *packet = &sim->under_way[first];
         bw_jitter_buffer_insert(sim->buffer, packet->data, packet->length, packet->arrival_ns);
         sim->outcome.packets_delivered++;
         *packet = sim->under_way[--sim->under_way_count];
@@ -260,14 +260,14 @@ static inline void note_moment(simulation *sim, double at_s) {
         (moment){(uint32_t)at_s, stats.jitter_buffer_ms, stats.jitter_buffer_target_ms, stats.concealed_samples};
 }
 
-/* What came and was neither decoded nor dropped. */
-static inline void note_kept(simulation *sim) {
+/* Records the audio that was received and neither decoded nor dropped. */
+static inline void record_queued(simulation *sim) {
     bw_receiver_stats stats;
     bw_jitter_buffer_get_stats(sim->buffer, &stats);
     uint64_t dropped = stats.packets_discarded + stats.late_packets + stats.duplicate_packets;
     uint64_t taken = (sim->outcome.packets_delivered - dropped) * sim->scenario.frame_samples;
     double kept_ms = ((double)taken - (double)stats.jitter_buffer_emitted_count) / 48.0;
-    sim->outcome.most_kept_ms = fmax(sim->outcome.most_kept_ms, kept_ms);
+    sim->outcome.max_queued_ms = fmax(sim->outcome.max_queued_ms, kept_ms);
 }
 
 static inline bw_jitter_buffer *make_buffer(uint32_t start_ms, uint32_t min_ms, uint32_t max_ms, bool red) {
@@ -279,7 +279,7 @@ static inline bw_jitter_buffer *make_buffer(uint32_t start_ms, uint32_t min_ms, 
     return buffer;
 }
 
-/* Clicks are listened for from the fifth second on. */
+/* Checks for clicks from the fifth second on. */
 static inline const outcome *simulate(scenario s) {
     static simulation sim;
     static float block[2 * 48000];
@@ -298,7 +298,7 @@ static inline const outcome *simulate(scenario s) {
         if (at_s >= 5.0)
             judge(&sim, block, s.pull_frames);
         note_moment(&sim, at_s);
-        note_kept(&sim);
+        record_queued(&sim);
     }
     bw_jitter_buffer_get_stats(sim.buffer, &sim.outcome.stats);
     bw_jitter_buffer_free(sim.buffer);

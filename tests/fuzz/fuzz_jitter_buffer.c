@@ -1,4 +1,5 @@
-/* Any script of packets, pulls and pauses: no step past any end, a finite sound, and a delay within its bounds. */
+/* Fuzzer: any script of packets, pulls and pauses causes no out-of-bounds access, finite output, and a delay within
+ * its bounds. */
 #include "jitter_buffer.h"
 #include "jitter_script.h"
 #include "resampler.h"
@@ -8,7 +9,7 @@
 #include <stdbool.h>
 
 #define MAX_PULL 7200
-#define MAX_PLAYED 36000 /* per script, so that none takes long */
+#define MAX_PLAYED 36000 /* per script, to limit its running time */
 #define MAX_MS 200
 
 typedef struct {

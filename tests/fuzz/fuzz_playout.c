@@ -1,7 +1,7 @@
 /*
- * Any script of peers that come, send, change and go, and of reads in between: no step past any end, a sound that is
- * finite and in the mix never beyond full scale, and silence of whoever is not there. SRTP is left out: what playout.c
- * is given is authentic, which says nothing of what it is.
+ * Fuzzer: any script of peers that are added, send, change settings and are removed, with reads in between. Checks for
+ * out-of-bounds accesses, finite output, a mix within full scale, and silence for absent peers. SRTP is left out:
+ * playout.c gets authenticated packets, but their content is arbitrary.
  */
 #include "core.h"
 #include "playout_script.h"
@@ -11,7 +11,7 @@
 #include <stdbool.h>
 
 #define MAX_READ 7200
-#define MAX_PLAYED 48000 /* per script, so that none takes long */
+#define MAX_PLAYED 48000 /* per script, to limit its running time */
 
 typedef struct {
     script_bytes bytes;
@@ -85,7 +85,7 @@ static void set_route(script *s, uint32_t peer) {
 
 static void step(script *s) {
     uint8_t what = script_byte(&s->bytes) % PLAYOUT_STEPS;
-    uint32_t peer = script_byte(&s->bytes) % (PLAYOUT_PEERS + 1); /* The last one is none. */
+    uint32_t peer = script_byte(&s->bytes) % (PLAYOUT_PEERS + 1); /* the last number is not a peer */
     switch (what) {
     case PLAYOUT_PACKET:
     case PLAYOUT_RAW:
@@ -116,7 +116,7 @@ static void step(script *s) {
     }
 }
 
-/* The first peer is there from the start, so that a script needs no luck to be heard. */
+/* The first peer exists from the start, so that most scripts produce sound. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const bw_receiver_config config = {.payload_type = SCRIPT_PAYLOAD_TYPE,
                                        .red_payload_type = SCRIPT_RED_PAYLOAD_TYPE,

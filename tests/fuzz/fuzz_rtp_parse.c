@@ -1,4 +1,4 @@
-/* Any bytes as an RTP packet: what is found in it can be read to its last byte, and lengths of Opus are lengths. */
+/* Fuzzer: any bytes as an RTP packet. All results must be readable to their last byte, and Opus durations valid. */
 #include "opus_packet.h"
 #include "rtp_parse.h"
 

@@ -1,7 +1,7 @@
-"""Builds the core's fuzzers with libFuzzer and runs them: ``python tests/fuzz/fuzzers.py [seconds of each]``.
+"""Builds the core's fuzzers with libFuzzer and runs them: ``python tests/fuzz/fuzzers.py [SECONDS_EACH]``.
 
-A fuzzer is ``fuzz_<name>.c``. Its first corpus is written by ``write_seeds.c``: what the senders we know would send.
-What it finds stays in ``artifacts/fuzz``, so that the next run begins where this one ended.
+A fuzzer is ``fuzz_<name>.c``. ``write_seeds.c`` writes its initial corpus: packets like those of known senders. Inputs
+that reach new code are kept in ``artifacts/fuzz``, so that the next run continues where this one stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CORE = ROOT / "src" / "bass_webrtc" / "core"
 FUZZERS = {"rtp_parse": 3000, "jitter_buffer": 8000, "playout": 8000}
-"""Name, and the longest input in bytes."""
+"""Name to maximum input length in bytes."""
 
 SOURCES = (
     "arrival",
@@ -44,7 +44,7 @@ def _pkg_config(flag: str) -> list[str]:
 
 
 def build(folder: Path) -> None:
-    """Compile all fuzzers into the folder, and write their seeds below it."""
+    """Compile all fuzzers into the folder and write their seeds to ``seeds/<name>`` in it."""
     sources = [str(CORE / f"{name}.c") for name in SOURCES]
     compile_core = [*COMMON, *SANITIZED, "-fsanitize=fuzzer-no-link", *_pkg_config("--cflags"), "-c", *sources]
     subprocess.run(compile_core, check=True, cwd=folder)
@@ -56,7 +56,7 @@ def build(folder: Path) -> None:
 
 
 def _link(folder: Path, name: str, *flags: str) -> str:
-    """Compile one program of this folder and link it with the core; returns its path."""
+    """Compile one program of this folder, link it with the core, and return its path."""
     binary = str(folder / name)
     objects = [str(folder / f"{source}.o") for source in SOURCES]
     libraries = [*_pkg_config("--cflags"), *_pkg_config("--libs"), "-lm"]
@@ -66,7 +66,11 @@ def _link(folder: Path, name: str, *flags: str) -> str:
 
 
 def run(folder: Path, name: str, corpus: Path, seconds: int) -> None:
-    """Fuzz for some time; raises CalledProcessError, with the input left in the folder, when something is found."""
+    """Run one fuzzer for some time.
+
+    Raises:
+        subprocess.CalledProcessError: The fuzzer found a failure; its input is in ``folder``.
+    """
     corpus.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", f"-max_len={FUZZERS[name]}", "-timeout=10", "-print_final_stats=1"]
     command = [str(folder / f"fuzz_{name}"), *options, str(corpus), str(folder / "seeds" / name)]
@@ -74,7 +78,7 @@ def run(folder: Path, name: str, corpus: Path, seconds: int) -> None:
 
 
 def main() -> None:
-    """All fuzzers, one after the other, each for the time given (ten minutes)."""
+    """Run all fuzzers one after the other, each for the given time (default: ten minutes)."""
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 600
     folder = ROOT / "artifacts" / "fuzz"
     folder.mkdir(parents=True, exist_ok=True)

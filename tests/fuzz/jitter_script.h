@@ -1,7 +1,7 @@
 /*
- * The steps of the jitter buffer's fuzzer; packet_script.h has the rest.
+ * Steps of the jitter buffer's fuzzer, in addition to those in packet_script.h.
  *
- *   SCRIPT_PULL     frames / 30 (1)                                    up to 150 ms are played
+ *   SCRIPT_PULL     frames / 30 (1)                                    plays up to 150 ms
  */
 #ifndef BW_JITTER_SCRIPT_H
 #define BW_JITTER_SCRIPT_H

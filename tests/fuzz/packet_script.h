@@ -1,9 +1,9 @@
 /*
- * How the fuzzers' scripts are read: steps of one byte that says what, and what belongs to it.
+ * Parses the fuzzers' scripts: each step is one byte for its kind, followed by its arguments (sizes in bytes).
  *
- *   raw packet      length (2)                                         bytes, as they are
- *   packet          flags, sequence step (1, signed), length (2)       payload behind a well-formed header
- *   wait            ms (1)                                             squared: up to a minute passes
+ *   raw packet      length (2)                                         followed by the bytes of the packet
+ *   packet          flags, sequence step (1, signed), length (2)       followed by the payload; a valid header is added
+ *   wait            ms (1)                                             squared: up to 65 s pass
  */
 #ifndef BW_PACKET_SCRIPT_H
 #define BW_PACKET_SCRIPT_H
@@ -16,8 +16,8 @@
 #define SCRIPT_RED_PAYLOAD_TYPE 63
 
 #define SCRIPT_RED 1          /* flags: the payload is RED */
-#define SCRIPT_OTHER_SSRC 2   /* of another source */
-#define SCRIPT_TIME_JUMP 4    /* the timestamp goes astray */
+#define SCRIPT_OTHER_SSRC 2   /* from another SSRC */
+#define SCRIPT_TIME_JUMP 4    /* the timestamp jumps */
 #define SCRIPT_FRAMES_SHIFT 4 /* flags >> 4: the timestamp moves by this many half frames of 10 ms */
 
 typedef struct {
@@ -25,7 +25,7 @@ typedef struct {
     size_t left;
 } script_bytes;
 
-/* Where a sender has come to. */
+/* State of a sender. */
 typedef struct {
     uint16_t sequence;
     uint32_t timestamp;
@@ -38,7 +38,7 @@ static inline uint8_t script_byte(script_bytes *script) {
     return *script->data++;
 }
 
-/* The bytes that follow a length of two bytes, as far as there are any. */
+/* Reads a two-byte length and returns as many of the following bytes as there are. */
 static inline const uint8_t *script_rest(script_bytes *script, uint32_t *length) {
     uint32_t wanted = (uint32_t)script_byte(script) << 8;
     wanted |= script_byte(script);
@@ -49,7 +49,7 @@ static inline const uint8_t *script_rest(script_bytes *script, uint32_t *length)
     return bytes;
 }
 
-/* A packet of this sender; valid until the next one. */
+/* Builds a packet of this sender; valid until the next call. */
 static inline const uint8_t *script_packet(script_bytes *script, script_sender *sender, uint32_t *length) {
     static uint8_t packet[12 + 65536];
     uint8_t flags = script_byte(script);

@@ -1,9 +1,9 @@
 /*
- * The steps of the playout's fuzzer, each followed by the number of a peer; packet_script.h has the rest.
+ * Steps of the playout's fuzzer, in addition to those in packet_script.h; each is followed by a peer's number.
  *
  *   PLAYOUT_ADD       min / 2 ms, max / 2 ms (1 each)
- *   PLAYOUT_READ_*    frames / 30 (1)                                  up to 150 ms are played
- *   PLAYOUT_GAIN      gain * 8, signed (1); 127 is not a number
+ *   PLAYOUT_READ_*    frames / 30 (1)                                  plays up to 150 ms
+ *   PLAYOUT_GAIN      gain * 8, signed (1); 127 is NaN
  *   PLAYOUT_ROUTE     route (1)
  *   PLAYOUT_MUTE      muted (1)
  */

@@ -1,4 +1,4 @@
-"""The core's fuzzers find nothing in their seeds, nor in some seconds around them; ``make fuzz`` tries for longer."""
+"""Runs each of the core's fuzzers for ten seconds, starting from its seeds; ``make fuzz`` runs them for longer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.conformance import covers
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The fuzzers, built."""
+    """The folder with the compiled fuzzers and their seeds."""
     made = tmp_path_factory.mktemp("fuzz")
     fuzzers.build(made)
     return made
@@ -21,6 +21,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @covers("SE70")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", fuzzers.FUZZERS)
-def test_no_input_makes_the_core_stumble(folder: Path, tmp_path: Path, name: str) -> None:
-    """Neither a sanitizer nor an assertion objects, and no input takes long."""
+def test_fuzzer_finds_no_failing_input(folder: Path, tmp_path: Path, name: str) -> None:
+    """No sanitizer or assertion fails, and no input takes longer than ten seconds."""
     fuzzers.run(folder, name, tmp_path / "corpus", seconds=10)

@@ -1,5 +1,7 @@
-/* Writes the fuzzers' first corpus: write_seeds RTP_FOLDER JITTER_FOLDER PLAYOUT_FOLDER. What the senders we know would
- * send. */
+/*
+ * Writes the fuzzers' initial corpus, packets like those of known senders: write_seeds RTP_FOLDER JITTER_FOLDER
+ * PLAYOUT_FOLDER.
+ */
 #include "jitter_script.h"
 #include "playout_script.h"
 #include "virtual_network.h"
@@ -35,7 +37,7 @@ static void add_pull(seed *seed, uint32_t frames) {
     add(seed, (const uint8_t[]){SCRIPT_PULL, (uint8_t)(frames / 30)}, 2);
 }
 
-/* Some of one encoder's packets, with what the flags and the loss make of it. */
+/* Packets of one encoder, modified by the flags and the loss. */
 static void write_stream(const char *folder, const char *name, int application, int bitrate, uint32_t samples,
                          int loss_every, uint8_t flags) {
     static seed seed;
@@ -51,7 +53,7 @@ static void write_stream(const char *folder, const char *name, int application, 
     for (uint32_t i = 0; i < STREAM_FRAMES; i++) {
         tone_write_voice(pcm, samples, 2, (uint64_t)i * samples);
         uint32_t length = (uint32_t)opus_encode_float(encoder, pcm, (int)samples, payload + 1, 1400);
-        payload[0] = PAYLOAD_TYPE; /* As a RED header of the primary block. */
+        payload[0] = PAYLOAD_TYPE; /* also serves as the RED header of the primary block */
         uint8_t step = loss_every && i % (uint32_t)loss_every == 0 ? 2 : 1;
         uint8_t all_flags = (uint8_t)(flags | (samples / 240) * step << SCRIPT_FRAMES_SHIFT);
         bool is_red = flags & SCRIPT_RED;
@@ -95,7 +97,7 @@ static void write_rtp(const char *folder) {
     save(folder, "two_byte_extension", two_byte, sizeof two_byte);
 }
 
-/* Two peers, the second of which comes, gets a fader, a stream of its own, and goes while it talks. */
+/* Two peers; the second is added, gets a gain and its own stream, and is removed while it sends. */
 static void write_playout(const char *folder, const char *name, int application, int bitrate) {
     static seed seed;
     uint8_t payload[1500];
