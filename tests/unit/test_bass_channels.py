@@ -1,4 +1,4 @@
-"""Files, URLs and devices that cannot be opened say why; what was opened is freed."""
+"""Errors for files, URLs and devices that cannot be opened; opened channels are freed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _is_alive(bass: BassLibrary, handle: int) -> bool:
     return bass.try_call("BASS_ChannelGetInfo", handle, ctypes.byref(ChannelInfo())) != 0
 
 
-def test_initialises_the_no_sound_device_only_when_nothing_is(bass: BassLibrary, tmp_path: Path) -> None:
+def test_no_sound_device_is_initialised_only_if_no_device_is(bass: BassLibrary, tmp_path: Path) -> None:
     functions = ctypes.CDLL(str(bass.path))
     while bass.try_call("BASS_GetDevice") != FAILED_DWORD:
         functions.BASS_Free()
@@ -34,7 +34,7 @@ def test_initialises_the_no_sound_device_only_when_nothing_is(bass: BassLibrary,
             assert bass.call("BASS_GetDevice") == 0
 
 
-def test_closing_frees_the_channel_once(bass: BassLibrary, tmp_path: Path) -> None:
+def test_close_frees_channel_once(bass: BassLibrary, tmp_path: Path) -> None:
     channel = open_file(media.write_tone(tmp_path / "tone.wav", seconds=0.1))
     other = open_file(tmp_path / "tone.wav")
     assert _is_alive(bass, channel.handle)
@@ -45,37 +45,37 @@ def test_closing_frees_the_channel_once(bass: BassLibrary, tmp_path: Path) -> No
     other.close()
 
 
-def test_closing_after_the_program_freed_bass_is_no_error(bass: BassLibrary, tmp_path: Path) -> None:
+def test_close_after_bass_free_raises_nothing(bass: BassLibrary, tmp_path: Path) -> None:
     channel = open_file(media.write_tone(tmp_path / "tone.wav", seconds=0.1))
     ctypes.CDLL(str(bass.path)).BASS_Free()
     channel.close()
 
 
-def test_closing_frees_tracker_music(bass: BassLibrary, tmp_path: Path) -> None:
+def test_close_frees_tracker_music(bass: BassLibrary, tmp_path: Path) -> None:
     channel = open_file(media.write_module(tmp_path / "tone.mod"))
     channel.close()
     assert not _is_alive(bass, channel.handle)
 
 
 @pytest.mark.parametrize("name", ["no such file.mp3", "", "a" * 5000])
-def test_a_missing_file_is_named(name: str) -> None:
-    with pytest.raises(ConfigError, match="there is no file"):
+def test_missing_file_is_named_in_error(name: str) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
         open_file(name)
 
 
-def test_a_path_with_nul_is_not_cut_short(tmp_path: Path) -> None:
+def test_path_with_nul_is_rejected(tmp_path: Path) -> None:
     path = media.write_tone(tmp_path / "tone.wav", seconds=0.1)
     with pytest.raises(ConfigError, match="NUL"):
         open_file(f"{path}\0.txt")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
+def test_folder_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
         open_file(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no audio", b"RIFF", b"ID3" + bytes(2000), bytes(100_000)])
-def test_a_file_that_is_no_audio_is_an_error_of_bass(tmp_path: Path, content: bytes) -> None:
+def test_file_without_audio_raises_bass_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "song.mp3"
     path.write_bytes(content)
     with pytest.raises(BassError, match=r"song\.mp3.*plugin") as caught:
@@ -84,12 +84,12 @@ def test_a_file_that_is_no_audio_is_an_error_of_bass(tmp_path: Path, content: by
     assert caught.value.name == "BASS_ERROR_FILEFORM"
 
 
-def test_a_file_name_may_hold_any_letters(tmp_path: Path) -> None:
+def test_file_name_may_contain_any_characters(tmp_path: Path) -> None:
     path = media.write_tone(tmp_path / "tone.wav", seconds=0.1).rename(tmp_path / "Lied ä ♪ 🎵.wav")
     open_file(path).close()
 
 
-def test_plugins_open_what_bass_cannot(bass: BassLibrary, tmp_path: Path) -> None:
+def test_plugin_opens_flac(bass: BassLibrary, tmp_path: Path) -> None:
     names = [path.name for path in channels.load_plugins(bass)]
     if not any("bassflac" in name for name in names):
         pytest.skip("no BASSFLAC beside BASS")
@@ -97,13 +97,13 @@ def test_plugins_open_what_bass_cannot(bass: BassLibrary, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/radio.mp3", "gopher://127.0.0.1/", "HTTP://127.0.0.1:1/"])
-def test_an_unreachable_url_is_an_error_of_bass(url: str) -> None:
-    with pytest.raises(BassError, match=r"is .* right, reachable, and audio") as caught:
+def test_unreachable_url_raises_bass_error(url: str) -> None:
+    with pytest.raises(BassError, match=r"check that .* is correct, reachable and audio") as caught:
         open_file(url)
     assert caught.value.call == "BASS_StreamCreateURL"
 
 
-def test_a_url_without_audio_is_an_error_of_bass(tmp_path: Path) -> None:
+def test_url_without_audio_raises_bass_error(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text("<html>" * 1000)
     with MediaServer(tmp_path) as server:
         for name in ("page.html", "nothing.mp3"):
@@ -111,7 +111,7 @@ def test_a_url_without_audio_is_an_error_of_bass(tmp_path: Path) -> None:
                 open_file(f"{server.origin}/{name}")
 
 
-def test_a_url_may_name_a_playlist_and_the_setting_is_put_back(bass: BassLibrary, tmp_path: Path) -> None:
+def test_playlist_url_is_opened_and_setting_is_restored(bass: BassLibrary, tmp_path: Path) -> None:
     media.write_tone(tmp_path / "tone.mp3", seconds=0.5)
     before = bass.call("BASS_GetConfig", channels.CONFIG_NET_PLAYLIST)
     with MediaServer(tmp_path) as server:
@@ -121,6 +121,6 @@ def test_a_url_may_name_a_playlist_and_the_setting_is_put_back(bass: BassLibrary
     assert bass.call("BASS_GetConfig", channels.CONFIG_NET_PLAYLIST) == before
 
 
-def test_an_input_that_is_not_there_is_an_error_of_bass() -> None:
+def test_unknown_input_device_raises_bass_error() -> None:
     with pytest.raises(BassError, match=r"BASS_ERROR_DEVICE.*bass-webrtc devices"):
         open_recording(999)

@@ -1,4 +1,4 @@
-"""Outputs and inputs as BASS lists them."""
+"""Lists of outputs and inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def test_output_0_is_no_sound() -> None:
     assert (first.index, first.name, first.is_default, first.is_enabled) == (0, "No sound", False, True)
 
 
-def test_devices_are_numbered_as_bass_wants_them() -> None:
+def test_device_indices_are_consecutive() -> None:
     for found in (devices.outputs(), devices.inputs()):
         assert [device.index for device in found] == list(range(len(found)))
         assert sum(device.is_default for device in found) <= 1

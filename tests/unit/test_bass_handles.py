@@ -1,4 +1,4 @@
-"""Which handles can be a source, and what is said of those that cannot."""
+"""Handles that can be a source, and errors for those that cannot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def bass() -> BassLibrary:
 
 @pytest.fixture
 def stream(bass: BassLibrary, tmp_path: Path) -> Iterator[Callable[..., int]]:
-    """Makes streams of a WAV file, with flags."""
+    """Factory of streams of a WAV file, with BASS flags."""
     made: list[int] = []
 
     def make(flags: int, sample_rate_hz: int = 44_100, right_hz: float | None = 880.0) -> int:
@@ -41,7 +41,7 @@ def stream(bass: BassLibrary, tmp_path: Path) -> Iterator[Callable[..., int]]:
 
 @pytest.mark.parametrize("flags", [STREAM_DECODE, STREAM_DECODE | SAMPLE_FLOAT])
 @pytest.mark.parametrize(("sample_rate_hz", "right_hz"), [(44_100, 880.0), (8_000, None), (192_000, 880.0)])
-def test_takes_a_decoding_channel_of_any_rate(
+def test_decoding_channel_of_any_rate_is_accepted(
     bass: BassLibrary, stream: Callable[..., int], flags: int, sample_rate_hz: int, right_hz: float | None
 ) -> None:
     handle = stream(flags, sample_rate_hz, right_hz)
@@ -51,7 +51,7 @@ def test_takes_a_decoding_channel_of_any_rate(
     assert source.get_data_address == bass.address_of("BASS_ChannelGetData")
 
 
-def test_takes_tracker_music(bass: BassLibrary, tmp_path: Path) -> None:
+def test_tracker_music_is_accepted(bass: BassLibrary, tmp_path: Path) -> None:
     path = str(media.write_module(tmp_path / "tone.mod")).encode()
     music = bass.call("BASS_MusicLoad", False, path, 0, 0, STREAM_DECODE | MUSIC_STOPBACK, 48_000)
     try:
@@ -60,18 +60,18 @@ def test_takes_tracker_music(bass: BassLibrary, tmp_path: Path) -> None:
         bass.call("BASS_MusicFree", music)
 
 
-def test_takes_a_handle_that_a_wrapper_made_negative(stream: Callable[..., int]) -> None:
+def test_negative_handle_from_wrapper_is_accepted(stream: Callable[..., int]) -> None:
     handle = stream(STREAM_DECODE)
     assert handle >= 2**31
     assert open_source(handle - 2**32).handle == handle
 
 
-def test_refuses_a_playing_channel_and_says_what_to_do(stream: Callable[..., int]) -> None:
+def test_error_for_playing_channel_says_how_to_create_it(stream: Callable[..., int]) -> None:
     with pytest.raises(ConfigError, match=r"plays on a device.*BASS_STREAM_DECODE.*BASS_Split_StreamCreate"):
         open_source(stream(0))
 
 
-def test_refuses_a_playing_sample_and_says_what_to_do(bass: BassLibrary, tmp_path: Path) -> None:
+def test_error_for_playing_sample_says_how_to_create_channel(bass: BassLibrary, tmp_path: Path) -> None:
     functions = ctypes.CDLL(str(bass.path))
     dword = ctypes.c_uint32
     functions.BASS_SampleLoad.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint64, dword, dword, dword]
@@ -81,7 +81,7 @@ def test_refuses_a_playing_sample_and_says_what_to_do(bass: BassLibrary, tmp_pat
     path = str(media.write_tone(tmp_path / "tone.wav", seconds=0.1)).encode()
     sample = functions.BASS_SampleLoad(0, path, 0, 0, 1, 0)
     try:
-        with pytest.raises(BassError, match=r"it is a sample.*BASS_SampleGetChannel"):
+        with pytest.raises(BassError, match=r"the handle is a sample.*BASS_SampleGetChannel"):
             open_source(sample)
         with pytest.raises(ConfigError, match=r"plays a sample.*BASS_SAMCHAN_STREAM"):
             open_source(functions.BASS_SampleGetChannel(sample, 0))
@@ -90,15 +90,15 @@ def test_refuses_a_playing_sample_and_says_what_to_do(bass: BassLibrary, tmp_pat
         functions.BASS_SampleFree(sample)
 
 
-def test_a_freed_handle_is_an_error_of_bass(bass: BassLibrary, stream: Callable[..., int]) -> None:
+def test_freed_handle_raises_bass_error(bass: BassLibrary, stream: Callable[..., int]) -> None:
     handle = stream(STREAM_DECODE)
     bass.call("BASS_StreamFree", handle)
-    with pytest.raises(BassError, match="the channel was freed") as caught:
+    with pytest.raises(BassError, match="the channel has been freed") as caught:
         open_source(handle)
     assert caught.value.name == "BASS_ERROR_HANDLE"
 
 
-def test_a_handle_of_another_copy_is_told_from_a_freed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_handle_of_another_copy_has_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
     copies = (Path("/a/libbass.so"), Path("/b/libbass.so"))
     monkeypatch.setattr("bass_webrtc.bass.source.loaded_copies", lambda: copies)
     with pytest.raises(BassError, match="BASS is loaded 2 times"):
@@ -106,18 +106,18 @@ def test_a_handle_of_another_copy_is_told_from_a_freed_one(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("handle", [0, 2**32, -(2**31) - 1, True, 1.5, "1", None])
-def test_refuses_what_is_no_handle(handle: object) -> None:
+def test_invalid_handle_is_rejected(handle: object) -> None:
     with pytest.raises(ConfigError, match="handle"):
         open_source(handle)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("sample_rate_hz", "advice"), [(7_999, "7999 Hz"), (200_000, "200000 Hz")])
-def test_refuses_a_rate_that_cannot_be_converted(stream: Callable[..., int], sample_rate_hz: int, advice: str) -> None:
+def test_unsupported_rate_is_rejected(stream: Callable[..., int], sample_rate_hz: int, advice: str) -> None:
     with pytest.raises(ConfigError, match=advice):
         open_source(stream(STREAM_DECODE, sample_rate_hz))
 
 
-def test_refuses_more_channels_than_eight(bass: BassLibrary) -> None:
+def test_more_than_eight_channels_are_rejected(bass: BassLibrary) -> None:
     functions = ctypes.CDLL(str(bass.path))
     functions.BASS_StreamCreate.restype = ctypes.c_uint32
     functions.BASS_StreamCreate.argtypes = [ctypes.c_uint32] * 3 + [ctypes.c_void_p] * 2

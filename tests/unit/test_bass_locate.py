@@ -1,4 +1,4 @@
-"""Which BASS is found. A second copy beside a loaded one would know none of its handles."""
+"""Choice of the BASS library. A second copy beside a loaded one would not know its handles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ needs_bass = pytest.mark.skipif(SOUND_LIB_COPY is None, reason="sound_lib carrie
 
 
 def find(monkeypatch: pytest.MonkeyPatch, *, loaded: tuple[Path, ...] = (), named: str = "") -> BassLibrary:
-    """``find_bass`` afresh, in a process that has loaded these."""
+    """Run ``find_bass`` without its cache, as if these libraries were loaded."""
     monkeypatch.setattr(locate, "loaded_copies", lambda: loaded)
     monkeypatch.setenv(locate.ENVIRONMENT_VARIABLE, named)
     return locate.find_bass.__wrapped__()
@@ -29,7 +29,7 @@ def in_a_child(script: str, *arguments: object) -> list[str]:
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split("\n")
 
 
-def test_reads_the_mapped_libraries_of_linux(tmp_path: Path) -> None:
+def test_mapped_libraries_are_read_on_linux(tmp_path: Path) -> None:
     maps = tmp_path / "maps"
     columns = "7f3a6c000000-7f3a6c021000 r-xp 00000000 fe:00 1234"
     paths = [
@@ -47,7 +47,7 @@ def test_reads_the_mapped_libraries_of_linux(tmp_path: Path) -> None:
     assert list(locate.mapped_libraries(tmp_path / "none")) == []
 
 
-def test_reads_the_loaded_images_of_macos() -> None:
+def test_loaded_images_are_read_on_macos() -> None:
     class Dyld:
         images = (b"/usr/lib/libSystem.dylib", b"/Applications/R.app/libbass.dylib", b"/x/libbassmix.dylib", None)
 
@@ -64,7 +64,7 @@ def test_reads_the_loaded_images_of_macos() -> None:
 
 
 @pytest.mark.parametrize("module", [0x7FFA12340000, None])
-def test_asks_windows_for_its_module(module: int | None) -> None:
+def test_loaded_module_is_read_on_windows(module: int | None) -> None:
     class GetModuleHandleW:
         def __call__(self, name: str) -> int | None:
             return module if name == "bass.dll" else None
@@ -84,14 +84,14 @@ def test_asks_windows_for_its_module(module: int | None) -> None:
 
 
 @needs_bass
-def test_finds_the_copy_of_sound_lib_without_importing_it() -> None:
+def test_sound_lib_copy_is_found_without_import() -> None:
     script = "import sys; from bass_webrtc.bass import find_bass; b = find_bass(); "
     script += "print(b.path); print(b.origin); print('sound_lib' in sys.modules)"
-    assert in_a_child(script)[:3] == [str(SOUND_LIB_COPY), "brought by sound_lib", "False"]
+    assert in_a_child(script)[:3] == [str(SOUND_LIB_COPY), "from the package sound_lib", "False"]
 
 
 @needs_bass
-def test_uses_what_the_program_has_loaded_and_loads_no_second(tmp_path: Path) -> None:
+def test_copy_loaded_by_program_is_used_and_no_second_loaded(tmp_path: Path) -> None:
     assert SOUND_LIB_COPY is not None
     own_copy = Path(shutil.copy(SOUND_LIB_COPY, tmp_path))
     script = """
@@ -106,52 +106,52 @@ print(b.path, b.origin, len(locate.loaded_copies()), b.call("BASS_GetDevice"), s
 
 
 @needs_bass
-def test_shares_the_copy_of_sound_lib_when_the_program_uses_it() -> None:
+def test_sound_lib_copy_in_use_is_shared() -> None:
     script = "from sound_lib.external import pybass; from bass_webrtc.bass import find_bass, locate; "
     script += "print(find_bass().origin); print(len(locate.loaded_copies()))"
     assert in_a_child(script)[:2] == ["loaded by this program", "1"]
 
 
 @needs_bass
-def test_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variable_selects_library(monkeypatch: pytest.MonkeyPatch) -> None:
     library = find(monkeypatch, named=str(SOUND_LIB_COPY))
     assert library.path == SOUND_LIB_COPY
     assert library.origin == "named by BASS_LIBRARY"
 
 
-def test_the_environment_names_what_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BassNotFoundError, match="there is no such file"):
+def test_missing_file_in_environment_variable_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BassNotFoundError, match="that file does not exist"):
         find(monkeypatch, named="/no/such/libbass.so")
 
 
-def test_the_environment_names_what_is_no_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_file_in_environment_variable_must_be_a_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "libbass.so").write_text("nothing")
     with pytest.raises(BassNotFoundError, match="cannot be opened"):
         find(monkeypatch, named=str(tmp_path / "libbass.so"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names a library of Linux")
-def test_the_environment_names_another_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_library_in_environment_variable_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("/proc/self/maps").open() as maps:
         libc = next(line.split()[-1] for line in maps if "libc.so" in line or "libc-" in line)
-    with pytest.raises(BassNotFoundError, match=r"no BASS 2\.4"):
+    with pytest.raises(BassNotFoundError, match=r"not a BASS 2\.4"):
         find(monkeypatch, named=libc)
 
 
 @needs_bass
-def test_the_environment_must_not_name_a_second_copy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_second_copy_in_environment_variable_is_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     other = tmp_path / "libbass.so"
     other.touch()
     with pytest.raises(ConfigError, match="Unset BASS_LIBRARY"):
         find(monkeypatch, named=str(SOUND_LIB_COPY), loaded=(other,))
 
 
-def test_two_loaded_copies_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_loaded_copies_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"loaded twice: /a/libbass\.so and /b/libbass\.so"):
         find(monkeypatch, loaded=(Path("/a/libbass.so"), Path("/b/libbass.so")))
 
 
-def test_says_what_to_do_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_bass_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locate, "sound_lib_copy", lambda: None)
     monkeypatch.setattr(locate, "LIBRARY_NAME", "libbass-that-nobody-has.so")
     with pytest.raises(BassNotFoundError, match=r"pip install 'sound-lib>=0\.8\.8,<0\.9'.*BASS_LIBRARY"):
@@ -159,8 +159,8 @@ def test_says_what_to_do_when_there_is_none(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="dlopen's")
-def test_a_loaded_copy_is_never_loaded_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file of that name that is not loaded is refused, even when it could be loaded."""
+def test_loaded_copy_is_never_loaded_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file that is not loaded is rejected under this origin, even if it could be loaded."""
     assert SOUND_LIB_COPY is not None
     replaced = Path(shutil.copy(SOUND_LIB_COPY, tmp_path))
     with pytest.raises(BassNotFoundError, match="loaded by this program, cannot be opened"):

@@ -1,4 +1,4 @@
-"""What the benchmarks call met, missed and left out: a goal that was not shown is not met."""
+"""Verdicts of the benchmarks: a goal that was not measured counts as missed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ THEIRS = Verdict(concealed=(0.05, 0.01), removed=0.0, delay_ms=30.0, delay_p95_m
 
 
 def judge(name: str = "5 % lost", **changes: Any) -> list[str]:
-    """What is missed by a receiver that differs from Chromium by this."""
+    """Return the goals missed by a receiver that differs from Chromium in these figures."""
     report = Report("test", "")
     quality._judge(report, name, dataclasses.replace(THEIRS, **changes), THEIRS)
     return report.missed
 
 
-def test_as_good_as_chromium_meets_every_goal() -> None:
+def test_results_equal_to_chromium_meet_every_goal() -> None:
     assert judge() == []
 
 
@@ -38,25 +38,27 @@ def test_as_good_as_chromium_meets_every_goal() -> None:
         ({"concealed": (0.0, 0.011)}, "of the speech concealed"),
     ],
 )
-def test_each_figure_is_judged_by_itself(changes: dict[str, Any], missed: str) -> None:
+def test_each_figure_is_judged_separately(changes: dict[str, Any], missed: str) -> None:
     (goal,) = judge(**changes)
     assert missed in goal
 
 
-def test_on_a_clean_network_the_delay_is_less_by_a_third() -> None:
+def test_clean_network_requires_30_percent_less_delay() -> None:
     assert judge("clean", delay_ms=21.0, delay_p95_ms=28.0) == []
     assert len(judge("clean", delay_ms=21.1, delay_p95_ms=28.1)) == 2
 
 
 @pytest.mark.parametrize(("pesq", "clicks", "missed"), [(3.41, 0, 0), (3.39, 0, 1), (3.5, 1, 1)])
-def test_with_redundancy_loss_is_not_heard(pesq: float, clicks: int, missed: int) -> None:
+def test_loss_with_redundancy_must_be_inaudible(pesq: float, clicks: int, missed: int) -> None:
     report = Report("test", "")
     ours = dataclasses.replace(THEIRS, pesq=pesq, clicks=clicks)
     quality._judge_inaudible(report, "5 % lost, RED", ours, THEIRS)
     assert len(report.missed) == missed
 
 
-def test_without_chromium_nothing_is_met(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_goals_count_as_missed_without_chromium(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(browsers, "missing_chromium", lambda: "needs Debian's chromium")
     missed = quality.run(Stage())
     assert len(missed) == 1
@@ -65,7 +67,7 @@ def test_without_chromium_nothing_is_met(monkeypatch: pytest.MonkeyPatch, capsys
     assert bench_main._summary([]) == "every goal met"
 
 
-def test_losses_come_one_by_one_or_in_bursts_and_not_where_it_is_calm() -> None:
+def test_losses_come_in_bursts_and_not_in_calm_periods() -> None:
     calm = Network(loss=0.1, burst_packets=3, calm_at_s=(4.0, 12.0))
     came = {number for _, number in schedule(calm, 1000, 0.02, seed=2)}
     lost = [number for number in range(1000) if number not in came]

@@ -1,4 +1,4 @@
-"""The headers, the stub that mypy reads, and what was built say the same."""
+"""The headers, the type stub and the compiled core declare the same interface."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from bass_webrtc.core import _core, build_core
 
 HEADER = "".join((build_core.HERE / name).read_text() for name in build_core.HEADERS)
-# As if no line were too long.
+# Joins prototypes that ruff has wrapped.
 STUB = re.sub(r"\(\n +(.*)\n +\)", r"(\1)", (build_core.HERE / "_core.pyi").read_text())
 PLAIN = re.sub(r"/\*.*?\*/", "", build_core.declarations(HEADER), flags=re.DOTALL)
 PROTOTYPES = re.findall(r"^(\w[\w ]*\*?)\b(bw_\w+)\(([^)]*)\);", PLAIN, re.MULTILINE)
@@ -18,7 +18,7 @@ DEFINES = re.findall(r"^#define (\w+) (\S+)", PLAIN, re.MULTILINE)
 
 
 def _python_type(c_type: str) -> str:
-    """Pointers to bytes take bytes, where nothing is written through them."""
+    """Read-only byte pointers also accept bytes."""
     if c_type == "const uint8_t *":
         return "Pointer | bytes"
     if "*" in c_type:
@@ -36,21 +36,21 @@ def _stub_line(result: str, name: str, parameters: str) -> str:
 
 
 @pytest.mark.parametrize("prototype", PROTOTYPES, ids=[name for _, name, _ in PROTOTYPES])
-def test_stub_types_each_function_as_the_header_declares_it(prototype: tuple[str, str, str]) -> None:
+def test_stub_matches_prototype_in_header(prototype: tuple[str, str, str]) -> None:
     assert f"    {_stub_line(*prototype)}\n" in STUB
 
 
-def test_stub_has_nothing_that_the_header_has_not() -> None:
+def test_stub_declares_exactly_the_names_in_headers() -> None:
     stubbed = re.findall(r"^    (?:def )?((?:bw|BW)_\w+)", STUB, re.MULTILINE)
     assert stubbed == [name for name, _ in DEFINES] + [name for _, name, _ in PROTOTYPES]
 
 
-def test_what_was_built_has_the_headers_functions_and_numbers() -> None:
+def test_compiled_core_has_functions_and_constants_of_headers() -> None:
     assert sorted(dir(_core.lib)) == sorted([name for name, _ in DEFINES] + [name for _, name, _ in PROTOTYPES])
     assert {name: getattr(_core.lib, name) for name, _ in DEFINES} == {name: int(text, 0) for name, text in DEFINES}
 
 
-def test_declarations_keep_number_defines_only() -> None:
+def test_declarations_keep_only_numeric_defines() -> None:
     header = '#ifndef A_H\n#define A_H\n#include "b.h"\n#define N -5 /* why,\n and why */\n#define H 0xFF\n'
     header += "#define CONTINUED \\\n 7 /* why */\n"
     header += '#define EXPRESSION (1 << 3)\n#define TEXT "1"\n#define F(x) 1\nint f(void);\n#endif\n'
@@ -63,7 +63,7 @@ def test_declarations_keep_number_defines_only() -> None:
     ]
 
 
-def test_a_missing_library_names_the_packages_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_error_for_missing_library_names_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(build_core.LIBRARIES, "no-such-library", "libnosuch-dev")
     with pytest.raises(SystemExit, match=r"(?s)no-such-library.*apt-get install .*libopus-dev .*libnosuch-dev"):
         build_core.pkg_config("--libs")

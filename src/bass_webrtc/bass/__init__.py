@@ -1,6 +1,7 @@
-"""The only Python that knows BASS: finds the library, checks sources, opens files and devices.
+"""Bindings to BASS: find the library, check source handles, open files and devices.
 
-Start at ``open_source`` in ``source.py``. No Python callback is ever given to BASS.
+No other Python module calls BASS. Start reading at ``open_source`` in ``source.py``. BASS is never given a Python
+callback.
 """
 
 from __future__ import annotations

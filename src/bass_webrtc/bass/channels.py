@@ -1,4 +1,4 @@
-"""Opens channels for the program's user: files, URLs, tracker modules and recording devices."""
+"""Opens BASS channels for files, URLs, tracker modules and recording devices."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ SAMPLE_RATE_HZ = 48_000
 CHANNELS = 2
 RECORD_PERIOD_MS = 10
 RECORD_BUFFER_MS = 1000
-"""What a reader that stalls can catch up with; older sound is lost. BASS's own default is 2000."""
+"""How far a stalled reader may fall behind before audio is lost. BASS's default is 2000."""
 
 PLUGINS = ("bassflac", "bassopus", "bass_aac", "bassalac", "bass_ac3", "bass_ape", "basswebm", "basswma", "basswv")
-"""Formats that BASS does not read itself. BASSMIDI is left out: without a soundfont it plays silence."""
+"""Formats that BASS does not read without a plugin. BASSMIDI is left out: it plays silence without a soundfont."""
 
 _URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _configuring = threading.Lock()
 
 
 class OwnedChannel:
-    """A channel that this package made and frees. A context manager.
+    """A channel that this package created and frees. A context manager.
 
     Attributes:
-        source: What the core needs to read it.
+        source: Parameters with which the core reads the channel.
     """
 
     def __init__(self, source: BassSource, library: BassLibrary, free: str) -> None:
@@ -60,10 +60,10 @@ class OwnedChannel:
         return self.source.handle
 
     def close(self) -> None:
-        """Frees the channel; waits for a read that is on its way. Idempotent; any thread."""
+        """Free the channel; waits for a read in progress. Idempotent; any thread."""
         if not self._closed:
             self._closed = True
-            # It fails where the host program called BASS_Free before, and that is as good.
+            # Fails if the host program has called BASS_Free, which frees the channel as well.
             self._library.try_call(self._free, self.handle)
 
     def __enter__(self) -> OwnedChannel:
@@ -78,27 +78,27 @@ class OwnedChannel:
 def open_file(
     path_or_url: str | os.PathLike[str], loop: bool = False, *, library: BassLibrary | None = None
 ) -> OwnedChannel:
-    """Opens a file, a URL or a tracker module as a decoding channel.
+    """Open a file, a URL or a tracker module as a decoding channel.
 
-    Initialises BASS's "no sound" device when the program has not called BASS_Init. Threads that never choose a device
-    get the lowest that is initialised, so a program that plays sound itself calls BASS_Init first.
+    Initialises BASS's "no sound" device if the program has not called BASS_Init. Threads that never choose a device use
+    the lowest initialised one, so a program that plays sound itself must call BASS_Init first.
 
     Args:
-        path_or_url: Any format that BASS, or a plugin beside its library, reads.
-        loop: Start again at the end, without a gap.
-        library: The BASS of this process by default.
+        path_or_url: Any format that BASS, or a plugin in its library's folder, can read.
+        loop: Restart at the end, without a gap.
+        library: Default: the BASS library of this process.
 
     Returns:
         The channel. For a URL, this waits for the connection (BASS_CONFIG_NET_TIMEOUT, 5 s by default).
 
     Raises:
-        ConfigError: There is no such file.
+        ConfigError: The file does not exist.
         BassError: BASS cannot open or read it.
-        BassNotFoundError: There is no BASS.
+        BassNotFoundError: No BASS library was found.
     """
     name = os.fspath(path_or_url)
     if "\0" in name:
-        raise ConfigError(f"{name!r} is no path and no URL: it holds a NUL character")
+        raise ConfigError(f"{name!r} is not a path or URL: it contains a NUL character")
     is_url = _URL.match(name) is not None
     if not is_url:
         _check_file(name)
@@ -110,15 +110,15 @@ def open_file(
 
 
 def open_recording(device: int | None = None, *, library: BassLibrary | None = None) -> OwnedChannel:
-    """Starts to record, 48 kHz stereo. Closing stops the recording; the device stays initialised.
+    """Start a recording, 48 kHz stereo. Closing it stops the recording; the device stays initialised.
 
     Args:
-        device: Index as ``devices.inputs()`` has it; None is the default.
-        library: The BASS of this process by default.
+        device: Index as in ``devices.inputs()``; None is the default input.
+        library: Default: the BASS library of this process.
 
     Raises:
-        BassError: There is no such device, or it cannot be opened.
-        BassNotFoundError: There is no BASS.
+        BassError: The device does not exist or cannot be opened.
+        BassNotFoundError: No BASS library was found.
     """
     library = library or find_bass()
     index = default_input(library) if device is None else device
@@ -131,9 +131,9 @@ def open_recording(device: int | None = None, *, library: BassLibrary | None = N
 
 @functools.cache
 def load_plugins(library: BassLibrary) -> tuple[Path, ...]:
-    """Loads the plugins beside the library, once, and returns those that work.
+    """Load the plugins in the library's folder, once, and return those that work.
 
-    Only there: a plugin elsewhere would load the BASS beside itself, a second copy.
+    Plugins from other folders would load the BASS in their folder, which would be a second copy.
     """
     found = (library.path.with_name(LIBRARY_NAME.replace("bass", plugin)) for plugin in PLUGINS)
     return tuple(path for path in found if path.is_file() and _load_plugin(library, path))
@@ -148,7 +148,7 @@ def _check_file(name: str) -> None:
     if os.path.isdir(name):
         raise ConfigError(f"{name!r} is a folder; expected an audio file")
     if not os.path.exists(name):
-        raise ConfigError(f"there is no file {name!r} (looked for {os.path.abspath(name)})")
+        raise ConfigError(f"the file {name!r} does not exist (absolute path: {os.path.abspath(name)})")
 
 
 def _initialise(library: BassLibrary) -> None:
@@ -160,15 +160,15 @@ def _initialise(library: BassLibrary) -> None:
 
 
 def _open_url(library: BassLibrary, url: str, flags: int) -> OwnedChannel:
-    # 1: a URL may name a playlist (.m3u, .pls), as radio stations' links do.
+    # 1: the URL may be a playlist (.m3u, .pls), as links of radio stations often are.
     with _configured(library, CONFIG_NET_PLAYLIST, 1):
-        hint = f"is {url} right, reachable, and audio?"
+        hint = f"check that {url} is correct, reachable and audio"
         handle = library.call("BASS_StreamCreateURL", text_argument(url), 0, flags, None, None, hint=hint)
     return _owned(library, handle, "BASS_StreamFree")
 
 
 def _open_file(library: BassLibrary, name: str, flags: int) -> OwnedChannel:
-    # ASYNCFILE: a thread of BASS's reads ahead, so that a slow disk does not make the sender wait.
+    # ASYNCFILE: a BASS thread reads ahead, so that a slow disk does not block the sender.
     stream = library.try_call("BASS_StreamCreateFile", False, text_argument(name), 0, 0, flags | ASYNCFILE)
     if stream:
         return _owned(library, stream, "BASS_StreamFree")
@@ -181,13 +181,13 @@ def _open_file(library: BassLibrary, name: str, flags: int) -> OwnedChannel:
 def _load_module(library: BassLibrary, name: str, flags: int) -> int:
     flags |= MUSIC_RAMPS | MUSIC_SINCINTER
     if not flags & SAMPLE_LOOP:
-        flags |= MUSIC_STOPBACK  # Many modules jump back at their end, for ever.
+        flags |= MUSIC_STOPBACK  # Many modules jump back at their end and would play forever.
     return library.try_call("BASS_MusicLoad", False, text_argument(name), 0, 0, flags, SAMPLE_RATE_HZ)
 
 
 def _file_hint(library: BassLibrary, name: str) -> str:
     return (
-        f"{name}: BASS reads MP3, MP2, MP1, Ogg Vorbis, WAV, AIFF and tracker modules itself; FLAC, Opus, AAC and "
+        f"{name}: BASS itself reads MP3, MP2, MP1, Ogg Vorbis, WAV, AIFF and tracker modules; FLAC, Opus, AAC and "
         f"others need their plugin from https://www.un4seen.com in {library.path.parent}"
     )
 
@@ -202,7 +202,7 @@ def _owned(library: BassLibrary, handle: int, free: str) -> OwnedChannel:
 
 @contextlib.contextmanager
 def _recording_device(library: BassLibrary, index: int, hint: str) -> Iterator[None]:
-    """BASS_RecordStart takes the calling thread's device; the program's own choice is put back."""
+    """Select a recording device for BASS_RecordStart, then restore the thread's previous device."""
     before = library.try_call("BASS_RecordGetDevice")
     if not library.try_call("BASS_RecordInit", index) and library.last_error_code() != ERROR_ALREADY:
         raise library.last_error("BASS_RecordInit", hint)
@@ -216,7 +216,7 @@ def _recording_device(library: BassLibrary, index: int, hint: str) -> Iterator[N
 
 @contextlib.contextmanager
 def _configured(library: BassLibrary, option: int, value: int) -> Iterator[None]:
-    """BASS's settings are the whole process's, so ours holds for one call only."""
+    """Set a BASS option during one call. Options apply to the whole process, so the previous value is restored."""
     with _configuring:
         before = library.try_call("BASS_GetConfig", option)
         library.try_call("BASS_SetConfig", option, value)

@@ -1,4 +1,4 @@
-"""Lists the outputs and inputs that BASS sees."""
+"""Lists the output and input devices known to BASS."""
 
 from __future__ import annotations
 
@@ -16,30 +16,38 @@ DEFAULT_INPUT = -1
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """An output or input, as BASS describes it."""
+    """An output or input, as described by BASS."""
 
     index: int
-    """What BASS_Init or BASS_RecordInit takes. Output 0 is "No sound"."""
+    """Argument for BASS_Init or BASS_RecordInit. Output 0 is "No sound"."""
     name: str
     driver: str
-    """The system's name of it: an ALSA PCM, a WASAPI or CoreAudio identifier. Empty when it has none."""
+    """The system's name of the device: an ALSA PCM, a WASAPI or CoreAudio identifier. May be empty."""
     is_default: bool
     is_enabled: bool
-    """Unplugged and switched-off devices are listed, too."""
+    """False for unplugged and disabled devices, which are listed as well."""
 
 
 def outputs(library: BassLibrary | None = None) -> tuple[Device, ...]:
-    """Outputs, in BASS's order. Needs no BASS_Init; any thread. Raises BassNotFoundError when there is no BASS."""
+    """Return the outputs in BASS's order. Needs no BASS_Init; any thread.
+
+    Raises:
+        BassNotFoundError: No BASS library was found.
+    """
     return tuple(_devices(library or find_bass(), "BASS_GetDeviceInfo"))
 
 
 def inputs(library: BassLibrary | None = None) -> tuple[Device, ...]:
-    """Inputs, in BASS's order. Needs no BASS_RecordInit; any thread. Raises BassNotFoundError when there is no BASS."""
+    """Return the inputs in BASS's order. Needs no BASS_RecordInit; any thread.
+
+    Raises:
+        BassNotFoundError: No BASS library was found.
+    """
     return tuple(_devices(library or find_bass(), "BASS_RecordGetDeviceInfo"))
 
 
 def default_input(library: BassLibrary) -> int:
-    """Index of the default input; -1, which BASS refuses with its reason, when there is none."""
+    """Return the index of the default input; -1 if there is none, for which BASS returns an error with the reason."""
     return next((device.index for device in inputs(library) if device.is_default), DEFAULT_INPUT)
 
 

@@ -1,4 +1,4 @@
-"""BASS's error codes by their names in ``bass.h``."""
+"""Names of BASS's error codes, from ``bass.h``."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ _NAMES = {
 
 
 def error_name(code: int) -> str:
-    """``"BASS_ERROR_HANDLE"`` for 5. A code that ``bass.h`` does not name (add-ons have some) keeps its number."""
+    """Return ``"BASS_ERROR_HANDLE"`` for 5. Codes not named in ``bass.h`` keep their number."""
     return f"BASS_{_NAMES.get(code, f'ERROR_{code}')}"

@@ -1,7 +1,7 @@
 """The BASS library of this process, bound with fixed-width types.
 
-DWORD is 32 bits wide in BASS on every platform. Wrappers that say ``c_ulong`` pass 8 bytes on Linux and macOS, so
-nothing of them is used here but the file they brought.
+DWORD is 32 bits wide in BASS on every platform. Wrappers that declare it as ``c_ulong`` pass 8 bytes on Linux and
+macOS, so only their library file is used here, not their bindings.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from .error_names import error_name
 DWORD = c_uint32
 BOOL = c_int
 FAILED_DWORD = 0xFFFFFFFF
-"""What functions that return a count or a number give on failure: (DWORD)-1."""
+"""Returned on failure by functions that return a count or an index: (DWORD)-1."""
 
 UNICODE = 0x80000000 if sys.platform == "win32" else 0
-"""BASS_UNICODE. Elsewhere BASS reads strings as UTF-8 without being told."""
+"""BASS_UNICODE. On other systems BASS always reads strings as UTF-8."""
 
 CONFIG_ADDON = 0x8000
 
@@ -51,7 +51,7 @@ class ChannelInfo(ctypes.Structure):
 
 
 class DeviceInfo(ctypes.Structure):
-    """BASS_DEVICEINFO, of outputs and inputs alike."""
+    """BASS_DEVICEINFO, for outputs and inputs."""
 
     _fields_ = (("name", c_char_p), ("driver", c_char_p), ("flags", DWORD))
 
@@ -62,7 +62,7 @@ class _Prototype(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-# Strings are void pointers here: UTF-8 or, on Windows, UTF-16. See BassLibrary.text_argument.
+# Strings are void pointers: UTF-8 or, on Windows, UTF-16. See text_argument.
 _PROTOTYPES = {
     "BASS_GetVersion": _Prototype(DWORD, None, ()),
     "BASS_ErrorGetCode": _Prototype(c_int, None, ()),
@@ -96,46 +96,50 @@ _PROTOTYPES = {
 
 
 class BassLibrary:
-    """One loaded BASS. ``find_bass()`` gives the one of this process.
+    """A loaded BASS library. ``find_bass()`` returns the one of this process.
 
-    Any thread may call: BASS locks for itself, ctypes lets go of the interpreter's lock during a call, and error
-    codes are kept per thread. The library is never unloaded, so addresses of functions stay good.
+    Any thread may call it: BASS has its own locks, ctypes releases the interpreter's lock during a call, and error
+    codes are kept per thread. The library is never unloaded, so function addresses stay valid.
 
     Attributes:
-        path: The file.
-        origin: Where it was found, in words for a person.
+        path: The library file.
+        origin: Where it was found, as text for users.
         version: For example ``"2.4.16.7"``.
     """
 
     def __init__(self, path: Path, library: ctypes.CDLL, origin: str) -> None:
-        """Binds the functions. Raises BassNotFoundError when the file is no BASS 2.4."""
+        """Bind the functions.
+
+        Raises:
+            BassNotFoundError: The file is not a BASS 2.4 library.
+        """
         self.path = path
         self.origin = origin
         try:
             self._functions = {name: _bind(library, name) for name in _PROTOTYPES}
         except AttributeError as error:
-            raise BassNotFoundError(f"{path} is no BASS 2.4 library: {error}") from None
+            raise BassNotFoundError(f"{path} is not a BASS 2.4 library: {error}") from None
         number = self.try_call("BASS_GetVersion")
         self.version = ".".join(str(byte) for byte in number.to_bytes(4, "big"))
         if number >> 16 != _API_VERSION:
-            raise BassNotFoundError(f"{path} is BASS {self.version}; 2.4 is wanted, see https://www.un4seen.com")
+            raise BassNotFoundError(f"{path} is BASS {self.version}; expected 2.4, see https://www.un4seen.com")
 
     def __repr__(self) -> str:
         return f"<BassLibrary {self.version} at {self.path}>"
 
     def call(self, name: str, *arguments: Any, hint: str = "") -> int:
-        """Calls a function of BASS.
+        """Call a BASS function.
 
         Args:
-            name: Of the function, for example ``"BASS_StreamFree"``.
-            arguments: As its prototype in ``bass.h`` has them.
-            hint: For the error's message: what to do.
+            name: For example ``"BASS_StreamFree"``.
+            arguments: As in its prototype in ``bass.h``.
+            hint: What the user can do, for the error's message.
 
         Returns:
-            What it returned.
+            The function's result.
 
         Raises:
-            BassError: What it returned means failure.
+            BassError: The result means failure.
         """
         result = self.try_call(name, *arguments)
         if result == _PROTOTYPES[name].failure:
@@ -143,29 +147,32 @@ class BassLibrary:
         return result
 
     def try_call(self, name: str, *arguments: Any) -> int:
-        """Calls a function whose failure is no surprise: the caller looks at the result."""
+        """Call a function and return its result without checking it."""
         return int(self._functions[name](*arguments))
 
     def last_error_code(self) -> int:
-        """Of the last call that this thread made; 0 when it went well."""
+        """Return the error code of this thread's last call; 0 if it succeeded."""
         return self.try_call("BASS_ErrorGetCode")
 
     def set_last_error_code(self, code: int) -> None:
-        """What ``last_error_code`` says next on this thread: the first function that BASS offers to its add-ons."""
+        """Set the error code that ``last_error_code`` returns on this thread.
+
+        Calls the first function in the table that BASS offers to its add-ons.
+        """
         functions = ctypes.cast(self.address_in_config(CONFIG_ADDON), POINTER(c_void_p))
         _SetError(functions[0])(code)
 
     def address_in_config(self, option: int) -> int:
-        """Of what BASS_GetConfigPtr gives."""
+        """Return the address from BASS_GetConfigPtr."""
         return int(self._functions["BASS_GetConfigPtr"](option))
 
     def last_error(self, call: str, hint: str = "") -> BassError:
-        """The error of the last call that this thread made, to be raised."""
+        """Return the error of this thread's last call, to be raised."""
         code = self.last_error_code()
         return BassError(code, error_name(code), call, hint)
 
     def address_of(self, name: str) -> int:
-        """Of a function, for C code. Good as long as the process lives."""
+        """Return the address of a function, for C code. Valid for the life of the process."""
         address = ctypes.cast(self._functions[name], c_void_p).value
         assert address is not None
         return address
@@ -180,12 +187,12 @@ def _bind(library: ctypes.CDLL, name: str) -> Any:
 
 
 def text_argument(text: str) -> bytes | str:
-    """A path or URL as BASS wants it together with ``UNICODE``: ctypes makes UTF-16 of a str, on Windows."""
+    """Encode a path or URL for BASS, to be passed with ``UNICODE``: on Windows, ctypes turns str into UTF-16."""
     return text if sys.platform == "win32" else text.encode("utf-8", "surrogateescape")
 
 
 def text_result(text: bytes | None) -> str:
-    """A string of BASS's: UTF-8, except on Windows, where it is in the system's code page by default."""
+    """Decode a string from BASS: UTF-8, except on Windows, where the system's code page is the default."""
     try:
         return (text or b"").decode()
     except UnicodeDecodeError:

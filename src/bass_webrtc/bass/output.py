@@ -1,8 +1,8 @@
-"""Plays a stream of ours on a device, and lets a recorder have what it plays. No Python runs on BASS's threads.
+"""Plays a stream on a device, and optionally provides what it plays to a recorder. No Python runs on BASS's threads.
 
 stream ─► device                                    play
-stream ─► splitter ─┬─► device                      play_and_tap: both halves are BASSmix's, so the device sets
-                    └─► Tap.read, when it likes     the pace and a reader that stalls makes no gap
+stream ─► splitter ─┬─► device                      play_and_tap: both branches belong to BASSmix, so the device sets
+                    └─► Tap.read, at any time       the pace and a stalled reader causes no gap
 """
 
 from __future__ import annotations
@@ -25,35 +25,39 @@ from .streams import ATTRIB_BUFFER, CHANNELS, SAMPLE_RATE_HZ
 DEFAULT_OUTPUT = -1
 DATA_FLOAT = 0x40000000
 SPLIT_SLAVE = 0x1000
-"""A splitter that gets only what another one has taken from the source already."""
+"""A splitter that receives only what another one has already taken from the source."""
 
 Split = Callable[[int, int], int]
-"""Makes a splitter of a stream, with flags; 0 is failure."""
+"""Creates a splitter of a stream, with flags; returns 0 on failure."""
 
 
 class Output:
-    """An output device that this package initialised. A context manager; one thread, whose device it becomes."""
+    """An output device that this package initialised. A context manager; use it from the thread that opened it."""
 
     def __init__(self, library: BassLibrary) -> None:
-        """Takes the device of the calling thread. ``open_output`` makes one."""
+        """Use the calling thread's device. Created by ``open_output``."""
         self._library = library
         self._device = library.call("BASS_GetDevice")
 
     def play(self, stream: int) -> None:
-        """Plays a stream that is no decoding channel. Raises BassError."""
+        """Play a stream that is not a decoding channel.
+
+        Raises:
+            BassError: BASS cannot play it.
+        """
         self._library.call("BASS_ChannelPlay", stream, False)
 
     def play_and_tap(self, stream: int) -> Tap:
-        """Plays a decoding channel, float and stereo, and gives what is played.
+        """Play a decoding channel (float, stereo) and return a tap of what is played.
 
         Raises:
-            ConfigError: There is no BASSmix.
-            BassError: BASS refuses.
+            ConfigError: BASSmix was not found.
+            BassError: BASS returned an error.
         """
         split = find_splitter(self._library)
         heard = self._split(split, stream, 0)
         tap = Tap(self._library, self._split(split, stream, STREAM_DECODE | SPLIT_SLAVE))
-        # As for every stream of ours: 10 ms each 10 ms, and not 100 ms at once.
+        # As for all streams here: 10 ms every 10 ms, not 100 ms at once.
         self._library.call("BASS_ChannelSetAttribute", heard, ATTRIB_BUFFER, 0.0)
         self.play(heard)
         return tap
@@ -65,7 +69,7 @@ class Output:
         return handle
 
     def close(self) -> None:
-        """Frees the device and what plays on it. Idempotent."""
+        """Free the device and everything that plays on it. Idempotent."""
         if self._library.try_call("BASS_SetDevice", self._device):
             self._library.try_call("BASS_Free")
 
@@ -79,7 +83,7 @@ class Output:
 
 
 class Tap:
-    """What a device plays, a second time. BASSmix keeps two seconds of it. One reading thread."""
+    """A second reader of what a device plays. BASSmix buffers two seconds. One reading thread."""
 
     def __init__(self, library: BassLibrary, handle: int) -> None:
         self._library = library
@@ -87,7 +91,10 @@ class Tap:
         self._block = np.zeros((SAMPLE_RATE_HZ, CHANNELS), np.float32)
 
     def read(self) -> NDArray[np.float32]:
-        """What was played since the last time, a second at most: float32 ``[frames, 2]``, none when it is gone."""
+        """Return what was played since the last call, at most one second: float32 ``[frames, 2]``.
+
+        Empty when the stream has been freed.
+        """
         length = self._block.nbytes | DATA_FLOAT
         got = self._library.try_call("BASS_ChannelGetData", self._handle, self._block.ctypes.data, length)
         frames = 0 if got == FAILED_DWORD else got // self._block.strides[0]
@@ -95,15 +102,15 @@ class Tap:
 
 
 def open_output(device: int = DEFAULT_OUTPUT, *, library: BassLibrary | None = None) -> Output:
-    """Initialises an output device, which becomes the calling thread's.
+    """Initialise an output device and make it the calling thread's device.
 
     Args:
-        device: Index as ``devices.outputs()`` has it.
-        library: The BASS of this process by default.
+        device: Index as in ``devices.outputs()``.
+        library: Default: the BASS library of this process.
 
     Raises:
-        BassError: There is no such device, or it cannot be opened.
-        BassNotFoundError: There is no BASS.
+        BassError: The device does not exist or cannot be opened.
+        BassNotFoundError: No BASS library was found.
     """
     library = library or find_bass()
     library.call("BASS_Init", device, SAMPLE_RATE_HZ, 0, None, None, hint="bass-webrtc devices lists the outputs")
@@ -111,11 +118,11 @@ def open_output(device: int = DEFAULT_OUTPUT, *, library: BassLibrary | None = N
 
 
 def find_splitter(library: BassLibrary | None = None) -> Split:
-    """BASSmix's BASS_Split_StreamCreate, from the BASSmix beside the BASS of this process.
+    """Return BASS_Split_StreamCreate of the BASSmix in the folder of this process's BASS.
 
     Raises:
-        ConfigError: There is none.
-        BassNotFoundError: There is no BASS.
+        ConfigError: BASSmix was not found.
+        BassNotFoundError: No BASS library was found.
     """
     library = library or find_bass()
     path = library.path.with_name(LIBRARY_NAME.replace("bass", "bassmix"))
@@ -132,7 +139,7 @@ def find_splitter(library: BassLibrary | None = None) -> Split:
 
 
 def _load(path: Path) -> ctypes.CDLL:
-    # It is linked to no BASS, so it comes after it and finds its functions in the process.
+    # BASSmix is not linked to BASS, so it must be loaded after it and finds its functions in the process.
     if sys.platform == "win32":
         return ctypes.WinDLL(str(path))
     return ctypes.CDLL(str(path))

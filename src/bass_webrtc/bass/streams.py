@@ -1,4 +1,4 @@
-"""BASS streams that play what peers send. Their STREAMPROC is C code of the core: no Python runs on BASS's threads."""
+"""BASS streams that play peers' audio. Their STREAMPROC is C code of the core: no Python runs on BASS's threads."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NO_DEVICE = 0xFFFFFFFF
 
 
 class InputStream:
-    """One stream, made as soon as the program has initialised BASS and made anew when the program freed it.
+    """A stream that is created once the program has initialised BASS, and recreated if the program freed it.
 
     Any thread.
     """
 
     def __init__(self, procedure: int, user: int, *, decode: bool) -> None:
-        """Nothing is made yet.
+        """Store the parameters; the stream is created on first use of ``handle``.
 
         Args:
             procedure: Address of a STREAMPROC.
             user: Its user pointer.
-            decode: Make a decoding channel, for mixers, and not one that plays.
+            decode: Create a decoding channel, for mixers, instead of one that plays.
         """
         self._procedure = procedure
         self._user = user
@@ -40,10 +40,10 @@ class InputStream:
 
     @property
     def handle(self) -> int:
-        """HSTREAM, 48 kHz stereo float; the program plays it. 0 until the program has called BASS_Init.
+        """HSTREAM, 48 kHz stereo float, to be played by the program. 0 until the program has called BASS_Init.
 
         Raises:
-            BassError: BASS cannot make it.
+            BassError: BASS cannot create it.
         """
         with self._lock:
             if self._closed:
@@ -56,11 +56,11 @@ class InputStream:
             return self._handle
 
     def close(self) -> None:
-        """Frees the stream; waits for a block that is just being played. Idempotent."""
+        """Free the stream; waits for a block that is being played. Idempotent."""
         with self._lock:
             self._closed = True
             if self._handle and self._library is not None:
-                # It fails where the program freed it, or BASS, before: that is as good.
+                # Fails if the program has freed the stream or BASS, which is fine.
                 self._library.try_call("BASS_StreamFree", self._handle)
             self._handle = 0
 
@@ -72,13 +72,13 @@ class InputStream:
         flags = SAMPLE_FLOAT | (STREAM_DECODE if self._decode else 0)
         handle = library.call("BASS_StreamCreate", SAMPLE_RATE_HZ, CHANNELS, flags, self._procedure, self._user)
         if not self._decode:
-            # Without a playback buffer BASS asks for 10 ms each 10 ms, and not for 100 ms at once.
+            # Without a playback buffer, BASS requests 10 ms every 10 ms instead of 100 ms at once.
             library.try_call("BASS_ChannelSetAttribute", handle, ATTRIB_BUFFER, 0.0)
         return handle
 
 
 def _initialised_library() -> BassLibrary | None:
-    """The program's BASS; None when it has none, or has not initialised it. Never loads one."""
+    """Return the program's BASS; None if none is loaded or initialised. Never loads one."""
     if not loaded_copies():
         return None
     library = find_bass()

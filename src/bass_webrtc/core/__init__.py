@@ -1,4 +1,4 @@
-"""The audio path (C11), and the Python that calls it: ``engine.py``, ``playout.py``."""
+"""The audio path (C11) and its Python interface: ``engine.py`` and ``playout.py``."""
 
 from __future__ import annotations
 

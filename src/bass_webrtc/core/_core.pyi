@@ -1,6 +1,6 @@
-"""The core, compiled: what core.h declares, and as much of cffi's ``ffi`` as is used.
+"""Types of the compiled core: the declarations of core.h and playout.h, and the part of cffi's ``ffi`` that is used.
 
-tests/unit/test_core_interface.py keeps this file and core.h together.
+tests/unit/test_core_interface.py checks this file against the headers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ ffi: FFI
 lib: Lib
 
 class Pointer:
-    """A pointer, an array or a structure. What its fields are, core.h knows."""
+    """A pointer, array or structure. The headers declare its fields."""
 
     def __getattr__(self, field: str, /) -> Any: ...
     def __setattr__(self, field: str, value: object, /) -> None: ...

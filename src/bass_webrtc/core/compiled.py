@@ -1,4 +1,4 @@
-"""The compiled core. Where it does not load, whoever uses it is told why, and the doctor works without it."""
+"""Imports the compiled core. If that fails, every use of it raises the reason; the doctor works without it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import BassWebRtcError
 
-ADVICE = "Install libopus and libsrtp2 (Debian: libopus0 libsrtp2-1), or bass-webrtc once more"
+ADVICE = "Install libopus and libsrtp2 (Debian: libopus0 libsrtp2-1), or reinstall bass-webrtc"
 
 
 class _Missing:
-    """In the place of what did not load."""
+    """Stands in for ``ffi`` and ``lib`` when the import failed."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

@@ -1,7 +1,7 @@
-"""The core's C interface as Python objects: ``core.h`` says what each call does, this file only carries it over.
+"""Python objects for the core's C interface. ``core.h`` documents each call; this file only converts arguments.
 
-Nothing here blocks. What is marked "loop" belongs to the one thread that runs the control plane; statistics may be
-read from any thread.
+Nothing here blocks, except ``Engine.close``. Methods in a section marked "loop" may be called only from the thread that
+runs the control plane; statistics may be read from any thread.
 """
 
 from __future__ import annotations
@@ -32,33 +32,33 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """STUN, DTLS or SRTCP that came from the network."""
+    """A STUN, DTLS or SRTCP datagram from the network."""
 
     peer: int | None
-    """Whose address it came from; None for a stranger, and then it is a STUN request."""
+    """The peer that this address is mapped to; None for an unknown address (only STUN requests)."""
     socket: int
     host: str
     port: int
     time_s: float
-    """CLOCK_MONOTONIC at arrival."""
+    """CLOCK_MONOTONIC at arrival, in seconds."""
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class PeerRemoved:
-    """Both threads let go of this peer number; it may be used again."""
+    """Both threads have released this slot; it can be reused."""
 
     peer: int
 
 
 @dataclass(frozen=True, slots=True)
 class SourceEnded:
-    """The source will give nothing more; silence goes on."""
+    """The source has ended; the sender goes on with silence."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewSsrc:
-    """RTP came with an SSRC that was not announced; see ``Engine.add_ssrc``."""
+    """RTP arrived with an unannounced SSRC; see ``Engine.add_ssrc``."""
 
     peer: int
     ssrc: int
@@ -99,7 +99,7 @@ class ReceivingStream:
     red_payload_type: int = 0
     """0: not negotiated."""
     ssrcs: tuple[int, ...] = ()
-    """As far as they were announced; the first four count."""
+    """Announced SSRCs; only the first four are used."""
     jitter_start_ms: int = 40
     jitter_min_ms: int = 10
     jitter_max_ms: int = 500
@@ -107,10 +107,10 @@ class ReceivingStream:
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """Reception of the stream that was heard last; see ``bw_peer_reception`` in ``core.h``."""
+    """Reception of the most recently received stream; see ``bw_peer_reception`` in ``core.h``."""
 
     ssrc: int = 0
-    """0: nothing was heard yet."""
+    """0: nothing received yet."""
     first_sequence: int = 0
     highest_sequence: int = 0
     packets_received: int = 0
@@ -154,75 +154,83 @@ class PeerCounters:
 
 
 class SourceHandle:
-    """A source in the core: what the sender thread reads from. Any thread."""
+    """A source in the core, which the sender thread reads. Any thread."""
 
     def __init__(self, pointer: Pointer, channels: int) -> None:
         if not pointer:
-            raise BassWebRtcError("the core refused the source; expected 8000 to 192000 Hz and 1 to 8 channels")
+            raise BassWebRtcError("cannot create the source; expected 8000 to 192000 Hz and 1 to 8 channels")
         self.pointer = ffi.gc(pointer, lib.bw_source_free)
         self._channels = channels
 
     @classmethod
     def tone(cls, left_hz: float, right_hz: float, level_dbfs: float) -> SourceHandle:
-        """A sine per channel."""
+        """Create a source with one sine per channel."""
         return cls(lib.bw_source_new_tone(left_hz, right_hz, level_dbfs), 2)
 
     @classmethod
     def pcm(cls, sample_rate_hz: int, channels: int) -> SourceHandle:
-        """Interleaved float PCM from ``write``."""
+        """Create a source of interleaved float PCM passed to ``write``."""
         return cls(lib.bw_source_new_pcm(sample_rate_hz, channels), channels)
 
     @classmethod
     def bass(cls, get_data: int, handle: int, sample_rate_hz: int, channels: int, *, live: bool) -> SourceHandle:
-        """A BASS channel; ``get_data`` is the address of its ``BASS_ChannelGetData``."""
+        """Create a source that reads a BASS channel.
+
+        Args:
+            get_data: Address of ``BASS_ChannelGetData`` in the library that owns the handle.
+            handle: A decoding or recording channel.
+            sample_rate_hz: The channel's rate.
+            channels: The channel's number of channels.
+            live: The handle is a recording channel.
+        """
         function = ffi.cast("void *", get_data)
         return cls(lib.bw_source_new_bass(function, handle, sample_rate_hz, channels, live), channels)
 
     def write(self, samples: Samples) -> int:
-        """Takes what fits of C-contiguous float32 ``[frames, channels]``; returns the frames taken. One thread."""
+        """Copy as many frames as fit of C-contiguous float32 ``[frames, channels]``; return how many. One thread."""
         return lib.bw_source_write(self.pointer, ffi.from_buffer("float[]", samples), len(samples))
 
     def space(self) -> int:
-        """Frames that ``write`` would take now."""
+        """Return the frames that ``write`` would accept now."""
         return lib.bw_source_space(self.pointer)
 
     def end(self) -> None:
-        """What was written still plays, then the source has ended."""
+        """End the source after the frames already written."""
         lib.bw_source_end(self.pointer)
 
 
 class Srtcp:
-    """SRTCP of one peer (RFC 3711, 3.4). Loop."""
+    """SRTCP of one peer (RFC 3711, 3.4). Loop thread."""
 
     def __init__(self, keys: PeerKeys) -> None:
         pointer = lib.bw_srtcp_new(keys.profile, _padded(keys.local_key), _padded(keys.remote_key))
         if not pointer:
-            raise BassWebRtcError(f"libsrtp2 refused SRTP profile {keys.profile}")
+            raise BassWebRtcError(f"libsrtp2 rejected SRTP profile {keys.profile}; expected 1 or 7")
         self._pointer = ffi.gc(pointer, lib.bw_srtcp_free)
 
     def protect(self, packet: bytes) -> bytes:
-        """Encrypts and signs a compound packet."""
+        """Encrypt and authenticate a compound packet."""
         buffer = bytearray(packet + bytes(_SRTCP_ROOM_BYTES))
         length = lib.bw_srtcp_protect(self._pointer, ffi.from_buffer("uint8_t[]", buffer), len(packet), len(buffer))
-        assert length > 0, "a packet of our own is always long enough"
+        assert length > 0, "RTCP packets built here have at least 8 bytes"
         return bytes(buffer[:length])
 
     def unprotect(self, packet: bytes) -> bytes | None:
-        """The compound packet; None when it is not authentic, or replayed."""
+        """Decrypt a compound packet; return None when it is not authentic or was replayed."""
         buffer = bytearray(packet)
         length = lib.bw_srtcp_unprotect(self._pointer, ffi.from_buffer("uint8_t[]", buffer), len(packet))
         return bytes(buffer[:length]) if length > 0 else None
 
 
 class Engine:
-    """The sender and the network thread, and the queues to them.
+    """The sender thread, the network thread, and the queues to them.
 
     Attributes:
-        playout: What peers send, as sound.
+        playout: Playback of peers' audio.
     """
 
     def __init__(self, config: ServerConfig, source: SourceHandle | None) -> None:
-        """Any thread. Nothing runs yet; the source is kept alive until ``close``."""
+        """Create a stopped engine. Any thread. The source is kept alive until ``close``."""
         settings = ffi.new(
             "bw_engine_config *",
             {
@@ -238,22 +246,22 @@ class Engine:
         status = ffi.new("int *")
         pointer = lib.bw_engine_new(settings, source.pointer if source else ffi.NULL, status)
         if not pointer:
-            raise BassWebRtcError(f"the core could not be made (status {status[0]})")
+            raise BassWebRtcError(f"cannot create the audio engine (core status {status[0]})")
         self._pointer = pointer
         self.playout = Playout(lib.bw_engine_playout(pointer))
         self._source = source
-        self._lock = threading.Lock()  # Between statistics, which any thread reads, and close.
+        self._lock = threading.Lock()  # Serializes close and the statistics, which any thread reads.
         self._closed = False
         self._last_stats = EngineStats()
         self._events = ffi.new("bw_event[]", _EVENTS_PER_CALL)
         self._lateness = ffi.new("uint32_t[]", _LATENESS_CAPACITY)
 
     def start(self) -> None:
-        """Starts both threads."""
-        _check(lib.bw_engine_start(self._open()), "the audio threads could not be started")
+        """Start both threads."""
+        _check(lib.bw_engine_start(self._open()), "cannot start the audio threads")
 
     def close(self) -> None:
-        """Stops the threads, waits for them and frees everything. Idempotent; any thread."""
+        """Stop the threads, wait for them and free everything. Idempotent; any thread."""
         with self._lock:
             if self._closed:
                 return
@@ -265,22 +273,25 @@ class Engine:
 
     @property
     def address(self) -> int:
-        """Of the engine, for C code that reads statistics; good until ``close``."""
+        """Address of the ``bw_engine``, for C code that reads statistics; valid until ``close``."""
         return int(ffi.cast("uintptr_t", self._open()))
 
     # -- sockets and events: loop
 
     @property
     def event_descriptor(self) -> int:
-        """Readable when ``events`` has something."""
+        """Readable while ``events`` has something to return."""
         return lib.bw_engine_event_fd(self._open())
 
     def add_socket(self, descriptor: int) -> int:
-        """A bound, non-blocking UDP socket joins; returns its index."""
-        return _check(lib.bw_engine_add_socket(self._open(), descriptor), "no more UDP sockets fit")
+        """Add a bound, non-blocking UDP socket; return its index."""
+        return _check(
+            lib.bw_engine_add_socket(self._open(), descriptor),
+            f"cannot add the UDP socket; at most {lib.BW_MAX_SOCKETS} are supported",
+        )
 
     def events(self) -> Iterator[EngineEvent]:
-        """What has happened, up to 64 at a time; the descriptor stays readable while there is more."""
+        """Yield up to 64 pending events. The descriptor stays readable while more are pending."""
         count = lib.bw_engine_next_events(self._open(), self._events, _EVENTS_PER_CALL)
         for i in range(count):
             event = self._events[i]
@@ -296,17 +307,17 @@ class Engine:
     # -- peers: loop
 
     def map_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
-        """Datagrams from this address belong to this peer."""
+        """Assign datagrams from this address to this peer."""
         _check(lib.bw_peer_map_address(self._open(), peer, socket_index, _address(host, port)), "map_address")
 
     def unmap_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
-        """They do not any more."""
+        """Undo ``map_address``."""
         _check(lib.bw_peer_unmap_address(self._open(), peer, socket_index, _address(host, port)), "unmap_address")
 
     def add_peer(
         self, peer: int, keys: PeerKeys, sends: SendingStream | None, receives: ReceivingStream | None = None
     ) -> None:
-        """The peer's keys are there; packets flow, to it once a path is set."""
+        """Set the peer's keys and streams. Media is sent once a path is set."""
         settings = ffi.new(
             "bw_peer_config *",
             {
@@ -317,78 +328,81 @@ class Engine:
                 **({} if receives is None else _receiving(receives)),
             },
         )
-        _check(lib.bw_peer_add(self._open(), peer, settings), "the peer's SRTP could not be set up")
+        _check(lib.bw_peer_add(self._open(), peer, settings), f"cannot set up SRTP of peer {peer}")
 
     def add_ssrc(self, peer: int, ssrc: int, keys: PeerKeys) -> None:
-        """Makes a place for an SSRC that ``NewSsrc`` named."""
+        """Accept an SSRC reported by ``NewSsrc``."""
         key = _padded(keys.remote_key)
         _check(lib.bw_peer_add_ssrc(self._open(), peer, ssrc, keys.profile, key), "add_ssrc")
 
     def set_path(self, peer: int, socket_index: int, host: str, port: int) -> None:
-        """Where the sender sends."""
+        """Set the address that the sender sends to."""
         _check(lib.bw_peer_set_path(self._open(), peer, socket_index, _address(host, port)), "set_path")
 
     def set_descriptor(self, peer: int, descriptor: int, host: str, port: int) -> None:
-        """Where the sender sends, on a socket that is not one of ours; see ``core.h`` for how long it must live."""
+        """Set the address and a socket of the caller's; ``core.h`` says how long the socket must stay open."""
         _check(lib.bw_peer_set_descriptor(self._open(), peer, descriptor, _address(host, port)), "set_descriptor")
 
     def clear_path(self, peer: int) -> None:
-        """Nothing is sent until the next ``set_path``."""
+        """Stop sending until the next ``set_path``."""
         _check(lib.bw_peer_clear_path(self._open(), peer), "clear_path")
 
     def set_redundancy(self, peer: int, level: int) -> None:
-        """How many earlier frames ride along (RFC 2198): 0, 1 or 2."""
+        """Set how many earlier frames each packet repeats (RFC 2198): 0, 1 or 2."""
         _check(lib.bw_peer_set_redundancy(self._open(), peer, level), "set_redundancy")
 
     def resend(self, peer: int, sequence: int) -> None:
-        """Sends a recent packet once more (RFC 4585, 6.2.1)."""
+        """Send a recent packet again (RFC 4585, 6.2.1)."""
         _check(lib.bw_peer_resend(self._open(), peer, sequence), "resend")
 
     def remove_peer(self, peer: int) -> None:
-        """Takes the peer back from both threads; ``PeerRemoved`` says when that is done."""
+        """Remove the peer from both threads; ``PeerRemoved`` reports completion."""
         _check(lib.bw_peer_remove(self._open(), peer), "remove_peer")
 
     # -- encoder: loop
 
     def set_bitrate(self, bitrate_bps: int) -> None:
-        """Of the Opus stream, from the next frame on."""
-        _check(lib.bw_engine_set_bitrate(self._open(), bitrate_bps), "bitrates go from 6000 to 510000 bit/s")
+        """Set the Opus bitrate from the next frame on."""
+        _check(
+            lib.bw_engine_set_bitrate(self._open(), bitrate_bps),
+            f"bitrate {bitrate_bps} bit/s; expected 6000 to 510000",
+        )
 
     def set_complexity(self, complexity: int) -> None:
-        """Of the Opus encoder, from the next frame on."""
-        _check(lib.bw_engine_set_complexity(self._open(), complexity), "complexity goes from 0 to 10")
+        """Set the Opus encoder's complexity from the next frame on."""
+        _check(lib.bw_engine_set_complexity(self._open(), complexity), f"complexity {complexity}; expected 0 to 10")
 
     def set_expected_loss(self, percent: int) -> None:
-        """What the receivers report, 0 to 100."""
+        """Set the packet loss reported by receivers, 0 to 100 percent."""
         _check(lib.bw_engine_set_expected_loss(self._open(), percent), "set_expected_loss")
 
     # -- statistics: any thread
 
     def stats(self) -> EngineStats:
-        """The counters; the last ones after ``close``."""
+        """Return the counters; after ``close``, their last values."""
         with self._lock:
             return self._last_stats if self._closed else self._read_stats()
 
     def peer_counters(self, peer: int) -> PeerCounters:
-        """One peer's counters; zeros after ``close``."""
+        """Return one peer's counters; zeros after ``close``."""
         with self._lock:
             if self._closed:
                 return PeerCounters()
             stats = ffi.new("bw_peer_stats *")
-            _check(lib.bw_peer_get_stats(self._pointer, peer, stats), "no such peer")
+            _check(lib.bw_peer_get_stats(self._pointer, peer, stats), f"no peer slot {peer}")
             return PeerCounters(*(getattr(stats, name) for name in PeerCounters.__slots__))
 
     def reception(self, peer: int) -> Reception:
-        """How one peer's packets arrive; zeros after ``close``."""
+        """Return one peer's reception; zeros after ``close``."""
         with self._lock:
             if self._closed:
                 return Reception()
             stats = ffi.new("bw_peer_reception *")
-            _check(lib.bw_peer_get_reception(self._pointer, peer, stats), "no such peer")
+            _check(lib.bw_peer_get_reception(self._pointer, peer, stats), f"no peer slot {peer}")
             return Reception(*(getattr(stats, name) for name in Reception.__slots__))
 
     def lateness_us(self) -> list[int]:
-        """How late the last packet of each of the last 10 s' ticks left, in no order."""
+        """Return how late the last packet of each tick of the last 10 s was sent, in no particular order."""
         with self._lock:
             if self._closed:
                 return []
@@ -396,13 +410,13 @@ class Engine:
             return list(ffi.unpack(self._lateness, count)) if count else []
 
     def running_s(self, now_s: float) -> float:
-        """Seconds of CLOCK_MONOTONIC since the sender thread began; 0 when it does not run."""
+        """Return the seconds of CLOCK_MONOTONIC since the sender thread started; 0 when it is not running."""
         with self._lock:
             start_ns = 0 if self._closed else lib.bw_engine_start_ns(self._pointer)
         return now_s - start_ns / 1e9 if start_ns else 0.0
 
     def rtp_timestamp(self, timestamp_offset: int, now_s: float) -> int:
-        """RTP time of a stream at a moment of CLOCK_MONOTONIC."""
+        """Return a stream's RTP time at a CLOCK_MONOTONIC time."""
         return (timestamp_offset + round(self.running_s(now_s) * SAMPLE_RATE_HZ)) & 0xFFFFFFFF
 
     def _read_stats(self) -> EngineStats:
@@ -417,7 +431,10 @@ class Engine:
 
 
 def statistics_functions() -> tuple[int, int, int]:
-    """Addresses of ``bw_engine_get_stats``, ``bw_playout_get_receiver_stats`` and ``bw_engine_playout``, for C code."""
+    """Return the addresses of ``bw_engine_get_stats``, ``bw_playout_get_receiver_stats`` and ``bw_engine_playout``.
+
+    For C code that reads statistics without Python.
+    """
     names = ("bw_engine_get_stats", "bw_playout_get_receiver_stats", "bw_engine_playout")
     found = [int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in names]
     return found[0], found[1], found[2]

@@ -1,4 +1,4 @@
-"""What peers send, as sound: the mix of all, and each on its own. ``playout.h`` says what each call does."""
+"""Playback of peers' audio, mixed or separate. ``playout.h`` documents each call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ReceiverStats:
-    """Decisions of one peer's jitter buffer; see ``bw_receiver_stats`` in ``playout.h``."""
+    """Counters of one peer's jitter buffer; see ``bw_receiver_stats`` in ``playout.h``."""
 
     packets_discarded: int = 0
     duplicate_packets: int = 0
@@ -45,7 +45,7 @@ class ReceiverStats:
 
 @dataclass(frozen=True, slots=True)
 class PlayoutStats:
-    """Counters of the thread that plays; see ``bw_playout_stats`` in ``playout.h``."""
+    """Counters of the playing thread; see ``bw_playout_stats`` in ``playout.h``."""
 
     callbacks: int = 0
     callback_max_ns: int = 0
@@ -54,15 +54,15 @@ class PlayoutStats:
 
 
 class Playout:
-    """The receiving side of an engine. Any thread; after ``close`` it gives silence and zeros."""
+    """The receiving side of an engine. Any thread; after ``close`` it returns silence and zeros."""
 
     def __init__(self, pointer: Pointer) -> None:
         self._pointer = pointer
-        self._lock = threading.Lock()  # Between the callers of this object and close; no audio thread takes it.
+        self._lock = threading.Lock()  # Serializes callers of this object and close; no audio thread takes it.
         self._closed = False
 
     def close(self) -> None:
-        """The engine is about to go. No stream may play any more."""
+        """Stop using the engine, which is about to be freed. No stream may be playing."""
         with self._lock:
             self._closed = True
 
@@ -72,29 +72,29 @@ class Playout:
         return _number(lib.bw_playout_mix_proc()), _number(self._pointer)
 
     def peer_procedure(self, peer: int) -> tuple[int, int]:
-        """The same, of one peer's own stream."""
+        """Return the addresses of the STREAMPROC and user pointer of one peer's own stream."""
         return _number(lib.bw_playout_peer_proc()), _number(lib.bw_playout_peer_user(self._pointer, peer))
 
     def set_own(self, peer: int, own: bool) -> None:
-        """Whether the peer plays on a stream of its own, and not in the mix."""
+        """Play the peer on its own stream (True) or in the mix (False)."""
         with self._lock:
             if not self._closed:
                 lib.bw_playout_set_route(self._pointer, peer, lib.BW_PLAYOUT_OWN if own else lib.BW_PLAYOUT_MIX)
 
     def set_gain(self, peer: int, gain: float) -> None:
-        """Loudness, as a factor, 0 to 16."""
+        """Set the peer's gain, a factor from 0 to 16."""
         with self._lock:
             if not self._closed:
                 lib.bw_playout_set_gain(self._pointer, peer, gain)
 
     def set_muted(self, peer: int, muted: bool) -> None:
-        """Silence, without a click."""
+        """Mute or unmute the peer, without a click."""
         with self._lock:
             if not self._closed:
                 lib.bw_playout_set_muted(self._pointer, peer, muted)
 
     def read_mix(self, frames: int) -> Samples:
-        """The next block of the mix, float32 ``[frames, 2]``."""
+        """Return the next block of the mix: float32 ``[frames, 2]`` at 48 kHz."""
         block = np.zeros((frames, CHANNELS), np.float32)
         with self._lock:
             if not self._closed:
@@ -102,7 +102,7 @@ class Playout:
         return block
 
     def read_peer(self, peer: int, frames: int) -> Samples:
-        """The next block of one peer, float32 ``[frames, 2]``; silence while it plays in the mix."""
+        """Return the next block of one peer, float32 ``[frames, 2]`` at 48 kHz; silence while it plays in the mix."""
         block = np.zeros((frames, CHANNELS), np.float32)
         with self._lock:
             if not self._closed:
@@ -110,7 +110,7 @@ class Playout:
         return block
 
     def receiver_stats(self, peer: int) -> ReceiverStats:
-        """Of one peer; zeros when it sends nothing."""
+        """Return one peer's counters; zeros when it sends nothing."""
         with self._lock:
             if self._closed:
                 return ReceiverStats()
@@ -119,7 +119,7 @@ class Playout:
             return ReceiverStats(*(getattr(stats, name) for name in ReceiverStats.__slots__))
 
     def stats(self) -> PlayoutStats:
-        """Of the thread that plays."""
+        """Return the counters of the playing thread."""
         with self._lock:
             if self._closed:
                 return PlayoutStats()
