@@ -1,1 +1,1 @@
-"""What bass-webrtc claims about speed, measured: ``python -m bench [NAME …]``, all if none."""
+"""Benchmarks of bass-webrtc's performance claims: ``python -m bench [NAME …]``; default: all."""

@@ -1,4 +1,4 @@
-"""Runs the benchmarks: all, or those that are named. Ends with 1 when a goal was missed or left out."""
+"""Runs all benchmarks, or those named. Exits with 1 when a goal was missed or left out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# The players and the networks are the tests' own.
+# The players and networks come from the tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from . import capi, clients, connect, fan_out, latency, quality, receive, recording, timing
@@ -30,14 +30,14 @@ BENCHMARKS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)} (default: all)")
     names = parser.parse_args().names or list(BENCHMARKS)
     unknown = set(names) - BENCHMARKS.keys()
     if unknown:
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+        parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; expected one of {', '.join(BENCHMARKS)}")
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
-    print(f"load of this machine before the start, over 1, 5 and 15 minutes: {load}")
+    print(f"load average before the start over 1, 5 and 15 minutes: {load}")
     missed: list[str] = []
     with open_stage() as stage:
         for name in names:
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _summary(missed: Sequence[str]) -> str:
-    """The last line."""
+    """Return the last line of the output."""
     if not missed:
         return "every goal met"
     goals = "1 goal" if len(missed) == 1 else f"{len(missed)} goals"

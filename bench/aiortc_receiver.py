@@ -1,6 +1,6 @@
-"""The baseline: stock aiortc as a WHIP server that decodes what comes and throws it away.
+"""The baseline: unmodified aiortc as a WHIP server that decodes received audio and discards it.
 
-It plays nothing and mixes nothing, which ours does: that is left out in its favour.
+It neither plays nor mixes, unlike bass-webrtc: this is in aiortc's favour.
 
     python -m bench.aiortc_receiver ADDRESS      prints the endpoint's URL, serves until standard input closes
 """
@@ -17,18 +17,18 @@ from aiortc.mediastreams import MediaStreamError
 
 
 class WhipServer:
-    """As little of WHIP as a publisher needs: POST and DELETE."""
+    """The minimum of WHIP that a publisher needs: POST and DELETE."""
 
     def __init__(self) -> None:
         self.frames = 0
-        """Decoded, of all peers."""
+        """Decoded frames of all peers."""
         self._peers: dict[str, RTCPeerConnection] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def application(self) -> web.Application:
         application = web.Application()
         application.router.add_post("/whip", self._post)
-        application.router.add_get("/frames", self._tell_frames)
+        application.router.add_get("/frames", self._get_frames)
         application.router.add_delete("/whip/{peer}", self._delete)
         application.on_shutdown.append(self._close)
         return application
@@ -48,7 +48,7 @@ class WhipServer:
         await self._peers.pop(request.match_info["peer"]).close()
         return web.Response()
 
-    async def _tell_frames(self, request: web.Request) -> web.Response:
+    async def _get_frames(self, request: web.Request) -> web.Response:
         return web.Response(text=str(self.frames))
 
     def _listen(self, track: MediaStreamTrack) -> None:
@@ -67,7 +67,7 @@ class WhipServer:
 
 
 async def serve(address: str) -> None:
-    """Serves until standard input closes."""
+    """Serve until standard input closes."""
     runner = web.AppRunner(WhipServer().application())
     await runner.setup()
     await web.TCPSite(runner, address, 0).start()

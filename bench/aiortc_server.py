@@ -1,7 +1,7 @@
-"""The baseline: stock aiortc as a WHEP server that sends packets encoded beforehand.
+"""The baseline: unmodified aiortc as a WHEP server that sends pre-encoded packets.
 
-What aiortc does best is what it is compared by: no encoding (aiortc would encode once per peer), one ticker for all
-peers instead of a sleep in each, and only audio. The rest is aiortc as its users get it.
+The comparison is in aiortc's favour: no encoding (aiortc would encode once per peer), one ticker for all peers instead
+of one sleep each, and only audio. Otherwise it is aiortc as its users run it.
 
     python -m bench.aiortc_server [ADDRESS [BUSY_THREADS]]      prints the port, serves until standard input closes
 """
@@ -27,7 +27,7 @@ _TIME_BASE = fractions.Fraction(1, 48_000)
 
 
 def encode_tone(left_hz: int, right_hz: int, bitrate_bps: int = 128_000) -> list[bytes]:
-    """One second of a stereo sine as 50 Opus packets that can be played round and round."""
+    """Encode one second of a stereo sine as 50 Opus packets that can be repeated."""
     encoder = av.CodecContext.create("libopus", "w")
     encoder.sample_rate, encoder.layout, encoder.format = 48_000, "stereo", "flt"
     encoder.bit_rate = bitrate_bps
@@ -43,7 +43,7 @@ def encode_tone(left_hz: int, right_hz: int, bitrate_bps: int = 128_000) -> list
 
 
 class Ticker:
-    """Gives every track the same packet at the same time, at absolute deadlines."""
+    """Passes every track the same packet at the same time, at absolute deadlines."""
 
     def __init__(self, packets: list[bytes]) -> None:
         self._packets = packets
@@ -63,7 +63,7 @@ class Ticker:
 
 
 class EncodedTrack(MediaStreamTrack):
-    """A track of packets, which aiortc sends as they are."""
+    """A track of encoded packets, which aiortc sends unchanged."""
 
     kind = "audio"
 
@@ -81,7 +81,7 @@ class EncodedTrack(MediaStreamTrack):
 
 
 class WhepServer:
-    """As little of WHEP as a player needs: POST and DELETE."""
+    """The minimum of WHEP that a player needs: POST and DELETE."""
 
     def __init__(self, ticker: Ticker) -> None:
         self._ticker = ticker
@@ -125,7 +125,7 @@ class WhepServer:
 
 
 async def serve(address: str = "127.0.0.1", busy_threads: str = "0") -> None:
-    """Serves until standard input closes, beside so many threads of pure Python."""
+    """Serve until standard input closes, with this many busy threads of pure Python."""
     for _ in range(int(busy_threads)):
         threading.Thread(target=_work, daemon=True).start()
     ticker = Ticker(encode_tone(440, 880))

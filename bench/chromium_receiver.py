@@ -1,4 +1,4 @@
-"""Chromium as a receiver of ``BrowserFeed``, in one tab of the tests' listening page."""
+"""Chromium as a receiver of ``BrowserFeed``, in a tab with the tests' listening page."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ _RECORD = """((seconds, pollSeconds) => {
 
 
 class ChromiumReceiver:
-    """One stream."""
+    """Receiver of one stream."""
 
     def __init__(self, browser: Browser, page_url: str) -> None:
         self._tab = browser.open(page_url)
 
     def answer(self, offer: str) -> str:
-        """The answer to an offer; Chromium connects from here on."""
+        """Return the answer to an offer; Chromium starts connecting."""
         answer: str = self._tab.evaluate(f"{_ANSWER}({json.dumps(offer)})")
         return answer
 
     def listen(self) -> None:
-        """Plays what comes."""
+        """Play the received audio."""
         self._tab.evaluate("listener.track.then((track) => listener.listen(track))")
 
     def record(self, seconds: float, poll_s: float) -> None:
-        """Starts to record and to note its counters every ``poll_s``."""
+        """Start recording, and polling getStats() every ``poll_s``."""
         self._tab.evaluate(f"{_RECORD}({seconds}, {poll_s})")
 
     def recording(self) -> NDArray[np.float32]:
-        """Waits for the end: float32 of shape [frames, 2] at 48 kHz."""
+        """Wait for the end of the recording; return float32 ``[frames, 2]`` at 48 kHz."""
         return np.frombuffer(base64.b64decode(self._tab.evaluate("listener.recording")), np.float32).reshape(-1, 2)
 
     def history(self) -> list[dict[str, Any]]:
-        """The inbound-rtp entries of getStats() since ``record``; ends that."""
+        """Stop polling; return the inbound-rtp entries of getStats() since ``record``."""
         entries: list[dict[str, Any]] = self._tab.evaluate("clearInterval(listener.poll), listener.moments")
         return [entry for entry in entries if "jitterBufferDelay" in entry]

@@ -1,4 +1,4 @@
-"""CPU and memory per additional peer, beside stock aiortc."""
+"""CPU and memory per additional peer, compared with unmodified aiortc."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .report import Report
 from .stage import Stage
 
 PROVES = """
-One more listener costs next to nothing: Opus runs once per frame whatever the number of peers, and a peer adds a
+An additional listener costs next to nothing: Opus runs once per frame for any number of peers, and a peer adds a
 header, a cipher and its share of a system call. Players complete ICE and DTLS and count 128 kbit/s of packets in a
-process of their own; counted is the server process alone, all threads, user and system time. aiortc, in the same run,
-sends packets that were encoded beforehand: what it would spend on encoding once per peer does not count against it.
+process of their own; measured is the server process alone, all threads, user and system time. aiortc, in the same run,
+sends pre-encoded packets: what it would spend on encoding once per peer does not count against it.
 """
 
 PEER_COUNTS = (50, 200, 500)
@@ -27,29 +27,29 @@ MEASURE_S = 10.0
 
 @dataclass(frozen=True)
 class Load:
-    """What a server process uses with some peers."""
+    """Resources that a server process uses with some peers."""
 
     peers: int
     cpu_percent: float
-    """Of one core."""
+    """Percent of one core."""
     memory_kb: float
 
 
 def run(stage: Stage) -> list[str]:
-    """Measures and prints; returns the goals that were missed."""
+    """Measure and print; return the goals that were missed."""
     report = Report("fan-out: what one more listener costs", PROVES)
     report.row("", "CPU", "per peer", "memory/peer", "missing")
     ours = _measure_ours(stage, report)
-    # From the first step on: what a process allocates once for all is not what one more costs.
+    # From the first step on: one-time allocations of the process are not a cost per peer.
     more = _per_peer(ours[1], ours[-1])
-    report.wants(f"at most 0.05 % of a core per additional peer: {more.cpu_percent:.4f} %", more.cpu_percent <= 0.05)
-    report.wants(f"at most 60 kB of memory per additional peer: {more.memory_kb:.1f} kB", more.memory_kb <= 60)
+    report.goal(f"at most 0.05 % of a core per additional peer: {more.cpu_percent:.4f} %", more.cpu_percent <= 0.05)
+    report.goal(f"at most 60 kB of memory per additional peer: {more.memory_kb:.1f} kB", more.memory_kb <= 60)
     if stage.server is not None:
         theirs = _measure_aiortc(stage, report)
         share = _per_peer(ours[0], ours[1]).cpu_percent / _per_peer(*theirs).cpu_percent
-        report.wants(f"at most 1/5 of aiortc per peer, both with {AIORTC_PEERS}: 1/{1 / share:.1f}", share <= 0.2)
+        report.goal(f"at most 1/5 of aiortc per peer, both with {AIORTC_PEERS}: 1/{1 / share:.1f}", share <= 0.2)
     else:
-        report.leaves_out("at most 1/5 of aiortc per peer", stage.missing)
+        report.skipped_goal("at most 1/5 of aiortc per peer", stage.missing)
     return report.missed
 
 
@@ -62,11 +62,11 @@ def _measure_ours(stage: Stage, report: Report) -> list[Load]:
 def _measure_aiortc(stage: Stage, report: Report) -> list[Load]:
     with Child("bench.aiortc_server", stage.address, host=stage.server) as server, PlayerFarm(stage.players) as farm:
         url = f"http://{stage.address}:{server.read_line()}/whep"
-        return _climb("aiortc, encoded beforehand", server.pid, farm, url, (AIORTC_PEERS,), report)
+        return _climb("aiortc, pre-encoded", server.pid, farm, url, (AIORTC_PEERS,), report)
 
 
 def _climb(name: str, pid: int, farm: PlayerFarm, url: str, counts: tuple[int, ...], report: Report) -> list[Load]:
-    """Adds peers step by step, from one on: the first sets the encoder to work, which is no cost of one more."""
+    """Add peers in steps, starting with one, so that starting the encoder does not count as a cost per peer."""
     farm.connect(url)
     loads = [_load(pid, 1)]
     report.row(f"{name}, 1 peer", f"{loads[0].cpu_percent:.2f} %", "", "", "")

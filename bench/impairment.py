@@ -1,6 +1,6 @@
-"""What a network does to packets, decided beforehand: the same seed gives the same trace to every receiver.
+"""Network impairments, decided in advance: the same seed gives every receiver the same trace.
 
-The sender itself sends late, twice, or not at all, so no relay adds its own lateness to what is measured.
+The sender itself sends late, twice, or not at all, so that no relay adds its own lateness.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """One kind of weather. Shares are of packets, 0 to 1."""
+    """Impairments of a network. Shares are of packets, 0 to 1."""
 
     loss: float = 0.0
     burst_packets: int = 1
-    """So many in a row are lost at once; ``loss`` stays the share of all."""
+    """This many consecutive packets are lost together; ``loss`` stays the share of all packets."""
     jitter_ms: float = 0.0
-    """Each packet is late by 0 to this, evenly, and waits behind the one before it, as in a queue."""
+    """Each packet is delayed by 0 to this, uniformly distributed, and queues behind the one before it."""
     reorder: float = 0.0
-    """These are ``reorder_ms`` late and let others pass."""
+    """These packets are ``reorder_ms`` late and are overtaken by others."""
     reorder_ms: float = 30.0
     duplicate: float = 0.0
-    """These come twice, 5 ms apart."""
+    """These packets arrive twice, 5 ms apart."""
     calm_at_s: Sequence[float] = ()
-    """Around these moments nothing is lost, so that it does not matter when exactly a receiver is asked."""
+    """Around these times nothing is lost, so that it does not matter when exactly counters are read."""
 
 
 _CALM_S = 0.25
@@ -33,26 +33,26 @@ _DUPLICATE_LATER_S = 0.005
 
 
 def schedule(network: Network, packets: int, frame_s: float, seed: int) -> list[tuple[float, int]]:
-    """When which packet arrives.
+    """Decide when which packet arrives.
 
     Args:
-        network: The weather.
-        packets: How many are sent, one each ``frame_s``.
+        network: The impairments.
+        packets: How many are sent, one per ``frame_s``.
         frame_s: Length of a frame.
-        seed: Decides everything.
+        seed: Determines the trace.
 
     Returns:
-        Seconds after the first frame's time and the packet's number, by time. Lost ones are not there.
+        Seconds after the first frame's time and the packet's number, ordered by time, without lost packets.
     """
-    weather = random.Random(seed)
+    draws = random.Random(seed)
     arrivals: list[tuple[float, int]] = []
     queue_free_s = 0.0
     to_lose = 0
     for number in range(packets):
-        late_s = 1e-3 * network.jitter_ms * weather.random()
-        overtaken = weather.random() < network.reorder
-        doubled = weather.random() < network.duplicate
-        if to_lose == 0 and weather.random() < network.loss / network.burst_packets:
+        late_s = 1e-3 * network.jitter_ms * draws.random()
+        overtaken = draws.random() < network.reorder
+        doubled = draws.random() < network.duplicate
+        if to_lose == 0 and draws.random() < network.loss / network.burst_packets:
             to_lose = network.burst_packets
         is_lost, to_lose = to_lose > 0, max(0, to_lose - 1)
         if is_lost and not any(abs(number * frame_s - at_s) < _CALM_S for at_s in network.calm_at_s):

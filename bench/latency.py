@@ -1,4 +1,4 @@
-"""From a sample at the publisher's encoder to the same sample out of BASS's mixer."""
+"""Latency from a sample at the publisher's encoder to the same sample out of BASS's mixer."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .report import Report, quantile
 from .stage import Stage
 
 PROVES = """
-Who talks is heard at once. A publisher in a process of its own is given bursts of tone as a sound card would give
-them: each frame is encoded when its last sample was there. The clock starts when the sample is at the encoder's door
-and stops when BASS's device mix has it: the frame's own length, Opus's look-ahead of 6.5 ms, WebRTC, the jitter buffer
-and half of BASS's 10 ms blocks are in it. "Heard" is the sample's place in its block later: 5 ms on average. On
-loopback, at real-time priority; 5 s to settle are left out.
+A publisher is heard immediately. A publisher in a process of its own gets bursts of tone as from a sound card: each
+frame is encoded once its last sample is available. The clock starts when the sample reaches the encoder and stops when
+BASS's device mix contains it. This includes the frame's own length, Opus's look-ahead of 6.5 ms, WebRTC, the jitter
+buffer and half of BASS's 10 ms blocks. "Heard" adds the sample's position in its block: 5 ms on average. Measured on
+loopback, at real-time priority, without the first 5 s.
 """
 
 WANTED_P50_MS = {20: 45.0, 10: 30.0}
@@ -28,25 +28,25 @@ WANTED_FOUND = 0.95
 SECONDS = 20.0
 SETTLE_S = 5.0
 EVERY_S = 0.137
-"""Not in step with any frame."""
+"""Not a multiple of any frame length."""
 
 
 def run(stage: Stage) -> list[str]:
-    """Measures and prints; returns the goals that were missed."""
+    """Measure and print; return the goals that were missed."""
     report = Report("latency: from the publisher's encoder to BASS's mix", PROVES)
     report.row("", "p50", "p99", "max", "heard p50", "found", "jitter buffer", "target", "sender late")
     for frame_ms, wanted_ms in WANTED_P50_MS.items():
         with realtime():
             p50_ms, found = _measure(frame_ms, report)
-        report.wants(
+        report.goal(
             f"p50 at most {wanted_ms:.0f} ms with frames of {frame_ms} ms: {p50_ms:.1f} ms", p50_ms <= wanted_ms
         )
-        report.wants(f"of {frame_ms} ms: at least {WANTED_FOUND:.0%} of the bursts: {found:.0%}", found >= WANTED_FOUND)
+        report.goal(f"of {frame_ms} ms: at least {WANTED_FOUND:.0%} of the bursts: {found:.0%}", found >= WANTED_FOUND)
     return report.missed
 
 
 def _measure(frame_ms: int, report: Report) -> tuple[float, float]:
-    """The median, and the share of the bursts that were found in time, which it is the median of."""
+    """Return the median latency, and the share of the bursts that were found and thus contribute to it."""
     with ExitStack() as stack:
         with realtime(SENDER_PRIORITY):
             sender = stack.enter_context(Child("bench.publisher_worker"))
@@ -71,7 +71,7 @@ def _measure(frame_ms: int, report: Report) -> tuple[float, float]:
 
 
 def _delays_ms(recording: Recording, start_s: float) -> tuple[list[float], list[float], int]:
-    """Of each burst that was found before the next one was sent: out of the mixer, and heard; how many were sent."""
+    """Return the latencies of all bursts found before the next one: out of the mixer, heard; and how many were sent."""
     likeness = np.convolve(recording.samples[:, 0], signals.burst()[::-1], "valid")
     loud = 0.5 * float(np.abs(likeness).max())
     out_ms: list[float] = []

@@ -1,10 +1,10 @@
-"""How late this machine is with half a millisecond's work: the best that any sender could reach at that moment.
+"""Lateness of this machine with half a millisecond's work: the lower limit for any sender at that moment.
 
-A thread of real-time priority in a process of its own sleeps to a deadline each 20 ms and then works about as long as
-an encoder does. On a virtual machine whose host takes the processor away, or with other work on all cores, even that
-ends late; then a figure of ours says nothing about us.
+A real-time thread in a process of its own sleeps until a deadline every 20 ms and then works about as long as an
+encoder. On a virtual machine whose host takes the processor away, or with other work on all cores, even that ends late;
+then the measured lateness is not bass-webrtc's.
 
-    python -m bench.machine_clock      answers {"do": "reset"} and {"do": "report"}, one a line
+    python -m bench.machine_clock      answers {"do": "reset"} and {"do": "report"}, one per line
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from support.child import serve_commands
 from .report import quantile
 
 _PERIOD_S = 0.02
-# Below the sender's, so that it never stands in its way.
+# Below the sender's priority, so that it never delays the sender.
 _PRIORITY = 1
 
 
 class MachineClock:
-    """Measures from its making on."""
+    """Measures from its creation on."""
 
     def __init__(self) -> None:
         self._lateness_us: list[float] = []
@@ -44,18 +44,18 @@ class MachineClock:
             self._lateness_us.append(1e6 * (time.monotonic() - deadline_s - at_best_s))
 
     def reset(self) -> dict[str, Any]:
-        """Measures from here on."""
+        """Start a new measurement."""
         self._lateness_us = []
         return {}
 
     def report(self) -> dict[str, Any]:
-        """Microseconds since the last reset."""
+        """Return the lateness since the last reset, in microseconds."""
         values = self._lateness_us
         return {"p50": quantile(values, 0.5), "p99": quantile(values, 0.99), "max": max(values)}
 
 
 def _work() -> float:
-    """Computes about as long as one frame's encoding takes; returns the seconds."""
+    """Compute about as long as encoding one frame takes; return the seconds."""
     start_s = time.monotonic()
     sum(range(25_000))
     return time.monotonic() - start_s

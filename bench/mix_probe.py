@@ -1,4 +1,4 @@
-"""mix_probe.c for Python: compiled on first use, hung into a BASS channel, or put before a STREAMPROC."""
+"""Python interface of mix_probe.c: compiled on first use, attached to a BASS channel or placed before a STREAMPROC."""
 
 from __future__ import annotations
 
@@ -41,26 +41,26 @@ class _Probe(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Recording:
-    """What passed, and when."""
+    """Recorded audio and the times of its blocks."""
 
     samples: NDArray[np.float32]
     """``[frames, 2]`` at 48 kHz."""
     block_s: NDArray[np.float64]
     """``time.monotonic()`` of each block."""
     block_frames: NDArray[np.int64]
-    """Frames before it."""
+    """Frames before each block."""
 
     def block_time_s(self, frame: int) -> float:
-        """When the block of a frame passed."""
+        """Return when the block that contains a frame passed."""
         return float(self.block_s[self._block_of(frame)])
 
     def time_s(self, frame: int) -> float:
-        """When a frame is heard: its block's time, and its place in the block."""
+        """Return when a frame is heard: its block's time plus its position in the block."""
         place = frame - self.block_frames[self._block_of(frame)]
         return self.block_time_s(frame) + float(place) / _SAMPLE_RATE_HZ
 
     def frame_at(self, time_s: float) -> int:
-        """The first frame of the first block that passed after this."""
+        """Return the first frame of the first block that passed after this time."""
         block = int(np.searchsorted(self.block_s, time_s))
         return int(self.block_frames[min(block, len(self.block_frames) - 1)])
 
@@ -87,7 +87,7 @@ class MixProbe:
         self._dsp = self._channel = 0
 
     def attach(self, channel: int) -> None:
-        """Records what this channel plays."""
+        """Start recording what this channel plays."""
         bass = _bass()
         procedure = ctypes.cast(_compile().probe_block, ctypes.c_void_p)
         self._dsp = bass.BASS_ChannelSetDSP(channel, procedure, ctypes.byref(self._probe), 0)
@@ -95,7 +95,7 @@ class MixProbe:
         self._channel = channel
 
     def detach(self) -> Recording:
-        """Ends it."""
+        """Stop recording and return it."""
         _bass().BASS_ChannelRemoveDSP(self._channel, self._dsp)
         frames, blocks = self._probe.frames, self._probe.blocks
         return Recording(self._samples[:frames], self._block_ns[:blocks] / 1e9, self._block_frames[:blocks])
@@ -115,7 +115,7 @@ class _Timed(ctypes.Structure):
 
 
 class TimedProcedure:
-    """Stands before a STREAMPROC and writes down how long each of its calls takes."""
+    """Wraps a STREAMPROC and records how long each call takes."""
 
     def __init__(self, procedure: int, user: int, seconds: float) -> None:
         self._wall_ns = np.zeros(round(seconds * _BLOCKS_PER_S), np.int64)
@@ -125,24 +125,24 @@ class TimedProcedure:
 
     @property
     def address(self) -> tuple[int, int]:
-        """Of the STREAMPROC, and of its user pointer."""
+        """Addresses of the STREAMPROC and of its user pointer."""
         procedure = ctypes.cast(_compile().timed_procedure, ctypes.c_void_p).value
         assert procedure is not None
         return procedure, ctypes.addressof(self._timed)
 
     @property
     def calls(self) -> int:
-        """So far."""
+        """Number of calls so far."""
         return self._timed.calls
 
     def longest_us(self, first: int) -> tuple[float, float]:
-        """Since this call: by the clock, and in the thread's own processor time."""
+        """Return the longest duration since this call, in wall-clock time and in the thread's CPU time."""
         since = slice(first, self.calls)
         return float(self._wall_ns[since].max()) / 1000, float(self._cpu_ns[since].max()) / 1000
 
 
 def device_mix() -> int:
-    """HSTREAM of everything that the current device plays."""
+    """Return the HSTREAM of everything that the current device plays."""
     handle = _bass().BASS_StreamCreate(_SAMPLE_RATE_HZ, 2, _SAMPLE_FLOAT, _STREAMPROC_DEVICE, None)
     assert handle, f"BASS_StreamCreate: error {_bass().BASS_ErrorGetCode()}"
     return int(handle)
@@ -150,7 +150,7 @@ def device_mix() -> int:
 
 @functools.cache
 def _bass() -> ctypes.CDLL:
-    """The process's BASS, for what the product does not bind."""
+    """Return this process's BASS, for functions that bass_webrtc does not bind."""
     bass = ctypes.CDLL(str(find_bass().path))
     bass.BASS_StreamCreate.restype = bass.BASS_ChannelSetDSP.restype = ctypes.c_uint32
     bass.BASS_ChannelSetDSP.argtypes = (ctypes.c_uint32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)
@@ -159,7 +159,7 @@ def _bass() -> ctypes.CDLL:
 
 @functools.cache
 def _compile() -> ctypes.CDLL:
-    """The shared library, kept between runs under the hash of its source."""
+    """Return the shared library, cached between runs under the hash of its source."""
     compiler = shutil.which("cc") or shutil.which("gcc") or "clang"
     name = f"bw-mix-probe-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}-{os.getuid()}"
     folder = Path(tempfile.gettempdir(), name)

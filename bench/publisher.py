@@ -1,7 +1,7 @@
-"""Cheap senders: a WHIP publisher, and one that a browser plays. The tests' player, turned round.
+"""Cheap senders based on the tests' player: a WHIP publisher, and a sender for a browser.
 
-Both send packets that were encoded beforehand, so hundreds cost little, and several can send the same packets at the
-same moments to different receivers.
+Both send pre-encoded packets, so that hundreds of them cost little, and several can send the same packets at the same
+time to different receivers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .signals import OPUS_PAYLOAD_TYPE, RED_PAYLOAD_TYPE
 
 
 class Publisher(Player):
-    """Sends to a WHIP endpoint. ``drive`` and ``connect`` of support.driving do not fit: nothing comes back."""
+    """Sends to a WHIP endpoint. Not for use with ``drive`` and ``connect`` of support.driving: it receives no media."""
 
     def __init__(self, certificate: Certificate, *, red: bool = False) -> None:
         super().__init__(certificate, payload_types=f"{OPUS_PAYLOAD_TYPE} {RED_PAYLOAD_TYPE}" if red else "111")
@@ -32,7 +32,7 @@ class Publisher(Player):
         return sends + "".join(f"{line}\r\n" for line in (*red, f"a=ssrc:{self.ssrc} cname:bench"))
 
     def protect(self, number: int, frame_samples: int, payload: bytes) -> bytes:
-        """The SRTP packet of one frame, to be sent any time and any number of times. Once per frame, in order."""
+        """Return the SRTP packet of one frame, which may be sent several times. Call once per frame, in order."""
         assert self.tx is not None
         payload_type = RED_PAYLOAD_TYPE if self._red else OPUS_PAYLOAD_TYPE
         sequence = self._sequence + number & 0xFFFF
@@ -43,16 +43,16 @@ class Publisher(Player):
         return datagram
 
     def continue_after(self, packets: int, frame_samples: int) -> None:
-        """What is numbered from 0 again goes on after what was sent."""
+        """Continue the RTP stream after these packets when frame numbers restart at 0."""
         self._sequence += packets
         self._timestamp += packets * frame_samples
 
 
 class BrowserFeed(Publisher):
-    """Sends to a browser that gets ``offer`` and gives ``take_answer``: ICE-lite, DTLS server."""
+    """Sends to a browser that answers ``open`` with ``take_answer``: ICE-lite, DTLS server."""
 
     def open(self) -> str:
-        """The offer, with a candidate on loopback."""
+        """Return the offer, with a candidate on loopback."""
         self.keeps_consent = False
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
@@ -61,7 +61,7 @@ class BrowserFeed(Publisher):
         return self.offer(*self.socket.getsockname()).replace("t=0 0\r\n", lite)
 
     def take_answer(self, sdp: str) -> None:
-        """The browser checks the path and begins DTLS; ``handle_readable`` does the rest."""
+        """Accept the browser's answer. It checks the path and starts DTLS; ``handle_readable`` does the rest."""
         self.answer = Answer.read(sdp)
         self._dtls.set_accept_state()
         self.state = "handshake"

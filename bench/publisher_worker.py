@@ -1,13 +1,13 @@
-"""The process that sends: publishers, feeds of browsers, and the clock that lets packets go.
+"""The sending process: publishers, senders for browsers, and the clock that paces packets.
 
-Commands and answers are JSON, one a line; ends with standard input:
+Commands and answers are JSON, one per line; the process ends when standard input closes:
 
-    publish  url, count, red     connects publishers to a WHIP endpoint; their numbers
-    offer    red                 a feed for a browser; its number and its offer
-    answer   target, sdp         completes it
-    start    jobs, network, seconds, seed     sends; each job is a signal, its copies and the numbers of its targets
-    live     target, frame_ms, seconds, every_s     encodes bursts as a microphone would and sends them
-    wait                         until start or live is through: when its clock started, and how late it was at worst
+    publish  url, count, red     connect publishers to a WHIP endpoint; returns their numbers
+    offer    red                 create a sender for a browser; returns its number and its offer
+    answer   target, sdp         connect it
+    start    jobs, network, seconds, seed     send; each job is a signal, its copies and the numbers of its targets
+    live     target, frame_ms, seconds, every_s     encode bursts at the pace of a microphone and send them
+    wait                         wait for the end of start or live; returns the start time and the worst lateness
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from .publisher import BrowserFeed, Publisher
 
 _CONNECT_TIMEOUT_S = 15.0
 _LEAD_S = 0.3
-"""From the command until the first packet."""
+"""From the command to the first packet."""
 
 
 _Route = tuple[Publisher, list[bytes]]
-"""Who sends, and its packets."""
+"""A sender and its packets."""
 
 
 class Worker:
-    """Sockets belong to one thread: the commands' while it connects, else the clock's."""
+    """Executes the commands. Sockets belong to the command thread while connecting, then to the clock's thread."""
 
     def __init__(self) -> None:
         self._certificate = Certificate()
@@ -117,7 +117,7 @@ class Worker:
         return self._begin(lambda: self._send_live(self._targets[target], encoding, signals.bursts(seconds, every_s)))
 
     def _send_live(self, publisher: Publisher, encoding: signals.Encoding, samples: signals.Samples) -> dict[str, Any]:
-        """Each frame is encoded when its last sample was there, as a sound card would have given it."""
+        """Encode each frame once its last sample is available, as with a sound card."""
         encoder, step = signals.Encoder(encoding), encoding.frame_samples
         start_s, latest_s, frames = time.monotonic() + _LEAD_S, 0.0, len(samples) // step
         for number in range(frames):
@@ -143,7 +143,7 @@ class Worker:
         return self._answer
 
     def _serve_sockets(self, until_s: float) -> None:
-        """Answers checks and keeps consent until then."""
+        """Answer STUN checks and keep consent until then."""
         while (left_s := until_s - time.monotonic()) > 0:
             self._handle_timeouts()
             by_socket = {target.socket: target for target in self._targets if target.socket is not None}
@@ -157,7 +157,7 @@ class Worker:
                 target.handle_timeout(now_s)
 
     def close(self) -> dict[str, Any]:
-        """All targets go."""
+        """Disconnect all targets."""
         for target in self._targets:
             if target.session_url:
                 target.delete()

@@ -1,4 +1,4 @@
-"""Our jitter buffer beside Chromium's: the same packets at the same moments, over the same bad network."""
+"""bass-webrtc's jitter buffer compared with Chromium's: the same packets at the same times over bad networks."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ from .stage import Stage
 
 PROVES = """
 A publisher sounds at least as good here as in a browser, with no more delay. One process sends two streams, a stereo
-sine (128 kbit/s) and speech (32 kbit/s with in-band FEC), to Chromium and to a server of ours: each packet to both at
-the same moment, late, lost, twice or out of order as a seeded trace says. Concealed: the share of samples that were
-made up. Cut: the share that was left out, after a loss or to have less delay (removedSamplesForAcceleration), of both.
-Delay: from a packet's arrival to its decoding (jitterBufferDelay / jitterBufferEmittedCount of W3C webrtc-stats), the
-mean, and a p95: getStats() has sums only, so it is, for both receivers, the 95th percentile of the means over each
-second of both streams. Clicks: 10 ms in which the sine lost its phase. PESQ: wideband, P.862.2, against what was
-encoded. The first seconds, while both learn the network, do not count; around the moments at which the counting begins
-and ends nothing is lost. All processes run at real-time priority; "late" is how far the worst packet was off its trace.
+sine (128 kbit/s) and speech (32 kbit/s with in-band FEC), to Chromium and to a bass-webrtc server: each packet to both
+at the same time, late, lost, twice or out of order according to a seeded trace. Concealed: share of concealed samples.
+Cut: share of samples removed after a loss or to reduce delay (removedSamplesForAcceleration), of both streams. Delay:
+from a packet's arrival to its decoding (jitterBufferDelay / jitterBufferEmittedCount of W3C webrtc-stats), the mean,
+and a p95: getStats() has only sums, so for both receivers it is the 95th percentile of the means over each second of
+both streams. Clicks: 10 ms windows in which the sine's phase jumps. PESQ: wideband, P.862.2, against the encoder's
+input. The first seconds, in which both receivers adapt to the network, do not count; nothing is lost around the times
+at which counting starts and ends. All processes run at real-time priority; "late" is the largest deviation of a packet
+from its trace.
 """
 
 SECONDS = 23.0
@@ -47,12 +48,12 @@ TRIES = 2
 LATE_MS = 10.0
 PESQ_INAUDIBLE = 0.1
 TOLERANCE_PERCENT = 0.05
-"""Half a packet in a thousand: the two are not asked at quite the same moment."""
+"""Half a packet in a thousand: the two receivers are not read at exactly the same time."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A kind of network; ``copies``: RED."""
+    """Impairments of a network, and the number of RED copies."""
 
     network: Network
     copies: int = 0
@@ -69,7 +70,7 @@ CASES = {
     "jitter 20 ms": Case(Network(jitter_ms=20)),
     "jitter 60 ms": Case(Network(jitter_ms=60)),
     "2 % out of order": Case(Network(reorder=0.02)),
-    "2 % twice": Case(Network(duplicate=0.02)),
+    "2 % duplicated": Case(Network(duplicate=0.02)),
     "5 % lost, jitter 40 ms": Case(Network(loss=0.05, jitter_ms=40)),
     "5 % lost, RED": Case(Network(loss=0.05), copies=1),
 }
@@ -77,7 +78,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Moment:
-    """Counters of one stream, as both receivers have them."""
+    """Counters of one stream that both receivers have."""
 
     at_s: float
     concealed: float
@@ -89,12 +90,12 @@ class Moment:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One receiver, one network."""
+    """Results of one receiver on one network."""
 
     concealed: tuple[float, float]
-    """Share, of the sine and of the speech."""
+    """Shares of the sine and of the speech."""
     removed: float
-    """Share, of both."""
+    """Share of both streams."""
     delay_ms: float
     delay_p95_ms: float
     clicks: int
@@ -102,16 +103,16 @@ class Verdict:
 
 
 def run(stage: Stage) -> list[str]:
-    """Measures and prints; returns the goals that were missed."""
+    """Measure and print; return the goals that were missed."""
     report = Report("quality: bad networks, beside Chromium", PROVES)
     missing = browsers.missing_chromium() or signals.missing_speech()
     if missing is not None:
-        report.leaves_out("delay, concealed share and RED beside Chromium", missing)
+        report.skipped_goal("delay, concealed share and RED beside Chromium", missing)
         return report.missed
     report.row("", "sine concealed", "speech", "cut", "delay", "delay p95", "clicks", "PESQ", "late")
     clean: Verdict | None = None
     for name, case in CASES.items():
-        ours, theirs, late_ms = _measure_in_time(case)
+        ours, theirs, late_ms = _measure_on_time(case)
         clean = clean or ours
         _print(report, f"{name}, bass-webrtc", ours, f"{late_ms:.1f} ms")
         _print(report, f"{name}, Chromium", theirs, "")
@@ -138,25 +139,25 @@ def _judge(report: Report, name: str, ours: Verdict, theirs: Verdict) -> None:
     delays = {"delay": (ours.delay_ms, theirs.delay_ms), "delay p95": (ours.delay_p95_ms, theirs.delay_p95_ms)}
     for what, (our_ms, their_ms) in delays.items():
         wanted = f"{name}: {what} at most {share:.0%} of Chromium's: {our_ms / their_ms:.0%}"
-        report.wants(wanted, our_ms <= share * their_ms)
+        report.goal(wanted, our_ms <= share * their_ms)
     for stream, our_share, their_share in zip(("sine", "speech"), ours.concealed, theirs.concealed, strict=True):
         more = 100 * (our_share - their_share)
         wanted = f"{name}: no more of the {stream} concealed than Chromium: {more:+.2f} %"
-        report.wants(wanted, more <= TOLERANCE_PERCENT)
+        report.goal(wanted, more <= TOLERANCE_PERCENT)
 
 
 def _judge_inaudible(report: Report, name: str, ours: Verdict, clean: Verdict) -> None:
-    """What was lost is not heard."""
-    report.wants(f"{name}: no click: {ours.clicks}", ours.clicks == 0)
+    """Judge whether losses are inaudible."""
+    report.goal(f"{name}: no click: {ours.clicks}", ours.clicks == 0)
     worse = clean.pesq - ours.pesq
-    report.wants(
+    report.goal(
         f"{name}: PESQ at most {PESQ_INAUDIBLE} below the clean network's: {worse:.2f}", worse <= PESQ_INAUDIBLE
     )
 
 
 @contextmanager
 def _receivers(copies: int) -> Iterator[tuple[Child, Child, list[ChromiumReceiver]]]:
-    """The sender, our receiver and two tabs of Chromium, connected: sine first, speech second."""
+    """Connect the sender, the bass-webrtc receiver and two tabs of Chromium: sine first, speech second."""
     red = copies > 0
     with ExitStack() as stack:
         with realtime(SENDER_PRIORITY):
@@ -174,8 +175,8 @@ def _receivers(copies: int) -> Iterator[tuple[Child, Child, list[ChromiumReceive
         yield sender, ours, tabs
 
 
-def _measure_in_time(case: Case) -> tuple[Verdict, Verdict, float]:
-    """Once more where the machine did not let the sender keep to the trace."""
+def _measure_on_time(case: Case) -> tuple[Verdict, Verdict, float]:
+    """Repeat the measurement if the machine did not let the sender keep to the trace."""
     found: list[tuple[Verdict, Verdict, float]] = []
     for _ in range(TRIES):
         with realtime():
@@ -210,7 +211,7 @@ def _measure(case: Case) -> tuple[Verdict, Verdict, float]:
 
 
 def _watch(ours: Child) -> list[list[Moment]]:
-    """The counters of our two streams until the end."""
+    """Return the counters of both bass-webrtc streams until the end."""
     history: list[list[Moment]] = [[], []]
     until_s = time.monotonic() + SECONDS
     while time.monotonic() < until_s:
@@ -222,7 +223,7 @@ def _watch(ours: Child) -> list[list[Moment]]:
 
 
 def _each_second(stream: Sequence[Moment], start_s: float) -> list[Moment]:
-    """Of many moments one for each second, from the settled network to the last second."""
+    """Return one moment per second, from the end of the settling time to the last second."""
     times_s = [start_s + second for second in SECONDS_JUDGED]
     return [min(stream, key=lambda moment: abs(moment.at_s - time_s)) for time_s in times_s]
 
@@ -274,20 +275,20 @@ def _verdict(history: Sequence[Sequence[Moment]], sound: Sequence[NDArray[np.flo
 
 
 def _settled(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    """From ``SETTLE_S`` after the sound began to a second before it ends."""
+    """Return the samples from ``SETTLE_S`` after the sound starts to one second before it ends."""
     begins = int(np.argmax(np.abs(samples[:, 0]) > 0.01))
     start = begins + round(SETTLE_S * signals.SAMPLE_RATE_HZ)
     return samples[start : begins + round((SECONDS - 1) * signals.SAMPLE_RATE_HZ)]
 
 
 def _clicks(samples: NDArray[np.float32]) -> int:
-    """Of the worse channel."""
+    """Count the clicks of the worse channel."""
     settled = _settled(samples)
     return max(len(tones.phase_jumps(settled[:, side], signals.SINE_HZ[side], CLICK_RAD)) for side in (0, 1))
 
 
 def _pesq(samples: NDArray[np.float32]) -> float:
-    """Wideband PESQ of both halves, averaged: it was made for short pieces."""
+    """Return wideband PESQ averaged over both halves, because it was designed for short pieces."""
     import pesq
 
     heard, sent = (_at_16_khz(sound) for sound in (_settled(samples)[:, 0], _settled(signals.speech(SECONDS))[:, 0]))
@@ -299,7 +300,7 @@ def _pesq(samples: NDArray[np.float32]) -> float:
 
 
 def _shift(heard: NDArray[np.float32], sent: NDArray[np.float32]) -> int:
-    """How many samples later the one is than the other."""
+    """Return by how many samples the one lags behind the other."""
     size = len(heard) + len(sent)
     likeness = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(sent, size)), size)
     return int((np.argmax(likeness) + size // 2) % size - size // 2)

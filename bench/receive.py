@@ -1,4 +1,4 @@
-"""What one more publisher costs, beside stock aiortc; and how long BASS's thread is held."""
+"""Cost of an additional publisher, compared with unmodified aiortc; and how long BASS's thread is held."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .report import Report
 from .stage import Stage
 
 PROVES = """
-Who talks costs little, and BASS never waits. Publishers send 128 kbit/s of stereo from a process of their own; counted
-is the receiving process alone, all threads, user and system time. Ours decodes, mixes and plays on BASS's "no sound"
-device; aiortc, in the same run, decodes and throws away. Then five publishers talk while threads of pure Python run in
-the receiver: the longest of all calls of the mix's STREAMPROC, by the clock and in processor time of its own thread,
-and the device's mix, written down by a DSP in C: five sines are one sine, and each gap would be a jump of its phase.
-All has real-time priority meanwhile, so that the machine's other work is not measured; the busy threads have not.
-Beside it how late a real-time thread was at worst that works half a millisecond each 20 ms. Where a call is longer by
-the clock than in processor time, its thread waited: for nothing of ours, since nothing there waits, but for the
-processor. Where a call takes over 1 ms, or the machine is over 1 ms late, the case is measured again, three times at
-most, and the best counts: what else a machine and its host do only adds.
+A publisher costs little, and BASS never waits. Publishers send 128 kbit/s of stereo from a process of their own;
+measured is the receiving process alone, all threads, user and system time. bass-webrtc decodes, mixes and plays on
+BASS's "no sound" device; aiortc, in the same run, decodes and discards. Then five publishers send while threads of pure
+Python run in the receiver. Measured are the longest call of the mix's STREAMPROC, in wall-clock time and in CPU time of
+its thread, and the device's mix, recorded by a DSP in C: five equal sines add up to one sine, and each gap would be a
+phase jump. Everything but the busy threads runs at real-time priority, so that other work on the machine is not
+measured. For comparison: the worst lateness of a real-time thread that works half a millisecond every 20 ms. When a
+call takes longer in wall-clock time than in CPU time, its thread waited for the processor, because bass-webrtc never
+waits there. When a call takes over 1 ms, or the machine is over 1 ms late, the case is measured again, at most three
+times, and the best counts: other work on the machine and its host can only add time.
 """
 
 PEER_COUNTS = (5, 20)
@@ -51,18 +51,18 @@ class Callback:
     """One measurement of BASS's thread."""
 
     wall_us: float
-    """The longest call, by the clock."""
+    """The longest call in wall-clock time."""
     cpu_us: float
-    """The longest call, in processor time of the thread."""
+    """The longest call in CPU time of the thread."""
     calls_per_s: float
     jumps: int
     concealed: int
     machine_us: float
-    """How late a real-time thread of its own was at worst, in the same seconds."""
+    """Worst lateness of a separate real-time thread during the same seconds."""
 
 
 def run(stage: Stage) -> list[str]:
-    """Measures and prints; returns the goals that were missed."""
+    """Measure and print; return the goals that were missed."""
     report = Report("receive: what one more publisher costs", PROVES)
     report.row("", "CPU", "per publisher", "decoded")
     config = json.dumps({"max_peers": max(PEER_COUNTS), "http_host": stage.address})
@@ -74,15 +74,15 @@ def run(stage: Stage) -> list[str]:
             baseline = stack.enter_context(Child("bench.aiortc_receiver", stage.address, host=stage.server))
             stack.enter_context(stage.players.entered())
             theirs = _climb("aiortc", baseline, _their_frames, stage, report)
-        report.wants(f"at most 1/3 of aiortc per publisher: 1/{theirs / ours:.1f}", ours <= WANTED_SHARE * theirs)
+        report.goal(f"at most 1/3 of aiortc per publisher: 1/{theirs / ours:.1f}", ours <= WANTED_SHARE * theirs)
     else:
-        report.leaves_out("at most 1/3 of aiortc per publisher", stage.missing)
+        report.skipped_goal("at most 1/3 of aiortc per publisher", stage.missing)
     _measure_callbacks(stage, report)
     return report.missed
 
 
 def _climb(name: str, receiver: Child, count_frames: Callable[[str], int], stage: Stage, report: Report) -> float:
-    """Adds publishers step by step; returns the percent of a core that each one of all costs."""
+    """Add publishers in steps; return the percent of a core per publisher."""
     url = receiver.read_line()
     idle = last = _cpu_percent(receiver.pid)
     report.row(f"{name}, 0 publishers", f"{idle:.2f} %", "", "")
@@ -124,17 +124,17 @@ def _start(sender: Child, targets: list[int], seconds: float) -> None:
 
 
 def _measure_callbacks(stage: Stage, report: Report) -> None:
-    report.row("", "longest call", "processor", "calls", "phase jumps", "concealed", "machine max")
+    report.row("", "longest call", "CPU time", "calls", "phase jumps", "concealed", "machine max")
     cases = [_measure_when_quiet(stage, threads, report) for threads in BUSY_THREADS]
     wall_us, cpu_us = max(case.wall_us for case in cases), max(case.cpu_us for case in cases)
-    report.wants(f"no call over 1 ms by the clock: at worst {wall_us:.0f} us", wall_us < WANTED_CALLBACK_US)
-    report.wants(f"no call over 1 ms of processor time: at worst {cpu_us:.0f} us", cpu_us < WANTED_CALLBACK_US)
+    report.goal(f"no call over 1 ms of wall-clock time: at worst {wall_us:.0f} us", wall_us < WANTED_CALLBACK_US)
+    report.goal(f"no call over 1 ms of CPU time: at worst {cpu_us:.0f} us", cpu_us < WANTED_CALLBACK_US)
     jumps = sum(case.jumps for case in cases)
-    report.wants(f"no gap in the mix: {jumps}", jumps == 0)
+    report.goal(f"no gap in the mix: {jumps}", jumps == 0)
 
 
 def _measure_when_quiet(stage: Stage, threads: int, report: Report) -> Callback:
-    """The case with the shortest longest call, of as many as it takes until the machine itself was in time."""
+    """Repeat the case until the machine was in time; return the one whose longest call is shortest."""
     cases: list[Callback] = []
     for _ in range(TRIES):
         with realtime():
@@ -171,7 +171,7 @@ def _measure_callback(stage: Stage, threads: int) -> Callback:
         time.sleep(MEASURE_S)
         after, machine = receiver.ask("receivers"), clock.ask("report")
         (file,) = receiver.ask("stop")["files"]
-        # Before the publishers stop: what comes after is missing by right.
+        # Only until the publishers stop; afterwards audio is expected to be missing.
         mix = np.load(file)["samples"][: round((MEASURE_S - 1) * signals.SAMPLE_RATE_HZ)]
         receiver.ask("busy", threads=0)
         sender.ask("wait")

@@ -1,10 +1,10 @@
-"""A ``Server`` that receives, in a process of its own; BASS's "no sound" device plays what publishers send.
+"""A receiving ``Server`` in a process of its own; BASS's "no sound" device plays what publishers send.
 
     python -m bench.receiver_worker '{"max_peers": 20}' mix|own
 
-Prints the WHIP endpoint's URL when it is ready, then answers JSON commands, one a line: ``record`` (from now on: the
-device's mix, or each publisher's own stream), ``stop`` (a file with what was recorded), ``receivers`` (counters of each
-publisher; of the mix's STREAMPROC the longest call since the last time), ``stats`` and ``busy``.
+Prints the WHIP endpoint's URL when ready, then answers JSON commands, one per line: ``record`` (start recording the
+device's mix, or each publisher's own stream), ``stop`` (returns files with the recordings), ``receivers`` (counters of
+each publisher; the longest call of the mix's STREAMPROC since the last time), ``stats`` and ``busy``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from support.child import serve_commands
 from support.server_worker import BusyThreads
 
 from .mix_probe import MixProbe, TimedProcedure, device_mix
-from .realtime import ordinary
+from .realtime import reset_priority
 
 _NO_SOUND = 0
 _SAMPLE_RATE_HZ = 48_000
@@ -34,7 +34,7 @@ _LIFE_S = 600.0
 
 
 class Receiver:
-    """The server, what plays it, and what is recorded."""
+    """The server, its playback, and recordings of it."""
 
     def __init__(self, server: bw.Server, own: bool, folder: Path) -> None:
         self._server = server
@@ -43,7 +43,7 @@ class Receiver:
         self._probes: list[MixProbe] = []
         self._bass = find_bass()
         self._bass.call("BASS_Init", _NO_SOUND, _SAMPLE_RATE_HZ, 0, None, None)
-        # The playout itself: PeerStats has only what a program needs, and the STREAMPROC is to be timed.
+        # The playout itself: PeerStats lacks some counters, and the STREAMPROC must be timed.
         self._playout = server._run.engine.playout  # type: ignore[union-attr]
         procedure, user = self._playout.mix_procedure
         self._timed = TimedProcedure(procedure, user, _LIFE_S)
@@ -54,12 +54,12 @@ class Receiver:
             self._bass.call("BASS_ChannelPlay", self._stream.handle, False)
 
     def close(self) -> None:
-        """Before the playout goes."""
+        """Stop playing, before the playout is freed."""
         if not self._own:
             self._stream.close()
 
     def play(self) -> dict[str, Any]:
-        """Every publisher on a stream of its own."""
+        """Play every publisher on its own stream."""
         for peer in self._server.peers:
             self._bass.call("BASS_ChannelPlay", peer.input_stream, False)
         return {}
@@ -72,7 +72,7 @@ class Receiver:
         return {}
 
     def stop(self) -> dict[str, Any]:
-        """The files, in the order of the publishers' numbers."""
+        """Stop recording; return the files in the order of the publishers' numbers."""
         files = []
         for number, probe in enumerate(self._probes):
             recording = probe.detach()
@@ -91,7 +91,7 @@ class Receiver:
         return answer
 
     def drop(self) -> dict[str, Any]:
-        """Publishers go."""
+        """Disconnect all publishers."""
         for peer in self._server.peers:
             peer.close()
         while self._server.peers:
@@ -104,8 +104,8 @@ def main() -> None:
     busy = BusyThreads()
 
     def set_busy(threads: int) -> dict[str, Any]:
-        # They inherit the priority of the thread that starts them.
-        ordinary()
+        # New threads inherit the priority of the thread that starts them.
+        reset_priority()
         return busy.set(threads)
 
     settings = bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **config})

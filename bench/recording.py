@@ -20,23 +20,23 @@ from .report import Report
 from .stage import Stage
 
 PROVES = """
-What a sound card records is heard without a gap for as long as one listens. Another program plays 440 Hz left and
-880 Hz right, 12 dB below full scale, on a null sink of PulseAudio; `serve device` records it, and a player counts and
-decodes. Card and server run at real-time priority. The first seconds, in which the source learns how late this machine
-is, are counted apart. Drift is what the resampler makes of two clocks, heard as pitch: over the whole time, and in the
-10 s that are furthest off. Beside it, as in timing, how late a real-time thread is with half a millisecond's work: for
-as long as a virtual machine's host takes the processors away, nobody records. What breaks within 5 s of more than 40 ms
-of that is counted, too, but apart. BW_RECORDING_S is the seconds, 600 by default.
+A recorded sound card is heard without a gap for any length of time. Another program plays 440 Hz left and 880 Hz right,
+12 dB below full scale, on a null sink of PulseAudio; `serve device` records it, and a player counts and decodes. Card
+and server run at real-time priority. The first seconds, in which the source adapts to this machine's lateness, are
+counted separately. Drift is the resampler's correction of two clocks, measured as pitch: over the whole time, and in
+the 10 s with the largest deviation. For comparison, as in timing: the lateness of a real-time thread with half a
+millisecond's work. While a virtual machine's host takes the processors away, nothing can record, so errors within 5 s
+of more than 40 ms of such lateness are counted separately. BW_RECORDING_S sets the duration in seconds, default 600.
 """
 
 SECONDS = float(os.environ.get("BW_RECORDING_S", "600"))
 LEARNING_S = 10.0
 BLOCK_S = 0.1
-"""Both tones have whole periods in it."""
+"""Contains whole periods of both tones."""
 DRIFT_BLOCKS = 100
 WINDOW_S = 5.0
-STOOD_STILL_MS = 40.0
-"""What a live source has in store at first, beyond one frame."""
+MACHINE_STALL_MS = 40.0
+"""Initial reserve of a live source, beyond one frame."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Window:
 
     underruns: int
     machine_ms: float
-    """How late the machine was at worst."""
+    """The machine's worst lateness."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One channel, as the player hears it."""
+    """One channel as received by the player."""
 
     level_dbfs: float
     drift_ppm: float
@@ -59,7 +59,7 @@ class Heard:
 
 
 def run(_stage: Stage) -> list[str]:
-    """Measures and prints; returns the goals that were missed."""
+    """Measure and print; return the goals that were missed."""
     report = Report(f"recording: {SECONDS:.0f} s of a sound card", PROVES)
     if (reason := pulse.missing()) is not None:
         print(f"  not measured: {reason}")
@@ -73,11 +73,11 @@ def run(_stage: Stage) -> list[str]:
     ):
         connect(player, f"{url}whep")
         drive([player], lambda: False, LEARNING_S)
-        report.row("underruns while it learnt", sound_card.stats(url)["source_underruns"])
+        report.row("underruns while adapting", sound_card.stats(url)["source_underruns"])
         player.counters, player.on_rtp = Counters(), packets.append
         windows = list(_listen(player, url, clock))
-    _say_what_was_counted(report, windows, player.counters)
-    _say_what_was_heard(report, windows, decode(packet[12:] for packet in player.decrypt(packets)))
+    _report_counts(report, windows, player.counters)
+    _report_audio(report, windows, decode(packet[12:] for packet in player.decrypt(packets)))
     return report.missed
 
 
@@ -91,27 +91,27 @@ def _listen(player: Player, url: str, clock: Child) -> Iterator[Window]:
 
 
 def _is_excused(windows: Sequence[Window], number: int) -> bool:
-    """The machine stood still in this window or beside it: what it breaks may come out a little later."""
-    return any(one.machine_ms > STOOD_STILL_MS for one in windows[max(0, number - 1) : number + 2])
+    """Return whether the machine stalled in this window or a neighbouring one: effects may appear a little later."""
+    return any(one.machine_ms > MACHINE_STALL_MS for one in windows[max(0, number - 1) : number + 2])
 
 
-def _say_what_was_counted(report: Report, windows: Sequence[Window], counters: Counters) -> None:
+def _report_counts(report: Report, windows: Sequence[Window], counters: Counters) -> None:
     excused = sum(one.underruns for number, one in enumerate(windows) if _is_excused(windows, number))
     underruns = sum(one.underruns for one in windows) - excused
     worst_ms = max(one.machine_ms for one in windows)
-    stood = sum(one.machine_ms > STOOD_STILL_MS for one in windows)
-    report.row("machine stood still", f"in {stood} of", f"{len(windows)} windows", f"{worst_ms:.0f} ms")
-    report.row("underruns near that", excused)
+    stalled = sum(one.machine_ms > MACHINE_STALL_MS for one in windows)
+    report.row("machine stalled", f"in {stalled} of", f"{len(windows)} windows", f"{worst_ms:.0f} ms")
+    report.row("underruns near stalls", excused)
     report.row("underruns", underruns)
     report.row("frames", counters.packets)
     report.row("frames missing", counters.missing)
     report.row("longest gap", f"{1000 * counters.longest_gap_s:.0f} ms")
-    report.wants(f"no underrun of ours: {underruns}", underruns == 0)
-    report.wants(f"no frame missing: {counters.missing}", counters.missing == 0)
+    report.goal(f"no underrun without a machine stall: {underruns}", underruns == 0)
+    report.goal(f"no frame missing: {counters.missing}", counters.missing == 0)
 
 
-def _say_what_was_heard(report: Report, windows: Sequence[Window], samples: NDArray[np.float32]) -> None:
-    report.row("", "level", "frequency", "drift", "worst 10 s", "clicks", "near that")
+def _report_audio(report: Report, windows: Sequence[Window], samples: NDArray[np.float32]) -> None:
+    report.row("", "level", "frequency", "drift", "worst 10 s", "clicks", "near stalls")
     for name, channel, tone_hz in (("left", 0, sound_card.LEFT_HZ), ("right", 1, sound_card.RIGHT_HZ)):
         heard = _judge(samples[9600:, channel], tone_hz)
         ours = [at_s for at_s in heard.clicks_s if not _is_excused(windows, int(at_s / WINDOW_S))]
@@ -120,11 +120,11 @@ def _say_what_was_heard(report: Report, windows: Sequence[Window], samples: NDAr
         clicks = (len(ours), len(heard.clicks_s) - len(ours))
         report.row(name, f"{heard.level_dbfs:.1f} dBFS", f"{hz:.4f} Hz", *drifts, *clicks)
         is_right = abs(heard.level_dbfs - sound_card.LEVEL_DBFS) < 1.0 and not ours
-        report.wants(f"{tone_hz:.0f} Hz, {sound_card.LEVEL_DBFS:.0f} dBFS, no click of ours", is_right)
+        report.goal(f"{tone_hz:.0f} Hz, {sound_card.LEVEL_DBFS:.0f} dBFS, no click without a machine stall", is_right)
 
 
 def _judge(samples: NDArray[np.float32], tone_hz: float) -> Heard:
-    """A phase that moves from one block to the next is a frequency that is not quite the tone's."""
+    """Measure one channel. A phase that changes from block to block is a frequency offset from the tone."""
     size = round(BLOCK_S * tones.SAMPLE_RATE_HZ)
     blocks = samples[: len(samples) // size * size].reshape(-1, size)
     carrier = np.exp(-2j * np.pi * tone_hz * np.arange(size) / tones.SAMPLE_RATE_HZ)

@@ -1,4 +1,4 @@
-"""What is sent, and its Opus packets: sines for clicks, speech for PESQ, bursts for latency."""
+"""Test signals and their Opus packets: sines for clicks, speech for PESQ, bursts for latency."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPUS_PAYLOAD_TYPE = 111
 RED_PAYLOAD_TYPE = 63
 SINE_HZ = (450.0, 900.0)
 SINE_LEVEL = 0.15
-"""Five of them stay below full scale."""
+"""The sum of five sines stays below full scale."""
 
 Samples = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ faced us. A large size in stockings is hard to sell. The boy was there when the 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How Opus is used."""
+    """Settings of an Opus encoder."""
 
     channels: int
     bitrate_bps: int
@@ -47,7 +47,7 @@ class Encoding:
 
     @property
     def frame_samples(self) -> int:
-        """Per channel."""
+        """Samples per channel."""
         return SAMPLE_RATE_HZ * self.frame_ms // 1000
 
 
@@ -56,7 +56,7 @@ SPEECH = Encoding(1, 32_000, "voip", in_band_fec=True)
 
 
 class Encoder:
-    """libopus, one frame at a time."""
+    """libopus encoder, one frame at a time."""
 
     def __init__(self, encoding: Encoding) -> None:
         options = {"application": encoding.application, "frame_duration": str(encoding.frame_ms)}
@@ -70,7 +70,7 @@ class Encoder:
         self._samples = 0
 
     def encode(self, samples: Samples) -> list[bytes]:
-        """The packets that this frame, ``[frames, channels]``, completes: one."""
+        """Encode one frame, ``[frames, channels]``; return its packet in a list."""
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples).reshape(1, -1), "flt", self._layout)
         frame.sample_rate, frame.pts = SAMPLE_RATE_HZ, self._samples
         frame.time_base = fractions.Fraction(1, SAMPLE_RATE_HZ)
@@ -79,26 +79,26 @@ class Encoder:
 
 
 def encode(samples: Samples, encoding: Encoding) -> list[bytes]:
-    """One packet for each whole frame of ``[frames, channels]``."""
+    """Encode each whole frame of ``[frames, channels]`` into one packet."""
     encoder, step = Encoder(encoding), encoding.frame_samples
     starts = range(0, len(samples) - step + 1, step)
     return [packet for start in starts for packet in encoder.encode(samples[start : start + step])]
 
 
 def sine(seconds: float) -> Samples:
-    """Stereo, 450 Hz left and 900 Hz right."""
+    """Return a stereo sine, 450 Hz left and 900 Hz right."""
     time_s = np.arange(round(seconds * SAMPLE_RATE_HZ))[:, np.newaxis] / SAMPLE_RATE_HZ
     return (SINE_LEVEL * np.sin(2 * np.pi * np.array(SINE_HZ) * time_s)).astype(np.float32)
 
 
 def missing_speech() -> str | None:
-    """What speech needs that this machine lacks."""
-    return None if shutil.which("espeak-ng") else "speech needs Debian's espeak-ng"
+    """Return what this machine lacks for speech; None if nothing."""
+    return None if shutil.which("espeak-ng") else "speech needs espeak-ng (Debian package espeak-ng)"
 
 
 @functools.cache
 def speech(seconds: float) -> Samples:
-    """Mono, sentences read by espeak-ng, from the beginning again when they end."""
+    """Return mono speech, sentences read by espeak-ng, repeated as needed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "speech.wav")
         subprocess.run(["espeak-ng", "-v", "en-gb", "-s", "150", "-w", path, _TEXT], check=True)
@@ -115,13 +115,13 @@ def _read_wav(path: Path) -> Samples:
 
 
 def burst() -> Samples:
-    """4 ms of a 2 kHz tone under a bell: sharp in time, and Opus keeps it."""
+    """Return 4 ms of a 2 kHz tone with a Hann window: sharp in time, and preserved by Opus."""
     at = np.arange(192)
     return (0.5 * np.hanning(192) * np.sin(2 * np.pi * 2000 * at / SAMPLE_RATE_HZ)).astype(np.float32)
 
 
 def bursts(seconds: float, every_s: float) -> Samples:
-    """Stereo, ``burst`` at each multiple of ``every_s``."""
+    """Return stereo silence with ``burst`` at each multiple of ``every_s``."""
     samples = np.zeros((round(seconds * SAMPLE_RATE_HZ), 2), np.float32)
     shape = burst()[:, np.newaxis]
     for number in range(1, int(seconds / every_s)):
@@ -131,7 +131,7 @@ def bursts(seconds: float, every_s: float) -> Samples:
 
 
 def red_payload(packets: Sequence[bytes], number: int, copies: int, frame_samples: int) -> bytes:
-    """A frame with copies of those before it (RFC 2198, 3)."""
+    """Return a frame's RED payload with copies of the previous frames (RFC 2198, 3)."""
     ages = [age for age in range(copies, 0, -1) if age <= number]
     headers = b"".join(
         struct.pack("!I", 1 << 31 | OPUS_PAYLOAD_TYPE << 24 | age * frame_samples << 10 | len(packets[number - age]))

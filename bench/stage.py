@@ -1,7 +1,7 @@
-"""Where benchmarks run: two hosts of their own, joined by a wire, so that nothing of them leaves the machine.
+"""Network environment of the benchmarks: two isolated hosts joined by a virtual link; no packet leaves the machine.
 
-Server and players are separate processes; only the server's processor time is counted. aiortc needs this stage, too:
-it never uses a loopback address.
+Server and players are separate processes; only the server's CPU time is counted. aiortc requires this environment,
+because it never uses a loopback address.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SERVER_ADDRESS = "10.77.0.1"
 
 @dataclass(frozen=True)
 class Stage:
-    """The two hosts and the server's address; without root both are this machine on loopback."""
+    """The two hosts and the server's address; without root, both are this machine on loopback."""
 
     server: netns.Host | None = None
     players: netns.Host | None = None
@@ -28,7 +28,7 @@ class Stage:
 
 @contextmanager
 def open_stage() -> Iterator[Stage]:
-    """Two linked hosts where that is possible, else this machine's loopback, and says so."""
+    """Create two linked hosts if possible; otherwise use loopback and print why."""
     reason = netns.missing()
     if reason is not None:
         print(f"on loopback and without the comparison with aiortc: {reason}", flush=True)

@@ -1,4 +1,4 @@
-"""How late packets leave while the host program is busy with Python."""
+"""Lateness of sent packets while the host program is busy with Python."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from .stage import Stage
 PROVES = """
 The audio path never waits for the interpreter. Threads of pure Python run in the sender's own process, a server's or a
 pushing client's, as in a program that scans its library. Lateness is the time from a frame's deadline until its last
-packet was given to the system, as the sender counts it over 10 s; who receives counts from outside which packets are
-missing, and the sender which frames it left out. Beside it, in the same seconds, how late a real-time thread is with
-half a millisecond's work: the machine's own lateness. Where that alone is over 1 ms the case is measured again, three
-times at most. aiortc, a sender in Python, shows what one busy thread does to such a one.
+packet was passed to the system, as counted by the sender over 10 s. The receiver counts missing packets, and the sender
+skipped frames. For comparison, in the same seconds: the lateness of a real-time thread with half a millisecond's work,
+which is the machine's own. When that alone exceeds 1 ms, the case is measured again, at most three times. aiortc, a
+sender in Python, shows the effect of one busy thread on such a sender.
 """
 
 PEER_COUNTS = (5, 50)
@@ -46,7 +46,7 @@ class Case:
 
 
 Figures = tuple[dict[str, int], int, int]
-"""A ``Case`` without the machine's part."""
+"""A ``Case`` without the machine's lateness."""
 
 
 class BusyServer(Protocol):
@@ -54,17 +54,17 @@ class BusyServer(Protocol):
 
     @property
     def whep_url(self) -> str:
-        """Where players are let in."""
+        """URL of the WHEP endpoint."""
 
     def set_busy_threads(self, threads: int) -> None:
-        """So many threads of its process compute from now on."""
+        """Keep this many threads of the server's process busy."""
 
     def stats(self) -> dict[str, Any]:
-        """``ServerStats`` as a dict."""
+        """Return ``ServerStats`` as a dict."""
 
 
 def run(stage: Stage) -> list[str]:
-    """Measures and prints; returns the goals that were missed."""
+    """Measure and print; return the goals that were missed."""
     report = Report("timing: lateness of a frame's last packet", PROVES)
     report.row("", "p50", "p99", "max", "missing", "machine p99", "machine max")
     config = {"http_host": stage.address, "max_peers": max(PEER_COUNTS)}
@@ -82,12 +82,12 @@ def run(stage: Stage) -> list[str]:
             _print_case(report, f"push, {threads} busy threads", cases[-1])
     if stage.server is not None:
         _measure_aiortc(stage, report)
-    want_on_time(report, cases)
+    report_goals(report, cases)
     return report.missed
 
 
 def measure_server(server: BusyServer, farm: PlayerFarm, report: Report) -> list[Case]:
-    """A server in all cases, each printed; players come as they are wanted."""
+    """Measure a server in all cases, print each, and connect players as needed."""
     cases: list[Case] = []
     connected = 0
     with Child("bench.machine_clock") as clock:
@@ -100,16 +100,16 @@ def measure_server(server: BusyServer, farm: PlayerFarm, report: Report) -> list
     return cases
 
 
-def want_on_time(report: Report, cases: Sequence[Case]) -> None:
-    """The goals."""
+def report_goals(report: Report, cases: Sequence[Case]) -> None:
+    """Print the goals."""
     worst_us = max(case.lateness_us["p99"] for case in cases)
     missing = sum(case.missing for case in cases)
-    report.wants(f"p99 under 2 ms in every case: at worst {worst_us / 1000:.2f} ms", worst_us < WANTED_P99_US)
-    report.wants(f"not one missing frame: {missing}", missing == 0)
+    report.goal(f"p99 under 2 ms in every case: at worst {worst_us / 1000:.2f} ms", worst_us < WANTED_P99_US)
+    report.goal(f"no missing frame: {missing}", missing == 0)
 
 
 def _when_quiet(clock: Child, measure: Callable[[], Figures]) -> Case:
-    """The case with the smallest p99 of those that were measured."""
+    """Repeat a case until the machine was in time; return the one with the smallest p99."""
     cases: list[Case] = []
     for _ in range(TRIES):
         clock.ask("reset")
@@ -157,7 +157,7 @@ def _print_case(report: Report, name: str, case: Case) -> None:
 
 
 def _measure_aiortc(stage: Stage, report: Report) -> None:
-    """What reaches five players of a sender that is Python itself, without and with one busy thread."""
+    """Measure what five players receive from a sender in Python, without and with one busy thread."""
     for threads in (0, 1):
         with (
             Child("bench.aiortc_server", stage.address, str(threads), host=stage.server) as server,
