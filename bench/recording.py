@@ -49,7 +49,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Heard:
+class ChannelResult:
     """One channel as received by the player."""
 
     level_dbfs: float
@@ -123,7 +123,7 @@ def _report_audio(report: Report, windows: Sequence[Window], samples: NDArray[np
         report.goal(f"{tone_hz:.0f} Hz, {sound_card.LEVEL_DBFS:.0f} dBFS, no click without a machine stall", is_right)
 
 
-def _judge(samples: NDArray[np.float32], tone_hz: float) -> Heard:
+def _judge(samples: NDArray[np.float32], tone_hz: float) -> ChannelResult:
     """Measure one channel. A phase that changes from block to block is a frequency offset from the tone."""
     size = round(BLOCK_S * tones.SAMPLE_RATE_HZ)
     blocks = samples[: len(samples) // size * size].reshape(-1, size)
@@ -133,7 +133,7 @@ def _judge(samples: NDArray[np.float32], tone_hz: float) -> Heard:
     window = min(DRIFT_BLOCKS, len(phases) - 1)
     moved = (phases[window:] - phases[:-window]) / window * ppm_per_rad
     drift_ppm = float(phases[-1] - phases[0]) / (len(phases) - 1) * ppm_per_rad
-    return Heard(
+    return ChannelResult(
         level_dbfs=tones.tone_dbfs(samples, tone_hz * (1 + drift_ppm / 1e6)),
         drift_ppm=drift_ppm,
         worst_drift_ppm=float(moved[np.argmax(np.abs(moved))]),

@@ -3,9 +3,8 @@
 
 /* ------------------------------------------------------------------ silent senders */
 
-/* Like a browser: sends the first packet of a silence and one every 400 ms; sequence numbers continue, timestamps
- * jump. */
-/* Covers OP12. */
+/* Covers OP12. Like a browser, sends the first packet of a silence and one every 400 ms; sequence numbers continue,
+ * timestamps jump. */
 static void test_dtx_silence_is_not_counted_as_loss(void) {
     bench b = open_bench(20, 200);
     speaker s = open_speaker(1, true, false);
