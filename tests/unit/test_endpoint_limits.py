@@ -69,9 +69,9 @@ async def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
 
 
 @pytest.mark.parametrize("remote", ["127.0.0.1", "127.1.2.3", "::1"])
-@pytest.mark.parametrize(("too", "last"), [(False, 201), (True, 429)])
-async def test_programs_on_this_machine(remote: str, too: bool, last: int) -> None:
-    endpoint = make_endpoint(Limits(post=Rate(per_s=1.0, burst=2), loopback_too=too))
+@pytest.mark.parametrize(("limited", "last"), [(False, 201), (True, 429)])
+async def test_programs_on_this_machine(remote: str, limited: bool, last: int) -> None:
+    endpoint = make_endpoint(Limits(post=Rate(per_s=1.0, burst=2), limit_loopback=limited))
     assert [(await post(endpoint, remote=remote)).status for _ in range(3)] == [201, 201, last]
 
 
@@ -82,7 +82,7 @@ async def test_an_unknown_address_is_limited_as_well() -> None:
 
 def test_a_limiter_forgets_who_was_not_seen_for_longest() -> None:
     """Its memory is bounded, whoever asks."""
-    limiter = RateLimiter(Rate(per_s=1.0, burst=1), max_addresses=2)
+    limiter = RateLimiter(Rate(per_s=1.0, burst=1), max_keys=2)
     assert limiter.wait_s("a", 0.0) == 0.0
     assert limiter.wait_s("b", 0.0) == 0.0
     assert limiter.wait_s("a", 0.0) == 1.0

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import offers
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import IceError, SignalingError
 from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
-from bass_webrtc.signaling.server.preconditions import IfMatch, new_entity_tag
+from bass_webrtc.signaling.server.sessions import IfMatch, lists_entity_tag, new_entity_tag
 from support.conformance import covers
 from support.signaling import FakeSession, FakeSessions, ask, header, patch, post
 
@@ -307,3 +307,29 @@ def test_entity_tags_differ() -> None:
     tags = {new_entity_tag() for _ in range(100)}
     assert len(tags) == 100
     assert all(tag[0] == tag[-1] == '"' and "*" not in tag for tag in tags)
+
+
+@given(st.lists(st.text(max_size=60), max_size=4))
+@example(['"', 'W/"', '""', "*", ","])
+def test_any_condition_is_read(values: list[str]) -> None:
+    assert lists_entity_tag(values, new_entity_tag()) is ("".join(values).strip() == "*" and len(values) == 1)
+    assert (IfMatch.parse(values) is None) is (values == [])
+
+
+TAGS = st.text(st.characters(blacklist_characters='"', max_codepoint=255), max_size=20).map(lambda text: f'"{text}"')
+
+
+@given(TAGS, st.lists(TAGS, max_size=3), st.booleans(), st.booleans())
+def test_a_tag_is_known_wherever_it_stands(tag: str, others: list[str], weak: bool, own_lines: bool) -> None:
+    """RFC 9110, 13.1.2: weak comparison here; a strong one for If-Match (13.1.1)."""
+    written = [*others, f"W/{tag}" if weak else tag]
+    values = written if own_lines else [", ".join(written)]
+    assert lists_entity_tag(values, tag)
+    condition = IfMatch.parse(values)
+    assert condition is not None
+    assert condition.holds(tag) is (not weak or tag in others or condition.any)
+
+
+@given(st.lists(TAGS, max_size=4))
+def test_a_tag_that_does_not_stand_there_is_not_known(others: list[str]) -> None:
+    assert not lists_entity_tag([", ".join(others)], new_entity_tag())

@@ -32,9 +32,11 @@ from client_servers import (
     settle,
 )
 
-from bass_webrtc.errors import SignalingError
+from bass_webrtc.errors import SdpError, SignalingError
+from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
-from bass_webrtc.rtc.sdp_fragment import build_fragment, parse_fragment
+from bass_webrtc.rtc.sdp_fragment import IceFragment, build_fragment, parse_fragment
+from bass_webrtc.signaling.client.patches import IceSession, PendingCandidates
 from bass_webrtc.signaling.client.rules import CounterOffer
 from bass_webrtc.stats import Kind
 from support.conformance import covers
@@ -463,3 +465,78 @@ async def test_a_session_that_follows_another() -> None:
     ]
     assert all("authorization" in seen.headers for seen in server.requests)
     assert not any("authorization" in seen.headers for seen in other.requests)
+
+
+# Candidates that wait, without a socket
+
+OFFERED_ICE = IceCredentials(UFRAG, PASSWORD)
+
+
+def read(fragment: str | None) -> IceFragment:
+    assert fragment is not None
+    return parse_fragment(fragment)
+
+
+def addresses(candidates: tuple[Candidate, ...]) -> list[tuple[str, int]]:
+    return [(candidate.host, candidate.port) for candidate in candidates]
+
+
+@pytest.fixture
+def pending() -> PendingCandidates:
+    return PendingCandidates(IceSession.of(OFFER))
+
+
+@covers("CL7")
+def test_the_ice_session_of_an_offer() -> None:
+    """The credentials stand in every fragment."""
+    assert IceSession.of(OFFER) == IceSession(OFFERED_ICE, "0")
+
+
+@pytest.mark.parametrize("sdp", ["v=0\r\n", "rubbish", OFFER.replace("a=ice-pwd", "a=ice-pw")])
+def test_a_description_without_credentials(sdp: str) -> None:
+    with pytest.raises(SdpError):
+        IceSession.of(sdp)
+
+
+@covers("CL7")
+def test_what_gathers_goes_out_together(pending: PendingCandidates) -> None:
+    """One fragment, with ufrag, password and mid."""
+    pending.add([A])
+    pending.add([B])
+    fragment = read(pending.take())
+    assert (fragment.ice, fragment.mid) == (OFFERED_ICE, "0")
+    assert addresses(fragment.candidates) == addresses((A, B))
+    assert not fragment.end_of_candidates
+
+
+@covers("CL7")
+def test_nothing_is_sent_twice(pending: PendingCandidates) -> None:
+    assert pending.take() is None
+    pending.add([A])
+    pending.take()
+    pending.add([A])
+    assert pending.take() is None
+    pending.add([A, C])
+    assert addresses(read(pending.take()).candidates) == addresses((C,))
+
+
+@covers("CL7")
+def test_the_end_of_candidates_is_said_once(pending: PendingCandidates) -> None:
+    """With the last ones, or alone."""
+    pending.add([A])
+    pending.take()
+    pending.add([], end_of_candidates=True)
+    fragment = read(pending.take())
+    assert (fragment.candidates, fragment.end_of_candidates) == ((), True)
+    assert pending.take() is None
+
+
+@covers("CL9")
+def test_a_restart_sends_everything(pending: PendingCandidates) -> None:
+    """If only the credentials."""
+    assert read(pending.take_all()).ice == OFFERED_ICE
+    pending.add([A])
+    pending.take()
+    pending.add([B], end_of_candidates=True)
+    assert addresses(read(pending.take_all()).candidates) == addresses((A, B))
+    assert pending.take() is None

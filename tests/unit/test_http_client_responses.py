@@ -217,7 +217,7 @@ async def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> No
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with pytest.raises(SignalingError, match="looked up: Name or service"):
+    with pytest.raises(SignalingError, match="cannot resolve the host name: Name or service"):
         await SignalingSession("player", ClientSettings("http://nowhere.example/whep")).post(OFFER)
 
 

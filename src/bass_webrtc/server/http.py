@@ -1,4 +1,4 @@
-"""What a server answers over HTTP: WHIP, WHEP, the page and the statistics, as its settings want it."""
+"""The HTTP side of a server, made from its configuration: WHIP, WHEP, the page and the statistics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ..config import ServerConfig
-from ..signaling.ice_servers import visitor_links
+from ..signaling.ice_servers import ice_server_links
 from ..signaling.server.auth import TokenPolicy
 from ..signaling.server.endpoint import Endpoint, EndpointSettings
 from ..signaling.server.http_server import HttpServer, HttpSettings
@@ -14,17 +14,17 @@ from ..signaling.server.sessions import Admit, Sessions
 from ..signaling.server.site import Site, SiteSettings
 from ..stats import Kind, ServerStats
 
-_SECONDS_TO_RETRY = 5
+_RETRY_AFTER_S = 5
 
 
 def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ice_lite: bool) -> list[Endpoint]:
-    """WHEP, WHIP, or both.
+    """Make the WHEP endpoint, the WHIP endpoint, or both, depending on ``signaling_mode``.
 
     Args:
-        config: The server's settings.
-        sessions: Makes the connections.
-        admit: Asks the program.
-        ice_lite: Whether that is the kind of ICE that the connections have.
+        config: Settings of the server.
+        sessions: Creates the connections.
+        admit: Calls the application's ``admit`` function.
+        ice_lite: Whether the connections use ICE-lite.
     """
 
     def make(kind: Kind, path: str, token: str | None, other_token: str | None) -> Endpoint:
@@ -35,8 +35,8 @@ def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ic
             strict=config.strict_http,
             ice_lite=ice_lite,
             allow_origins=config.allow_origins,
-            ice_links=lambda: visitor_links(config.visitor_ice_servers, config.turn_secret, time.time()),
-            retry_after_s=_SECONDS_TO_RETRY,
+            ice_links=lambda: ice_server_links(config.visitor_ice_servers, config.turn_secret, time.time()),
+            retry_after_s=_RETRY_AFTER_S,
         )
         return Endpoint(kind, settings, sessions, admit)
 
@@ -56,7 +56,14 @@ def make_http_server(
     stats: Callable[[], ServerStats],
     is_healthy: Callable[[], bool],
 ) -> HttpServer:
-    """The endpoints and the site on one port; not started yet."""
+    """Make the HTTP server of the endpoints and the site; it is not started yet.
+
+    Args:
+        config: Settings of the server.
+        endpoints: From ``make_endpoints``.
+        stats: Returns current statistics; called on the loop thread.
+        is_healthy: Returns whether audio is being sent.
+    """
     has_page = config.demo_page and config.signaling_mode == "http"
     site = Site(SiteSettings(has_page, _statistics_tokens(config), config.allow_origins), stats, is_healthy)
     settings = HttpSettings(
@@ -71,7 +78,7 @@ def make_http_server(
 
 
 def _statistics_tokens(config: ServerConfig) -> TokenPolicy:
-    """Statistics name addresses, so a server that knows tokens shows them to nobody without one."""
-    wanted = (config.token,) if config.token else (config.play_token, config.publish_token)
-    tokens = tuple(token for token in wanted if token)
+    """Statistics contain addresses of peers: if the server has any token, they require one."""
+    configured = (config.token,) if config.token else (config.play_token, config.publish_token)
+    tokens = tuple(token for token in configured if token)
     return TokenPolicy(tokens[0], tokens[1:], allow_query=True) if tokens else TokenPolicy()

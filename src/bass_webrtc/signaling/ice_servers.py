@@ -1,20 +1,29 @@
-"""``Link`` header fields that tell a client its ICE servers (WHIP 4.6)."""
+"""``Link`` header fields that announce STUN and TURN servers to a client (RFC 9725, 4.6): written and parsed."""
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable
+from urllib.parse import unquote
 
-from ..config import IceServer
+from ..config import IceServer, IceUrl
+from ..errors import ConfigError
 from ..rtc.turn_credentials import time_limited_credentials
+from .messages import parse_parameters, split_outside_quotes
 
 CREDENTIALS_LIFETIME_S = 24 * 3600.0
-"""A TURN server asks for them at each refresh, too, so they are to outlive a session; a longer one begins anew."""
+"""A TURN server checks credentials at each refresh, so they must outlive the session; after a day it starts anew."""
 _USER_BYTES = 9
+
+MAX_ICE_SERVERS = 16
+"""Servers taken from one response. Each unreachable one costs a timeout."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MAX_CREDENTIAL_CHARACTERS = 1024
 
 
 def ice_server_link(url: str, username: str | None = None, credential: str | None = None) -> str:
-    """The value of one ``Link`` field.
+    """Return the value of one ``Link`` field.
 
     Args:
         url: ``stun:``, ``stuns:``, ``turn:`` or ``turns:`` (RFC 7064, RFC 7065).
@@ -22,35 +31,83 @@ def ice_server_link(url: str, username: str | None = None, credential: str | Non
         credential: For TURN, with ``username``.
 
     Raises:
-        ConfigError: the URL is not one of the four kinds, or a value has a character that clients trip over.
+        ConfigError: The URL is malformed, or a value contains a character that some clients cannot parse.
     """
     IceServer(url, username, credential).check_for_visitors()
     link = f'<{url}>; rel="ice-server"'
     if username is None:
         return link
-    # credential-type left the text before it became RFC 9725, but MediaMTX's players still ask for it.
+    # RFC 9725 dropped credential-type, but MediaMTX's players still require it.
     return f'{link}; username="{username}"; credential="{credential}"; credential-type="password"'
 
 
-def visitor_links(servers: Iterable[IceServer], turn_secret: str | None, now_unix_s: float) -> tuple[str, ...]:
-    """The ``Link`` fields for one visitor. They are secrets.
+def ice_server_links(servers: Iterable[IceServer], turn_secret: str | None, now_unix_s: float) -> tuple[str, ...]:
+    """Return the values of the ``Link`` fields for one client. They contain secrets.
 
     Args:
-        servers: Those that are configured.
-        turn_secret: Makes time-limited credentials for the TURN servers that have none.
-        now_unix_s: The wall clock, in seconds since 1970.
+        servers: The configured servers.
+        turn_secret: Secret to derive time-limited credentials for TURN servers that have none.
+        now_unix_s: Wall clock, in seconds since 1970.
 
     Raises:
-        ConfigError: One of them is of no use; ``ServerConfig`` has no such.
+        ConfigError: A server cannot be announced; ``ServerConfig`` accepts no such server.
     """
-    visitor = secrets.token_urlsafe(_USER_BYTES)  # Names a visitor in the TURN server's log and quotas, to nobody else.
+    user = secrets.token_urlsafe(_USER_BYTES)  # Identifies the client in the TURN server's log and quotas only.
     links = []
     for server in servers:
         username, credential = server.username, server.credential
         if server.is_turn and username is None and turn_secret is not None:
-            made = time_limited_credentials(
-                turn_secret, visitor, now_unix_s=now_unix_s, lifetime_s=CREDENTIALS_LIFETIME_S
-            )
+            made = time_limited_credentials(turn_secret, user, now_unix_s=now_unix_s, lifetime_s=CREDENTIALS_LIFETIME_S)
             username, credential = made.username, made.credential
         links.append(ice_server_link(server.url, username, credential))
     return tuple(links)
+
+
+def parse_ice_servers(links: Iterable[str]) -> tuple[IceServer, ...]:
+    """Parse the ICE servers in ``Link`` fields (RFC 8288; RFC 9725, 4.6). Never raises.
+
+    Args:
+        links: Field values; one value may contain several entries joined by commas. Other relations and malformed
+            entries are skipped: a server that cannot be parsed is one less to try, not a failure.
+
+    Returns:
+        The servers in order, without duplicates, at most MAX_ICE_SERVERS.
+    """
+    servers: dict[IceServer, None] = {}
+    for value in links:
+        for entry in split_outside_quotes(value, ","):
+            server = _parse_entry(entry)
+            if server is not None:
+                servers[server] = None
+    return tuple(servers)[:MAX_ICE_SERVERS]
+
+
+def _parse_entry(entry: str) -> IceServer | None:
+    target, parameters = parse_parameters(entry)
+    if "ice-server" not in parameters.get("rel", "").lower().split():
+        return None
+    # "password" is the only type ever defined; many servers omit the parameter.
+    if parameters.get("credential-type", "password").lower() != "password":
+        return None
+    url = _parse_target(target)
+    if url is None or url.scheme == "stuns":
+        return None
+    if url.scheme == "stun":
+        return IceServer(str(url))
+    username, credential = parameters.get("username", ""), parameters.get("credential", "")
+    return IceServer(str(url), username, credential) if _is_usable(username) and _is_usable(credential) else None
+
+
+def _parse_target(target: str) -> IceUrl | None:
+    """Parse the URL between the angle brackets."""
+    if not (target.startswith("<") and target.endswith(">")):
+        return None
+    try:
+        return IceUrl.parse(unquote(target[1:-1].strip()))
+    except ConfigError:
+        return None
+
+
+def _is_usable(credential: str) -> bool:
+    """Check a user name or credential. TURN servers without credentials, which relay for anyone, are not used."""
+    return 0 < len(credential) <= _MAX_CREDENTIAL_CHARACTERS and not _CONTROL.search(credential)

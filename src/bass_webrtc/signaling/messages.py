@@ -1,8 +1,9 @@
-"""HTTP messages as plain values: what the rules read and what they answer with."""
+"""HTTP messages as plain values, and the parsing of header fields that server and client share."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -15,11 +16,11 @@ SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 PROBLEM = "application/problem+json"
 
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""Names of RFC 9110 that came after the ones Python's ``http`` module has."""
+"""Reason phrases of RFC 9110; the ``http`` module of Python before 3.13 has older ones."""
 
 
 class Headers:
-    """Header fields of a request: names in any case, every value kept (RFC 9110, 5.1 to 5.3)."""
+    """Header fields of a request or response: case-insensitive names, all values kept (RFC 9110, 5.1 to 5.3)."""
 
     __slots__ = ("_values",)
 
@@ -29,11 +30,11 @@ class Headers:
             self._values.setdefault(name.lower(), []).append(value)
 
     def all(self, name: str) -> tuple[str, ...]:
-        """Every value of the field, one for each line that had it."""
+        """Return every value of the field, one for each field line."""
         return tuple(self._values.get(name.lower(), ()))
 
     def get(self, name: str) -> str | None:
-        """The field's value, several lines joined by a comma; None without the field."""
+        """Return the field's value, with several lines joined by a comma; None if the field is absent."""
         values = self._values.get(name.lower())
         return None if values is None else ", ".join(values)
 
@@ -46,19 +47,19 @@ class Headers:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, its body read. Its ``repr`` shows no secret: paths, fields and bodies carry some."""
+    """One HTTP request with its body. Its ``repr`` omits path, fields and body, because they can contain secrets."""
 
     method: str
     path: str = field(repr=False)
-    """As it was sent, without the query; percent-encoding is left alone."""
+    """As sent, without the query; not percent-decoded."""
     headers: Headers = field(default_factory=Headers, repr=False)
     body: bytes = field(default=b"", repr=False)
     remote: str = ""
     """IP address of the client."""
     local: str = ""
-    """IP address of ours that the client asked; of the proxy's side, when one is between."""
+    """IP address of this server on which the request arrived; behind a proxy, the address the proxy connected to."""
     query: str = field(default="", repr=False)
-    """What stood after the question mark."""
+    """Text after the question mark."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +70,22 @@ class Response:
     headers: Fields = ()
     body: bytes = b""
 
-    def plus(self, fields: Fields) -> Response:
-        """The same response with more header fields."""
+    def with_fields(self, fields: Fields) -> Response:
+        """Return a copy with additional header fields."""
         return replace(self, headers=self.headers + fields) if fields else self
 
     def header(self, name: str) -> str | None:
-        """The first value of a header field; None without the field."""
+        """Return the first value of a header field; None if the field is absent."""
         return next((value for key, value in self.headers if key.lower() == name.lower()), None)
 
 
 class Refused(Exception):
-    """A request that gets an error response; raised and caught inside of this package.
+    """The request gets an error response. Raised and caught inside this package.
 
     Args:
         status: HTTP status code, 400 to 599.
-        detail: One sentence for the person at the other end. No internals (conformance label SE68).
-        headers: More header fields of the response.
+        detail: One sentence for the user of the client, without internals (SE68).
+        headers: Additional header fields of the response.
     """
 
     def __init__(self, status: int, detail: str, headers: Fields = ()) -> None:
@@ -94,24 +95,67 @@ class Refused(Exception):
         self.headers = headers
 
     def response(self) -> Response:
-        """The error response, with a problem document as its body (RFC 9457, 3)."""
+        """Return the error response with a problem document as its body (RFC 9457, 3)."""
         document = {
-            "title": _TITLES.get(self.status) or _phrase(self.status),
+            "title": _TITLES.get(self.status) or _reason_phrase(self.status),
             "status": self.status,
             "detail": self.detail,
-            "error": self.detail,  # An extension member (RFC 9457, 3.2): where MediaMTX's players look.
+            "error": self.detail,  # Extension member (RFC 9457, 3.2): MediaMTX's players show this one.
         }
         body = json.dumps(document).encode()
         return Response(self.status, (("Content-Type", PROBLEM), ("Cache-Control", "no-store"), *self.headers), body)
 
 
 def media_type(request: Request) -> str:
-    """The type of the request's body in lower case, without parameters (RFC 9110, 8.3.1); empty when unclear."""
+    """Return the media type of the body in lower case, without parameters (RFC 9110, 8.3.1).
+
+    Empty if the ``Content-Type`` field is missing or repeated.
+    """
     values = request.headers.all("Content-Type")
     return values[0].partition(";")[0].strip().lower() if len(values) == 1 else ""
 
 
-def _phrase(status: int) -> str:
+def parse_parameters(text: str) -> tuple[str, dict[str, str]]:
+    """Parse ``value; name=value; name="quoted value"``, as in ``Link`` and ``Content-Type``. Never raises.
+
+    Returns:
+        The text before the first semicolon, and the parameters. Names are in lower case; if a name is repeated, the
+        first value counts.
+    """
+    value, *parts = split_outside_quotes(text, ";")
+    parameters: dict[str, str] = {}
+    for part in parts:
+        name, _, parameter = part.partition("=")
+        parameters.setdefault(name.strip().lower(), _unquoted(parameter.strip()))
+    return value.strip(), parameters
+
+
+def split_outside_quotes(text: str, separator: str) -> list[str]:
+    """Split at a character, except inside ``"quoted strings"`` and ``<angle brackets>``. Takes linear time."""
+    parts: list[str] = []
+    begin, closing, is_escaped = 0, "", False
+    for position, character in enumerate(text):
+        if is_escaped:
+            is_escaped = False
+        elif closing:
+            is_escaped = character == "\\" and closing == '"'
+            closing = "" if character == closing else closing
+        elif character in '"<':
+            closing = '"' if character == '"' else ">"
+        elif character == separator:
+            parts.append(text[begin:position])
+            begin = position + 1
+    return [*parts, text[begin:]]
+
+
+def _unquoted(text: str) -> str:
+    """Return the value of a quoted string, or a token unchanged (RFC 9110, 5.6.4)."""
+    if len(text) < 2 or not (text.startswith('"') and text.endswith('"')):
+        return text
+    return re.sub(r"\\(.)", r"\1", text[1:-1])
+
+
+def _reason_phrase(status: int) -> str:
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,3 +1,3 @@
-"""The rules of WHIP and WHEP clients (sans-I/O), and the HTTP client that carries them."""
+"""WHIP and WHEP client: one session at a server, from POST to DELETE."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every failure of a client's request as one ``SignalingError``, in which no token and no secret URL is shown."""
+"""Turns failures of requests into ``SignalingError``, without showing tokens or secret URLs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ from .backoff import parse_retry_after
 from .urls import Url
 
 MAX_DETAIL_BYTES = 4096
-"""Of an error's body; the rest is not read."""
+"""Bytes of an error's body that are read."""
 _MAX_DETAIL_CHARACTERS = 200
 _MIN_SECRET_CHARACTERS = 4
-"""Shorter parts of a URL are words such as ``id``."""
+"""Shorter parts of a URL are ordinary words such as ``id``."""
 _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
-_REFUSED = {401: "a valid token is needed", 403: "the token gives no right to do this", 404: "there is nothing here"}
+_DEFAULT_DETAILS = {
+    401: "a valid token is required",
+    403: "the token does not permit this request",
+    404: "the server has no such URL",
+}
 _HIDDEN = "…"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A response and where it came from."""
+    """A response and the URL it came from."""
 
     status: int
     headers: Headers = field(repr=False)
@@ -34,15 +38,15 @@ class Reply:
     url: Url
     """After redirects."""
     is_token_withheld: bool = False
-    """There is a token, and the request went without it, because it went to another origin."""
+    """The token was not sent, because the request went to another origin than the one it is for."""
 
 
 class ErrorMaker:
-    """Writes errors that may be logged.
+    """Makes errors that are safe to log.
 
     Args:
-        secrets: What must not be shown wherever it comes up: the token, for instance.
-        wall_s: Seconds since 1970.
+        secrets: Texts that must not be shown, such as the token.
+        wall_s: Returns the time in seconds since 1970.
     """
 
     def __init__(self, secrets: Iterable[str], wall_s: Callable[[], float] = time.time) -> None:
@@ -50,11 +54,11 @@ class ErrorMaker:
         self._wall_s = wall_s
 
     def hide(self, url: Url, *, shortest: int = 20) -> None:
-        """From now on, show neither the query of a URL nor the segments of its path that look like a secret.
+        """Hide the query of a URL and the long segments of its path from now on.
 
         Args:
-            url: One that the user gave, or that of a session.
-            shortest: How many characters a segment has at least to be hidden.
+            url: A URL given by the user, or that of a session.
+            shortest: Minimum number of characters of a segment to be hidden.
         """
         path, _, query = url.text[len(url.origin) :].partition("?")
         parts = [segment for segment in path.split("/") if len(segment) >= shortest]
@@ -62,20 +66,20 @@ class ErrorMaker:
         self._secrets.update(parts, map(unquote, parts))
 
     def make(self, status: int, url: Url, detail: str, retry_after_s: float | None = None) -> SignalingError:
-        """An error of our own words; ``status`` is 0 without a response."""
+        """Make an error with our own text; ``status`` is 0 if there was no response."""
         return SignalingError(status, url.shown, self._shown(detail), retry_after_s)
 
     def refusal(self, reply: Reply) -> SignalingError:
-        """The error that a response stands for."""
-        detail = self._shown(_detail(reply)) or _REFUSED.get(reply.status, "the server refused")
+        """Make the error for a response that is a refusal."""
+        detail = self._shown(_detail(reply)) or _DEFAULT_DETAILS.get(reply.status, "the server refused")
         if reply.is_token_withheld and reply.status in (401, 403):
-            detail = f"the token was not sent, since this is another origin than that of the URL given: {detail}"
+            detail = f"the token was not sent, because this is not the origin of the configured URL: {detail}"
         headers = reply.headers
         retry_after_s = parse_retry_after(headers.get("Retry-After"), headers.get("Date"), self._wall_s())
         return self.make(reply.status, reply.url, detail, retry_after_s)
 
     def _shown(self, text: str) -> str:
-        """One printable line, shortened, without secrets. They go first: a shortened one would not be found."""
+        """Return one printable line without secrets. They are removed first: a truncated one would not be found."""
         for secret in sorted(self._secrets, key=len, reverse=True):
             text = text.replace(secret, _HIDDEN)
         text = _UNPRINTABLE.sub(" ", text).strip()
@@ -83,7 +87,7 @@ class ErrorMaker:
 
 
 def _detail(reply: Reply) -> str:
-    """What the server says for people: a problem document (RFC 9457), other JSON, or plain text. No web pages."""
+    """Return the server's message: from a problem document (RFC 9457), other JSON or plain text, not from HTML."""
     text = reply.body[:MAX_DETAIL_BYTES].decode(errors="replace")
     media_type = (reply.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
     if media_type.endswith("json"):

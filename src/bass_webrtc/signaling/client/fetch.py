@@ -1,7 +1,8 @@
-"""One HTTP request of a client, by aiohttp: bounded in time and size, redirects by our own rules.
+"""HTTP requests of a client through aiohttp: bounded in time and size, with our own rules for redirects.
 
-aiohttp follows no redirect, keeps no cookie, reads no ``.netrc`` and no proxy from the environment: what goes out is
-what is written here. Its exceptions carry URLs and bytes from outside, so none leaves this module.
+aiohttp is configured to follow no redirect, keep no cookie, and read neither ``.netrc`` nor proxies from the
+environment: only what is written here is sent. Its exceptions contain URLs and bytes from the server, so none leaves
+this module.
 """
 
 from __future__ import annotations
@@ -19,30 +20,29 @@ from yarl import URL
 
 from ..messages import SDP, Fields, Headers
 from .errors import MAX_DETAIL_BYTES, ErrorMaker, Reply
-from .redirects import Redirects, Trust
-from .urls import UnsafeUrlError, Url, is_private_address
+from .urls import Redirects, Trust, UnsafeUrlError, Url, is_private_address
 
 MAX_SDP_BYTES = 128 * 1024
 _ERROR_BODY_TIMEOUT_S = 1.0
 _KEEPALIVE_S = 3.0
-"""Shorter than what servers allow (Node: 5 s), so that a PATCH does not run into a connection that just closes."""
+"""Shorter than the limits of servers (Node: 5 s), so that a PATCH is not sent on a connection that is closing."""
 
 OnHead = Callable[[int, Headers, Url], None]
-"""Called with status, header and final URL before the body is read."""
+"""Called with status, header and URL after redirects, before the body is read."""
 
 
 class Fetcher:
     """Sends requests. Used on one event loop.
 
     Args:
-        trust: Where they may go, and where the token goes along.
-        authorization: Value of the ``Authorization`` field; None sends no such field (WHIP 4.7.1).
-        errors: Writes the errors.
-        tls: Which certificates are believed; None: those the system does.
+        trust: Where requests may go, and which of them carry the token.
+        authorization: Value of the ``Authorization`` field; None sends no such field (RFC 9725, 4.7.1).
+        errors: Makes the errors.
+        tls: Which certificates are trusted; None: those that the system trusts.
         connect_timeout_s: For a new connection; None: as long as the request may take.
 
     Attributes:
-        connect_s: How long the slowest new connection took, with its TLS handshake; None before the first.
+        connect_s: Seconds that the slowest new connection took, including TLS; None before the first.
     """
 
     def __init__(
@@ -76,19 +76,19 @@ class Fetcher:
         """Send a request and read the response, after redirects.
 
         Args:
-            method: Of the request.
-            url: Where to.
-            fields: Header fields besides ``Authorization`` and those that HTTP itself needs.
-            body: Its type stands in ``fields``.
-            timeout_s: For all of it.
-            on_head: Called when the response's header is there.
-            on_sent: Called when the request leaves.
+            method: HTTP method.
+            url: URL of the request.
+            fields: Header fields, without ``Authorization`` and those that HTTP itself needs.
+            body: Body of the request; its type is in ``fields``.
+            timeout_s: For the request, its redirects and the response.
+            on_head: Called when the header of the response has arrived.
+            on_sent: Called when the request has been sent.
 
         Returns:
-            The response, whatever its status, but never a redirect.
+            The response with any status except a redirect.
 
         Raises:
-            SignalingError: There is none, or it is not read: too slow, too large, an unsafe redirect.
+            SignalingError: There is no response in time, it is too large, or a redirect is unsafe.
         """
         redirects = Redirects(self._trust, url)
         if self._is_closed:
@@ -108,29 +108,36 @@ class Fetcher:
         return reply
 
     async def stream(self, url: Url, media_type: str) -> AsyncGenerator[bytes]:
-        """GET what comes bit by bit and may never end. No redirect is followed.
+        """GET a response that arrives incrementally and may never end. Redirects are not followed.
+
+        Args:
+            url: URL of the stream.
+            media_type: Expected type.
+
+        Yields:
+            Bytes as they arrive.
 
         Raises:
-            SignalingError: There is no such stream, or it broke off.
+            SignalingError: There is no such stream, or the connection was lost.
         """
         request = self._send_request("GET", Redirects(self._trust, url), (("Accept", media_type),))
         try:
             async with request as response:
                 if response.status != 200 or response.content_type != media_type:
-                    raise self._errors.make(response.status, url, f"this is no {media_type}")
+                    raise self._errors.make(response.status, url, f"expected 200 with {media_type}")
                 async for chunk in response.content.iter_any():
                     yield chunk
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._errors.make(0, url, _describe(error)) from None
 
     async def reconnect(self) -> None:
-        """Send what comes next over new connections. A request that is under way fails."""
+        """Close the connections; the next request opens new ones. A request in progress fails."""
         client, self._http = self._http, None
         if client is not None:
             await client.close()
 
     async def close(self) -> None:
-        """Close the connections, for good. Idempotent."""
+        """Close the connections; further requests fail. Idempotent."""
         self._is_closed = True
         if self._http is not None:
             await self._http.close()
@@ -144,7 +151,7 @@ class Fetcher:
         on_head: OnHead | None,
         on_sent: Callable[[], None] | None,
     ) -> Reply | None:
-        """One request; None when its response is a redirect, which was followed."""
+        """Send one request. None if the response is a redirect; ``redirects`` then has the next URL."""
         async with self._send_request(method, redirects, fields, body, on_sent) as response:
             if 300 <= response.status < 400:
                 self._follow(response, redirects)
@@ -174,7 +181,7 @@ class Fetcher:
         return self._http
 
     def _trace(self) -> aiohttp.TraceConfig:
-        """Tells ``on_sent``, and takes the time of new connections, without looking up the name."""
+        """Call ``on_sent``, and measure how long new connections take, without name resolution."""
 
         async def begin(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
             context.connecting_since_s = asyncio.get_running_loop().time()
@@ -187,7 +194,7 @@ class Fetcher:
         trace.on_connection_create_start.append(begin)
         trace.on_dns_resolvehost_end.append(begin)
         trace.on_connection_create_end.append(end)
-        trace.on_request_headers_sent.append(_tell_sent)
+        trace.on_request_headers_sent.append(_on_headers_sent)
         return trace
 
     def _follow(self, response: aiohttp.ClientResponse, redirects: Redirects) -> None:
@@ -204,14 +211,14 @@ class Fetcher:
         if response.status >= 400 and response.content_type != SDP:
             body = b"" if is_encoded else await _read_some(response)
         elif is_encoded:
-            raise self._errors.make(response.status, url, "the response is compressed, which was not asked for")
+            raise self._errors.make(response.status, url, "the response is compressed; expected no Content-Encoding")
         else:
             body = await self._read_all(response, url)
         is_withheld = self._authorization is not None and not redirects.gets_token
         return Reply(response.status, headers, body, url, is_withheld)
 
     async def _read_all(self, response: aiohttp.ClientResponse, url: Url) -> bytes:
-        """The body, if it is not too large."""
+        """Read the body up to the maximum size."""
         body = bytearray()
         is_large = (response.content_length or 0) > MAX_SDP_BYTES
         while not is_large and (chunk := await response.content.readany()):
@@ -223,20 +230,20 @@ class Fetcher:
         return bytes(body)
 
 
-class _PublicOnly(AbstractResolver):
-    """Finds no private addresses, except those of the host that the user named."""
+class _PublicResolver(AbstractResolver):
+    """Resolves names to public addresses only, except the host of the configured URL."""
 
-    def __init__(self, home: str) -> None:
-        self._home = home
+    def __init__(self, endpoint_host: str) -> None:
+        self._endpoint_host = endpoint_host
         self._resolver = aiohttp.ThreadedResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        allowed = [entry for entry in found if host == self._home or not is_private_address(entry["host"])]
+        allowed = [entry for entry in found if host == self._endpoint_host or not is_private_address(entry["host"])]
         if not allowed:
-            raise OSError(None, "the name leads into a private network")
+            raise OSError(None, "the name resolves to a private network")
         return allowed
 
     async def close(self) -> None:
@@ -249,10 +256,10 @@ def _open_client(
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=True if tls is None else tls,
-            resolver=_PublicOnly(trust.home.host) if trust.forbid_private else None,
+            resolver=_PublicResolver(trust.endpoint.host) if trust.forbid_private else None,
             keepalive_timeout=_KEEPALIVE_S,
-            # A name is looked up once: the session is where the offer went, and at the interpreter's exit, when
-            # DELETE is due, no thread can be had for a lookup.
+            # A name is resolved only once: the session is at the server that got the offer, and at interpreter exit,
+            # when DELETE is sent, no thread can be started to resolve a name.
             ttl_dns_cache=None,
         ),
         auto_decompress=False,
@@ -263,14 +270,14 @@ def _open_client(
     )
 
 
-async def _tell_sent(session: aiohttp.ClientSession, context: Any, params: object) -> None:
+async def _on_headers_sent(session: aiohttp.ClientSession, context: Any, params: object) -> None:
     on_sent = context.trace_request_ctx
     if on_sent is not None:
         on_sent()
 
 
 async def _read_some(response: aiohttp.ClientResponse) -> bytes:
-    """The beginning of what a server says about an error; its status counts even if it says nothing."""
+    """Read the beginning of an error's body. If it does not arrive, the status is enough."""
     body = bytearray()
     try:
         async with asyncio.timeout(_ERROR_BODY_TIMEOUT_S):
@@ -282,16 +289,16 @@ async def _read_some(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _certificate_error(error: Exception) -> ssl.SSLCertVerificationError | None:
-    """Why a certificate is not believed: there is no point in trying again."""
+    """Return the reason why a certificate is not trusted; such an error is not worth retrying."""
     reason = error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else error
     return reason if isinstance(reason, ssl.SSLCertVerificationError) else None
 
 
 def _describe(error: Exception) -> str:
-    """In our words: aiohttp's have URLs and bytes from outside in them."""
+    """Describe an error without aiohttp's own text, which contains URLs and bytes from the server."""
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return f"the host name cannot be looked up: {_reason(error.os_error)}"
+            return f"cannot resolve the host name: {_reason(error.os_error)}"
         case aiohttp.ClientConnectorCertificateError():
             return f"the server's certificate is not valid: {error.certificate_error}"
         case aiohttp.ClientConnectorSSLError():
@@ -301,9 +308,9 @@ def _describe(error: Exception) -> str:
         case aiohttp.ServerDisconnectedError() | ConnectionError():
             return "the server closed the connection without a response"
         case aiohttp.ClientPayloadError():
-            return "the response broke off, or its chunks are malformed"
+            return "the response is incomplete, or its chunks are malformed"
     return "the response is not valid HTTP"
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or "no reason given"
+    return error.strerror or "unknown reason"

@@ -1,10 +1,10 @@
-"""What a WHIP or WHEP client makes of responses (RFC 9725; draft-ietf-wish-whep-03). Sans-I/O.
+"""How a WHIP or WHEP client interprets responses (RFC 9725; draft-ietf-wish-whep-03). Sans-I/O.
 
-    POST   201 answer | 406 counter-offer (WHEP) | anything else: SignalingError
-    PATCH  trickle: 2xx, or the refusal is logged     restart: 200 fragment, a new entity tag | SignalingError
-    DELETE 200, 202, 204, 404, 410: it is gone
+    POST   201 answer | 406 counter-offer (WHEP) | otherwise SignalingError
+    PATCH  trickle: 2xx, refusals are logged     restart: 200 with fragment and new entity tag | SignalingError
+    DELETE 200, 202, 204, 404, 410: the session has ended
 
-Other status codes count as the x00 of their class (WHIP 4.1).
+Other status codes count as the x00 of their class (RFC 9725, 4.1).
 """
 
 from __future__ import annotations
@@ -16,86 +16,85 @@ from dataclasses import dataclass, field
 from ...config import IceServer
 from ...errors import SdpError
 from ...rtc.sdp_fragment import IceFragment, parse_fragment
-from ..messages import SDP, SDP_FRAGMENT, Fields, Headers
+from ..ice_servers import parse_ice_servers
+from ..messages import SDP, SDP_FRAGMENT, Fields, Headers, parse_parameters
 from .backoff import seconds_until
 from .errors import ErrorMaker, Reply
-from .links import parse_ice_servers, parse_parameters
-from .redirects import Trust
-from .urls import Url
+from .urls import Trust, Url
 
 logger = logging.getLogger(__name__)
 
 GONE = frozenset({200, 202, 204, 404, 410})
-"""Responses to DELETE after which there is no session; servers differ in which they send."""
+"""Responses to DELETE after which the session has ended; servers differ in which one they send."""
 COUNTER_OFFER_VALID_S = 30.0
-"""Without a ``valid-until`` (WHEP, "406 Not Acceptable")."""
+"""Default without ``valid-until`` (WHEP, "406 Not Acceptable")."""
 _LONGEST_VALID_S = 3600.0
 
 ANY_ICE_SESSION = "*"
-"""``If-Match`` of an ICE restart (WHIP 4.3.3)."""
+"""``If-Match`` of an ICE restart (RFC 9725, 4.3.3)."""
 ANY_ICE_SESSION_QUOTED = '"*"'
-"""The same as in WHIP's Figure 4, which is what Janus wants."""
+"""The same, as written in Figure 4 of RFC 9725 and required by Janus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The server took the offer."""
+    """The server accepted the offer."""
 
     sdp: str = field(repr=False)
     session_url: str | None = field(repr=False)
-    """A secret. None: the server gave none, so there is no trickle, no ICE restart and no DELETE."""
+    """A secret. None if the server gave none; then trickle, ICE restart and DELETE are impossible."""
     ice_servers: tuple[IceServer, ...]
-    """From ``Link`` fields; servers that the user configured come first, or instead of these (WHIP 4.6)."""
+    """From ``Link`` fields. Servers configured by the user take precedence (RFC 9725, 4.6)."""
     entity_tag: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class CounterOffer:
-    """The server did not take the offer, and makes one of its own (WHEP)."""
+    """The server did not accept the offer and makes one itself (WHEP)."""
 
     sdp: str = field(repr=False)
     session_url: str = field(repr=False)
     """A secret."""
     ice_servers: tuple[IceServer, ...]
     valid_for_s: float
-    """How long it may be answered, from its arrival."""
+    """Seconds after its arrival within which it may be answered."""
 
 
-def owes_delete(status: int, headers: Headers) -> bool:
-    """Whether a response to POST made a session, going by its status line and header alone."""
+def creates_session(status: int, headers: Headers) -> bool:
+    """Return whether a response to POST created a session, judged by its status and header alone."""
     return 200 <= status < 300 or (status == 406 and _type(headers) == SDP)
 
 
 def read_location(headers: Headers, url: Url, trust: Trust) -> Url | None:
-    """The session's URL, resolved against that of the request which was answered in the end; None without one.
+    """Return the session URL, resolved against the URL after redirects; None if the server gave none.
 
     Raises:
-        UnsafeUrlError: It is not to be used.
+        UnsafeUrlError: The URL must not be used.
     """
     locations = [value for value in headers.all("Location") if value.strip()]
     return trust.resolve(locations[0], url) if locations else None
 
 
 def read_answer_response(reply: Reply, session: Url | None, errors: ErrorMaker) -> Answer:
-    """Read the response to POST.
+    """Interpret the response to POST.
 
     Raises:
-        SignalingError: It is a refusal, or of no use.
+        SignalingError: The server refused, or the response cannot be used.
     """
     if not 200 <= reply.status < 300:
         raise errors.refusal(reply)
     sdp = _sdp_of(reply, errors)
-    # GStreamer takes 200 like that, too. 201 without Location is go2rtc, and it plays.
+    # 200 with a session URL is accepted, as in GStreamer. go2rtc sends 201 without Location, and works.
     if reply.status != 201 and session is None:
-        raise errors.make(reply.status, reply.url, "the response is not 201 Created and gives no session URL")
+        raise errors.make(reply.status, reply.url, "the response has no session URL; expected 201 with Location")
     return Answer(sdp, None if session is None else session.text, _ice_servers(reply), entity_tag(reply.headers))
 
 
 def read_counter_offer(reply: Reply, session: Url | None, errors: ErrorMaker, wall_s: float) -> CounterOffer:
-    """Read a 406 to a player's POST.
+    """Interpret a 406 response to a player's POST.
 
     Raises:
-        SignalingError: It has no description, or no URL to send the answer to: a refusal like any other.
+        SignalingError: It has no description or no URL for the answer, so it is a refusal; or it has expired.
     """
     if _type(reply.headers) != SDP or session is None:
         raise errors.refusal(reply)
@@ -103,35 +102,37 @@ def read_counter_offer(reply: Reply, session: Url | None, errors: ErrorMaker, wa
     valid_s = seconds_until(parameters.get("valid-until", ""), reply.headers.get("Date"), wall_s)
     valid_s = COUNTER_OFFER_VALID_S if valid_s is None else min(valid_s, _LONGEST_VALID_S)
     if valid_s <= 0:
-        raise errors.make(reply.status, reply.url, "the counter-offer had expired when it came")
+        raise errors.make(reply.status, reply.url, "the counter-offer had expired on arrival")
     return CounterOffer(_sdp_of(reply, errors), session.text, _ice_servers(reply), valid_s)
 
 
 def read_restart(reply: Reply, mid: str | None, errors: ErrorMaker) -> IceFragment:
-    """Read the 2xx response to an ICE restart.
+    """Interpret the 2xx response to an ICE restart.
 
     Raises:
-        SignalingError: It is of no use; the old ICE session lives on (WHIP 4.3.3).
+        SignalingError: It cannot be used; the old ICE session continues (RFC 9725, 4.3.3).
     """
-    if _type(reply.headers) not in (SDP_FRAGMENT, ""):
-        raise errors.make(reply.status, reply.url, f"the response to an ICE restart is not {SDP_FRAGMENT}")
+    media_type = _type(reply.headers)
+    if media_type not in (SDP_FRAGMENT, ""):
+        detail = f"the response to an ICE restart is {media_type[:60]}; expected {SDP_FRAGMENT}"
+        raise errors.make(reply.status, reply.url, detail)
     try:
         fragment = parse_fragment(reply.body, mid=mid)
     except SdpError as error:
-        raise errors.make(reply.status, reply.url, f"the response to an ICE restart cannot be read: {error}") from None
+        raise errors.make(reply.status, reply.url, f"the response to an ICE restart is malformed: {error}") from None
     if fragment.ice is None:
         raise errors.make(reply.status, reply.url, "the response to an ICE restart has no credentials")
     return fragment
 
 
 def entity_tag(headers: Headers) -> str | None:
-    """The tag of the ICE session, exactly as it came: quoted, unquoted (LiveKit), ``*`` (MediaMTX), weak."""
+    """Return the tag of the ICE session unchanged: quoted, unquoted (LiveKit), ``*`` (MediaMTX) or weak."""
     values = headers.all("ETag")
     return (values[0].strip() or None) if values else None
 
 
 def condition(tag: str | None) -> Fields:
-    """``If-Match`` with a tag; nothing without one."""
+    """Return the ``If-Match`` field for a tag; no field for None."""
     return () if tag is None else (("If-Match", tag),)
 
 
@@ -146,7 +147,7 @@ def _sdp_of(reply: Reply, errors: ErrorMaker) -> str:
     if not reply.body.strip():
         raise errors.make(reply.status, reply.url, "the response has no session description")
     if not media_type:
-        logger.warning("%s sends a description without Content-Type", reply.url.shown)
+        logger.warning("%s sent a session description without Content-Type", reply.url.shown)
     try:
         return reply.body.decode()
     except UnicodeDecodeError:

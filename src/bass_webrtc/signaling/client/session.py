@@ -1,10 +1,10 @@
-"""One WHIP or WHEP session at a server that others run, from POST to DELETE.
+"""One WHIP or WHEP session at a remote server, from POST to DELETE.
 
     post ──► 201 Answer ──────────────► trickle, restart ──► delete
          └─► 406 CounterOffer ─► answer ┘
 
-What requests and responses mean is in ``client_rules.py``, how they travel in ``http_fetch.py``. Nothing here knows of
-peers, ICE or audio: descriptions go in and out as text.
+``rules.py`` interprets responses, ``fetch.py`` sends requests. Nothing here knows about peers, ICE or audio:
+descriptions are passed as text.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from ...rtc.candidate import Candidate, is_loopback
 from ...rtc.sdp import IceCredentials
 from ...rtc.sdp_fragment import IceFragment
 from ...stats import Kind
+from ..ice_servers import parse_ice_servers
 from ..messages import SDP, Fields, Headers
 from .errors import ErrorMaker, Reply
-from .event_stream import wait_for_reconnect
-from .events import find_reconnect_events
+from .events import find_reconnect_events, wait_for_reconnect
 from .fetch import Fetcher
-from .links import parse_ice_servers
 from .patches import IcePatches
 from .rules import (
     GONE,
     Answer,
     CounterOffer,
+    creates_session,
     entity_tag,
-    owes_delete,
     read_answer_response,
     read_counter_offer,
     read_location,
@@ -47,18 +46,18 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 _SHORTEST_SESSION_SECRET = 10
-"""Characters of a path segment of a session's URL; some servers have the publisher's key there."""
+"""Path segments of session URLs from this many characters are hidden; some servers put the publisher's key there."""
 
 
 class SignalingSession:
-    """One session, used once and on one event loop; also an asynchronous context manager that deletes it at the end.
+    """One session, used once and on one event loop. Also an asynchronous context manager that deletes it on exit.
 
-    Whatever ends it, an error or a cancellation in the middle of ``post`` included, DELETE is sent if the server has a
-    session. Only the end of the event loop itself cannot be outlived: call ``delete`` before.
+    DELETE is sent if the server has created a session, however this one ends, including an error in or a cancellation
+    of ``post``. Call ``delete`` before the event loop ends; nothing can be sent after that.
 
     Args:
-        kind: What we are there: ``"publisher"`` (WHIP) or ``"player"`` (WHEP).
-        settings: Where and how.
+        kind: What this client does: ``"publisher"`` (WHIP) or ``"player"`` (WHEP).
+        settings: URL, token and timeouts.
     """
 
     def __init__(self, kind: Kind, settings: ClientSettings) -> None:
@@ -80,7 +79,7 @@ class SignalingSession:
         self._events: Url | None = None
         self._deleting: asyncio.Task[bool] | None = None
         if settings.token is not None and self._url.scheme == "http" and not is_loopback(self._url.host):
-            logger.warning("the token goes to %s unencrypted; use https (RFC 6750, 5.3)", self._url.origin)
+            logger.warning("sending the token to %s unencrypted; use https (RFC 6750, 5.3)", self._url.origin)
 
     async def __aenter__(self) -> SignalingSession:
         return self
@@ -94,10 +93,12 @@ class SignalingSession:
         return f"<SignalingSession: {self.kind} at {self._url.shown}>"
 
     async def ask_ice_servers(self) -> tuple[IceServer, ...]:
-        """Ask by OPTIONS, before there is an offer; WHIP 4.6 prefers the ``Link`` fields of the answer.
+        """Request the server's ICE servers by OPTIONS, before there is an offer.
+
+        RFC 9725, 4.6 prefers the ``Link`` fields of the answer.
 
         Raises:
-            SignalingError: There is no response, or a refusal.
+            SignalingError: There is no response, or the server refused.
         """
         reply = await self._fetch("OPTIONS", self._url)
         if not 200 <= reply.status < 300:
@@ -105,27 +106,27 @@ class SignalingSession:
         return parse_ice_servers(reply.headers.all("Link"))
 
     async def post(self, offer: str) -> Answer | CounterOffer:
-        """Send the offer. Once per session: an attempt that failed is followed by one of a new session.
+        """Send the offer. Allowed once per session: retry with a new session.
 
-        Cancelled in the middle, it deletes the session before it ends, if need be, and for that waits for the
-        server at most ``cancel_grace_s`` and ``delete_timeout_s``.
+        If cancelled, it deletes the session that the server may have created; this takes at most ``cancel_grace_s`` and
+        ``delete_timeout_s``.
 
         Args:
             offer: The session description.
 
         Returns:
-            The answer. For a player, perhaps a counter-offer, to be answered by ``answer``.
+            The answer; for a player possibly a counter-offer, to be answered by ``answer``.
 
         Raises:
-            SignalingError: The server refused, or what came is of no use. No session is left there.
+            SignalingError: The server refused, or its response cannot be used. No session is left at the server.
             ClosedError: ``delete`` was called.
-            SdpError: The offer cannot be read.
+            SdpError: The offer is malformed.
         """
-        assert self._posting is None, "a session is posted once"
+        assert self._posting is None, "post was called twice; make a new session"
         if self._deleting is not None:
             raise _deleted()
         self._patches.describe(offer)
-        # A task of its own: when we are cancelled, it still finds out whether there is a session now.
+        # A separate task: if this one is cancelled, it still learns whether there is a session to delete.
         self._posting = posting = asyncio.create_task(self._post(offer.encode()))
         try:
             await asyncio.wait({posting})
@@ -137,11 +138,14 @@ class SignalingSession:
             raise
 
     async def answer(self, sdp: str) -> None:
-        """Answer a counter-offer (WHEP): recvonly, by PATCH.
+        """Answer a counter-offer (WHEP) by PATCH.
+
+        Args:
+            sdp: The session description, recvonly.
 
         Raises:
             SignalingError: The server refused, or the counter-offer has expired. The session is deleted.
-            SdpError: The answer cannot be read.
+            SdpError: The answer is malformed.
         """
         assert self._location is not None, "there was no counter-offer"
         self._patches.describe(sdp)
@@ -157,53 +161,53 @@ class SignalingSession:
         self._patches.open(self._location, entity_tag(reply.headers) or self._entity_tag)
 
     async def trickle(self, candidates: Iterable[Candidate] = (), *, end_of_candidates: bool = False) -> None:
-        """Send candidates: as soon as the answer is there and no other PATCH is under way, together with what has
-        gathered meanwhile (WHIP 4.3.2). May be called as soon as ``post`` was; returns when they are sent.
+        """Send candidates (RFC 9725, 4.3.2). May be called as soon as ``post`` has been called.
 
-        A server that refuses is written to the log, and that is all: audio mostly flows without (label CL8).
+        They are sent once the answer has arrived and no other PATCH is in progress, together with those added
+        meanwhile. Returns when they are sent. A refusal is only logged, because audio usually flows without (CL8).
         """
         await self._patches.trickle(candidates, end_of_candidates=end_of_candidates)
 
     @property
     def connect_s(self) -> float | None:
-        """How long the slowest new connection took; None before the first."""
+        """Seconds that the slowest new connection took; None before the first."""
         return self._fetcher.connect_s
 
     @property
     def can_restart(self) -> bool:
-        """Whether there is somewhere to send an ICE restart to; the server may refuse it still."""
+        """Whether there is a session URL to send an ICE restart to. The server may still refuse it."""
         return self._location is not None
 
     async def reconnect(self) -> None:
-        """Give up the HTTP connections: what led over a path that is gone would wait for its timeout."""
+        """Close the HTTP connections: those over a lost network path would only wait for their timeout."""
         await self._fetcher.reconnect()
 
     async def restart(
         self, ice: IceCredentials, candidates: Iterable[Candidate] = (), *, end_of_candidates: bool = False
     ) -> IceFragment:
-        """Restart ICE (WHIP 4.3.3). What ``trickle`` gets from now on belongs to the new ICE session.
+        """Restart ICE (RFC 9725, 4.3.3). Candidates passed to ``trickle`` later belong to the new ICE session.
 
         Args:
-            ice: Our new credentials.
-            candidates: Those that are known.
-            end_of_candidates: Whether these are all.
+            ice: The new local credentials.
+            candidates: The local candidates known so far.
+            end_of_candidates: Whether there will be no more.
 
         Returns:
             The server's new credentials and candidates.
 
         Raises:
-            SignalingError: It cannot be done, or a later restart overtook this one. The old ICE session goes on.
+            SignalingError: The restart failed, or a later restart overtook it. The old ICE session continues.
         """
         return await self._patches.restart(ice, candidates, end_of_candidates=end_of_candidates)
 
     async def next_session(self) -> SignalingSession:
-        """Waits until the server asks us to connect elsewhere (WHEP, events); for ever where it does not.
+        """Wait until the server requests to reconnect at another URL (WHEP events). Waits forever if it never does.
 
         Returns:
-            The session there; ``post`` it, then ``delete`` this one.
+            The session at the new URL; ``post`` it, then ``delete`` this one.
 
         Raises:
-            SignalingError: The URL is not to be followed.
+            SignalingError: The URL must not be followed.
         """
         timeout_s = self._settings.request_timeout_s
         return self.successor(
@@ -211,13 +215,13 @@ class SignalingSession:
         )
 
     def successor(self, url: str) -> SignalingSession:
-        """The session that a WHEP ``reconnect`` event asks for.
+        """Make the session requested by a WHEP ``reconnect`` event.
 
         Args:
-            url: Of the event. The token goes along only to the origin that it is for.
+            url: URL in the event. The token is sent only to the origin it is for.
 
         Raises:
-            SignalingError: The URL is not to be followed.
+            SignalingError: The URL must not be followed.
         """
         try:
             target = self._trust.resolve(url, self._location or self._url)
@@ -229,14 +233,14 @@ class SignalingSession:
         return session
 
     async def delete(self) -> bool:
-        """End the session at the server, if it has one, and close the connections. Idempotent; raises nothing.
+        """End the session at the server, if there is one, and close the connections. Idempotent. Never raises.
 
         Returns:
-            Whether the server has no session of ours any more, as far as we know.
+            Whether the session at the server has ended, as far as is known.
         """
         if self._deleting is None:
             self._deleting = asyncio.create_task(self._delete())
-        return await _see_through(self._deleting)
+        return await _finish_despite_cancellation(self._deleting)
 
     # -- POST
 
@@ -273,8 +277,8 @@ class SignalingSession:
         return url
 
     def _take_head(self, status: int, headers: Headers, url: Url) -> None:
-        """From here on there is a session to delete, whatever its body turns out to be."""
-        if not owes_delete(status, headers):
+        """Remember the session URL: from now on there is a session to delete, even if the body is unusable."""
+        if not creates_session(status, headers):
             return
         try:
             self._location = read_location(headers, url, self._trust)
@@ -285,7 +289,7 @@ class SignalingSession:
         self._entity_tag = entity_tag(headers)
 
     async def _end_post(self) -> None:
-        """A POST that is out is given time to tell the session's URL."""
+        """Cancel the POST. If it has been sent, wait for the session URL first."""
         posting = self._posting
         if posting is None:
             return
@@ -306,7 +310,7 @@ class SignalingSession:
             await self._fetcher.close()
 
     async def _send_delete(self, location: Url) -> bool:
-        """Without If-Match: the session is meant, not its ICE session (WHIP 4.3.1)."""
+        """Send DELETE without If-Match, because it refers to the session, not to its ICE session (RFC 9725, 4.3.1)."""
         try:
             reply = await self._fetcher.fetch("DELETE", location, timeout_s=self._settings.delete_timeout_s)
             if reply.status in GONE:
@@ -314,7 +318,7 @@ class SignalingSession:
             error = self._errors.refusal(reply)
         except SignalingError as failure:
             error = failure
-        logger.warning("the session could not be deleted: %s", error)
+        logger.warning("could not delete the session at the server: %s", error)
         return False
 
     # -- all
@@ -327,8 +331,8 @@ def _deleted() -> ClosedError:
     return ClosedError("the session was deleted; make a new one")
 
 
-async def _see_through(task: asyncio.Task[Result]) -> Result:
-    """Waits for the end of something that bounds its own time, and only then lets a cancellation through."""
+async def _finish_despite_cancellation(task: asyncio.Task[Result]) -> Result:
+    """Wait for a task that limits its own duration. A cancellation takes effect only after its end."""
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""What a client is told about the server it talks to, checked, and where each secret in it may show up."""
+"""Settings of a client's session, checked, and the secrets they contain."""
 
 from __future__ import annotations
 
@@ -9,39 +9,40 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigError
-from .redirects import Trust
-from .urls import UnsafeUrlError, Url
+from .urls import Trust, UnsafeUrlError, Url
 
 _TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """Settings of one session. Wrong values raise ``ConfigError``, which shows no secret."""
+    """Settings of one session. Invalid values raise ``ConfigError``, which shows no secret."""
 
     url: str = field(repr=False)
-    """Of the endpoint. User name and password in it are sent by HTTP Basic when there is no token."""
+    """URL of the endpoint. A user name and password in it are sent by HTTP Basic if there is no token."""
     token: str | None = field(default=None, repr=False)
-    """Bearer token; None sends no ``Authorization`` field at all (WHIP 4.7.1)."""
+    """Bearer token; None sends no ``Authorization`` field (RFC 9725, 4.7.1)."""
     trusted_origins: tuple[str, ...] = ()
-    """Origins (``"https://media.example"``) besides that of the URL that get the token, too."""
+    """Origins (``"https://media.example"``) that get the token, besides that of ``url``."""
     forbid_private: bool = False
-    """Do not let the server lead us into private networks by redirects or session URLs."""
+    """Refuse redirects and session URLs that lead into private networks."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
-    """Which certificates are believed; None: those the system does."""
+    """Which certificates are trusted; None: those that the system trusts."""
     request_timeout_s: float = 10.0
-    """For a request with its redirects and the whole response."""
+    """For a request including its redirects and the whole response."""
     connect_timeout_s: float | None = None
-    """For a new connection, with its TLS handshake; None: as long as the request may take. A host that is down swallows
-    what it is asked, and TCP asks again ever more seldom: soon after its return only a new connection finds it."""
+    """For a new connection including its TLS handshake; None: as long as the request may take. While a host is down,
+    TCP retransmits at growing intervals, so soon after its return only a new connection attempt reaches it."""
     delete_timeout_s: float = 3.0
-    """For DELETE, which the end of a program waits for."""
+    """For DELETE; a program that exits waits for it."""
     cancel_grace_s: float = 3.0
-    """How long a POST that is cancelled waits for its 201: there may be a session by then, and it has to be deleted."""
+    """How long a cancelled POST waits for its 201: the server may have created a session, which must be deleted."""
 
     def __post_init__(self) -> None:
         if self.token is not None and not _TOKEN.fullmatch(self.token):
-            raise ConfigError("token has other characters than printable ASCII; expected it alone, without 'Bearer'")
+            raise ConfigError(
+                "token has characters other than printable ASCII; expected it alone, without 'Bearer'"
+            )
         for name in ("request_timeout_s", "connect_timeout_s", "delete_timeout_s", "cancel_grace_s"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:
@@ -50,12 +51,12 @@ class ClientSettings:
 
     @property
     def endpoint(self) -> Url:
-        """The URL."""
+        """The parsed ``url``."""
         return _parsed("url", self.url)
 
     @property
     def authorization(self) -> str | None:
-        """Value of the ``Authorization`` field, or None for no such field."""
+        """Value of the ``Authorization`` field; None if it is not sent."""
         if self.token is not None:
             return f"Bearer {self.token}"
         user, password = self._user_and_password()
@@ -65,12 +66,12 @@ class ClientSettings:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no error may show."""
+        """Texts that no error may show."""
         authorization = (self.authorization or "").partition(" ")[2]
         return tuple(secret for secret in (self.token, authorization, self._user_and_password()[1]) if secret)
 
     def trust(self) -> Trust:
-        """Where requests may go."""
+        """Return where requests may go."""
         origins = frozenset(_parsed("trusted_origins", origin).origin for origin in self.trusted_origins)
         return Trust(self.endpoint, origins, self.forbid_private)
 
@@ -83,4 +84,4 @@ def _parsed(name: str, text: str) -> Url:
     try:
         return Url.parse(text)
     except UnsafeUrlError as error:
-        raise ConfigError(f"{name}: {error}; expected one like https://HOST/PATH") from None
+        raise ConfigError(f"{name}: {error}; expected https://HOST/PATH or http://HOST/PATH") from None

@@ -1,4 +1,7 @@
-"""URLs of servers that others run: taken apart, put together again, and shown without what is secret in them."""
+"""URLs given by servers: parsed, resolved, checked before a request goes there, and shown without secrets.
+
+``Trust`` decides where a request may go and whether the token may go with it (RFC 9725, 4.5; RFC 9110, 15.4; SE66).
+"""
 
 from __future__ import annotations
 
@@ -7,48 +10,47 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
+MAX_REDIRECTS = 10
+
 _MAX_CHARACTERS = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[a-z0-9._-]{1,253}")
 _SAFE = "!$%&'()*+,/:;=?@[]~"
-"""Left alone when a URL is made ASCII: what is encoded already stays as it was, since some URLs are signed."""
+"""Not encoded when a URL is converted to ASCII. Encoded characters stay as they are, because some URLs are signed."""
 _LONG_SEGMENT = re.compile(r"[^/]{20,}")
 """Of a path. Some servers give each publisher a secret URL instead of a token."""
 
 
 class UnsafeUrlError(ValueError):
-    """A URL that is not followed. The text says why, without the URL; used inside of this package only."""
+    """A URL is not followed. The text gives the reason without the URL. Used inside this package only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """An absolute http or https URL, without user name, password and fragment. Its ``repr`` shows no secret."""
+    """An absolute http or https URL without user name, password and fragment. Its ``repr`` shows no secret."""
 
     text: str = field(repr=False)
-    """As it is sent: ASCII."""
+    """As sent: ASCII."""
     scheme: str = field(repr=False)
     host: str = field(repr=False)
-    """In lower case; an IPv6 address without brackets."""
+    """In lower case; IPv6 without brackets."""
     port: int = field(repr=False)
     shown: str
-    """For errors and logs: no query, and no long segments of the path; no path at all of what a server gave us."""
+    """For errors and logs: without query and long path segments; URLs from a server are shown without their path."""
 
     @classmethod
     def parse(cls, text: str, *, is_secret: bool = False) -> Url:
-        """Take a URL apart.
+        """Parse a URL.
 
         Args:
             text: The URL.
-            is_secret: Whether its path is a secret, as that of a session is (WHIP 5).
+            is_secret: Whether its path is secret, as that of a session is (RFC 9725, 5).
 
         Raises:
-            UnsafeUrlError: It is not http or https, has no host, or cannot be read.
+            UnsafeUrlError: The URL is malformed, has no host, or is neither http nor https.
         """
-        if len(text) > _MAX_CHARACTERS:
-            raise UnsafeUrlError("the URL is too long")
-        if _CONTROL.search(text):
-            raise UnsafeUrlError("the URL has control characters")
+        _check_text(text)
         try:
             parts = urlsplit(text.strip())
             host, port = _host(parts.hostname or ""), parts.port
@@ -64,38 +66,99 @@ class Url:
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, the port only if it is not the scheme's own (RFC 6454, 6.2)."""
+        """Scheme, host and port; the port only if it is not the scheme's default (RFC 6454, 6.2)."""
         return _origin(self.scheme, self.host, self.port)
 
     def resolve(self, reference: str) -> Url:
-        """What a reference in a response to this URL means (RFC 9110, 10.2.2; RFC 3986, 5).
+        """Resolve a reference in a response to this URL (RFC 9110, 10.2.2; RFC 3986, 5).
 
         Raises:
-            UnsafeUrlError: It cannot be read, or leads from https to http.
+            UnsafeUrlError: The reference is malformed, or leads from https to http.
         """
-        if len(reference) > _MAX_CHARACTERS:
-            raise UnsafeUrlError("the URL is too long")
-        if _CONTROL.search(reference):
-            raise UnsafeUrlError("the URL has control characters")
+        _check_text(reference)
         try:
             joined = urljoin(self.text, reference.strip())
         except ValueError:
             raise UnsafeUrlError("the URL is malformed") from None
         resolved = Url.parse(joined, is_secret=True)
         if self.scheme == "https" and resolved.scheme != "https":
-            raise UnsafeUrlError("it leads from https to http, where anybody can read along")
+            raise UnsafeUrlError("the URL leads from https to unencrypted http")
         return resolved
 
 
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Which URLs given by a server are followed: redirects, session URLs, ``reconnect`` events."""
+
+    endpoint: Url
+    """The URL given by the user. The token is for its origin."""
+    trusted_origins: frozenset[str] = frozenset()
+    """Further origins that may get the token."""
+    forbid_private: bool = False
+    """Refuse hosts in private networks and on this machine, except the host of ``endpoint``."""
+
+    def resolve(self, reference: str, base: Url) -> Url:
+        """Resolve a reference and check that it may be followed.
+
+        Raises:
+            UnsafeUrlError: It must not be followed; the text gives the reason.
+        """
+        url = base.resolve(reference)
+        if self.forbid_private and is_private_host(url.host) and url.host != self.endpoint.host:
+            raise UnsafeUrlError("the URL leads into a private network")
+        return url
+
+    def gets_token(self, url: Url) -> bool:
+        """Return whether requests to a URL may carry the token."""
+        return url.origin == self.endpoint.origin or url.origin in self.trusted_origins
+
+
+class Redirects:
+    """Follows the redirects of one request.
+
+    Attributes:
+        url: Where the request goes next.
+        gets_token: Whether it carries the token. Once sent without the token, it stays without, as in browsers.
+    """
+
+    def __init__(self, trust: Trust, url: Url) -> None:
+        self.url = url
+        self.gets_token = trust.gets_token(url)
+        self._trust = trust
+        self._seen = {url.text}
+
+    def follow(self, status: int, location: str | None) -> None:
+        """Follow a 3xx response, with unchanged method and body.
+
+        Raises:
+            UnsafeUrlError: The redirect is not followed; the text gives the reason.
+        """
+        if status not in (307, 308):
+            # 301, 302 and 303 would turn POST into GET and silently lose the offer.
+            raise UnsafeUrlError(f"unsafe redirect: status {status}; expected 307 or 308 (RFC 9725, 4.5)")
+        if not location:
+            raise UnsafeUrlError("unsafe redirect: no Location")
+        if len(self._seen) > MAX_REDIRECTS:
+            raise UnsafeUrlError(f"unsafe redirect: more than {MAX_REDIRECTS} in a row")
+        try:
+            self.url = self._trust.resolve(location, self.url)
+        except UnsafeUrlError as error:
+            raise UnsafeUrlError(f"unsafe redirect: {error}") from None
+        if self.url.text in self._seen:
+            raise UnsafeUrlError("unsafe redirect: redirect loop")
+        self._seen.add(self.url.text)
+        self.gets_token = self.gets_token and self._trust.gets_token(self.url)
+
+
 def is_private_host(host: str) -> bool:
-    """Whether a host is written so that it means this machine or its own network. Other names have to be looked up."""
+    """Return whether a host, as written, is this machine or in a private network. Other names are not resolved."""
     if host == "localhost" or host.endswith((".localhost", ".local")):
         return True
     return is_private_address(host)
 
 
 def is_private_address(host: str) -> bool:
-    """Whether an IP address is not one of the public Internet; a name is not an address."""
+    """Return whether an IP address is not on the public Internet; False for names."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -105,8 +168,15 @@ def is_private_address(host: str) -> bool:
     return not address.is_global or address.is_multicast
 
 
+def _check_text(text: str) -> None:
+    if len(text) > _MAX_CHARACTERS:
+        raise UnsafeUrlError("the URL is too long")
+    if _CONTROL.search(text):
+        raise UnsafeUrlError("the URL has control characters")
+
+
 def _host(text: str) -> str:
-    """The host as it is sent: IDNA, lower case. Raises ValueError."""
+    """Return the host as sent: IDNA, lower case. Raises ValueError."""
     if ":" in text:
         return str(ipaddress.IPv6Address(text))
     host = text if text.isascii() else text.encode("idna").decode("ascii")

@@ -1,3 +1,3 @@
-"""The rules of WHIP and WHEP endpoints (sans-I/O), and the HTTP server that carries them."""
+"""WHIP and WHEP endpoints (sans-I/O), the site, and the HTTP server that serves them."""
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Tokens (RFC 6750; WHIP 4.7): who may open a session.
+"""Bearer tokens (RFC 6750; RFC 9725, 4.7): which requests may open a session.
 
-The session's URL is a secret of its own, so PATCH and DELETE ask for no token unless told to.
+The session URL is itself a secret, so PATCH and DELETE need no token unless ``require_token_on_sessions`` is set.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ _CHALLENGE = 'Bearer realm="bass-webrtc"'
 
 @dataclass(frozen=True, slots=True)
 class TokenPolicy:
-    """Which tokens open an endpoint, and how they may be sent."""
+    """Which tokens an endpoint accepts, and how they may be sent."""
 
     token: str | None = field(default=None, repr=False)
-    """The token asked for; None asks for none."""
+    """The required token; None requires none."""
     more_tokens: tuple[str, ...] = field(default=(), repr=False)
-    """Tokens that are as good."""
+    """Further tokens that are accepted."""
     other_tokens: tuple[str, ...] = field(default=(), repr=False)
-    """Tokens that are good elsewhere on this server, but not here: 403 and not 401."""
+    """Tokens that are valid elsewhere on this server but not here: answered with 403 instead of 401."""
     allow_basic: bool = False
-    """Also take the token as the password of HTTP Basic authentication (RFC 7617), any user name."""
+    """Also accept the token as the password of HTTP Basic authentication (RFC 7617), with any user name."""
     allow_query: bool = False
-    """Also take ``?token=`` in the URL. URLs end up in logs of proxies; headers do not."""
+    """Also accept ``?token=`` in the URL. URLs end up in proxy logs; header fields do not."""
 
     def check(self, request: Request) -> None:
-        """Return when the request may go on.
+        """Check that the request carries an accepted token.
 
         Raises:
             Refused: 400, 401 or 403 (RFC 6750, 3.1).
@@ -41,32 +41,32 @@ class TokenPolicy:
             return
         presented = self.presented(request)
         if presented is None:
-            # No error code for a client that sent no authentication at all (RFC 6750, 3.1).
-            raise Refused(401, "A token is needed.", self._challenge(""))
-        if any(_same(presented, good) for good in (self.token, *self.more_tokens)):
+            # No error code if the client sent no authentication at all (RFC 6750, 3.1).
+            raise Refused(401, "A token is required.", self._challenge(""))
+        if any(_equal(presented, accepted) for accepted in (self.token, *self.more_tokens)):
             return
-        if any(_same(presented, other) for other in self.other_tokens):
-            raise Refused(403, "This token does not give the right to do this.", self._challenge("insufficient_scope"))
+        if any(_equal(presented, other) for other in self.other_tokens):
+            raise Refused(403, "This token does not permit this request.", self._challenge("insufficient_scope"))
         raise Refused(401, "The token is not valid.", self._challenge("invalid_token"))
 
     def presented(self, request: Request) -> str | None:
-        """The token that the request carries; None when it carries none.
+        """Return the token of the request; None if it has none.
 
         Raises:
-            Refused: 400, the token is malformed or was sent in more than one way.
+            Refused: 400, the token is malformed or was sent more than once.
         """
         lines = request.headers.all("Authorization")
         found = [token for token in (self._from_field(line) for line in lines) if token is not None]
         if self.allow_query:
             found += parse_qs(request.query).get("token", [])
         if len(lines) > 1 or len(found) > 1:
-            raise self._malformed("Send one token, in one way.")
+            raise self._malformed("Send exactly one token.")
         return found[0] if found else None
 
     def _from_field(self, value: str) -> str | None:
         scheme, _, credentials = value.strip().partition(" ")
         credentials = credentials.strip()
-        if scheme.lower() == "bearer":  # Scheme names have no case (RFC 9110, 11.1).
+        if scheme.lower() == "bearer":  # Scheme names are case-insensitive (RFC 9110, 11.1).
             if not credentials or len(credentials.split()) != 1:
                 raise self._malformed("The bearer token is malformed.")
             return credentials
@@ -93,6 +93,6 @@ class TokenPolicy:
         return (("WWW-Authenticate", bearer), *basic)
 
 
-def _same(presented: str, expected: str) -> bool:
-    """Compare in a time that tells nothing about where the two differ."""
+def _equal(presented: str, expected: str) -> bool:
+    """Compare in constant time, so that timing does not reveal where the two differ."""
     return hmac.compare_digest(presented.encode(errors="backslashreplace"), expected.encode(errors="backslashreplace"))

@@ -1,6 +1,6 @@
-"""Cross-origin access (the Fetch standard, "CORS protocol"): which web pages may talk to us.
+"""Cross-origin access (Fetch standard, "CORS protocol"): which web pages may use this server.
 
-No credentials mode is ever allowed: there are no cookies here, and a page that has the token sends it itself.
+Credentials mode is never allowed: the server uses no cookies, and a page that has the token sends it itself.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[
 
 ALLOWED_METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
 _ALLOWED_FIELDS = "Authorization, Content-Type, If-Match, ETag"
-"""In full: ``*`` does not cover Authorization. Eyevinn's publisher gives the entity tag back in a field ETag."""
+"""Listed in full, because ``*`` does not cover Authorization. Eyevinn's publisher returns the entity tag in ETag."""
 _EXPOSED_FIELDS = "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate"
 _MAX_AGE_S = 7200
-"""How long a browser may remember a preflight; Chromium takes no more."""
+"""How long a browser may cache a preflight response; the maximum in Chromium."""
 
 
 class Cors:
-    """Says which origins may read our responses.
+    """Decides which origins may read responses.
 
     Args:
-        allow_origins: Origins such as ``"https://radio.example"``; ``"*"`` alone allows all. Empty allows none
-            besides our own page, which needs no permission.
+        allow_origins: Origins such as ``"https://radio.example"``; ``"*"`` allows all. If empty, only the server's own
+            page is allowed, which needs no permission.
 
     Raises:
-        ConfigError: an entry is not an origin.
+        ConfigError: An entry is not an origin.
     """
 
     def __init__(self, allow_origins: Sequence[str] = ()) -> None:
@@ -37,7 +37,7 @@ class Cors:
         self._origins = frozenset(_checked(origin) for origin in allow_origins if origin != "*")
 
     def fields(self, request: Request) -> Fields:
-        """Header fields for any response, errors included."""
+        """Return the header fields for any response, including errors."""
         allowed = self._allowed_origin(request)
         vary: Fields = (("Vary", "Origin"),) if self._origins and not self._any else ()
         if allowed is None:
@@ -45,9 +45,9 @@ class Cors:
         return (("Access-Control-Allow-Origin", allowed), ("Access-Control-Expose-Headers", _EXPOSED_FIELDS), *vary)
 
     def preflight_fields(self, request: Request) -> Fields:
-        """Header fields of the response to OPTIONS, besides those of ``fields``.
+        """Return the header fields of a response to OPTIONS, in addition to those of ``fields``.
 
-        The methods are told without an Origin, too: MediaMTX trickles only to a server whose list has PATCH.
+        The methods are listed even without an ``Origin``: MediaMTX trickles only to a server that lists PATCH.
         """
         methods: Fields = (("Access-Control-Allow-Methods", ALLOWED_METHODS),)
         if not is_preflight(request) or self._allowed_origin(request) is None:
@@ -66,14 +66,14 @@ class Cors:
 
 
 def is_preflight(request: Request) -> bool:
-    """Whether a browser asks for permission on behalf of a page."""
+    """Return whether the request is a CORS preflight of a browser."""
     is_options = request.method == "OPTIONS"
     return is_options and "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
 
 
 def _checked(origin: str) -> str:
-    """Refuses ``null``, too: sandboxed frames and local files of anybody share it."""
+    """Return the origin in lower case. ``null`` is refused, because all sandboxed frames and local files share it."""
     lowered = origin.lower()
     if not _ORIGIN.fullmatch(lowered):
-        raise ConfigError(f"allow_origins has {origin!r}; expected '*' or scheme://host[:port] without a path")
+        raise ConfigError(f"allow_origins contains {origin!r}; expected '*' or scheme://host[:port] without a path")
     return lowered

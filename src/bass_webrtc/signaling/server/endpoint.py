@@ -1,12 +1,12 @@
-"""The rules of WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep-03): a request in, a response out.
+"""WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep-03) endpoints, sans-I/O: a request in, a response out.
 
-    OPTIONS ── any URL        what is allowed, for whom
+    OPTIONS ── any URL        allowed methods, CORS, ICE servers
     POST    ── the endpoint   limits ► token ► admit ► type ► SDP ► create       201 Location, ETag, answer
-    PATCH   ── a session      limits ► (token) ► found ► type ► fragment ► If-Match ► trickle 204 | restart 200
-    DELETE  ── a session      limits ► (token) ► found ► close                   200
+    PATCH   ── a session      limits ► (token) ► find ► type ► fragment ► If-Match ► trickle 204 | restart 200
+    DELETE  ── a session      limits ► (token) ► find ► close                   200
 
-One class serves both protocols: they differ in who sends audio, which ``rtc`` checks, and in what GET says.
-Refusals are ``Refused`` exceptions with the status of the table in RFC order; the body is always a problem document.
+One class serves both protocols. They differ in who sends audio, which ``rtc`` checks, and in the response to GET.
+Refusals are ``Refused`` exceptions, checked in the order above; their body is always a problem document.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, me
 from .auth import TokenPolicy
 from .cors import Cors, is_preflight
 from .limits import Limits, MethodLimiter
-from .preconditions import IfMatch
-from .sessions import Admit, Entry, PeerRequest, Sessions, SessionTable, no_such_session
+from .sessions import Admit, Entry, IfMatch, PeerRequest, Sessions, SessionTable, no_such_session
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _ENDPOINT_METHODS = "OPTIONS, GET, HEAD, POST"
@@ -41,33 +40,35 @@ class EndpointSettings:
     """Settings of one endpoint."""
 
     path: str
-    """Where it is mounted, such as ``"/whep"``."""
+    """URL path of the endpoint, such as ``"/whep"``."""
     tokens: TokenPolicy = field(default_factory=TokenPolicy)
     require_token_on_sessions: bool = False
-    """Ask for the token on PATCH and DELETE, too."""
+    """Require the token on PATCH and DELETE as well."""
     strict: bool = False
-    """428 for a PATCH without If-Match even when its credentials say which ICE session it means; and strict offers."""
+    """Answer a PATCH without If-Match with 428 even if its credentials identify the ICE session, and refuse offers with
+    sections besides the audio."""
     ice_lite: bool = True
-    """Whether our side is ICE-lite; then an ICE-lite offer is refused (422)."""
+    """Whether this server is ICE-lite; if so, an ICE-lite offer is refused (422)."""
     allow_origins: tuple[str, ...] = ()
-    """Web origins that may use it; ``("*",)`` is any."""
+    """Web origins that may use the endpoint; ``("*",)`` allows any."""
     ice_links: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
-    """Called for each visitor: values of ``Link`` fields, made by ``visitor_links``."""
+    """Called for each client; returns values of ``Link`` fields, made by ``ice_server_links``."""
     limits: Limits = field(default_factory=Limits)
     max_candidates: int = 100
-    """Remote candidates taken per ICE session (RFC 8445, 6.1.2.5); more are dropped in silence."""
+    """Remote candidates accepted per ICE session (RFC 8445, 6.1.2.5); more are silently dropped."""
     retry_after_s: int = 5
-    """When to come back after 409 and 503."""
+    """``Retry-After`` of 409 and 503 responses."""
 
 
 class Endpoint:
     """One WHEP (``kind="player"``) or WHIP (``kind="publisher"``) endpoint. Used on one event loop.
 
     Args:
-        kind: Who comes here.
-        settings: Its settings.
-        sessions: Makes the sessions.
-        admit: Asked after the token and before anything of the body is looked at; None admits everybody.
+        kind: What the peers that connect here do.
+        settings: Settings of the endpoint.
+        sessions: Creates the sessions.
+        admit: Decides whether a peer may connect. Called after the token check and before the body is read; None
+            admits every peer.
     """
 
     def __init__(self, kind: Kind, settings: EndpointSettings, sessions: Sessions, admit: Admit | None = None) -> None:
@@ -84,35 +85,35 @@ class Endpoint:
         }
 
     def __len__(self) -> int:
-        """How many sessions have a URL here."""
+        """Number of sessions that have a URL here."""
         return len(self._table)
 
     def serves(self, path: str) -> bool:
-        """Whether a path belongs to this endpoint or to a session of it."""
+        """Return whether a path belongs to this endpoint or to one of its sessions."""
         return path == self._settings.path or path.startswith(self._settings.path + "/")
 
     def forget(self, session: object) -> None:
-        """A session ended by itself: its URL answers 404 from now on. Unknown sessions are ignored."""
+        """Remove a session that has ended: its URL answers 404 from now on. Unknown sessions are ignored."""
         self._table.forget(session)
 
     async def respond(self, request: Request, now_s: float) -> Response:
-        """Answer one request; never raises.
+        """Answer one request. Never raises.
 
         Args:
-            request: Its path is one that ``serves`` says yes to.
-            now_s: Monotonic time, for the rate limits.
+            request: A request whose path ``serves`` accepts.
+            now_s: Monotonic time in seconds, for the rate limits.
         """
         try:
             response = await self._dispatch(request, now_s)
         except Refused as refusal:
             response = refusal.response()
         except Exception as error:
-            response = self._mistake(error).response()
-        return response.plus(self.cors.fields(request))
+            response = self._internal_error(error).response()
+        return response.with_fields(self.cors.fields(request))
 
     async def _dispatch(self, request: Request, now_s: float) -> Response:
         if request.method not in KNOWN_METHODS:
-            raise Refused(501, "This method is not known here.")
+            raise Refused(501, "The method is not supported.")
         secret = request.path[len(self._settings.path) :].removeprefix("/")
         if request.method == "OPTIONS":
             return self._options(request, is_session=bool(secret))
@@ -126,25 +127,26 @@ class Endpoint:
         handler = self._handlers.get(request.method)
         return Response(204, (_NO_STORE,)) if handler is None else await handler(request, entry)
 
-    # The endpoint's own URL
+    # The endpoint URL
 
     def _options(self, request: Request, *, is_session: bool) -> Response:
-        """Never asks for a token and never looks for the session: browsers send neither token nor body ahead."""
+        """Neither checks the token nor looks up the session: browsers send no token in a preflight."""
         fields: Fields = (("Allow", _SESSION_METHODS if is_session else _ENDPOINT_METHODS), _ACCEPT_POST)
         fields += (_ACCEPT_PATCH,) if is_session else ()
         if not is_session and not is_preflight(request) and self._is_authorised(request):
-            fields += self._links()  # WHIP 4.6: not in a preflight; and credentials for nobody without the token.
+            # Not in a preflight (RFC 9725, 4.6), and TURN credentials only for clients with the token.
+            fields += self._links()
         return Response(204, (*fields, _NO_STORE, *self.cors.preflight_fields(request)))
 
     def _describe(self) -> Response:
-        """GET and HEAD. WHIP 4.1: 2xx without content. WHEP, "URL Discoverability": with the type it speaks."""
+        """Answer GET and HEAD: 2xx without content (RFC 9725, 4.1); WHEP adds the type ("URL Discoverability")."""
         if self.kind == "publisher":
             return Response(204, (_ACCEPT_POST, _NO_STORE))
         return Response(200, (("Content-Type", SDP), _ACCEPT_POST, _NO_STORE))
 
     async def _post(self, request: Request) -> Response:
         self._settings.tokens.check(request)
-        await self._ask_admit(request)
+        await self._check_admission(request)
         _require_type(request, SDP, _ACCEPT_POST)
         try:
             offer = self._read_offer(request)
@@ -152,9 +154,9 @@ class Endpoint:
         except BassWebRtcError as error:
             raise self._refusal(error) from None
         if session.closed:
-            raise Refused(503, "The session ended before it began.", self._retry_after())
+            raise Refused(503, "The session ended while it was being created.", self._retry_after())
         entry = self._table.add(session, offer.audio.mid)
-        location = f"{self._settings.path}/{entry.secret}"  # Without a query: OBS and MediaMTX cut it off.
+        location = f"{self._settings.path}/{entry.secret}"  # Without a query: OBS and MediaMTX would cut it off.
         fields: Fields = (
             ("Content-Type", SDP),
             ("Location", location),
@@ -169,7 +171,7 @@ class Endpoint:
         role = "any" if self.kind == "sendrecv" else self.kind
         return read_offer(request.body, role=role, strict=settings.strict, local_ice_lite=settings.ice_lite)
 
-    async def _ask_admit(self, request: Request) -> None:
+    async def _check_admission(self, request: Request) -> None:
         if self._admit is None:
             return
         headers = {name: request.headers.get(name) or "" for name in request.headers}
@@ -178,7 +180,7 @@ class Endpoint:
         if isinstance(verdict, str) or not verdict:
             raise Refused(403, verdict or "You may not connect here.")
 
-    # A session's URL
+    # Session URLs
 
     async def _patch(self, request: Request, entry: Entry) -> Response:
         _require_type(request, SDP_FRAGMENT, _ACCEPT_PATCH)
@@ -191,32 +193,32 @@ class Endpoint:
                 raise no_such_session()
             is_restart = self._is_restart(fragment, entry)
             self._check_precondition(request, fragment, entry)
-            fragment = self._capped(fragment, entry, is_restart=is_restart)
+            fragment = self._limit_candidates(fragment, entry, is_restart=is_restart)
             return await self._restart(fragment, entry) if is_restart else self._trickle(fragment, entry)
 
     def _is_restart(self, fragment: IceFragment, entry: Entry) -> bool:
-        """Changed credentials decide, not If-Match (WHIP 4.3.3)."""
+        """Changed credentials make a PATCH a restart, not If-Match (RFC 9725, 4.3.3)."""
         try:
             return fragment.is_restart(entry.session.remote_ice)
         except SdpError as error:
             raise self._refusal(error) from None
 
     def _check_precondition(self, request: Request, fragment: IceFragment, entry: Entry) -> None:
-        """After everything else about the request is known to be right (RFC 9110, 13.2.1)."""
+        """Check If-Match, after all other checks of the request (RFC 9110, 13.2.1)."""
         condition = IfMatch.parse(request.headers.all("If-Match"))
         if condition is None:
-            # medooze, by an author of the drafts, sends its first candidates without If-Match.
+            # medooze, whose author also edits the drafts, sends its first candidates without If-Match.
             if self._settings.strict or fragment.ice is None or fragment.ice != entry.session.remote_ice:
-                raise Refused(428, "If-Match with the session's entity tag is needed.")
+                raise Refused(428, "If-Match with the session's entity tag is required.")
         elif not condition.holds(entry.entity_tag):
-            raise Refused(412, "If-Match names an ICE session that is not the running one.")
+            raise Refused(412, "If-Match does not name the current ICE session.")
 
-    def _capped(self, fragment: IceFragment, entry: Entry, *, is_restart: bool) -> IceFragment:
-        room = self._settings.max_candidates if is_restart else entry.candidates_left
-        return replace(fragment, candidates=fragment.candidates[:room])
+    def _limit_candidates(self, fragment: IceFragment, entry: Entry, *, is_restart: bool) -> IceFragment:
+        limit = self._settings.max_candidates if is_restart else entry.candidates_left
+        return replace(fragment, candidates=fragment.candidates[:limit])
 
     def _trickle(self, fragment: IceFragment, entry: Entry) -> Response:
-        """WHIP 4.3.2: 204, no body and no ETag."""
+        """RFC 9725, 4.3.2: 204, no body and no ETag."""
         entry.candidates_left -= len(fragment.candidates)
         entry.session.add_candidates(fragment.candidates)
         if fragment.end_of_candidates:
@@ -224,7 +226,7 @@ class Endpoint:
         return Response(204, (_NO_STORE,))
 
     async def _restart(self, fragment: IceFragment, entry: Entry) -> Response:
-        """WHIP 4.3.3: 200, the new ICE session's description and its tag; on failure the old one lives on."""
+        """RFC 9725, 4.3.3: 200, the new ICE session's description and tag; on failure the old ICE session continues."""
         try:
             answer = await entry.session.restart(fragment)
         except ClosedError:
@@ -238,7 +240,7 @@ class Endpoint:
         return Response(200, fields, answer.encode())
 
     async def _delete(self, request: Request, entry: Entry) -> Response:
-        """WHIP 4.2. If-Match is ignored (4.3.1). The URL is gone at once, whatever is still being worked on."""
+        """RFC 9725, 4.2. If-Match is ignored (4.3.1). The URL is gone at once, even while a PATCH is in progress."""
         self._table.forget(entry.session)
         async with entry.lock:
             await entry.session.close()
@@ -260,7 +262,7 @@ class Endpoint:
         return True
 
     def _refusal(self, error: BassWebRtcError) -> Refused:
-        """The status of an error that a session, or the reading of a description, raised."""
+        """Map an error of a session or of a parser to an HTTP status."""
         retry_after = self._retry_after()
         match error:
             case UnusableSdpError():
@@ -271,13 +273,13 @@ class Endpoint:
                 return Refused(503, str(error), retry_after)
             case SignalingError() if 400 <= error.status <= 599:
                 return Refused(error.status, error.detail, retry_after if error.status in (409, 429, 503) else ())
-        return self._mistake(error)
+        return self._internal_error(error)
 
-    def _mistake(self, error: Exception) -> Refused:
-        """Not the client's fault: it is told nothing, and the loop's owner everything."""
+    def _internal_error(self, error: Exception) -> Refused:
+        """Report an unexpected error to the loop's exception handler; the client gets no details."""
         context = {"message": f"a request to {self._settings.path} failed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
-        return Refused(500, "The server made a mistake.")
+        return Refused(500, "Internal server error.")
 
 
 def _require_allowed(method: str, allowed: str) -> None:

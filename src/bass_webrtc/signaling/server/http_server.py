@@ -1,45 +1,62 @@
-"""The HTTP server: bytes to ``Request`` and ``Response`` to bytes, with every limit on what a stranger may cost us.
+"""HTTP server: converts bytes to ``Request`` and ``Response`` to bytes, and limits what a client can consume.
 
     TCP, TLS ─► aiohttp's parser ─► Host? ─► body, at most 128 KiB ─► handler.respond ─► bytes
 
-aiohttp's low-level server is used, not its application: routing is two prefixes, and nothing of aiohttp may log a path
-or write an error page of its own, since session URLs are secrets.
+Uses aiohttp's low-level server rather than its application: routing needs two prefixes only, and aiohttp must neither
+log paths nor write its own error pages, because session URLs are secrets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
+import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
+from ...errors import BassWebRtcError, ConfigError, PortInUseError
 from ..messages import Headers, Refused, Request, Response
-from .addresses import client_address, is_allowed_host, parse_networks, plain_address
 from .cors import Cors
-from .http_connection import MAX_FIELD_BYTES, MAX_LINE_BYTES, Connection, TurnedAway, read_body, to_aiohttp
-from .listening import listen, tls_context
+from .http_connection import (
+    MAX_FIELD_BYTES,
+    MAX_LINE_BYTES,
+    Connection,
+    RejectedConnection,
+    client_address,
+    is_allowed_host,
+    parse_networks,
+    plain_address,
+    read_body,
+    to_aiohttp,
+)
 
 logger = logging.getLogger(__name__)
 
+_BACKLOG = 256
 _TLS_HANDSHAKE_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 2.0
+_SocketAddress = tuple[Any, ...]
+"""Host and port; for IPv6 also flow label and scope."""
 
 
 class Handler(Protocol):
-    """Answers the requests of some paths; ``Endpoint`` and ``Site`` do."""
+    """Answers the requests to some paths; implemented by ``Endpoint`` and ``Site``."""
 
     cors: Cors
 
     def serves(self, path: str) -> bool:
-        """Whether a path is this handler's."""
+        """Return whether this handler answers requests to a path."""
 
     async def respond(self, request: Request, now_s: float) -> Response:
-        """Answer a request; never raises."""
+        """Answer a request. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +65,36 @@ class HttpSettings:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    """TCP port; 0 takes any that is free."""
+    """TCP port; 0 selects a free one."""
     tls_certificate: str | Path | None = None
-    """PEM certificate chain; with ``tls_key`` it makes the server HTTPS."""
+    """PEM certificate chain; together with ``tls_key`` it enables HTTPS."""
     tls_key: str | Path | None = None
     allowed_hosts: tuple[str, ...] = ()
-    """Names that ``Host`` may have, besides IP addresses and localhost, against DNS rebinding. Empty: any."""
+    """Names accepted in ``Host``, besides IP addresses and localhost, against DNS rebinding. Empty: any name."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and networks whose ``X-Forwarded-For`` is believed."""
+    """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted."""
     max_body_bytes: int = 128 * 1024
     max_header_bytes: int = 32 * 1024
-    """Of all fields together."""
+    """For all header fields together."""
     body_timeout_s: float = 10.0
-    """For a body to arrive."""
+    """For the body to arrive."""
     idle_timeout_s: float = 20.0
-    """For the header of a request to arrive, on a connection that is new or was used before."""
+    """For the header of a request to arrive, on a new or a reused connection."""
     linger_s: float = 1.0
-    """How long the rest of a refused body is read and thrown away, so that the client sees why (RFC 9112, 9.6)."""
+    """How long the rest of a refused body is discarded, so that the client sees the response (RFC 9112, 9.6)."""
     max_connections: int = 4096
 
 
 class HttpServer:
-    """Serves handlers over HTTP or HTTPS on the running loop.
+    """Serves handlers over HTTP or HTTPS on the running event loop.
 
     Args:
-        settings: Its settings.
-        handlers: Asked in order; the first that serves a path answers.
+        settings: Settings of the server.
+        handlers: The first one that serves a path answers.
         clock: Monotonic time in seconds.
 
     Raises:
-        ConfigError: the certificate, the key or a network cannot be used.
+        ConfigError: The certificate, the key or a network cannot be used.
     """
 
     def __init__(
@@ -97,22 +114,22 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """The TCP port; after ``start`` the real one."""
+        """The TCP port; after ``start`` the actual one."""
         return self._port
 
     @property
     def url(self) -> str:
-        """Where the page is, as seen from this machine."""
+        """URL of the page, as seen from this machine."""
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)
         host = f"[{host}]" if ":" in host and not host.startswith("[") else host
         return f"{'http' if self._tls is None else 'https'}://{host}:{self._port}/"
 
     async def start(self) -> int:
-        """Listen; returns the port when it answers.
+        """Start listening and return the port.
 
         Raises:
-            PortInUseError: another program has the port.
-            ConfigError: the host or the port cannot be used.
+            PortInUseError: Another program uses the port.
+            ConfigError: The host or the port cannot be used.
         """
         sockets = await listen(self._settings.host, self._settings.port)
         self._port = sockets[0].getsockname()[1]
@@ -126,7 +143,7 @@ class HttpServer:
         return self._port
 
     async def stop(self) -> None:
-        """Stop listening, let requests that are being answered finish for a moment, and close; idempotent."""
+        """Stop listening, wait briefly for requests in progress, and close all connections. Idempotent."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.close()
@@ -140,7 +157,7 @@ class HttpServer:
     def _accept(self) -> asyncio.Protocol:
         assert self._web is not None
         if len(self._web.connections) >= self._settings.max_connections:
-            return TurnedAway()
+            return RejectedConnection()
         return Connection(
             self._web,
             loop=asyncio.get_running_loop(),
@@ -166,10 +183,10 @@ class HttpServer:
         try:
             self._check_header(incoming, request)
             if handler is None:
-                raise Refused(404, "There is nothing at this address.")
+                raise Refused(404, "Not found.")
             body = await read_body(incoming, self._settings.max_body_bytes, self._settings.body_timeout_s)
         except Refused as refusal:
-            response = refusal.response().plus(() if handler is None else handler.cors.fields(request))
+            response = refusal.response().with_fields(() if handler is None else handler.cors.fields(request))
             return to_aiohttp(response, closes=not incoming.content.is_eof())
         response = await handler.respond(replace(request, body=body), self._clock())
         logger.debug("%s %s %s: %d", request.remote, request.method, _loggable(path), response.status)
@@ -185,7 +202,85 @@ class HttpServer:
         if host is None and incoming.version >= (1, 1):
             raise Refused(400, "The Host field is missing.")
         if self._allowed_hosts and not is_allowed_host(host, self._allowed_hosts):
-            raise Refused(421, "This server does not answer for that host.")
+            raise Refused(421, "This server does not serve the requested host.")
+
+
+async def listen(host: str, port: int) -> tuple[socket.socket, ...]:
+    """Listen on all addresses of a host, on one port.
+
+    Args:
+        host: An address or a name. ``"::"`` means all addresses, including IPv4.
+        port: TCP port; 0 selects a free one.
+
+    Raises:
+        PortInUseError: Another program uses the port.
+        ConfigError: The host is unknown or not of this machine, or the port needs privileges.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in await _resolve(host, port):
+            # The further addresses use the port that the first one got.
+            used_port = sockets[0].getsockname()[1] if sockets else port
+            sockets.append(_open_socket(family, (address[0], used_port, *address[2:])))
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        raise _listen_error(error, host, port) from error
+    return tuple(sockets)
+
+
+def tls_context(certificate: str | Path, key: str | Path) -> ssl.SSLContext:
+    """Load a certificate chain and its key for HTTPS with TLS 1.2 or newer.
+
+    Raises:
+        ConfigError: A file cannot be read, is not PEM or is encrypted, or the key does not match the certificate.
+    """
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{name} {os.fspath(path)!r} cannot be read: {error.strerror}") from error
+    try:
+        # Without a password callback OpenSSL would prompt on the terminal.
+        context.load_cert_chain(certificate, key, password=lambda: b"")
+    except (ssl.SSLError, ValueError) as error:
+        raise ConfigError(
+            f"tls_certificate {os.fspath(certificate)!r} and tls_key {os.fspath(key)!r} cannot be used; "
+            "expected a PEM certificate chain and its own unencrypted PEM key"
+        ) from error
+    return context
+
+
+async def _resolve(host: str, port: int) -> list[tuple[int, _SocketAddress]]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    if host == "::" and not socket.has_dualstack_ipv6():
+        return [(socket.AF_INET, ("0.0.0.0", port))]
+    unique: dict[tuple[int, _SocketAddress], None] = {(family, address): None for family, _, _, _, address in found}
+    return list(unique)
+
+
+def _open_socket(family: int, address: _SocketAddress) -> socket.socket:
+    dual = family == socket.AF_INET6 and address[0] == "::"
+    return socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
+
+
+def _listen_error(error: OSError, host: str, port: int) -> BassWebRtcError:
+    if isinstance(error, socket.gaierror):
+        return ConfigError(f"http_host {host!r} cannot be resolved; expected an address of this machine")
+    if error.errno == errno.EADDRINUSE:
+        return PortInUseError(
+            f"TCP port {port} on {host} is in use by another program; stop that program or set another http_port "
+            "(0 selects a free one)"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return ConfigError(f"http_host is {host!r}; expected an address of this machine")
+    if error.errno == errno.EACCES:
+        return ConfigError(f"http_port is {port}, which this user may not use; ports from 1024 need no privilege")
+    return ConfigError(f"cannot listen on {host} port {port}: {error.strerror}")
 
 
 def _local(incoming: web.BaseRequest) -> str:
@@ -194,7 +289,7 @@ def _local(incoming: web.BaseRequest) -> str:
 
 
 def _split_target(target: str) -> tuple[str, str]:
-    """Path and query of a request target. The absolute form is for proxies, but must work (RFC 9112, 3.2.2)."""
+    """Return path and query of a request target. Servers must accept the absolute form as well (RFC 9112, 3.2.2)."""
     if target.startswith(("http://", "https://")):
         _authority, slash, rest = target.partition("://")[2].partition("/")
         target = slash + rest or "/"
@@ -203,6 +298,6 @@ def _split_target(target: str) -> tuple[str, str]:
 
 
 def _loggable(path: str) -> str:
-    """The path without what may be a session's secret."""
+    """Return the path without the part that may be a session's secret."""
     first, slash, _rest = path.removeprefix("/").partition("/")
     return f"/{first}{slash}{'…' if slash else ''}"

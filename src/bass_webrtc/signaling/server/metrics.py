@@ -1,6 +1,6 @@
-"""``GET /metrics``: the statistics in Prometheus's text format, made of one snapshot at a time.
+"""``GET /metrics``: statistics in the Prometheus text format, made from one snapshot per scrape.
 
-Nothing is counted here; a custom collector reads the snapshot, so no counter exists twice.
+A custom collector reads the snapshot. Nothing is counted here, so no counter exists twice.
 """
 
 from __future__ import annotations
@@ -75,20 +75,20 @@ PEER_GAUGES = {
     "round_trip_time_ms": "From the peer's last receiver report.",
 }
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-"""Every scraper takes it."""
+"""Every scraper accepts this version."""
 _PREFIX = "bass_webrtc_"
 _PEER_LABELS = ("peer", "kind")
-"""The peer's public id; never anything of its session's URL."""
+"""``peer`` is the public id; nothing of the session URL is exposed."""
 
 
 class SnapshotCollector(Collector):
-    """Turns one snapshot into metric families."""
+    """Converts one snapshot to metric families."""
 
     def __init__(self, stats: ServerStats) -> None:
         self._stats = stats
 
     def collect(self) -> Iterable[Metric]:
-        """Every metric of the snapshot."""
+        """Yield every metric of the snapshot."""
         for name, text in SERVER_COUNTERS.items():
             yield CounterMetricFamily(_PREFIX + name, text, value=getattr(self._stats, name))
         for name, text in SERVER_GAUGES.items():
@@ -117,9 +117,9 @@ class SnapshotCollector(Collector):
 
 
 def exposition(stats: ServerStats) -> bytes:
-    """The body of a scrape, of type ``CONTENT_TYPE``.
+    """Return the body of a scrape response, of type ``CONTENT_TYPE``.
 
-    There is one format: prometheus-client's own choice by ``Accept`` raises on some that a stranger may send.
+    Only one format is offered: prometheus-client's content negotiation raises for some values of ``Accept``.
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(SnapshotCollector(stats))

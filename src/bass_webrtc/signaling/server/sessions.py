@@ -1,13 +1,15 @@
-"""What the endpoint needs of sessions, and the table in which it finds them again by their secret URL.
+"""Sessions as the endpoint sees them: their interface, the table of session URLs, and entity tags.
 
-``server.py`` implements the two protocols; the endpoint knows nothing of peers.
+``server/peers.py`` implements ``Sessions`` and the connections implement ``Session``; the endpoint knows nothing of
+peers. Entity tags and conditions (RFC 9110, 8.8.3 and 13.1) tell which ICE session a PATCH means.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,92 +19,127 @@ from ...rtc.sdp import IceCredentials
 from ...rtc.sdp_fragment import IceFragment
 from ...stats import Kind
 from ..messages import Refused, Request
-from .preconditions import new_entity_tag
 
 _SECRET_BYTES = 18
-"""Of a session URL: 144 bits; WHIP 5 wants what cannot be guessed, at least the 122 bits of a random UUID."""
+"""Of a session URL: 144 bits. RFC 9725, 5 requires URLs that cannot be guessed; a random UUID has 122 bits."""
+_ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
 
 
 class Session(Protocol):
-    """One WHIP or WHEP session. Called from the loop's thread only."""
+    """One WHIP or WHEP session. Called on the loop thread only."""
 
     @property
     def answer_sdp(self) -> str:
-        """The answer, with all candidates (WHIP 4.3.2)."""
+        """The answer, with all candidates (RFC 9725, 4.3.2)."""
 
     @property
     def remote_ice(self) -> IceCredentials:
-        """The peer's credentials of the newest ICE session."""
+        """The peer's credentials of the current ICE session."""
 
     @property
     def closed(self) -> bool:
-        """Whether it ended: by ``close``, by the peer, or because consent expired."""
+        """Whether the session has ended: by ``close``, by the peer, or because consent expired."""
 
     def add_candidates(self, candidates: tuple[Candidate, ...]) -> None:
-        """Take remote candidates; useless and known ones are dropped in silence (WHIP 4.3.2)."""
+        """Add remote candidates; unusable and known ones are silently ignored (RFC 9725, 4.3.2)."""
 
     def end_of_candidates(self) -> None:
-        """The peer has no more candidates."""
+        """Note that the peer has no more candidates."""
 
     async def restart(self, fragment: IceFragment) -> str:
-        """Restart ICE (WHIP 4.3.3) with the fragment's credentials, which ``remote_ice`` gives from then on.
+        """Restart ICE (RFC 9725, 4.3.3) with the fragment's credentials, which become ``remote_ice``.
 
-        Audio goes on over the old path until the new one validates.
+        Audio continues over the old path until the new one is validated.
 
         Returns:
-            What ``build_fragment`` made of our new credentials, all our candidates and the answer's ICE options.
+            A fragment made by ``build_fragment`` of the new local credentials, all local candidates and the ICE options
+            of the answer.
 
         Raises:
-            BassWebRtcError: it cannot be done; the session goes on as it was.
+            BassWebRtcError: The restart failed; the session continues unchanged.
         """
 
     async def close(self) -> None:
-        """End it; idempotent."""
+        """End the session. Idempotent."""
 
 
 class Sessions(Protocol):
-    """Makes sessions."""
+    """Creates sessions."""
 
     async def create(self, kind: Kind, offer: Offer, request: Request) -> Session:
         """Answer an offer.
 
         Raises:
-            PeerLimitError: there are as many peers as may be: 503.
-            UnusableSdpError: the offer can be read but not used: 422.
-            SignalingError: any other refusal, with its status; 409 when there is no source to play.
+            PeerLimitError: The maximum number of peers is reached: 503.
+            UnusableSdpError: The offer is well-formed but cannot be used: 422.
+            SignalingError: Any other refusal, with its status; 409 if there is no source to play.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class PeerRequest:
-    """Somebody wants to connect; given to ``server.admit``."""
+    """A peer's request to connect, passed to ``server.admit``."""
 
     address: str
-    """IP address."""
+    """IP address of the client."""
     kind: Kind
     headers: Mapping[str, str] = field(repr=False)
-    """Header fields of the request, names in lower case."""
+    """Header fields of the request; names in lower case."""
     token: str | None = field(repr=False)
-    """The token that came with the request."""
+    """The token of the request."""
 
 
 Admit = Callable[[PeerRequest], Awaitable[bool | str]]
-"""Says yes (True), no (False), or no with the reason that is sent (a string)."""
+"""Returns True to admit the peer, False to refuse it, or a string: the reason, which is sent to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class IfMatch:
+    """The condition of an ``If-Match`` field."""
+
+    any: bool
+    tags: frozenset[str]
+    """Strong entity tags, with their quotes. Weak ones never match here and are dropped."""
+
+    @classmethod
+    def parse(cls, values: Sequence[str]) -> IfMatch | None:
+        """Parse the field lines; None if there are none. Malformed text gives a condition that never holds."""
+        if not values:
+            return None
+        text = ",".join(values)
+        tags = frozenset(tag for weak, tag in _ENTITY_TAG.findall(text) if not weak)
+        # RFC 9725, 4.3.3 writes the asterisk without quotes, its Figure 4 with quotes: both are accepted.
+        return cls(any=text.strip() == "*" or '"*"' in tags, tags=tags)
+
+    def holds(self, entity_tag: str) -> bool:
+        """Compare with the tag of the current ICE session, by strong comparison (RFC 9110, 8.8.3.2)."""
+        return self.any or entity_tag in self.tags
+
+
+def lists_entity_tag(values: Sequence[str], entity_tag: str) -> bool:
+    """Return whether ``If-None-Match`` lists a tag, by weak comparison: proxies that compress weaken entity tags."""
+    text = ",".join(values)
+    return text.strip() == "*" or any(tag == entity_tag for _weak, tag in _ENTITY_TAG.findall(text))
+
+
+def new_entity_tag() -> str:
+    """Return a strong tag, unique per ICE session (RFC 9725, 4.3.1); never ``"*"``."""
+    return f'"{secrets.token_urlsafe(12)}"'
 
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """A session and what HTTP needs to know of it."""
+    """A session and the HTTP state that belongs to it."""
 
     session: Session
     secret: str = field(repr=False)
     mid: str | None
-    """Of its audio section."""
+    """Of the audio section."""
     candidates_left: int
-    """How many more remote candidates its ICE session takes."""
+    """How many more remote candidates the current ICE session accepts."""
     entity_tag: str = field(default_factory=new_entity_tag)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by the PATCH or DELETE that is being worked on."""
+    """Held while a PATCH or DELETE is processed."""
     deleted: bool = False
 
     @property
@@ -111,7 +148,7 @@ class Entry:
 
 
 class SessionTable:
-    """Sessions of one endpoint by the secret of their URL."""
+    """Sessions of one endpoint, by the secret of their URL."""
 
     def __init__(self, max_candidates: int) -> None:
         self._max_candidates = max_candidates
@@ -122,17 +159,17 @@ class SessionTable:
         return len(self._entries)
 
     def add(self, session: Session, mid: str | None) -> Entry:
-        """Give a session its secret."""
+        """Add a session under a new secret."""
         entry = Entry(session, secrets.token_urlsafe(_SECRET_BYTES), mid, self._max_candidates)
         self._entries[entry.secret] = entry
         self._secrets[id(session)] = entry.secret
         return entry
 
     def find(self, secret: str) -> Entry:
-        """Look a session up.
+        """Find a session.
 
         Raises:
-            Refused: 404, there is none, or it ended.
+            Refused: 404, there is no such session, or it has ended.
         """
         entry = self._entries.get(secret)
         if entry is not None and entry.ended:
@@ -143,17 +180,22 @@ class SessionTable:
         return entry
 
     def forget(self, session: object) -> None:
-        """Remove a session; nothing happens when it is not here."""
+        """Remove a session. Unknown sessions are ignored."""
         secret = self._secrets.pop(id(session), None)
         if secret is not None:
             self._entries.pop(secret).deleted = True
 
     def restarted(self, entry: Entry, candidates: int) -> None:
-        """A new ICE session has a tag of its own, and counts the candidates that came with it."""
+        """Give the entry a new entity tag and candidate budget after an ICE restart.
+
+        Args:
+            entry: The session that restarted ICE.
+            candidates: Number of candidates that came with the restart.
+        """
         entry.entity_tag = new_entity_tag()
         entry.candidates_left = self._max_candidates - candidates
 
 
 def no_such_session() -> Refused:
-    """The answer for a session that is not, or not any more, here."""
+    """Return the refusal for a session that does not exist or has ended."""
     return Refused(404, "There is no such session; it may have ended.")

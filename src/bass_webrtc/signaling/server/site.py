@@ -1,7 +1,7 @@
-"""The rest of what the HTTP server serves: the page, its files, statistics, health and metrics.
+"""The site beside the endpoints: the page and its files, statistics, health and metrics.
 
-Files are read once, at start, into a table of paths: what is not in the table does not exist, so there is no path to
-traverse.
+Files are read once at start into a table of paths. A path that is not in the table does not exist, so path traversal is
+impossible.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..messages import Fields, Refused, Request, Response
 from .auth import TokenPolicy
 from .cors import Cors
 from .metrics import CONTENT_TYPE, exposition
-from .preconditions import is_known
+from .sessions import lists_entity_tag
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
@@ -42,11 +42,11 @@ _POLICY = "; ".join(
         "frame-ancestors 'self'",
     )
 )
-"""Only our own files, nothing inline: a name or a message shown in the page can never become a script."""
+"""Only files of this server, nothing inline: text shown in the page can never become a script."""
 _PAGE_FIELDS: Fields = (
     ("Content-Security-Policy", _POLICY),
     ("Referrer-Policy", "no-referrer"),
-    ("Cache-Control", "no-cache"),  # Kept, but asked about each time: names of files do not change with the content.
+    ("Cache-Control", "no-cache"),  # Cached but revalidated: file names do not change with their content.
 )
 _METHODS = "OPTIONS, GET, HEAD"
 
@@ -58,7 +58,7 @@ class SiteSettings:
     page: bool = True
     """Serve the page at ``/``."""
     tokens: TokenPolicy = field(default_factory=TokenPolicy)
-    """Asked of who reads the statistics, which name the addresses of all peers."""
+    """Required for statistics and metrics, which contain the addresses of all peers."""
     allow_origins: tuple[str, ...] = ()
     """Web origins that may read the statistics."""
 
@@ -74,10 +74,10 @@ class Site:
     """Serves ``/``, the page's files, ``/api/stats``, ``/healthz`` and ``/metrics``.
 
     Args:
-        settings: Its settings.
-        stats: Gives the statistics of this moment; called on the loop's thread.
-        is_healthy: Says whether audio is being sent as it should.
-        folder: Where the page's files are; the package's own by default.
+        settings: Settings of the site.
+        stats: Returns current statistics; called on the loop thread.
+        is_healthy: Returns whether audio is being sent.
+        folder: Folder with the page's files; by default the one in the package.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Site:
         }
 
     def serves(self, path: str) -> bool:
-        """Whether there is something at a path."""
+        """Return whether a path exists."""
         return path in self._routes or path in self._files
 
     async def respond(self, request: Request, now_s: float) -> Response:
@@ -108,7 +108,7 @@ class Site:
             response = self._dispatch(request)
         except Refused as refusal:
             response = refusal.response()
-        return response.plus(self.cors.fields(request))
+        return response.with_fields(self.cors.fields(request))
 
     def _dispatch(self, request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -145,9 +145,9 @@ def _read_files(folder: Traversable) -> Iterator[tuple[str, _File]]:
 
 
 def _send_file(file: _File, request: Request) -> Response:
-    """200 with the file, or 304 when the browser has it already (RFC 9110, 13.1.2)."""
+    """Return 200 with the file, or 304 if the browser's cached copy is current (RFC 9110, 13.1.2)."""
     fields: Fields = (("ETag", file.entity_tag), *_PAGE_FIELDS)
-    if is_known(request.headers.all("If-None-Match"), file.entity_tag):
+    if lists_entity_tag(request.headers.all("If-None-Match"), file.entity_tag):
         return Response(304, fields)
     return Response(200, (("Content-Type", file.content_type), *fields), file.content)
 
@@ -157,7 +157,7 @@ def _data(content_type: str, body: bytes) -> Response:
 
 
 def _json(value: Any) -> bytes:
-    """JSON has no infinities: a level of digital silence, which is -inf dBFS, becomes null."""
+    """Encode as JSON. It has no infinities, so the level of digital silence, -inf dBFS, becomes null."""
     try:
         return json.dumps(value, allow_nan=False).encode()
     except ValueError:

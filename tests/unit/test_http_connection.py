@@ -10,9 +10,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import ConfigError
-from bass_webrtc.signaling.server.addresses import client_address, is_allowed_host, parse_networks, plain_address
+from bass_webrtc.signaling.server.http_connection import (
+    client_address,
+    is_allowed_host,
+    parse_networks,
+    plain_address,
+)
 from bass_webrtc.signaling.server.http_server import _split_target
-from bass_webrtc.signaling.server.preconditions import IfMatch, is_known, new_entity_tag
 
 PROXIES = parse_networks(["10.0.0.0/8", "2001:db8:1::/48"])
 ADDRESSES = st.ip_addresses().map(str)
@@ -88,35 +92,6 @@ def test_a_name_is_allowed_if_it_is_ours(name: str, port: str, allowed: frozense
 def test_addresses_are_always_allowed(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: str) -> None:
     """A name can be made to mean our address; an address cannot."""
     assert is_allowed_host(f"[{address}]{port}" if address.version == 6 else f"{address}{port}", ())
-
-
-# Entity tags
-
-
-@given(st.lists(st.text(max_size=60), max_size=4))
-@example(['"', 'W/"', '""', "*", ","])
-def test_any_condition_is_read(values: list[str]) -> None:
-    assert is_known(values, new_entity_tag()) is ("".join(values).strip() == "*" and len(values) == 1)
-    assert (IfMatch.parse(values) is None) is (values == [])
-
-
-TAGS = st.text(st.characters(blacklist_characters='"', max_codepoint=255), max_size=20).map(lambda text: f'"{text}"')
-
-
-@given(TAGS, st.lists(TAGS, max_size=3), st.booleans(), st.booleans())
-def test_a_tag_is_known_wherever_it_stands(tag: str, others: list[str], weak: bool, own_lines: bool) -> None:
-    """RFC 9110, 13.1.2: weak comparison here; a strong one for If-Match (13.1.1)."""
-    written = [*others, f"W/{tag}" if weak else tag]
-    values = written if own_lines else [", ".join(written)]
-    assert is_known(values, tag)
-    condition = IfMatch.parse(values)
-    assert condition is not None
-    assert condition.holds(tag) is (not weak or tag in others or condition.any)
-
-
-@given(st.lists(TAGS, max_size=4))
-def test_a_tag_that_does_not_stand_there_is_not_known(others: list[str]) -> None:
-    assert not is_known([", ".join(others)], new_entity_tag())
 
 
 # The request target

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import time
 
 import pytest
@@ -9,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.config import IceServer
-from bass_webrtc.signaling.client.links import MAX_ICE_SERVERS, parse_ice_servers, parse_parameters
-from bass_webrtc.signaling.ice_servers import ice_server_link
+from bass_webrtc.signaling.ice_servers import MAX_ICE_SERVERS, ice_server_link, ice_server_links, parse_ice_servers
+from bass_webrtc.signaling.messages import parse_parameters
 from support.conformance import covers
 
 TURN = IceServer("turn:turn.example:3478?transport=udp", "me", "pass")
@@ -136,3 +139,35 @@ def test_reading_takes_linear_time(piece: str) -> None:
     begin_s = time.process_time()
     parse_ice_servers([text])
     assert time.process_time() - begin_s < 1.0
+
+
+NOW_S = 1_700_000_000.5
+
+
+@covers("SE50")
+def test_credentials_are_what_a_turn_server_with_the_secret_expects() -> None:
+    """For a day, under a name that no two visitors share."""
+    servers = (IceServer("turn:h?transport=udp"), IceServer("turns:h:443?transport=tcp"))
+    told = [parse_ice_servers(ice_server_links(servers, "north-sea", NOW_S)) for _ in range(2)]
+    users = [server.username for visitor in told for server in visitor]
+    assert [server.url for server in told[0]] == [server.url for server in servers]
+    assert users[0] == users[1] != users[2] == users[3]
+    for visitor in told:
+        expiry, _, user = str(visitor[0].username).partition(":")
+        assert int(expiry) == 1_700_000_000 + 86_400
+        assert len(user) >= 8
+        digest = hmac.new(b"north-sea", str(visitor[0].username).encode(), hashlib.sha1).digest()
+        assert visitor[0].credential == base64.b64encode(digest).decode()
+
+
+def test_static_credentials_and_stun_servers_stay_as_they_are() -> None:
+    servers = (IceServer("stun:h"), IceServer("turn:h", "ann", "sesame"))
+    assert parse_ice_servers(ice_server_links(servers, "north-sea", NOW_S)) == servers
+
+
+@pytest.mark.parametrize("secret", ["\udcff", "søster", "a" * 1000])
+def test_any_secret_gives_credentials(secret: str) -> None:
+    """Environment variables may hold bytes that are no text."""
+    [server] = parse_ice_servers(ice_server_links((IceServer("turn:h"),), secret, NOW_S))
+    assert server.credential
+    assert secret not in str(server)
