@@ -1,4 +1,4 @@
-"""HTTP servers on loopback that do exactly what a test tells them, however wrong, and sessions of the client there."""
+"""HTTP servers on loopback that follow a script, and client sessions that talk to them."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Last(bytes):
 
 
 Script = Callable[[Seen], bytes | Awaitable[bytes | None] | None]
-"""Gives the bytes of the response; None closes the connection."""
+"""Returns the bytes of a response; None closes the connection."""
 
 
 def response(status: int, *fields: tuple[str, str], body: str | bytes = b"") -> bytes:
-    """A well-formed response."""
+    """Return the bytes of a well-formed response."""
     data = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} Whatever", *(f"{name}: {value}" for name, value in fields)]
     if status != 204:
@@ -64,13 +64,13 @@ def response(status: int, *fields: tuple[str, str], body: str | bytes = b"") -> 
 
 
 def created(*fields: tuple[str, str], body: str | bytes = ANSWER) -> bytes:
-    """201 with an answer."""
+    """Return a 201 response with an answer."""
     return response(201, SDP, *(fields or (LOCATION,)), body=body)
 
 
 @dataclass
 class Server:
-    """Where it listens, and what came."""
+    """Address of a running server, and the requests it received."""
 
     port: int
     scheme: str
@@ -120,7 +120,7 @@ async def serving(script: Script, *, tls: ssl.SSLContext | None = None) -> Async
 
 
 def answering(**by_method: bytes | list[bytes]) -> Script:
-    """One response for each method, or one after the other; 200 where none is given."""
+    """Make a script with one response per method, or several in sequence (the last repeats); 200 for other methods."""
 
     def script(seen: Seen) -> bytes:
         given = by_method.get(seen.method)
@@ -132,7 +132,7 @@ def answering(**by_method: bytes | list[bytes]) -> Script:
 
 
 class Gated:
-    """Answers POST when it is told to, DELETE with 200 and PATCH with 204."""
+    """Script that answers POST when ``gate`` is set, DELETE with 200 and PATCH with 204."""
 
     def __init__(self, answer: bytes | None = None) -> None:
         self.arrived = asyncio.Event()
@@ -148,7 +148,7 @@ class Gated:
 
 
 async def settle(yields: int = 100) -> None:
-    """Let everybody else run, without waiting."""
+    """Let all other tasks run, without waiting for time to pass."""
     for _ in range(yields):
         await asyncio.sleep(0)
 
@@ -162,14 +162,14 @@ def session_at(server: Server, kind: Kind = "publisher", **settings: Any) -> Sig
 async def posted(
     script: Script, kind: Kind = "publisher", **settings: Any
 ) -> AsyncIterator[tuple[Server, SignalingSession]]:
-    """A session whose POST was answered."""
+    """Yield a session whose POST was answered."""
     async with serving(script) as server, session_at(server, kind, **settings) as session:
         assert isinstance(await session.post(OFFER), Answer)
         yield server, session
 
 
 async def failure(script: Script, kind: Kind = "publisher", **settings: Any) -> tuple[SignalingError, Server]:
-    """How POST fails; nothing secret is in the error, whatever it is."""
+    """Return the error of a POST that fails, after checking that it contains no secret."""
     async with serving(script) as server:
         with pytest.raises(SignalingError) as caught:
             await session_at(server, kind, **settings).post(OFFER)

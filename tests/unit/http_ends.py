@@ -1,4 +1,4 @@
-"""An HTTP server on loopback with what a test needs behind it, and raw sockets to ask it."""
+"""An HTTP server on loopback with an endpoint and an echo handler, and raw sockets to send requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUICK = HttpSettings(port=0, body_timeout_s=0.2, idle_timeout_s=0.3, linger_s=0.
 
 
 class Echo:
-    """Answers with what it was asked."""
+    """Handler that answers with the body of the request."""
 
     cors = Cors()
 
@@ -51,7 +51,7 @@ async def serving(
 
 
 async def raw(server: HttpServer, data: bytes, *, wait_s: float = 5.0) -> bytes:
-    """Everything that comes back until the server closes."""
+    """Send bytes, and return everything received until the server closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
         writer.write(data)

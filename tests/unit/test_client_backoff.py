@@ -1,4 +1,4 @@
-"""When a client tries again."""
+"""When a client retries, and how long it waits."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATE_S = 784111777.0
 
 
 class Always(random.Random):
-    """Chance that always says the same."""
+    """Random number generator that always returns the same value."""
 
     def __init__(self, value: float) -> None:
         super().__init__()
@@ -42,8 +42,8 @@ def failure(status: int, retry_after_s: float | None = None) -> SignalingError:
 @covers("CL12", "CL1")
 @pytest.mark.parametrize("kind", ["player", "publisher"])
 @pytest.mark.parametrize("status", [0, 408, 409, 425, 429, 500, 502, 503, 504, 599])
-def test_what_passes_by_itself_is_tried_again(status: int, kind: Kind) -> None:
-    """Unknown 5xx as 500."""
+def test_temporary_failures_are_retried(status: int, kind: Kind) -> None:
+    """An unknown 5xx counts as 500."""
     assert is_worth_retrying(failure(status), kind)
 
 
@@ -52,19 +52,19 @@ def test_what_passes_by_itself_is_tried_again(status: int, kind: Kind) -> None:
 @pytest.mark.parametrize(
     "status", [201, 301, 302, 303, 307, 308, 400, 401, 403, 405, 406, 410, 413, 415, 422, 451, 499]
 )
-def test_what_stays_wrong_is_not(status: int, kind: Kind) -> None:
-    """Unknown 4xx as 400."""
+def test_permanent_failures_are_not_retried(status: int, kind: Kind) -> None:
+    """An unknown 4xx counts as 400."""
     assert not is_worth_retrying(failure(status), kind)
 
 
 @covers("CL22")
-def test_a_player_waits_for_its_publisher() -> None:
-    """409, and MediaMTX's 404."""
+def test_player_retries_404_until_there_is_a_publisher() -> None:
+    """MediaMTX answers 404 for this case."""
     assert is_worth_retrying(failure(404), "player")
     assert not is_worth_retrying(failure(404), "publisher")
 
 
-def test_where_a_publisher_has_been_it_is_found_again() -> None:
+def test_publisher_retries_404_after_a_session() -> None:
     """A proxy is often back before the server behind it."""
     backoff = Backoff("publisher", source=Always(0.0))
     assert backoff.failed(failure(404), 0.0) is None
@@ -73,7 +73,7 @@ def test_where_a_publisher_has_been_it_is_found_again() -> None:
     assert backoff.failed(failure(401), 9.0) is None
 
 
-def test_a_certificate_does_not_get_better() -> None:
+def test_invalid_certificate_is_not_retried() -> None:
     error = failure(0)
     error.__cause__ = ssl.SSLCertVerificationError("expired")
     assert not is_worth_retrying(error, "player")
@@ -96,7 +96,7 @@ def test_a_certificate_does_not_get_better() -> None:
             "Sun, 06 Nov 1994 09:00:05 GMT",
             "Sun, 06 Nov 1994 09:00:00 GMT",
             5.0,
-        ),  # Its clock is wrong, ours is not asked.
+        ),  # Relative to the server's own clock, which is wrong.
         ("Sun, 06 Nov 1994 08:49:47 GMT", "rubbish", 10.0),
         (None, None, None),
         ("", None, None),
@@ -106,21 +106,21 @@ def test_a_certificate_does_not_get_better() -> None:
         ("٣", None, None),
     ],
 )
-def test_retry_after(value: str | None, date: str | None, expected: float | None) -> None:
-    """CL12 (RFC 9110, 10.2.3): seconds or a date in any of the three formats, and capped."""
+def test_retry_after_is_parsed_and_capped(value: str | None, date: str | None, expected: float | None) -> None:
+    """RFC 9110, 10.2.3: seconds, or a date in any of the three formats."""
     assert parse_retry_after(value, date, DATE_S) == expected
 
 
 @covers("SE70")
 @given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, ?[0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,6} [0-9:]{1,9} .{0,5}"), st.text())
-def test_any_retry_after_can_be_read(value: str, date: str) -> None:
+def test_parsing_retry_after_never_fails(value: str, date: str) -> None:
     seconds = parse_retry_after(value, date, DATE_S)
     assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
 
 
 @covers("CL12")
-def test_waits_grow_up_to_a_limit() -> None:
-    """Exponential; a server that does not answer is asked more often, so that it is found within 2 s."""
+def test_waits_double_up_to_a_limit() -> None:
+    """The limit is lower for a server that does not respond, so that the client finds it within 2 s of its return."""
     settings = BackoffSettings(first_s=0.25, max_unreachable_s=1.0, max_refused_s=30.0)
     unreachable = Backoff("player", settings, Always(0.0))
     assert [unreachable.failed(failure(0), 0.0) for _ in range(5)] == [0.25, 0.5, 1.0, 1.0, 1.0]
@@ -131,8 +131,7 @@ def test_waits_grow_up_to_a_limit() -> None:
 
 
 @covers("CL12")
-def test_half_of_a_wait_is_left_to_chance() -> None:
-    """Jitter."""
+def test_half_of_a_wait_is_random() -> None:
     chance = random.Random(1)
     waits = [Backoff("publisher", source=chance).failed(failure(0), 0.0) for _ in range(200)]
     numbers = [wait for wait in waits if wait is not None]
@@ -142,14 +141,14 @@ def test_half_of_a_wait_is_left_to_chance() -> None:
 
 
 @covers("CL12", "CL22")
-def test_a_server_that_names_a_time_is_not_asked_before_it() -> None:
+def test_wait_is_at_least_retry_after() -> None:
     assert Backoff("player", source=Always(0.0)).failed(failure(409, 7.0), 0.0) == 7.0
     assert Backoff("player", source=Always(1.0)).failed(failure(503, 7.0), 0.0) == 7.125
 
 
 @covers("CL12")
-def test_after_a_session_there_is_no_wait_and_then_short_ones_again() -> None:
-    """A server that was killed and is back at once is found at once."""
+def test_first_attempt_after_a_session_does_not_wait() -> None:
+    """A server that was killed and restarted at once is found at once."""
     backoff = Backoff("player", source=Always(0.0))
     for _ in range(5):
         backoff.failed(failure(503), 0.0)
@@ -157,7 +156,8 @@ def test_after_a_session_there_is_no_wait_and_then_short_ones_again() -> None:
     assert [backoff.failed(failure(0), 60.0) for _ in range(3)] == [0.0, 0.25, 0.5]
 
 
-def test_a_server_that_throws_us_out_each_time_is_asked_ever_less_often() -> None:
+def test_short_sessions_count_as_failures() -> None:
+    """A server that ends each session at once is not asked without a pause."""
     backoff = Backoff("player", source=Always(0.0))
     waits = []
     for now_s in range(0, 20, 5):
@@ -167,5 +167,5 @@ def test_a_server_that_throws_us_out_each_time_is_asked_ever_less_often() -> Non
 
 
 @covers("CL12")
-def test_no_wait_where_there_is_no_point() -> None:
+def test_permanent_failure_gives_no_wait() -> None:
     assert Backoff("player").failed(failure(401, 5.0), 0.0) is None

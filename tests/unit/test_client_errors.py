@@ -1,4 +1,4 @@
-"""Errors that may be logged."""
+"""Errors of the client are informative and safe to log."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def maker(*secrets: str) -> ErrorMaker:
         (TEXT, "", "the server refused"),
     ],
 )
-def test_what_the_server_says(field: tuple[str, str], body: str | bytes, detail: str) -> None:
+def test_detail_comes_from_the_response_body(field: tuple[str, str], body: str | bytes, detail: str) -> None:
     """MediaMTX and LiveKit answer with JSON of their own, others with text."""
     error = maker().refusal(reply(400, body, field))
     assert (error.status, error.url, error.detail) == (400, "https://media.example/whip", detail)
 
 
-def test_a_detail_is_short() -> None:
+def test_detail_is_truncated() -> None:
     assert len(maker().refusal(reply(400, "x" * 4000, TEXT)).detail) == 200
 
 
 @covers("SE62", "CL11")
-def test_tokens_and_secret_urls_are_not_shown() -> None:
-    """Not even when the server repeats them."""
+def test_tokens_and_secret_urls_are_hidden() -> None:
+    """Even if the server repeats them."""
     errors = maker(TOKEN)
     errors.hide(URL)
     errors.hide(Url.parse("https://media.example/s/s3ss10n-of-mine?id=4%2F4x"), shortest=10)
@@ -74,22 +74,21 @@ def test_tokens_and_secret_urls_are_not_shown() -> None:
 
 
 @covers("SE62")
-def test_a_secret_is_not_shown_in_part() -> None:
-    """Where a detail is cut."""
+def test_truncation_does_not_reveal_part_of_a_secret() -> None:
     detail = maker("s3cr3t" * 5).refusal(reply(400, "x" * 190 + "s3cr3t" * 5, TEXT)).detail
     assert "s3" not in detail
 
 
 @covers("CL12")
-def test_retry_after_is_kept() -> None:
+def test_error_has_retry_after() -> None:
     error = maker().refusal(reply(503, "", ("Retry-After", "Sun, 06 Nov 1994 08:49:47 GMT")))
     assert error.retry_after_s == 10.0
     assert maker().refusal(reply(503)).retry_after_s is None
 
 
 @covers("CL11")
-def test_why_a_token_did_not_help() -> None:
-    """It was not sent, which the user may not expect."""
+def test_error_says_that_the_token_was_not_sent() -> None:
+    """The user may not expect this after a redirect to another origin."""
     assert "token was not sent" in maker(TOKEN).refusal(reply(401, "no", TEXT, withheld=True)).detail
     assert "token was not sent" not in maker(TOKEN).refusal(reply(404, "no", TEXT, withheld=True)).detail
 

@@ -1,9 +1,10 @@
-"""A WHEP server that asks its player to connect elsewhere (CL23), and everything that can go wrong with that."""
+"""A player follows the ``reconnect`` event of a WHEP server (CL23), and survives everything that can go wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 import bass_webrtc as bw
 from bass_webrtc.bass import find_bass
+from bass_webrtc.signaling.client import events
 from bass_webrtc.signaling.client.events import (
     MAX_EVENT_BYTES,
     EventReader,
@@ -26,10 +28,11 @@ from support.client_peers import wait_until
 from support.conformance import covers
 from support.publisher_recorder import Recorder, assert_tones_soon
 
+SUBSCRIBED = response(201, ("Location", "/events/1"))
 RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
 
 
-# -- what is read
+# -- parsing
 
 
 @pytest.mark.parametrize(
@@ -44,13 +47,13 @@ RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
         ("", None),
     ],
 )
-def test_where_events_are_offered(link: str, expected: str | None) -> None:
+def test_reconnect_events_are_found_in_link_fields(link: str, expected: str | None) -> None:
     assert find_reconnect_events([link]) == expected
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_an_event_stream_is_taken_apart_wherever_it_is_cut(end: str, size: int) -> None:
+def test_event_stream_is_parsed_independently_of_chunking(end: str, size: int) -> None:
     text = ": hello||event: active|data: {}||data:a|data:b|id: 4||event: reconnect|data: ü||event: none||".replace(
         "|", end
     )
@@ -61,14 +64,14 @@ def test_an_event_stream_is_taken_apart_wherever_it_is_cut(end: str, size: int) 
 
 
 @pytest.mark.parametrize("data", [b"data: " + b"x" * MAX_EVENT_BYTES, b"data: x\n" * MAX_EVENT_BYTES])
-def test_an_event_without_end_is_too_large(data: bytes) -> None:
+def test_unterminated_event_is_too_large(data: bytes) -> None:
     with pytest.raises(ValueError, match="larger"):
         EventReader().feed(data)
 
 
 @covers("SE70")
 @given(st.lists(st.binary()), st.text())
-def test_anything_can_be_read(chunks: list[bytes], text: str) -> None:
+def test_any_bytes_can_be_parsed(chunks: list[bytes], text: str) -> None:
     reader = EventReader()
     for chunk in chunks:
         for event in reader.feed(chunk):
@@ -77,28 +80,28 @@ def test_anything_can_be_read(chunks: list[bytes], text: str) -> None:
     find_reconnect_events([text])
 
 
-def test_only_a_url_is_followed() -> None:
+def test_only_a_url_in_a_reconnect_event_is_used() -> None:
     assert read_reconnect("reconnect", '{"url": "/whep2"}') == "/whep2"
     for data in ("", "{}", "[]", "null", '{"url": 1}', "[" * 5000):
         assert read_reconnect("reconnect", data) is None
     assert read_reconnect("active", '{"url": "/whep2"}') is None
 
 
-# -- what is done
+# -- reconnecting
 
 
-class Mover:
-    """A WHEP server with events in front of ours. It says what it is told to when ``gate`` is open."""
+class EventProxy:
+    """A proxy in front of a server that adds an event stream. The stream starts when ``gate`` is set."""
 
-    def __init__(self, server: bw.Server) -> None:
+    def __init__(self, server: bw.Server, subscription: bytes) -> None:
         self._url = server.url.rstrip("/")
         self.gate = asyncio.Event()
-        self.subscription = response(201, ("Location", "/events/1"))
+        self._subscription = subscription
         self.event = b""
 
     async def __call__(self, seen: Seen) -> bytes:
         if seen.target == "/events":
-            return self.subscription
+            return self._subscription
         if seen.method == "GET":
             await self.gate.wait()
             head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -113,13 +116,13 @@ class Mover:
                 location = ("Location", answer.headers["Location"])
                 return response(201, SDP, location, link, body=await answer.read())
 
-    def say(self, url: str) -> None:
+    def set_event(self, url: str) -> None:
         self.event = f"event: reconnect\ndata: {json.dumps({'url': url})}\n\n".encode()
 
 
 @pytest.fixture
 def servers() -> Iterator[tuple[bw.Server, bw.Server]]:
-    """Where the player is first, and where it is moved to."""
+    """The server that the player connects to first, and the one it is sent to."""
     config = bw.ServerConfig(http_port=0, udp_port=0)
     with bw.Server(bw.Tone(440.0, 880.0), config) as first, bw.Server(bw.Tone(500.0, 700.0), config) as second:
         first.start()
@@ -128,31 +131,35 @@ def servers() -> Iterator[tuple[bw.Server, bw.Server]]:
 
 
 @asynccontextmanager
-async def pulling(server: bw.Server) -> AsyncIterator[tuple[Mover, Server, bw.aio.WhepClient]]:
-    mover = Mover(server)
-    async with serving(mover) as front, bw.aio.WhepClient(front.url.replace("whip", "whep")) as client:
+async def pulling(
+    server: bw.Server, subscription: bytes = SUBSCRIBED
+) -> AsyncIterator[tuple[EventProxy, Server, bw.aio.WhepClient]]:
+    proxy = EventProxy(server, subscription)
+    async with serving(proxy) as front, bw.aio.WhepClient(front.url.replace("whip", "whep")) as client:
         await client.start()
         assert await client.wait_connected(20.0)
-        yield mover, front, client
+        yield proxy, front, client
 
 
 @covers("CL23")
-async def test_a_player_connects_elsewhere_before_it_leaves(servers: tuple[bw.Server, bw.Server]) -> None:
-    """A POST there, DELETE of the old one; the stream is the same, and does not fall silent."""
+async def test_player_connects_to_the_new_server_before_it_leaves_the_old_one(
+    servers: tuple[bw.Server, bw.Server],
+) -> None:
+    """POST to the new server, then DELETE at the old one. The stream stays the same and is never silent."""
     find_bass().try_call("BASS_Init", 0, 48_000, 0, None, None)
     first, second = servers
-    async with pulling(first) as (mover, front, client):
+    async with pulling(first) as (proxy, front, client):
         stream = client.stream
         assert stream
-        with Recorder(client.read) as heard:
-            await asyncio.to_thread(assert_tones_soon, heard, 440.0, 880.0)
-            mover.say(f"{second.url}whep")
-            mover.gate.set()
+        with Recorder(client.read) as recorder:
+            await asyncio.to_thread(assert_tones_soon, recorder, 440.0, 880.0)
+            proxy.set_event(f"{second.url}whep")
+            proxy.gate.set()
             await asyncio.to_thread(wait_until, lambda: first.peers == () and second.peers != ())
             assert client.connected
-            loudness = np.abs(heard.last(1.0)).reshape(-1, 4800).max(axis=1)
+            loudness = np.abs(recorder.last(1.0)).reshape(-1, 4800).max(axis=1)
             assert loudness.min() > 0.05
-            await asyncio.to_thread(assert_tones_soon, heard, 500.0, 700.0)
+            await asyncio.to_thread(assert_tones_soon, recorder, 500.0, 700.0)
         assert client.stream == stream
         assert client.connected
         (subscription,) = [seen for seen in front.requests if seen.target == "/events"]
@@ -161,20 +168,19 @@ async def test_a_player_connects_elsewhere_before_it_leaves(servers: tuple[bw.Se
     assert front.methods() == ["POST", "POST", "GET", "DELETE"]
 
 
-async def test_a_server_that_ends_the_session_at_once_has_moved_it(servers: tuple[bw.Server, bw.Server]) -> None:
-    """The former one may be gone before the new one is there."""
+async def test_player_moves_even_if_the_old_server_stops_first(servers: tuple[bw.Server, bw.Server]) -> None:
     first, second = servers
-    async with pulling(first) as (mover, front, client):
+    async with pulling(first) as (proxy, front, client):
 
         def admit(_: bw.PeerRequest) -> bool:
             first.stop()
             return True
 
         second.admit = admit
-        mover.say(f"{second.url}whep")
-        mover.gate.set()
+        proxy.set_event(f"{second.url}whep")
+        proxy.gate.set()
         await asyncio.to_thread(wait_until, lambda: any(peer.state == "connected" for peer in second.peers))
-        await asyncio.sleep(0.4)
+        await asyncio.to_thread(wait_until, lambda: "DELETE" in front.methods())
         assert client.connected
         assert front.methods().count("POST") == 2
 
@@ -183,38 +189,49 @@ async def test_a_server_that_ends_the_session_at_once_has_moved_it(servers: tupl
 @pytest.mark.parametrize(
     "url", ["ftp://a.example/", "https://[", "http://127.0.0.1:1/whep", "{second}nothing"], ids=lambda url: url[:9]
 )
-async def test_a_player_that_cannot_go_there_stays(url: str, servers: tuple[bw.Server, bw.Server]) -> None:
-    """The URL is followed as a redirect is, or not at all; and nothing is lost."""
+async def test_player_stays_if_it_cannot_connect_to_the_new_url(
+    url: str, servers: tuple[bw.Server, bw.Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The URL is checked like a redirect."""
+    caplog.set_level(logging.INFO)
     first, second = servers
-    async with pulling(first) as (mover, _, client):
+    async with pulling(first) as (proxy, _, client):
         (peer,) = first.peers
-        mover.say(url.format(second=second.url))
-        mover.gate.set()
-        await asyncio.sleep(0.4)
+        proxy.set_event(url.format(second=second.url))
+        proxy.gate.set()
+        await asyncio.to_thread(wait_until, lambda: "bass_webrtc.client.run" in [one.name for one in caplog.records])
         assert client.connected
         assert first.peers == (peer,)
         assert second.peers == ()
 
 
 @pytest.mark.parametrize(
-    ("subscription", "event"),
+    ("subscription", "event", "gives_up"),
     [
-        (response(404), b""),
-        (response(400), b""),
-        (response(201), b""),
-        (response(201, ("Location", "ftp://a.example/")), b""),
-        (response(201, ("Location", "/events/1")), b"event: reconnect\ndata: " + b"x" * 2 * MAX_EVENT_BYTES),
-        (response(201, ("Location", "/events/1")), b"\xff\x00\n\n"),
+        (response(404), b"", True),
+        (response(400), b"", True),
+        (response(201), b"", True),
+        (response(201, ("Location", "ftp://a.example/")), b"", True),
+        (SUBSCRIBED, b"event: reconnect\ndata: " + b"x" * 2 * MAX_EVENT_BYTES, True),
+        (SUBSCRIBED, b"\xff\x00\n\n", False),
     ],
 )
-async def test_events_that_cannot_be_had_do_not_matter(
-    subscription: bytes, event: bytes, servers: tuple[bw.Server, bw.Server]
+async def test_session_continues_without_events(
+    subscription: bytes,
+    event: bytes,
+    gives_up: bool,
+    servers: tuple[bw.Server, bw.Server],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     first, _ = servers
-    async with pulling(first) as (mover, front, client):
-        mover.subscription, mover.event = subscription, event
-        mover.gate.set()
-        await asyncio.sleep(0.4)
+    async with pulling(first, subscription) as (proxy, front, client):
+        proxy.event = event
+        proxy.gate.set()
+        if gives_up:
+            await asyncio.to_thread(wait_until, lambda: events.logger.name in [one.name for one in caplog.records])
+        else:
+            await asyncio.to_thread(wait_until, lambda: "GET" in front.methods())
         assert client.connected
         assert len(first.peers) == 1
         assert front.methods().count("POST") == 2

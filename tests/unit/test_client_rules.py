@@ -1,4 +1,4 @@
-"""What a client makes of responses."""
+"""How a client interprets responses."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_counter(given: Reply, session: Url | None = SESSION) -> CounterOffer:
 
 
 @covers("CL3", "CL4", "CL6")
-def test_an_answer() -> None:
+def test_answer_is_read() -> None:
     answer = read(reply(201, SDP, ("ETag", '"x"'), ("Link", '<stun:s.example>; rel="ice-server"')))
     assert (answer.sdp, answer.session_url, answer.entity_tag) == (ANSWER, "https://media.example/s/1", '"x"')
     assert [server.url for server in answer.ice_servers] == ["stun:s.example"]
@@ -60,29 +60,27 @@ def test_an_answer() -> None:
 
 @covers("CL13")
 @pytest.mark.parametrize("media_type", ["application/sdp; charset=utf-8", "Application/SDP", "application/sdp;x"])
-def test_types_of_an_answer(media_type: str) -> None:
-    """CL13's HTTP part."""
+def test_type_of_an_answer_is_case_insensitive_and_may_have_parameters(media_type: str) -> None:
     assert read(reply(201, ("Content-Type", media_type))).sdp == ANSWER
 
 
 @covers("CL13")
-def test_an_answer_without_type_is_taken_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """CL13's HTTP part."""
+def test_answer_without_type_is_accepted_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert read(reply(201)).sdp == ANSWER
     assert "without Content-Type" in caplog.text
 
 
 @covers("CL3")
-def test_an_answer_without_location_plays() -> None:
-    """Go2rtc's WHEP."""
+def test_answer_without_location_is_accepted() -> None:
+    """As sent by go2rtc."""
     assert read(reply(201, SDP), None).session_url is None
 
 
 @covers("CL1")
 @pytest.mark.parametrize("status", [200, 202, 299])
-def test_another_success_needs_a_location(status: int) -> None:
-    """As GStreamer does."""
+def test_2xx_other_than_201_needs_a_location(status: int) -> None:
+    """As in GStreamer."""
     assert read(reply(status, SDP)).sdp == ANSWER
     with pytest.raises(SignalingError, match="expected 201"):
         read(reply(status, SDP), None)
@@ -97,7 +95,7 @@ def test_another_success_needs_a_location(status: int) -> None:
         (reply(201, SDP, body=b"v=0\r\n\xff"), "not UTF-8"),
     ],
 )
-def test_a_success_of_no_use(given: Reply, text: str) -> None:
+def test_unusable_2xx_response_is_an_error(given: Reply, text: str) -> None:
     with pytest.raises(SignalingError, match=text) as caught:
         read(given)
     assert caught.value.status == given.status
@@ -105,15 +103,14 @@ def test_a_success_of_no_use(given: Reply, text: str) -> None:
 
 @covers("CL1")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 409, 415, 422, 429, 499, 500, 503, 599])
-def test_refusals(status: int) -> None:
-    """Every status, known or not."""
+def test_every_other_status_is_a_refusal(status: int) -> None:
     with pytest.raises(SignalingError) as caught:
         read(reply(status, ("Retry-After", "3"), body=b""))
     assert (caught.value.status, caught.value.retry_after_s) == (status, 3.0)
 
 
 @covers("SE62")
-def test_secrets_are_not_shown() -> None:
+def test_repr_shows_no_secret() -> None:
     answer = read(reply(201, SDP))
     assert "/s/1" not in repr(answer)
     assert "v=0" not in repr(answer)
@@ -123,8 +120,8 @@ def test_secrets_are_not_shown() -> None:
 
 
 @covers("CL10", "CL20")
-def test_which_responses_made_a_session() -> None:
-    """A plain 406 did not."""
+def test_which_responses_create_a_session() -> None:
+    """A 406 without a description does not."""
     assert creates_session(201, Headers())
     assert creates_session(200, Headers())
     assert creates_session(406, Headers([SDP]))
@@ -133,7 +130,7 @@ def test_which_responses_made_a_session() -> None:
 
 
 @covers("CL3")
-def test_the_location() -> None:
+def test_location_is_resolved_and_checked() -> None:
     trust = Trust(URL)
     assert read_location(Headers(), URL, trust) is None
     assert read_location(Headers([("Location", " ")]), URL, trust) is None
@@ -146,14 +143,14 @@ def test_the_location() -> None:
 
 @covers("CL6")
 @pytest.mark.parametrize("tag", ['"x"', "unquoted", "*", 'W/"x"', '"*"'])
-def test_entity_tags_are_kept_as_they_are(tag: str) -> None:
-    """LiveKit has no quotes, MediaMTX an asterisk."""
+def test_entity_tags_are_returned_unchanged(tag: str) -> None:
+    """LiveKit sends them without quotes, MediaMTX sends an asterisk."""
     assert condition(entity_tag(Headers([("ETag", tag)]))) == (("If-Match", tag),)
 
 
 @covers("CL6")
-def test_no_tag_no_condition() -> None:
-    """Broadcast Box."""
+def test_no_if_match_without_an_entity_tag() -> None:
+    """As with Broadcast Box."""
     assert condition(entity_tag(Headers())) == ()
     assert condition(entity_tag(Headers([("ETag", "")]))) == ()
 
@@ -172,15 +169,15 @@ def test_no_tag_no_condition() -> None:
         ('; valid-until="Sun, 06 Nov 2044 08:49:47 GMT"', None, 3600.0),
     ],
 )
-def test_a_counter_offer(parameter: str, date: str | None, seconds: float) -> None:
-    """CL20 (WHEP, "406 Not Acceptable")."""
+def test_counter_offer_is_valid_until_its_date(parameter: str, date: str | None, seconds: float) -> None:
+    """WHEP, "406 Not Acceptable"."""
     fields = [("Content-Type", f"application/sdp{parameter}"), *([("Date", date)] if date else [])]
     offer = read_counter(reply(406, *fields))
     assert (offer.sdp, offer.session_url, offer.valid_for_s) == (ANSWER, SESSION.text, seconds)
 
 
 @covers("CL20")
-def test_a_counter_offer_that_came_too_late() -> None:
+def test_expired_counter_offer_is_an_error() -> None:
     with pytest.raises(SignalingError, match="expired"):
         read_counter(reply(406, ("Content-Type", 'application/sdp; valid-until="Sun, 06 Nov 1994 08:49:36 GMT"')))
 
@@ -195,7 +192,7 @@ def test_a_counter_offer_that_came_too_late() -> None:
         (reply(406, SDP, body=b""), SESSION),
     ],
 )
-def test_a_406_without_counter_offer_is_a_refusal(given: Reply, session: Url | None) -> None:
+def test_406_without_counter_offer_is_a_refusal(given: Reply, session: Url | None) -> None:
     with pytest.raises(SignalingError) as caught:
         read_counter(given, session)
     assert caught.value.status == 406
@@ -205,7 +202,7 @@ def test_a_406_without_counter_offer_is_a_refusal(given: Reply, session: Url | N
 
 
 @covers("CL9")
-def test_the_answer_to_a_restart() -> None:
+def test_answer_to_a_restart_is_read() -> None:
     fragment = read_restart(reply(200, FRAGMENT, body=RESTARTED), "0", ERRORS)
     assert fragment.ice is not None
     assert fragment.ice.ufrag == "abcd"
@@ -222,8 +219,7 @@ def test_the_answer_to_a_restart() -> None:
         reply(200, FRAGMENT, body=b"a=end-of-candidates\r\n"),
     ],
 )
-def test_an_answer_to_a_restart_of_no_use(given: Reply) -> None:
-    """One error, the old ICE session goes on."""
+def test_unusable_answer_to_a_restart_is_an_error(given: Reply) -> None:
     with pytest.raises(SignalingError, match="ICE restart"):
         read_restart(given, "0", ERRORS)
 
@@ -234,7 +230,9 @@ VALUES = st.text() | st.sampled_from(["application/sdp", 'application/sdp; valid
 
 @covers("CL1", "SE70")
 @given(st.integers(200, 599), st.lists(st.tuples(FIELDS, VALUES), max_size=8), st.binary())
-def test_any_response_is_read_or_refused(status: int, fields: list[tuple[str, str]], body: bytes) -> None:
+def test_any_response_is_read_or_raises_signaling_error(
+    status: int, fields: list[tuple[str, str]], body: bytes
+) -> None:
     given_reply = reply(status, *fields, body=body)
     try:
         session = read_location(given_reply.headers, URL, Trust(URL))

@@ -1,4 +1,4 @@
-"""URLs that other servers give, and what is shown of them."""
+"""URLs given by servers: parsing, redirects, where the token goes, and what is shown."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FINAL = Url.parse("https://media.example/live/whip?stream=one")
         ("HTTPS://MEDIA.example:443/s", "https://media.example/s"),
     ],
 )
-def test_a_location_is_resolved_against_the_final_url(location: str, expected: str) -> None:
-    """CL3 (RFC 9110, 10.2.2); go2rtc: relative with a query of its own; MediaMTX: path-absolute with a query."""
+def test_location_is_resolved_against_the_final_url(location: str, expected: str) -> None:
+    """RFC 9110, 10.2.2. go2rtc sends relative references with their own query, MediaMTX absolute paths with a query."""
     assert FINAL.resolve(location).text == expected
 
 
@@ -42,7 +42,7 @@ def test_a_location_is_resolved_against_the_final_url(location: str, expected: s
 @pytest.mark.parametrize(
     "location",
     [
-        "http://media.example/s",  # SE66: nobody follows from https to http.
+        "http://media.example/s",  # From https to http.
         "ftp://media.example/s",
         "javascript:alert(1)",
         "file:///etc/passwd",
@@ -58,18 +58,18 @@ def test_a_location_is_resolved_against_the_final_url(location: str, expected: s
         "https://" + "ü" * 300 + ".example/",
     ],
 )
-def test_what_is_not_followed(location: str) -> None:
+def test_unsafe_locations_are_not_followed(location: str) -> None:
     with pytest.raises(UnsafeUrlError):
         FINAL.resolve(location)
 
 
 @pytest.mark.parametrize("text", ["", "https://", "https:///path", "/whip", "media.example/whip", "https://:443/"])
-def test_an_endpoint_is_an_absolute_url(text: str) -> None:
+def test_endpoint_must_be_an_absolute_url(text: str) -> None:
     with pytest.raises(UnsafeUrlError):
         Url.parse(text)
 
 
-def test_from_http_to_https_is_an_improvement() -> None:
+def test_http_may_lead_to_https() -> None:
     assert Url.parse("http://media.example/whip").resolve("https://media.example/s").scheme == "https"
 
 
@@ -85,16 +85,16 @@ def test_from_http_to_https_is_an_improvement() -> None:
         ),
     ],
 )
-def test_no_secret_is_shown(text: str, shown: str) -> None:
-    """Cloudflare has a secret URL in the place of a token."""
+def test_secret_parts_of_a_url_are_not_shown(text: str, shown: str) -> None:
+    """Cloudflare gives publishers a secret URL instead of a token."""
     url = Url.parse(text)
     assert url.shown == shown
     assert repr(url) == f"Url(shown={shown!r})"
 
 
 @covers("SE62")
-def test_of_what_a_server_gave_only_the_origin_is_shown() -> None:
-    """LiveKit's Location holds the stream key."""
+def test_only_the_origin_of_a_session_url_is_shown() -> None:
+    """LiveKit's Location contains the stream key."""
     assert FINAL.resolve("/w/key").shown == "https://media.example/…"
 
 
@@ -108,7 +108,7 @@ def test_of_what_a_server_gave_only_the_origin_is_shown() -> None:
         ("https://a.example", "https://b.a.example", False),
     ],
 )
-def test_origins(first: str, second: str, is_same: bool) -> None:
+def test_origins_are_compared_without_default_ports(first: str, second: str, is_same: bool) -> None:
     assert (Url.parse(first).origin == Url.parse(second).origin) is is_same
 
 
@@ -118,18 +118,18 @@ PRIVATE_ADDRESSES += ["::1", "fe80::1", "fd00::1", "::ffff:192.168.0.1"]
 
 @covers("SE66")
 @pytest.mark.parametrize("host", [*PRIVATE_ADDRESSES, "localhost", "a.localhost", "printer.local"])
-def test_private_hosts(host: str) -> None:
+def test_private_hosts_are_recognised(host: str) -> None:
     assert is_private_host(host)
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7.example", "8.8.8.8", "2606:4700::1111", "localhost.example"])
-def test_other_hosts(host: str) -> None:
+def test_public_hosts_are_not_private(host: str) -> None:
     assert not is_private_host(host)
 
 
 @covers("SE70")
 @given(st.text() | st.from_regex(r"(https?:)?//[^/]{0,20}(:[0-9]{1,6})?/.{0,20}", fullmatch=True))
-def test_anything_is_resolved_or_refused(text: str) -> None:
+def test_any_text_is_resolved_or_refused(text: str) -> None:
     try:
         url = FINAL.resolve(text)
     except UnsafeUrlError:
@@ -142,14 +142,14 @@ def test_anything_is_resolved_or_refused(text: str) -> None:
 
 # Redirects
 
-HOME = Url.parse("https://home.example/whip")
-TRUST = Trust(HOME)
+ENDPOINT = Url.parse("https://home.example/whip")
+TRUST = Trust(ENDPOINT)
 
 
 @covers("CL2")
 @pytest.mark.parametrize("status", [307, 308])
-def test_redirects_that_keep_the_request_are_followed(status: int) -> None:
-    redirects = Redirects(TRUST, HOME)
+def test_307_and_308_are_followed(status: int) -> None:
+    redirects = Redirects(TRUST, ENDPOINT)
     redirects.follow(status, "/b")
     redirects.follow(status, "c?d")
     assert redirects.url.text == "https://home.example/c?d"
@@ -157,32 +157,32 @@ def test_redirects_that_keep_the_request_are_followed(status: int) -> None:
 
 @covers("CL2")
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 306, 309, 399])
-def test_redirects_that_lose_the_offer_are_not(status: int) -> None:
-    """301, 302 and 303 would silently become GET."""
+def test_other_redirects_are_not_followed(status: int) -> None:
+    """301, 302 and 303 would turn POST into GET and lose the offer."""
     with pytest.raises(UnsafeUrlError, match="unsafe redirect"):
-        Redirects(TRUST, HOME).follow(status, "/b")
+        Redirects(TRUST, ENDPOINT).follow(status, "/b")
 
 
 @covers("SE66")
 @pytest.mark.parametrize("location", [None, "", "http://home.example/whip", "gopher://home.example/", "https://[/"])
-def test_a_redirect_to_nowhere_is_not_followed(location: str | None) -> None:
-    """Https to http, too."""
+def test_redirect_to_unusable_location_is_not_followed(location: str | None) -> None:
+    """Including from https to http."""
     with pytest.raises(UnsafeUrlError, match="unsafe redirect"):
-        Redirects(TRUST, HOME).follow(307, location)
+        Redirects(TRUST, ENDPOINT).follow(307, location)
 
 
 @covers("CL2", "SE66")
-def test_a_circle_is_noticed() -> None:
-    """CL2, SE66 (RFC 9110, 15.4)."""
-    redirects = Redirects(TRUST, HOME)
+def test_redirect_loop_is_detected() -> None:
+    """RFC 9110, 15.4."""
+    redirects = Redirects(TRUST, ENDPOINT)
     redirects.follow(307, "/b")
     with pytest.raises(UnsafeUrlError, match="redirect loop"):
         redirects.follow(307, "/whip#again")
 
 
 @covers("CL2", "SE66")
-def test_ten_redirects_and_no_more() -> None:
-    redirects = Redirects(TRUST, HOME)
+def test_at_most_ten_redirects_are_followed() -> None:
+    redirects = Redirects(TRUST, ENDPOINT)
     for number in range(MAX_REDIRECTS):
         redirects.follow(307, f"/{number}")
     assert MAX_REDIRECTS == 10
@@ -191,9 +191,9 @@ def test_ten_redirects_and_no_more() -> None:
 
 
 @covers("CL11", "SE66")
-def test_the_token_stays_with_its_origin() -> None:
-    """Once it was left behind it does not come back."""
-    redirects = Redirects(TRUST, HOME)
+def test_token_is_not_sent_to_another_origin() -> None:
+    """After one request without it, it is not sent again, even to its own origin."""
+    redirects = Redirects(TRUST, ENDPOINT)
     assert redirects.gets_token
     redirects.follow(307, "/b")
     assert redirects.gets_token
@@ -204,18 +204,18 @@ def test_the_token_stays_with_its_origin() -> None:
 
 
 @covers("CL11")
-def test_the_token_goes_to_origins_that_are_trusted() -> None:
-    redirects = Redirects(Trust(HOME, frozenset({"https://media.example"})), HOME)
+def test_token_is_sent_to_trusted_origins() -> None:
+    redirects = Redirects(Trust(ENDPOINT, frozenset({"https://media.example"})), ENDPOINT)
     redirects.follow(307, "https://media.example/x")
     assert redirects.gets_token
 
 
 @covers("SE66")
 def test_private_networks_can_be_forbidden() -> None:
-    """An option. The host that the user named himself is always allowed."""
-    home = Url.parse("http://192.168.1.5/whip")
-    Redirects(Trust(home), home).follow(307, "http://127.0.0.1/x")
-    redirects = Redirects(Trust(home, forbid_private=True), home)
+    """The host given by the user is always allowed."""
+    endpoint = Url.parse("http://192.168.1.5/whip")
+    Redirects(Trust(endpoint), endpoint).follow(307, "http://127.0.0.1/x")
+    redirects = Redirects(Trust(endpoint, forbid_private=True), endpoint)
     redirects.follow(307, "http://192.168.1.5:81/x")
     with pytest.raises(UnsafeUrlError, match="private network"):
         redirects.follow(307, "http://169.254.169.254/latest")

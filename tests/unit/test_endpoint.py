@@ -54,8 +54,8 @@ def problem(response: Response) -> dict[str, object]:
 
 
 @covers("WS20")
-async def test_an_offer_is_answered_with_location_and_entity_tag(endpoint: Endpoint) -> None:
-    """WS20, table 1.1: 201, Location, Content-Type and a strong ETag."""
+async def test_offer_is_answered_with_location_and_entity_tag(endpoint: Endpoint) -> None:
+    """201, Location, Content-Type and a strong ETag."""
     response = await post(endpoint, offers.CHROME_RECVONLY)
     assert response.status == 201
     assert response.body == ANSWER.encode()
@@ -66,7 +66,7 @@ async def test_an_offer_is_answered_with_location_and_entity_tag(endpoint: Endpo
 
 @covers("WS14", "WS52", "SE63")
 async def test_location_is_a_path_without_a_query(endpoint: Endpoint) -> None:
-    """OBS and MediaMTX understand it. WS52, SE63: at least 122 bits that nobody can guess."""
+    """OBS and MediaMTX require that. Its secret has at least 122 random bits."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     match = re.fullmatch(r"/whep/([A-Za-z0-9_-]+)", location)
     assert match is not None
@@ -75,7 +75,7 @@ async def test_location_is_a_path_without_a_query(endpoint: Endpoint) -> None:
 
 @covers("WS12", "ES8")
 async def test_two_posts_make_two_sessions(endpoint: Endpoint, sessions: FakeSessions) -> None:
-    """Different Locations and ETags; ES8: ending one leaves the other."""
+    """With different Locations and ETags; ending one leaves the other."""
     first, second = [await post(endpoint, offers.CHROME_RECVONLY) for _ in range(2)]
     assert header(first, "Location") != header(second, "Location")
     assert header(first, "ETag") != header(second, "ETag")
@@ -86,34 +86,34 @@ async def test_two_posts_make_two_sessions(endpoint: Endpoint, sessions: FakeSes
 
 @covers("WS1")
 @pytest.mark.parametrize("content_type", ["application/sdp; charset=utf-8", "Application/SDP", " application/sdp ;x=y"])
-async def test_media_types_have_no_case_and_may_have_parameters(endpoint: Endpoint, content_type: str) -> None:
+async def test_media_types_are_case_insensitive_and_may_have_parameters(endpoint: Endpoint, content_type: str) -> None:
     assert (await post(endpoint, offers.CHROME_RECVONLY, Content_Type=content_type)).status == 201
 
 
 @pytest.mark.parametrize("content_type", ["", "text/plain", "application/json", "application/sdpx", "application"])
-async def test_another_type_is_refused(endpoint: Endpoint, content_type: str) -> None:
-    """Table 1.1: 415 with Accept-Post."""
+async def test_other_media_types_are_refused(endpoint: Endpoint, content_type: str) -> None:
+    """415 with Accept-Post."""
     response = await post(endpoint, offers.CHROME_RECVONLY, Content_Type=content_type)
     assert response.status == 415
     assert header(response, "Accept-Post") == "application/sdp"
 
 
-async def test_a_missing_type_is_refused(endpoint: Endpoint) -> None:
+async def test_missing_media_type_is_refused(endpoint: Endpoint) -> None:
     assert (await ask(endpoint, "POST", body=offers.CHROME_RECVONLY)).status == 415
 
 
 @covers("SE60")
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
-async def test_a_compressed_body_is_refused(endpoint: Endpoint, coding: str) -> None:
-    """A few bytes must not become many."""
+async def test_compressed_body_is_refused(endpoint: Endpoint, coding: str) -> None:
+    """A few bytes could expand to very many."""
     response = await post(endpoint, b"\x1f\x8b", Content_Encoding=coding)
     assert response.status == 415
 
 
 @covers("ES25")
 @pytest.mark.parametrize("body", [b"", b"\x00", b"\xff\xfe", b"hello", b"v=0\r\nm=", b"{}"])
-async def test_a_malformed_offer_is_refused(endpoint: Endpoint, sessions: FakeSessions, body: bytes) -> None:
-    """400; ES25: an empty body asks for no offer of ours."""
+async def test_malformed_offer_is_refused(endpoint: Endpoint, sessions: FakeSessions, body: bytes) -> None:
+    """400. An empty body does not make the server offer."""
     response = await post(endpoint, body)
     assert response.status == 400
     assert problem(response)["title"] == "Bad Request"
@@ -137,8 +137,7 @@ async def test_a_malformed_offer_is_refused(endpoint: Endpoint, sessions: FakeSe
         ("publisher", offers.AUDIO_AND_VIDEO, 201),
     ],
 )
-async def test_what_cannot_be_used_is_422(kind: Kind, offer: str, status: int) -> None:
-    """422 for what can be read, but not be used."""
+async def test_unusable_offer_is_422(kind: Kind, offer: str, status: int) -> None:
     endpoint = make_endpoint(kind=kind)
     response = await post(endpoint, offer, "/whep" if kind == "player" else "/whip")
     assert response.status == status
@@ -147,7 +146,7 @@ async def test_what_cannot_be_used_is_422(kind: Kind, offer: str, status: int) -
 
 
 @covers("WS10")
-async def test_strict_whip_wants_audio_alone() -> None:
+async def test_strict_endpoint_refuses_audio_and_video() -> None:
     """No session is created."""
     sessions = FakeSessions()
     endpoint = make_endpoint(sessions, "publisher", EndpointSettings("/whip", strict=True))
@@ -159,8 +158,8 @@ async def test_strict_whip_wants_audio_alone() -> None:
 
 @covers("WS11")
 @pytest.mark.parametrize(("ice_lite", "status"), [(True, 422), (False, 201)])
-async def test_two_lite_agents_cannot_meet(ice_lite: bool, status: int) -> None:
-    """The ICE-lite server refuses an ICE-lite client, the full-ICE server takes it."""
+async def test_ice_lite_server_refuses_ice_lite_client(ice_lite: bool, status: int) -> None:
+    """A server with full ICE accepts it."""
     endpoint = make_endpoint(settings=EndpointSettings("/whep", ice_lite=ice_lite))
     offer = offers.changed(offers.CHROME_RECVONLY, "t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
     assert (await post(endpoint, offer)).status == status
@@ -180,7 +179,7 @@ async def test_two_lite_agents_cannot_meet(ice_lite: bool, status: int) -> None:
         (RuntimeError("inner details"), 500, None),
     ],
 )
-async def test_refusals_of_sessions_have_their_status(
+async def test_errors_of_sessions_have_their_status(
     endpoint: Endpoint,
     sessions: FakeSessions,
     failure: Exception,
@@ -188,7 +187,7 @@ async def test_refusals_of_sessions_have_their_status(
     retry_after: str | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Retry-After where it may be better later. SE68: no internals."""
+    """With Retry-After if a later attempt may succeed, and without internals."""
     sessions.failure = failure
     response = await post(endpoint, offers.CHROME_RECVONLY)
     assert response.status == status
@@ -198,14 +197,14 @@ async def test_refusals_of_sessions_have_their_status(
     assert bool([record for record in caplog.records if record.levelno >= logging.ERROR]) == (status == 500)
 
 
-async def test_problems_are_problem_documents(endpoint: Endpoint) -> None:
-    """Table 1.1, RFC 9457; the extra member is where MediaMTX's players look for the text."""
+async def test_refusals_are_problem_documents(endpoint: Endpoint) -> None:
+    """RFC 9457. The extra member ``error`` is the one MediaMTX's players show."""
     document = problem(await post(endpoint, b"hello"))
     assert document["detail"] == document["error"]
     assert set(document) == {"title", "status", "detail", "error"}
 
 
-async def test_a_session_that_ended_at_once_has_no_url(endpoint: Endpoint, sessions: FakeSessions) -> None:
+async def test_session_that_ended_at_once_has_no_url(endpoint: Endpoint, sessions: FakeSessions) -> None:
     make = sessions.create
 
     async def create_and_close(*args: object) -> object:
@@ -234,7 +233,7 @@ async def admitted(verdict: bool | str) -> tuple[Response, list[PeerRequest], Fa
     return response, asked, sessions
 
 
-async def test_the_hook_learns_who_comes() -> None:
+async def test_admit_gets_the_request() -> None:
     response, asked, _ = await admitted(True)
     assert response.status == 201
     assert (asked[0].address, asked[0].kind, asked[0].headers["x-name"], asked[0].token) == (
@@ -248,19 +247,19 @@ async def test_the_hook_learns_who_comes() -> None:
 @pytest.mark.parametrize(
     ("verdict", "detail"), [(False, "You may not connect here."), ("Members only", "Members only"), ("", None)]
 )
-async def test_the_hook_refuses_with_its_reason(verdict: bool | str, detail: str | None) -> None:
+async def test_admit_refuses_with_its_reason(verdict: bool | str, detail: str | None) -> None:
     response, _, sessions = await admitted(verdict)
     assert response.status == 403
     assert detail is None or problem(response)["detail"] == detail
     assert not sessions.asked
 
 
-# Sessions end
+# End of a session
 
 
 @covers("WS56")
-async def test_deleting_twice(endpoint: Endpoint, sessions: FakeSessions) -> None:
-    """200, then 404; table 1.1: OBS and MediaMTX want exactly 200."""
+async def test_deleting_twice_gives_200_then_404(endpoint: Endpoint, sessions: FakeSessions) -> None:
+    """OBS and MediaMTX accept only 200."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     assert (await ask(endpoint, "DELETE", location)).status == 200
     assert sessions.made[0].closed
@@ -276,14 +275,14 @@ async def test_delete_ignores_if_match(endpoint: Endpoint, if_match: str) -> Non
 
 
 @covers("WS55")
-@pytest.mark.parametrize("is_told", [True, False])
-async def test_a_session_that_ended_by_itself_is_gone(
-    endpoint: Endpoint, sessions: FakeSessions, is_told: bool
+@pytest.mark.parametrize("is_forgotten", [True, False])
+async def test_session_that_ended_by_itself_is_404(
+    endpoint: Endpoint, sessions: FakeSessions, is_forgotten: bool
 ) -> None:
-    """After consent expiry or close_notify its URL is 404, whether or not the endpoint was told yet."""
+    """After consent expiry or close_notify, whether or not ``forget`` was called yet."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     await sessions.made[0].close()
-    if is_told:
+    if is_forgotten:
         endpoint.forget(sessions.made[0])
         endpoint.forget(sessions.made[0])
         assert len(endpoint) == 0
@@ -292,14 +291,14 @@ async def test_a_session_that_ended_by_itself_is_gone(
     assert len(endpoint) == 0
 
 
-async def test_forgetting_a_stranger_does_nothing(endpoint: Endpoint) -> None:
+async def test_forgetting_an_unknown_session_does_nothing(endpoint: Endpoint) -> None:
     await post(endpoint, offers.CHROME_RECVONLY)
     endpoint.forget(object())
     assert len(endpoint) == 1
 
 
 @covers("SE63")
-async def test_a_session_is_not_found_under_another_endpoint(sessions: FakeSessions) -> None:
+async def test_session_is_not_found_under_another_endpoint(sessions: FakeSessions) -> None:
     players, publishers = make_endpoint(sessions), make_endpoint(sessions, "publisher")
     location = header(await post(players, offers.CHROME_RECVONLY), "Location")
     assert (await ask(publishers, "DELETE", location.replace("/whep/", "/whip/"))).status == 404
@@ -317,7 +316,7 @@ async def test_unknown_sessions_are_404(endpoint: Endpoint, path: str) -> None:
 
 
 @covers("SE61")
-async def test_a_thousand_sessions_leave_nothing(sessions: FakeSessions) -> None:
+async def test_a_thousand_sessions_leave_no_entry_and_no_task(sessions: FakeSessions) -> None:
     endpoint = make_endpoint(sessions, "publisher", EndpointSettings("/whip", limits=Limits(post=Rate(1.0, 1000))))
     before = len(asyncio.all_tasks())
     for number in range(1000):
@@ -332,16 +331,16 @@ async def test_a_thousand_sessions_leave_nothing(sessions: FakeSessions) -> None
 
 
 @covers("ES3")
-async def test_describing_a_player_endpoint(endpoint: Endpoint) -> None:
-    """HEAD and GET say what the URL speaks, without a body."""
+async def test_get_of_a_player_endpoint_gives_its_type(endpoint: Endpoint) -> None:
+    """HEAD and GET give the media type, without a body."""
     for method in ("GET", "HEAD"):
         response = await ask(endpoint, method)
         assert (response.status, response.body) == (200, b"")
         assert header(response, "Content-Type") == "application/sdp"
 
 
-async def test_describing_a_publisher_endpoint() -> None:
-    """Table 1.1: 2xx without content (WHIP 4.1)."""
+async def test_get_of_a_publisher_endpoint_has_no_content() -> None:
+    """RFC 9725, 4.1."""
     for method in ("GET", "HEAD"):
         response = await ask(make_endpoint(kind="publisher"), method, "/whip")
         assert (response.status, response.body) == (204, b"")
@@ -358,27 +357,29 @@ async def test_describing_a_publisher_endpoint() -> None:
         ("PUT", "/whep/x", "OPTIONS, GET, HEAD, PATCH, DELETE"),
     ],
 )
-async def test_methods_that_do_not_fit(endpoint: Endpoint, method: str, path: str, allow: str) -> None:
-    """Table 1.1: 405 with Allow; whether the session exists is not told."""
+async def test_methods_that_are_not_allowed_are_405(endpoint: Endpoint, method: str, path: str, allow: str) -> None:
+    """With Allow; the response does not reveal whether the session exists."""
     response = await ask(endpoint, method, path)
     assert response.status == 405
     assert header(response, "Allow") == allow
 
 
 @pytest.mark.parametrize("method", ["BREW", "post", "PROPFIND"])
-async def test_unknown_methods(endpoint: Endpoint, method: str) -> None:
-    """Table 1.1: 501; methods have a case."""
+async def test_unknown_methods_are_501(endpoint: Endpoint, method: str) -> None:
+    """Methods are case-sensitive."""
     assert (await ask(endpoint, method)).status == 501
 
 
-@pytest.mark.parametrize(("path", "mine"), [("/whep", True), ("/whep/", True), ("/whep/x", True), ("/whepx", False)])
-def test_which_paths_are_served(endpoint: Endpoint, path: str, mine: bool) -> None:
-    assert endpoint.serves(path) is mine
+@pytest.mark.parametrize(
+    ("path", "expected"), [("/whep", True), ("/whep/", True), ("/whep/x", True), ("/whepx", False)]
+)
+def test_endpoint_serves_its_path_and_paths_below(endpoint: Endpoint, path: str, expected: bool) -> None:
+    assert endpoint.serves(path) is expected
 
 
 @covers("SE62")
-def test_nothing_secret_is_in_a_repr() -> None:
-    """What a log or a traceback may show."""
+def test_repr_shows_no_secret() -> None:
+    """It may appear in a log or a traceback."""
     request = PeerRequest("192.0.2.7", "player", {"authorization": "Bearer sesame"}, "sesame")
     assert "sesame" not in repr(request)
     assert "sesame" not in repr(EndpointSettings("/whep", ice_links=functools.partial(tuple, ["sesame"])))
@@ -386,7 +387,7 @@ def test_nothing_secret_is_in_a_repr() -> None:
     assert "sesame" not in repr(ServerConfig(visitor_ice_servers=(server,), turn_secret="sesame"))
 
 
-# Everything at once
+# Any request
 
 
 @covers("SE70")
@@ -402,8 +403,9 @@ def test_nothing_secret_is_in_a_repr() -> None:
     ),
     body=st.one_of(st.binary(max_size=200), st.sampled_from([offers.CHROME_RECVONLY.encode(), b"a=x"])),
 )
-async def test_no_request_breaks_the_endpoint(method: str, path: str, headers: dict[str, str], body: bytes) -> None:
-    """Every request has a response, and never 500."""
+async def test_no_request_causes_an_internal_error(
+    method: str, path: str, headers: dict[str, str], body: bytes
+) -> None:
     endpoint = make_endpoint()
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     for target in (path, location):
@@ -413,8 +415,8 @@ async def test_no_request_breaks_the_endpoint(method: str, path: str, headers: d
 
 
 @covers("ES22")
-async def test_patch_of_a_kind_that_no_session_takes(endpoint: Endpoint) -> None:
-    """An SDP answer, for a counter-offer that we never make, is refused."""
+async def test_patch_with_sdp_is_refused(endpoint: Endpoint) -> None:
+    """It would answer a counter-offer, and the server makes none."""
     location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
     response = await ask(
         endpoint, "PATCH", location, offers.CHROME_RECVONLY, headers={"Content-Type": "application/sdp"}

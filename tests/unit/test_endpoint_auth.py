@@ -1,4 +1,4 @@
-"""Tokens: who may open a session, and what a wrong token is told."""
+"""Which requests a token admits, and how invalid tokens are refused."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def basic(text: str) -> str:
 
 @covers("WS50")
 @pytest.mark.parametrize("authorization", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER  {TOKEN} "])
-async def test_the_right_token_opens(authorization: str) -> None:
-    """The scheme has no case."""
+async def test_correct_token_is_accepted(authorization: str) -> None:
+    """The scheme is case-insensitive."""
     assert (await post(make_endpoint(), offers.CHROME_RECVONLY, Authorization=authorization)).status == 201
 
 
@@ -45,8 +45,8 @@ async def test_the_right_token_opens(authorization: str) -> None:
     [
         (None, 401, None),
         ("Digest x", 401, None),
-        (TOKEN, 401, None),  # Eyevinn's player sends what it was given, without a scheme.
-        ("Basic " + TOKEN, 401, None),  # Not switched on.
+        (TOKEN, 401, None),  # Eyevinn's player sends the token without a scheme.
+        ("Basic " + TOKEN, 401, None),  # Not enabled.
         ("Bearer wrong", 401, "invalid_token"),
         (f"Bearer {TOKEN}x", 401, "invalid_token"),
         (f"Bearer {TOKEN[:-1]}", 401, "invalid_token"),
@@ -56,8 +56,10 @@ async def test_the_right_token_opens(authorization: str) -> None:
         ("Bearer a b", 400, "invalid_request"),
     ],
 )
-async def test_what_else_is_sent(authorization: str | None, status: int, error: str | None) -> None:
-    """Table 1.1, RFC 6750, 3.1: 401, 403 and 400, each with a challenge; no error code without a token."""
+async def test_other_credentials_are_refused_with_a_challenge(
+    authorization: str | None, status: int, error: str | None
+) -> None:
+    """RFC 6750, 3.1: 401, 403 or 400; no error code if there was no token."""
     headers = {} if authorization is None else {"Authorization": authorization}
     response = await post(make_endpoint(), offers.CHROME_RECVONLY, **headers)
     assert response.status == status
@@ -67,8 +69,8 @@ async def test_what_else_is_sent(authorization: str | None, status: int, error: 
 
 
 @covers("SE62")
-async def test_the_token_is_looked_at_before_anything_else() -> None:
-    """Before the type, the description and whether there is a source, so that nothing can be tried out."""
+async def test_token_is_checked_first() -> None:
+    """Before the media type, the description and the source, so that nothing can be probed without a token."""
     sessions = FakeSessions()
     endpoint = make_endpoint(sessions=sessions)
     for body, content_type in ((b"nonsense", "application/sdp"), (b"", "text/plain")):
@@ -76,20 +78,20 @@ async def test_the_token_is_looked_at_before_anything_else() -> None:
     assert not sessions.asked
 
 
-async def test_without_a_token_to_ask_for_everybody_may_come() -> None:
+async def test_without_a_configured_token_every_request_is_accepted() -> None:
     assert (await post(make_endpoint(TokenPolicy()), offers.CHROME_RECVONLY, Authorization="Bearer a b")).status == 201
 
 
 @covers("SE62")
 @pytest.mark.parametrize(("on_sessions", "status"), [(False, 404), (True, 401)])
-async def test_session_urls_ask_for_the_token_only_when_told(on_sessions: bool, status: int) -> None:
-    """Decision 13; SE62: 401 comes before 404."""
+async def test_session_urls_require_the_token_only_if_configured(on_sessions: bool, status: int) -> None:
+    """If so, 401 comes before 404."""
     endpoint = make_endpoint(on_sessions=on_sessions)
     assert (await ask(endpoint, "DELETE", "/whep/unknown")).status == status
     assert (await patch(endpoint, "/whep/unknown", b"")).status == status
 
 
-async def test_a_session_is_used_with_the_token_where_it_is_asked_for() -> None:
+async def test_session_is_deleted_with_the_token_if_it_is_required() -> None:
     endpoint = make_endpoint(on_sessions=True)
     authorization = {"Authorization": f"Bearer {TOKEN}"}
     location = header(await post(endpoint, offers.CHROME_RECVONLY, **authorization), "Location")
@@ -110,8 +112,8 @@ async def test_a_session_is_used_with_the_token_where_it_is_asked_for() -> None:
         (f"Bearer {TOKEN}", 201),
     ],
 )
-async def test_basic_authentication(authorization: str, status: int) -> None:
-    """Optional; the token is the password."""
+async def test_token_as_password_of_basic_authentication(authorization: str, status: int) -> None:
+    """If enabled."""
     endpoint = make_endpoint(TokenPolicy(TOKEN, allow_basic=True))
     response = await post(endpoint, offers.CHROME_RECVONLY, Authorization=authorization)
     assert response.status == status
@@ -134,8 +136,8 @@ async def test_basic_authentication(authorization: str, status: int) -> None:
         ("&".join(["a=1"] * 2000), True, 401),
     ],
 )
-async def test_a_token_in_the_url(query: str, allowed: bool, status: int) -> None:
-    """Optional."""
+async def test_token_in_the_query(query: str, allowed: bool, status: int) -> None:
+    """If enabled."""
     endpoint = make_endpoint(TokenPolicy(TOKEN, allow_query=allowed))
     response = await ask(
         endpoint, "POST", body=offers.CHROME_RECVONLY, headers={"Content-Type": "application/sdp"}, query=query
@@ -143,7 +145,7 @@ async def test_a_token_in_the_url(query: str, allowed: bool, status: int) -> Non
     assert response.status == status
 
 
-async def test_a_token_sent_twice_is_refused() -> None:
+async def test_token_sent_twice_is_refused() -> None:
     """RFC 6750, 2: one method per request."""
     endpoint = make_endpoint(TokenPolicy(TOKEN, allow_query=True))
     headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {TOKEN}"}
@@ -157,7 +159,7 @@ def test_two_authorization_fields_are_refused() -> None:
         POLICY.check(request)
 
 
-async def test_the_hook_sees_the_token() -> None:
+async def test_admit_gets_the_token() -> None:
     asked: list[PeerRequest] = []
 
     async def admit(request: PeerRequest) -> bool:
@@ -170,7 +172,7 @@ async def test_the_hook_sees_the_token() -> None:
 
 
 @pytest.mark.parametrize("authorization", ["Bearer a b", "Bearer"])
-async def test_a_hook_alone_does_not_make_malformed_tokens_welcome(authorization: str) -> None:
+async def test_malformed_token_is_refused_before_admit(authorization: str) -> None:
     async def admit(_request: PeerRequest) -> bool:
         return True
 
@@ -179,8 +181,8 @@ async def test_a_hook_alone_does_not_make_malformed_tokens_welcome(authorization
 
 
 @covers("SE62")
-async def test_secrets_are_in_no_log_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither the right token nor a wrong one, nor a session's URL."""
+async def test_logs_and_errors_contain_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither accepted tokens nor others nor session URLs."""
     caplog.set_level(logging.DEBUG)
     sessions = FakeSessions()
     endpoint = make_endpoint(sessions=sessions)
@@ -200,8 +202,7 @@ async def test_secrets_are_in_no_log_and_no_error(caplog: pytest.LogCaptureFixtu
 
 @covers("SE70")
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_any_authorization_is_decided(authorization: str, query: str) -> None:
-    """The right token or a refusal, whatever the text is."""
+def test_any_other_authorization_is_refused(authorization: str, query: str) -> None:
     policy = TokenPolicy(TOKEN, allow_basic=True, allow_query=True)
     request = Request("POST", "/whep", Headers([("Authorization", authorization)]), query=query)
     with pytest.raises(Refused):

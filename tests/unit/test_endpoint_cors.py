@@ -1,4 +1,4 @@
-"""OPTIONS, CORS and Link: what browsers and clients learn before they ask."""
+"""OPTIONS, CORS and ``Link`` fields."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def words(value: str) -> set[str]:
 
 @covers("WS40")
 @pytest.mark.parametrize("path", ["/whep", "/whep/some-session"])
-async def test_a_preflight_needs_no_token(path: str) -> None:
-    """And no session either; a page that may not ask cannot read the 404."""
+async def test_preflight_needs_neither_token_nor_session(path: str) -> None:
+    """A page that is not allowed cannot read the 404 anyway."""
     response = await preflight(make_endpoint(ORIGIN, token="sesame"), path)
     assert response.status == 204
     assert header(response, "Access-Control-Allow-Origin") == ORIGIN
@@ -49,8 +49,8 @@ async def test_a_preflight_needs_no_token(path: str) -> None:
 
 
 @covers("WS41")
-async def test_options_says_what_is_accepted() -> None:
-    """Accept-Post on every OPTIONS, Accept-Patch on a session's URL."""
+async def test_options_lists_methods_and_types() -> None:
+    """Accept-Post on every OPTIONS, Accept-Patch on session URLs."""
     endpoint = make_endpoint()
     for response in (await ask(endpoint, "OPTIONS"), await preflight(endpoint)):
         assert header(response, "Accept-Post") == "application/sdp"
@@ -61,16 +61,16 @@ async def test_options_says_what_is_accepted() -> None:
     assert header(session, "Allow") == "OPTIONS, GET, HEAD, PATCH, DELETE"
 
 
-async def test_mediamtx_reads_the_methods_without_an_origin() -> None:
-    """Quirks of conformance 3.3: it trickles only where Access-Control-Allow-Methods holds PATCH."""
+async def test_methods_are_listed_without_an_origin() -> None:
+    """MediaMTX trickles only if Access-Control-Allow-Methods lists PATCH."""
     response = await ask(make_endpoint(), "OPTIONS")
     assert "PATCH" in header(response, "Access-Control-Allow-Methods")
 
 
 @covers("WS42")
 @pytest.mark.parametrize("body", [offers.CHROME_RECVONLY, "hello"])
-async def test_pages_may_read_every_response(body: str) -> None:
-    """CORS fields also on errors, and the fields a page needs are exposed."""
+async def test_allowed_pages_can_read_every_response(body: str) -> None:
+    """CORS fields are also on errors, and the fields that a page needs are exposed."""
     response = await post(make_endpoint(ORIGIN), body, Origin=ORIGIN)
     assert header(response, "Access-Control-Allow-Origin") == ORIGIN
     assert words(header(response, "Access-Control-Expose-Headers")) == {
@@ -87,8 +87,8 @@ async def test_pages_may_read_every_response(body: str) -> None:
 
 @covers("SE64")
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "https://radio.example.evil.example", ORIGIN + "/"])
-async def test_other_origins_get_nothing(origin: str) -> None:
-    """An allow list; ``null`` belongs to everybody's sandboxed frames."""
+async def test_other_origins_are_not_allowed(origin: str) -> None:
+    """Including ``null``, which all sandboxed frames share."""
     endpoint = make_endpoint(ORIGIN)
     for response in (await preflight(endpoint, origin=origin), await post(endpoint, "hello", Origin=origin)):
         assert response.header("Access-Control-Allow-Origin") is None
@@ -104,8 +104,7 @@ async def test_no_origin_is_allowed_by_default() -> None:
 
 
 @covers("SE64")
-async def test_a_wildcard_comes_without_credentials() -> None:
-    """Never both."""
+async def test_wildcard_never_allows_credentials() -> None:
     endpoint = make_endpoint("*", ORIGIN)
     for response in (await preflight(endpoint), await post(endpoint, offers.CHROME_RECVONLY, Origin=ORIGIN)):
         assert header(response, "Access-Control-Allow-Origin") == "*"
@@ -114,13 +113,13 @@ async def test_a_wildcard_comes_without_credentials() -> None:
 
 
 @pytest.mark.parametrize("origin", ["null", "radio.example", "https://radio.example/", "https://*", "", "a b://c"])
-def test_a_setting_that_is_no_origin_is_refused(origin: str) -> None:
+def test_setting_that_is_not_an_origin_is_refused(origin: str) -> None:
     with pytest.raises(ConfigError, match="allow_origins"):
         Cors([origin])
 
 
 @pytest.mark.parametrize("origin", ["http://localhost:8000", "https://[2001:db8::1]:8443", "HTTPS://Radio.Example"])
-def test_a_setting_that_is_an_origin_is_taken(origin: str) -> None:
+def test_setting_that_is_an_origin_is_accepted(origin: str) -> None:
     Cors([origin])
 
 
@@ -132,8 +131,8 @@ def links(response: Response) -> list[str]:
 
 
 @covers("WS43", "WS44", "WS45", "WS46")
-async def test_ice_servers_are_told_with_the_answer_and_before() -> None:
-    """One line per server, in 201 and in OPTIONS, but not in a preflight. WS45, WS46: no other links."""
+async def test_ice_servers_are_in_the_answer_and_in_options() -> None:
+    """One line per server, in 201 and OPTIONS but not in a preflight, and no other links."""
     endpoint = make_endpoint(ORIGIN, links=(STUN, TURN))
     assert links(await post(endpoint, offers.CHROME_RECVONLY)) == [STUN, TURN]
     assert links(await ask(endpoint, "OPTIONS")) == [STUN, TURN]
@@ -142,7 +141,7 @@ async def test_ice_servers_are_told_with_the_answer_and_before() -> None:
 
 
 @covers("WS43")
-async def test_turn_credentials_are_told_with_the_token_only() -> None:
+async def test_turn_credentials_require_the_token() -> None:
     endpoint = make_endpoint(links=(TURN,), token="sesame")
     assert links(await ask(endpoint, "OPTIONS")) == []
     assert links(await ask(endpoint, "OPTIONS", headers={"Authorization": "Bearer wrong"})) == []
@@ -156,8 +155,8 @@ async def test_no_links_by_default() -> None:
 
 
 @covers("WS44")
-def test_the_form_of_a_link() -> None:
-    """With the credential type that MediaMTX asks for."""
+def test_form_of_a_link() -> None:
+    """With the credential type that MediaMTX requires."""
     assert STUN == '<stun:192.0.2.1:3478>; rel="ice-server"'
     assert TURN == (
         '<turn:turn.example:3478?transport=udp>; rel="ice-server"; '
@@ -180,15 +179,15 @@ def test_the_form_of_a_link() -> None:
         ("turn:h", "u", "c\r\nX: y"),
     ],
 )
-def test_values_that_clients_trip_over_are_refused(url: str, username: str | None, credential: str | None) -> None:
-    """No comma, semicolon or quote, and no way to inject a header field."""
+def test_unsafe_values_in_a_link_are_refused(url: str, username: str | None, credential: str | None) -> None:
+    """Commas, semicolons and quotes, which some clients cannot parse, and line breaks, which would inject a field."""
     with pytest.raises(ConfigError):
         ice_server_link(url, username, credential)
 
 
 @covers("SE65", "SE70")
 @given(st.text(max_size=100), st.text(max_size=50), st.text(max_size=50))
-def test_a_link_is_one_line_or_an_error(url: str, username: str, credential: str) -> None:
+def test_link_is_one_line_or_an_error(url: str, username: str, credential: str) -> None:
     try:
         link = ice_server_link(url, username, credential)
     except ConfigError:

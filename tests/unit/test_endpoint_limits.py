@@ -26,8 +26,8 @@ async def post(endpoint: Endpoint, now_s: float = 0.0, remote: str = "192.0.2.7"
 
 
 @covers("WS51")
-async def test_too_many_posts_are_told_when_to_come_back() -> None:
-    """WS51, table 1.1: 429 with Retry-After, and after that time it works."""
+async def test_too_many_posts_are_refused_with_retry_after() -> None:
+    """After that time, POST is accepted again."""
     endpoint = make_endpoint()
     assert [(await post(endpoint)).status for _ in range(3)] == [201, 201, 429]
     response = await post(endpoint, now_s=0.5)
@@ -40,7 +40,6 @@ async def test_too_many_posts_are_told_when_to_come_back() -> None:
 
 @covers("WS51")
 async def test_each_method_has_its_own_limit() -> None:
-    """POST, PATCH and DELETE separately."""
     endpoint = make_endpoint()
     location = header(await post(endpoint), "Location")
     trickles = [(await patch(endpoint, location, offers.TRICKLE_FRAGMENT, "*")).status for _ in range(4)]
@@ -49,19 +48,19 @@ async def test_each_method_has_its_own_limit() -> None:
     assert (await post(endpoint)).status == 201
 
 
-async def test_looking_is_free() -> None:
+async def test_options_get_and_head_are_not_limited() -> None:
     endpoint = make_endpoint()
     for method in ("OPTIONS", "GET", "HEAD"):
         assert {(await ask(endpoint, method)).status // 100 for _ in range(10)} == {2}
 
 
-async def test_addresses_do_not_share_a_limit() -> None:
+async def test_ipv4_addresses_do_not_share_a_limit() -> None:
     endpoint = make_endpoint()
     assert {(await post(endpoint, remote=f"192.0.2.{number}")).status for number in range(20)} == {201}
 
 
 async def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
-    """A customer has a /64 for himself, and could take another address for each request."""
+    """A subscriber has a whole /64 and could use another address for each request."""
     endpoint = make_endpoint()
     statuses = [(await post(endpoint, remote=f"2001:db8::{number}")).status for number in range(3)]
     assert statuses == [201, 201, 429]
@@ -70,18 +69,18 @@ async def test_addresses_of_one_ipv6_network_share_a_limit() -> None:
 
 @pytest.mark.parametrize("remote", ["127.0.0.1", "127.1.2.3", "::1"])
 @pytest.mark.parametrize(("limited", "last"), [(False, 201), (True, 429)])
-async def test_programs_on_this_machine(remote: str, limited: bool, last: int) -> None:
+async def test_loopback_is_limited_only_if_configured(remote: str, limited: bool, last: int) -> None:
     endpoint = make_endpoint(Limits(post=Rate(per_s=1.0, burst=2), limit_loopback=limited))
     assert [(await post(endpoint, remote=remote)).status for _ in range(3)] == [201, 201, last]
 
 
-async def test_an_unknown_address_is_limited_as_well() -> None:
+async def test_unknown_address_is_limited() -> None:
     endpoint = make_endpoint()
     assert [(await post(endpoint, remote="")).status for _ in range(3)] == [201, 201, 429]
 
 
-def test_a_limiter_forgets_who_was_not_seen_for_longest() -> None:
-    """Its memory is bounded, whoever asks."""
+def test_limiter_forgets_the_key_not_seen_for_longest() -> None:
+    """So its memory is bounded."""
     limiter = RateLimiter(Rate(per_s=1.0, burst=1), max_keys=2)
     assert limiter.wait_s("a", 0.0) == 0.0
     assert limiter.wait_s("b", 0.0) == 0.0
@@ -97,8 +96,7 @@ def test_a_limiter_forgets_who_was_not_seen_for_longest() -> None:
     st.integers(1, 10),
     st.sampled_from([0.5, 1.0, 10.0]),
 )
-def test_no_pattern_gets_more_than_the_rate(gaps_s: list[float], burst: int, per_s: float) -> None:
-    """In any time, at most the burst and what the rate gives."""
+def test_no_pattern_exceeds_burst_and_rate(gaps_s: list[float], burst: int, per_s: float) -> None:
     limiter = RateLimiter(Rate(per_s, burst))
     now_s, taken = 0.0, 0
     for gap_s in gaps_s:

@@ -1,4 +1,4 @@
-"""PATCH: entity tags, trickled candidates, ICE restarts, and requests that meet."""
+"""PATCH: entity tags, trickled candidates, ICE restarts, and overlapping requests."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from support.signaling import FakeSession, FakeSessions, ask, header, patch, pos
 ANONYMOUS_FRAGMENT = offers.TRICKLE_FRAGMENT[offers.TRICKLE_FRAGMENT.index("a=group") :]
 """Without credentials."""
 RESTARTED = IceCredentials("nW9x", "5Rz0eKc2mLq7dVb4tYh8uJs3")
-"""Those of ``offers.RESTART_FRAGMENT``."""
+"""Credentials in ``offers.RESTART_FRAGMENT``."""
 RESTARTED_TRICKLE_FRAGMENT = offers.changed(
     offers.changed(offers.TRICKLE_FRAGMENT, offers.UFRAG, RESTARTED.ufrag), offers.PASSWORD, RESTARTED.password
 )
-"""More candidates, after that restart."""
+"""More candidates after that restart."""
 
 
 @dataclass
 class Connected:
-    """One session, just created."""
+    """A session that was just created."""
 
     endpoint: Endpoint
     session: FakeSession
@@ -55,8 +55,8 @@ async def connected() -> Connected:
 
 
 @covers("ES7")
-async def test_trickled_candidates_are_taken(connected: Connected) -> None:
-    """204, no body and no ETag (WHIP 4.3.2)."""
+async def test_trickled_candidates_are_accepted(connected: Connected) -> None:
+    """204, no body and no ETag (RFC 9725, 4.3.2)."""
     response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, connected.entity_tag)
     assert (response.status, response.body, response.header("ETag")) == (204, b"", None)
     assert [candidate.port for candidate in connected.session.candidates] == [61764, 61765, 9]
@@ -77,15 +77,15 @@ async def test_trickled_candidates_are_taken(connected: Connected) -> None:
         offers.changed(offers.TRICKLE_FRAGMENT, "192.0.2.1 61764", "printer.local 61764"),
     ],
 )
-async def test_fragments_of_every_shape(connected: Connected, fragment: str) -> None:
-    """Shapes that clients send, and candidates that nobody can use, are 204."""
+async def test_fragments_in_all_forms_are_accepted(connected: Connected, fragment: str) -> None:
+    """Including those whose candidates are all unusable."""
     assert (await patch(connected.endpoint, connected.location, fragment, connected.entity_tag)).status == 204
 
 
 @covers("WS30")
 @pytest.mark.parametrize("body", [b"\xff", b"a=candidate:1 1 udp", b"hello", b"a=candidate:\r\n"])
-async def test_a_malformed_fragment_changes_nothing(connected: Connected, body: bytes) -> None:
-    """400, and nothing of it is used, not even its good lines (RFC 5789, 2)."""
+async def test_malformed_fragment_changes_nothing(connected: Connected, body: bytes) -> None:
+    """400, and not even its well-formed lines are used (RFC 5789, 2)."""
     fragment = offers.TRICKLE_FRAGMENT.encode() + body
     response = await patch(connected.endpoint, connected.location, fragment, connected.entity_tag)
     assert response.status == 400
@@ -94,8 +94,8 @@ async def test_a_malformed_fragment_changes_nothing(connected: Connected, body: 
 
 
 @covers("SE27")
-async def test_candidates_of_a_session_are_limited() -> None:
-    """More than the limit are dropped in silence, over all PATCHes of one ICE session."""
+async def test_candidates_of_an_ice_session_are_limited() -> None:
+    """More are silently dropped, counted over all PATCHes."""
     connected = await connect(max_candidates=4)
     for _ in range(3):
         response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, "*")
@@ -108,8 +108,8 @@ async def test_candidates_of_a_session_are_limited() -> None:
     assert len(connected.session.candidates) == 4
 
 
-async def test_a_wrong_type_is_refused_before_the_precondition(connected: Connected) -> None:
-    """Table 1.1: 415 with Accept-Patch; RFC 9110, 13.2.1: preconditions come last."""
+async def test_media_type_is_checked_before_the_precondition(connected: Connected) -> None:
+    """415 with Accept-Patch. RFC 9110, 13.2.1: preconditions come last."""
     headers = {"Content-Type": "text/plain", "If-Match": '"wrong"'}
     response = await ask(connected.endpoint, "PATCH", connected.location, b"", headers=headers)
     assert response.status == 415
@@ -122,7 +122,7 @@ async def test_a_wrong_type_is_refused_before_the_precondition(connected: Connec
 @covers("WS21")
 @pytest.mark.parametrize("if_match", ["*", '"*"', '"other", {tag}', '{tag},"other"', 'W/"x" , {tag}'])
 async def test_conditions_that_hold(connected: Connected, if_match: str) -> None:
-    """WS21, decision 8: a list matches any of its tags; the asterisk works with and without quotes."""
+    """A list matches any of its tags; the asterisk is accepted with and without quotes."""
     condition = if_match.replace("{tag}", connected.entity_tag)
     response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, condition)
     assert response.status == 204
@@ -131,30 +131,29 @@ async def test_conditions_that_hold(connected: Connected, if_match: str) -> None
 @covers("WS21")
 @pytest.mark.parametrize("if_match", ['"other"', "W/{tag}", "", "nonsense", "{bare}", '"', "**"])
 async def test_conditions_that_do_not_hold(connected: Connected, if_match: str) -> None:
-    """412; a weak tag never matches; nonsense is a condition that is never true."""
+    """412. A weak tag never matches; malformed text never holds."""
     condition = if_match.replace("{tag}", connected.entity_tag).replace("{bare}", connected.entity_tag.strip('"'))
     response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, condition)
     assert response.status == 412
     assert not connected.session.candidates
 
 
-async def test_without_if_match_the_credentials_say_which_session_is_meant(connected: Connected) -> None:
-    """Decision 12: medooze's first PATCH has no If-Match."""
+async def test_without_if_match_credentials_identify_the_ice_session(connected: Connected) -> None:
+    """As in medooze's first PATCH."""
     response = await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT)
     assert response.status == 204
     assert connected.session.candidates
 
 
 @pytest.mark.parametrize("fragment", [offers.RESTART_FRAGMENT, ANONYMOUS_FRAGMENT])
-async def test_without_if_match_other_credentials_are_refused(connected: Connected, fragment: str) -> None:
-    """Table 1.1, decision 12: 428."""
+async def test_without_if_match_other_credentials_are_428(connected: Connected, fragment: str) -> None:
     response = await patch(connected.endpoint, connected.location, fragment)
     assert response.status == 428
     assert not connected.session.candidates
 
 
-async def test_strict_wants_if_match() -> None:
-    """Table 1.1: 428 for a missing entity tag (WHIP 4.3.1)."""
+async def test_strict_endpoint_requires_if_match() -> None:
+    """428 (RFC 9725, 4.3.1)."""
     connected = await connect(strict=True)
     assert (await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT)).status == 428
 
@@ -163,8 +162,8 @@ async def test_strict_wants_if_match() -> None:
 
 
 @covers("WS26", "WS23")
-async def test_a_restart_is_answered_with_a_new_tag(connected: Connected) -> None:
-    """200, the new description, lines ended by CRLF; WS23: old tag 412, new one 204."""
+async def test_restart_is_answered_with_a_new_tag(connected: Connected) -> None:
+    """200 with the new description, lines ending in CRLF. Then the old tag gives 412 and the new one 204."""
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, connected.entity_tag)
     assert response.status == 200
     assert header(response, "Content-Type") == "application/trickle-ice-sdpfrag"
@@ -178,10 +177,8 @@ async def test_a_restart_is_answered_with_a_new_tag(connected: Connected) -> Non
 
 @covers("WS24", "WS33")
 @pytest.mark.parametrize("if_match", ["*", '"*"', "{tag}"])
-async def test_changed_credentials_are_a_restart_whatever_the_condition_said(
-    connected: Connected, if_match: str
-) -> None:
-    """The fragment's ufrag wins over the one in its candidates."""
+async def test_changed_credentials_are_a_restart_whatever_if_match_says(connected: Connected, if_match: str) -> None:
+    """The ufrag of the fragment takes precedence over that of its candidates."""
     condition = if_match.replace("{tag}", connected.entity_tag)
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, condition)
     assert response.status == 200
@@ -189,15 +186,14 @@ async def test_changed_credentials_are_a_restart_whatever_the_condition_said(
 
 
 @covers("WS24")
-async def test_unchanged_credentials_are_a_trickle_even_with_an_asterisk(connected: Connected) -> None:
+async def test_unchanged_credentials_are_a_trickle_even_with_asterisk(connected: Connected) -> None:
     """MediaMTX's page trickles with ``*``."""
     assert (await patch(connected.endpoint, connected.location, offers.TRICKLE_FRAGMENT, "*")).status == 204
     assert not connected.session.restarting.is_set()
 
 
 @covers("WS24")
-async def test_a_restart_of_an_older_session_is_refused(connected: Connected) -> None:
-    """Only after the precondition holds."""
+async def test_restart_with_an_old_entity_tag_is_refused(connected: Connected) -> None:
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, '"old"')
     assert response.status == 412
     assert not connected.session.restarting.is_set()
@@ -206,8 +202,10 @@ async def test_a_restart_of_an_older_session_is_refused(connected: Connected) ->
 @covers("WS25")
 @pytest.mark.parametrize("if_match", ["*", '"old"', None])
 @pytest.mark.parametrize(("old", "new"), [(offers.UFRAG, "nW9x"), (offers.PASSWORD, "5Rz0eKc2mLq7dVb4tYh8uJs3")])
-async def test_half_a_restart_is_refused(connected: Connected, old: str, new: str, if_match: str | None) -> None:
-    """422, both must change (RFC 8839)."""
+async def test_restart_must_change_both_credentials(
+    connected: Connected, old: str, new: str, if_match: str | None
+) -> None:
+    """422 (RFC 8839)."""
     fragment = offers.END_OF_CANDIDATES_FRAGMENT.replace(old, new)
     assert (await patch(connected.endpoint, connected.location, fragment, if_match)).status == 422
 
@@ -217,10 +215,10 @@ async def test_half_a_restart_is_refused(connected: Connected, old: str, new: st
     ("failure", "status"),
     [(SignalingError(503, "", "no port is free"), 503), (IceError("no path"), 500), (RuntimeError("bug"), 500)],
 )
-async def test_a_failed_restart_leaves_the_session_as_it_was(
+async def test_failed_restart_leaves_the_session_unchanged(
     connected: Connected, failure: Exception, status: int
 ) -> None:
-    """ "MUST NOT terminate the session immediately"."""
+    """RFC 9725, 4.3.3: the server "MUST NOT terminate the session immediately"."""
     connected.session.failure = failure
     response = await patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*")
     assert response.status == status
@@ -229,13 +227,13 @@ async def test_a_failed_restart_leaves_the_session_as_it_was(
     assert trickle.status == 204
 
 
-# Requests that meet
+# Overlapping requests
 
 
 @covers("WS34")
 @pytest.mark.parametrize("order", list(itertools.permutations(["trickle", "trickle", "restart"])))
-async def test_overlapping_patches(connected: Connected, order: tuple[str, ...]) -> None:
-    """Two trickles and a restart in any order give 204, 200 or 412, and a working session."""
+async def test_overlapping_patches_are_processed_in_order(connected: Connected, order: tuple[str, ...]) -> None:
+    """Two trickles and a restart in any order give 204, 200 or 412, and the session works afterwards."""
     connected.session.gate = asyncio.Event()
     fragments = {"trickle": offers.TRICKLE_FRAGMENT, "restart": offers.RESTART_FRAGMENT}
     tasks = [
@@ -253,8 +251,8 @@ async def test_overlapping_patches(connected: Connected, order: tuple[str, ...])
 
 
 @covers("WS35")
-async def test_a_restart_that_a_delete_overtakes(connected: Connected) -> None:
-    """404, no exception, and nothing is left."""
+async def test_delete_overtakes_a_restart(connected: Connected) -> None:
+    """The restart gets 404; no exception, and nothing is left."""
     connected.session.gate = asyncio.Event()
     restart = asyncio.create_task(patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*"))
     await connected.session.restarting.wait()
@@ -270,7 +268,7 @@ async def test_a_restart_that_a_delete_overtakes(connected: Connected) -> None:
 
 
 @covers("WS35", "WS55")
-async def test_a_session_that_ends_while_it_restarts(connected: Connected) -> None:
+async def test_session_ends_while_it_restarts(connected: Connected) -> None:
     connected.session.gate = asyncio.Event()
     restart = asyncio.create_task(patch(connected.endpoint, connected.location, offers.RESTART_FRAGMENT, "*"))
     await connected.session.restarting.wait()
@@ -280,13 +278,12 @@ async def test_a_session_that_ends_while_it_restarts(connected: Connected) -> No
     assert (await restart).status == 404
 
 
-# If-Match itself
+# If-Match and If-None-Match
 
 
 @covers("SE70")
 @given(st.lists(st.text(max_size=200), max_size=3))
-def test_any_condition_can_be_read(values: list[str]) -> None:
-    """It returns, whatever the text is."""
+def test_any_if_match_can_be_parsed(values: list[str]) -> None:
     condition = IfMatch.parse(values)
     assert (condition is None) == (not values)
     if condition is not None and "*" not in "".join(values):
@@ -294,16 +291,14 @@ def test_any_condition_can_be_read(values: list[str]) -> None:
 
 
 @covers("SE70")
-def test_a_long_condition_is_read_in_linear_time() -> None:
-    """The text is walked once."""
+def test_long_if_match_is_parsed_in_linear_time() -> None:
     condition = IfMatch.parse(['"' * 131_071, 'W/"a' * 30_000])
     assert condition is not None
     assert not condition.any
 
 
 @covers("WS20")
-def test_entity_tags_differ() -> None:
-    """Strong, quoted, unique, never the asterisk."""
+def test_entity_tags_are_strong_and_unique() -> None:
     tags = {new_entity_tag() for _ in range(100)}
     assert len(tags) == 100
     assert all(tag[0] == tag[-1] == '"' and "*" not in tag for tag in tags)
@@ -311,7 +306,7 @@ def test_entity_tags_differ() -> None:
 
 @given(st.lists(st.text(max_size=60), max_size=4))
 @example(['"', 'W/"', '""', "*", ","])
-def test_any_condition_is_read(values: list[str]) -> None:
+def test_any_if_none_match_can_be_parsed(values: list[str]) -> None:
     assert lists_entity_tag(values, new_entity_tag()) is ("".join(values).strip() == "*" and len(values) == 1)
     assert (IfMatch.parse(values) is None) is (values == [])
 
@@ -320,8 +315,8 @@ TAGS = st.text(st.characters(blacklist_characters='"', max_codepoint=255), max_s
 
 
 @given(TAGS, st.lists(TAGS, max_size=3), st.booleans(), st.booleans())
-def test_a_tag_is_known_wherever_it_stands(tag: str, others: list[str], weak: bool, own_lines: bool) -> None:
-    """RFC 9110, 13.1.2: weak comparison here; a strong one for If-Match (13.1.1)."""
+def test_entity_tag_is_found_in_any_position(tag: str, others: list[str], weak: bool, own_lines: bool) -> None:
+    """RFC 9110, 13.1.2: weak comparison for If-None-Match, strong comparison for If-Match (13.1.1)."""
     written = [*others, f"W/{tag}" if weak else tag]
     values = written if own_lines else [", ".join(written)]
     assert lists_entity_tag(values, tag)
@@ -331,5 +326,5 @@ def test_a_tag_is_known_wherever_it_stands(tag: str, others: list[str], weak: bo
 
 
 @given(st.lists(TAGS, max_size=4))
-def test_a_tag_that_does_not_stand_there_is_not_known(others: list[str]) -> None:
+def test_entity_tag_that_is_not_listed_is_not_found(others: list[str]) -> None:
     assert not lists_entity_tag([", ".join(others)], new_entity_tag())

@@ -1,4 +1,4 @@
-"""One session of the client, from POST to DELETE, however it ends."""
+"""A client session over HTTP, from POST to DELETE, however it ends."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from support.conformance import covers
 
 
 @covers("CL3", "CL6", "CL10", "CL11")
-async def test_a_session_from_post_to_delete() -> None:
-    """Exact Content-Type (Janus, LiveKit); no If-Match on DELETE, and no Authorization at all."""
+async def test_session_from_post_to_delete() -> None:
+    """With the exact Content-Type (Janus, LiveKit), no If-Match on DELETE, and no Authorization."""
     script = answering(POST=created(LOCATION, ("ETag", '"x"'), ("Link", '<stun:s.example>; rel="ice-server"')))
     async with serving(script) as server, session_at(server) as session:
         answer = await session.post(OFFER)
@@ -56,8 +56,8 @@ async def test_a_session_from_post_to_delete() -> None:
 
 
 @covers("CL11")
-async def test_netrc_gives_no_authorization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """CL11 (WHIP 4.7.1): no token configured, no such field in any request."""
+async def test_netrc_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 9725, 4.7.1: without a configured token no request has an Authorization field."""
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login me password s3cr3t\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -66,8 +66,7 @@ async def test_netrc_gives_no_authorization(tmp_path: Path, monkeypatch: pytest.
     assert not any("authorization" in seen.headers for seen in server.requests)
 
 
-async def test_no_cookie_comes_back() -> None:
-    """As in a browser: what one request brought says nothing in another."""
+async def test_cookies_are_not_sent_back() -> None:
     async with serving(answering(POST=created(LOCATION, ("Set-Cookie", "a=b; Path=/")))) as server:
         async with session_at(server, url=f"http://localhost:{server.port}/whip") as session:
             await session.post(OFFER)
@@ -76,7 +75,7 @@ async def test_no_cookie_comes_back() -> None:
 
 
 @covers("CL11")
-async def test_the_token_goes_with_every_request() -> None:
+async def test_token_is_sent_with_every_request() -> None:
     async with posted(answering(POST=created(), PATCH=response(204)), token=TOKEN) as (server, session):
         await session.trickle([A])
         assert await session.ask_ice_servers() == ()
@@ -85,16 +84,16 @@ async def test_the_token_goes_with_every_request() -> None:
 
 
 @covers("CL5")
-async def test_ice_servers_before_the_offer() -> None:
-    """The other way, for who cannot trickle."""
+async def test_ice_servers_are_requested_before_the_offer() -> None:
+    """By OPTIONS, for clients that cannot trickle."""
     link = ("Link", '<turn:t.example>; rel="ice-server"; username="u"; credential="c"')
     async with serving(answering(OPTIONS=response(204, link))) as server, session_at(server) as session:
         assert [ice_server.url for ice_server in await session.ask_ice_servers()] == ["turn:t.example"]
 
 
 @covers("CL3")
-async def test_a_session_without_url_still_plays() -> None:
-    """Go2rtc's WHEP gives no Location: no PATCH, no DELETE, and ICE cannot be restarted."""
+async def test_session_without_url_is_accepted() -> None:
+    """go2rtc sends no Location for WHEP: no PATCH, no DELETE, and no ICE restart."""
     script = answering(POST=response(201, SDP, body=ANSWER))
     async with serving(script) as server, session_at(server, "player") as session:
         answer = await session.post(OFFER)
@@ -114,17 +113,16 @@ async def test_a_session_without_url_still_plays() -> None:
         ("/whip/s?path=a&secret=1", "/whip/s?path=a&secret=1"),  # MediaMTX
         ("webrtc?id=77", "/webrtc?id=77"),  # go2rtc
         ("?id=77", "/whip?id=77"),
-        ("s%2F1?token=%2b", "/s%2F1?token=%2b"),  # SRS: a token in the query, encoded as it came.
+        ("s%2F1?token=%2b", "/s%2F1?token=%2b"),  # SRS: a token in the query, with its encoding unchanged.
     ],
 )
-async def test_locations(location: str, target: str) -> None:
-    """CL3, table 3.3."""
+async def test_all_forms_of_location_are_resolved(location: str, target: str) -> None:
     async with posted(answering(POST=created(("Location", location)))) as (server, _session):
         pass
     assert [seen.target for seen in server.of("DELETE")] == [target]
 
 
-# The end
+# DELETE
 
 
 @covers("CL10")
@@ -143,7 +141,7 @@ async def test_locations(location: str, target: str) -> None:
     ],
 )
 async def test_responses_to_delete(status: int, is_gone: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """Broadcast Box 204; what fails is logged, without the URL, and raises nothing."""
+    """A failed DELETE is logged without the URL and raises nothing."""
     script = answering(POST=created(), DELETE=response(status, ("Location", "/x")))
     async with posted(script) as (server, session):
         assert await session.delete() is is_gone
@@ -154,15 +152,14 @@ async def test_responses_to_delete(status: int, is_gone: bool, caplog: pytest.Lo
 
 
 @covers("CL10")
-async def test_delete_has_its_time() -> None:
-    """Bounded."""
+async def test_delete_has_a_timeout() -> None:
     async with posted(answering(POST=created(), DELETE=b""), delete_timeout_s=0.1) as (_server, session):
         async with asyncio.timeout(3.0):
             assert not await session.delete()
 
 
 @covers("CL10")
-async def test_delete_after_an_exception() -> None:
+async def test_delete_is_sent_after_an_exception() -> None:
     async with serving(answering(POST=created())) as server:
         with contextlib.suppress(ZeroDivisionError):
             async with session_at(server) as session:
@@ -172,8 +169,7 @@ async def test_delete_after_an_exception() -> None:
 
 
 @covers("CL10")
-async def test_the_201_arrives_after_the_cancellation() -> None:
-    """DELETE goes out all the same."""
+async def test_cancelled_post_waits_for_the_201_and_sends_delete() -> None:
     script = Gated()
     async with serving(script) as server:
         posting = asyncio.create_task(session_at(server).post(OFFER))
@@ -188,8 +184,8 @@ async def test_the_201_arrives_after_the_cancellation() -> None:
 
 
 @covers("CL10")
-async def test_the_201_and_the_cancellation_arrive_together() -> None:
-    """Whichever is looked at first."""
+async def test_delete_is_sent_if_201_and_cancellation_coincide() -> None:
+    """In whichever order the loop processes them."""
     for yields in range(30):
         script = Gated()
         async with serving(script) as server:
@@ -206,8 +202,7 @@ async def test_the_201_and_the_cancellation_arrive_together() -> None:
 
 
 @covers("CL10")
-async def test_a_cancelled_post_does_not_wait_for_ever() -> None:
-    """Time-bounded."""
+async def test_cancelled_post_does_not_wait_forever() -> None:
     script = Gated()
     async with serving(script) as server:
         posting = asyncio.create_task(session_at(server, cancel_grace_s=0.1).post(OFFER))
@@ -219,8 +214,8 @@ async def test_a_cancelled_post_does_not_wait_for_ever() -> None:
 
 
 @covers("CL10")
-async def test_a_post_that_never_left_is_cancelled_at_once() -> None:
-    """While it still connects there can be no session to wait for."""
+async def test_post_that_was_not_sent_is_cancelled_at_once() -> None:
+    """While it is still connecting, the server cannot have created a session."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -239,7 +234,7 @@ async def test_a_post_that_never_left_is_cancelled_at_once() -> None:
             filler.close()
 
 
-async def test_a_cancelled_post_that_fails_is_not_complained_about(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failure_of_a_cancelled_post_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     script = Gated(response(503))
     async with serving(script) as server:
         posting = asyncio.create_task(session_at(server).post(OFFER))
@@ -254,8 +249,8 @@ async def test_a_cancelled_post_that_fails_is_not_complained_about(caplog: pytes
 
 
 @covers("CL10")
-async def test_delete_while_the_post_is_under_way() -> None:
-    """As when a program stops while it connects."""
+async def test_delete_during_post() -> None:
+    """As when a program stops while it is connecting."""
     script = Gated()
     async with serving(script) as server:
         session = session_at(server)
@@ -271,7 +266,7 @@ async def test_delete_while_the_post_is_under_way() -> None:
 
 
 @covers("CL10")
-async def test_a_cancelled_delete_still_goes_out() -> None:
+async def test_cancelled_delete_is_still_sent() -> None:
     gate, arrived = asyncio.Event(), asyncio.Event()
 
     async def script(seen: Seen) -> bytes:
@@ -293,7 +288,7 @@ async def test_a_cancelled_delete_still_goes_out() -> None:
     assert server.methods() == ["POST", "DELETE"]
 
 
-async def test_after_delete_there_is_nothing_more_to_do() -> None:
+async def test_requests_after_delete_fail() -> None:
     async with posted(answering(POST=created())) as (server, session):
         await session.delete()
         await session.trickle([A])
@@ -308,8 +303,8 @@ async def test_after_delete_there_is_nothing_more_to_do() -> None:
         await deleted.post(OFFER)
 
 
-async def test_nothing_is_left_behind() -> None:
-    """Issue 4: sessions that end in all ways leave no task and no file descriptor."""
+async def test_sessions_leave_no_task_and_no_file_descriptor() -> None:
+    """However they end."""
     scripts = [
         answering(POST=created(), PATCH=response(204)),
         answering(POST=response(503)),
@@ -330,11 +325,11 @@ async def test_nothing_is_left_behind() -> None:
     assert counts[1] == counts[2]
 
 
-# What is shown
+# Secrets
 
 
 @covers("SE62")
-async def test_a_session_shows_no_secret() -> None:
+async def test_repr_shows_no_secret() -> None:
     async with serving(answering()) as server:
         session = session_at(server, url=f"{server.url}?key=s3cr3t", token=TOKEN)
     assert repr(session) == f"<SignalingSession: publisher at {server.url}>"
@@ -345,8 +340,8 @@ async def test_a_session_shows_no_secret() -> None:
     ("url", "warns"),
     [("http://media.example/w", True), ("https://media.example/w", False), ("http://127.0.0.1/w", False)],
 )
-def test_a_token_in_the_open_is_warned_about(url: str, warns: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """WS53, RFC 6750, 5.3."""
+def test_unencrypted_token_gives_a_warning(url: str, warns: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """RFC 6750, 5.3."""
     SignalingSession("publisher", ClientSettings(url, TOKEN))
     assert ("unencrypted" in caplog.text) is warns
     assert TOKEN not in caplog.text

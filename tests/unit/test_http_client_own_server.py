@@ -1,4 +1,4 @@
-"""The client and our own server: what one sends, the other takes, in strict mode, too."""
+"""Client and server of this package together, in strict mode as well."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ async def own_server(sessions: FakeSessions, **settings: Any) -> AsyncIterator[s
 
 
 @covers("CL3", "CL10", "CL11", "WS20", "WS27")
-async def test_a_whole_session() -> None:
-    """CL3–CL10, CL11, WS20–WS27: with a token on every request and every precondition checked."""
+async def test_whole_session() -> None:
+    """With a token on every request and all preconditions checked."""
     sessions = FakeSessions()
     policy = {"tokens": TokenPolicy("t0ken"), "require_token_on_sessions": True, "strict": True}
     link = ice_server_link("turn:t.example:3478", "u", "c")
@@ -62,7 +62,7 @@ async def test_a_whole_session() -> None:
 
 
 @covers("CL11", "CL12")
-async def test_a_wrong_token() -> None:
+async def test_wrong_token_is_refused() -> None:
     sessions = FakeSessions()
     async with own_server(sessions, tokens=TokenPolicy("t0ken")) as url:
         with pytest.raises(SignalingError) as caught:

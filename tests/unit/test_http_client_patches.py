@@ -1,4 +1,4 @@
-"""What the client sends to a session: candidates, ICE restarts, answers to counter-offers; and its successor."""
+"""PATCH requests of a client: candidates, ICE restarts, answers to counter-offers; and successor sessions."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ RESTARTED = build_fragment(THEIR_ICE, [A], mid="0")
 
 
 @covers("CL7")
-async def test_candidates_wait_for_the_answer_and_go_together() -> None:
-    """One PATCH, with credentials and the entity tag."""
+async def test_candidates_wait_for_the_answer_and_are_sent_together() -> None:
+    """In one PATCH, with credentials and entity tag."""
     script = Gated(created(LOCATION, ("ETag", '"x"')))
     async with serving(script) as server, session_at(server) as session, asyncio.TaskGroup() as group:
         group.create_task(session.post(OFFER))
@@ -70,8 +70,8 @@ async def test_candidates_wait_for_the_answer_and_go_together() -> None:
     assert fragment.end_of_candidates
 
 
-class Held:
-    """Holds each PATCH until it is let go."""
+class HeldPatches:
+    """Holds each PATCH until ``release`` is called."""
 
     def __init__(self) -> None:
         self.held: list[tuple[Seen, asyncio.Future[bytes]]] = []
@@ -91,7 +91,7 @@ class Held:
         async with self._changed, asyncio.timeout(5.0):
             await self._changed.wait_for(lambda: len(self.held) >= count)
 
-    def let_go(self, index: int, answer: bytes) -> None:
+    def release(self, index: int, answer: bytes) -> None:
         self.held[index][1].set_result(answer)
 
     def ports(self, index: int) -> list[int]:
@@ -99,25 +99,25 @@ class Held:
 
 
 @covers("CL7")
-async def test_candidates_gather_while_a_patch_is_under_way() -> None:
-    """One request at a time."""
-    script = Held()
+async def test_candidates_are_collected_during_a_patch() -> None:
+    """Only one request is sent at a time."""
+    script = HeldPatches()
     async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
         group.create_task(session.trickle([A]))
         await script.arrived(1)
         group.create_task(session.trickle([B]))
         group.create_task(session.trickle([C]))
         await settle()
-        script.let_go(0, response(204))
+        script.release(0, response(204))
         await script.arrived(2)
-        script.let_go(1, response(204))
+        script.release(1, response(204))
     assert [script.ports(index) for index in range(len(script.held))] == [[A.port], [B.port, C.port]]
 
 
 @covers("CL7", "CL9")
-async def test_a_restart_goes_before_candidates_that_wait() -> None:
-    """Those that wait are of an ICE session that is over."""
-    script = Held()
+async def test_restart_discards_candidates_that_wait() -> None:
+    """They belong to the previous ICE session."""
+    script = HeldPatches()
     async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
         group.create_task(session.trickle([A]))
         await script.arrived(1)
@@ -126,12 +126,12 @@ async def test_a_restart_goes_before_candidates_that_wait() -> None:
         restart = group.create_task(session.restart(NEW_ICE))
         await script.arrived(2)
         group.create_task(session.trickle([C]))
-        script.let_go(0, response(204))
+        script.release(0, response(204))
         await settle()
-        script.let_go(1, response(200, FRAGMENT, ("ETag", '"y"'), body=RESTARTED))
+        script.release(1, response(200, FRAGMENT, ("ETag", '"y"'), body=RESTARTED))
         await restart
         await script.arrived(3)
-        script.let_go(2, response(204))
+        script.release(2, response(204))
     assert [script.ports(index) for index in range(len(script.held))] == [[A.port], [], [C.port]]
     assert [seen.headers["if-match"] for seen, _ in script.held] == ['"x"', "*", '"y"']
 
@@ -139,27 +139,27 @@ async def test_a_restart_goes_before_candidates_that_wait() -> None:
 @covers("CL9")
 async def test_candidates_wait_for_the_last_restart() -> None:
     """Not for one that was overtaken."""
-    script, newest = Held(), IceCredentials("nEwE", "nEwEsTpAsSwOrDoF22cHaRs")
+    script, newest = HeldPatches(), IceCredentials("nEwE", "nEwEsTpAsSwOrDoF22cHaRs")
     async with posted(script) as (_server, session), asyncio.TaskGroup() as group:
         first = asyncio.create_task(session.restart(NEW_ICE))
         await script.arrived(1)
         group.create_task(session.restart(newest))
         await script.arrived(2)
         group.create_task(session.trickle([C]))
-        script.let_go(0, response(200, FRAGMENT, ("ETag", '"first"'), body=RESTARTED))
+        script.release(0, response(200, FRAGMENT, ("ETag", '"first"'), body=RESTARTED))
         with pytest.raises(SignalingError, match="overtook"):
             await first
         await settle()
         assert len(script.held) == 2
-        script.let_go(1, response(200, FRAGMENT, ("ETag", '"second"'), body=RESTARTED))
+        script.release(1, response(200, FRAGMENT, ("ETag", '"second"'), body=RESTARTED))
         await script.arrived(3)
-        script.let_go(2, response(204))
+        script.release(2, response(204))
     assert script.held[2][0].headers["if-match"] == '"second"'
 
 
 @covers("CL6")
 @pytest.mark.parametrize("tag", ['"x"', "unquoted", "*", 'W/"x"', None])
-async def test_the_entity_tag_goes_back_as_it_came(tag: str | None) -> None:
+async def test_entity_tag_is_sent_back_unchanged(tag: str | None) -> None:
     """LiveKit (unquoted), MediaMTX (asterisk), Broadcast Box (none)."""
     fields = [LOCATION] + ([] if tag is None else [("ETag", tag)])
     async with posted(answering(POST=created(*fields), PATCH=response(204))) as (server, session):
@@ -168,8 +168,8 @@ async def test_the_entity_tag_goes_back_as_it_came(tag: str | None) -> None:
 
 
 @covers("CL6")
-async def test_the_entity_tag_of_a_204_is_not_one() -> None:
-    """Janus sends one there; it is that of no new ICE session."""
+async def test_entity_tag_of_a_204_is_ignored() -> None:
+    """Janus sends one there, but it belongs to no new ICE session."""
     script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=response(204, ("ETag", '"y"')))
     async with posted(script) as (server, session):
         await session.trickle([A])
@@ -182,10 +182,8 @@ async def test_the_entity_tag_of_a_204_is_not_one() -> None:
     ("status", "patches"),
     [(405, 1), (501, 1), (404, 1), (415, 1), (410, 1), (422, 2), (428, 2), (412, 2), (400, 2), (503, 2)],
 )
-async def test_a_refused_trickle_is_logged_and_no_more(
-    status: int, patches: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Go2rtc 405, GStreamer's server 501; where the feature is missing, further ones are not sent."""
+async def test_refused_trickle_is_only_logged(status: int, patches: int, caplog: pytest.LogCaptureFixture) -> None:
+    """go2rtc answers 405, GStreamer's server 501. If trickle is not supported, no further PATCH is sent."""
     caplog.set_level(logging.DEBUG)
     refusal = response(status, ("Content-Type", "text/plain"), body=f"no {SECRET_PATH} {TOKEN}")
     async with posted(answering(POST=created(), PATCH=refusal), token=TOKEN) as (server, session):
@@ -199,7 +197,7 @@ async def test_a_refused_trickle_is_logged_and_no_more(
 
 
 @covers("CL8")
-async def test_a_trickle_that_gets_no_response_is_logged_and_no_more() -> None:
+async def test_trickle_without_a_response_is_ignored() -> None:
 
     def script(seen: Seen) -> bytes | None:
         return {"POST": created(), "PATCH": None}.get(seen.method, response(200))
@@ -209,8 +207,7 @@ async def test_a_trickle_that_gets_no_response_is_logged_and_no_more() -> None:
     assert server.methods() == ["POST", "PATCH", "DELETE"]
 
 
-async def test_trickling_ends_with_the_session() -> None:
-    """Who waits for an answer that never comes is not left waiting."""
+async def test_trickle_returns_if_post_fails() -> None:
     async with serving(answering(POST=response(503))) as server:
         session = session_at(server)
         with pytest.raises(SignalingError):
@@ -224,8 +221,8 @@ async def test_trickling_ends_with_the_session() -> None:
 
 
 @covers("CL9", "CL6")
-async def test_an_ice_restart() -> None:
-    """``*``, new credentials, and the new entity tag from then on."""
+async def test_ice_restart() -> None:
+    """``If-Match: *``, new credentials, and the new entity tag from then on."""
     restarted = response(200, FRAGMENT, ("ETag", '"y"'), body=RESTARTED)
     script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[response(204), restarted, response(204)])
     async with posted(script) as (server, session):
@@ -243,7 +240,7 @@ async def test_an_ice_restart() -> None:
 
 
 @covers("CL6")
-async def test_a_restart_without_new_tag_forgets_the_old() -> None:
+async def test_restart_without_new_entity_tag_forgets_the_old_one() -> None:
     script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[response(200, FRAGMENT, body=RESTARTED)])
     async with posted(script) as (server, session):
         await session.restart(NEW_ICE)
@@ -253,8 +250,8 @@ async def test_a_restart_without_new_tag_forgets_the_old() -> None:
 
 @covers("CL9")
 @pytest.mark.parametrize("status", [412, 428])
-async def test_a_server_that_wants_quotes_around_the_asterisk(status: int) -> None:
-    """Janus; once."""
+async def test_restart_is_retried_once_with_a_quoted_asterisk(status: int) -> None:
+    """Janus requires it."""
     script = answering(POST=created(), PATCH=[response(status), response(200, FRAGMENT, body=RESTARTED)])
     async with posted(script) as (server, session):
         assert (await session.restart(NEW_ICE)).ice == THEIR_ICE
@@ -267,10 +264,10 @@ async def test_a_server_that_wants_quotes_around_the_asterisk(status: int) -> No
 
 @covers("CL9")
 @pytest.mark.parametrize(
-    "given", [response(405), response(500), response(204), response(200, FRAGMENT, body="rubbish"), response(422)]
+    "given", [response(405), response(500), response(204), response(200, FRAGMENT, body="malformed"), response(422)]
 )
-async def test_a_failed_restart_leaves_the_old_ice_session(given: bytes) -> None:
-    """CL9 (WHIP 4.3.3): candidates are those of the old one again."""
+async def test_failed_restart_keeps_the_old_ice_session(given: bytes) -> None:
+    """RFC 9725, 4.3.3: later candidates belong to the old ICE session again."""
     script = answering(POST=created(LOCATION, ("ETag", '"x"')), PATCH=[given, response(204)])
     async with posted(script) as (server, session):
         with pytest.raises(SignalingError):
@@ -283,7 +280,7 @@ async def test_a_failed_restart_leaves_the_old_ice_session(given: bytes) -> None
 
 
 @covers("CL7")
-async def test_candidates_wait_for_the_restart() -> None:
+async def test_candidates_wait_for_a_restart() -> None:
     """They need its entity tag."""
     gate, begun = asyncio.Event(), asyncio.Event()
 
@@ -307,7 +304,7 @@ async def test_candidates_wait_for_the_restart() -> None:
 
 @covers("CL9")
 async def test_only_the_last_restart_counts() -> None:
-    """ "apply only the answer to the last request"."""
+    """RFC 9725, 4.3.3: "apply only the answer to the last request"."""
     gate, begun = asyncio.Event(), asyncio.Event()
 
     async def script(seen: Seen) -> bytes:
@@ -339,8 +336,8 @@ COUNTER_OFFER = response(406, SDP, LOCATION, ("ETag", '"x"'), body=ANSWER)
 
 
 @covers("CL20")
-async def test_a_counter_offer_is_answered() -> None:
-    """By PATCH, 204; then the session is like any other."""
+async def test_counter_offer_is_answered() -> None:
+    """By PATCH; after the 204 the session is like any other."""
     script = answering(POST=COUNTER_OFFER, PATCH=response(204))
     async with serving(script) as server, session_at(server, "player") as session:
         counter_offer = await session.post(OFFER)
@@ -357,8 +354,8 @@ async def test_a_counter_offer_is_answered() -> None:
 
 
 @covers("CL20", "CL7")
-async def test_a_long_counter_offer_and_candidates_that_wait_for_its_answer() -> None:
-    """Read to its end, though its status is that of an error."""
+async def test_candidates_wait_for_the_answer_to_a_long_counter_offer() -> None:
+    """The body is read completely, although the status is that of an error."""
     long = ANSWER + "a=x\r\n" * 10_000
     script = Gated(response(406, SDP, LOCATION, body=long))
     async with serving(script) as server, session_at(server, "player") as session, asyncio.TaskGroup() as group:
@@ -377,14 +374,14 @@ async def test_a_long_counter_offer_and_candidates_that_wait_for_its_answer() ->
 
 
 @covers("CL20", "CL10")
-async def test_a_counter_offer_that_nobody_answers_is_deleted() -> None:
+async def test_unanswered_counter_offer_is_deleted() -> None:
     async with serving(answering(POST=COUNTER_OFFER)) as server, session_at(server, "player") as session:
         await session.post(OFFER)
     assert server.methods() == ["POST", "DELETE"]
 
 
 @covers("CL20")
-async def test_a_counter_offer_that_expired() -> None:
+async def test_expired_counter_offer_is_not_answered() -> None:
     script = answering(
         POST=response(
             406,
@@ -403,7 +400,7 @@ async def test_a_counter_offer_that_expired() -> None:
 
 
 @covers("CL20", "CL10")
-async def test_an_answer_that_is_refused() -> None:
+async def test_refused_answer_to_a_counter_offer_is_an_error() -> None:
     script = answering(POST=COUNTER_OFFER, PATCH=response(422))
     async with serving(script) as server, session_at(server, "player") as session:
         await session.post(OFFER)
@@ -415,22 +412,22 @@ async def test_an_answer_that_is_refused() -> None:
 
 @covers("CL20")
 @pytest.mark.parametrize("kind", ["player", "publisher"])
-async def test_a_406_without_description_is_a_refusal(kind: Kind) -> None:
-    """MediaMTX's 406 about tracks."""
+async def test_406_without_description_is_a_refusal(kind: Kind) -> None:
+    """As sent by MediaMTX for unsupported tracks."""
     refusal = response(406, ("Content-Type", "application/json"), body='{"error":"unsupported tracks"}')
     error, server = await failure(answering(POST=refusal), kind)
     assert (error.status, error.detail, server.methods()) == (406, "unsupported tracks", ["POST"])
 
 
 @covers("CL20")
-async def test_a_publisher_gets_no_counter_offer() -> None:
-    """It is a matter of WHEP. What the server made of it is deleted."""
+async def test_counter_offer_to_a_publisher_is_refused() -> None:
+    """Counter-offers belong to WHEP only. The session is deleted."""
     error, server = await failure(answering(POST=COUNTER_OFFER))
     assert (error.status, server.methods()) == (406, ["POST", "DELETE"])
 
 
 @covers("CL23", "SE62")
-async def test_the_url_of_a_successor_is_not_repeated() -> None:
+async def test_url_of_a_successor_is_not_shown() -> None:
 
     def script(seen: Seen) -> bytes:
         if seen.target == "/whip":
@@ -444,8 +441,8 @@ async def test_the_url_of_a_successor_is_not_repeated() -> None:
 
 
 @covers("CL23", "SE66")
-async def test_a_session_that_follows_another() -> None:
-    """A POST to the URL of the event and DELETE of the old one; the token stays with its origin."""
+async def test_successor_posts_to_the_url_of_the_event() -> None:
+    """The token is sent only to its origin."""
     async with (
         serving(answering(POST=created())) as other,
         posted(answering(POST=created()), "player", token=TOKEN) as (server, session),
@@ -467,7 +464,7 @@ async def test_a_session_that_follows_another() -> None:
     assert not any("authorization" in seen.headers for seen in other.requests)
 
 
-# Candidates that wait, without a socket
+# Pending candidates, without a socket
 
 OFFERED_ICE = IceCredentials(UFRAG, PASSWORD)
 
@@ -487,20 +484,19 @@ def pending() -> PendingCandidates:
 
 
 @covers("CL7")
-def test_the_ice_session_of_an_offer() -> None:
-    """The credentials stand in every fragment."""
+def test_ice_session_of_an_offer() -> None:
     assert IceSession.of(OFFER) == IceSession(OFFERED_ICE, "0")
 
 
-@pytest.mark.parametrize("sdp", ["v=0\r\n", "rubbish", OFFER.replace("a=ice-pwd", "a=ice-pw")])
-def test_a_description_without_credentials(sdp: str) -> None:
+@pytest.mark.parametrize("sdp", ["v=0\r\n", "malformed", OFFER.replace("a=ice-pwd", "a=ice-pw")])
+def test_description_without_credentials_is_an_error(sdp: str) -> None:
     with pytest.raises(SdpError):
         IceSession.of(sdp)
 
 
 @covers("CL7")
-def test_what_gathers_goes_out_together(pending: PendingCandidates) -> None:
-    """One fragment, with ufrag, password and mid."""
+def test_fragment_contains_all_new_candidates(pending: PendingCandidates) -> None:
+    """With ufrag, password and mid."""
     pending.add([A])
     pending.add([B])
     fragment = read(pending.take())
@@ -510,7 +506,7 @@ def test_what_gathers_goes_out_together(pending: PendingCandidates) -> None:
 
 
 @covers("CL7")
-def test_nothing_is_sent_twice(pending: PendingCandidates) -> None:
+def test_candidates_are_not_sent_twice(pending: PendingCandidates) -> None:
     assert pending.take() is None
     pending.add([A])
     pending.take()
@@ -521,8 +517,7 @@ def test_nothing_is_sent_twice(pending: PendingCandidates) -> None:
 
 
 @covers("CL7")
-def test_the_end_of_candidates_is_said_once(pending: PendingCandidates) -> None:
-    """With the last ones, or alone."""
+def test_end_of_candidates_is_sent_once(pending: PendingCandidates) -> None:
     pending.add([A])
     pending.take()
     pending.add([], end_of_candidates=True)
@@ -532,8 +527,8 @@ def test_the_end_of_candidates_is_said_once(pending: PendingCandidates) -> None:
 
 
 @covers("CL9")
-def test_a_restart_sends_everything(pending: PendingCandidates) -> None:
-    """If only the credentials."""
+def test_restart_sends_all_candidates(pending: PendingCandidates) -> None:
+    """Or just the credentials, if there are no candidates."""
     assert read(pending.take_all()).ice == OFFERED_ICE
     pending.add([A])
     pending.take()

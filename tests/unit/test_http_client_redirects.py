@@ -1,4 +1,4 @@
-"""Where the client lets itself be led, and with what."""
+"""Redirects and session URLs at other origins."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from support.conformance import covers
 
 @covers("CL2", "CL3", "CL6")
 @pytest.mark.parametrize("status", [307, 308])
-async def test_a_redirect_keeps_method_body_and_type(status: int) -> None:
-    """CL3: Location is resolved against the final URL; CL6: so are PATCH and DELETE redirected."""
+async def test_redirect_keeps_method_body_and_type(status: int) -> None:
+    """Location is resolved against the final URL; PATCH and DELETE are redirected, too."""
 
     def script(seen: Seen) -> bytes:
         if not seen.target.startswith("/node7/"):
@@ -41,7 +41,7 @@ async def test_a_redirect_keeps_method_body_and_type(status: int) -> None:
 
 @covers("CL2")
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304])
-async def test_a_redirect_that_would_lose_the_offer(status: int) -> None:
+async def test_redirects_other_than_307_and_308_are_errors(status: int) -> None:
     error, server = await failure(answering(POST=response(status, ("Location", "/s3cr3t"))))
     assert error.status == status
     assert "unsafe redirect" in error.detail
@@ -50,13 +50,13 @@ async def test_a_redirect_that_would_lose_the_offer(status: int) -> None:
 
 
 @covers("CL2", "SE66")
-async def test_redirects_in_a_circle() -> None:
+async def test_redirect_loop_is_an_error() -> None:
     error, server = await failure(answering(POST=response(307, ("Location", "/whip"))))
     assert (error.status, "redirect loop" in error.detail, len(server.requests)) == (307, True, 1)
 
 
 @covers("CL2", "SE66")
-async def test_too_many_redirects() -> None:
+async def test_too_many_redirects_are_an_error() -> None:
 
     def script(seen: Seen) -> bytes:
         return response(308, ("Location", seen.target + "x"))
@@ -66,8 +66,8 @@ async def test_too_many_redirects() -> None:
 
 
 @covers("CL11", "SE66")
-async def test_another_origin_does_not_get_the_token() -> None:
-    """By a redirect; and the refusal says why."""
+async def test_token_is_not_sent_to_another_origin() -> None:
+    """The error says so."""
     async with serving(answering(POST=response(401))) as other:
         error, server = await failure(answering(POST=response(307, ("Location", other.url))), token=TOKEN)
     assert error.status == 401
@@ -78,8 +78,7 @@ async def test_another_origin_does_not_get_the_token() -> None:
 
 @covers("CL11")
 @pytest.mark.parametrize("is_trusted", [False, True])
-async def test_a_session_elsewhere(is_trusted: bool) -> None:
-    """A Location at another origin gets the token only if that was allowed."""
+async def test_session_url_at_another_origin_gets_the_token_only_if_trusted(is_trusted: bool) -> None:
     async with serving(answering()) as other:
         script = answering(POST=created(("Location", other.origin + "/s")))
         trusted = (other.origin,) if is_trusted else ()
@@ -91,7 +90,7 @@ async def test_a_session_elsewhere(is_trusted: bool) -> None:
 
 @covers("SE66")
 async def test_private_addresses_can_be_forbidden() -> None:
-    """Written as addresses, and behind names."""
+    """Written as addresses or as names."""
     for target in ("http://127.0.0.2/", "http://localhost/"):
         script = answering(POST=response(307, ("Location", target)))
         error, _server = await failure(script, forbid_private=True)
@@ -99,8 +98,8 @@ async def test_private_addresses_can_be_forbidden() -> None:
 
 
 @covers("SE66")
-async def test_names_that_lead_into_private_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A public name with a private address, as in DNS rebinding. The user's own host is exempt."""
+async def test_names_that_resolve_to_private_addresses_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in DNS rebinding. The host given by the user is exempt."""
     lookup = socket.getaddrinfo
 
     def fake(host: str, *arguments: Any, **more: Any) -> Any:
@@ -118,7 +117,7 @@ async def test_names_that_lead_into_private_networks(monkeypatch: pytest.MonkeyP
 
 
 def tls_pair(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Contexts of a server, and of a client that believes it."""
+    """Return the TLS context of a server, and that of a client that trusts it."""
     certificate, key = write_certificate(folder)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
@@ -126,8 +125,8 @@ def tls_pair(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 @covers("SE66")
-async def test_nothing_leads_from_https_to_http(tmp_path: Path) -> None:
-    """Neither a redirect nor a Location."""
+async def test_https_never_leads_to_http(tmp_path: Path) -> None:
+    """Neither by a redirect nor by a Location."""
     server_tls, client_tls = tls_pair(tmp_path)
     for first in (response(307, ("Location", "http://127.0.0.1:9/")), created(("Location", "http://127.0.0.1:9/s"))):
         async with serving(answering(POST=first), tls=server_tls) as server:
@@ -137,7 +136,7 @@ async def test_nothing_leads_from_https_to_http(tmp_path: Path) -> None:
         assert caught.value.status in (201, 307)
 
 
-async def test_https(tmp_path: Path) -> None:
+async def test_session_over_https(tmp_path: Path) -> None:
     server_tls, client_tls = tls_pair(tmp_path)
     async with serving(answering(POST=created()), tls=server_tls) as server:
         async with session_at(server, tls=client_tls, token=TOKEN) as session:
@@ -145,8 +144,8 @@ async def test_https(tmp_path: Path) -> None:
         assert server.methods() == ["POST", "DELETE"]
 
 
-async def test_a_certificate_that_is_not_believed(tmp_path: Path) -> None:
-    """One clear error, and no further attempts."""
+async def test_untrusted_certificate_is_an_error(tmp_path: Path) -> None:
+    """It is not worth retrying."""
     server_tls, _ = tls_pair(tmp_path)
     async with serving(answering(POST=created()), tls=server_tls) as server:
         with pytest.raises(SignalingError, match="certificate") as caught:

@@ -1,4 +1,4 @@
-"""Responses of no use to the client, each as some real server, or an enemy, sends it."""
+"""Unusable responses, as sent by real or malicious servers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ from support.conformance import covers
 
 @covers("CL1", "CL12")
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 415, 422, 429, 451, 500, 503, 599])
-async def test_refusals(status: int) -> None:
-    """One error each, with what the server said and when it wants to be asked again."""
+async def test_refusal_has_status_detail_and_retry_after(status: int) -> None:
     body = f'{{"detail": "No, {TOKEN}."}}'
     refusal = response(status, ("Content-Type", "application/problem+json"), ("Retry-After", "7"), body=body)
     error, server = await failure(answering(POST=refusal), token=TOKEN)
@@ -46,8 +45,8 @@ async def test_refusals(status: int) -> None:
 
 
 @covers("SE62")
-async def test_a_secret_url_is_not_repeated() -> None:
-    """That of the endpoint, if it has one; servers like to say what they did not find."""
+async def test_secret_url_of_the_endpoint_is_not_shown() -> None:
+    """Some servers repeat it in their error."""
 
     def script(seen: Seen) -> bytes:
         return response(404, ("Content-Type", "text/plain"), body=f"nothing at {seen.target}")
@@ -59,7 +58,7 @@ async def test_a_secret_url_is_not_repeated() -> None:
 
 
 @covers("SE66")
-async def test_a_compressed_refusal_is_not_unpacked() -> None:
+async def test_compressed_refusal_is_not_decompressed() -> None:
     packed = gzip.compress(b"no")
     refusal = response(400, ("Content-Type", "text/plain"), ("Content-Encoding", "gzip"), body=packed)
     error, _server = await failure(answering(POST=refusal))
@@ -67,7 +66,7 @@ async def test_a_compressed_refusal_is_not_unpacked() -> None:
 
 
 @covers("SE66")
-async def test_what_is_announced_as_too_large_is_not_waited_for() -> None:
+async def test_response_with_too_large_content_length_is_not_read() -> None:
     head = b"HTTP/1.1 201 OK\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 1073741824\r\n\r\n"
     error, server = await failure(answering(POST=head))
     assert (error.status, "larger than" in error.detail) == (201, True)
@@ -85,24 +84,23 @@ async def test_what_is_announced_as_too_large_is_not_waited_for() -> None:
         created(LOCATION, ("Content-Encoding", "gzip"), body=gzip.compress(b"v=0" * 1000)),
         Last(b"HTTP/1.1 201 Created\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 9\r\n\r\nv=0"),
     ],
-    ids=["large", "html", "empty", "not UTF-8", "compressed", "broken off"],
+    ids=["large", "html", "empty", "not UTF-8", "compressed", "truncated"],
 )
-async def test_a_session_whose_answer_is_of_no_use_is_deleted(given: bytes) -> None:
-    """DELETE on every exit path."""
+async def test_session_with_an_unusable_answer_is_deleted(given: bytes) -> None:
     _error, server = await failure(answering(POST=given))
     assert server.methods() == ["POST", "DELETE"]
 
 
 @covers("SE66")
-async def test_an_answer_of_128_kib_is_read() -> None:
+async def test_answer_of_128_kib_is_read() -> None:
     """The limit itself."""
     async with posted(answering(POST=created(LOCATION, body="x" * (128 * 1024)))):
         pass
 
 
 @covers("SE66")
-async def test_a_gigabyte_is_not_read() -> None:
-    """Neither one that is announced, nor one that simply comes."""
+async def test_gigabyte_is_not_read() -> None:
+    """With or without a Content-Length."""
     sent = 0
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -145,8 +143,8 @@ async def test_a_gigabyte_is_not_read() -> None:
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",
     ],
 )
-async def test_what_is_not_http(given: bytes | None) -> None:
-    """One error, and another attempt may help."""
+async def test_response_that_is_not_http_is_an_error(given: bytes | None) -> None:
+    """It is worth retrying."""
 
     def script(seen: Seen) -> bytes | None:
         return given
@@ -158,8 +156,8 @@ async def test_what_is_not_http(given: bytes | None) -> None:
 
 @covers("SE66")
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 201 OK\r\nContent-Type: appl"], ids=["silent", "slow header"])
-async def test_a_slow_server(head: bytes) -> None:
-    """The whole request has one time limit."""
+async def test_slow_server_times_out(head: bytes) -> None:
+    """One time limit applies to the whole request."""
     begin_s = time.monotonic()
     error, _server = await failure(answering(POST=head), request_timeout_s=0.2, cancel_grace_s=0.1)
     assert error.detail == "no response within 0.2 s"
@@ -167,8 +165,7 @@ async def test_a_slow_server(head: bytes) -> None:
 
 
 @covers("SE66", "CL10")
-async def test_a_slow_body() -> None:
-    """The session that it belongs to is deleted."""
+async def test_session_with_a_slow_body_is_deleted() -> None:
     head = b"HTTP/1.1 201 OK\r\nContent-Type: application/sdp\r\nLocation: /s\r\nContent-Length: 99\r\n\r\nv=0"
     error, server = await failure(answering(POST=head), request_timeout_s=0.2)
     assert error.status == 0
@@ -176,14 +173,13 @@ async def test_a_slow_body() -> None:
 
 
 @covers("CL1")
-async def test_a_refusal_with_a_slow_body_is_a_refusal() -> None:
-    """The status counts."""
+async def test_refusal_with_a_slow_body_is_a_refusal() -> None:
     head = b"HTTP/1.1 409 No\r\nRetry-After: 2\r\nContent-Length: 99\r\nContent-Type: text/plain\r\n\r\nNobody"
     error, _server = await failure(answering(POST=head))
     assert (error.status, error.detail, error.retry_after_s) == (409, "Nobody", 2.0)
 
 
-async def test_nobody_listens() -> None:
+async def test_closed_port_is_an_error() -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}/whip"
@@ -192,8 +188,8 @@ async def test_nobody_listens() -> None:
     assert caught.value.status == 0
 
 
-async def test_a_connection_has_a_time_of_its_own() -> None:
-    """A host that is down says nothing at all; here it is a TLS handshake that nobody answers."""
+async def test_connecting_has_its_own_timeout() -> None:
+    """A host that is down does not respond; here a TLS handshake is not answered."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         settings = ClientSettings(
             f"https://127.0.0.1:{listener.getsockname()[1]}/", request_timeout_s=30.0, connect_timeout_s=0.2
@@ -205,14 +201,14 @@ async def test_a_connection_has_a_time_of_its_own() -> None:
     assert session.connect_s is None
 
 
-async def test_it_is_known_how_long_a_connection_took() -> None:
-    """So that one to a server far away is given the time that it needs."""
+async def test_duration_of_connecting_is_measured() -> None:
+    """Timeouts for distant servers are derived from it."""
     async with posted(answering(POST=created())) as (_, session):
         assert session.connect_s is not None
         assert 0.0 < session.connect_s < 1.0
 
 
-async def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unknown_host_name_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: Any, **more: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -221,7 +217,7 @@ async def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> No
         await SignalingSession("player", ClientSettings("http://nowhere.example/whep")).post(OFFER)
 
 
-async def test_an_offer_that_cannot_be_read() -> None:
+async def test_malformed_offer_is_an_error() -> None:
     """Nothing is sent."""
     async with serving(answering()) as server, session_at(server) as session:
         with pytest.raises(SdpError):

@@ -1,4 +1,4 @@
-"""What strangers write into X-Forwarded-For, Host, entity tags and the request target (SE64, SE67, SE70)."""
+"""X-Forwarded-For, Host and the request target, which clients control (SE64, SE67, SE70)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bass_webrtc.signaling.server.http_server import _split_target
 
 PROXIES = parse_networks(["10.0.0.0/8", "2001:db8:1::/48"])
 ADDRESSES = st.ip_addresses().map(str)
-STRANGERS = ADDRESSES.filter(lambda text: plain_address(text) == text and not is_proxy(text))
+CLIENTS = ADDRESSES.filter(lambda text: plain_address(text) == text and not is_proxy(text))
 NOISE = st.text(max_size=60)
 LINES = st.lists(st.one_of(NOISE, st.lists(ADDRESSES, max_size=4).map(", ".join)), max_size=4)
 LABEL = st.from_regex(r"[a-z]([a-z0-9-]{0,20}[a-z0-9])?", fullmatch=True)
@@ -36,29 +36,28 @@ def is_proxy(text: str) -> bool:
 
 
 @given(NOISE, LINES)
-def test_whatever_is_forwarded_somebody_asks(peer: str, lines: list[str]) -> None:
-    """The peer itself, or an address that the peer, being a proxy, has written."""
+def test_client_address_is_the_peer_or_a_forwarded_address(peer: str, lines: list[str]) -> None:
     found = client_address(peer, lines, PROXIES)
     assert found == peer or ipaddress.ip_address(found)
 
 
-@given(STRANGERS, LINES)
-def test_a_stranger_says_nothing_of_himself(stranger: str, lines: list[str]) -> None:
-    assert client_address(stranger, lines, PROXIES) == stranger
-    assert client_address(stranger, lines, ()) == stranger
+@given(CLIENTS, LINES)
+def test_forwarded_addresses_of_untrusted_clients_are_ignored(client: str, lines: list[str]) -> None:
+    assert client_address(client, lines, PROXIES) == client
+    assert client_address(client, lines, ()) == client
 
 
-@given(STRANGERS, LINES, st.lists(st.sampled_from(["10.0.0.1", "10.9.9.9", "2001:db8:1::5"]), min_size=1, max_size=5))
-def test_proxies_say_who_came_to_the_first_of_them(stranger: str, invented: list[str], chain: list[str]) -> None:
-    """What stands left of the stranger's address is his own invention."""
+@given(CLIENTS, LINES, st.lists(st.sampled_from(["10.0.0.1", "10.9.9.9", "2001:db8:1::5"]), min_size=1, max_size=5))
+def test_trusted_proxies_give_the_address_of_their_client(client: str, forged: list[str], chain: list[str]) -> None:
+    """Anything to the left of the client's address may be forged."""
     *before, peer = chain
-    lines = [*invented, ", ".join([stranger, *before])]
-    assert client_address(peer, lines, PROXIES) == stranger
-    assert client_address(f"::ffff:{peer}" if "." in peer else peer, lines, PROXIES) == stranger
+    lines = [*forged, ", ".join([client, *before])]
+    assert client_address(peer, lines, PROXIES) == client
+    assert client_address(f"::ffff:{peer}" if "." in peer else peer, lines, PROXIES) == client
 
 
 @given(NOISE)
-def test_other_text_is_left_alone(text: str) -> None:
+def test_plain_address_returns_other_text_unchanged(text: str) -> None:
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -66,7 +65,7 @@ def test_other_text_is_left_alone(text: str) -> None:
 
 
 @given(st.lists(NOISE, max_size=3))
-def test_networks_are_read_or_refused(texts: list[str]) -> None:
+def test_networks_are_parsed_or_refused(texts: list[str]) -> None:
     with contextlib.suppress(ConfigError):
         assert len(parse_networks(texts)) == len(texts)
 
@@ -78,19 +77,19 @@ def test_networks_are_read_or_refused(texts: list[str]) -> None:
 @example("[", frozenset())
 @example("[::1", frozenset())
 @example(":80", frozenset())
-def test_any_host_is_allowed_or_not(host: str | None, allowed: frozenset[str]) -> None:
+def test_any_host_can_be_checked(host: str | None, allowed: frozenset[str]) -> None:
     assert is_allowed_host(host, allowed) in (True, False)
 
 
 @given(NAMES, PORTS, st.frozensets(NAMES, max_size=3))
-def test_a_name_is_allowed_if_it_is_ours(name: str, port: str, allowed: frozenset[str]) -> None:
+def test_only_configured_names_are_allowed(name: str, port: str, allowed: frozenset[str]) -> None:
     assert is_allowed_host(name + port, allowed) is (name in allowed)
     assert is_allowed_host(name.upper() + port, allowed | {name})
 
 
 @given(st.ip_addresses(), PORTS)
-def test_addresses_are_always_allowed(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: str) -> None:
-    """A name can be made to mean our address; an address cannot."""
+def test_ip_addresses_are_always_allowed(address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: str) -> None:
+    """DNS rebinding works with names only."""
     assert is_allowed_host(f"[{address}]{port}" if address.version == 6 else f"{address}{port}", ())
 
 
@@ -101,7 +100,7 @@ def test_addresses_are_always_allowed(address: ipaddress.IPv4Address | ipaddress
 @example("http://")
 @example("https://host")
 @example("http://host?x=1")
-def test_any_target_has_a_path_and_a_query(target: str) -> None:
+def test_any_target_is_split_into_path_and_query(target: str) -> None:
     path, query = _split_target(target)
     assert "?" not in path
     if not target.startswith(("http://", "https://")):
@@ -109,12 +108,12 @@ def test_any_target_has_a_path_and_a_query(target: str) -> None:
 
 
 @given(NAMES, PORTS, st.text(max_size=60))
-def test_the_absolute_form_means_the_same(name: str, port: str, rest: str) -> None:
+def test_absolute_form_gives_the_same_path(name: str, port: str, rest: str) -> None:
     """RFC 9112, 3.2.2."""
     if "/" not in port and "?" not in port:
         assert _split_target(f"http://{name}{port}/{rest}") == _split_target(f"/{rest}")
 
 
 @pytest.mark.parametrize(("target", "expected"), [("http://host", ("/", "")), ("https://host/a?b", ("/a", "b"))])
-def test_an_absolute_target_without_a_path_is_the_root(target: str, expected: tuple[str, str]) -> None:
+def test_absolute_form_without_a_path_is_the_root(target: str, expected: tuple[str, str]) -> None:
     assert _split_target(target) == expected

@@ -1,4 +1,4 @@
-"""The HTTP server on loopback: what clients do, hosts and proxies, start and stop, HTTPS."""
+"""HTTP server on loopback: requests, hosts and proxies, start and stop, sockets, HTTPS."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from support.certificates import write_certificate
 from support.conformance import covers
 from support.signaling import ANSWER
 
-# What clients do
+# Requests
 
 
 @covers("WS14", "WS56", "ES7")
-async def test_a_whole_session() -> None:
-    """POST, trickle, restart and DELETE as aiohttp's client sends them."""
+async def test_whole_session() -> None:
+    """POST, trickle, restart and DELETE, sent by aiohttp's client."""
     async with serving() as (server, sessions, _), aiohttp.ClientSession(server.url) as client:
         async with client.post("/whep", data=offers.CHROME_RECVONLY.encode(), headers=SDP) as response:
             assert (response.status, await response.text()) == (201, ANSWER)
@@ -61,7 +61,7 @@ async def test_head_has_the_fields_of_get_and_no_body() -> None:
                 assert response.headers["Content-Type"] == "application/sdp"
 
 
-async def test_the_site_comes_with_its_types() -> None:
+async def test_site_responses_have_their_types() -> None:
     site = Site(SiteSettings(page=False), ServerStats, lambda: True)
     server = HttpServer(QUICK, [site])
     await server.start()
@@ -77,7 +77,7 @@ async def test_the_site_comes_with_its_types() -> None:
         await server.stop()
 
 
-async def test_a_path_that_nobody_serves() -> None:
+async def test_unknown_path_is_404() -> None:
     async with serving() as (server, _, _), aiohttp.ClientSession(server.url) as client:
         for path in ("/", "/nothing", "/whepx", "/%2e%2e/etc/passwd"):
             async with client.get(path) as response:
@@ -85,8 +85,8 @@ async def test_a_path_that_nobody_serves() -> None:
                 assert response.headers["Content-Type"] == "application/problem+json"
 
 
-async def test_curl_is_told_to_continue() -> None:
-    """OBS is built on curl, which waits for this before it sends a longer body."""
+async def test_100_continue_is_sent() -> None:
+    """OBS uses curl, which waits for it before it sends a longer body."""
     body = offers.CHROME_RECVONLY.encode()
     async with serving() as (server, _, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -100,7 +100,7 @@ async def test_curl_is_told_to_continue() -> None:
         writer.close()
 
 
-async def test_a_bug_after_the_interim_response_is_answered() -> None:
+async def test_internal_error_after_100_continue_is_answered() -> None:
     async with serving() as (server, _, _):
         response = await raw(
             server, b"POST /echo/bug HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n1"
@@ -108,7 +108,7 @@ async def test_a_bug_after_the_interim_response_is_answered() -> None:
         assert status(response.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")) == 500
 
 
-async def test_the_absolute_form_is_understood() -> None:
+async def test_absolute_form_is_accepted() -> None:
     """RFC 9112, 3.2.2."""
     async with serving() as (server, _, echo):
         request = b"GET http://radio.example/echo/1?a=b HTTP/1.1\r\nHost: radio.example\r\nConnection: close\r\n\r\n"
@@ -117,8 +117,7 @@ async def test_the_absolute_form_is_understood() -> None:
 
 
 @covers("SE65")
-async def test_paths_come_through_as_they_were_sent() -> None:
-    """Nothing is decoded or made shorter before it is compared."""
+async def test_paths_are_not_decoded_or_normalised() -> None:
     async with serving() as (server, _, echo):
         await raw(server, b"GET /echo/../whep/%2e%2fx HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert echo.requests[0].path == "/echo/../whep/%2e%2fx"
@@ -139,8 +138,8 @@ async def test_paths_come_through_as_they_were_sent() -> None:
         ("evil.example", 421),
     ],
 )
-async def test_foreign_host_names_are_refused_where_ours_are_known(host: str, expected: int) -> None:
-    """DNS rebinding gives a stranger's page our address, but not our name."""
+async def test_foreign_host_names_are_refused(host: str, expected: int) -> None:
+    """With DNS rebinding, a foreign page uses the right address with the wrong name."""
     async with serving(replace(QUICK, allowed_hosts=("Radio.Example",))) as (server, _, _):
         request = f"GET /whep HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
         assert status(await raw(server, request.encode())) == expected
@@ -152,21 +151,23 @@ async def test_foreign_host_names_are_refused_where_ours_are_known(host: str, ex
     [
         ((), "192.0.2.7", "127.0.0.1"),
         (("127.0.0.0/8",), "192.0.2.7", "192.0.2.7"),
-        (("127.0.0.1",), "198.51.100.1, 192.0.2.7", "192.0.2.7"),  # The left one is what the client says.
+        (("127.0.0.1",), "198.51.100.1, 192.0.2.7", "192.0.2.7"),  # The left one may be forged.
         (("127.0.0.1", "192.0.2.0/24"), "198.51.100.1, 192.0.2.7", "198.51.100.1"),
         (("127.0.0.1",), "2001:db8::1", "2001:db8::1"),
         (("127.0.0.1",), "nonsense", "127.0.0.1"),
         (("127.0.0.1",), "", "127.0.0.1"),
     ],
 )
-async def test_only_trusted_proxies_say_who_asks(trusted: tuple[str, ...], forwarded: str, expected: str) -> None:
+async def test_only_trusted_proxies_set_the_client_address(
+    trusted: tuple[str, ...], forwarded: str, expected: str
+) -> None:
     async with serving(replace(QUICK, trusted_proxies=trusted)) as (server, _, echo):
         request = f"GET /echo HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: {forwarded}\r\nConnection: close\r\n\r\n"
         await raw(server, request.encode())
         assert echo.requests[0].remote == expected
 
 
-def test_a_proxy_that_is_no_address_is_refused() -> None:
+def test_proxy_must_be_an_address() -> None:
     with pytest.raises(ConfigError, match="trusted_proxies"):
         HttpServer(HttpSettings(trusted_proxies=("proxy.example",)), [])
 
@@ -174,7 +175,7 @@ def test_a_proxy_that_is_no_address_is_refused() -> None:
 # Starting and stopping
 
 
-async def test_a_port_in_use_is_said_in_plain_words() -> None:
+async def test_port_in_use_is_an_error_with_advice() -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -184,13 +185,13 @@ async def test_a_port_in_use_is_said_in_plain_words() -> None:
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
-async def test_a_host_that_is_not_ours_is_refused(host: str) -> None:
+async def test_host_must_be_an_address_of_this_machine(host: str) -> None:
     with pytest.raises(ConfigError, match="http_host"):
         await HttpServer(HttpSettings(host=host, port=0), []).start()
 
 
-async def test_all_addresses_means_both_families() -> None:
-    """``"::"`` answers on IPv4, too."""
+async def test_all_addresses_include_ipv4() -> None:
+    """For ``"::"``."""
     async with serving(replace(QUICK, host="::")) as (server, _, echo):
         assert server.url == f"http://[::1]:{server.port}/"
         for host in ("127.0.0.1", "[::1]"):
@@ -201,8 +202,8 @@ async def test_all_addresses_means_both_families() -> None:
 
 
 @covers("SE61")
-async def test_stopping_leaves_nothing() -> None:
-    """Descriptors and tasks are back where they were, whoever was connected; stopping twice is the same."""
+async def test_stop_closes_connections_descriptors_and_tasks() -> None:
+    """Stopping twice is the same."""
     before = len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
     server = HttpServer(QUICK, [Echo()])
     await server.start()
@@ -222,7 +223,7 @@ async def test_stopping_leaves_nothing() -> None:
         await asyncio.open_connection("127.0.0.1", server.port)
 
 
-async def test_the_port_can_be_taken_again_at_once() -> None:
+async def test_port_can_be_reused_at_once() -> None:
     async with serving() as (server, _, _):
         port = server.port
         await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -234,8 +235,8 @@ async def test_the_port_can_be_taken_again_at_once() -> None:
 
 
 @covers("WS53")
-async def test_https_with_a_given_certificate(tmp_path: Path) -> None:
-    """And plain HTTP on that port gets nothing."""
+async def test_https_with_a_certificate(tmp_path: Path) -> None:
+    """Plain HTTP on that port gets no response."""
     certificate, key = write_certificate(tmp_path)
     settings = replace(QUICK, tls_certificate=certificate, tls_key=key)
     async with serving(settings) as (server, _, _):
@@ -246,8 +247,8 @@ async def test_https_with_a_given_certificate(tmp_path: Path) -> None:
         assert await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\n\r\n") == b""
 
 
-async def test_tls_to_a_plain_port_is_answered(caplog: pytest.LogCaptureFixture) -> None:
-    """A browser that tries HTTPS first; nothing is logged."""
+async def test_tls_to_a_plain_port_is_answered_with_400(caplog: pytest.LogCaptureFixture) -> None:
+    """As from a browser that tries HTTPS first; nothing is logged."""
     async with serving() as (server, _, _):
         assert status(await raw(server, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")) == 400
     assert not caplog.records
@@ -261,8 +262,8 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return write_certificate(tmp_path)
 
 
-async def test_every_address_of_a_name_has_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``localhost`` is two addresses on many machines, and there is one URL."""
+async def test_all_addresses_of_a_name_use_the_same_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``localhost`` has two addresses on many machines, but there is one URL."""
 
     async def resolve(host: str, port: int) -> list[tuple[int, tuple[str | int, ...]]]:
         return [(socket.AF_INET, ("127.0.0.1", port)), (socket.AF_INET, ("127.0.0.2", port))]
@@ -274,7 +275,7 @@ async def test_every_address_of_a_name_has_the_same_port(monkeypatch: pytest.Mon
         assert first.getsockname()[1] == second.getsockname()[1]
 
 
-async def test_a_name_is_listened_on_once_per_address() -> None:
+async def test_name_is_listened_on_once_per_address() -> None:
     sockets = await listen("localhost", 0)
     names = [one.getsockname()[:2] for one in sockets]
     for one in sockets:
@@ -283,19 +284,19 @@ async def test_a_name_is_listened_on_once_per_address() -> None:
 
 
 @covers("WS53")
-def test_a_good_pair_is_loaded(certificate: tuple[Path, Path]) -> None:
-    """TLS 1.2 at least."""
+def test_certificate_and_key_are_loaded(certificate: tuple[Path, Path]) -> None:
+    """With TLS 1.2 as the minimum."""
     assert tls_context(*certificate).minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-def test_a_missing_file_is_named(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_unreadable_file_is_named(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tls_certificate .*nowhere\.pem' cannot be read: No such file"):
         tls_context(tmp_path / "nowhere.pem", certificate[1])
     with pytest.raises(ConfigError, match=r"tls_key .* cannot be read"):
         tls_context(certificate[0], tmp_path)
 
 
-def test_a_file_that_is_no_pem_is_refused(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_file_that_is_not_pem_is_refused(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     junk = tmp_path / "junk.pem"
     junk.write_bytes(b"\x00junk")
     for pair in ((junk, certificate[1]), (certificate[0], junk)):
@@ -303,14 +304,14 @@ def test_a_file_that_is_no_pem_is_refused(certificate: tuple[Path, Path], tmp_pa
             tls_context(*pair)
 
 
-def test_the_key_of_another_certificate_is_refused(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_key_of_another_certificate_is_refused(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     _, other_key = write_certificate(tmp_path / "other")
     with pytest.raises(ConfigError, match="its own unencrypted PEM key"):
         tls_context(certificate[0], other_key)
 
 
-def test_an_encrypted_key_is_refused_and_asks_nobody(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+def test_encrypted_key_is_refused_without_a_prompt(certificate: tuple[Path, Path], tmp_path: Path) -> None:
     """OpenSSL would ask for the password on the terminal and wait."""
     encrypted = tmp_path / "encrypted.pem"
     encrypted.write_bytes(

@@ -1,4 +1,4 @@
-"""The HTTP server on loopback: what attackers do, over raw sockets."""
+"""HTTP server on loopback: attacks over raw sockets."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from support.conformance import covers
 
 
 @covers("SE60", "WS42")
-async def test_a_large_body_is_refused_unread() -> None:
-    """By its declared length; CORS fields are on this error, too (WS42)."""
+async def test_large_body_is_refused_unread() -> None:
+    """By its Content-Length; the error has CORS fields."""
     async with serving() as (server, sessions, _):
         response = await raw(
             server,
@@ -34,8 +34,8 @@ async def test_a_large_body_is_refused_unread() -> None:
 
 
 @covers("SE60", "SE70")
-async def test_a_body_of_the_largest_size_is_read() -> None:
-    """128 KiB are allowed, and refused only because they are no SDP. SE70: quickly."""
+async def test_body_of_maximum_size_is_read() -> None:
+    """128 KiB are allowed, and refused quickly because they are not SDP."""
     async with serving() as (server, _, _), aiohttp.ClientSession(server.url) as client:
         started_s = time.monotonic()
         async with client.post("/whep", data=b"v" * 131_072, headers=SDP) as response:
@@ -45,7 +45,7 @@ async def test_a_body_of_the_largest_size_is_read() -> None:
 
 @covers("SE60")
 async def test_endless_chunks_are_refused() -> None:
-    """A body without a declared length is cut off at the same size."""
+    """A body without Content-Length has the same maximum."""
     async with serving() as (server, sessions, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /whep HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -76,7 +76,7 @@ async def test_endless_chunks_are_refused() -> None:
     ],
 )
 async def test_malformed_requests_are_refused(request_bytes: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """400, the connection ends, and nothing of it is in a log."""
+    """With 400; the connection is closed, and nothing of the request is logged."""
     caplog.set_level(logging.DEBUG)
     async with serving() as (server, sessions, _):
         response = await raw(server, request_bytes)
@@ -87,8 +87,8 @@ async def test_malformed_requests_are_refused(request_bytes: bytes, caplog: pyte
 
 
 @covers("SE60")
-async def test_a_body_that_is_shorter_than_it_said() -> None:
-    """A lying Content-Length ends as 408, and holds nothing for long."""
+async def test_body_shorter_than_content_length_times_out() -> None:
+    """408."""
     async with serving() as (server, sessions, _):
         request = (
             b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Type: application/sdp\r\nContent-Length: 1000\r\n\r\nv=0\r\n"
@@ -98,8 +98,7 @@ async def test_a_body_that_is_shorter_than_it_said() -> None:
 
 
 @covers("SE60")
-async def test_a_body_that_breaks_off() -> None:
-    """The client goes away in the middle of it; nothing is left behind."""
+async def test_client_disconnects_during_the_body() -> None:
     async with serving() as (server, sessions, _):
         _, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"POST /whep HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nv=0\r\n")
@@ -111,15 +110,15 @@ async def test_a_body_that_breaks_off() -> None:
 
 @covers("SE60")
 @pytest.mark.parametrize("sent", [b"", b"GET /whep HTTP/1.1\r\nHos"])
-async def test_a_slow_header_is_cut_off(sent: bytes) -> None:
-    """A connection without a whole header is closed."""
+async def test_incomplete_header_times_out(sent: bytes) -> None:
+    """The connection is closed."""
     async with serving() as (server, _, _):
         assert await raw(server, sent) == b""
 
 
 @covers("SE60")
-async def test_a_header_that_trickles_in_is_cut_off() -> None:
-    """Each byte does not start the time anew."""
+async def test_slow_header_times_out() -> None:
+    """Further bytes do not restart the timeout."""
     async with serving() as (server, _, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         with contextlib.suppress(ConnectionError):
@@ -133,8 +132,8 @@ async def test_a_header_that_trickles_in_is_cut_off() -> None:
 
 
 @covers("SE60")
-async def test_an_idle_connection_is_closed() -> None:
-    """Also after a request."""
+async def test_idle_connection_is_closed() -> None:
+    """After a request as well."""
     async with serving() as (server, _, _):
         response = await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\n\r\n")
         assert status(response) == 200
@@ -151,27 +150,26 @@ async def test_an_idle_connection_is_closed() -> None:
     ],
 )
 async def test_large_headers_are_refused(fields: bytes) -> None:
-    """SE60, table 1.1: 431, for one long field, for many and for the sum."""
+    """431 for one long field, for too many fields, and for their sum."""
     async with serving() as (server, _, _):
         assert status(await raw(server, b"GET /whep HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n")) == 431
 
 
-async def test_a_long_request_line_is_refused() -> None:
+async def test_long_request_line_is_refused() -> None:
     async with serving() as (server, _, _):
         assert status(await raw(server, b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")) == 414
 
 
 @pytest.mark.parametrize("method", [b"BREW", b"FOO", b"PROPFIND", b"get"])
-async def test_unknown_methods(method: bytes) -> None:
-    """Table 1.1: 501, for methods that aiohttp's parser knows and for those that it does not."""
+async def test_unknown_methods_are_501(method: bytes) -> None:
+    """Methods that aiohttp's parser knows as well as others."""
     async with serving() as (server, _, _):
         request = method + b" /whep HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
         assert status(await raw(server, request)) == 501
 
 
 @covers("SE60")
-async def test_a_compressed_body_is_not_unpacked() -> None:
-    """415."""
+async def test_compressed_body_is_not_decompressed() -> None:
     async with serving() as (server, _, echo), aiohttp.ClientSession(server.url) as client:
         headers = SDP | {"Content-Encoding": "gzip"}
         async with client.post("/whep", data=b"\x1f\x8b\x08", headers=headers) as response:
@@ -181,7 +179,7 @@ async def test_a_compressed_body_is_not_unpacked() -> None:
         assert echo.requests[0].body == b"\x1f\x8b\x08"
 
 
-async def test_an_unknown_expectation() -> None:
+async def test_unknown_expectation_is_417() -> None:
     async with serving() as (server, _, _):
         request = b"POST /whep HTTP/1.1\r\nHost: x\r\nExpect: a miracle\r\nContent-Length: 3\r\n\r\nv=0"
         assert status(await raw(server, request)) == 417
@@ -189,7 +187,7 @@ async def test_an_unknown_expectation() -> None:
 
 @covers("SE61")
 async def test_connections_are_limited() -> None:
-    """One too many is closed at once, the others are served."""
+    """One beyond the maximum is closed at once; the others are served."""
     async with serving(replace(QUICK, max_connections=2, idle_timeout_s=20.0)) as (server, _, _):
         held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
         for _reader, writer in held:
@@ -203,8 +201,8 @@ async def test_connections_are_limited() -> None:
 
 
 @covers("SE68")
-async def test_a_bug_of_ours_shows_no_internals(caplog: pytest.LogCaptureFixture) -> None:
-    """500 for them, the traceback for us."""
+async def test_internal_error_shows_no_internals(caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets 500, the log the traceback."""
     async with serving() as (server, _, _), aiohttp.request("GET", f"{server.url}echo/bug") as response:
         assert response.status == 500
         assert "inner details" not in await response.text()
@@ -213,8 +211,8 @@ async def test_a_bug_of_ours_shows_no_internals(caplog: pytest.LogCaptureFixture
 
 
 @covers("SE62")
-async def test_secrets_are_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither token nor session URL, at any level, by any logger."""
+async def test_logs_contain_no_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither token nor session URL, at any level, from any logger."""
     caplog.set_level(logging.DEBUG)
     settings = EndpointSettings("/whep", TokenPolicy("sesame"))
     async with serving(QUICK, settings) as (server, _, _), aiohttp.ClientSession(server.url) as client:
@@ -230,6 +228,6 @@ async def test_secrets_are_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     assert "sesame" not in caplog.text
 
 
-async def test_the_server_does_not_say_what_it_is_made_of() -> None:
+async def test_server_field_does_not_name_its_library() -> None:
     async with serving() as (server, _, _), aiohttp.request("GET", f"{server.url}whep") as response:
         assert response.headers["Server"] == "bass-webrtc"

@@ -1,4 +1,4 @@
-"""Link fields of servers of all kinds."""
+"""``Link`` fields of ICE servers: those our server writes, and those of all kinds of servers."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ WITH_CREDENTIALS = ('username="me"', 'credential="pass"')
         ['<x>; rel="next", ' + link("turn:turn.example:3478?transport=udp", *WITH_CREDENTIALS) + ", ,;"],
     ],
 )
-def test_forms_of_one_server(values: list[str]) -> None:
+def test_all_forms_of_a_link_are_parsed(values: list[str]) -> None:
     assert parse_ice_servers(values) == (TURN,)
 
 
 @covers("CL4")
-def test_several_fields_and_several_entries() -> None:
-    """Joined by commas as well, in order, each once."""
+def test_several_fields_and_entries_are_parsed() -> None:
+    """Also joined by commas; in order, without duplicates."""
     values = [
         link("stun:a.example") + "," + link("stun:b.example:19302"),
         link("turns:[2001:db8::1]:443", *WITH_CREDENTIALS),
@@ -58,7 +58,7 @@ def test_several_fields_and_several_entries() -> None:
 
 
 @covers("CL4")
-def test_commas_and_semicolons_inside_of_quotes_and_brackets() -> None:
+def test_commas_and_semicolons_in_quotes_and_brackets_do_not_split() -> None:
     values = [
         '<https://x.example/a,b;c>; rel="next"; title="a, <b>; c", '
         + link("turn:t.example", 'username="a,b;c"', 'credential="d\\"e>"')
@@ -68,7 +68,7 @@ def test_commas_and_semicolons_inside_of_quotes_and_brackets() -> None:
 
 @covers("CL4")
 @pytest.mark.parametrize(
-    "rubbish",
+    "entry",
     [
         "",
         "<",
@@ -93,18 +93,18 @@ def test_commas_and_semicolons_inside_of_quotes_and_brackets() -> None:
         link("stun:a.example%0d%0aX"),
     ],
 )
-def test_rubbish_is_passed_over(rubbish: str) -> None:
-    """One bad entry is not fatal, and neither are the ones beside it lost."""
-    assert parse_ice_servers([rubbish, link("stun:good.example")]) == (IceServer("stun:good.example"),)
+def test_malformed_entries_are_skipped(entry: str) -> None:
+    """The entries beside them are still used."""
+    assert parse_ice_servers([entry, link("stun:good.example")]) == (IceServer("stun:good.example"),)
 
 
-def test_not_more_than_can_be_tried() -> None:
+def test_number_of_servers_is_limited() -> None:
     values = [link(f"stun:s{number}.example") for number in range(100)]
     assert len(parse_ice_servers(values)) == MAX_ICE_SERVERS
 
 
 @covers("CL4", "WS44")
-def test_what_our_server_sends_is_read() -> None:
+def test_links_of_our_server_are_parsed() -> None:
     values = [ice_server_link("turn:t.example:3478?transport=tcp", "17:me", "c2Vj"), ice_server_link("stun:s.example")]
     assert parse_ice_servers(values) == (
         IceServer("turn:t.example:3478?transport=tcp", "17:me", "c2Vj"),
@@ -113,18 +113,18 @@ def test_what_our_server_sends_is_read() -> None:
 
 
 @covers("SE50")
-def test_a_credential_is_not_shown() -> None:
+def test_repr_shows_no_credential() -> None:
     assert "pass" not in repr(TURN)
 
 
-def test_parameters() -> None:
+def test_parameters_are_parsed() -> None:
     value, parameters = parse_parameters('application/sdp ; Valid-Until="a;b" ; charset=utf-8; charset=x')
     assert (value, parameters) == ("application/sdp", {"valid-until": "a;b", "charset": "utf-8"})
 
 
 @covers("SE70")
 @given(st.lists(st.text(st.sampled_from('<>",;=\\ reliceservstun:turn%3F?') | st.characters()), max_size=4))
-def test_anything_can_be_read(values: list[str]) -> None:
+def test_any_text_can_be_parsed(values: list[str]) -> None:
     for server in parse_ice_servers(values):
         assert server.url.startswith(("stun:", "turn:", "turns:"))
 
@@ -133,8 +133,8 @@ def test_anything_can_be_read(values: list[str]) -> None:
 @pytest.mark.parametrize(
     "piece", ["<", '"', '"\\', ",", ";", "<>;", '<stun:a>;rel="ice-server",', "%3F", ' ;rel="a b c d"']
 )
-def test_reading_takes_linear_time(piece: str) -> None:
-    """128 KiB of it."""
+def test_parsing_takes_linear_time(piece: str) -> None:
+    """For 128 KiB."""
     text = piece * (131_072 // len(piece))
     begin_s = time.process_time()
     parse_ice_servers([text])
@@ -145,29 +145,29 @@ NOW_S = 1_700_000_000.5
 
 
 @covers("SE50")
-def test_credentials_are_what_a_turn_server_with_the_secret_expects() -> None:
-    """For a day, under a name that no two visitors share."""
+def test_time_limited_credentials_are_those_the_turn_server_expects() -> None:
+    """They work for a day, and no two clients share a user name."""
     servers = (IceServer("turn:h?transport=udp"), IceServer("turns:h:443?transport=tcp"))
-    told = [parse_ice_servers(ice_server_links(servers, "north-sea", NOW_S)) for _ in range(2)]
-    users = [server.username for visitor in told for server in visitor]
-    assert [server.url for server in told[0]] == [server.url for server in servers]
+    announced = [parse_ice_servers(ice_server_links(servers, "north-sea", NOW_S)) for _ in range(2)]
+    users = [server.username for links in announced for server in links]
+    assert [server.url for server in announced[0]] == [server.url for server in servers]
     assert users[0] == users[1] != users[2] == users[3]
-    for visitor in told:
-        expiry, _, user = str(visitor[0].username).partition(":")
+    for links in announced:
+        expiry, _, user = str(links[0].username).partition(":")
         assert int(expiry) == 1_700_000_000 + 86_400
         assert len(user) >= 8
-        digest = hmac.new(b"north-sea", str(visitor[0].username).encode(), hashlib.sha1).digest()
-        assert visitor[0].credential == base64.b64encode(digest).decode()
+        digest = hmac.new(b"north-sea", str(links[0].username).encode(), hashlib.sha1).digest()
+        assert links[0].credential == base64.b64encode(digest).decode()
 
 
-def test_static_credentials_and_stun_servers_stay_as_they_are() -> None:
+def test_static_credentials_and_stun_servers_are_unchanged() -> None:
     servers = (IceServer("stun:h"), IceServer("turn:h", "ann", "sesame"))
     assert parse_ice_servers(ice_server_links(servers, "north-sea", NOW_S)) == servers
 
 
 @pytest.mark.parametrize("secret", ["\udcff", "søster", "a" * 1000])
 def test_any_secret_gives_credentials(secret: str) -> None:
-    """Environment variables may hold bytes that are no text."""
+    """Environment variables may contain bytes that are not UTF-8."""
     [server] = parse_ice_servers(ice_server_links((IceServer("turn:h"),), secret, NOW_S))
     assert server.credential
     assert secret not in str(server)

@@ -1,4 +1,4 @@
-"""URLs of ICE servers, and the time-limited credentials that TURN servers take."""
+"""URLs of ICE servers, and time-limited TURN credentials."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from bass_webrtc.config import IceServerAddress, StunServer, TurnServer, parse_ice_server
 from bass_webrtc.errors import ConfigError
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
+from support.conformance import covers
 
 
+@covers("CL4")
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
@@ -28,7 +30,7 @@ from bass_webrtc.rtc.turn_credentials import time_limited_credentials
         ("turn:t.example%3Ftransport=tcp", TurnServer("t.example", 3478, "me", "pw", "tcp")),
     ],
 )
-def test_reads_the_urls_of_rfc_7064_and_7065_CL4(url: str, expected: IceServerAddress) -> None:
+def test_urls_of_rfc_7064_and_7065_are_parsed(url: str, expected: IceServerAddress) -> None:
     assert parse_ice_server(url, "me", "pw") == expected
 
 
@@ -54,19 +56,19 @@ def test_reads_the_urls_of_rfc_7064_and_7065_CL4(url: str, expected: IceServerAd
         "turn:" + "a" * 600,
     ],
 )
-def test_refuses_what_cannot_be_used(url: str) -> None:
+def test_unusable_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="cannot be used: "):
         parse_ice_server(url, "me", "pw")
 
 
 @pytest.mark.parametrize(("username", "credential"), [(None, None), ("me", None), (None, "pw"), ("", "pw"), ("me", "")])
-def test_a_turn_server_needs_credentials(username: str | None, credential: str | None) -> None:
+def test_turn_server_needs_credentials(username: str | None, credential: str | None) -> None:
     with pytest.raises(ConfigError, match="needs a username and a credential"):
         parse_ice_server("turn:t.example", username, credential)
     assert parse_ice_server("stun:t.example", username, credential) == StunServer("t.example", 3478)
 
 
-def test_the_credential_is_never_shown() -> None:
+def test_credential_is_never_shown() -> None:
     server = parse_ice_server("turns:[2001:db8::1]", "me", "the secret one")
     assert str(server) == "turns:[2001:db8::1]:5349?transport=tcp"
     assert "secret" not in repr(server)
@@ -75,9 +77,10 @@ def test_the_credential_is_never_shown() -> None:
     assert "secret" not in str(refusal.value)
 
 
+@covers("SE70")
 @given(st.text() | st.from_regex(r"turns?:[\[\]:.a-z0-9]{0,40}(\?transport=[a-z]{0,5})?", fullmatch=True))
 @example("stun:[" + ":" * 45 + "]")
-def test_any_text_gives_a_server_or_a_config_error_SE70(url: str) -> None:
+def test_any_text_gives_a_server_or_a_config_error(url: str) -> None:
     try:
         server = parse_ice_server(url, "me", "pw")
     except ConfigError:
@@ -86,7 +89,8 @@ def test_any_text_gives_a_server_or_a_config_error_SE70(url: str) -> None:
     assert parse_ice_server(str(server).removesuffix("?transport=udp"), "me", "pw") == server
 
 
-def test_time_limited_credentials_have_the_form_that_coturn_checks_SE50() -> None:
+@covers("SE50")
+def test_time_limited_credentials_have_the_form_that_coturn_checks() -> None:
     """Vector made with: echo -n 1700003600:alice | openssl dgst -sha1 -hmac north-sea -binary | base64"""
     made = time_limited_credentials("north-sea", "alice", now_unix_s=1_700_000_000.9, lifetime_s=3600)
     assert made.username == "1700003600:alice"
@@ -94,12 +98,14 @@ def test_time_limited_credentials_have_the_form_that_coturn_checks_SE50() -> Non
     assert made.credential not in repr(made)
 
 
-def test_time_limited_credentials_of_nobody_have_no_colon_SE50() -> None:
+@covers("SE50")
+def test_time_limited_credentials_without_a_user_have_no_colon() -> None:
     assert time_limited_credentials("s", "", now_unix_s=0, lifetime_s=60).username == "60"
 
 
+@covers("SE50")
 @given(st.text(), st.text(min_size=1))
-def test_time_limited_credentials_are_safe_in_link_headers_SE50(user: str, secret: str) -> None:
+def test_time_limited_credentials_are_safe_in_link_headers(user: str, secret: str) -> None:
     try:
         made = time_limited_credentials(secret, user, now_unix_s=1.7e9, lifetime_s=60)
     except ConfigError:
@@ -111,6 +117,6 @@ def test_time_limited_credentials_are_safe_in_link_headers_SE50(user: str, secre
     ("secret", "user", "lifetime_s"),
     [("", "a", 60), ("s", "a,b", 60), ("s", 'a"', 60), ("s", "a;b", 60), ("s", "a", 0), ("s", "a", float("inf"))],
 )
-def test_time_limited_credentials_refuse_what_would_not_work(secret: str, user: str, lifetime_s: float) -> None:
+def test_time_limited_credentials_check_their_arguments(secret: str, user: str, lifetime_s: float) -> None:
     with pytest.raises(ConfigError):
         time_limited_credentials(secret, user, now_unix_s=1.7e9, lifetime_s=lifetime_s)

@@ -1,4 +1,4 @@
-"""Prometheus's view of one snapshot."""
+"""One snapshot of the statistics in the Prometheus text format."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def exposed() -> str:
     return metrics.exposition(STATS).decode()
 
 
-def test_numbers_of_the_server() -> None:
+def test_server_statistics_are_exposed() -> None:
     found = samples(exposed())
     assert found["bass_webrtc_packets_sent_total", ()] == 12345
     assert found["bass_webrtc_realtime_priority", ()] == 1
@@ -44,8 +44,8 @@ def test_numbers_of_the_server() -> None:
 
 
 @covers("SE62")
-def test_peers_are_told_apart_by_their_public_id_alone() -> None:
-    """No address, no name, nothing of a session's URL."""
+def test_peers_are_identified_by_their_public_id_only() -> None:
+    """No address, no name, and nothing of the session URL."""
     found = samples(exposed())
     assert found["bass_webrtc_peer_packets_sent_total", (("kind", "player"), ("peer", "7"))] == 99
     labels = {name for _, pairs in found for name, _ in pairs}
@@ -53,14 +53,14 @@ def test_peers_are_told_apart_by_their_public_id_alone() -> None:
     assert "192.0.2.7" not in exposed()
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_values_are_omitted() -> None:
     found = samples(exposed())
     name = "bass_webrtc_peer_round_trip_time_ms"
     assert [pairs for sample, pairs in found if sample == name] == [(("kind", "publisher"), ("peer", "8"))]
 
 
 def test_every_number_of_the_statistics_is_exposed() -> None:
-    """A field added to the statistics is not forgotten here."""
+    """So that no new field is forgotten."""
     for kind, counters, gauges in (
         (ServerStats, metrics.SERVER_COUNTERS, metrics.SERVER_GAUGES),
         (PeerStats, metrics.PEER_COUNTERS, metrics.PEER_GAUGES),

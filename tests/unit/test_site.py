@@ -1,4 +1,4 @@
-"""The page, its files, statistics and health, without a socket."""
+"""The page and its files, statistics and health, without a socket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
         "player.js": SCRIPT,
         "style.css": b"body {}",
         "icon.svg": b"<svg/>",
-        "notes.md": b"not for everybody",
+        "notes.md": b"not public",
         "__init__.py": b"",
     }.items():
         (tmp_path / "web" / name).write_bytes(content)
@@ -85,14 +85,14 @@ async def test_files_have_their_type_and_a_strict_policy(folder: Path, path: str
         "",
     ],
 )
-def test_nothing_else_is_there(folder: Path, path: str) -> None:
-    """There is a table of files, and no way out of it."""
+def test_other_paths_do_not_exist(folder: Path, path: str) -> None:
+    """Files are served from a table, so path traversal is impossible."""
     assert not make_site(folder).serves(path)
 
 
 @pytest.mark.parametrize("condition", ["{tag}", "W/{tag}", '"other", {tag}', "*"])
-async def test_a_browser_that_has_the_file_gets_no_copy(folder: Path, condition: str) -> None:
-    """RFC 9110, 13.1.2: compared weakly."""
+async def test_cached_file_is_not_sent_again(folder: Path, condition: str) -> None:
+    """RFC 9110, 13.1.2: weak comparison."""
     site = make_site(folder)
     first = await ask(site, "/player.js")
     assert header(first, "Cache-Control") == "no-cache"
@@ -103,7 +103,7 @@ async def test_a_browser_that_has_the_file_gets_no_copy(folder: Path, condition:
     assert (other.status, other.body) == (200, SCRIPT)
 
 
-def test_without_the_page_the_statistics_stay(folder: Path) -> None:
+def test_statistics_are_served_without_the_page(folder: Path) -> None:
     site = make_site(folder, SiteSettings(page=False))
     assert [path for path in ("/", "/player.js", "/api/stats", "/healthz", "/metrics") if site.serves(path)] == [
         "/api/stats",
@@ -112,15 +112,15 @@ def test_without_the_page_the_statistics_stay(folder: Path) -> None:
     ]
 
 
-async def test_statistics_as_json(folder: Path) -> None:
+async def test_statistics_are_served_as_json(folder: Path) -> None:
     response = await ask(make_site(folder), "/api/stats")
     assert header(response, "Content-Type") == "application/json"
     assert header(response, "Cache-Control") == "no-store"
     assert json.loads(response.body) == STATS.as_dict() | {"peers": [STATS.as_dict()["peers"][0]]}
 
 
-async def test_json_has_no_infinities(folder: Path) -> None:
-    """A browser's JSON.parse would refuse them."""
+async def test_infinities_become_null_in_json(folder: Path) -> None:
+    """JSON.parse would refuse them."""
     stats = ServerStats(peers=(PeerStats(7, "player", "connected", math.inf, jitter_ms=math.nan, fraction_lost=0.5),))
     document = json.loads((await ask(make_site(folder, stats=stats), "/api/stats")).body, parse_constant=pytest.fail)
     peer = document["peers"][0]
@@ -128,13 +128,13 @@ async def test_json_has_no_infinities(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("healthy", "status"), [(True, 200), (False, 503)])
-async def test_health(folder: Path, healthy: bool, status: int) -> None:
+async def test_health_is_200_or_503(folder: Path, healthy: bool, status: int) -> None:
     assert (await ask(make_site(folder, healthy=healthy), "/healthz")).status == status
 
 
 @pytest.mark.parametrize("path", ["/api/stats", "/metrics"])
-async def test_statistics_ask_for_the_token(folder: Path, path: str) -> None:
-    """They name the addresses of all peers. The page and the health of the server are for everybody."""
+async def test_statistics_require_the_token(folder: Path, path: str) -> None:
+    """They contain the addresses of all peers. The page and the health check are public."""
     site = make_site(folder, SiteSettings(tokens=TokenPolicy("sesame")))
     assert (await ask(site, path)).status == 401
     assert (await ask(site, path, Authorization="Bearer sesame")).status == 200
@@ -143,7 +143,7 @@ async def test_statistics_ask_for_the_token(folder: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/stats", "/healthz", "/metrics"])
-async def test_only_reading_is_allowed(folder: Path, path: str) -> None:
+async def test_only_reading_methods_are_allowed(folder: Path, path: str) -> None:
     for method in ("POST", "PUT", "DELETE", "BREW"):
         response = await ask(make_site(folder), path, method)
         assert response.status == 405
@@ -151,7 +151,7 @@ async def test_only_reading_is_allowed(folder: Path, path: str) -> None:
     assert (await ask(make_site(folder), path, "HEAD")).status == 200
 
 
-async def test_pages_elsewhere_may_read_when_allowed(folder: Path) -> None:
+async def test_allowed_origins_may_read_statistics(folder: Path) -> None:
     origin = "https://radio.example"
     site = make_site(folder, SiteSettings(allow_origins=(origin,)))
     preflight = await ask(site, "/api/stats", "OPTIONS", Origin=origin, Access_Control_Request_Method="GET")
@@ -161,6 +161,6 @@ async def test_pages_elsewhere_may_read_when_allowed(folder: Path) -> None:
     assert (await ask(site, "/api/stats", Origin="null")).header("Access-Control-Allow-Origin") is None
 
 
-async def test_the_package_has_its_page() -> None:
+async def test_package_contains_the_page() -> None:
     site = Site(SiteSettings(), lambda: STATS, lambda: True)
     assert (await ask(site, "/")).status == 200
