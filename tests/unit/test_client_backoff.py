@@ -132,8 +132,8 @@ def test_waits_double_up_to_a_limit() -> None:
 
 @covers("CL12")
 def test_half_of_a_wait_is_random() -> None:
-    chance = random.Random(1)
-    waits = [Backoff("publisher", source=chance).failed(failure(0), 0.0) for _ in range(200)]
+    generator = random.Random(1)
+    waits = [Backoff("publisher", source=generator).failed(failure(0), 0.0) for _ in range(200)]
     numbers = [wait for wait in waits if wait is not None]
     assert len(set(numbers)) > 190
     assert 0.125 <= min(numbers) < 0.14

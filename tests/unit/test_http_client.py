@@ -338,7 +338,15 @@ async def test_repr_shows_no_secret() -> None:
 @covers("WS53")
 @pytest.mark.parametrize(
     ("url", "warns"),
-    [("http://media.example/w", True), ("https://media.example/w", False), ("http://127.0.0.1/w", False)],
+    [
+        ("http://media.example/w", True),
+        ("https://media.example/w", False),
+        ("http://127.0.0.1/w", False),
+        ("http://[::1]/w", False),
+        ("http://localhost/w", False),
+        ("http://localhost.example/w", True),
+        ("http://192.0.2.1/w", True),
+    ],
 )
 def test_unencrypted_token_gives_a_warning(url: str, warns: bool, caplog: pytest.LogCaptureFixture) -> None:
     """RFC 6750, 5.3."""

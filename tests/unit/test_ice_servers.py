@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bass_webrtc.config import IceServerAddress, StunServer, TurnServer, parse_ice_server
+from bass_webrtc.config import IceServer, IceServerAddress, IceUrl, StunServer, TurnServer, parse_ice_server
 from bass_webrtc.errors import ConfigError
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 from support.conformance import covers
@@ -59,6 +59,29 @@ def test_urls_of_rfc_7064_and_7065_are_parsed(url: str, expected: IceServerAddre
 def test_unusable_urls_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="cannot be used: "):
         parse_ice_server(url, "me", "pw")
+
+
+@pytest.mark.parametrize(
+    ("url", "canonical"),
+    [
+        ("STUN:Stun.example.org", "stun:Stun.example.org"),
+        ("stuns:stun.example.org:443", "stuns:stun.example.org:443"),
+        ("TURN:[2001:DB8::1]:3478%3fTransport=TCP", "turn:[2001:DB8::1]:3478?transport=tcp"),
+        ("turns:t.example?transport=udp", "turns:t.example?transport=udp"),
+    ],
+)
+def test_urls_are_written_in_lower_case(url: str, canonical: str) -> None:
+    """Except the host, which stays as it is."""
+    assert str(IceUrl.parse(url)) == canonical
+    assert str(IceUrl.parse(canonical)) == canonical
+
+
+@pytest.mark.parametrize("url", ["TURN:t.example", "turn:t.example%3Ftransport=tcp", "turn:t.example?Transport=tcp"])
+def test_only_canonical_urls_are_announced_to_clients(url: str) -> None:
+    server = IceServer(url, "me", "pw")
+    with pytest.raises(ConfigError, match=r"cannot be announced to clients; expected 'turn:t\.example"):
+        server.check_for_visitors()
+    assert server.is_turn
 
 
 @pytest.mark.parametrize(("username", "credential"), [(None, None), ("me", None), (None, "pw"), ("", "pw"), ("me", "")])

@@ -173,7 +173,7 @@ class IcePatches:
         try:
             await self._patch(self._location, fragment, self._entity_tag)
         except SignalingError as error:
-            logger.info("the server refused trickled candidates; continuing without: %s", error)
+            logger.info("trickled candidates were not accepted; continuing without: %s", error)
             self._is_refused = error.status in _NO_MORE_TRICKLE
 
     async def _send_restart(self, location: Url, pending: PendingCandidates, number: int) -> IceFragment:
