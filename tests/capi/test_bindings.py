@@ -1,4 +1,4 @@
-"""``scripts/check-bindings.py``: the C# and Pascal declarations are the header's, and a mistake in them is noticed."""
+"""``scripts/check-bindings.py``: the C# and Pascal declarations match the header, and the script detects mistakes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bass_webrtc.capi import build_capi
+from bass_webrtc.capi.header import HEADER
 from support import other_languages
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "check-bindings.py"
-HEADER, CSHARP, PASCAL = build_capi.HEADER, other_languages.CSHARP, other_languages.PASCAL
+CSHARP, PASCAL = other_languages.CSHARP, other_languages.PASCAL
 VERSION = "        public static extern uint BASS_WEBRTC_GetVersion"
 STDCALL = "CallingConvention = CallingConvention.StdCall"
 SYSTEM_CALL = "{$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}"
@@ -25,22 +25,22 @@ def script() -> dict[str, Any]:
     return runpy.run_path(str(SCRIPT))
 
 
-def planted(script: dict[str, Any], folder: Path, wrong: Path, old: str, new: str) -> list[str]:
-    """What is said where one of the files has a mistake."""
+def lines_for_mistake(script: dict[str, Any], folder: Path, wrong: Path, old: str, new: str) -> list[str]:
+    """The lines that the script prints when one of the files has a mistake."""
     text = wrong.read_text()
     assert text.count(old) == 1, old
     copy = folder / wrong.name
     copy.write_text(text.replace(old, new))
-    said = script["main"](*(copy if path == wrong else path for path in (HEADER, CSHARP, PASCAL)))
-    return (said or "").splitlines()
+    printed = script["main"](*(copy if path == wrong else path for path in (HEADER, CSHARP, PASCAL)))
+    return (printed or "").splitlines()
 
 
-def test_the_declarations_are_the_headers() -> None:
+def test_declarations_match_the_header() -> None:
     result = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_a_difference_is_a_failure(tmp_path: Path) -> None:
+def test_difference_makes_the_script_fail(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.cs"
     wrong.write_text(CSHARP.read_text().replace("SIGNALING_WHEP = 2", "SIGNALING_WHEP = 3"))
     command = [sys.executable, str(SCRIPT), *map(str, (HEADER, wrong, PASCAL))]
@@ -49,7 +49,7 @@ def test_a_difference_is_a_failure(tmp_path: Path) -> None:
     assert result.stderr == "wrong.cs: BASS_WEBRTC_SIGNALING_WHEP is 3; the header: 2\n"
 
 
-def test_all_of_the_header_is_read(script: dict[str, Any]) -> None:
+def test_every_declaration_of_the_header_is_parsed(script: dict[str, Any]) -> None:
     text = HEADER.read_text()
     header = script["read_header"](text)
     functions = [name for name in header.entries if name.startswith("BASS_WEBRTC_")]
@@ -62,11 +62,11 @@ def test_all_of_the_header_is_read(script: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("ERROR_BUSY = 46", "ERROR_BUSY = 64", "BASS_WEBRTC_ERROR_BUSY is 64; the header: 46"),
         ("ALL_PEERS = 0xFFFFFFFF", "ALL_PEERS = 0xFFFF", "BASS_WEBRTC_ALL_PEERS is 65535; the header: 4294967295"),
-        ("        PEER_STATE_FAILED,\n", "", "PEER_STATE_FAILED is missing, or cannot be read"),
+        ("        PEER_STATE_FAILED,\n", "", "PEER_STATE_FAILED is missing, or cannot be parsed"),
         ("enum PeerState : uint", "enum PeerState : byte", "state of type byte; the header: state of type uint32_t"),
         ("byte max_peers;", "uint max_peers;", "max_peers of type uint; the header: max_peers of type uint8_t"),
         ("long packets_lost", "ulong packets_lost", "WebRtcPeerStatsFFI has packets_lost of type ulong"),
@@ -81,7 +81,7 @@ def test_all_of_the_header_is_read(script: dict[str, Any]) -> None:
         ),
         ("Cdecl)]\n    public delegate void OnSdp", "StdCall)]\n    public delegate void OnSdp", "on_sdp has stdcall"),
         ("OnPeerState(uint peer_id, ", "OnPeerState(", "on_peer_state has result of type void, state of type uint,"),
-        ("extern bool BASS_WEBRTC_Stop(", "extern bool Stop(", "BASS_WEBRTC_Stop is missing, or cannot be read"),
+        ("extern bool BASS_WEBRTC_Stop(", "extern bool Stop(", "BASS_WEBRTC_Stop is missing, or cannot be parsed"),
         ("BASS_WEBRTC_WhipStop", "BASS_WEBRTC_WhipHalt", "BASS_WEBRTC_WhipHalt is not in the header"),
         ("_Start(IntPtr handle)", "_Start(int handle)", "BASS_WEBRTC_Start has handle of type int"),
         ("_Free(IntPtr handle)", "_Free()", "BASS_WEBRTC_Free has result of type bool; the"),
@@ -100,18 +100,20 @@ def test_all_of_the_header_is_read(script: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_a_mistake_in_csharp_is_noticed(script: dict[str, Any], tmp_path: Path, old: str, new: str, said: str) -> None:
-    lines = planted(script, tmp_path, CSHARP, old, new)
-    assert any(said in line for line in lines), lines
+def test_mistake_in_csharp_is_detected(
+    script: dict[str, Any], tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    lines = lines_for_mistake(script, tmp_path, CSHARP, old, new)
+    assert any(expected in line for line in lines), lines
     assert all(line.startswith("BassWebRtc.cs: ") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("ERROR_BUSY = 46", "ERROR_BUSY = 64", "BASS_WEBRTC_ERROR_BUSY is 64; the header: 46"),
         ("ALL_PEERS = $FFFFFFFF", "ALL_PEERS = $FFFF", "BASS_WEBRTC_ALL_PEERS is 65535; the header: 4294967295"),
-        ("  PEER_STATE_FAILED = 4;\n", "", "PEER_STATE_FAILED is missing, or cannot be read"),
+        ("  PEER_STATE_FAILED = 4;\n", "", "PEER_STATE_FAILED is missing, or cannot be parsed"),
         ("max_peers: Byte", "max_peers: Word", "max_peers of type Word; the header: max_peers of type uint8_t"),
         (
             "bytes_sent: UInt64;\n    bytes_received: ",
@@ -133,7 +135,7 @@ def test_a_mistake_in_csharp_is_noticed(script: dict[str, Any], tmp_path: Path, 
         ),
         ("(peer_id, state: Cardinal", "(state: Cardinal", "on_peer_state has result of type void, state of type Card"),
         ("HSTREAM = Cardinal", "HSTREAM = UInt64", "BASS_WEBRTC_GetInputStream has result of type UInt64"),
-        ("function BASS_WEBRTC_Stop(", "function Stop(", "BASS_WEBRTC_Stop is missing, or cannot be read"),
+        ("function BASS_WEBRTC_Stop(", "function Stop(", "BASS_WEBRTC_Stop is missing, or cannot be parsed"),
         ("BASS_WEBRTC_WhipStop", "BASS_WEBRTC_WhipHalt", "BASS_WEBRTC_WhipHalt is not in the header"),
         ("_Start(handle: Pointer)", "_Start(handle: Integer)", "BASS_WEBRTC_Start has handle of type Integer"),
         ("_Free(handle: Pointer)", "_Free", "BASS_WEBRTC_Free has result of type LongBool; the header: result of type"),
@@ -163,26 +165,28 @@ def test_a_mistake_in_csharp_is_noticed(script: dict[str, Any], tmp_path: Path, 
         ),
     ],
 )
-def test_a_mistake_in_pascal_is_noticed(script: dict[str, Any], tmp_path: Path, old: str, new: str, said: str) -> None:
-    lines = planted(script, tmp_path, PASCAL, old, new)
-    assert any(said in line for line in lines), lines
+def test_mistake_in_pascal_is_detected(
+    script: dict[str, Any], tmp_path: Path, old: str, new: str, expected: str
+) -> None:
+    lines = lines_for_mistake(script, tmp_path, PASCAL, old, new)
+    assert any(expected in line for line in lines), lines
     assert all(line.startswith("bass_webrtc.pas: ") for line in lines)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("ERROR_BUSY 46", "ERROR_BUSY 64", "BASS_WEBRTC_ERROR_BUSY is 46; the header: 64"),
         ("    PEER_STATE_NEW,\n", "    PEER_STATE_NEW = 1,\n", "PEER_STATE_NEW is 0; the header: 1"),
         ("    uint8_t max_peers;", "    uint32_t max_peers;", "WebRtcConfigFFI has max_peers of type"),
         ("BASS_WEBRTC_Stop(void *handle);", "BASS_WEBRTC_Stop(void *handle, int now);", "now of type int"),
-        ("WEBRTC_OK 0", "WEBRTC_OK (1 - 1)", "bass_webrtc.h: BASS_WEBRTC_OK cannot be read"),
+        ("WEBRTC_OK 0", "WEBRTC_OK (1 - 1)", "bass_webrtc.h: BASS_WEBRTC_OK cannot be parsed"),
         ("WEBRTC_OK 0", "WEBRTC_OK 0\n#define BASS_WEBRTC_MORE 1", "BASS_WEBRTC_MORE is missing"),
     ],
 )
-def test_a_change_of_the_header_is_noticed_in_both(
-    script: dict[str, Any], tmp_path: Path, old: str, new: str, said: str
+def test_change_of_the_header_is_detected_in_both_languages(
+    script: dict[str, Any], tmp_path: Path, old: str, new: str, expected: str
 ) -> None:
-    lines = planted(script, tmp_path, HEADER, old, new)
-    assert any(said in line for line in lines), lines
+    lines = lines_for_mistake(script, tmp_path, HEADER, old, new)
+    assert any(expected in line for line in lines), lines
     assert {"BassWebRtc.cs", "bass_webrtc.pas"} <= {line.partition(":")[0] for line in lines}

@@ -1,4 +1,4 @@
-"""``bass-webrtc capi``, and the hosts that the library finds itself in."""
+"""``bass-webrtc capi``: building the library, and loading it into different hosts."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from bass_webrtc import __version__
 from bass_webrtc.capi import build_capi, errors
+from bass_webrtc.capi.header import HEADER, parse_header
 from bass_webrtc.cli import main as cli
 from bass_webrtc.errors import BassWebRtcError
 from support import c_library
@@ -32,7 +33,7 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 use()
 """
-"""A Python program that loads the library; what it leaves open is closed at its exit."""
+"""A Python program that loads the library. It leaves its servers open, and they are closed at exit."""
 
 
 def in_python(python: str, kind: str = "CDLL", library: Path | None = None) -> list[str]:
@@ -43,15 +44,15 @@ def dlopened(library: Path, *flags: str) -> str:
     return c_library.run(c_library.program(c_library.TESTS / "dlopened.c", "c99", *flags), str(library)).strip()
 
 
-def test_the_command_line_builds_and_says_how_to_use_it(tmp_path: Path) -> None:
+def test_command_line_builds_the_library_and_prints_its_flags(tmp_path: Path) -> None:
     run, folder = CliRunner().invoke, tmp_path / "a folder"
     flags = run(cli.app, ["capi", "ldflags", "--output", str(folder)])
     assert isinstance(flags.exception, BassWebRtcError)
     assert "capi build" in str(flags.exception)
     built = run(cli.app, ["capi", "build", "--output", str(folder)])
     assert (built.exit_code, built.output) == (0, f"{folder / build_capi.LIBRARY_NAME}\n")
-    assert (folder / "bass_webrtc.h").read_text() == build_capi.HEADER.read_text()
-    folder = folder.rename(tmp_path / "moved")  # A Makefile is not to know of spaces.
+    assert (folder / "bass_webrtc.h").read_text() == HEADER.read_text()
+    folder = folder.rename(tmp_path / "moved")  # Without spaces, as $(shell ...) of a Makefile needs it.
     words = [run(cli.app, ["capi", name, "--output", str(folder)]).output.split() for name in ("cflags", "ldflags")]
     source = c_library.TESTS / "layout.c"
     subprocess.run(
@@ -60,41 +61,51 @@ def test_the_command_line_builds_and_says_how_to_use_it(tmp_path: Path) -> None:
     assert c_library.run(tmp_path / "a").startswith("WebRtcConfigFFI 24\n")
 
 
-def test_pkg_config_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pkg_config_finds_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PKG_CONFIG_PATH", str(c_library.folder()))
-    for asked, wanted in (
+    for option, wanted in (
         ("modversion", __version__),
         ("cflags", f"-I{c_library.folder()}"),
         ("libs", "-lbass_webrtc"),
     ):
-        command = ["pkg-config", f"--{asked}", "bass_webrtc"]
+        command = ["pkg-config", f"--{option}", "bass_webrtc"]
         assert wanted in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
 
 
-def test_the_headers_version_is_the_packages() -> None:
-    version = re.search(r"#define BASS_WEBRTC_VERSION 0x(\w{8})", build_capi.HEADER.read_text())
+def test_header_has_the_version_of_the_package() -> None:
+    version = re.search(r"#define BASS_WEBRTC_VERSION 0x(\w{8})", HEADER.read_text())
     assert version is not None
     assert ".".join(str(byte) for byte in bytes.fromhex(version[1])) == f"{__version__}.0"
 
 
-def test_the_headers_codes_are_the_modules() -> None:
-    found = dict(re.findall(r"#define BASS_WEBRTC_ERROR_(\w+) (-?\d+)", build_capi.HEADER.read_text()))
+def test_header_has_the_error_codes_of_the_module() -> None:
+    found = dict(re.findall(r"#define BASS_WEBRTC_ERROR_(\w+) (-?\d+)", HEADER.read_text()))
     assert {name: int(code) for name, code in found.items()} == {
         name: value for name, value in vars(errors).items() if name.isupper() and not name.startswith("_")
     }
 
 
-def test_nothing_but_the_headers_functions_is_exported() -> None:
+def test_only_the_functions_of_the_header_are_exported() -> None:
     listed = subprocess.run(["nm", "-D", "--defined-only", str(c_library.library())], capture_output=True, text=True)
     exported = [line.split()[-1] for line in listed.stdout.splitlines()]
-    declared = re.findall(r"BASS_WEBRTC_CALL (BASS_WEBRTC_\w+)\(", build_capi.HEADER.read_text())
-    assert sorted(exported) == sorted([*declared, "PyInit_libbass_webrtc"])  # cffi's
+    assert sorted(exported) == sorted(parse_header(HEADER.read_text()).functions)
 
 
-def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_generated_c_compiles_without_warnings(tmp_path: Path) -> None:
+    sources = build_capi.generate(tmp_path, parse_header(HEADER.read_text()))
+    command = build_capi.command(tmp_path / "library.so", [*sources, *build_capi.HERE.glob("*.c")], tmp_path)
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    warnings = [line for line in result.stderr.splitlines() if "warning:" in line]
+    assert [line for line in warnings if "/binding.c:" not in line] == []  # binding.c is cffi's.
+
+
+def test_error_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("CC", "no-such-compiler")
-        with pytest.raises(BassWebRtcError, match=r"no C compiler 'no-such-compiler'.*apt-get install gcc"):
+        with pytest.raises(
+            BassWebRtcError, match=r"the C compiler 'no-such-compiler' was not found.*apt-get install gcc"
+        ):
             build_capi.build(tmp_path)
         patch.setenv("CC", "cc --no-such-option")
         with pytest.raises(BassWebRtcError, match=r"could not be built: .*no-such-option"):
@@ -105,36 +116,36 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_host_may_keep_the_librarys_symbols_to_itself() -> None:
+def test_host_may_load_the_library_with_local_symbols() -> None:
     assert dlopened(c_library.library()) == "1 0"
 
 
-def test_a_host_that_is_another_python_is_refused() -> None:
-    said = dlopened(c_library.library(), "-DOTHER_PYTHON", "-rdynamic")
-    assert re.fullmatch(r"0 43 this program runs Python 3\.9\.2.* was built for Python 3\.\d+\. .*capi build", said)
+def test_host_with_another_python_version_is_refused() -> None:
+    printed = dlopened(c_library.library(), "-DOTHER_PYTHON", "-rdynamic")
+    assert re.fullmatch(r"0 43 this program runs Python 3\.9\.2.* was built for Python 3\.\d+\. .*capi build", printed)
 
 
-def test_a_library_of_another_package_version_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_library_of_another_package_version_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(build_capi, "__version__", "0.0.9")
-    said = dlopened(build_capi.build(tmp_path))
-    assert (
-        said == f"0 43 the library is of bass-webrtc 0.0.9, and this Python has {__version__}: bass-webrtc capi build"
+    assert dlopened(build_capi.build(tmp_path)) == (
+        f"0 43 the library was built by bass-webrtc 0.0.9, but this environment has {__version__}. "
+        "Build it again: bass-webrtc capi build"
     )
 
 
-def test_an_environment_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_error_names_the_environment_that_is_gone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "prefix", "/gone")
-    said = dlopened(build_capi.build(tmp_path))
-    assert said.startswith("0 5001 the Python environment that the library was built in is gone: /gone/bin/python3")
+    printed = dlopened(build_capi.build(tmp_path))
+    assert printed.startswith("0 5001 the Python environment that the library was built in is gone: /gone/bin/python3")
 
 
 @pytest.mark.parametrize("kind", ["CDLL", "PyDLL"])
-def test_a_python_program_shares_its_interpreter(kind: str) -> None:
-    """PyDLL calls with the interpreter's lock held, as extension modules do."""
+def test_python_program_shares_its_interpreter(kind: str) -> None:
+    """``PyDLL`` calls with the interpreter's lock held, as extension modules do."""
     assert in_python(sys.executable, kind) == ["1 0 "] * 3
 
 
-def test_a_python_without_the_package_is_refused() -> None:
+def test_python_without_the_package_is_refused() -> None:
     python = shutil.which("python3", path="/usr/bin")
     assert python is not None
     lines = in_python(python)

@@ -1,7 +1,8 @@
-"""libbass_webrtc: the whole of the package as a C library. ``bass_webrtc.h`` is its manual.
+"""``libbass_webrtc``, the package as a C library. ``bass_webrtc.h`` is its interface and its manual.
 
-    host ─► library.c, stats.c, error.c ─► capi.py ─► handles.py ─► Server, WhipClient, WhepClient
-            python_start.c: the first call starts Python, or finds the host's
+    host ─► dispatch.c (generated), library.c, stats.c ─► capi.py ─► handles.py ─► Server, WhipClient, WhepClient
+            python_start.c: the first call starts Python, or joins the host's
 
-``build_capi.py`` makes the library: cffi, embedding mode.
+``header.py`` parses the header, ``dispatch.py`` generates the plumbing of its functions, and ``build_capi.py`` builds
+the library.
 """

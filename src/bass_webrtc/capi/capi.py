@@ -1,6 +1,6 @@
-"""The Python half of ``libbass_webrtc``: the functions of ``python_half.h``, thin over ``Server`` and the clients.
+"""The functions of ``libbass_webrtc`` that are implemented in Python, thin over ``Server`` and the clients.
 
-``bind`` is called by the library when it starts, with the ffi and lib that cffi made for it. Nothing else calls it.
+The library calls ``check_library`` and ``bind`` once, when it starts.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -34,97 +34,79 @@ ALL_PEERS = 0xFFFFFFFF
 _MAX_READ_FRAMES = 48_000
 _SAMPLE_BYTES = 4
 _CLIENT_PEER = 0
+_WITHOUT_BASS = ("push_pcm", "read_pcm")
+"""Methods that are called often and never call BASS, so its error code need not be kept."""
 
 _bound: Library | None = None
 
 
-def admit(version: str) -> None:
-    """Whether a library may bind itself.
+def check_library(version: str) -> None:
+    """Check that a library may be bound to this package.
 
     Args:
-        version: Of this package, when the library was built.
+        version: The version of this package when the library was built.
 
     Raises:
-        CapiError: It was another, or another copy of the library is bound already.
+        CapiError: The versions differ, or another copy of the library is bound already.
     """
     if version != __version__:
         raise CapiError(
             errors.VERSION,
-            f"the library is of bass-webrtc {version}, and this Python has {__version__}: bass-webrtc capi build",
+            f"the library was built by bass-webrtc {version}, but this environment has {__version__}. "
+            "Build it again: bass-webrtc capi build",
         )
     if _bound is not None:
-        raise CapiError(errors.ALREADY, "this process has loaded another copy of libbass_webrtc already: use that one")
+        raise CapiError(errors.ALREADY, "this process has already loaded another copy of libbass_webrtc: use that one")
 
 
-def bind(ffi: Any, lib: Any) -> None:
-    """Gives an admitted library its functions."""
+def bind(ffi: Any, lib: Any, failures: Mapping[str, int]) -> None:
+    """Make C functions of the methods of a ``Library``.
+
+    Args:
+        ffi: The library's cffi interface.
+        lib: The library's C functions.
+        failures: The value that each method's C function returns on failure, by the method's name. The library was
+            generated with this table (``dispatch.failures``), so every one of its functions gets its method here.
+    """
     global _bound
-    _bound = Library(ffi, lib)
-    _bound.define()
-    atexit.register(_bound.close_all)
+    library = Library(ffi, lib)
+    lib.bw_use_core(*statistics_functions())
+    for name, failure in failures.items():
+        ffi.def_extern(f"bw_py_{name}")(_with_error(lib, getattr(library, name), failure))
+    ffi.def_extern("bw_py_close_all")(_with_error(lib, library.close_all, None))
+    atexit.register(library.close_all)
+    _bound = library
+
+
+def _with_error(lib: Any, method: Callable[..., Any], failure: int | None) -> Callable[..., Any]:
+    """A function that turns an exception into this thread's error. Without a result it returns 1, TRUE in C."""
+
+    @functools.wraps(method)
+    def call(*arguments: Any) -> Any:
+        try:
+            if method.__name__ in _WITHOUT_BASS:
+                return method(*arguments)
+            with kept_error_code():
+                result = method(*arguments)
+        except Exception as error:
+            lib.bw_set_error(errors.code_of(error), errors.message_of(error).encode())
+            return failure
+        return result if result is not None or failure is None else 1
+
+    return call
 
 
 class Library:
-    """The functions, by their names in ``python_half.h``. Each may be called from any thread."""
+    """The exported functions, named by ``header.Function.handler``. Any thread.
+
+    Every public method but ``close_all`` implements one function of ``bass_webrtc.h`` and has its parameters; a handle
+    is an int. What it raises becomes the error of the calling thread.
+    """
 
     def __init__(self, ffi: Any, lib: Any) -> None:
         self._ffi = ffi
         self._lib = lib
         self._handles = HandleTable()
-
-    def define(self) -> None:
-        """Makes C functions of the methods."""
-        self._lib.bw_use_core(*statistics_functions())
-        for function, failure in (
-            (self.create, 0),
-            (self.set_address, 0),
-            (self.set_token, 0),
-            (self.add_ice_server, 0),
-            (self.set_callbacks, 0),
-            (self.set_bitrate, 0),
-            (self.start, 0),
-            (self.stop, 0),
-            (self.free, 0),
-            (self.get_port, 0),
-            (self.get_input_stream, 0),
-            (self.get_peer_stream, 0),
-            (self.get_peer_stats, 0),
-            (self.add_peer, -1),
-            (self.create_offer, -1),
-            (self.set_answer, 0),
-            (self.add_ice_candidate, 0),
-            (self.remove_peer, 0),
-            (self.push_pcm, -1),
-            (self.read_pcm, -1),
-            (self.connect_whip, 0),
-            (self.whip_start, 0),
-            (self.whip_stop, 0),
-            (self.whip_is_connected, 0),
-            (self.whip_free, 0),
-            (self.connect_whep, 0),
-            (self.whep_get_stream, 0),
-            (self.whep_is_connected, 0),
-            (self.whep_free, 0),
-            (self.close_all, None),
-        ):
-            self._ffi.def_extern(f"bw_py_{function.__name__}")(self._safe(function, failure))
-
-    def _safe(self, function: Callable[..., Any], failure: int | None) -> Callable[..., Any]:
-        """What it raises becomes this thread's error. A method that returns nothing says 1."""
-
-        @functools.wraps(function)
-        def call(*arguments: Any) -> Any:
-            try:
-                if function in (self.push_pcm, self.read_pcm):  # They never touch BASS, and are called often.
-                    return function(*arguments)
-                with kept_error_code():
-                    result = function(*arguments)
-            except Exception as error:
-                self._lib.bw_set_error(errors.code_of(error), errors.message_of(error).encode())
-                return failure
-            return result if result is not None or failure is None else 1
-
-        return call
 
     # -- server
 
@@ -165,7 +147,7 @@ class Library:
     def add_ice_server(self, handle: int, url: Any, username: Any, credential: Any) -> None:
         """BASS_WEBRTC_AddIceServer."""
         found = self._handles.get(handle, ServerHandle, WhipHandle, WhepHandle)
-        # A STUN server has neither, which some languages write as an empty string.
+        # Some languages pass an empty string for NULL, which is right for a STUN server.
         secrets = (self._text_or_none(text) or None for text in (username, credential))
         found.add_ice_server(IceServer(self._text(url, "url"), *secrets))
 
@@ -197,7 +179,9 @@ class Library:
         """BASS_WEBRTC_GetPort."""
         server = self._server(handle).server
         if not server.url:
-            raise CapiError(errors.NOTAVAIL, "callback signaling has no HTTP port")
+            raise CapiError(
+                errors.NOTAVAIL, "the server has no HTTP port: its signaling mode is BASS_WEBRTC_SIGNALING_CALLBACK"
+            )
         return URL(server.url).port or 0
 
     def get_input_stream(self, handle: int) -> int:
@@ -210,7 +194,7 @@ class Library:
         """BASS_WEBRTC_GetPeerStream."""
         peer = self._server(handle).peer(peer_id)
         if not peer.is_receiving:
-            raise CapiError(errors.NOTAVAIL, f"peer {peer_id} sends nothing, or not yet")
+            raise CapiError(errors.NOTAVAIL, f"peer {peer_id} sends no audio, or not yet")
         return _stream(peer.input_stream)
 
     def get_peer_stats(self, handle: int, peer_id: int, stats: Any) -> None:
@@ -222,12 +206,12 @@ class Library:
         elif peer_id == _CLIENT_PEER:
             fill(stats, found.client.stats())
         else:
-            raise CapiError(errors.NOTAVAIL, f"a client has one peer, number 0; there is no peer {peer_id}")
+            raise CapiError(errors.NOTAVAIL, f"peer_id is {peer_id}; expected 0, the only peer of a client")
 
     # -- callback signaling
 
-    def add_peer(self, handle: int, offer_sdp: Any, answer_sdp: Any, capacity: int, answer_len: Any) -> int:
-        """BASS_WEBRTC_AddPeerEx, and AddPeer."""
+    def add_peer_ex(self, handle: int, offer_sdp: Any, answer_sdp: Any, capacity: int, answer_len: Any) -> int:
+        """BASS_WEBRTC_AddPeerEx, and BASS_WEBRTC_AddPeer."""
         server = self._server(handle)
         offer = self._text(offer_sdp, "offer_sdp")
         buffer = _TextBuffer(self._ffi, answer_sdp, capacity, answer_len, "answer_sdp")
@@ -259,7 +243,7 @@ class Library:
         """BASS_WEBRTC_PushPcm."""
         source = self._handles.get(handle, ServerHandle, WhipHandle).source
         if not isinstance(source, PcmSource):
-            raise CapiError(errors.NOTAVAIL, "its source is not BASS_WEBRTC_SOURCE_PCM, so there is nothing to push to")
+            raise CapiError(errors.NOTAVAIL, "the source is not BASS_WEBRTC_SOURCE_PCM, so it takes no pushed audio")
         return source.write(self._samples(samples, frames, source.channels)) if frames else 0
 
     def read_pcm(self, handle: int, peer_id: int, samples: Any, frames: int) -> int:
@@ -327,7 +311,7 @@ class Library:
         _close(self._handles.take(handle, WhepHandle))
 
     def close_all(self) -> None:
-        """The process ends, or its Python does."""
+        """Close everything that the host left open. Called when the process, or its Python, exits."""
         for handle in self._handles.take_all():
             handle.close()
 
@@ -343,27 +327,27 @@ class Library:
 
     def _need(self, pointer: Any, name: str) -> None:
         if not pointer:
-            raise CapiError(errors.ILLPARAM, f"{name} is NULL")
+            raise CapiError(errors.ILLPARAM, f"{name} is NULL; expected a pointer")
 
     def _text(self, pointer: Any, name: str) -> str:
         self._need(pointer, name)
         try:
             return str(self._ffi.string(pointer).decode())
         except UnicodeDecodeError:
-            raise CapiError(errors.ILLPARAM, f"{name} is not UTF-8") from None
+            raise CapiError(errors.ILLPARAM, f"{name} is not valid UTF-8") from None
 
     def _text_or_none(self, pointer: Any) -> str | None:
         return self._text(pointer, "a string") if pointer else None
 
     def _samples(self, pointer: Any, frames: int, channels: int) -> NDArray[np.float32]:
-        """The caller's own memory, as an array."""
+        """The caller's memory as an array of shape (frames, channels), float32; not copied."""
         self._need(pointer, "samples")
         data = self._ffi.buffer(pointer, frames * channels * _SAMPLE_BYTES)
         return np.frombuffer(data, np.float32).reshape(frames, channels)
 
 
 class _TextBuffer:
-    """Where a caller wants a description, which is too long for it or not only once it is made."""
+    """A buffer of the caller for a description, which may turn out to be too small once the description is made."""
 
     def __init__(self, ffi: Any, text: Any, capacity: int, length: Any, name: str) -> None:
         if capacity and not text:
@@ -375,31 +359,33 @@ class _TextBuffer:
         self._name = name
 
     def take(self, server: ServerHandle, peer_id: int, description: str) -> int:
-        """Writes the description of a peer; one that cannot be written is of no use, nor is its peer."""
+        """Write the description of a peer and return the peer's number. Without room for it, the peer is removed."""
         data = description.encode()
         if self._length:
             self._length[0] = len(data)
-        if not self._capacity:  # The callback on_sdp brings it.
+        if not self._capacity:  # The callback on_sdp gets it.
             return peer_id
         if len(data) >= self._capacity:
-            with suppress(CapiError):  # It is gone already.
+            with suppress(CapiError):  # It has left already.
                 server.remove_peer(peer_id)
             raise CapiError(
                 errors.BUFFER,
-                f"{self._name} has {self._capacity} bytes; expected {len(data) + 1}, which "
-                "BASS_WEBRTC_AddPeerEx and BASS_WEBRTC_CreateOffer can be told",
+                f"{self._name} has {self._capacity} bytes; expected at least {len(data) + 1}: pass a larger buffer to "
+                "BASS_WEBRTC_AddPeerEx or BASS_WEBRTC_CreateOffer",
             )
         self._ffi.memmove(self._text, data + b"\0", len(data) + 1)
         return peer_id
 
 
 def _close(handle: Handle) -> None:
-    """A C program expects its memory back from Free, and connections are cycles of objects."""
+    """Close a handle and collect garbage: a C program expects Free to return memory, and connections are cycles."""
     handle.close()
     gc.collect()
 
 
 def _stream(handle: int) -> int:
     if handle == 0:
-        raise CapiError(errors.NOTAVAIL, "there is no stream: call BASS_Init first")
+        raise CapiError(
+            errors.NOTAVAIL, "there is no BASS stream because BASS is not initialised: call BASS_Init first"
+        )
     return handle

@@ -1,4 +1,4 @@
-"""What the handles of WHIP and WHEP clients stand for."""
+"""The objects behind the handles of WHIP and WHEP clients."""
 
 from __future__ import annotations
 
@@ -16,31 +16,35 @@ from .errors import CapiError
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """What may be said of a client after it was made."""
+    """Options that C sets after the client was made."""
 
     token: str | None = None
     ice_servers: tuple[IceServer, ...] = ()
 
 
 def is_connected(client: WhipClient | WhepClient) -> bool:
-    """Whether it is. Raises BassWebRtcError when it has given up."""
+    """Whether audio flows.
+
+    Raises:
+        BassWebRtcError: The client has given up; the reason.
+    """
     return client.running and client.wait_connected(0.0)
 
 
 class _ClientHandle(ABC):
-    """What the handles have in common."""
+    """The options that both clients have. A Python client takes them when it is made, so a change makes another one."""
 
     def set_token(self, token: str | None) -> None:
-        """Of the client from now on."""
+        """Set the bearer token."""
         self._change(lambda options: replace(options, token=token))
 
     def add_ice_server(self, server: IceServer) -> None:
-        """One more of the client's."""
+        """Add a STUN or TURN server."""
         self._change(lambda options: replace(options, ice_servers=(*options.ice_servers, server)))
 
     @abstractmethod
     def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
-        """Goes on with other options, as far as that is possible."""
+        """Replace the client by one with the changed options."""
 
 
 class WhipHandle(_ClientHandle):
@@ -51,10 +55,10 @@ class WhipHandle(_ClientHandle):
         client: The client, running or not.
     """
 
-    what = "a WHIP client"
+    description = "a WHIP client"
 
     def __init__(self, source: Source, url: str, bitrate_kbps: int) -> None:
-        """Nothing runs yet."""
+        """Make the client; it connects when ``client.start`` is called."""
         self.source = source
         self._url = url
         self._bitrate_kbps = bitrate_kbps
@@ -62,13 +66,12 @@ class WhipHandle(_ClientHandle):
         self.client = self._make(self._options)
 
     def close(self) -> None:
-        """Stops it for good."""
+        """Close the client."""
         self.client.close()
 
     def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
-        """Before it is started."""
         if self.client.running:
-            raise CapiError(errors.ALREADY, "the client runs already; this comes before BASS_WEBRTC_WhipStart")
+            raise CapiError(errors.ALREADY, "the client is running; make this call before BASS_WEBRTC_WhipStart")
         options = change(self._options)
         self.client, before = self._make(options), self.client
         self._options = options
@@ -79,34 +82,33 @@ class WhipHandle(_ClientHandle):
 
 
 class WhepHandle(_ClientHandle):
-    """Plays what a WHEP server sends; runs from the beginning. Any thread.
+    """Plays what a WHEP server sends. It connects at once. Any thread.
 
     Attributes:
         client: The client.
     """
 
-    what = "a WHEP client"
+    description = "a WHEP client"
 
     def __init__(self, make: Callable[[ClientOptions], WhepClient]) -> None:
         """
         Args:
-            make: Makes a client.
+            make: Makes a client with the given options.
         """
         self._make = make
-        self._lock = threading.Lock()  # changes and close exclude one another.
+        self._lock = threading.Lock()  # Only one thread changes or closes the client at a time.
         self._closed = False
         self._options = ClientOptions()
         self.client = make(self._options)
         self.client.start()
 
     def close(self) -> None:
-        """Stops it for good."""
+        """Close the client."""
         with self._lock:
             self._closed = True
             self.client.close()
 
     def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
-        """Begins anew with them."""
         with self._lock:
             options = change(self._options)
             made = self._make(options)

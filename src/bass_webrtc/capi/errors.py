@@ -1,4 +1,7 @@
-"""Exceptions as codes of the C library: BASS's where it has one. The names stand in ``bass_webrtc.h``."""
+"""Error codes of the C library, and which exception has which: BASS's codes where BASS has one.
+
+The names are those of ``bass_webrtc.h`` without the prefix ``BASS_WEBRTC_ERROR_``.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +51,14 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (TimeoutError, TIMEOUT),
     (OSError, CREATE),
 )
-"""The first that fits counts."""
+"""The first matching class decides."""
 
 
 class CapiError(Exception):
     """A mistake that only a caller in C can make.
 
     Attributes:
-        code: For ``BASS_WEBRTC_ErrorGetCode``.
+        code: What ``BASS_WEBRTC_ErrorGetCode`` returns.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -64,14 +67,14 @@ class CapiError(Exception):
 
 
 def code_of(error: BaseException) -> int:
-    """What ``BASS_WEBRTC_ErrorGetCode`` says of an exception."""
+    """The code that ``BASS_WEBRTC_ErrorGetCode`` returns for an exception."""
     if isinstance(error, CapiError | BassError):
         return error.code
     return next((code for kind, code in _CODES if isinstance(error, kind)), UNKNOWN)
 
 
 def message_of(error: BaseException) -> str:
-    """What ``BASS_WEBRTC_ErrorGetMessage`` says of it."""
+    """The text that ``BASS_WEBRTC_ErrorGetMessage`` returns for an exception."""
     if code_of(error) == UNKNOWN:
-        return f"a fault of bass-webrtc, please report it: {error!r}"
+        return f"internal error of bass-webrtc, please report it: {error!r}"
     return str(error)

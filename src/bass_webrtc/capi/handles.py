@@ -1,4 +1,7 @@
-"""Handles: numbers that stand for our objects, so that whatever a C program passes is looked up and never followed."""
+"""Handles: numbers that stand for Python objects.
+
+Whatever number a C program passes is looked up in a table, never followed as an address.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,18 @@ from typing import Protocol, TypeVar, overload
 from . import errors
 from .errors import CapiError
 
-_FIRST = 0x101
-"""No address of anything, in any process: below the first page. It is never given twice."""
+_FIRST_NUMBER = 0x101
+"""Below the first page, so it is never the address of anything. Numbers are not reused."""
 
 
 class Handle(Protocol):
-    """What a number can stand for."""
+    """The object that a number stands for."""
 
-    what: str
-    """In words, for messages."""
+    description: str
+    """Used in error messages: ``"a server"``."""
 
     def close(self) -> None:
-        """Lets go of everything. Idempotent; any thread."""
+        """Release everything. Idempotent; any thread."""
 
 
 One = TypeVar("One", bound=Handle)
@@ -29,20 +32,20 @@ Three = TypeVar("Three", bound=Handle)
 
 
 class HandleTable:
-    """The numbers that are in use. Any thread."""
+    """The handles that are in use. Any thread."""
 
     def __init__(self) -> None:
-        self._numbers = itertools.count(_FIRST)
+        self._numbers = itertools.count(_FIRST_NUMBER)
         self._lock = threading.Lock()
         self._handles: dict[int, Handle] = {}
 
     def next_number(self) -> int:
-        """One that was never given before."""
+        """Reserve a number."""
         with self._lock:
             return next(self._numbers)
 
     def add(self, number: int, handle: Handle) -> None:
-        """From now on the number stands for it."""
+        """Make a reserved number stand for an object."""
         with self._lock:
             self._handles[number] = handle
 
@@ -56,22 +59,30 @@ class HandleTable:
     def get(self, number: int, one: type[One], two: type[Two], three: type[Three], /) -> One | Two | Three: ...
 
     def get(self, number: int, /, *kinds: type[Handle]) -> Handle:
-        """What the number stands for.
+        """The object of a number.
+
+        Args:
+            number: As the C program passed it.
+            kinds: The classes that are accepted.
 
         Raises:
-            CapiError: Nothing, or something else.
+            CapiError: The number is not a handle, or is one of another class.
         """
         with self._lock:
             found = self._handles.get(number)
         if found is None:
-            raise CapiError(errors.HANDLE, f"{number:#x} is no handle, or was freed")
+            raise CapiError(errors.HANDLE, f"{number:#x} is not a handle, or was freed")
         if not isinstance(found, kinds):
-            wanted = " or ".join(kind.what for kind in kinds)
-            raise CapiError(errors.HANDLE, f"the handle is that of {found.what}; expected that of {wanted}")
+            wanted = " or ".join(kind.description for kind in kinds)
+            raise CapiError(errors.HANDLE, f"the handle is that of {found.description}; expected that of {wanted}")
         return found
 
     def take(self, number: int, kind: type[One]) -> One:
-        """The same, and the number stands for nothing any more: of two who take, one gets it."""
+        """Remove a handle and return its object. If two threads take the same handle, one succeeds.
+
+        Raises:
+            CapiError: As ``get``.
+        """
         found = self.get(number, kind)
         with self._lock:
             if self._handles.pop(number, None) is not found:
@@ -79,7 +90,7 @@ class HandleTable:
         return found
 
     def take_all(self) -> list[Handle]:
-        """All of them; the table is empty."""
+        """Remove all handles and return their objects."""
         with self._lock:
             handles, self._handles = list(self._handles.values()), {}
         return handles

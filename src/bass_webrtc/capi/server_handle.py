@@ -1,4 +1,4 @@
-"""What a server's handle stands for: its settings, and between Start and Stop a ``Server``."""
+"""The object behind the handle of a server: its settings and, between Start and Stop, a ``Server``."""
 
 from __future__ import annotations
 
@@ -22,21 +22,24 @@ from .errors import CapiError
 SOURCE_NONE = 0
 SOURCE_PCM = 0xFFFFFFFF
 
-_on_callback = threading.local()
+_this_thread = threading.local()
 
 
 @contextmanager
-def on_callback() -> Iterator[None]:
-    """The calling thread is in a callback of the program: it must not wait for whoever waits for it."""
-    _on_callback.now = True
+def in_callback() -> Iterator[None]:
+    """Mark the calling thread as running a callback of the host: it must not wait for a thread that waits for it."""
+    _this_thread.is_in_callback = True
     try:
         yield
     finally:
-        _on_callback.now = False
+        _this_thread.is_in_callback = False
 
 
 def open_c_source(channel: int, sample_rate: int, channels: int) -> Source:
-    """What ``source_channel`` means. A BASS channel is looked at now, so that a mistake shows where it was made."""
+    """The source that ``source_channel`` stands for.
+
+    A BASS channel is checked here, so that the call that passes a wrong one fails, and not a later one.
+    """
     if channel == SOURCE_NONE:
         return None
     if channel == SOURCE_PCM:
@@ -46,16 +49,16 @@ def open_c_source(channel: int, sample_rate: int, channels: int) -> Source:
 
 
 class Listener(Protocol):
-    """Is told what happens, on the events' thread."""
+    """Receives the events of a server, on the event thread."""
 
     def peer_state(self, peer: int, state: str) -> None:
-        """A peer has another state."""
+        """The state of a peer has changed."""
 
     def sdp(self, peer: int, kind: str, sdp: str) -> None:
-        """An offer or answer of ours."""
+        """The server has made an offer or an answer."""
 
     def ice_candidate(self, peer: int, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
-        """A candidate of ours."""
+        """The server has found a local candidate."""
 
 
 class ServerHandle:
@@ -63,10 +66,10 @@ class ServerHandle:
 
     Attributes:
         source: What it sends.
-        listener: Who is told what happens.
+        listener: Receives its events; None for nobody.
     """
 
-    what = "a server"
+    description = "a server"
 
     def __init__(
         self,
@@ -77,36 +80,36 @@ class ServerHandle:
     ) -> None:
         """
         Args:
-            source: As ``open_c_source`` gives it.
-            config: Its settings; ``change`` replaces them.
-            attach: Called when a server runs.
-            detach: Called before it ends.
+            source: As ``open_c_source`` returns it.
+            config: The settings; ``change`` replaces them.
+            attach: Called after a server has started.
+            detach: Called before a server stops.
         """
         self.source = source
         self.listener: Listener | None = None
         self._config = config
         self._attach = attach
         self._detach = detach
-        self._lock = threading.Lock()  # start, stop and change exclude one another.
+        self._lock = threading.Lock()  # Only one thread starts, stops or changes the server at a time.
         self._server: Server | None = None
         self._freed = False
-        self._no_failures: weakref.WeakSet[Peer] = weakref.WeakSet()
-        """Whose end is none: they were connected, or the program sends them away."""
+        self._ending_normally: weakref.WeakSet[Peer] = weakref.WeakSet()
+        """Peers whose end is not a failure: they were connected, or the program removed them."""
 
     @property
     def server(self) -> Server:
-        """The one that runs.
+        """The running server.
 
         Raises:
-            CapiError: None does.
+            CapiError: It is not running.
         """
         server = self._server
         if server is None:
-            raise CapiError(errors.START, "the server does not run: call BASS_WEBRTC_Start first")
+            raise CapiError(errors.START, "the server is not running: call BASS_WEBRTC_Start first")
         return server
 
     def peer(self, number: int) -> Peer:
-        """One of those who are connected, or about to be.
+        """A peer that is connected or connecting.
 
         Raises:
             CapiError: There is no such peer.
@@ -114,61 +117,61 @@ class ServerHandle:
         for peer in self.server.peers:
             if peer.id == number:
                 return peer
-        raise CapiError(errors.NOTAVAIL, f"there is no peer {number}, or not any more")
+        raise CapiError(errors.NOTAVAIL, f"there is no peer {number}: it never connected, or it has left")
 
     # -- callback signaling
 
     def add_peer(self, offer_sdp: str) -> tuple[int, str]:
-        """A number for the peer, and our answer."""
-        with _peer_may_be_gone():
+        """Answer an offer; the peer's number, and the answer."""
+        with _closed_is_unavailable():
             peer, answer = self.server.add_peer(offer_sdp)
         return peer.id, answer
 
     def create_offer(self, kind: Kind) -> tuple[int, str]:
-        """A number for a peer to come, and our offer."""
-        with _peer_may_be_gone():
+        """Make an offer; the number of the peer that will answer, and the offer."""
+        with _closed_is_unavailable():
             peer, offer = self.server.create_offer(kind)
         return peer.id, offer
 
     def set_answer(self, number: int, answer_sdp: str) -> None:
-        """The peer's answer to our offer."""
-        with _peer_may_be_gone():
+        """Set a peer's answer to the server's offer."""
+        with _closed_is_unavailable():
             self.peer(number).set_answer(answer_sdp)
 
     def add_ice_candidate(self, number: int, candidate: str) -> None:
-        """A candidate of the peer; empty when there are no more."""
-        with _peer_may_be_gone():
+        """Add a candidate of a peer; an empty one ends the list."""
+        with _closed_is_unavailable():
             self.peer(number).add_ice_candidate(candidate)
 
     def remove_peer(self, number: int) -> None:
-        """Says goodbye to it."""
+        """Disconnect a peer."""
         peer = self.peer(number)
-        self._no_failures.add(peer)
-        with _peer_may_be_gone():
+        self._ending_normally.add(peer)
+        with _closed_is_unavailable():
             self.server.remove_peer(number)
 
     # -- settings
 
     def change(self, **settings: object) -> None:
-        """Sets fields of ``ServerConfig``, before it is started."""
+        """Set fields of ``ServerConfig``, before Start."""
         with self._before_start():
             self._config = replace(self._config, **settings)  # type: ignore[arg-type]
 
     def add_ice_server(self, server: IceServer) -> None:
-        """One more STUN or TURN server, before it is started."""
+        """Add a STUN or TURN server, before Start."""
         parse_ice_server(server.url, server.username, server.credential)
         with self._before_start():
             self._config = replace(self._config, ice_servers=(*self._config.ice_servers, server))
 
     def set_bitrate(self, bitrate_kbps: int) -> None:
-        """Also while it runs."""
+        """Set the bitrate, before Start or while running."""
         with self._exclusively():
             self._config = replace(self._config, bitrate_kbps=bitrate_kbps)
             if self._server is not None:
                 self._server.set_bitrate(bitrate_kbps)
 
     def start(self) -> None:
-        """Nothing if it runs."""
+        """Start the server. Does nothing if it is running."""
         with self._exclusively():
             if self._server is None:
                 self._server = self._open()
@@ -176,26 +179,26 @@ class ServerHandle:
             self.stop()
 
     def stop(self) -> None:
-        """Nothing if it does not run."""
+        """Stop the server. Does nothing if it is not running."""
         with self._exclusively():
             server, self._server = self._server, None
             if server is not None:
-                self._no_failures.update(server.peers)
+                self._ending_normally.update(server.peers)
                 self._detach()
                 server.close()
 
     def close(self) -> None:
-        """Stops it for good. Where another thread is just starting or stopping it, that one sees to it."""
+        """Stop the server for good. If another thread is starting or stopping it, that thread finishes the job."""
         self._freed = True
         with suppress(CapiError):  # BUSY
             self.stop()
 
     def _open(self) -> Server:
         server = Server(self.source, self._config)
-        server.on("peer_state", self._tell_state)
-        server.on("sdp", lambda peer, *said: self._tell(lambda listener: listener.sdp(peer.id, *said)))
+        server.on("peer_state", self._on_peer_state)
+        server.on("sdp", lambda peer, *said: self._notify(lambda listener: listener.sdp(peer.id, *said)))
         server.on(
-            "ice_candidate", lambda peer, *said: self._tell(lambda listener: listener.ice_candidate(peer.id, *said))
+            "ice_candidate", lambda peer, *said: self._notify(lambda listener: listener.ice_candidate(peer.id, *said))
         )
         try:
             server.start()
@@ -209,35 +212,35 @@ class ServerHandle:
     def _before_start(self) -> Iterator[None]:
         with self._exclusively():
             if self._server is not None:
-                raise CapiError(errors.ALREADY, "the server runs already; this comes before BASS_WEBRTC_Start")
+                raise CapiError(errors.ALREADY, "the server is running; make this call before BASS_WEBRTC_Start")
             yield
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
-        """Stop waits for the callback that runs, so a callback does not wait for Stop."""
-        if not self._lock.acquire(blocking=not getattr(_on_callback, "now", False)):
-            raise CapiError(errors.BUSY, "another thread is just starting or stopping it")
+        """Hold the lock. In a callback it is not waited for but fails with BUSY, since Stop waits for the callback."""
+        if not self._lock.acquire(blocking=not getattr(_this_thread, "is_in_callback", False)):
+            raise CapiError(errors.BUSY, "another thread is starting or stopping the server; try again later")
         try:
             yield
         finally:
             self._lock.release()
 
-    def _tell_state(self, peer: Peer, state: str) -> None:
+    def _on_peer_state(self, peer: Peer, state: str) -> None:
         if state == "connected":
-            self._no_failures.add(peer)
-        if state == "closed" and peer not in self._no_failures:
-            self._tell(lambda listener: listener.peer_state(peer.id, "failed"))
-        self._tell(lambda listener: listener.peer_state(peer.id, state))
+            self._ending_normally.add(peer)
+        if state == "closed" and peer not in self._ending_normally:
+            self._notify(lambda listener: listener.peer_state(peer.id, "failed"))
+        self._notify(lambda listener: listener.peer_state(peer.id, state))
 
-    def _tell(self, what: Callable[[Listener], None]) -> None:
+    def _notify(self, call: Callable[[Listener], None]) -> None:
         if (listener := self.listener) is not None:
-            with on_callback():
-                what(listener)
+            with in_callback():
+                call(listener)
 
 
 @contextmanager
-def _peer_may_be_gone() -> Iterator[None]:
-    """It left, or another thread stopped the server, while it was looked at."""
+def _closed_is_unavailable() -> Iterator[None]:
+    """The peer left, or another thread stopped the server, during the call: not a wrong handle, but NOTAVAIL."""
     try:
         yield
     except ClosedError as error:

@@ -1,6 +1,6 @@
 /*
- * Servers' statistics, read from the core's counters: neither the interpreter nor its lock is in the way, so a host may
- * ask as often as it likes, on any thread.
+ * Statistics of servers, read directly from the core's counters. No call here runs Python or waits for the
+ * interpreter's lock, so the host may make them often and from any thread, an audio callback included.
  */
 #include "library.h"
 
@@ -12,9 +12,9 @@
 
 typedef struct {
     uintptr_t handle;
-    bw_engine *engine; /* NULL: it does not run */
+    bw_engine *engine; /* NULL while the server is stopped */
     uint32_t max_peers;
-    WebRtcStatsFFI last;
+    WebRtcStatsFFI last; /* what is reported while the server is stopped */
 } server;
 
 static struct {
@@ -23,7 +23,8 @@ static struct {
     bw_playout *(*engine_playout)(bw_engine *);
 } core;
 
-/* Readers of statistics against whoever opens, starts, stops or frees a server; held for microseconds. */
+/* Readers: GetStats, GetPeerCount, IsRunning. Writers: creating, starting, stopping and freeing a server. Held for
+ * microseconds. */
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 static server *servers;
 static size_t count;
@@ -41,7 +42,7 @@ static server *find(uintptr_t handle) {
     return NULL;
 }
 
-/* ------------------------------------------------------------------ reading, under the lock */
+/* ------------------------------------------------------------------ reading, with the lock held */
 
 static void add_receivers(const server *server, WebRtcStatsFFI *stats) {
     bw_playout *playout = core.engine_playout(server->engine);
@@ -76,28 +77,29 @@ static void read_stats(const server *server, WebRtcStatsFFI *stats) {
     add_receivers(server, stats);
 }
 
-/* False: there is no such server. */
-static bool look(void *handle, WebRtcStatsFFI *stats, bool *runs) {
+/* Returns false, with the error set, if the handle is not that of a server. */
+static bool read_server(void *handle, WebRtcStatsFFI *stats, bool *is_running) {
     pthread_rwlock_rdlock(&lock);
     const server *server = find((uintptr_t)handle);
     if (server != NULL) {
         read_stats(server, stats);
-        *runs = server->engine != NULL;
+        *is_running = server->engine != NULL;
     }
     pthread_rwlock_unlock(&lock);
     if (server == NULL)
-        bw_set_error(BASS_WEBRTC_ERROR_HANDLE, "this is no server's handle: NULL, freed, or of something else");
+        bw_set_error(BASS_WEBRTC_ERROR_HANDLE,
+                     "this is not the handle of a server: it is NULL, was freed, or is that of a client");
     return server != NULL;
 }
 
 int BASS_WEBRTC_CALL BASS_WEBRTC_GetStats(void *handle, WebRtcStatsFFI *stats) {
     WebRtcStatsFFI found;
-    bool runs;
+    bool is_running;
     bw_clear_error();
-    if (!look(handle, &found, &runs))
+    if (!read_server(handle, &found, &is_running))
         return 0;
     if (stats == NULL) {
-        bw_set_error(BASS_WEBRTC_ERROR_ILLPARAM, "stats is NULL; expected a structure to be filled");
+        bw_set_error(BASS_WEBRTC_ERROR_ILLPARAM, "stats is NULL; expected a pointer to a WebRtcStatsFFI to fill in");
         return 0;
     }
     *stats = found;
@@ -106,19 +108,19 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_GetStats(void *handle, WebRtcStatsFFI *stats) {
 
 uint32_t BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerCount(void *handle) {
     WebRtcStatsFFI stats;
-    bool runs;
+    bool is_running;
     bw_clear_error();
-    return look(handle, &stats, &runs) ? stats.active_peers : 0;
+    return read_server(handle, &stats, &is_running) ? stats.active_peers : 0;
 }
 
 int BASS_WEBRTC_CALL BASS_WEBRTC_IsRunning(void *handle) {
     WebRtcStatsFFI stats;
-    bool runs;
+    bool is_running;
     bw_clear_error();
-    return look(handle, &stats, &runs) && runs;
+    return read_server(handle, &stats, &is_running) && is_running;
 }
 
-/* ------------------------------------------------------------------ servers come and go: capi.py */
+/* ------------------------------------------------------------------ called by capi.py */
 
 int bw_server_open(uintptr_t handle) {
     pthread_rwlock_wrlock(&lock);

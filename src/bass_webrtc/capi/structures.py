@@ -1,4 +1,4 @@
-"""The structures of ``bass_webrtc.h`` in Python's words: settings, callbacks, statistics."""
+"""Convert the structures of ``bass_webrtc.h``: settings, callbacks, statistics of a peer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS: tuple[Kind, ...] = ("sendrecv", "player", "publisher")
 STATES = ("new", "connecting", "connected", "disconnected", "failed", "closed")
 """PEER_STATE_*."""
 
-_SAME_NAMES = (
+_COMMON_FIELDS = (
     "packets_sent",
     "packets_received",
     "bytes_sent",
@@ -35,12 +35,13 @@ _SAME_NAMES = (
     "jitter_buffer_target_ms",
     "audio_level_dbfs",
 )
-"""Fields of ``WebRtcPeerStatsFFI`` that are fields of ``PeerStats``, too."""
+"""Fields that ``WebRtcPeerStatsFFI`` and ``PeerStats`` have in common, with the same name, unit and meaning."""
+
 _ADDRESS_BYTES = 63
 
 
 class Callbacks:
-    """A program's callbacks, as a ``Listener``. cffi lets go of the interpreter's lock while they run."""
+    """The host's callbacks as a ``Listener``. cffi releases the interpreter's lock while they run."""
 
     def __init__(self, ffi: Any, lib: Any, callbacks: Any) -> None:
         self._ffi = ffi
@@ -48,24 +49,30 @@ class Callbacks:
         self._callbacks = callbacks
 
     def peer_state(self, peer: int, state: str) -> None:
-        """on_peer_state."""
-        self._lib.bw_tell_peer_state(self._callbacks, peer, STATES.index(state))
+        """Call ``on_peer_state``."""
+        self._lib.bw_call_on_peer_state(self._callbacks, peer, STATES.index(state))
 
     def sdp(self, peer: int, kind: str, sdp: str) -> None:
-        """on_sdp."""
-        self._lib.bw_tell_sdp(self._callbacks, peer, self._text(kind), self._text(sdp))
+        """Call ``on_sdp``."""
+        self._lib.bw_call_on_sdp(self._callbacks, peer, self._text(kind), self._text(sdp))
 
     def ice_candidate(self, peer: int, candidate: str, sdp_mid: str | None, sdp_mline_index: int | None) -> None:
-        """on_ice_candidate."""
+        """Call ``on_ice_candidate``."""
         mid = self._ffi.NULL if sdp_mid is None else self._text(sdp_mid)
-        self._lib.bw_tell_ice_candidate(self._callbacks, peer, self._text(candidate), mid, sdp_mline_index or 0)
+        self._lib.bw_call_on_ice_candidate(self._callbacks, peer, self._text(candidate), mid, sdp_mline_index or 0)
 
     def _text(self, text: str) -> Any:
         return self._ffi.new("char[]", text.encode())
 
 
 def config_fields(config: Any, **more: Any) -> dict[str, Any]:
-    """Of ``WebRtcConfigFFI``, by the names of ``ServerConfig``; sample_rate and channels are the PCM source's."""
+    """The fields of a ``WebRtcConfigFFI``, with defaults in place of zeros, by the names of ``ServerConfig``.
+
+    ``sample_rate`` and ``channels`` are in it, too; they belong to the PCM source.
+
+    Raises:
+        CapiError: The signaling mode is not one of BASS_WEBRTC_SIGNALING_*.
+    """
     defaults = ServerConfig()
     if config.signaling_mode not in MODES:
         raise CapiError(errors.ILLPARAM, f"signaling_mode is {config.signaling_mode}; expected one of {[*MODES]}")
@@ -83,10 +90,10 @@ def config_fields(config: Any, **more: Any) -> dict[str, Any]:
 
 
 def fill(to: Any, stats: PeerStats) -> None:
-    """``WebRtcPeerStatsFFI`` from a snapshot: the same names, but for a few."""
+    """Fill a ``WebRtcPeerStatsFFI`` from a snapshot."""
     to.peer_id = stats.id
     to.state = STATES.index(stats.state)
-    for name in _SAME_NAMES:
+    for name in _COMMON_FIELDS:
         setattr(to, name, getattr(stats, name))
     to.round_trip_time_ms = -1.0 if stats.round_trip_time_ms is None else stats.round_trip_time_ms
     for name in ("local_address", "remote_address"):
