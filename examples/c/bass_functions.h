@@ -1,4 +1,4 @@
-/* The few functions of BASS that these programs call, so that they compile where bass.h is not. Yours include bass.h. */
+/* The BASS functions that the examples call, so that they compile without bass.h. Your program includes bass.h. */
 #ifndef BASS_H
 #define BASS_H
 

@@ -1,13 +1,13 @@
 /*
- * Option 3: a call whose signaling is the program's own. Here you are the signaling: two copies run in two terminals, or
- * on two machines, and you paste what one prints into the other.
+ * Option 3: a call with callback signaling. You are the signaling: run the program in two terminals, or on two
+ * machines, and paste what one prints into the other.
  *
  *     cc callback.c -o callback $(bass-webrtc capi cflags) $(bass-webrtc capi ldflags) -lbass -lm
- *     ./callback                                    makes an offer and waits for the answer
- *     ./callback --answer                           waits for an offer and answers it
+ *     ./callback                                    prints an offer and reads the answer
+ *     ./callback --answer                           reads an offer and prints the answer
  *     ./callback --ice-server stun:HOST             for a call across NATs, on both sides
  *
- * A description ends with an empty line. Lines that begin with "candidate:" may follow, each as soon as it is found.
+ * A description ends with an empty line. Lines that begin with "candidate:" may follow, as soon as each is found.
  * Another empty line ends the call.
  */
 #include <stdio.h>
@@ -28,17 +28,17 @@ static int fail(const char *what) {
     return EXIT_FAILURE;
 }
 
-/* ------------------------------------------------------------------ what the peer is to be told, on standard output */
+/* ------------------------------------------------------------------ for the peer, on standard output */
 
 static void show_description(uint32_t peer_id, const char *sdp_type, const char *sdp, void *user) {
     (void)peer_id, (void)user;
-    printf("The %s:\n%s\n", sdp_type, sdp); /* Its last line ends itself, so this is the empty one. */
+    printf("The %s:\n%s\n", sdp_type, sdp); /* The SDP ends with a newline, so this prints an empty line. */
     fflush(stdout);
 }
 
 static void show_candidate(uint32_t peer_id, const char *candidate, const char *sdp_mid, uint32_t sdp_mline_index,
                            void *user) {
-    (void)peer_id, (void)sdp_mid, (void)sdp_mline_index, (void)user; /* There is one transport. */
+    (void)peer_id, (void)sdp_mid, (void)sdp_mline_index, (void)user; /* There is only one media section. */
     if (candidate[0] != '\0')
         printf("%s\n", candidate);
     fflush(stdout);
@@ -52,9 +52,9 @@ static void show_state(uint32_t peer_id, uint32_t state, void *user) {
     *ended = state == PEER_STATE_CLOSED;
 }
 
-/* ------------------------------------------------------------------ what the peer says, on standard input */
+/* ------------------------------------------------------------------ from the peer, on standard input */
 
-/* Lines up to an empty one. 0: there was none. */
+/* Reads lines up to an empty one. Returns 0 if there is no description. */
 static int read_description(char *sdp, size_t capacity) {
     size_t length = 0;
     while (length + 1 < capacity && fgets(sdp + length, (int)(capacity - length), stdin) != NULL) {
@@ -64,11 +64,11 @@ static int read_description(char *sdp, size_t capacity) {
         }
         length += strlen(sdp + length);
     }
-    fprintf(stderr, "no description came, or one that is too long\n");
+    fprintf(stderr, "no description was entered, or it is too long\n");
     return 0;
 }
 
-/* 0: the line ends the call. */
+/* Adds a candidate. Returns 0 if the line ends the call. */
 static int take_line(void *server, uint32_t peer) {
     char line[512];
     if (fgets(line, sizeof line, stdin) == NULL || line[0] == '\n')
@@ -79,24 +79,25 @@ static int take_line(void *server, uint32_t peer) {
     return 1;
 }
 
-/* The peer's number, or -1. */
+/* Makes the offer. Returns the peer's number, or -1. */
 static int call_peer(void *server) {
     char answer[16384];
-    printf("Paste the answer, and an empty line, when you have it.\n");
+    printf("Paste the answer followed by an empty line.\n");
     int peer = BASS_WEBRTC_CreateOffer(server, BASS_WEBRTC_PEER_SENDRECV, NULL, 0, NULL);
     if (peer < 0 || !read_description(answer, sizeof answer))
         return -1;
     return BASS_WEBRTC_SetAnswer(server, (uint32_t)peer, answer) ? peer : -1;
 }
 
-static int be_called(void *server) {
+/* Answers an offer. Returns the peer's number, or -1. */
+static int answer_peer(void *server) {
     char offer[16384], answer[BASS_WEBRTC_ANSWER_CAPACITY];
     uint32_t answer_len;
-    printf("Paste the offer, and an empty line.\n");
+    printf("Paste the offer followed by an empty line.\n");
     fflush(stdout);
     if (!read_description(offer, sizeof offer))
         return -1;
-    return BASS_WEBRTC_AddPeer(server, offer, answer, &answer_len); /* show_description shows it. */
+    return BASS_WEBRTC_AddPeer(server, offer, answer, &answer_len); /* show_description prints it. */
 }
 
 int main(int argc, char **argv) {
@@ -109,7 +110,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "BASS_Init: error %d\n", BASS_ErrorGetCode());
         return EXIT_FAILURE;
     }
-    setvbuf(stdin, NULL, _IONBF, 0); /* What poll says is to be read is not in a buffer already. */
+    setvbuf(stdin, NULL, _IONBF, 0); /* poll does not see what stdio has buffered. */
     void *server = BASS_WEBRTC_Create(open_tone(), &config);
     if (server == NULL)
         return fail("BASS_WEBRTC_Create");
@@ -124,13 +125,13 @@ int main(int argc, char **argv) {
     BASS_WEBRTC_SetCallbacks(server, &callbacks);
     if (!BASS_WEBRTC_Start(server))
         return fail("BASS_WEBRTC_Start");
-    int peer = answers ? be_called(server) : call_peer(server);
+    int peer = answers ? answer_peer(server) : call_peer(server);
     if (peer < 0)
         return BASS_WEBRTC_ErrorGetCode() != BASS_WEBRTC_OK ? fail("the call") : EXIT_FAILURE;
 
-    HSTREAM mix = BASS_WEBRTC_GetInputStream(server); /* Or BASS_WEBRTC_GetPeerStream(server, peer), for one alone. */
+    HSTREAM mix = BASS_WEBRTC_GetInputStream(server); /* or BASS_WEBRTC_GetPeerStream(server, peer) */
     for (int block = 0; !ended; block++) {
-        if (was_typed(BLOCK_MS) && !take_line(server, (uint32_t)peer))
+        if (has_input(BLOCK_MS) && !take_line(server, (uint32_t)peer))
             break;
         hear_block(mix, block);
     }

@@ -1,4 +1,4 @@
-/* What a decoding stream brings, said each second, in the place of your own mixer. */
+/* Reads a decoding stream and prints once per second what it contains, in place of your own mixer. */
 #ifndef HEARD_H
 #define HEARD_H
 
@@ -12,8 +12,8 @@
 #define BLOCK_FRAMES (48 * BLOCK_MS)
 #define BLOCKS_PER_SECOND (1000 / BLOCK_MS)
 
-/* Waits so long, unless there is something to read: then 1. */
-static int was_typed(int wait_ms) {
+/* Waits for standard input, for wait_ms at most. Returns 1 if there is something to read. */
+static int has_input(int wait_ms) {
     struct pollfd input = {0, POLLIN, 0};
     return poll(&input, 1, wait_ms) > 0;
 }
@@ -30,7 +30,8 @@ static void describe(const char *name, const float *second, int channel) {
     printf("%s %d Hz at %.1f dBFS", name, rises, 10.0 * log10(2.0 * power / frames + 1e-12));
 }
 
-/* One block at the pace of the clock, as a mixer asks for it; a decoding stream gives what is asked for. */
+/* Reads one block, and prints a line when a second is full. A decoding stream returns whatever amount is requested, so
+ * the caller keeps the pace of the clock. */
 static void hear_block(HSTREAM stream, int block) {
     static float second[BLOCKS_PER_SECOND * BLOCK_FRAMES * 2];
     float *where = &second[block % BLOCKS_PER_SECOND * BLOCK_FRAMES * 2];

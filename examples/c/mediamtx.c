@@ -1,11 +1,10 @@
 /*
- * Option 2: a tone goes to a media server, and what it sends comes back. Return ends it.
+ * Option 2: sends a tone to a media server, and plays a stream from it. Press Return to stop.
  *
  *     cc mediamtx.c -o mediamtx $(bass-webrtc capi cflags) $(bass-webrtc capi ldflags) -lbass -lm
  *     ./mediamtx --whip http://127.0.0.1:8889/radio/whip --whep http://127.0.0.1:8889/radio/whep
  *
- * Each second it says what is heard. MediaMTX is one such server; Janus, OBS's and any other that speaks WHIP and WHEP
- * will do, and so will serve.c.
+ * It prints once per second what it receives. Any server with WHIP and WHEP works: MediaMTX, Janus, or serve.c.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +20,7 @@
 /* Until Return is pressed. */
 static void listen(void *whep) {
     HSTREAM stream = BASS_WEBRTC_WhepGetStream(whep);
-    for (int block = 0; !was_typed(BLOCK_MS); block++)
+    for (int block = 0; !has_input(BLOCK_MS); block++)
         hear_block(stream, block);
 }
 
@@ -53,9 +52,9 @@ int main(int argc, char **argv) {
             return fail(whip_url);
         while (!BASS_WEBRTC_WhipIsConnected(whip)) {
             if (BASS_WEBRTC_ErrorGetCode() != BASS_WEBRTC_OK)
-                return fail(whip_url); /* It will not be tried again. */
-            if (was_typed(BLOCK_MS))
-                return EXIT_SUCCESS; /* What is open is closed. */
+                return fail(whip_url); /* The client has given up. */
+            if (has_input(BLOCK_MS))
+                return EXIT_SUCCESS; /* The library closes what is open. */
         }
         printf("pushing to %s\n", whip_url);
         fflush(stdout);

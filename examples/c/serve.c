@@ -1,5 +1,5 @@
 /*
- * Option 1: a file, or a tone, plays in browsers; what browsers say plays here. Return ends it.
+ * Option 1: plays a file, or a tone, in browsers, and plays the audio of the browsers here. Press Return to stop.
  *
  *     cc serve.c -o serve $(bass-webrtc capi cflags) $(bass-webrtc capi ldflags) -lbass -lm
  *     ./serve song.mp3 8080
@@ -47,12 +47,13 @@ int main(int argc, char **argv) {
     if (!BASS_WEBRTC_Start(server))
         return fail("BASS_WEBRTC_Start");
     BASS_ChannelPlay(BASS_WEBRTC_GetInputStream(server), 0);
-    printf("Open http://127.0.0.1:%u/ and press Listen. Return ends it.\n", (unsigned)BASS_WEBRTC_GetPort(server));
+    printf("Open http://127.0.0.1:%u/ and press Listen. Press Return to stop.\n",
+           (unsigned)BASS_WEBRTC_GetPort(server));
     fflush(stdout);
     getchar();
 
     BASS_WEBRTC_GetStats(server, &stats);
-    printf("%u listening, %llu packets sent\n", (unsigned)stats.active_peers,
+    printf("%u connected, %llu packets sent\n", (unsigned)stats.active_peers,
            (unsigned long long)stats.total_packets_sent);
     if (!BASS_WEBRTC_Free(server))
         return fail("BASS_WEBRTC_Free");

@@ -1,4 +1,4 @@
-/* A tone as a BASS decoding channel, in the place of your own programme: 440 Hz left, 880 Hz right, -12 dBFS. */
+/* A BASS decoding channel with a test tone, in place of your own audio: 440 Hz left, 880 Hz right, -12 dBFS. */
 #ifndef TONE_H
 #define TONE_H
 
@@ -9,7 +9,7 @@
 #define TONE_HZ 440.0
 #define TONE_LEVEL 0.25f
 
-/* STREAMPROC: called on the library's sender thread, once per 20 ms, so it must be quick. user: a counter of frames. */
+/* A STREAMPROC. The library's sender thread calls it every 20 ms, so it must be fast. user: a counter of frames. */
 static DWORD make_tone(HSTREAM stream, void *buffer, DWORD length, void *user) {
     uint64_t *time = (uint64_t *)user;
     float *samples = (float *)buffer;

@@ -1,7 +1,7 @@
-// BassWebRtc.cs: libbass_webrtc for C# and the other languages of .NET and Mono. Add this one file to your project.
+// BassWebRtc.cs: libbass_webrtc for C# and the other languages of .NET and Mono. Add this file to your project.
 //
-// Names, results and errors are those of bass_webrtc.h, the manual. "bass-webrtc capi build" makes the library, which is
-// looked for beside the program and where the system looks, on Linux in LD_LIBRARY_PATH.
+// bass_webrtc.h is the manual: names, results and errors are the same here. "bass-webrtc capi build" builds the
+// library, which is searched for beside the program and in the system's library path, on Linux LD_LIBRARY_PATH.
 //
 //     using System;
 //     using BassWebRtc;
@@ -14,15 +14,15 @@
 //     Console.ReadLine();                                        // open http://127.0.0.1:8080/ and press Listen
 //     BASS_WEBRTC_Free(server);
 //
-// Keep callbacks alive: the garbage collector does not know that the library calls your delegates. Hold the
-// SignalingCallbacks in a field until BASS_WEBRTC_Free has returned. No exception may leave a callback.
+// Keep the callbacks alive: the garbage collector does not know that the library calls your delegates. Store the
+// SignalingCallbacks in a field until BASS_WEBRTC_Free has returned. A callback must not throw an exception.
 using System;
 using System.Runtime.InteropServices;
 using System.Text;
 
 namespace BassWebRtc
 {
-    /// <summary>How far a peer's connection is.</summary>
+    /// <summary>State of a peer.</summary>
     public enum PeerState : uint
     {
         PEER_STATE_NEW,
@@ -33,29 +33,29 @@ namespace BassWebRtc
         PEER_STATE_CLOSED
     }
 
-    /// <summary>Settings of a server. A 0 in the first five is the default.</summary>
+    /// <summary>Settings of a server. A 0 in one of the first five selects the default.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct WebRtcConfigFFI
     {
-        /// <summary>Hz of what BASS_WEBRTC_PushPcm brings; default 48000.</summary>
+        /// <summary>Sample rate of the audio passed to BASS_WEBRTC_PushPcm, in Hz; default 48000.</summary>
         public uint sample_rate;
-        /// <summary>Of the same; default 2.</summary>
+        /// <summary>Channels of the audio passed to BASS_WEBRTC_PushPcm; default 2.</summary>
         public ushort channels;
-        /// <summary>kbit/s, 6 to 510; default 128.</summary>
+        /// <summary>In kbit/s, 6 to 510; default 128.</summary>
         public uint opus_bitrate;
-        /// <summary>With how much delay a jitter buffer begins at most; default 100.</summary>
+        /// <summary>Upper limit of the initial delay of a jitter buffer, in ms; default 100.</summary>
         public uint buffer_ms;
-        /// <summary>How many may be connected at once; default 5.</summary>
+        /// <summary>How many peers may be connected at the same time; default 5.</summary>
         public byte max_peers;
         /// <summary>BASS_WEBRTC_SIGNALING_*.</summary>
         public byte signaling_mode;
-        /// <summary>TCP; 0 takes any that is free, see BASS_WEBRTC_GetPort.</summary>
+        /// <summary>TCP port; 0: any free port, see BASS_WEBRTC_GetPort.</summary>
         public ushort http_port;
-        /// <summary>1: the library's streams are decoding channels, for mixers.</summary>
+        /// <summary>1: the streams that the library returns are decoding channels, for a mixer.</summary>
         public byte decode_stream;
     }
 
-    /// <summary>Statistics of a server; totals since BASS_WEBRTC_Start.</summary>
+    /// <summary>Statistics of a server. The totals are since BASS_WEBRTC_Start.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct WebRtcStatsFFI
     {
@@ -67,13 +67,13 @@ namespace BassWebRtc
         public ulong total_encode_errors;
         public ulong total_decode_errors;
         public ulong output_underruns;
-        /// <summary>ms in the longest of the jitter buffers.</summary>
+        /// <summary>Delay of the longest jitter buffer, in ms.</summary>
         public uint input_buffer_level;
-        /// <summary>1: some jitter buffer waits for packets to begin.</summary>
+        /// <summary>1: a jitter buffer is waiting for packets before it starts.</summary>
         public byte input_is_buffering;
     }
 
-    /// <summary>Statistics of one peer; totals since it came.</summary>
+    /// <summary>Statistics of one peer. The totals are since it was added.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct WebRtcPeerStatsFFI
     {
@@ -91,18 +91,18 @@ namespace BassWebRtc
         public ulong concealed_samples;
         public double fraction_lost;
         public double jitter_ms;
-        /// <summary>-1: not known yet.</summary>
+        /// <summary>In ms; -1: not measured yet.</summary>
         public double round_trip_time_ms;
         public double jitter_buffer_ms;
         public double jitter_buffer_target_ms;
-        /// <summary>RMS; -127: silence.</summary>
+        /// <summary>RMS level, in dBFS; -127: silence.</summary>
         public double audio_level_dbfs;
-        /// <summary>host:port; empty before there is a path.</summary>
+        /// <summary>HOST:PORT; empty until a network path is found.</summary>
         [MarshalAs(UnmanagedType.ByValTStr, SizeConst = 64)] public string local_address;
         [MarshalAs(UnmanagedType.ByValTStr, SizeConst = 64)] public string remote_address;
     }
 
-    /// <summary>An offer or answer of ours: sdp_type is "offer" or "answer".</summary>
+    /// <summary>The server has made an offer or an answer: sdp_type is "offer" or "answer".</summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     public delegate void OnSdp(
         uint peer_id,
@@ -110,7 +110,10 @@ namespace BassWebRtc
         [MarshalAs(UnmanagedType.LPUTF8Str)] string sdp,
         IntPtr user);
 
-    /// <summary>A candidate of ours, for the peer; an empty one: there are no more. sdp_mid may be null.</summary>
+    /// <summary>
+    /// The server has found a candidate to send to the peer; an empty one means that there are no more. sdp_mid may be
+    /// null.
+    /// </summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     public delegate void OnIceCandidate(
         uint peer_id,
@@ -119,11 +122,11 @@ namespace BassWebRtc
         uint sdp_mline_index,
         IntPtr user);
 
-    /// <summary>A peer has another state.</summary>
+    /// <summary>The state of a peer has changed.</summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     public delegate void OnPeerState(uint peer_id, PeerState state, IntPtr user);
 
-    /// <summary>Your functions, called on a thread of the library's; any may be null.</summary>
+    /// <summary>Your callbacks, which the library calls on its event thread. Any may be null.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct SignalingCallbacks
     {
@@ -136,7 +139,7 @@ namespace BassWebRtc
     /// <summary>The constants and functions of bass_webrtc.h.</summary>
     public static class Native
     {
-        /// <summary>Its file, to which the system's loader adds .so, .dylib or .dll.</summary>
+        /// <summary>Name of the library's file; the system's loader appends .so, .dylib or .dll.</summary>
         public const string Library = "libbass_webrtc";
 
         public const int BASS_WEBRTC_VERSION = 0x00010000;
@@ -147,19 +150,19 @@ namespace BassWebRtc
         public const int BASS_WEBRTC_SIGNALING_WHEP = 2;
         public const int BASS_WEBRTC_SIGNALING_HTTP = 5;
 
-        // source_channel, in the place of a BASS channel
+        // source_channel, if it is not a BASS channel
         public const uint BASS_WEBRTC_SOURCE_NONE = 0;
         public const uint BASS_WEBRTC_SOURCE_PCM = 0xFFFFFFFF;
 
-        // peer_id of BASS_WEBRTC_ReadPcm: the mix
+        // peer_id of BASS_WEBRTC_ReadPcm: the mix of all peers
         public const uint BASS_WEBRTC_ALL_PEERS = 0xFFFFFFFF;
 
-        // kind of BASS_WEBRTC_CreateOffer: what the peer is to do
+        // kind of BASS_WEBRTC_CreateOffer: what the remote peer does
         public const int BASS_WEBRTC_PEER_SENDRECV = 0;
         public const int BASS_WEBRTC_PEER_PLAYER = 1;
         public const int BASS_WEBRTC_PEER_PUBLISHER = 2;
 
-        // bytes that answer_sdp of BASS_WEBRTC_AddPeer has at least
+        // minimum size of answer_sdp in BASS_WEBRTC_AddPeer, in bytes
         public const int BASS_WEBRTC_ANSWER_CAPACITY = 4096;
 
         // BASS_WEBRTC_ErrorGetCode
@@ -182,22 +185,22 @@ namespace BassWebRtc
         public const int BASS_WEBRTC_ERROR_PEERS = 5006;
         public const int BASS_WEBRTC_ERROR_BUFFER = 5007;
 
-        // -------------------------------------------------------------- the library
-        // DllImport's own calling convention is the header's: stdcall on Windows, cdecl elsewhere.
+        // -------------------------------------------------------------- library
+        // DllImport's default calling convention is that of the header: stdcall on Windows, cdecl elsewhere.
 
-        /// <summary>The version of the library: 0xAABBCCDD.</summary>
+        /// <summary>Returns the version of the library: 0xAABBCCDD.</summary>
         [DllImport(Library)]
         public static extern uint BASS_WEBRTC_GetVersion();
 
-        /// <summary>Why the calling thread's last call failed: BASS_WEBRTC_ERROR_*, or a code of BASS.</summary>
+        /// <summary>Returns why this thread's last call failed: BASS_WEBRTC_ERROR_*, or an error code of BASS.</summary>
         [DllImport(Library)]
         public static extern int BASS_WEBRTC_ErrorGetCode();
 
-        /// <summary>The same in words, which are the library's: see ErrorMessage.</summary>
+        /// <summary>Returns the same in words, as a pointer to UTF-8 text; ErrorMessage returns a string.</summary>
         [DllImport(Library)]
         public static extern IntPtr BASS_WEBRTC_ErrorGetMessage();
 
-        /// <summary>What BASS_WEBRTC_ErrorGetMessage says, as a string.</summary>
+        /// <summary>Returns the text of BASS_WEBRTC_ErrorGetMessage as a string.</summary>
         public static string ErrorMessage()
         {
             IntPtr text = BASS_WEBRTC_ErrorGetMessage();
@@ -206,20 +209,20 @@ namespace BassWebRtc
                 length++;
             var bytes = new byte[length];
             Marshal.Copy(text, bytes, 0, length);
-            return Encoding.UTF8.GetString(bytes); // Marshal.PtrToStringUTF8 is not in the .NET Framework.
+            return Encoding.UTF8.GetString(bytes); // The .NET Framework has no Marshal.PtrToStringUTF8.
         }
 
-        // -------------------------------------------------------------- a server: Option 1
+        // -------------------------------------------------------------- server (option 1)
 
-        /// <summary>Makes a server; IntPtr.Zero on failure. Free it with BASS_WEBRTC_Free.</summary>
+        /// <summary>Creates a server; IntPtr.Zero on failure. Free it with BASS_WEBRTC_Free.</summary>
         [DllImport(Library)]
         public static extern IntPtr BASS_WEBRTC_Create(uint source_channel, ref WebRtcConfigFFI config);
 
-        /// <summary>The same with the default settings: config is IntPtr.Zero.</summary>
+        /// <summary>Creates a server with the default settings: config is IntPtr.Zero.</summary>
         [DllImport(Library)]
         public static extern IntPtr BASS_WEBRTC_Create(uint source_channel, IntPtr config);
 
-        /// <summary>Says where the server is reached, before it is started.</summary>
+        /// <summary>Sets the addresses of a server. Call it before BASS_WEBRTC_Start.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetAddress(
             IntPtr handle,
@@ -227,12 +230,12 @@ namespace BassWebRtc
             ushort udp_port,
             [MarshalAs(UnmanagedType.LPUTF8Str)] string public_ips);
 
-        /// <summary>Sets the bearer token: what a server asks of everybody, or what a client sends.</summary>
+        /// <summary>Sets the bearer token that a server requires from every client, or that a client sends.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetToken(
             IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string token);
 
-        /// <summary>Names one more STUN or TURN server, before the start.</summary>
+        /// <summary>Adds a STUN or TURN server. Call it before the server or client is started.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_AddIceServer(
             IntPtr handle,
@@ -240,53 +243,55 @@ namespace BassWebRtc
             [MarshalAs(UnmanagedType.LPUTF8Str)] string username,
             [MarshalAs(UnmanagedType.LPUTF8Str)] string credential);
 
-        /// <summary>Sets the functions that are told what happens. Keep callbacks alive.</summary>
+        /// <summary>Sets the callbacks of a server. Keep them alive.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetCallbacks(IntPtr handle, ref SignalingCallbacks callbacks);
 
-        /// <summary>Nobody is told any more: callbacks is IntPtr.Zero.</summary>
+        /// <summary>Removes the callbacks of a server: callbacks is IntPtr.Zero.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetCallbacks(IntPtr handle, IntPtr callbacks);
 
-        /// <summary>Sets the bitrate in kbit/s, also while it runs.</summary>
+        /// <summary>Sets the bitrate in kbit/s. The server may be running.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetBitrate(IntPtr handle, uint opus_bitrate);
 
-        /// <summary>Starts it: opens the ports and sends.</summary>
+        /// <summary>Starts a server: opens its ports and begins to send.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_Start(IntPtr handle);
 
-        /// <summary>Says goodbye to all peers, closes the ports, frees the streams.</summary>
+        /// <summary>Stops a server: disconnects all peers, closes the ports and frees the streams.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_Stop(IntPtr handle);
 
-        /// <summary>Stops it and forgets the handle.</summary>
+        /// <summary>Stops a server and frees its handle.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_Free(IntPtr handle);
 
-        /// <summary>The TCP port of the HTTP server, or 0.</summary>
+        /// <summary>Returns the TCP port of the HTTP server, or 0 on failure.</summary>
         [DllImport(Library)]
         public static extern uint BASS_WEBRTC_GetPort(IntPtr handle);
 
-        /// <summary>The mix of all who send to us, as a BASS stream, or 0.</summary>
+        /// <summary>Returns the mix of everything that the peers send, as a BASS stream; 0 on failure.</summary>
         [DllImport(Library)]
         public static extern uint BASS_WEBRTC_GetInputStream(IntPtr handle);
 
-        /// <summary>Statistics of the server, now.</summary>
+        /// <summary>Fills in the current statistics of a server.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_GetStats(IntPtr handle, out WebRtcStatsFFI stats);
 
-        /// <summary>How many peers are connected.</summary>
+        /// <summary>Returns how many peers are connected.</summary>
         [DllImport(Library)]
         public static extern uint BASS_WEBRTC_GetPeerCount(IntPtr handle);
 
-        /// <summary>Whether it runs.</summary>
+        /// <summary>Returns whether a server is running.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_IsRunning(IntPtr handle);
 
-        // -------------------------------------------------------------- callback signaling: Option 3
+        // -------------------------------------------------------------- callback signaling (option 3)
 
-        /// <summary>Answers an offer; the peer's number, or -1. Give BASS_WEBRTC_ANSWER_CAPACITY bytes.</summary>
+        /// <summary>
+        /// Answers an offer. Returns the peer's number, or -1. answer_sdp: BASS_WEBRTC_ANSWER_CAPACITY bytes or more.
+        /// </summary>
         [DllImport(Library)]
         public static extern int BASS_WEBRTC_AddPeer(
             IntPtr handle,
@@ -294,7 +299,7 @@ namespace BassWebRtc
             [Out] byte[] answer_sdp,
             out uint answer_len);
 
-        /// <summary>The same, into a buffer of any size.</summary>
+        /// <summary>As BASS_WEBRTC_AddPeer, with a buffer of any size.</summary>
         [DllImport(Library)]
         public static extern int BASS_WEBRTC_AddPeerEx(
             IntPtr handle,
@@ -303,48 +308,48 @@ namespace BassWebRtc
             uint capacity,
             out uint answer_len);
 
-        /// <summary>Makes an offer to a peer; its number, or -1. kind: BASS_WEBRTC_PEER_*.</summary>
+        /// <summary>Makes an offer to a peer. Returns the peer's number, or -1. kind: BASS_WEBRTC_PEER_*.</summary>
         [DllImport(Library)]
         public static extern int BASS_WEBRTC_CreateOffer(
             IntPtr handle, uint kind, [Out] byte[] offer_sdp, uint capacity, out uint offer_len);
 
-        /// <summary>Gives the peer's answer to that offer.</summary>
+        /// <summary>Sets the peer's answer to that offer.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetAnswer(
             IntPtr handle, uint peer_id, [MarshalAs(UnmanagedType.LPUTF8Str)] string answer_sdp);
 
-        /// <summary>Gives a candidate of the peer; an empty one: there are no more.</summary>
+        /// <summary>Adds a candidate of the peer; an empty one means that there are no more.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_AddIceCandidate(
             IntPtr handle, uint peer_id, [MarshalAs(UnmanagedType.LPUTF8Str)] string candidate);
 
-        /// <summary>Says goodbye to a peer, in every signaling mode.</summary>
+        /// <summary>Disconnects a peer, in every signaling mode.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_RemovePeer(IntPtr handle, uint peer_id);
 
         // -------------------------------------------------------------- peers of a server
 
-        /// <summary>What one peer sends, as a BASS stream, or 0. Takes it out of the mix.</summary>
+        /// <summary>Returns one peer's audio as a BASS stream; 0 on failure. Removes the peer from the mix.</summary>
         [DllImport(Library)]
         public static extern uint BASS_WEBRTC_GetPeerStream(IntPtr handle, uint peer_id);
 
-        /// <summary>Statistics of one peer, now; a client's is number 0.</summary>
+        /// <summary>Fills in the current statistics of one peer; peer_id is 0 for a client.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_GetPeerStats(IntPtr handle, uint peer_id, out WebRtcPeerStatsFFI stats);
 
         // -------------------------------------------------------------- audio without BASS
 
-        /// <summary>Gives audio to be sent, channels interleaved; how many frames were taken, or -1.</summary>
+        /// <summary>Passes audio to send, channels interleaved. Returns how many frames were taken, or -1.</summary>
         [DllImport(Library)]
         public static extern int BASS_WEBRTC_PushPcm(IntPtr handle, [In] float[] samples, uint frames);
 
-        /// <summary>The next sound of what comes in: 48 kHz, stereo, 2 * frames samples; frames, or -1.</summary>
+        /// <summary>Reads the next received audio: 2 * frames samples, 48 kHz, stereo. Returns frames, or -1.</summary>
         [DllImport(Library)]
         public static extern int BASS_WEBRTC_ReadPcm(IntPtr handle, uint peer_id, [Out] float[] samples, uint frames);
 
-        // -------------------------------------------------------------- clients: Option 2
+        // -------------------------------------------------------------- clients (option 2)
 
-        /// <summary>Makes a client that sends to a WHIP server; IntPtr.Zero on failure.</summary>
+        /// <summary>Creates a client that sends to a WHIP server; IntPtr.Zero on failure.</summary>
         [DllImport(Library)]
         public static extern IntPtr BASS_WEBRTC_ConnectWhip(
             uint source_channel,
@@ -353,23 +358,23 @@ namespace BassWebRtc
             ushort channels,
             uint opus_bitrate);
 
-        /// <summary>Begins to connect, and again after each loss.</summary>
+        /// <summary>Starts a WHIP client: connects in the background, and reconnects after each loss.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_WhipStart(IntPtr handle);
 
-        /// <summary>Ends the session at the server.</summary>
+        /// <summary>Stops a WHIP client: ends the session at the server.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_WhipStop(IntPtr handle);
 
-        /// <summary>Whether audio flows.</summary>
+        /// <summary>Returns whether a WHIP client is connected, so that audio flows.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_WhipIsConnected(IntPtr handle);
 
-        /// <summary>Stops it and forgets the handle.</summary>
+        /// <summary>Stops a WHIP client and frees its handle.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_WhipFree(IntPtr handle);
 
-        /// <summary>Makes a client that plays what a WHEP server sends; IntPtr.Zero on failure.</summary>
+        /// <summary>Creates a client that plays from a WHEP server; IntPtr.Zero on failure.</summary>
         [DllImport(Library)]
         public static extern IntPtr BASS_WEBRTC_ConnectWhep(
             [MarshalAs(UnmanagedType.LPUTF8Str)] string whep_url,
@@ -378,15 +383,15 @@ namespace BassWebRtc
             uint buffer_ms,
             byte decode_stream);
 
-        /// <summary>What comes, as a BASS stream, or 0.</summary>
+        /// <summary>Returns the received audio as a BASS stream; 0 on failure.</summary>
         [DllImport(Library)]
         public static extern uint BASS_WEBRTC_WhepGetStream(IntPtr handle);
 
-        /// <summary>Whether audio flows, or could.</summary>
+        /// <summary>Returns whether a WHEP client is connected; the server may be sending nothing.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_WhepIsConnected(IntPtr handle);
 
-        /// <summary>Ends the session at the server and forgets the handle.</summary>
+        /// <summary>Ends the session of a WHEP client at the server and frees the client's handle.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_WhepFree(IntPtr handle);
     }

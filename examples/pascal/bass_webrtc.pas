@@ -1,6 +1,6 @@
 { bass_webrtc.pas: libbass_webrtc for Delphi and Free Pascal. Add this unit to your program.
 
-  Names, results and errors are those of bass_webrtc.h, which is the manual. "bass-webrtc capi build" makes the library.
+  bass_webrtc.h is the manual: names, results and errors are the same here. "bass-webrtc capi build" builds the library.
 
       var
         config: WebRtcConfigFFI;
@@ -16,17 +16,17 @@
         BASS_WEBRTC_Free(server);
       end.
 
-  Strings are UTF-8, in and out: PAnsiChar(UTF8Encode(text)). Callbacks come on a thread of the library's, so that Free
-  Pascal on Linux and macOS wants cthreads as the program's first unit. No exception may leave a callback. }
+  All strings are UTF-8: PAnsiChar(UTF8Encode(text)). The library calls callbacks on a thread of its own, so on Linux
+  and macOS Free Pascal needs cthreads as the program's first unit. A callback must not raise an exception. }
 unit bass_webrtc;
 
 interface
 
-{ Records have C's alignment. }
+{ Records are aligned as in C. }
 {$IFDEF FPC}{$PACKRECORDS C}{$ELSE}{$ALIGN 8}{$ENDIF}
 
 const
-  { Its file, as the system's loader knows it. }
+  { The file name of the library. }
 {$IFDEF MSWINDOWS}
   BassWebRtcLibrary = 'libbass_webrtc.dll';
 {$ENDIF}
@@ -48,19 +48,19 @@ const
   BASS_WEBRTC_SIGNALING_WHEP = 2;
   BASS_WEBRTC_SIGNALING_HTTP = 5;
 
-  // source_channel, in the place of a BASS channel
+  // source_channel, if it is not a BASS channel
   BASS_WEBRTC_SOURCE_NONE = 0;
   BASS_WEBRTC_SOURCE_PCM = $FFFFFFFF;
 
-  // peer_id of BASS_WEBRTC_ReadPcm: the mix
+  // peer_id of BASS_WEBRTC_ReadPcm: the mix of all peers
   BASS_WEBRTC_ALL_PEERS = $FFFFFFFF;
 
-  // kind of BASS_WEBRTC_CreateOffer: what the peer is to do
+  // kind of BASS_WEBRTC_CreateOffer: what the remote peer does
   BASS_WEBRTC_PEER_SENDRECV = 0;
   BASS_WEBRTC_PEER_PLAYER = 1;
   BASS_WEBRTC_PEER_PUBLISHER = 2;
 
-  // bytes that answer_sdp of BASS_WEBRTC_AddPeer has at least
+  // minimum size of answer_sdp in BASS_WEBRTC_AddPeer, in bytes
   BASS_WEBRTC_ANSWER_CAPACITY = 4096;
 
   // BASS_WEBRTC_ErrorGetCode
@@ -94,20 +94,20 @@ const
 type
   HSTREAM = Cardinal; // as in bass.pas
 
-  // Settings of a server. A 0 in the first five is the default.
+  // Settings of a server. A 0 in one of the first five selects the default.
   PWebRtcConfigFFI = ^WebRtcConfigFFI;
   WebRtcConfigFFI = record
-    sample_rate: Cardinal;  // Hz of what BASS_WEBRTC_PushPcm brings; default 48000
-    channels: Word;         // of the same; default 2
-    opus_bitrate: Cardinal; // kbit/s, 6 to 510; default 128
-    buffer_ms: Cardinal;    // with how much delay a jitter buffer begins at most; default 100
-    max_peers: Byte;        // how many may be connected at once; default 5
+    sample_rate: Cardinal;  // sample rate of the audio passed to BASS_WEBRTC_PushPcm, in Hz; default 48000
+    channels: Word;         // channels of the audio passed to BASS_WEBRTC_PushPcm; default 2
+    opus_bitrate: Cardinal; // in kbit/s, 6 to 510; default 128
+    buffer_ms: Cardinal;    // upper limit of the initial delay of a jitter buffer, in ms; default 100
+    max_peers: Byte;        // how many peers may be connected at the same time; default 5
     signaling_mode: Byte;   // BASS_WEBRTC_SIGNALING_*
-    http_port: Word;        // TCP; 0 takes any that is free, see BASS_WEBRTC_GetPort
-    decode_stream: Byte;    // 1: the library's streams are decoding channels, for mixers
+    http_port: Word;        // TCP port; 0: any free port, see BASS_WEBRTC_GetPort
+    decode_stream: Byte;    // 1: the streams that the library returns are decoding channels, for a mixer
   end;
 
-  // Statistics of a server; totals since BASS_WEBRTC_Start.
+  // Statistics of a server. The totals are since BASS_WEBRTC_Start.
   WebRtcStatsFFI = record
     active_peers: Cardinal;
     total_packets_sent: UInt64;
@@ -117,11 +117,11 @@ type
     total_encode_errors: UInt64;
     total_decode_errors: UInt64;
     output_underruns: UInt64;
-    input_buffer_level: Cardinal; // ms in the longest of the jitter buffers
-    input_is_buffering: Byte;     // 1: some jitter buffer waits for packets to begin
+    input_buffer_level: Cardinal; // delay of the longest jitter buffer, in ms
+    input_is_buffering: Byte;     // 1: a jitter buffer is waiting for packets before it starts
   end;
 
-  // Statistics of one peer; totals since it came.
+  // Statistics of one peer. The totals are since it was added.
   WebRtcPeerStatsFFI = record
     peer_id: Cardinal;
     state: Cardinal; // PEER_STATE_*
@@ -137,25 +137,26 @@ type
     concealed_samples: UInt64;
     fraction_lost: Double;
     jitter_ms: Double;
-    round_trip_time_ms: Double; // -1: not known yet
+    round_trip_time_ms: Double; // in ms; -1: not measured yet
     jitter_buffer_ms: Double;
     jitter_buffer_target_ms: Double;
-    audio_level_dbfs: Double;   // RMS; -127: silence
-    local_address: array[0..63] of AnsiChar; // host:port; empty before there is a path
+    audio_level_dbfs: Double;   // RMS level, in dBFS; -127: silence
+    local_address: array[0..63] of AnsiChar; // HOST:PORT; empty until a network path is found
     remote_address: array[0..63] of AnsiChar;
   end;
 
-  // An offer or answer of ours: sdp_type is 'offer' or 'answer'.
+  // The server has made an offer or an answer: sdp_type is 'offer' or 'answer'.
   TOnSdp = procedure(peer_id: Cardinal; sdp_type, sdp: PAnsiChar; user: Pointer); cdecl;
 
-  // A candidate of ours, for the peer; an empty one: there are no more. sdp_mid may be nil.
+  // The server has found a candidate to send to the peer; an empty one means that there are no more. sdp_mid may be
+  // nil.
   TOnIceCandidate = procedure(peer_id: Cardinal; candidate, sdp_mid: PAnsiChar; sdp_mline_index: Cardinal;
     user: Pointer); cdecl;
 
-  // A peer has another state, PEER_STATE_*.
+  // The state of a peer has changed: PEER_STATE_*.
   TOnPeerState = procedure(peer_id, state: Cardinal; user: Pointer); cdecl;
 
-  // Your procedures, called on a thread of the library's; any may be nil.
+  // Your callbacks, which the library calls on its event thread. Any may be nil.
   PSignalingCallbacks = ^SignalingCallbacks;
   SignalingCallbacks = record
     on_sdp: TOnSdp;
@@ -164,163 +165,163 @@ type
     user_data: Pointer;
   end;
 
-// ------------------------------------------------------------------ the library
+// ------------------------------------------------------------------ library
 
-// The version of the library: $AABBCCDD.
+// Returns the version of the library: $AABBCCDD.
 function BASS_WEBRTC_GetVersion: Cardinal;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Why the calling thread's last call failed: BASS_WEBRTC_ERROR_*, or a code of BASS.
+// Returns why this thread's last call failed: BASS_WEBRTC_ERROR_*, or an error code of BASS.
 function BASS_WEBRTC_ErrorGetCode: Integer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// The same in words, which are the library's until this thread's next call.
+// Returns the same in words. The text is the library's, and valid until this thread's next call.
 function BASS_WEBRTC_ErrorGetMessage: PAnsiChar;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// ------------------------------------------------------------------ a server: Option 1
+// ------------------------------------------------------------------ server (option 1)
 
-// Makes a server; nil on failure. config may be nil. Free it with BASS_WEBRTC_Free.
+// Creates a server; nil on failure. config may be nil. Free it with BASS_WEBRTC_Free.
 function BASS_WEBRTC_Create(source_channel: Cardinal; config: PWebRtcConfigFFI): Pointer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Says where the server is reached, before it is started.
+// Sets the addresses of a server. Call it before BASS_WEBRTC_Start.
 function BASS_WEBRTC_SetAddress(handle: Pointer; http_host: PAnsiChar; udp_port: Word; public_ips: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Sets the bearer token: what a server asks of everybody, or what a client sends.
+// Sets the bearer token that a server requires from every client, or that a client sends.
 function BASS_WEBRTC_SetToken(handle: Pointer; token: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Names one more STUN or TURN server, before the start.
+// Adds a STUN or TURN server. Call it before the server or client is started.
 function BASS_WEBRTC_AddIceServer(handle: Pointer; url, username, credential: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Sets the procedures that are told what happens; nil for none any more.
+// Sets the callbacks of a server; nil for none.
 function BASS_WEBRTC_SetCallbacks(handle: Pointer; callbacks: PSignalingCallbacks): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Sets the bitrate in kbit/s, also while it runs.
+// Sets the bitrate in kbit/s. The server may be running.
 function BASS_WEBRTC_SetBitrate(handle: Pointer; opus_bitrate: Cardinal): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Starts it: opens the ports and sends.
+// Starts a server: opens its ports and begins to send.
 function BASS_WEBRTC_Start(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Says goodbye to all peers, closes the ports, frees the streams.
+// Stops a server: disconnects all peers, closes the ports and frees the streams.
 function BASS_WEBRTC_Stop(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Stops it and forgets the handle.
+// Stops a server and frees its handle.
 function BASS_WEBRTC_Free(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// The TCP port of the HTTP server, or 0.
+// Returns the TCP port of the HTTP server, or 0 on failure.
 function BASS_WEBRTC_GetPort(handle: Pointer): Cardinal;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// The mix of all who send to us, as a BASS stream, or 0.
+// Returns the mix of everything that the peers send, as a BASS stream; 0 on failure.
 function BASS_WEBRTC_GetInputStream(handle: Pointer): HSTREAM;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Statistics of the server, now.
+// Fills in the current statistics of a server.
 function BASS_WEBRTC_GetStats(handle: Pointer; var stats: WebRtcStatsFFI): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// How many peers are connected.
+// Returns how many peers are connected.
 function BASS_WEBRTC_GetPeerCount(handle: Pointer): Cardinal;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Whether it runs.
+// Returns whether a server is running.
 function BASS_WEBRTC_IsRunning(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// ------------------------------------------------------------------ callback signaling: Option 3
+// ------------------------------------------------------------------ callback signaling (option 3)
 
-// Answers an offer; the peer's number, or -1. Give BASS_WEBRTC_ANSWER_CAPACITY bytes.
+// Answers an offer. Returns the peer's number, or -1. answer_sdp: BASS_WEBRTC_ANSWER_CAPACITY bytes or more.
 function BASS_WEBRTC_AddPeer(handle: Pointer; offer_sdp, answer_sdp: PAnsiChar; answer_len: PCardinal): Integer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// The same, into a buffer of any size.
+// As BASS_WEBRTC_AddPeer, with a buffer of any size.
 function BASS_WEBRTC_AddPeerEx(handle: Pointer; offer_sdp, answer_sdp: PAnsiChar; capacity: Cardinal;
   answer_len: PCardinal): Integer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Makes an offer to a peer; its number, or -1. kind: BASS_WEBRTC_PEER_*.
+// Makes an offer to a peer. Returns the peer's number, or -1. kind: BASS_WEBRTC_PEER_*.
 function BASS_WEBRTC_CreateOffer(handle: Pointer; kind: Cardinal; offer_sdp: PAnsiChar; capacity: Cardinal;
   offer_len: PCardinal): Integer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Gives the peer's answer to that offer.
+// Sets the peer's answer to that offer.
 function BASS_WEBRTC_SetAnswer(handle: Pointer; peer_id: Cardinal; answer_sdp: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Gives a candidate of the peer; an empty one: there are no more.
+// Adds a candidate of the peer; an empty one means that there are no more.
 function BASS_WEBRTC_AddIceCandidate(handle: Pointer; peer_id: Cardinal; candidate: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Says goodbye to a peer, in every signaling mode.
+// Disconnects a peer, in every signaling mode.
 function BASS_WEBRTC_RemovePeer(handle: Pointer; peer_id: Cardinal): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
 // ------------------------------------------------------------------ peers of a server
 
-// What one peer sends, as a BASS stream, or 0. Takes it out of the mix.
+// Returns one peer's audio as a BASS stream; 0 on failure. Removes the peer from the mix.
 function BASS_WEBRTC_GetPeerStream(handle: Pointer; peer_id: Cardinal): HSTREAM;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Statistics of one peer, now; a client's is number 0.
+// Fills in the current statistics of one peer; peer_id is 0 for a client.
 function BASS_WEBRTC_GetPeerStats(handle: Pointer; peer_id: Cardinal; var stats: WebRtcPeerStatsFFI): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
 // ------------------------------------------------------------------ audio without BASS
 
-// Gives audio to be sent, channels interleaved; how many frames were taken, or -1.
+// Passes audio to send, channels interleaved. Returns how many frames were taken, or -1.
 function BASS_WEBRTC_PushPcm(handle: Pointer; samples: PSingle; frames: Cardinal): Integer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// The next sound of what comes in: 48 kHz, stereo, 2 * frames samples; frames, or -1.
+// Reads the next received audio: 2 * frames samples, 48 kHz, stereo. Returns frames, or -1.
 function BASS_WEBRTC_ReadPcm(handle: Pointer; peer_id: Cardinal; samples: PSingle; frames: Cardinal): Integer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// ------------------------------------------------------------------ clients: Option 2
+// ------------------------------------------------------------------ clients (option 2)
 
-// Makes a client that sends to a WHIP server; nil on failure.
+// Creates a client that sends to a WHIP server; nil on failure.
 function BASS_WEBRTC_ConnectWhip(source_channel: Cardinal; whip_url: PAnsiChar; sample_rate: Cardinal;
   channels: Word; opus_bitrate: Cardinal): Pointer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Begins to connect, and again after each loss.
+// Starts a WHIP client: connects in the background, and reconnects after each loss.
 function BASS_WEBRTC_WhipStart(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Ends the session at the server.
+// Stops a WHIP client: ends the session at the server.
 function BASS_WEBRTC_WhipStop(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Whether audio flows.
+// Returns whether a WHIP client is connected, so that audio flows.
 function BASS_WEBRTC_WhipIsConnected(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Stops it and forgets the handle.
+// Stops a WHIP client and frees its handle.
 function BASS_WEBRTC_WhipFree(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Makes a client that plays what a WHEP server sends; nil on failure.
+// Creates a client that plays from a WHEP server; nil on failure.
 function BASS_WEBRTC_ConnectWhep(whep_url: PAnsiChar; sample_rate: Cardinal; channels: Word; buffer_ms: Cardinal;
   decode_stream: Byte): Pointer;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// What comes, as a BASS stream, or 0.
+// Returns the received audio as a BASS stream; 0 on failure.
 function BASS_WEBRTC_WhepGetStream(handle: Pointer): HSTREAM;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Whether audio flows, or could.
+// Returns whether a WHEP client is connected; the server may be sending nothing.
 function BASS_WEBRTC_WhepIsConnected(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
-// Ends the session at the server and forgets the handle.
+// Ends the session of a WHEP client at the server and frees the client's handle.
 function BASS_WEBRTC_WhepFree(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 

@@ -1,4 +1,4 @@
-"""The C examples do what they say, compiled as C99 and as C++ without a warning."""
+"""The C examples work, compiled as C99 and as C++ without warnings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ standards = pytest.mark.parametrize("standard", c_library.STANDARDS)
 
 
 @standards
-def test_chromium_hears_what_serve_plays(standard: str) -> None:
+def test_chromium_plays_the_tone_of_serve(standard: str) -> None:
     skip_for(missing_chromium())
     binary = c_library.program(c_library.EXAMPLES / "serve.c", standard)
-    # The test player's page is of another origin, and a C program's server lets no other page in.
+    # The test player's page has another origin, which a C program cannot allow.
     with (
         c_library.running([str(binary), "", "0"]) as process,
         Chromium(extra_flags=("--disable-web-security",)) as browser,
@@ -37,14 +37,14 @@ def test_chromium_hears_what_serve_plays(standard: str) -> None:
         assert [read_line(process) for _ in range(3)] == [
             f"peer 0: {state}\n" for state in ("new", "connecting", "connected")
         ]
-        time.sleep(1.0)  # A browser's jitter buffer comes to rest.
+        time.sleep(1.0)  # until the browser's jitter buffer has adapted
         heard = listener.record(1.0)
         printed = press_return(process)
     assert_tone(heard[:, 0], 440.0)
     assert_tone(heard[:, 1], 880.0)
-    said = re.search(r"1 listening, (\d+) packets sent\n", printed)
-    assert said is not None
-    assert int(said[1]) > 100
+    counted = re.search(r"1 connected, (\d+) packets sent\n", printed)
+    assert counted is not None
+    assert int(counted[1]) > 100
     assert printed.endswith("peer 0: closed\n")
 
 
@@ -54,7 +54,7 @@ def assert_tone(samples: tones.Samples, hz: float) -> None:
 
 
 @standards
-def test_mediamtx_pushes_and_pulls_through_a_second_server(standard: str) -> None:
+def test_mediamtx_sends_to_a_server_and_plays_from_it(standard: str) -> None:
     binary = c_library.program(c_library.EXAMPLES / "mediamtx.c", standard)
     with echo(token="secret") as url:
         arguments = ["--whip", f"{url}whip", "--whep", f"{url}whep", "--token", "secret"]
@@ -72,7 +72,7 @@ def test_mediamtx_pushes_and_pulls_through_a_second_server(standard: str) -> Non
 
 @standards
 @pytest.mark.parametrize("role", ["offers", "answers"])
-async def test_callback_is_in_a_call_with_aiortc(role: str, standard: str) -> None:
+async def test_callback_calls_aiortc(role: str, standard: str) -> None:
     binary = c_library.program(c_library.EXAMPLES / "callback.c", standard)
     async with Caller(600.0) as caller:
         offer = await caller.offer() if role == "answers" else ""
@@ -86,7 +86,7 @@ async def test_callback_is_in_a_call_with_aiortc(role: str, standard: str) -> No
             heard = await caller.hear(1.0)
             assert_tone(heard[:, 0], 440.0)
             assert_tone(heard[:, 1], 880.0)
-            say(process, "candidate:1 1 udp 1 name.local 9 typ host\n")  # One that is of no use to it.
+            say(process, "candidate:1 1 udp 1 name.local 9 typ host\n")  # It cannot use this one.
             wanted = r"heard: left 600 Hz at -12\.\d dBFS, right 600 Hz at -12\.\d dBFS\n"
             await asyncio.to_thread(read_until, process, wanted)
             printed = await asyncio.to_thread(press_return, process)
@@ -94,23 +94,23 @@ async def test_callback_is_in_a_call_with_aiortc(role: str, standard: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("arguments", "typed", "code", "said"),
+    ("arguments", "typed", "code", "expected"),
     [
         (["--answer"], "v=0\nrubbish\n\n", 1, r"the call: .*\(error 5002\)\n"),
-        (["--answer"], "", 1, "no description came, or one that is too long\n"),
+        (["--answer"], "", 1, "no description was entered, or it is too long\n"),
         (["--ice-server", "http://h"], "", 1, r"http://h: ICE server .* cannot be used.*\(error 20\)\n"),
         (["--ice-server"], "", 2, r"usage: .*\n"),
     ],
 )
-def test_callback_says_why_it_cannot(arguments: list[str], typed: str, code: int, said: str) -> None:
+def test_callback_prints_why_it_failed(arguments: list[str], typed: str, code: int, expected: str) -> None:
     binary = c_library.program(c_library.EXAMPLES / "callback.c")
     with c_library.running([str(binary), *arguments]) as process:
         _, errors = process.communicate(typed, timeout=30)
         assert process.returncode == code
-    assert re.fullmatch(said, errors), errors
+    assert re.fullmatch(expected, errors), errors
 
 
-def test_mediamtx_says_why_it_cannot() -> None:
+def test_mediamtx_prints_why_it_failed() -> None:
     binary = c_library.program(c_library.EXAMPLES / "mediamtx.c")
     with echo(token="secret") as url, c_library.running([str(binary), "--whip", f"{url}whip"]) as process:
         assert process.wait(30) == 1

@@ -1,4 +1,4 @@
-"""Structures have the layout of the original's declarations, in every language: natural alignment."""
+"""The structures have the layout of version 0.1 in every language: natural alignment."""
 
 from __future__ import annotations
 

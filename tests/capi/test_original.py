@@ -1,4 +1,4 @@
-"""Programs that were written for the original, in four languages: its call order, in a call that comes about."""
+"""Programs in four languages that use the functions of the original interface, in its order, can make a call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.c_library import read_line
 from support.fixtures import skip_for
 
 PUBLIC = ("203.0.113.7", 50_000)
-"""Where the STUN server saw the program."""
+"""The address that the STUN server reports for the program."""
 
 
 def without_candidates(sdp: str) -> str:
@@ -22,13 +22,13 @@ def without_candidates(sdp: str) -> str:
 
 
 def answer_next_request(server: socket.socket) -> None:
-    """The program's, which waits for nobody: what is found late goes to its callback."""
+    """Answer one STUN request. The program does not wait for it: the late candidate goes to its callback."""
     datagram, address = server.recvfrom(1500)
     server.sendto(stun.success(stun.decode(datagram), None, *PUBLIC), address)
 
 
 @pytest.mark.parametrize("language", other_languages.LANGUAGES)
-def test_a_program_of_the_originals_connects(language: str, tmp_path: Path) -> None:
+def test_program_for_the_original_interface_connects(language: str, tmp_path: Path) -> None:
     skip_for(other_languages.missing(language))
     command = other_languages.program("original", language)
     with (

@@ -1,4 +1,4 @@
-"""What `pip install` brings: the wheel has the page, the C library's sources and the compiled core, and runs."""
+"""The wheel contains the page, the sources of the C library and the compiled core, and works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "bass_webrtc"
 MADE = ("__pycache__", "*.egg-info", "_core.c", "_core.*.so", "*.o")
-"""Products of builds, which are not to be taken for sources."""
+"""Build products, which are not sources."""
 PROGRAM = """
 import sys, urllib.request
 import bass_webrtc as bw
@@ -28,7 +28,7 @@ with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0)) as server:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, since setuptools leaves things behind."""
+    """A wheel that was built from a copy of the sources, since setuptools writes into their folder."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     shutil.copytree(ROOT / "src", source / "src", ignore=shutil.ignore_patterns(*MADE))
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def test_everything_of_the_package_is_in_the_wheel(wheel: Path) -> None:
+def test_wheel_contains_all_sources(wheel: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     ignored = shutil.ignore_patterns(*MADE)
     sources = {
@@ -55,7 +55,7 @@ def test_everything_of_the_package_is_in_the_wheel(wheel: Path) -> None:
     assert core.endswith(".so")
 
 
-def test_what_the_wheel_has_is_enough_to_serve(wheel: Path, tmp_path: Path) -> None:
+def test_server_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""What a C program should not do ends in an error code and words, and never in a crash: ``wrong_*.c``."""
+"""Wrong use of the C functions returns an error code and a message and never crashes: ``wrong_*.c``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def compiled(source: Path) -> Path:
 
 
 @pytest.mark.parametrize(("source", "case"), CASES, ids=[case for _, case in CASES])
-def test_wrong_use_is_refused(source: Path, case: str) -> None:
+def test_wrong_use_returns_an_error(source: Path, case: str) -> None:
     assert c_library.run(compiled(source), case) == "well done\n"
 
 
-def test_the_library_stays_loaded_and_a_second_copy_is_refused(tmp_path: Path) -> None:
+def test_library_stays_loaded_and_a_second_copy_is_refused(tmp_path: Path) -> None:
     library = c_library.library()
     copy = shutil.copy(library, tmp_path / "copy.so")
     assert c_library.run(compiled(SOURCES[0]), "unload_and_load", str(library), str(copy)) == "well done\n"

@@ -180,7 +180,7 @@ typedef struct {
     uint64_t packets_received;      /* packets received from the peer */
     uint64_t bytes_sent;            /* bytes of UDP payload */
     uint64_t bytes_received;        /* bytes of UDP payload */
-    int64_t packets_lost;           /* packets; a player counts them in its RTCP reports, the library counts a publisher's */
+    int64_t packets_lost;           /* packets; a player's from its RTCP reports, a publisher's counted here */
     uint64_t late_packets;          /* packets that arrived too late to be played */
     uint64_t duplicate_packets;     /* packets that arrived more than once */
     uint64_t fec_packets_used;      /* lost frames recovered from Opus in-band FEC */
