@@ -1,4 +1,4 @@
-// layout.c in C#: prints size and offsets of each structure, as they are given to C.
+// layout.c in C#: prints the size of each marshalled structure and the offsets of its fields.
 using System;
 using System.Reflection;
 using System.Runtime.InteropServices;

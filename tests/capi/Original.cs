@@ -20,15 +20,15 @@ static class Original
     [DllImport("libbass")]
     static extern bool BASS_Free();
 
-    static SignalingCallbacks callbacks; // Not of Main: the delegates live as long as this.
-    static volatile string toldAnswer, toldCandidate;
-    static volatile PeerState toldState;
+    static SignalingCallbacks callbacks; // static, so that the delegates are not collected
+    static volatile string receivedAnswer, receivedCandidate;
+    static volatile PeerState receivedState;
 
     static void Check(bool condition, string what)
     {
         if (condition)
             return;
-        Console.Error.WriteLine("not so: {0} (error {1}: {2})", what, BASS_WEBRTC_ErrorGetCode(), ErrorMessage());
+        Console.Error.WriteLine("check failed: {0} (error {1}: {2})", what, BASS_WEBRTC_ErrorGetCode(), ErrorMessage());
         Environment.Exit(1);
     }
 
@@ -37,7 +37,7 @@ static class Original
         Check(result && BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_OK && ErrorMessage() == "", what);
     }
 
-    // For 30 s. Collects garbage meanwhile, as may happen in a program at any time.
+    // Waits for 30 s at most. Collects garbage meanwhile, as may happen in a program at any time.
     static void WaitUntil(Func<bool> condition, string what)
     {
         for (int waited = 0; !condition(); waited++)
@@ -48,30 +48,30 @@ static class Original
         }
     }
 
-    static void TellSdp(uint peer, string type, string sdp, IntPtr user)
+    static void SaveSdp(uint peer, string type, string sdp, IntPtr user)
     {
         Check(peer == 0 && type == "answer" && user == (IntPtr)42, "OnSdp");
-        toldAnswer = sdp;
+        receivedAnswer = sdp;
     }
 
-    static void TellCandidate(uint peer, string candidate, string mid, uint index, IntPtr user)
+    static void SaveCandidate(uint peer, string candidate, string mid, uint index, IntPtr user)
     {
         Check(peer == 0 && mid != null && index == 0 && user == (IntPtr)42, "OnIceCandidate");
-        if (candidate != "") // There are no more.
-            toldCandidate = candidate;
+        if (candidate != "") // "": no more candidates
+            receivedCandidate = candidate;
     }
 
-    static void TellState(uint peer, PeerState state, IntPtr user)
+    static void SaveState(uint peer, PeerState state, IntPtr user)
     {
         Check(peer == 0 && user == (IntPtr)42, "OnPeerState");
-        toldState = state;
+        receivedState = state;
     }
 
-    static void CheckErrorsInWords(IntPtr server)
+    static void CheckErrorMessage(IntPtr server)
     {
-        Check(!BASS_WEBRTC_AddIceServer(server, "stün:ä", null, null), "a wrong URL");
-        Check(BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_ILLPARAM, "its code");
-        Check(ErrorMessage().Contains("stün:ä"), "UTF-8, in and out");
+        Check(!BASS_WEBRTC_AddIceServer(server, "stün:ä", null, null), "AddIceServer refuses an invalid URL");
+        Check(BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_ILLPARAM, "error code of AddIceServer");
+        Check(ErrorMessage().Contains("stün:ä"), "the message has the URL in UTF-8");
     }
 
     static void Main(string[] arguments)
@@ -83,20 +83,20 @@ static class Original
         };
         callbacks = new SignalingCallbacks
         {
-            on_sdp = TellSdp, on_ice_candidate = TellCandidate, on_peer_state = TellState, user_data = (IntPtr)42
+            on_sdp = SaveSdp, on_ice_candidate = SaveCandidate, on_peer_state = SaveState, user_data = (IntPtr)42
         };
         var buffer = new byte[BASS_WEBRTC_ANSWER_CAPACITY];
         WebRtcStatsFFI stats = default(WebRtcStatsFFI);
         WebRtcPeerStatsFFI peerStats;
         uint length;
-        Marshal.PrelinkAll(typeof(Native)); // Every function is in the library, and its types can be given to it.
+        Marshal.PrelinkAll(typeof(Native)); // Every function exists in the library, and its types can be marshalled.
         Check(BASS_WEBRTC_GetVersion() == BASS_WEBRTC_VERSION, "GetVersion");
         Check(BASS_Init(0, 48000, 0, IntPtr.Zero, IntPtr.Zero), "BASS_Init");
         uint song = BASS_StreamCreate(48000, 2, BASS_STREAM_DECODE | BASS_SAMPLE_FLOAT, IntPtr.Zero, IntPtr.Zero);
 
         IntPtr server = BASS_WEBRTC_Create(song, ref config);
         CheckWorks(server != IntPtr.Zero, "Create");
-        CheckErrorsInWords(server);
+        CheckErrorMessage(server);
         CheckWorks(BASS_WEBRTC_AddIceServer(server, arguments[3], null, null), "AddIceServer");
         CheckWorks(BASS_WEBRTC_SetCallbacks(server, ref callbacks), "SetCallbacks");
         CheckWorks(BASS_WEBRTC_Start(server), "Start");
@@ -106,25 +106,25 @@ static class Original
         File.WriteAllText(arguments[1], answer);
         Console.WriteLine("answered");
         CheckWorks(BASS_WEBRTC_AddIceCandidate(server, 0, arguments[2]), "AddIceCandidate");
-        WaitUntil(() => toldCandidate != null, "a candidate");
-        Console.WriteLine(toldCandidate);
-        WaitUntil(() => toldState == PeerState.PEER_STATE_CONNECTED, "connected");
-        Check(toldAnswer == answer, "the same answer");
+        WaitUntil(() => receivedCandidate != null, "on_ice_candidate was called");
+        Console.WriteLine(receivedCandidate);
+        WaitUntil(() => receivedState == PeerState.PEER_STATE_CONNECTED, "the peer is connected");
+        Check(receivedAnswer == answer, "on_sdp received the answer");
         CheckWorks(BASS_WEBRTC_GetInputStream(server) != 0, "GetInputStream");
         WaitUntil(() => BASS_WEBRTC_GetStats(server, out stats) && stats.total_packets_sent > 0, "GetStats");
-        Check(stats.active_peers == 1, "one peer");
+        Check(stats.active_peers == 1, "active_peers is 1");
         CheckWorks(BASS_WEBRTC_GetPeerStats(server, 0, out peerStats), "GetPeerStats");
-        Check(peerStats.local_address.Contains(":") && peerStats.remote_address.Contains(":"), "addresses");
+        Check(peerStats.local_address.Contains(":") && peerStats.remote_address.Contains(":"), "addresses of the peer");
         CheckWorks(BASS_WEBRTC_RemovePeer(server, 0), "RemovePeer");
-        WaitUntil(() => toldState == PeerState.PEER_STATE_CLOSED, "closed");
-        CheckWorks(BASS_WEBRTC_SetCallbacks(server, IntPtr.Zero), "SetCallbacks to none");
+        WaitUntil(() => receivedState == PeerState.PEER_STATE_CLOSED, "the peer is closed");
+        CheckWorks(BASS_WEBRTC_SetCallbacks(server, IntPtr.Zero), "SetCallbacks to null");
         CheckWorks(BASS_WEBRTC_Stop(server), "Stop");
         Check(!BASS_WEBRTC_IsRunning(server), "IsRunning");
         CheckWorks(BASS_WEBRTC_Free(server), "Free");
-        Check(!BASS_WEBRTC_Free(server) && BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_HANDLE, "Free again");
+        Check(!BASS_WEBRTC_Free(server) && BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_HANDLE, "Free twice");
         CheckWorks((server = BASS_WEBRTC_Create(song, IntPtr.Zero)) != IntPtr.Zero, "Create with the defaults");
-        CheckWorks(BASS_WEBRTC_Free(server), "Free of the second");
+        CheckWorks(BASS_WEBRTC_Free(server), "Free of the second server");
         Check(BASS_Free(), "BASS_Free");
-        Console.WriteLine("well done");
+        Console.WriteLine("passed");
     }
 }

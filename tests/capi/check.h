@@ -1,4 +1,4 @@
-/* Checks for the C programs of this folder: the first that fails ends the program. */
+/* Assertions for the C programs of this folder. The first one that fails aborts the program. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -9,16 +9,18 @@
 
 #include "bass_webrtc.h"
 
+#define DEADLINE_MS 30000
+
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
         if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: not so: %s (error %d: %s)\n", __FILE__, __LINE__, #condition,                      \
+            fprintf(stderr, "%s:%d: check failed: %s (error %d: %s)\n", __FILE__, __LINE__, #condition,                \
                     BASS_WEBRTC_ErrorGetCode(), BASS_WEBRTC_ErrorGetMessage());                                        \
             abort();                                                                                                   \
         }                                                                                                              \
     } while (0)
 
-/* The call gave its failure's value, this code, and words. */
+/* The call returns 0, and sets this error code and a message. */
 #define CHECK_FAILS(call, wanted)                                                                                      \
     do {                                                                                                               \
         CHECK(!(call));                                                                                                \
@@ -26,6 +28,7 @@
         CHECK(BASS_WEBRTC_ErrorGetMessage()[0] != '\0');                                                               \
     } while (0)
 
+/* The call does not return 0, and clears the error. */
 #define CHECK_WORKS(call)                                                                                              \
     do {                                                                                                               \
         CHECK(call);                                                                                                   \
@@ -33,11 +36,11 @@
         CHECK(BASS_WEBRTC_ErrorGetMessage()[0] == '\0');                                                               \
     } while (0)
 
-/* Waits until it is so, for 30 s: another thread sees to it. */
+/* Waits until another thread makes the condition true. The deadline is generous, so that a loaded machine keeps it. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
         for (int waited = 0; !(condition); waited++) {                                                                 \
-            CHECK(waited < 3000);                                                                                      \
+            CHECK(waited < DEADLINE_MS / 10);                                                                          \
             nap_10ms();                                                                                                \
         }                                                                                                              \
     } while (0)
@@ -47,12 +50,12 @@ typedef struct {
     void (*run)(void);
 } test_case;
 
-/* For main: one of the cases, or none of them, and that it went well. */
+/* Runs the case of this name, if there is one, and prints "passed". For main. */
 static inline int run_case(const char *name, const test_case *cases, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(name, cases[i].name) == 0)
             cases[i].run();
-    printf("well done\n");
+    printf("passed\n");
     return 0;
 }
 

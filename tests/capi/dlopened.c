@@ -1,4 +1,5 @@
-/* dlopened LIBRARY: a host that opens the library as other languages do, with its symbols for nobody else. */
+/* dlopened LIBRARY: a host that loads the library with RTLD_LOCAL, as most languages do. Prints the result of
+ * BASS_WEBRTC_Start, the error code and the message. */
 #include "check.h"
 
 #include <dlfcn.h>
@@ -27,7 +28,7 @@ int main(int argc, char **argv) {
 }
 
 #ifdef OTHER_PYTHON
-/* A host that is a Python of another version: its functions are found before those of the library's own. */
+/* A host that is a Python of another version: its functions are found before those of the library's libpython. */
 const char *Py_GetVersion(void);
 const char *Py_GetVersion(void) { return "3.9.2 (default)"; }
 #endif

@@ -1,4 +1,4 @@
-/* Prints size and offsets of each structure, as this compiler lays them out. */
+/* Prints the size of each structure and the offsets of its fields. */
 #include "bass_webrtc.h"
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-// layout.c in Pascal: prints size and offsets of each record.
+// layout.c in Pascal: prints the size of each record and the offsets of its fields.
 program layout;
 
 uses

@@ -1,4 +1,4 @@
-/* Loses a block of its own, and keeps another: what the judge of valgrind's findings must notice. */
+/* Leaks a block and keeps another, which test_valgrind.py must report. */
 #include <stdlib.h>
 
 static char *volatile kept;

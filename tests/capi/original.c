@@ -1,13 +1,14 @@
-/* original OFFER ANSWER CANDIDATE ICE_SERVER: the calls of a program that was written for the original, in its order.
- * OFFER: file with the peer's offer. ANSWER: file that ours is written to. CANDIDATE: of the peer.
- * Says "answered", then the candidate that it is told of, then "well done". */
-#define WINAPI /* Such programs have it from windows.h. */
+/* original OFFER ANSWER CANDIDATE ICE_SERVER: makes a call with the functions of the original interface, in its order.
+ *
+ * OFFER is a file with the peer's offer, ANSWER the file to write the answer to, CANDIDATE a candidate of the peer.
+ * Prints "answered", then a local candidate from on_ice_candidate, then "passed". */
+#define WINAPI /* windows.h defines it for such programs. */
 #define __stdcall
 #include "bass_functions.h"
 
 #include "check.h"
 
-/* What such a program declares for itself; the compiler compares it with the header. */
+/* Such a program has its own declarations. The compiler compares them with the header. */
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -39,29 +40,29 @@ int WINAPI BASS_WEBRTC_WhepFree(void *handle);
 }
 #endif
 
-/* What the callbacks were told. One thread writes, another reads. */
-static char told_answer[BASS_WEBRTC_ANSWER_CAPACITY];
-static char told_candidate[256];
+/* What the callbacks received. The event thread writes, the main thread reads. */
+static char received_answer[BASS_WEBRTC_ANSWER_CAPACITY];
+static char received_candidate[256];
 static volatile int has_candidate;
-static volatile uint32_t told_state;
+static volatile uint32_t received_state;
 
 static void on_sdp(uint32_t peer_id, const char *sdp_type, const char *sdp, void *user) {
-    CHECK(peer_id == 0 && strcmp(sdp_type, "answer") == 0 && user == told_answer);
-    snprintf(told_answer, sizeof told_answer, "%s", sdp);
+    CHECK(peer_id == 0 && strcmp(sdp_type, "answer") == 0 && user == received_answer);
+    snprintf(received_answer, sizeof received_answer, "%s", sdp);
 }
 
 static void on_ice_candidate(uint32_t peer_id, const char *candidate, const char *sdp_mid, uint32_t sdp_mline_index,
                              void *user) {
-    CHECK(peer_id == 0 && sdp_mid != NULL && sdp_mline_index == 0 && user == told_answer);
-    if (candidate[0] == '\0') /* There are no more. */
+    CHECK(peer_id == 0 && sdp_mid != NULL && sdp_mline_index == 0 && user == received_answer);
+    if (candidate[0] == '\0') /* no more candidates */
         return;
-    snprintf(told_candidate, sizeof told_candidate, "%s", candidate);
+    snprintf(received_candidate, sizeof received_candidate, "%s", candidate);
     has_candidate = 1;
 }
 
 static void on_peer_state(uint32_t peer_id, uint32_t state, void *user) {
-    CHECK(peer_id == 0 && user == told_answer);
-    told_state = state;
+    CHECK(peer_id == 0 && user == received_answer);
+    received_state = state;
 }
 
 static void read_text(const char *path, char *text, size_t capacity) {
@@ -80,7 +81,7 @@ static void write_text(const char *path, const char *text) {
 
 int main(int argc, char **argv) {
     WebRtcConfigFFI config = {48000, 2, 128, 100, 5, BASS_WEBRTC_SIGNALING_CALLBACK, 8080, 0};
-    SignalingCallbacks callbacks = {on_sdp, on_ice_candidate, on_peer_state, told_answer};
+    SignalingCallbacks callbacks = {on_sdp, on_ice_candidate, on_peer_state, received_answer};
     WebRtcStatsFFI stats;
     char offer[8192], answer[BASS_WEBRTC_ANSWER_CAPACITY];
     uint32_t answer_len = 0xDEADBEEF;
@@ -100,20 +101,20 @@ int main(int argc, char **argv) {
     write_text(argv[2], answer);
     CHECK_WORKS(BASS_WEBRTC_AddIceCandidate(server, 0, argv[3]));
     WAIT_UNTIL(has_candidate);
-    puts(told_candidate);
+    puts(received_candidate);
     fflush(stdout);
-    WAIT_UNTIL(told_state == PEER_STATE_CONNECTED);
-    CHECK(strcmp(told_answer, answer) == 0);
+    WAIT_UNTIL(received_state == PEER_STATE_CONNECTED);
+    CHECK(strcmp(received_answer, answer) == 0);
     CHECK_WORKS(BASS_WEBRTC_GetInputStream(server) != 0);
     WAIT_UNTIL(BASS_WEBRTC_GetStats(server, &stats) && stats.total_packets_sent > 0);
     CHECK(stats.active_peers == 1);
     CHECK_WORKS(BASS_WEBRTC_RemovePeer(server, 0));
-    WAIT_UNTIL(told_state == PEER_STATE_CLOSED);
+    WAIT_UNTIL(received_state == PEER_STATE_CLOSED);
     CHECK_WORKS(BASS_WEBRTC_Stop(server));
     CHECK(!BASS_WEBRTC_IsRunning(server));
     CHECK_WORKS(BASS_WEBRTC_Free(server));
     CHECK_FAILS(BASS_WEBRTC_Free(server), BASS_WEBRTC_ERROR_HANDLE);
     CHECK(BASS_Free());
-    puts("well done");
+    puts("passed");
     return 0;
 }

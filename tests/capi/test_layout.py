@@ -1,4 +1,4 @@
-"""The structures have the layout of version 0.1 in every language: natural alignment."""
+"""The structures have the layout of the original interface in every language: natural alignment."""
 
 from __future__ import annotations
 

@@ -50,4 +50,4 @@ def test_program_for_the_original_interface_connects(language: str, tmp_path: Pa
             answer_next_request(stun_server)
             assert f" {PUBLIC[0]} {PUBLIC[1]} typ srflx" in read_line(process)
             printed, errors = process.communicate(timeout=60)
-        assert (process.returncode, printed, errors) == (0, "well done\n", "")
+        assert (process.returncode, printed, errors) == (0, "passed\n", "")

@@ -20,10 +20,10 @@ def compiled(source: Path) -> Path:
 
 @pytest.mark.parametrize(("source", "case"), CASES, ids=[case for _, case in CASES])
 def test_wrong_use_returns_an_error(source: Path, case: str) -> None:
-    assert c_library.run(compiled(source), case) == "well done\n"
+    assert c_library.run(compiled(source), case) == "passed\n"
 
 
 def test_library_stays_loaded_and_a_second_copy_is_refused(tmp_path: Path) -> None:
     library = c_library.library()
     copy = shutil.copy(library, tmp_path / "copy.so")
-    assert c_library.run(compiled(SOURCES[0]), "unload_and_load", str(library), str(copy)) == "well done\n"
+    assert c_library.run(compiled(SOURCES[0]), "unload_and_load", str(library), str(copy)) == "passed\n"

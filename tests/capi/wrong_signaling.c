@@ -1,4 +1,4 @@
-/* Callback signaling gone wrong, each in a process of its own: wrong_signaling NAME. */
+/* wrong_signaling CASE: mistakes in callback signaling. They return an error and do not crash. */
 #define _GNU_SOURCE /* feenableexcept */
 #include "check.h"
 
@@ -38,7 +38,7 @@ static void ice_servers(void) {
 
 #define OFFER(server, offer) BASS_WEBRTC_CreateOffer(server, BASS_WEBRTC_PEER_SENDRECV, offer, sizeof offer, NULL)
 
-/* The number of one who was sent away is free when the audio path has let go of it. */
+/* The number of a removed peer can be used again once the audio path has released its slot. */
 static bool offers_to_number_0(void *server, char *offer) {
     int peer = BASS_WEBRTC_CreateOffer(server, BASS_WEBRTC_PEER_SENDRECV, offer, BASS_WEBRTC_ANSWER_CAPACITY, NULL);
     if (peer > 0)
@@ -46,7 +46,7 @@ static bool offers_to_number_0(void *server, char *offer) {
     return peer == 0;
 }
 
-/* Also the numbers of peers, and what becomes of one whose answer has no room. */
+/* Also checks which numbers peers get, and that a peer whose answer does not fit is removed. */
 static void wrong_signaling(void) {
     static char offer[BASS_WEBRTC_ANSWER_CAPACITY], answer[BASS_WEBRTC_ANSWER_CAPACITY];
     uint32_t length = 0xFFFFFFFF;
@@ -77,12 +77,12 @@ static void wrong_signaling(void) {
     CHECK_FAILS(BASS_WEBRTC_AddPeer(there, "no SDP", answer, &length) + 1, BASS_WEBRTC_ERROR_SDP);
     CHECK_FAILS(BASS_WEBRTC_AddPeer(there, "\xff", answer, &length) + 1, BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_AddPeerEx(there, offer, answer, 100, &length) + 1, BASS_WEBRTC_ERROR_BUFFER);
-    WAIT_UNTIL(BASS_WEBRTC_AddPeerEx(there, offer, NULL, 0, NULL) == 0); /* on_sdp would bring it. */
+    WAIT_UNTIL(BASS_WEBRTC_AddPeerEx(there, offer, NULL, 0, NULL) == 0); /* on_sdp would receive it */
     CHECK_WORKS(BASS_WEBRTC_RemovePeer(there, 0));
     length = 0xFFFFFFFF;
     WAIT_UNTIL(BASS_WEBRTC_AddPeer(there, offer, answer, &length) == 0);
     CHECK(length == strlen(answer) && strncmp(answer, "v=0\r\n", 5) == 0);
-    CHECK_FAILS(BASS_WEBRTC_SetAnswer(there, 0, answer), BASS_WEBRTC_ERROR_ILLPARAM); /* The offer was not its own. */
+    CHECK_FAILS(BASS_WEBRTC_SetAnswer(there, 0, answer), BASS_WEBRTC_ERROR_ILLPARAM); /* the peer made the offer */
 
     CHECK_FAILS(BASS_WEBRTC_SetAnswer(here, 0, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_SetAnswer(here, 0, "v=0"), BASS_WEBRTC_ERROR_SDP);
@@ -91,7 +91,7 @@ static void wrong_signaling(void) {
     CHECK_FAILS(BASS_WEBRTC_AddIceCandidate(here, 0, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_WORKS(BASS_WEBRTC_AddIceCandidate(here, 0, "candidate:1 1 udp 1 name.local 9 typ host"));
     CHECK_WORKS(BASS_WEBRTC_SetAnswer(here, 0, answer));
-    CHECK_FAILS(BASS_WEBRTC_SetAnswer(here, 0, answer), BASS_WEBRTC_ERROR_ILLPARAM); /* once more */
+    CHECK_FAILS(BASS_WEBRTC_SetAnswer(here, 0, answer), BASS_WEBRTC_ERROR_ILLPARAM); /* a second time */
     WAIT_UNTIL(BASS_WEBRTC_GetPeerCount(here) == 1 && BASS_WEBRTC_GetPeerCount(there) == 1);
     CHECK_WORKS(BASS_WEBRTC_RemovePeer(here, 0));
     CHECK_FAILS(BASS_WEBRTC_RemovePeer(here, 0), BASS_WEBRTC_ERROR_NOTAVAIL);
@@ -100,7 +100,7 @@ static void wrong_signaling(void) {
     CHECK_WORKS(BASS_WEBRTC_Free(there));
 }
 
-/* A call that cannot come about: nobody is where the answer says. */
+/* A call that cannot connect, because the answer has the fingerprint of another certificate. */
 static void failed_call(void) {
     SignalingCallbacks callbacks = {NULL, NULL, count_state, NULL};
     void *here = BASS_WEBRTC_Create(BASS_WEBRTC_SOURCE_PCM, &callback_mode),
@@ -110,26 +110,26 @@ static void failed_call(void) {
     CHECK(BASS_WEBRTC_Start(here) && BASS_WEBRTC_Start(there));
     CHECK(OFFER(here, text) == 0 && BASS_WEBRTC_AddPeer(there, text, answer, NULL) == 0);
     char *fingerprint = strstr(answer, "a=fingerprint:sha-256 ") + strlen("a=fingerprint:sha-256 ");
-    fingerprint[0] = fingerprint[0] == 'A' ? 'B' : 'A'; /* Somebody else's certificate. */
+    fingerprint[0] = fingerprint[0] == 'A' ? 'B' : 'A';
     CHECK_WORKS(BASS_WEBRTC_SetAnswer(here, 0, answer));
     WAIT_UNTIL(states[PEER_STATE_CLOSED] == 1);
     CHECK(states[PEER_STATE_FAILED] == 1 && states[PEER_STATE_CONNECTED] == 0);
     CHECK(OFFER(here, text) >= 0);
-    CHECK_WORKS(BASS_WEBRTC_Free(here)); /* To be sent away is no failure. */
+    CHECK_WORKS(BASS_WEBRTC_Free(here)); /* A removed peer has not failed. */
     CHECK(states[PEER_STATE_CLOSED] == 2 && states[PEER_STATE_FAILED] == 1);
     CHECK_WORKS(BASS_WEBRTC_Free(there));
 }
 
-/* ------------------------------------------------------------------ another kind of host */
+/* ------------------------------------------------------------------ floating-point exceptions */
 
-#define SWITCHED_ON (FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+#define ENABLED (FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
 
-/* Pascal's programs have them switched on: the library does not mind, and they are as they were afterwards. */
+/* Pascal programs enable them. The library must work, and leave them enabled. */
 static void float_exceptions(void) {
     static float no_numbers[960 * 2];
     WebRtcStatsFFI stats;
     char answer[BASS_WEBRTC_ANSWER_CAPACITY];
-    feenableexcept(SWITCHED_ON);
+    feenableexcept(ENABLED);
     void *here = BASS_WEBRTC_Create(BASS_WEBRTC_SOURCE_PCM, &callback_mode);
     void *there = BASS_WEBRTC_Create(BASS_WEBRTC_SOURCE_NONE, &callback_mode);
     CHECK(BASS_WEBRTC_Start(here) && BASS_WEBRTC_Start(there));
@@ -139,7 +139,7 @@ static void float_exceptions(void) {
         no_numbers[i] = NAN;
     WAIT_UNTIL(BASS_WEBRTC_PushPcm(here, no_numbers, 960) >= 0 && BASS_WEBRTC_GetStats(here, &stats) &&
                stats.total_packets_sent > 50);
-    CHECK(fegetexcept() == SWITCHED_ON);
+    CHECK(fegetexcept() == ENABLED);
     CHECK_WORKS(BASS_WEBRTC_Free(here));
     CHECK_WORKS(BASS_WEBRTC_Free(there));
 }

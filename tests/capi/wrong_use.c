@@ -1,4 +1,4 @@
-/* What a program should not do, each in a process of its own: wrong_use NAME. Nothing crashes, and the error says why. */
+/* wrong_use CASE: calls that a program should not make. They return an error and do not crash. */
 #define _GNU_SOURCE
 #include "check.h"
 
@@ -19,8 +19,8 @@ static char text[BASS_WEBRTC_ANSWER_CAPACITY];
 
 static struct {
     void *server;
-    void *whep; /* a player of the server, in the same process */
-    int free_it;
+    void *whep; /* a player of the server */
+    int frees_server;
     volatile int states[6];
     volatile int done;
 } call;
@@ -84,7 +84,7 @@ static void check_refused_by_all(void *handle) {
 
 static void foreign_handles(void) {
     int foreign;
-    /* Before anything was made, and so before there is a Python. */
+    /* Before the first handle is made, so Python is not running yet. */
     check_refused_by_all(NULL);
     check_refused_by_all(&foreign);
     void *server = make_server();
@@ -118,7 +118,7 @@ static void check_config_refused(WebRtcConfigFFI config) {
 }
 
 static void wrong_arguments(void) {
-    CHECK_FAILS(BASS_WEBRTC_Create(0x12345, &any_port), BASS_WEBRTC_ERROR_HANDLE); /* BASS's own code */
+    CHECK_FAILS(BASS_WEBRTC_Create(0x12345, &any_port), BASS_WEBRTC_ERROR_HANDLE); /* an error code of BASS */
     check_config_refused((WebRtcConfigFFI){7999, 2, 128, 100, 5, 5, 0, 0});
     check_config_refused((WebRtcConfigFFI){48000, 9, 128, 100, 5, 5, 0, 0});
     check_config_refused((WebRtcConfigFFI){48000, 2, 511, 100, 5, 5, 0, 0});
@@ -129,7 +129,7 @@ static void wrong_arguments(void) {
     CHECK_FAILS(BASS_WEBRTC_ConnectWhip(BASS_WEBRTC_SOURCE_PCM, "no URL", 0, 0, 0), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_ConnectWhep("http://h/\xff", 0, 0, 0, 0), BASS_WEBRTC_ERROR_ILLPARAM);
     WebRtcConfigFFI zeros = {0, 0, 0, 0, 0, BASS_WEBRTC_SIGNALING_HTTP, 0, 0};
-    void *server = BASS_WEBRTC_Create(BASS_WEBRTC_SOURCE_NONE, &zeros); /* They are the defaults. */
+    void *server = BASS_WEBRTC_Create(BASS_WEBRTC_SOURCE_NONE, &zeros); /* zeros select the defaults */
     CHECK_WORKS(server != NULL);
     CHECK_FAILS(BASS_WEBRTC_GetInputStream(server), BASS_WEBRTC_ERROR_START);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStats(server, 0, &peer_stats), BASS_WEBRTC_ERROR_START);
@@ -140,7 +140,7 @@ static void wrong_arguments(void) {
     CHECK_FAILS(BASS_WEBRTC_SetAddress(server, NULL, 0, "nowhere"), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_GetStats(server, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_WORKS(BASS_WEBRTC_Start(server));
-    CHECK_WORKS(BASS_WEBRTC_Start(server)); /* Once more: nothing. */
+    CHECK_WORKS(BASS_WEBRTC_Start(server)); /* does nothing the second time */
     CHECK_FAILS(BASS_WEBRTC_SetToken(server, "secret"), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_SetAddress(server, NULL, 0, NULL), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStats(server, 0, &peer_stats), BASS_WEBRTC_ERROR_NOTAVAIL);
@@ -166,7 +166,7 @@ static void two_servers(void) {
     CHECK_FAILS(BASS_WEBRTC_Start(three), BASS_WEBRTC_ERROR_BUSY);
     CHECK(!BASS_WEBRTC_IsRunning(three));
     CHECK_WORKS(BASS_WEBRTC_Free(one));
-    CHECK_WORKS(BASS_WEBRTC_Start(three)); /* It has the port now. */
+    CHECK_WORKS(BASS_WEBRTC_Start(three)); /* The port is free now. */
     CHECK(BASS_WEBRTC_IsRunning(two) && BASS_WEBRTC_IsRunning(three));
     CHECK_WORKS(BASS_WEBRTC_Free(two));
     CHECK_WORKS(BASS_WEBRTC_Free(three));
@@ -216,8 +216,8 @@ static void on_threads(void *(*function)(void *)) {
         pthread_join(threads[i], NULL);
 }
 
-/* All of them call the library first. */
-static void *live_a_life(void *number) {
+/* Each thread's first call may be the one that starts Python. */
+static void *make_use_and_free(void *number) {
     pthread_barrier_wait(&barrier);
     void *server = make_server();
     CHECK_FAILS(BASS_WEBRTC_SetBitrate(server, (uint32_t)(intptr_t)number % 6), BASS_WEBRTC_ERROR_ILLPARAM);
@@ -229,7 +229,7 @@ static void *live_a_life(void *number) {
     return NULL;
 }
 
-static void sixteen_threads(void) { on_threads(live_a_life); }
+static void sixteen_threads(void) { on_threads(make_use_and_free); }
 
 static void *use_until_it_is_freed(void *number) {
     WebRtcStatsFFI own;
@@ -280,7 +280,7 @@ static void errors_of_threads(void) {
     pthread_create(&other, NULL, fail_on_this_thread, NULL);
     pthread_join(other, NULL);
     CHECK(BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_ERROR_HANDLE);
-    CHECK_WORKS(make_server() != NULL); /* It is left open: the process ends all the same. */
+    CHECK_WORKS(make_server() != NULL); /* It is left open: the process can still exit. */
 }
 
 /* ------------------------------------------------------------------ callbacks */
@@ -290,7 +290,7 @@ static void connect_player(void) {
     CHECK_WORKS(call.whep != NULL);
 }
 
-static void use_everything(uint32_t peer_id, uint32_t state, void *user) {
+static void call_functions(uint32_t peer_id, uint32_t state, void *user) {
     CHECK(user == &call && state <= PEER_STATE_CLOSED);
     call.states[state]++;
     if (state != PEER_STATE_CONNECTED)
@@ -303,8 +303,8 @@ static void use_everything(uint32_t peer_id, uint32_t state, void *user) {
     CHECK_FAILS(BASS_WEBRTC_SetToken(call.server, "late"), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStream(call.server, peer_id), BASS_WEBRTC_ERROR_NOTAVAIL);
     CHECK_WORKS(BASS_WEBRTC_SetBitrate(call.server, 64));
-    CHECK_WORKS(BASS_WEBRTC_SetCallbacks(call.server, &(SignalingCallbacks){NULL, NULL, use_everything, &call}));
-    if (call.free_it) {
+    CHECK_WORKS(BASS_WEBRTC_SetCallbacks(call.server, &(SignalingCallbacks){NULL, NULL, call_functions, &call}));
+    if (call.frees_server) {
         CHECK_WORKS(BASS_WEBRTC_Free(call.server));
         check_refused_by_server_functions(call.server);
     } else {
@@ -317,19 +317,19 @@ static void use_everything(uint32_t peer_id, uint32_t state, void *user) {
     call.done = 1;
 }
 
-static void calls_from_callback(int free_it) {
-    SignalingCallbacks callbacks = {NULL, NULL, use_everything, &call};
-    call.free_it = free_it;
+static void calls_from_callback(int frees_server) {
+    SignalingCallbacks callbacks = {NULL, NULL, call_functions, &call};
+    call.frees_server = frees_server;
     call.server = make_server();
     CHECK_WORKS(BASS_WEBRTC_SetCallbacks(call.server, &callbacks));
-    memset(&callbacks, 0xFF, sizeof callbacks); /* It was copied. */
+    memset(&callbacks, 0xFF, sizeof callbacks); /* The library has a copy. */
     CHECK_WORKS(BASS_WEBRTC_Start(call.server));
     connect_player();
     WAIT_UNTIL(call.done);
-    WAIT_UNTIL(call.states[PEER_STATE_CLOSED] == 1); /* What was waiting is told after Stop in a callback. */
+    WAIT_UNTIL(call.states[PEER_STATE_CLOSED] == 1); /* Queued events are delivered after Stop in a callback. */
     CHECK(call.states[PEER_STATE_NEW] == 1 && call.states[PEER_STATE_CONNECTED] == 1);
     CHECK_WORKS(BASS_WEBRTC_WhepFree(call.whep));
-    if (!free_it)
+    if (!frees_server)
         CHECK_WORKS(BASS_WEBRTC_Free(call.server));
 }
 
@@ -337,8 +337,8 @@ static void stop_in_callback(void) { calls_from_callback(0); }
 
 static void free_in_callback(void) { calls_from_callback(1); }
 
-/* While another thread is in Stop and waits for this callback, the callback calls Stop. */
-static void stop_as_well(uint32_t peer_id, uint32_t state, void *user) {
+/* Calls Stop while another thread is in Stop and waits for this callback. */
+static void stop_in_stop(uint32_t peer_id, uint32_t state, void *user) {
     (void)peer_id, (void)user;
     if (state != PEER_STATE_CONNECTED)
         return;
@@ -350,13 +350,13 @@ static void stop_as_well(uint32_t peer_id, uint32_t state, void *user) {
 }
 
 static void stop_against_callback(void) {
-    SignalingCallbacks callbacks = {NULL, NULL, stop_as_well, NULL};
+    SignalingCallbacks callbacks = {NULL, NULL, stop_in_stop, NULL};
     call.server = running_server();
     CHECK_WORKS(BASS_WEBRTC_SetCallbacks(call.server, &callbacks));
     connect_player();
     WAIT_UNTIL(call.states[PEER_STATE_CONNECTED]);
     CHECK_WORKS(BASS_WEBRTC_Stop(call.server));
-    CHECK(call.done); /* Stop has waited for the callback. */
+    CHECK(call.done); /* Stop waited for the callback. */
     CHECK_WORKS(BASS_WEBRTC_WhepFree(call.whep));
     CHECK_WORKS(BASS_WEBRTC_Free(call.server));
 }
@@ -375,7 +375,7 @@ static void bass_freed_first(void) {
     CHECK(!BASS_ChannelPlay(0x12345, 0) && BASS_ErrorGetCode() == BASS_ERROR_HANDLE);
     HSTREAM input = BASS_WEBRTC_GetInputStream(server);
     CHECK_WORKS(input != 0 && BASS_WEBRTC_GetInputStream(server) == input);
-    CHECK(BASS_ErrorGetCode() == BASS_ERROR_HANDLE); /* as it was */
+    CHECK(BASS_ErrorGetCode() == BASS_ERROR_HANDLE); /* unchanged */
     CHECK(BASS_ChannelPlay(input, 0));
     CHECK_FAILS(BASS_WEBRTC_Create(0x12345, &any_port), BASS_WEBRTC_ERROR_HANDLE);
     CHECK(BASS_ErrorGetCode() == 0);
@@ -383,11 +383,11 @@ static void bass_freed_first(void) {
     CHECK_FAILS(BASS_WEBRTC_GetInputStream(server), BASS_WEBRTC_ERROR_NOTAVAIL);
     CHECK_WORKS(BASS_WEBRTC_GetStats(server, &stats));
     CHECK_WORKS(BASS_WEBRTC_Stop(server));
-    CHECK_FAILS(BASS_WEBRTC_Start(server), BASS_WEBRTC_ERROR_HANDLE); /* Its channel went with BASS. */
+    CHECK_FAILS(BASS_WEBRTC_Start(server), BASS_WEBRTC_ERROR_HANDLE); /* BASS_Free freed its channel. */
     CHECK_WORKS(BASS_WEBRTC_Free(server));
 }
 
-/* ------------------------------------------------------------------ life of the library */
+/* ------------------------------------------------------------------ loading and unloading */
 
 static void unload_and_load(const char *library, const char *copy) {
     void *first = dlopen(library, RTLD_NOW | RTLD_LOCAL);
@@ -396,7 +396,7 @@ static void unload_and_load(const char *library, const char *copy) {
     for (int i = 0; i < 4; i++)
         dlclose(first);
     CHECK(dlopen(library, RTLD_NOW | RTLD_LOCAL) == first);
-    CHECK_WORKS(BASS_WEBRTC_GetStats(server, &stats)); /* It was never gone. */
+    CHECK_WORKS(BASS_WEBRTC_GetStats(server, &stats)); /* The library was not unloaded. */
     void *second = dlopen(copy, RTLD_NOW | RTLD_LOCAL);
     CHECK(second != NULL && second != first);
     void *(*create)(DWORD, const WebRtcConfigFFI *);
