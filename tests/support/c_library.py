@@ -1,4 +1,4 @@
-"""libbass_webrtc, built once, and C programs that are compiled against it and run."""
+"""Build libbass_webrtc once, compile C programs against it, and run them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ TESTS = Path(__file__).parents[1] / "capi"
 EXAMPLES = Path(__file__).parents[2] / "examples" / "c"
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 STANDARDS = {"c99": ("gcc", "-std=c99"), "c++": ("g++", "-std=c++11", "-x", "c++")}
-"""A compiler, and what it takes a file for."""
+"""The compiler for each language standard, with its options."""
 EMPTY_ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
-"""The library finds its Python without a variable; PATH is for the programs' own tools."""
+"""The library must find its Python without environment variables. PATH is for the tools that programs run."""
 
 
 @functools.cache
 def folder() -> Path:
-    """Where the library is, and the programs: built by its first user, gone when the tests are."""
+    """The folder of the library and the programs. The first call builds the library; exit removes the folder."""
     made = tempfile.TemporaryDirectory(prefix="bass_webrtc_capi")
     atexit.register(made.cleanup)
     build_capi.build(Path(made.name))
@@ -34,12 +34,12 @@ def folder() -> Path:
 
 
 def library() -> Path:
-    """The library."""
+    """The path of the library."""
     return folder() / build_capi.LIBRARY_NAME
 
 
 def bass() -> Path:
-    """The BASS that sound_lib brought."""
+    """The path of sound_lib's BASS library."""
     path = sound_lib_copy()
     assert path is not None
     return path
@@ -47,7 +47,7 @@ def bass() -> Path:
 
 @functools.cache
 def program(source: Path, standard: str = "c99", *flags: str) -> Path:
-    """A compiled program, without a warning."""
+    """Compile a C program, with warnings as errors, and return its path."""
     binary = folder() / f"{source.stem}-{standard}{len(flags) or ''}"
     subprocess.run(
         [
@@ -68,7 +68,7 @@ def program(source: Path, standard: str = "c99", *flags: str) -> Path:
 
 
 def run(binary: Path, *arguments: str, timeout_s: float = 60.0) -> str:
-    """Runs a program with no variable set; what it printed. Fails when it does."""
+    """Run a program without environment variables, assert that it succeeds, and return what it printed."""
     result = subprocess.run(
         [str(binary), *arguments],
         env=EMPTY_ENVIRONMENT,
@@ -84,7 +84,7 @@ def run(binary: Path, *arguments: str, timeout_s: float = 60.0) -> str:
 
 @contextmanager
 def running(command: list[str], environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A program that is talked to over its pipes; killed if it has not ended."""
+    """Start a program with pipes for its standard streams. It is killed at the end if it is still running."""
     process = subprocess.Popen(
         command,
         env={**EMPTY_ENVIRONMENT, **(environment or {})},
@@ -102,7 +102,7 @@ def running(command: list[str], environment: dict[str, str] | None = None) -> It
 
 
 def press_return(process: subprocess.Popen[str], timeout_s: float = 30.0) -> str:
-    """It ends well; what it said last."""
+    """Enter an empty line, assert that the program exits without errors, and return the rest of its output."""
     printed, errors = process.communicate("\n", timeout=timeout_s)
     own_errors = [line for line in errors.splitlines() if not line.startswith("ALSA lib")]  # There is no sound card.
     assert (process.returncode, own_errors) == (0, [])
@@ -110,6 +110,7 @@ def press_return(process: subprocess.Popen[str], timeout_s: float = 30.0) -> str
 
 
 def read_line(process: subprocess.Popen[str]) -> str:
+    """The next line of output. Asserts that the output has not ended."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, process.communicate()
@@ -117,7 +118,7 @@ def read_line(process: subprocess.Popen[str]) -> str:
 
 
 def read_until(process: subprocess.Popen[str], pattern: str, lines: int = 30) -> str:
-    """The first line that is like this."""
+    """Read up to a line that matches the pattern, at most ``lines`` lines, and return it."""
     read = [read_line(process)]
     while not re.fullmatch(pattern, read[-1]):
         assert len(read) < lines, read
@@ -126,7 +127,7 @@ def read_until(process: subprocess.Popen[str], pattern: str, lines: int = 30) ->
 
 
 def read_description(process: subprocess.Popen[str], kind: str) -> str:
-    """What ``callback.c`` shows, up to an empty line."""
+    """Read the offer or answer that ``callback.c`` prints, up to the empty line."""
     read_until(process, f"The {kind}:\n")
     lines = [read_line(process)]
     while lines[-1] != "\n":
@@ -135,7 +136,7 @@ def read_description(process: subprocess.Popen[str], kind: str) -> str:
 
 
 def say(process: subprocess.Popen[str], text: str) -> None:
-    """Types it."""
+    """Write to a program's standard input."""
     assert process.stdin is not None
     process.stdin.write(text)
     process.stdin.flush()

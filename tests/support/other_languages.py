@@ -1,4 +1,4 @@
-"""Programs of ``tests/capi`` in C, C# and Pascal; the last two know the library by what ``examples`` declares."""
+"""Compile the programs of ``tests/capi`` in C, C++, C# and Pascal; the latter two use the bindings of ``examples``."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ CSHARP = EXAMPLES / "csharp" / "BassWebRtc.cs"
 PASCAL = EXAMPLES / "pascal" / "bass_webrtc.pas"
 LANGUAGES = (*c_library.STANDARDS, "csharp", "pascal")
 _COMPILERS = {"csharp": ("mcs", "mono-mcs"), "pascal": ("fpc", "fp-compiler")}
-"""Each with Debian's package of it."""
+"""The compiler of each language, and its Debian package."""
 
 
 def missing(language: str) -> str | None:
-    """What it needs that this machine lacks."""
+    """The Debian package that a language needs and this machine lacks, as a reason to skip; None if there is none."""
     compiler, package = _COMPILERS.get(language, (None, None))
     return None if compiler is None or shutil.which(compiler) else f"needs Debian's {package}"
 
 
 @functools.cache
 def program(name: str, language: str) -> tuple[str, ...]:
-    """The command that runs a program, compiled without a warning."""
+    """Compile a program, with warnings as errors, and return the command that runs it."""
     if language == "csharp":
         return _csharp_program(name)
     if language == "pascal":
@@ -34,7 +34,7 @@ def program(name: str, language: str) -> tuple[str, ...]:
 
 
 def environment() -> dict[str, str]:
-    """Where a C# program finds the libraries; the others know."""
+    """The variable that a C# program needs to find the libraries; the other programs contain their paths."""
     return {"LD_LIBRARY_PATH": ":".join(map(str, _library_folders()))}
 
 
