@@ -1,8 +1,8 @@
-"""C programs under valgrind, and which of its errors are ours.
+"""Run C programs under valgrind's memcheck, and decide which of its findings are errors of this project.
 
-An error belongs to the innermost code of its stack that is neither the C library, nor the loader, nor a codec or
-cipher library, which only do what they are asked. Python, and the modules that other projects compiled for it, have
-blocks of their own that they keep for life.
+A finding belongs to the innermost code of its stack that is not transparent. The C library, the loader and the codec
+and cipher libraries are transparent, because they only do what their callers request. A finding whose code is Python,
+or an extension module of another project, is not ours: these keep blocks until the process exits.
 """
 
 from __future__ import annotations
@@ -16,22 +16,26 @@ from xml.etree import ElementTree
 TRANSPARENT = re.compile(
     r"/(vgpreload_\w+-[\w-]+|ld-linux[\w-]*|lib(c|m|dl|pthread|opus|srtp2|crypto|ssl|stdc\+\+|gcc_s))\.so"
 )
-FOR_LIFE = "initialise_srtp"
-"""What libsrtp2 sets up once and keeps as long as the process lives."""
+KEPT_UNTIL_EXIT = "initialise_srtp"
+"""The function that initialises libsrtp2 once; its blocks are in use until the process exits."""
 OWN = re.compile(r"/(libbass_webrtc|_core\.abi3)\.so$")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One error or lost block, with its stack from the inside."""
+    """An invalid access, or a block that was not freed.
+
+    Attributes:
+        what: Valgrind's description.
+        frames: The stack from the inside: the function, and the file of the code.
+    """
 
     what: str
     frames: tuple[tuple[str, str], ...]
-    """Function and file of the code."""
 
     def is_of(self, program: Path) -> bool:
-        """Whether it belongs to the library, the core or the program."""
-        if any(function == FOR_LIFE for function, _ in self.frames):
+        """Whether it belongs to the program, libbass_webrtc or the core."""
+        if any(function == KEPT_UNTIL_EXIT for function, _ in self.frames):
             return False
         for _, code in self.frames:
             if OWN.search(code) or code == str(program):
@@ -45,12 +49,12 @@ class Finding:
 
 
 def missing() -> str | None:
-    """What it needs that this machine lacks."""
+    """A reason to skip if valgrind is not installed, otherwise None."""
     return None if shutil.which("valgrind") else "needs Debian's valgrind"
 
 
 def command(program: Path, log: Path, *arguments: str) -> list[str]:
-    """What to run. Every block that is not freed is looked for, whether something points at it or not."""
+    """The command that runs a program under valgrind, which reports every block that is not freed, reachable or not."""
     return [
         "/usr/bin/valgrind",
         "--xml=yes",
@@ -58,14 +62,14 @@ def command(program: Path, log: Path, *arguments: str) -> list[str]:
         "--leak-check=full",
         "--show-leak-kinds=all",
         "--num-callers=40",
-        "--fair-sched=yes",
+        "--fair-sched=yes",  # Otherwise one thread of the program can starve the others.
         str(program),
         *arguments,
     ]
 
 
 def findings(log: Path) -> list[Finding]:
-    """What valgrind wrote down, once the program has ended."""
+    """Parse valgrind's report. It is complete once the program has exited."""
     return [
         Finding(
             what.findtext("text") or "" if (what := error.find("xwhat")) is not None else error.findtext("what") or "",
