@@ -11,7 +11,7 @@ import pytest
 from support import c_library, tones
 from support.aiortc_caller import Caller
 from support.browsers import Chromium, missing_chromium
-from support.c_library import press_return, read_description, read_line, read_until, say
+from support.c_library import press_return, read_description, read_line, read_until, write_input
 from support.echo_server import echo
 from support.fixtures import skip_for
 from support.listener import Listener
@@ -77,16 +77,16 @@ async def test_callback_calls_aiortc(role: str, standard: str) -> None:
     async with Caller(600.0) as caller:
         offer = await caller.offer() if role == "answers" else ""
         with c_library.running([str(binary), *(["--answer"] if offer else [])]) as process:
-            say(process, f"{offer}\n" if offer else "")
+            write_input(process, f"{offer}\n" if offer else "")
             description = await asyncio.to_thread(read_description, process, "answer" if offer else "offer")
             if offer:
                 await caller.take_answer(description)
             else:
-                say(process, f"{await caller.answer(description)}\n")
+                write_input(process, f"{await caller.answer(description)}\n")
             heard = await caller.hear(1.0)
             assert_tone(heard[:, 0], 440.0)
             assert_tone(heard[:, 1], 880.0)
-            say(process, "candidate:1 1 udp 1 name.local 9 typ host\n")  # It cannot use this one.
+            write_input(process, "candidate:1 1 udp 1 name.local 9 typ host\n")  # It cannot use this one.
             wanted = r"heard: left 600 Hz at -12\.\d dBFS, right 600 Hz at -12\.\d dBFS\n"
             await asyncio.to_thread(read_until, process, wanted)
             printed = await asyncio.to_thread(press_return, process)

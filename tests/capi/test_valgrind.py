@@ -18,7 +18,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import c_library, memcheck
-from support.c_library import press_return, read_description, read_line, say
+from support.c_library import press_return, read_description, read_line, write_input
 from support.echo_server import echo
 from support.farm import PlayerFarm
 from support.fixtures import skip_for
@@ -92,7 +92,7 @@ def call(valgrind: Valgrind, server: bw.Server) -> subprocess.Popen[str]:
     """Start the example of callback signaling, and answer its offer."""
     process = valgrind.start("callback")
     _, answer = server.add_peer(read_description(process, "offer"))
-    say(process, f"{answer}\n")
+    write_input(process, f"{answer}\n")
     return process
 
 

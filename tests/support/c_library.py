@@ -135,7 +135,7 @@ def read_description(process: subprocess.Popen[str], kind: str) -> str:
     return "".join(line.rstrip("\n") + "\r\n" for line in lines[:-1])
 
 
-def say(process: subprocess.Popen[str], text: str) -> None:
+def write_input(process: subprocess.Popen[str], text: str) -> None:
     """Write to a program's standard input."""
     assert process.stdin is not None
     process.stdin.write(text)

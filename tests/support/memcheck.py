@@ -2,7 +2,7 @@
 
 A finding belongs to the innermost code of its stack that is not transparent. The C library, the loader and the codec
 and cipher libraries are transparent, because they only do what their callers request. A finding whose code is Python,
-or an extension module of another project, is not ours: these keep blocks until the process exits.
+or an extension module of another project, is not counted: these keep blocks until the process exits.
 """
 
 from __future__ import annotations

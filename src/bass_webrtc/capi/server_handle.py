@@ -196,9 +196,10 @@ class ServerHandle:
     def _open(self) -> Server:
         server = Server(self.source, self._config)
         server.on("peer_state", self._on_peer_state)
-        server.on("sdp", lambda peer, *said: self._notify(lambda listener: listener.sdp(peer.id, *said)))
+        server.on("sdp", lambda peer, *details: self._notify(lambda listener: listener.sdp(peer.id, *details)))
         server.on(
-            "ice_candidate", lambda peer, *said: self._notify(lambda listener: listener.ice_candidate(peer.id, *said))
+            "ice_candidate",
+            lambda peer, *details: self._notify(lambda listener: listener.ice_candidate(peer.id, *details)),
         )
         try:
             server.start()
