@@ -1,4 +1,4 @@
-"""``bass-webrtc push`` and ``pull`` as processes of their own, against our own server."""
+"""``bass-webrtc push`` and ``pull`` as subprocesses against our server."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
-def test_a_file_is_pushed_to_its_end(server: bw.Server, start: Start, tmp_path: Path) -> None:
+def test_file_is_pushed_to_its_end(server: bw.Server, start: Start, tmp_path: Path) -> None:
     path = media.write_tone(tmp_path / "tone.wav", 500.0, 700.0, seconds=5.0, sample_rate_hz=44_100)
     with Recorder(server.read_input) as heard:
         process = start("push", str(path), f"{server.url}whip")
@@ -56,12 +56,12 @@ def test_a_file_is_pushed_to_its_end(server: bw.Server, start: Start, tmp_path: 
         heard.take(0.7)
         assert_tones(heard.take(1.5), 500.0, 700.0)
         _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (0, "pushing\nthe source has ended\n")
+    assert (process.returncode, errors) == (0, "pushing\nsource ended\n")
     wait_until(lambda: server.peers == (), 2.0)
 
 
-def test_what_is_pulled_is_recorded(server: bw.Server, start: Start, tmp_path: Path) -> None:
-    """With a file and no device, no BASS is needed."""
+def test_pulled_stream_is_recorded(server: bw.Server, start: Start, tmp_path: Path) -> None:
+    """Recording without a device does not need BASS."""
     path = tmp_path / "pulled.wav"
     process = start("pull", f"{server.url}whep", "--record", str(path))
     wait_until(lambda: any(peer.stats().connected_s > 3.0 for peer in server.peers), 20.0)
@@ -73,8 +73,8 @@ def test_what_is_pulled_is_recorded(server: bw.Server, start: Start, tmp_path: P
     assert_tones(samples[-2 * rate_hz : -rate_hz // 4], 440.0, 880.0)
 
 
-def test_what_is_pulled_is_played(server: bw.Server, start: Start) -> None:
-    """On device 0, which makes no sound."""
+def test_pulled_stream_is_played(server: bw.Server, start: Start) -> None:
+    """On device 0, the "no sound" device."""
     process = start("pull", f"{server.url}whep", "--output-device", "0")
     wait_until(lambda: any(peer.stats().connected_s > 1.0 for peer in server.peers), 20.0)
     process.terminate()
@@ -82,7 +82,7 @@ def test_what_is_pulled_is_played(server: bw.Server, start: Start) -> None:
     assert process.returncode == 0
 
 
-def test_a_refusal_is_one_line_and_code_1(server: bw.Server, start: Start) -> None:
+def test_refusal_is_one_line_and_exit_code_1(server: bw.Server, start: Start) -> None:
     process = start("push", "tone", f"{server.url}nowhere")
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 1
@@ -100,29 +100,29 @@ def test_a_refusal_is_one_line_and_code_1(server: bw.Server, start: Start) -> No
         ("pull", "http://127.0.0.1/whep", "--output-device", "loud"),
     ],
 )
-def test_bad_arguments_have_code_2(start: Start, arguments: tuple[str, ...]) -> None:
+def test_bad_arguments_exit_with_code_2(start: Start, arguments: tuple[str, ...]) -> None:
     process = start(*arguments)
     process.communicate(timeout=20)
     assert process.returncode == 2
 
 
 @pytest.mark.parametrize("arguments", [("push", "tone"), ("pull", "--output-device", "0")], ids=lambda words: words[0])
-def test_a_server_that_does_not_answer_is_told_once(start: Start, arguments: tuple[str, ...]) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # It does not listen.
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}/"
+def test_unreachable_server_is_reported_once(start: Start, arguments: tuple[str, ...]) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # Bound but not listening.
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
         process = start(*arguments, url)
         assert process.stderr is not None
         line = process.stderr.readline()
         assert line.startswith(url)
-        assert line.endswith("; trying again\n")
-        time.sleep(2.0)  # It is tried again meanwhile.
+        assert line.endswith("; retrying\n")
+        time.sleep(2.0)  # Several attempts fail meanwhile.
         process.terminate()
         assert process.communicate(timeout=15) == ("", "")
     assert process.returncode == 0
 
 
-def test_a_lost_server_is_told_and_found_again(start: Start) -> None:
+def test_client_reconnects_after_a_server_restart(start: Start) -> None:
     config = bw.ServerConfig(http_port=0, udp_port=0)
     with bw.Server(None, config) as server:
         server.start()
@@ -131,8 +131,8 @@ def test_a_lost_server_is_told_and_found_again(start: Start) -> None:
         assert process.stderr is not None
         assert process.stderr.readline() == "pushing\n"
     lines = iter(process.stderr.readline, "")
-    assert "the connection is lost; trying again\n" in lines  # After a word about the session that went with it.
-    assert any(f":{port}/whip" in line and line.endswith("; trying again\n") for line in lines)
+    assert "connection lost; retrying\n" in lines  # Preceded by a line about the lost session.
+    assert any(f":{port}/whip" in line and line.endswith("; retrying\n") for line in lines)
     with bw.Server(None, bw.ServerConfig(http_port=port, udp_port=0)) as again:
         again.start()
         start_s = time.monotonic()
@@ -142,7 +142,7 @@ def test_a_lost_server_is_told_and_found_again(start: Start) -> None:
         assert process.wait(15) == 0
 
 
-def test_the_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) -> None:
+def test_mediamtx_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) -> None:
     path = media.write_tone(tmp_path / "tone.wav", 500.0, 700.0, seconds=1.0, sample_rate_hz=48_000)
     whip, whep = f"{server.url}whip", f"{server.url}whep"
     for arguments, heard_hz in (
@@ -162,14 +162,14 @@ def test_the_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) -> None
                     assert_tones(heard.take(1.0), *heard_hz)
             else:
                 wait_until(lambda: any(peer.stats().packets_sent > 20 for peer in server.peers))
-            said, _ = process.communicate("\n", timeout=15)
+            output, _ = process.communicate("\n", timeout=15)
             assert process.returncode == 0
             if heard_hz is None:
-                assert int(said.split()[0]) > 10
+                assert int(output.split()[0]) > 10
         wait_until(lambda: server.peers == (), 2.0)
 
 
-def test_the_example_pushes_without_a_wrapper_for_bass(server: bw.Server, tmp_path: Path) -> None:
+def test_mediamtx_example_pushes_without_a_bass_wrapper(server: bw.Server, tmp_path: Path) -> None:
     (tmp_path / "sound_lib.py").write_text("raise ImportError")
     process = subprocess.run(
         [sys.executable, EXAMPLE, "--whip", f"{server.url}whip"],

@@ -1,4 +1,4 @@
-"""The command as a process of its own: ready line, signals, codes."""
+"""``bass-webrtc serve`` as a subprocess: ready line, signals, exit codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READY = re.compile(r"listening on (http://127\.0\.0\.1:\d+/)\n")
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts the command; what is left at the end of the test is killed."""
+    """Start the command; processes still running at the end of the test are killed."""
     running: list[Command] = []
 
     def start(*arguments: str, stdout: int = subprocess.PIPE) -> Command:
@@ -52,7 +52,7 @@ def _url(process: Command) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serves_until_a_signal_and_leaves_with_code_0_and_no_more_words(start: Start, number: signal.Signals) -> None:
+def test_signal_ends_serve_silently_with_code_0(start: Start, number: signal.Signals) -> None:
     process = _serve(start, "tone")
     with urllib.request.urlopen(_url(process) + "healthz", timeout=10) as response:
         assert response.status == 200
@@ -61,7 +61,7 @@ def test_serves_until_a_signal_and_leaves_with_code_0_and_no_more_words(start: S
     assert process.returncode == 0
 
 
-def test_the_demo_programme_plays_without_a_gap(start: Start) -> None:
+def test_demo_programme_plays_without_a_gap(start: Start) -> None:
     process = _serve(start, "--stats-every", "1")
     assert process.stdout is not None
     stats = [json.loads(process.stdout.readline()) for _ in range(3)]
@@ -71,7 +71,7 @@ def test_the_demo_programme_plays_without_a_gap(start: Start) -> None:
     assert process.wait(timeout=10) == 0
 
 
-def test_a_port_in_use_is_one_line_and_code_1(start: Start) -> None:
+def test_port_in_use_is_one_line_and_exit_code_1(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = start("serve", "tone", "--port", port, "--udp-port", "0")
@@ -80,14 +80,14 @@ def test_a_port_in_use_is_one_line_and_code_1(start: Start) -> None:
     assert re.fullmatch(rf"bass-webrtc: .*{port}.*\n", errors)
 
 
-def test_a_missing_file_is_one_line_and_code_1(start: Start, tmp_path: Path) -> None:
+def test_missing_file_is_one_line_and_exit_code_1(start: Start, tmp_path: Path) -> None:
     process = _serve(start, str(tmp_path / "missing.mp3"))
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (1, "")
     assert re.fullmatch(r"bass-webrtc: .*missing\.mp3.*\n", errors)
 
 
-def test_a_file_that_is_no_audio_is_one_line_and_code_1(start: Start, tmp_path: Path) -> None:
+def test_non_audio_file_is_one_line_and_exit_code_1(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
     path.write_text("Dear Sir or Madam\n" * 100)
     process = _serve(start, str(path))
@@ -96,14 +96,14 @@ def test_a_file_that_is_no_audio_is_one_line_and_code_1(start: Start, tmp_path: 
     assert re.fullmatch(r"bass-webrtc: .*letter\.txt.*\n", errors)
 
 
-def test_bad_arguments_have_code_2(start: Start) -> None:
+def test_bad_arguments_exit_with_code_2(start: Start) -> None:
     process = start("serve", "--bitrate", "1000")
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 2
     assert "510" in errors
 
 
-def test_a_terminal_shows_the_live_table(start: Start) -> None:
+def test_live_table_is_shown_on_a_terminal(start: Start) -> None:
     ours, theirs = os.openpty()
     process = _serve(start, "tone", stdout=theirs)
     os.close(theirs)
@@ -116,7 +116,7 @@ def test_a_terminal_shows_the_live_table(start: Start) -> None:
     os.close(ours)
 
 
-def test_a_reader_of_the_statistics_that_goes_away_ends_it_without_a_traceback(start: Start) -> None:
+def test_closed_standard_output_ends_serve_without_a_traceback(start: Start) -> None:
     process = _serve(start, "tone", "--stats-every", "0.1")
     assert process.stdout is not None
     process.stdout.readline()

@@ -1,4 +1,4 @@
-"""The command line without a server: what arguments become, what is printed, which code it leaves with."""
+"""The command line without a server: how arguments are parsed, what is printed, exit codes."""
 
 from __future__ import annotations
 
@@ -28,16 +28,14 @@ from bass_webrtc import (
 )
 from bass_webrtc.bass import devices
 from bass_webrtc.bass.devices import Device
-from bass_webrtc.cli import demo, doctor
-from bass_webrtc.cli import input_player as hearing
+from bass_webrtc.cli import demo, doctor, input_player, push_pull
 from bass_webrtc.cli import main as cli
-from bass_webrtc.cli import push_pull as cli_clients
 from bass_webrtc.cli.doctor import Finding
 from bass_webrtc.cli.recorder import Samples
 
 
 class FakeServer:
-    """Remembers how it was made and used."""
+    """Records its arguments and the calls made to it."""
 
     made: list[FakeServer]
 
@@ -69,7 +67,7 @@ class FakeServer:
 
 
 class Rounds(threading.Event):
-    """An event that is set after a number of waits."""
+    """An event that is set after the given number of waits."""
 
     def __init__(self, rounds: int) -> None:
         super().__init__()
@@ -120,12 +118,12 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
     )
 
 
-def test_without_options_the_configuration_is_the_default_one(servers: list[FakeServer]) -> None:
+def test_configuration_without_options_is_the_default(servers: list[FakeServer]) -> None:
     assert _invoke("serve", "tone").exit_code == 0
     assert servers[0].config == ServerConfig()
 
 
-def test_a_token_in_the_environment_does_not_show_in_the_list_of_processes(servers: list[FakeServer]) -> None:
+def test_secrets_can_come_from_the_environment(servers: list[FakeServer]) -> None:
     _invoke("serve", "tone", BASS_WEBRTC_TOKEN="secret", BASS_WEBRTC_TURN_SECRET="shared")
     assert servers[0].config.token == "secret"
     assert servers[0].config.turn_secret == "shared"
@@ -139,17 +137,17 @@ def test_a_token_in_the_environment_does_not_show_in_the_list_of_processes(serve
         ("turns:17:alice:a/b=@[::1]:443?transport=tcp", IceServer("turns:[::1]:443?transport=tcp", "17:alice", "a/b=")),
     ],
 )
-def test_ice_servers_have_their_credentials_in_front(servers: list[FakeServer], argument: str, server: object) -> None:
+def test_ice_server_argument_may_contain_credentials(servers: list[FakeServer], argument: str, server: object) -> None:
     assert _invoke("serve", "tone", "--ice-server", argument, "--ice-server", "stun:other.example").exit_code == 0
     assert servers[0].config.ice_servers == (server, IceServer("stun:other.example"))
 
 
-def test_clients_take_ice_servers_as_serve_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_push_and_pull_parse_ice_servers_like_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Sequence[IceServer]] = []
     monkeypatch.setattr(cli, "WhipClient", lambda *arguments: made.append(arguments[-1]))
     monkeypatch.setattr(cli, "WhepClient", lambda *arguments: made.append(arguments[-1]))
-    monkeypatch.setattr(cli_clients, "push", lambda _opened, make, _stop: make(Tone()))
-    monkeypatch.setattr(cli_clients, "pull", lambda *_: None)
+    monkeypatch.setattr(push_pull, "push", lambda _opened, make, _stop: make(Tone()))
+    monkeypatch.setattr(push_pull, "pull", lambda *_: None)
     options = ["--ice-server", "turn:alice:secret@t.example", "--ice-server", "stun:s.example"]
     assert _invoke("push", "tone", "http://s.example/whip", *options).exit_code == 0
     assert _invoke("pull", "http://s.example/whep", *options).exit_code == 0
@@ -158,7 +156,7 @@ def test_clients_take_ice_servers_as_serve_does(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("url", ["turn:t.example", "http://t.example"])
-def test_a_turn_server_that_visitors_cannot_use_is_a_bad_argument(servers: list[FakeServer], url: str) -> None:
+def test_unusable_visitor_ice_server_is_rejected(servers: list[FakeServer], url: str) -> None:
     result = _invoke("serve", "tone", "--visitor-ice-server", url)
     assert result.exit_code == 2
     assert not servers
@@ -174,17 +172,17 @@ def test_a_turn_server_that_visitors_cannot_use_is_a_bad_argument(servers: list[
         ("https://radio.example/stream", BassFile("https://radio.example/stream")),
     ],
 )
-def test_source_says_what_plays(servers: list[FakeServer], argument: str, source: object) -> None:
+def test_source_argument_is_parsed(servers: list[FakeServer], argument: str, source: object) -> None:
     assert _invoke("serve", argument).exit_code == 0
     assert servers[0].source == source
 
 
-def test_a_file_can_be_repeated(servers: list[FakeServer]) -> None:
+def test_loop_option_repeats_the_file(servers: list[FakeServer]) -> None:
     _invoke("serve", "song.mp3", "--loop")
     assert servers[0].source == BassFile("song.mp3", loop=True)
 
 
-def test_without_a_source_the_demo_programme_plays(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_programme_plays_without_a_source(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[str] = []
 
     class Programme:
@@ -205,7 +203,7 @@ def test_without_a_source_the_demo_programme_plays(servers: list[FakeServer], mo
 
 
 @pytest.mark.parametrize(("argument", "number"), [("device", None), ("device:2", 2)])
-def test_a_device_is_recorded_until_the_server_is_closed(
+def test_device_is_recorded_until_the_server_is_closed(
     servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, argument: str, number: int | None
 ) -> None:
     @contextmanager
@@ -247,27 +245,27 @@ def test_a_device_is_recorded_until_the_server_is_closed(
     ],
     ids=" ".join,
 )
-def test_bad_arguments_leave_with_code_2_and_a_reason(servers: list[FakeServer], arguments: list[str]) -> None:
+def test_bad_arguments_exit_with_code_2_and_a_reason(servers: list[FakeServer], arguments: list[str]) -> None:
     result = _invoke(*arguments)
     assert result.exit_code == 2
     assert "Usage" in result.output
     assert servers == []
 
 
-def test_ready_is_said_on_standard_error_and_nothing_on_standard_output(servers: list[FakeServer]) -> None:
+def test_ready_line_goes_to_standard_error(servers: list[FakeServer]) -> None:
     result = _invoke("serve", "tone")
     assert result.stderr == "listening on http://127.0.0.1:1234/\n"
     assert result.stdout == ""
     assert servers[0].log == ["start", "close"]
 
 
-def test_the_end_of_the_source_is_said(servers: list[FakeServer], capsys: pytest.CaptureFixture[str]) -> None:
+def test_end_of_source_is_reported(servers: list[FakeServer], capsys: pytest.CaptureFixture[str]) -> None:
     _invoke("serve", "tone")
     servers[0].callbacks["source_ended"]()
-    assert capsys.readouterr().err == "the source has ended; silence goes on\n"
+    assert capsys.readouterr().err == "source ended; sending silence\n"
 
 
-def test_statistics_are_one_json_line_each_time(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_statistics_are_printed_as_json_lines(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     stop = Rounds(2)
     monkeypatch.setattr(cli, "_stop_on_signals", lambda: stop)
     lines = [json.loads(line) for line in _invoke("serve", "tone", "--stats-every", "2.5").stdout.splitlines()]
@@ -276,7 +274,7 @@ def test_statistics_are_one_json_line_each_time(servers: list[FakeServer], monke
     assert stop.waits == [2.5] * 3
 
 
-def test_a_failure_is_one_line_and_code_1(
+def test_failure_is_one_line_and_exit_code_1(
     servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(_: FakeServer) -> None:
@@ -284,15 +282,15 @@ def test_a_failure_is_one_line_and_code_1(
 
     monkeypatch.setattr(FakeServer, "start", fail)
     monkeypatch.setattr("sys.argv", ["bass-webrtc", "serve", "tone"])
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         cli.main()
-    assert left.value.code == 1
+    assert exited.value.code == 1
     assert capsys.readouterr().err == "bass-webrtc: TCP port 8080 is in use\n"
     assert servers[0].log == ["close"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_stops_and_the_second_kills(number: signal.Signals) -> None:
+def test_first_signal_stops_and_second_kills(number: signal.Signals) -> None:
     before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         stop = cli._stop_on_signals()
@@ -314,12 +312,12 @@ def test_devices_lists_outputs_and_inputs(monkeypatch: pytest.MonkeyPatch) -> No
     assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
         "output 0 No sound",
         "output 1 Speakers [front] (default)",
-        "input 0 Microphone (not there now)",
+        "input 0 Microphone (not available)",
     ]
 
 
 @pytest.mark.parametrize(("level", "code"), [("ok", 0), ("warning", 0), ("error", 1)])
-def test_doctor_says_what_to_do_and_its_code_says_whether_something_is_missing(
+def test_doctor_prints_advice_and_exits_with_1_on_errors(
     monkeypatch: pytest.MonkeyPatch, level: Any, code: int
 ) -> None:
     findings = [Finding("Python", "ok", "3.11"), Finding("BASS", level, "libbass.so [x]", "Install sound-lib")]
@@ -334,46 +332,46 @@ def test_doctor_says_what_to_do_and_its_code_says_whether_something_is_missing(
 
 
 @pytest.mark.parametrize("arguments", [("ftp://h/whip",), ("http://h/stream",), ("http://h/whip", "--protocol", "sip")])
-def test_doctor_refuses_what_is_no_endpoint(arguments: tuple[str, ...]) -> None:
+def test_doctor_rejects_a_url_without_known_protocol(arguments: tuple[str, ...]) -> None:
     assert _invoke("doctor", *arguments).exit_code == 2
 
 
-def test_version_is_said() -> None:
+def test_version_is_shown() -> None:
     result = _invoke("--version")
     assert (result.exit_code, result.stdout) == (0, f"{__version__}\n")
 
 
-def test_what_browsers_say_is_recorded_from_the_ready_line_on(servers: list[FakeServer], tmp_path: Path) -> None:
-    result = _invoke("serve", "tone", "--record-input", str(tmp_path / "said.wav"))
+def test_incoming_audio_is_recorded(servers: list[FakeServer], tmp_path: Path) -> None:
+    result = _invoke("serve", "tone", "--record-input", str(tmp_path / "input.wav"))
     assert (result.exit_code, result.stderr) == (0, "listening on http://127.0.0.1:1234/\n")
-    assert (tmp_path / "said.wav").read_bytes()[:4] == b"RIFF"
+    assert (tmp_path / "input.wav").read_bytes()[:4] == b"RIFF"
 
 
-def test_an_earlier_recording_is_not_touched_by_a_server_that_cannot_start(
+def test_failed_start_keeps_the_existing_recording(
     servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def fail(_: FakeServer) -> None:
         raise PortInUseError("TCP port 8080 is in use")
 
-    path = tmp_path / "said.wav"
+    path = tmp_path / "input.wav"
     path.write_text("yesterday")
     monkeypatch.setattr(FakeServer, "start", fail)
     assert isinstance(_invoke("serve", "tone", "--record-input", str(path)).exception, PortInUseError)
     assert path.read_text() == "yesterday"
 
 
-def test_playing_and_recording_at_once_without_bassmix_is_a_bad_argument(
+def test_playing_and_recording_without_bassmix_is_a_usage_error(
     servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
         raise ConfigError("needs BASSmix")
 
-    monkeypatch.setattr(hearing, "find_splitter", fail)
-    result = _invoke("serve", "tone", "--input-device", "default", "--record-input", "said.wav")
+    monkeypatch.setattr(input_player, "find_splitter", fail)
+    result = _invoke("serve", "tone", "--input-device", "default", "--record-input", "input.wav")
     assert (result.exit_code, servers) == (2, [])
     assert "needs BASSmix" in result.output
 
 
-def test_a_recording_that_stops_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    cli._say_that_recording_stopped(OSError(28, "No space left on device"))
-    assert capsys.readouterr().err == "bass-webrtc: the recording has stopped: [Errno 28] No space left on device\n"
+def test_recording_error_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    cli._report_recording_error(OSError(28, "No space left on device"))
+    assert capsys.readouterr().err == "bass-webrtc: recording stopped: No space left on device\n"

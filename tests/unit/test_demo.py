@@ -1,4 +1,4 @@
-"""The demo programme, listened to by analysis."""
+"""The demo programme, checked by signal analysis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def loop() -> Audio:
 
 
 class FakeSource:
-    """Takes what it is told to take, then nothing more."""
+    """Accepts the given numbers of frames, then none."""
 
     def __init__(self, takes: list[int]) -> None:
         self.takes = takes
@@ -40,7 +40,7 @@ def _dbfs(power: float) -> float:
 
 
 def _loudness_lufs(sound: Audio) -> float:
-    """ITU-R BS.1770 without its gate, which this steady sound does not need: the K-weighted power of the spectrum."""
+    """K-weighted power (ITU-R BS.1770) without the gate, which a steady sound does not need."""
     spectrum = np.fft.rfft(sound, axis=0)
     z = np.exp(-2j * np.pi * np.arange(len(spectrum)) / len(sound))
     shelf = (1.53512485958697 - 2.69169618940638 * z + 1.19839281085285 * z**2) / (
@@ -51,27 +51,27 @@ def _loudness_lufs(sound: Audio) -> float:
     return _dbfs(float(np.sum(np.square(np.abs(spectrum)) * weight)) * 2 / len(sound) ** 2) - 0.691
 
 
-def test_is_as_loud_as_a_programme_and_never_clips(loop: Audio) -> None:
+def test_loudness_is_minus_20_lufs_and_never_clips(loop: Audio) -> None:
     assert loop.shape == (demo.LOOP_SAMPLES, 2)
     assert loop.dtype == np.float32
     assert _loudness_lufs(loop) == pytest.approx(-20.0, abs=1.0)
     assert np.max(np.abs(loop)) < 10 ** (-3 / 20)
 
 
-def test_has_no_silent_and_no_sudden_place(loop: Audio) -> None:
+def test_level_is_steady(loop: Audio) -> None:
     quarter_seconds = loop[: len(loop) // 12_000 * 12_000].reshape(-1, 12_000, 2)
     levels = [_dbfs(float(np.mean(np.square(part)))) for part in quarter_seconds]
     assert min(levels) > -30
     assert max(levels) < -15
 
 
-def test_channels_are_equally_loud_and_differ(loop: Audio) -> None:
+def test_channels_are_equally_loud_but_different(loop: Audio) -> None:
     left, right = (_dbfs(float(np.mean(np.square(loop[:, channel])))) for channel in range(2))
     assert left == pytest.approx(right, abs=0.5)
     assert np.mean(loop[:, 0] * loop[:, 1]) < 0.5 * np.mean(np.square(loop))
 
 
-def test_has_lows_middles_and_highs(loop: Audio) -> None:
+def test_spectrum_is_balanced(loop: Audio) -> None:
     power = np.square(np.abs(np.fft.rfft(loop.mean(axis=1))))
     hz = np.fft.rfftfreq(len(loop), 1 / 48_000)
     bands = [(60, 250), (250, 1000), (1000, 4000), (4000, 12_000)]
@@ -80,18 +80,18 @@ def test_has_lows_middles_and_highs(loop: Audio) -> None:
     assert _dbfs(float(power[hz < 20].sum() / power.sum())) < -50
 
 
-def test_end_runs_into_the_start_without_a_click(loop: Audio) -> None:
-    # A click is a jump of the second difference. At the seam it is no larger than a usual one elsewhere.
+def test_loop_repeats_without_a_click(loop: Audio) -> None:
+    # A click shows as a jump in the second difference; at the seam it is no larger than elsewhere.
     around = np.concatenate([loop[-480:], loop[:480]])
     jumps = np.abs(np.diff(loop, n=2, axis=0))
     assert np.abs(np.diff(around, n=2, axis=0))[476:484].max() < np.percentile(jumps, 99.9)
 
 
-def test_is_always_the_same(loop: Audio) -> None:
+def test_rendering_is_deterministic(loop: Audio) -> None:
     assert np.array_equal(loop, demo.render())
 
 
-def test_feeds_the_source_round_and_round_without_losing_or_repeating_a_sample(loop: Audio) -> None:
+def test_loop_is_written_without_lost_or_repeated_samples(loop: Audio) -> None:
     short = loop[:12_000]
     source = FakeSource([4800, 1234, 0, *[4800] * 5])
     programme = demo.DemoProgramme(source, short)
@@ -103,7 +103,7 @@ def test_feeds_the_source_round_and_round_without_losing_or_repeating_a_sample(l
     assert np.array_equal(heard, np.concatenate([short, short, short])[: len(heard)])
 
 
-def test_closing_ends_the_thread_even_while_the_source_is_full(loop: Audio) -> None:
+def test_close_ends_the_thread_while_the_source_is_full(loop: Audio) -> None:
     source = FakeSource([])
     programme = demo.DemoProgramme(source, loop)
     programme.start()

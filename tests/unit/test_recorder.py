@@ -1,4 +1,4 @@
-"""A recording that survives the end of its process, and is as long as it took."""
+"""Recordings survive a kill, do not drift, and switch to RF64 above 4 GiB."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ TEN_HOURS_BYTES = 10 * 3600 * 48_000 * 4
 
 
 def _ramp(frames: int) -> Samples:
-    """Other values on the left than on the right."""
+    """A ramp, at half level and inverted on the right."""
     left = np.linspace(-1, 1, frames, dtype=np.float32)
     return np.stack([left, -left / 2], axis=1)
 
 
 def _unexpected(error: OSError) -> None:
-    raise AssertionError("the file took no more") from error
+    raise AssertionError("writing failed") from error
 
 
-class Counting:
-    """A mix whose every frame is its own number."""
+class CountingMix:
+    """A silent mix that records the size of each block read."""
 
     def __init__(self) -> None:
         self.blocks: list[int] = []
@@ -40,7 +40,7 @@ class Counting:
         return np.zeros((frames, 2), np.float32)
 
 
-def test_what_was_written_is_read_by_another_program(tmp_path: Path) -> None:
+def test_samples_survive_a_round_trip(tmp_path: Path) -> None:
     file = WavFile(tmp_path / "a.wav")
     samples = _ramp(1000)
     file.write(samples[:300])
@@ -52,7 +52,7 @@ def test_what_was_written_is_read_by_another_program(tmp_path: Path) -> None:
     assert soundfile.info(tmp_path / "a.wav").subtype == "PCM_16"
 
 
-def test_beyond_full_scale_is_clipped_and_does_not_wrap(tmp_path: Path) -> None:
+def test_samples_beyond_full_scale_are_clipped(tmp_path: Path) -> None:
     file = WavFile(tmp_path / "a.wav")
     file.write(np.array([[1.5, -1.5], [1e9, -np.inf]], np.float32))
     file.close()
@@ -60,7 +60,7 @@ def test_beyond_full_scale_is_clipped_and_does_not_wrap(tmp_path: Path) -> None:
     assert read.tolist() == [[32_767, -32_767]] * 2
 
 
-def test_the_file_is_whole_after_each_flush_and_from_the_first_moment(tmp_path: Path) -> None:
+def test_file_is_valid_after_each_flush(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     file = WavFile(path)
     assert soundfile.info(path).frames == 0
@@ -73,14 +73,14 @@ def test_the_file_is_whole_after_each_flush_and_from_the_first_moment(tmp_path: 
     file.close()
 
 
-def test_a_recording_replaces_what_was_there(tmp_path: Path) -> None:
+def test_existing_file_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(b"x" * 10_000)
     WavFile(path).close()
     assert path.stat().st_size == len(wav_header(0))
 
 
-def test_what_cannot_be_written_again_from_its_start_is_refused_at_once() -> None:
+def test_file_that_cannot_seek_is_rejected() -> None:
     reading, writing = os.pipe()
     with pytest.raises(OSError, match="seek"):
         WavFile(Path(f"/dev/fd/{writing}"))
@@ -88,8 +88,8 @@ def test_what_cannot_be_written_again_from_its_start_is_refused_at_once() -> Non
     os.close(writing)
 
 
-def test_a_header_beyond_4_gib_is_that_of_rf64() -> None:
-    """EBU Tech 3306: 64-bit sizes in a chunk that took the place of "JUNK"."""
+def test_header_above_4_gib_is_rf64() -> None:
+    """EBU Tech 3306: a chunk with 64-bit sizes replaces "JUNK"."""
     short, long = wav_header(SIX_HOURS_BYTES), wav_header(TEN_HOURS_BYTES)
     assert len(short) == len(long)
     assert (short[:4], short[12:16]) == (b"RIFF", b"JUNK")
@@ -101,21 +101,21 @@ def test_a_header_beyond_4_gib_is_that_of_rf64() -> None:
 
 
 @pytest.mark.parametrize(("data_bytes", "kind"), [(0xFFFFFFFC - 72, b"RIFF"), (0x100000000 - 72, b"RF64")])
-def test_the_last_size_that_32_bits_hold_is_told_in_32_bits(data_bytes: int, kind: bytes) -> None:
+def test_largest_32_bit_size_is_still_riff(data_bytes: int, kind: bytes) -> None:
     assert wav_header(data_bytes)[:4] == kind
 
 
-def test_another_program_reads_a_recording_beyond_4_gib(tmp_path: Path) -> None:
+def test_recording_above_4_gib_is_readable(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     with path.open("wb") as file:
         file.write(wav_header(TEN_HOURS_BYTES))
-        file.truncate(len(wav_header(0)) + TEN_HOURS_BYTES)  # A hole: takes no room on disk.
+        file.truncate(len(wav_header(0)) + TEN_HOURS_BYTES)  # A sparse file.
     info = soundfile.info(path)
     assert (info.format, info.frames, info.channels) == ("RF64", 10 * 3600 * 48_000, 2)
 
 
-def test_blocks_are_read_when_they_are_due_by_an_absolute_clock() -> None:
-    mix = Counting()
+def test_blocks_are_read_at_absolute_deadlines() -> None:
+    mix = CountingMix()
     recorder = Recorder(mix, None, _unexpected)
     recorder.start(100.0)
     assert recorder.read_due(100.0) == pytest.approx(BLOCK_S)
@@ -123,15 +123,15 @@ def test_blocks_are_read_when_they_are_due_by_an_absolute_clock() -> None:
     assert recorder.read_due(100.0211) == pytest.approx(0.0189)
     assert mix.blocks == [BLOCK_FRAMES]
     recorder.read_due(100.0405)
-    # A thousand times 0.4 ms late: not one block less.
+    # Waking 0.4 ms late a thousand times loses no block.
     for index in range(3, 1003):
         recorder.read_due(100.0004 + index * BLOCK_S)
     assert len(mix.blocks) == 1002
     recorder.close()
 
 
-def test_what_was_due_during_a_stall_is_read_after_it_in_blocks_as_short_as_ever() -> None:
-    mix = Counting()
+def test_blocks_missed_during_a_stall_are_read_afterwards() -> None:
+    mix = CountingMix()
     recorder = Recorder(mix, None, _unexpected)
     recorder.start(0.0)
     recorder.read_due(3600.001)
@@ -140,9 +140,9 @@ def test_what_was_due_during_a_stall_is_read_after_it_in_blocks_as_short_as_ever
     recorder.close()
 
 
-def test_the_file_is_flushed_each_second(tmp_path: Path) -> None:
+def test_file_is_flushed_every_second(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    recorder = Recorder(Counting(), WavFile(path), _unexpected)
+    recorder = Recorder(CountingMix(), WavFile(path), _unexpected)
     recorder.start(0.0)
     recorder.read_due(0.99)
     assert soundfile.info(path).frames == 0
@@ -153,7 +153,7 @@ def test_the_file_is_flushed_each_second(tmp_path: Path) -> None:
     assert soundfile.info(path).frames == 72_000
 
 
-def test_a_device_that_sets_the_pace_gives_as_much_as_it_played(tmp_path: Path) -> None:
+def test_device_tap_decides_the_block_size(tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
     played = iter([np.zeros((frames, 2), np.float32) for frames in (0, 961, 2000)])
     recorder = Recorder(lambda _due: next(played), WavFile(path), _unexpected)
@@ -163,11 +163,9 @@ def test_a_device_that_sets_the_pace_gives_as_much_as_it_played(tmp_path: Path) 
     assert soundfile.info(path).frames == 2961
 
 
-def test_a_full_disk_is_told_once_and_keeps_what_is_there_and_reading_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_reported_once_and_reading_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.wav"
-    mix, errors = Counting(), list[OSError]()
+    mix, errors = CountingMix(), list[OSError]()
     file = WavFile(path)
     recorder = Recorder(mix, file, errors.append)
     recorder.start(0.0)
@@ -184,17 +182,17 @@ def test_a_full_disk_is_told_once_and_keeps_what_is_there_and_reading_goes_on(
     assert soundfile.info(path).frames == 48_000
 
 
-def test_the_thread_reads_until_it_is_closed_and_is_gone_then(tmp_path: Path) -> None:
-    read_often = threading.Event()
-    mix = Counting()
+def test_thread_reads_until_close(tmp_path: Path) -> None:
+    enough_read = threading.Event()
+    mix = CountingMix()
 
     def read(frames: int) -> Samples:
         if len(mix.blocks) == 3:
-            read_often.set()
+            enough_read.set()
         return mix(frames)
 
     with Recorder(read, WavFile(tmp_path / "a.wav"), _unexpected) as recorder:
-        assert read_often.wait(10)
+        assert enough_read.wait(10)
     count = len(mix.blocks)
     recorder.close()
     assert "bass-webrtc recorder" not in {thread.name for thread in threading.enumerate()}

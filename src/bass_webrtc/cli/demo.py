@@ -1,7 +1,7 @@
-"""The demo programme: a quiet piece of music that the program makes itself, so that a first start needs no file.
+"""The demo programme: a quiet synthesised piece of music, so that ``bass-webrtc serve`` needs no file.
 
-Eight chords of two bars each, as a pad, a bass and an arpeggio that wanders between the channels. Everything is
-added into one loop with wrap-around, echoes and reverberation too, so the end runs into the start without a seam.
+Eight chords of two bars each: a pad, a bass and an arpeggio that moves between the channels. All parts, including
+echo and reverberation, are added to the loop with wrap-around, so it repeats seamlessly.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ..config import SAMPLE_RATE_HZ
 Audio = NDArray[np.float32]
 
 BEAT_SAMPLES = 38_400
-"""0.8 s: 75 beats a minute."""
+"""0.8 s: 75 beats per minute."""
 BARS = 16
 LOOP_SAMPLES = BEAT_SAMPLES * 4 * BARS
-"""51.2 s; has small prime factors, for the Fourier transforms."""
+"""51.2 s; the number has small prime factors, so its Fourier transforms are fast."""
 RMS_DBFS = -22.0
-"""Of the whole loop; about -20 LUFS, and the peaks stay below -6 dBFS."""
+"""RMS level of the whole loop: about -20 LUFS, with peaks below -6 dBFS."""
 
-# MIDI note numbers, the root first: Fmaj9, Em7, Am9, Gsus4, Fmaj9, Dm9, G13sus4, Cmaj9.
+# MIDI note numbers, root first: Fmaj9, Em7, Am9, Gsus4, Fmaj9, Dm9, G13sus4, Cmaj9.
 _CHORDS = (
     (41, 57, 60, 64, 67),
     (40, 55, 59, 62, 64),
@@ -36,13 +36,13 @@ _CHORDS = (
     (36, 52, 55, 59, 62),
 )
 _CHORD_SAMPLES = LOOP_SAMPLES // len(_CHORDS)
-# Which note of the chord (without its root) each eighth of two bars plays; None rests. 4 and up: an octave higher.
+# Arpeggio over two bars in eighths: index into the chord without its root, 4 and up an octave higher; None: a rest.
 _PATTERN = (0, 2, 4, 3, 5, 3, 6, None, 1, 2, 4, 7, 6, None, 5, 3)
 _BLOCK_SAMPLES = SAMPLE_RATE_HZ // 10
 
 
 def render() -> Audio:
-    """The loop: float32 [LOOP_SAMPLES, 2], always the same. Takes about a second."""
+    """Render the loop, float32 ``[LOOP_SAMPLES, 2]``. Deterministic; takes about a second."""
     random = np.random.default_rng(75)
     arpeggio = _arpeggio()
     _echo(arpeggio)
@@ -53,28 +53,32 @@ def render() -> Audio:
 
 
 class Writable(Protocol):
-    """As much of a ``PcmSource`` as is needed."""
+    """The part of ``PcmSource`` that this module needs."""
 
     def write(self, block: Audio, /) -> int:
-        """Takes as many of the frames as fit, and says how many."""
+        """Write as many frames as fit; return their number."""
 
 
 class DemoProgramme:
-    """Plays a loop into a source, from a daemon thread of its own, until ``close``."""
+    """Writes a loop to a source from a daemon thread until ``close``."""
 
     def __init__(self, source: Writable, loop: Audio) -> None:
-        """Takes a source of 48 kHz stereo, and the loop, float32 [frames, 2], from ``render``."""
+        """
+        Args:
+            source: A 48 kHz stereo source.
+            loop: Float32 ``[frames, 2]``, as ``render`` returns it.
+        """
         self._source = source
         self._loop = loop
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="bass-webrtc demo", daemon=True)
 
     def start(self) -> None:
-        """Returns at once. Call it once only."""
+        """Start the thread. Call it once."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stops and joins the thread; idempotent. Any thread."""
+        """Stop and join the thread. Idempotent; may be called from any thread."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -86,12 +90,12 @@ class DemoProgramme:
             taken = self._source.write(block)
             position = (position + taken) % len(self._loop)
             if taken < len(block):
-                # The source is full: it holds five times what plays meanwhile.
+                # The source is full; its buffer holds five of these waits.
                 self._stop.wait(_BLOCK_SAMPLES / SAMPLE_RATE_HZ)
 
 
 def _pad(random: np.random.Generator) -> Audio:
-    """The chords, each swelling over the one before."""
+    """The chords, each cross-faded into the next."""
     fade = BEAT_SAMPLES * 2
     length = _CHORD_SAMPLES + fade
     ramp = np.sin(np.linspace(0, np.pi / 2, fade, dtype=np.float32))
@@ -101,12 +105,12 @@ def _pad(random: np.random.Generator) -> Audio:
     pad = np.zeros((2, LOOP_SAMPLES), np.float32)
     for index, chord in enumerate(_CHORDS):
         for channel in pad:
-            _add(channel, index * _CHORD_SAMPLES, envelope * _smeared(chord[1:], length, random))
+            _add(channel, index * _CHORD_SAMPLES, envelope * _ensemble(chord[1:], length, random))
     return pad
 
 
-def _smeared(notes: tuple[int, ...], length: int, random: np.random.Generator) -> Audio:
-    """Notes whose partials are narrow bands of noise: many players of one part, in two channels never alike."""
+def _ensemble(notes: tuple[int, ...], length: int, random: np.random.Generator) -> Audio:
+    """Notes whose partials are narrow bands of noise: sounds like an ensemble, and differs in the two channels."""
     magnitude = np.zeros(length // 2 + 1, np.float32)
     hz_per_bin = SAMPLE_RATE_HZ / length
     for note in notes:
@@ -120,10 +124,10 @@ def _smeared(notes: tuple[int, ...], length: int, random: np.random.Generator) -
 
 
 def _bass() -> Audio:
-    """The root of each chord, struck in each bar."""
+    """The root of each chord, once per bar."""
     length = BEAT_SAMPLES * 4
     time_s = np.arange(length) / SAMPLE_RATE_HZ
-    # A bar long and no longer: it fades out before the next one.
+    # Fades out within the bar, before the next note.
     envelope = (1 - np.exp(-time_s / 0.02)) * np.exp(-time_s / 1.8) * np.minimum(1, (time_s[-1] - time_s) / 0.3)
     bass = np.zeros(LOOP_SAMPLES, np.float32)
     for index, chord in enumerate(_CHORDS):
@@ -135,7 +139,7 @@ def _bass() -> Audio:
 
 
 def _arpeggio() -> Audio:
-    """Bells in eighths, over the chords; their places in the room swing with the bars."""
+    """Bells in eighths that follow the chords and pan slowly from side to side."""
     eighth = BEAT_SAMPLES // 2
     arpeggio = np.zeros((2, LOOP_SAMPLES), np.float32)
     bells: dict[int, Audio] = {}
@@ -155,7 +159,7 @@ def _arpeggio() -> Audio:
 
 
 def _bell(note: int) -> Audio:
-    """One struck note; higher partials die sooner."""
+    """One bell note; higher partials decay faster."""
     time_s = np.arange(SAMPLE_RATE_HZ * 2) / SAMPLE_RATE_HZ
     sound = np.zeros(len(time_s))
     for partial, gain, decay_s in ((1, 1.0, 0.7), (2, 0.35, 0.4), (3, 0.15, 0.25), (5, 0.08, 0.12), (8, 0.04, 0.06)):
@@ -165,14 +169,14 @@ def _bell(note: int) -> Audio:
 
 
 def _echo(sound: Audio) -> None:
-    """Three eighths later from the other side, and once more."""
+    """Add two echoes, three eighths apart, the first on the opposite side."""
     dry = sound.copy()
     for count, gain in ((1, 0.4), (2, 0.18)):
         sound += np.float32(gain) * np.roll(dry[::-1] if count % 2 else dry, count * BEAT_SAMPLES * 3 // 2, axis=1)
 
 
 def _reverberation(sound: Audio, random: np.random.Generator) -> Audio:
-    """A hall: circular convolution with noise that dies away in 2.5 s."""
+    """Hall reverberation: circular convolution with noise that decays in 2.5 s."""
     length = SAMPLE_RATE_HZ * 5 // 2
     decay = np.exp(-np.linspace(0, 7, length, dtype=np.float32))
     result = np.empty_like(sound)
@@ -184,7 +188,7 @@ def _reverberation(sound: Audio, random: np.random.Generator) -> Audio:
 
 
 def _air(random: np.random.Generator) -> Audio:
-    """A breath of soft noise that comes and goes with each pair of chords."""
+    """Soft noise that swells and fades with each pair of chords."""
     length = LOOP_SAMPLES // 4
     hz = np.linspace(0, SAMPLE_RATE_HZ / 2, length // 2 + 1, dtype=np.float32)
     shape = hz / (200 + hz) / (1 + np.square(hz / 3000))
@@ -193,19 +197,19 @@ def _air(random: np.random.Generator) -> Audio:
 
 
 def _noise(magnitude: Audio, length: int, random: np.random.Generator) -> Audio:
-    """Noise of this spectrum, with an effective value of 1, whose end fits its start."""
+    """Noise with this magnitude spectrum and an RMS of 1, periodic in ``length``."""
     phase = np.float32(2 * np.pi) * random.random(len(magnitude), np.float32)
     noise = np.fft.irfft(magnitude * np.exp(1j * phase), length).astype(np.float32)
     return np.asarray(noise / np.sqrt(np.mean(np.square(noise))), np.float32)
 
 
 def _add(loop: Audio, start: int, sound: Audio) -> None:
-    """Adds ``sound`` into ``loop`` from ``start`` on; what goes past the end goes on at the beginning."""
+    """Add ``sound`` to ``loop`` from ``start`` on, wrapping around at the end."""
     until_end = min(len(sound), len(loop) - start)
     loop[start : start + until_end] += sound[:until_end]
     loop[: len(sound) - until_end] += sound[until_end:]
 
 
 def _hz(note: int) -> float:
-    """Of a MIDI note number, in equal temperament."""
+    """Frequency of a MIDI note number in equal temperament."""
     return float(440.0 * 2.0 ** ((note - 69) / 12))

@@ -1,4 +1,4 @@
-"""Examines this machine: what is found, what is missing, and what to do about it. ``bass-webrtc doctor`` prints it."""
+"""Checks whether this machine has what a server needs; ``bass-webrtc doctor`` prints the findings."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ Level = Literal["ok", "warning", "error"]
 OLDEST_PYTHON = (3, 11)
 CORE_MODULE = "bass_webrtc.core._core"
 _REALTIME_PRIORITY = 8
-"""What the core's sender asks for."""
+"""The priority that the core's sender thread requests."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     title: str
     level: Level
-    """``"ok"``; ``"warning"``: something will not work, or not as well; ``"error"``: nothing will."""
+    """``"ok"``; ``"warning"``: a feature is missing or degraded; ``"error"``: nothing will work."""
     detail: str
     """What was found."""
     advice: str = ""
-    """What to do. Empty when all is well."""
+    """What to do; empty if ``level`` is ``"ok"``."""
 
 
 def examine(config: ServerConfig | None = None) -> list[Finding]:
-    """Looks at everything that a server needs. Opens nothing for longer than the look; plays and records nothing.
+    """Check everything that a server needs, without playing or recording.
 
     Args:
-        config: Whose ports are tried; the defaults by default.
+        config: Settings whose ports are checked; by default ``ServerConfig()``.
 
     Returns:
-        The findings, in the order in which they depend on each other. Never raises.
+        The findings; a check comes after those it depends on. Never raises.
     """
     config = config or ServerConfig()
     return [_python(), _core(), *_bass(), *_realtime(), *_ports(config)]
@@ -66,7 +66,7 @@ def _core() -> Finding:
         core = importlib.import_module(CORE_MODULE)
     except ImportError as error:
         return Finding("core", "error", str(error), ADVICE)
-    # Looked up through the core, so these are the libraries that it was bound to.
+    # Look the functions up through the core, to ask the libraries it is linked to.
     library = ctypes.CDLL(core.__file__)
     versions = [_version_of(library, f"{name}_get_version_string") for name in ("opus", "srtp")]
     return Finding("core", "ok", ", ".join(version for version in versions if version))
@@ -85,7 +85,7 @@ def _bass() -> Iterator[Finding]:
     try:
         library = find_bass()
     except BassWebRtcError as error:
-        advice = "Tones and PCM from Python work without. For files, devices and channels, do as said"
+        advice = "Needed for files, devices and BASS channels; tones and PCM sources work without it"
         yield Finding("BASS", "warning", str(error), advice)
         return
     yield Finding("BASS", "ok", f"{library.version}, {library.origin}: {library.path}")
@@ -98,21 +98,24 @@ def _plugins(library: BassLibrary) -> Finding:
     loaded = ", ".join(path.name for path in channels.load_plugins(library))
     if loaded:
         return Finding("BASS plugins", "ok", loaded)
-    advice = f"For FLAC, Opus and AAC files, put their plugins from https://www.un4seen.com into {library.path.parent}"
-    return Finding("BASS plugins", "warning", "none beside the library", advice)
+    advice = f"To play FLAC, Opus and AAC files, copy plugins from https://www.un4seen.com to {library.path.parent}"
+    return Finding("BASS plugins", "warning", "none next to the library", advice)
 
 
 def _devices(kind: str, found: tuple[devices.Device, ...]) -> Finding:
     default = next((device.name for device in found if device.is_default), None)
     if default is None:
         return Finding(
-            f"BASS {kind}", "warning", "no default", "Playing and recording here need a sound card or server"
+            f"BASS {kind}",
+            "warning",
+            "no default device",
+            "Playing or recording here needs a sound card or sound server",
         )
     return Finding(f"BASS {kind}", "ok", f"{len(found)}, default: {default}")
 
 
 def _realtime() -> Iterator[Finding]:
-    """Tries in a thread of its own, which then ends. Python can do so on Linux and FreeBSD only."""
+    """Request the priority in a temporary thread. Python can do this on Linux and FreeBSD only."""
     if sys.platform == "win32" or sys.platform == "darwin":
         return
     refusals: list[str] = []
@@ -129,14 +132,14 @@ def _realtime() -> Iterator[Finding]:
     if not refusals:
         yield Finding("real-time priority", "ok", "granted")
         return
-    advice = "Without it, a busy machine delays packets. Grant it with 'LimitRTPRIO=8' (systemd), '@audio - rtprio 8' "
-    advice += "in /etc/security/limits.d, or --cap-add SYS_NICE (containers)"
+    advice = "Without it, packets are late when the machine is busy. Grant it with 'LimitRTPRIO=8' (systemd), "
+    advice += "'@audio - rtprio 8' in /etc/security/limits.d, or --cap-add SYS_NICE (containers)"
     yield Finding("real-time priority", "warning", refusals[0], advice)
 
 
 def _ports(config: ServerConfig) -> Iterator[Finding]:
     yield _port("TCP", socket.SOCK_STREAM, config.http_host, config.http_port, "--port")
-    # The UDP port is bound on every local address.
+    # The server binds the UDP port on every local address.
     yield _port("UDP", socket.SOCK_DGRAM, "0.0.0.0", config.udp_port, "--udp-port")
 
 
@@ -144,7 +147,7 @@ def _port(protocol: str, kind: socket.SocketKind, host: str, port: int, option: 
     try:
         _bind(kind, host, port)
     except OSError as error:
-        return Finding(f"{protocol} port {port}", "warning", str(error), f"Choose another with {option}")
+        return Finding(f"{protocol} port {port}", "warning", str(error), f"Choose another port with {option}")
     return Finding(f"{protocol} port {port}", "ok", "free")
 
 
@@ -152,6 +155,6 @@ def _bind(kind: socket.SocketKind, host: str, port: int) -> None:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, kind) as trial:
         if kind is socket.SOCK_STREAM and os.name == "posix":
-            # As the server does: connections of a server that has just ended are no reason to refuse.
+            # Like the server: ignore connections in TIME_WAIT that an earlier server left behind.
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         trial.bind((host, port))

@@ -44,27 +44,23 @@ _QUIET_DBFS = -90.0
 """What is published meanwhile: there, and not heard."""
 
 _POST_ADVICE = {
-    401: "Give the token with --token",
-    403: "Is the token right, and may it do this? Some servers refuse a second publisher this way",
-    404: "Look at the URL's path; on many servers the name of the stream is part of it",
-    405: "This URL takes no offers; look at its path",
-    406: "The server does not take offers like this one; look at its log",
-    409: "Somebody publishes there already, or nobody does yet",
-    415: "This is no WHIP or WHEP endpoint; look at its path",
-    422: "The server does not take Opus, or wants video as well; look at its settings",
-    429: "Ask less often",
-    503: "The server is full, or what it stands on is away",
+    401: "Pass the token with --token",
+    403: "Check the token and its permissions; some servers answer this to a second publisher",
+    404: "Check the path of the URL; on many servers it contains the stream name",
+    405: "This URL does not accept offers; check its path",
+    406: "The server rejects this kind of offer; check its log",
+    409: "Another publisher is connected already, or (WHEP) none is",
+    415: "This is not a WHIP or WHEP endpoint; check the path of the URL",
+    422: "The server does not accept Opus, or requires video; check its settings",
+    429: "Wait before trying again",
+    503: "The server is full or overloaded; try again later",
 }
 _ICE_ADVICE = (
-    "Packets do not get through. Open the server's UDP ports, let it announce an address that is reached from here, "
-    "or let it name a TURN server"
+    "Packets do not get through. Open the server's UDP ports, have it announce an address reachable from here, "
+    "or configure a TURN server on it"
 )
-_DTLS_SLOW_ADVICE = (
-    "ICE gets through and larger packets may not: look for a tunnel on the way whose packets are smaller"
-)
-_DTLS_ENDED_ADVICE = (
-    "Look at the server's log; if nothing is wrong there, something between here and it answers in its place"
-)
+_DTLS_SLOW_ADVICE = "ICE checks pass but larger packets may not: look for a tunnel on the path with a smaller MTU"
+_DTLS_ENDED_ADVICE = "Check the server's log; if it shows no error, a middlebox may have answered instead of the server"
 
 
 def examine_endpoint(url: str, token: str | None = None, protocol: Protocol | None = None) -> Iterator[Finding]:
@@ -90,7 +86,9 @@ def _protocol_of(url: str) -> Protocol:
     path = url.partition("://")[2].partition("/")[2].lower()
     found: list[Protocol] = [one for one in ("whip", "whep") if one in path]
     if len(found) != 1:
-        raise ConfigError("the URL does not say whether it is WHIP or WHEP; say it with --protocol")
+        raise ConfigError(
+            f"cannot tell the protocol of {url!r}; expected 'whip' or 'whep' in its path; pass --protocol"
+        )
     return found[0]
 
 
@@ -123,7 +121,7 @@ def _resolve(endpoint: Url) -> Finding:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         return Finding(
-            "DNS", "error", f"{endpoint.host}: {error}", "Look at the name in the URL and at the name server"
+            "DNS", "error", f"{endpoint.host}: {error}", "Check the host name in the URL and your DNS resolver"
         )
     return Finding("DNS", "ok", f"{endpoint.host}: {', '.join(dict.fromkeys(str(one[4][0]) for one in found))}")
 
@@ -140,11 +138,11 @@ def _reach(endpoint: Url) -> Finding:
         except OSError as error:
             failed.append(f"{address}: {error}")
     if not reached:
-        advice = f"Does the server run, and does every firewall let TCP port {endpoint.port} through?"
+        advice = f"Check that the server runs and that no firewall blocks TCP port {endpoint.port}"
         return Finding("TCP", "error", "; ".join(failed), advice)
-    detail = f"port {endpoint.port} of {', '.join(reached)} answers"
+    detail = f"port {endpoint.port} open on {', '.join(reached)}"
     if failed:
-        advice = "Clients that try these addresses first lose time; take them out of the DNS, or let them answer"
+        advice = "Clients that try these addresses first are delayed; remove them from DNS or make them reachable"
         return Finding("TCP", "warning", "; ".join((detail, *failed)), advice)
     return Finding("TCP", "ok", detail)
 
@@ -152,8 +150,8 @@ def _reach(endpoint: Url) -> Finding:
 def _secure(endpoint: Url) -> Finding:
     if endpoint.scheme == "http":
         if is_loopback(endpoint.host):
-            return Finding("TLS", "ok", "none, and none is needed on this machine")
-        advice = "Use https: browsers give a page the microphone over nothing else, and tokens can be read on the way"
+            return Finding("TLS", "ok", "none; not needed on this machine")
+        advice = "Use https: browsers require it for the microphone, and over http tokens can be intercepted"
         return Finding("TLS", "warning", "none", advice)
     context = ssl.create_default_context()
     try:
@@ -162,12 +160,12 @@ def _secure(endpoint: Url) -> Finding:
             context.wrap_socket(tcp, server_hostname=endpoint.host) as tls,
         ):
             certificate = tls.getpeercert() or {}
-            return Finding("TLS", "ok", f"{tls.version()}, certificate good until {certificate.get('notAfter')}")
+            return Finding("TLS", "ok", f"{tls.version()}, certificate valid until {certificate.get('notAfter')}")
     except ssl.SSLCertVerificationError as error:
-        advice = "Give the server a certificate for this name by an authority that this machine knows"
+        advice = "Install a certificate for this host name from an authority that this machine trusts"
         return Finding("TLS", "error", error.verify_message, advice)
     except OSError as error:
-        return Finding("TLS", "error", str(error), "Does this port speak HTTPS? Try http://, or another port")
+        return Finding("TLS", "error", str(error), "Check that this port speaks HTTPS; try http:// or another port")
 
 
 class _Visit:
@@ -191,10 +189,10 @@ class _Visit:
             async with SignalingSession(self._kind, self._settings) as session:
                 servers = await session.ask_ice_servers()
         except SignalingError as error:
-            advice = "Programs do without; pages of other origins than the server's are not let in"
+            advice = "Native clients do not need it, but pages of other origins cannot connect"
             return Finding("OPTIONS", "warning", str(error), advice)
         told = ", ".join(server.url for server in servers)
-        return Finding("OPTIONS", "ok", f"ICE servers: {told}" if told else "no ICE servers are named")
+        return Finding("OPTIONS", "ok", f"ICE servers: {told}" if told else "no ICE servers")
 
     async def post(self) -> Finding:
         loop = asyncio.get_running_loop()
@@ -223,29 +221,29 @@ class _Visit:
                 await connection.add_servers(usable_servers(answer.ice_servers))
         except BassWebRtcError as error:
             status = error.status if isinstance(error, SignalingError) else 0
-            return Finding("POST", "error", str(error), _POST_ADVICE.get(status, "Look at the server's log"))
+            return Finding("POST", "error", str(error), _POST_ADVICE.get(status, "Check the server's log"))
         return Finding("POST", "ok", "a counter-offer" if isinstance(answer, CounterOffer) else "an answer")
 
     async def ice(self) -> Finding:
         if not await self._wait_for(lambda stats: stats.remote_address != "", _ICE_TIMEOUT_S):
-            return Finding("ICE", "error", self._ended or f"no way within {_ICE_TIMEOUT_S:.0f} s", _ICE_ADVICE)
+            return Finding("ICE", "error", self._ended or f"no path found within {_ICE_TIMEOUT_S:.0f} s", _ICE_ADVICE)
         stats = self._stats()
-        return Finding("ICE", "ok", f"{stats.local_address} reaches {stats.remote_address}")
+        return Finding("ICE", "ok", f"{stats.local_address} to {stats.remote_address}")
 
     async def dtls(self) -> Finding:
         if not await self._wait_for(lambda stats: stats.state == "connected", _DTLS_TIMEOUT_S):
             if self._ended is not None:
                 return Finding("DTLS", "error", self._ended, _DTLS_ENDED_ADVICE)
-            return Finding("DTLS", "error", "the handshake does not come to its end", _DTLS_SLOW_ADVICE)
+            return Finding("DTLS", "error", f"handshake not complete after {_DTLS_TIMEOUT_S:.0f} s", _DTLS_SLOW_ADVICE)
         return Finding("DTLS", "ok", self._stats().srtp_profile)
 
     async def packets(self) -> Finding:
         if self._kind == "player":
             if await self._wait_for(lambda stats: stats.packets_received >= _ENOUGH_PACKETS, _PACKETS_TIMEOUT_S):
                 stats = self._stats()
-                return Finding("packets", "ok", f"{stats.packets_received} came, {stats.packets_lost} are missing")
-            advice = "The way is there and nothing is sent: does anybody publish?"
-            detail = self._ended or f"{self._stats().packets_received} came in {_PACKETS_TIMEOUT_S:.0f} s"
+                return Finding("packets", "ok", f"{stats.packets_received} received, {stats.packets_lost} lost")
+            advice = "The connection works but the server sends nothing; check that a publisher is connected"
+            detail = self._ended or f"{self._stats().packets_received} received in {_PACKETS_TIMEOUT_S:.0f} s"
             return Finding("packets", "error", detail, advice)
         if await self._wait_for(lambda stats: stats.round_trip_time_ms is not None, _PACKETS_TIMEOUT_S):
             stats = self._stats()
@@ -253,14 +251,19 @@ class _Visit:
             return Finding(
                 "packets", "ok", f"{stats.packets_sent} sent, {lost}, round trip {stats.round_trip_time_ms:.0f} ms"
             )
-        advice = "The way is there, and the server reports nothing back; does it hear what is published?"
-        return Finding("packets", "error" if self._ended else "warning", self._ended or "no report came", advice)
+        advice = "The connection works but the server sends no receiver reports; check whether it gets the audio"
+        return Finding(
+            "packets",
+            "error" if self._ended else "warning",
+            self._ended or f"no receiver report within {_PACKETS_TIMEOUT_S:.0f} s",
+            advice,
+        )
 
     async def delete(self) -> Finding:
         assert self._session is not None
         if await self._session.delete():
-            return Finding("DELETE", "ok", "the session has ended")
-        advice = "The server keeps the session until it notices that nobody is there"
+            return Finding("DELETE", "ok", "session ended")
+        advice = "The server will keep the session until it times out"
         return Finding("DELETE", "warning", "the server did not end the session", advice)
 
     async def close(self) -> None:

@@ -1,12 +1,12 @@
-"""Where what publishers send is heard: on an output device of BASS, in a WAV file, in both, or in the levels alone.
+"""Plays incoming audio on a BASS output, records it to a WAV file, or both.
 
-    device alone       mix ─► device
-    file alone         mix ─► recorder's thread ─► file
-    both               mix ─► BASSmix's splitter ─┬─► device
-                                                  └─► recorder's thread ─► file
-    neither            mix ─► recorder's thread, for the levels
+    device only        mix ─► device
+    file only          mix ─► recorder thread ─► file
+    both               mix ─► BASSmix splitter ─┬─► device
+                                                └─► recorder thread ─► file
+    neither            mix ─► recorder thread, which keeps the level statistics alive
 
-The mix has one reader. So with both, the device reads it and sets the pace, and the file gets what the device got.
+The mix has a single reader. With both, the device reads it and sets the pace, and the file gets what was played.
 """
 
 from __future__ import annotations
@@ -22,46 +22,49 @@ from .recorder import Recorder, Samples, WavFile
 
 
 class Mix(Protocol):
-    """As much of a ``Server`` as is needed."""
+    """The part of ``Server`` that this module needs."""
 
     @property
     def input_stream(self) -> int:
-        """HSTREAM."""
+        """HSTREAM of the incoming audio."""
 
     def read_input(self, frames: int, /) -> Samples:
-        """The same without BASS."""
+        """Read the same audio without BASS."""
 
 
-class Hearing:
-    """One choice of these. ``open`` before the source is opened, ``hear`` when the server runs; one thread."""
+class InputPlayer:
+    """Plays or records one mix. Call ``open_device`` before opening the source, ``play`` once the server runs.
+
+    Not thread-safe.
+    """
 
     def __init__(self, device: str, recording: Path | None) -> None:
         """
         Args:
-            device: ``"none"``, ``"default"`` or the index of an output, as ``devices.outputs()`` has it.
-            recording: The WAV file; None for none. It is written over when ``hear`` is called.
+            device: ``"none"``, ``"default"`` or the index of an output in ``devices.outputs()``.
+            recording: WAV file, or None. ``play`` overwrites it.
 
         Raises:
-            ConfigError: There is no such choice, or both are wanted and there is no BASSmix.
-            BassNotFoundError: Both are wanted and there is no BASS.
+            ConfigError: ``device`` is invalid, or both are given and BASSmix is missing.
+            BassNotFoundError: Both are given and BASS is missing.
         """
-        self._device = _device(device)
+        self._device = _parse_device(device)
         self._recording = recording
         self.decode_stream = self._device is not None and recording is not None
-        """What ``ServerConfig.decode_stream`` must be."""
+        """The required value of ``ServerConfig.decode_stream``."""
         self._output: Output | None = None
         if self.decode_stream:
             find_splitter()
 
     @contextmanager
-    def open(self) -> Iterator[None]:
-        """Initialises the device, if any, and frees it in the end.
+    def open_device(self) -> Iterator[None]:
+        """Initialise the device, if any, and free it at the end.
 
-        Before the source, for a thread that never chose a device gets the first one that is initialised.
+        Enter it before the source is opened: BASS gives a thread that has chosen no device the first one initialised.
 
         Raises:
-            BassError: There is no such device, or it cannot be opened.
-            BassNotFoundError: There is no BASS.
+            BassError: The device does not exist or cannot be opened.
+            BassNotFoundError: BASS is missing.
         """
         if self._device is None:
             yield
@@ -70,16 +73,16 @@ class Hearing:
             yield
 
     @contextmanager
-    def hear(self, mix: Mix, on_error: Callable[[OSError], object]) -> Iterator[None]:
-        """Plays, records, or both, until it is left.
+    def play(self, mix: Mix, on_error: Callable[[OSError], object]) -> Iterator[None]:
+        """Play or record inside the context.
 
         Args:
-            mix: Of a server that runs.
-            on_error: Called when the file takes no more; all else goes on.
+            mix: A running server, or equivalent.
+            on_error: Called when writing the file fails; playback continues.
 
         Raises:
-            BassError: BASS refuses to play.
-            OSError: The file cannot be written.
+            BassError: BASS cannot play the stream.
+            OSError: The file cannot be created.
         """
         if self._output is not None and self._recording is None:
             self._output.play(mix.input_stream)
@@ -96,9 +99,9 @@ class Hearing:
         return lambda _frames: tap.read()
 
 
-def _device(text: str) -> int | None:
+def _parse_device(text: str) -> int | None:
     if text in ("none", "default"):
         return DEFAULT_OUTPUT if text == "default" else None
     if text.isascii() and text.isdecimal():
         return int(text)
-    raise ConfigError(f"{text!r} is no output; expected none, default, or a number that bass-webrtc devices lists")
+    raise ConfigError(f"no output device {text!r}; expected none, default or a number from 'bass-webrtc devices'")

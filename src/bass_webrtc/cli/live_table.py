@@ -1,4 +1,4 @@
-"""The table that ``bass-webrtc serve`` keeps up to date on a terminal."""
+"""The live table that ``bass-webrtc serve`` shows on a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..stats import PeerStats, ServerStats, plays, talks
 
 _STATE_STYLES = {"connected": "green", "new": "yellow", "connecting": "yellow"}
 _LATE_US = 2000
-_LOST_SHARE = 0.02
+_HIGH_LOSS = 0.02
 _METER_CELLS = 10
 _METER_DB_PER_CELL = 6
 _SILENCE_DBFS = -127.0
@@ -20,14 +20,14 @@ _COLUMNS = ("peer", "state", "from", "for", "kbit/s", "lost", "round trip", "jit
 _LEFT = ("peer", "state", "from", "level")
 
 
-def render(now: ServerStats, before: ServerStats, passed_s: float, max_peers: int) -> RenderableType:
-    """Two snapshots, ``passed_s`` seconds apart, as one line on the server and one row for each peer."""
+def render(now: ServerStats, before: ServerStats, elapsed_s: float, max_peers: int) -> RenderableType:
+    """Render two snapshots, taken ``elapsed_s`` apart, as a summary line and one row per peer."""
     earlier = {peer.id: peer for peer in before.peers}
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in _COLUMNS:
         table.add_column(heading, justify="left" if heading in _LEFT else "right", no_wrap=True)
     for peer in now.peers:
-        table.add_row(*_row(peer, earlier.get(peer.id), passed_s))
+        table.add_row(*_row(peer, earlier.get(peer.id), elapsed_s))
     return Group(_summary(now, max_peers), "", table) if now.peers else _summary(now, max_peers)
 
 
@@ -35,18 +35,18 @@ def _summary(stats: ServerStats, max_peers: int) -> Text:
     text = Text(f"{stats.active_peers} of {max_peers} peers", style="bold")
     text.append(f"   {stats.frames_sent} frames", style="not bold")
     p99_us = stats.send_lateness_us.p99
-    text.append(f"   late by {p99_us / 1000:.1f} ms (p99)", style="red" if p99_us > _LATE_US else "not bold")
-    for count, what in ((stats.source_underruns, "underruns"), (stats.send_drops, "packets not taken by the system")):
+    text.append(f"   lateness {p99_us / 1000:.1f} ms (p99)", style="red" if p99_us > _LATE_US else "not bold")
+    for count, what in ((stats.source_underruns, "underruns"), (stats.send_drops, "packets dropped by the system")):
         if count:
             text.append(f"   {count} {what}", style="red")
     if stats.source_ended:
-        text.append("   source ended: silence", style="yellow")
+        text.append("   source ended, sending silence", style="yellow")
     if not stats.realtime_priority:
         text.append("   no real-time priority", style="dim")
     return text
 
 
-def _row(peer: PeerStats, earlier: PeerStats | None, passed_s: float) -> tuple[RenderableType, ...]:
+def _row(peer: PeerStats, earlier: PeerStats | None, elapsed_s: float) -> tuple[RenderableType, ...]:
     is_heard = talks(peer.kind)
     lost = max(_lost_share(peer, earlier) if is_heard else 0.0, peer.fraction_lost if plays(peer.kind) else 0.0)
     round_trip_ms = peer.round_trip_time_ms
@@ -55,8 +55,8 @@ def _row(peer: PeerStats, earlier: PeerStats | None, passed_s: float) -> tuple[R
         Text(peer.state, style=_STATE_STYLES.get(peer.state, "dim")),
         peer.remote_address or "-",
         _duration(peer.connected_s),
-        _rate(peer, earlier, passed_s),
-        Text(f"{lost:.1%}", style="red" if lost > _LOST_SHARE else ""),
+        _rate(peer, earlier, elapsed_s),
+        Text(f"{lost:.1%}", style="red" if lost > _HIGH_LOSS else ""),
         "-" if round_trip_ms is None else f"{round_trip_ms:.0f} ms",
         f"{peer.jitter_ms:.0f} ms",
         f"{peer.jitter_buffer_ms:.0f} ms" if is_heard else "",
@@ -64,24 +64,24 @@ def _row(peer: PeerStats, earlier: PeerStats | None, passed_s: float) -> tuple[R
     )
 
 
-def _rate(peer: PeerStats, earlier: PeerStats | None, passed_s: float) -> str:
-    """With an arrow: from us up to a player, down from a publisher, or both."""
+def _rate(peer: PeerStats, earlier: PeerStats | None, elapsed_s: float) -> str:
+    """Bitrate in kbit/s with an arrow: up to a player, down from a publisher, or both."""
     if earlier is None:
         return "-"
-    up = f"↑ {8 * (peer.bytes_sent - earlier.bytes_sent) / passed_s / 1000:.0f}"
-    down = f"↓ {8 * (peer.bytes_received - earlier.bytes_received) / passed_s / 1000:.0f}"
+    up = f"↑ {8 * (peer.bytes_sent - earlier.bytes_sent) / elapsed_s / 1000:.0f}"
+    down = f"↓ {8 * (peer.bytes_received - earlier.bytes_received) / elapsed_s / 1000:.0f}"
     return " ".join([up] * plays(peer.kind) + [down] * talks(peer.kind))
 
 
 def _lost_share(peer: PeerStats, earlier: PeerStats | None) -> float:
-    """Of what a publisher sent since the earlier snapshot. Duplicates may make it fall below zero: that is none."""
+    """Share of a publisher's packets lost since the earlier snapshot; duplicates can make the raw value negative."""
     lost = peer.packets_lost - (earlier.packets_lost if earlier else 0)
     received = peer.packets_received - (earlier.packets_received if earlier else 0)
     return max(0.0, lost / (lost + received)) if lost + received > 0 else 0.0
 
 
 def _level(level_dbfs: float) -> Text:
-    """A meter of 60 dB and the number."""
+    """A 60 dB meter followed by the level."""
     cells = max(0, min(_METER_CELLS, round(_METER_CELLS + level_dbfs / _METER_DB_PER_CELL)))
     style = "red" if level_dbfs > _HOT_DBFS else "yellow" if level_dbfs > _LOUD_DBFS else "green"
     text = Text("━" * cells, style=style)

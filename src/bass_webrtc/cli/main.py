@@ -1,12 +1,13 @@
 """The command line: ``serve``, ``push``, ``pull``, ``devices``, ``doctor``, ``capi``.
 
-Exit codes: 0 after Ctrl-C or SIGTERM, 2 for bad arguments, 1 for a failure, which is told in one line.
-Standard output carries what was asked for; everything else goes to standard error.
+Exit codes: 0 after Ctrl-C or SIGTERM, 2 for bad arguments, 1 for a failure, which is reported in one line.
+Requested output goes to standard output, everything else to standard error.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import threading
@@ -30,29 +31,68 @@ from ..config import IceServer, ServerConfig, parse_ice_server
 from ..errors import BassWebRtcError, ConfigError
 from ..server.server import Server
 from ..sources import BassFile, PcmSource, Source, Tone
-from . import capi as cli_capi
-from . import demo, doctor, endpoint_doctor, live_table, options
-from . import push_pull as cli_clients
+from . import capi, demo, doctor, endpoint_doctor, live_table, push_pull
 from .endpoint_doctor import Protocol
-from .input_player import Hearing
+from .input_player import InputPlayer
 
 Number = TypeVar("Number", int, float)
 
-_TABLE_EVERY_S = 0.5
+_TABLE_INTERVAL_S = 0.5
 _LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
+_SOURCE_FORM = "a file, a URL, tone[:HZ] or device[:N]"
+_ICE_SERVER_FORM = "stun:HOST or turn:USER:PASSWORD@HOST; repeatable"
+_OPTION_OF_FIELD = {
+    "http_port": "--port",
+    "udp_port": "--udp-port",
+    "public_ips": "--public-ip",
+    "announce_local_addresses": "--no-local-addresses",
+    "max_peers": "--max-peers",
+    "bitrate_kbps": "--bitrate",
+    "frame_ms": "--frame-ms",
+    "token": "--token",
+    "turn_secret": "--turn-secret",
+    "tls_certificate": "--tls-cert",
+    "tls_key": "--tls-key",
+    "buffer_ms": "--buffer-ms",
+    "url": "URL",
+}
+"""Which argument sets a configuration field, for error messages."""
 
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number; expected a whole number") from None
+
+
+BitrateOption = Annotated[
+    int, typer.Option(parser=_whole_number, metavar="KBPS", help="Bitrate of the Opus stream in kbit/s, 6 to 510.")
+]
+LoopOption = Annotated[bool, typer.Option(help="Start a file again when it ends.", show_default=False)]
+TokenToSend = Annotated[
+    str | None,
+    typer.Option(metavar="TOKEN", envvar="BASS_WEBRTC_TOKEN", help='Bearer token, without the word "Bearer".'),
+]
+ClientIceServerUrls = Annotated[
+    list[str] | None,
+    typer.Option(metavar="URL", help=f"STUN or TURN server, instead of those the server names: {_ICE_SERVER_FORM}."),
+]
+
+# Plain help: the boxes of Rich leave 23 of 80 columns to the text.
 app = typer.Typer(
-    help="BASS audio in browsers, over WebRTC.",
+    help="Connect the BASS audio library to WebRTC.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
 @app.callback(invoke_without_command=True)
 def _global_options(
-    version: Annotated[bool, typer.Option("--version", help="Say the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(__version__)
@@ -61,29 +101,85 @@ def _global_options(
 
 @app.command()
 def serve(
-    source: options.SourceName = None,
-    host: options.Host = "127.0.0.1",
-    port: options.Port = 8080,
-    udp_port: options.UdpPort = 8189,
-    public_ip: options.PublicIp = None,
-    no_local_addresses: options.NoLocalAddresses = False,
-    ice_server: options.IceServerUrl = None,
-    max_peers: options.MaxPeers = 5,
-    bitrate: options.Bitrate = 128,
-    frame_ms: options.FrameMs = 20,
-    loop: options.Loop = False,
-    token: options.Token = None,
-    visitor_ice_server: options.VisitorIceServerUrl = None,
-    turn_secret: options.TurnSecret = None,
-    tls_cert: options.TlsCertificate = None,
-    tls_key: options.TlsKey = None,
-    input_device: options.InputDevice = "none",
-    record_input: options.RecordInput = None,
-    stats_every: options.StatsEvery = None,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SOURCE",
+            help=f"What to play: {_SOURCE_FORM}. Default: the demo programme.",
+            show_default=False,
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address of the HTTP server; 0.0.0.0 or :: for all.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(parser=_whole_number, metavar="PORT", help="TCP port of the HTTP server; 0 picks a free one."),
+    ] = 8080,
+    udp_port: Annotated[
+        int, typer.Option(parser=_whole_number, metavar="PORT", help="UDP port of all peers; 0 picks a free one.")
+    ] = 8189,
+    public_ip: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Announce this address to clients, too; repeatable."),
+    ] = None,
+    no_local_addresses: Annotated[
+        bool, typer.Option("--no-local-addresses", help="Announce only the addresses given with --public-ip.")
+    ] = False,
+    ice_server: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help=f"STUN or TURN server, if this machine is behind a NAT: {_ICE_SERVER_FORM}."),
+    ] = None,
+    max_peers: Annotated[
+        int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of connected peers, 1 to 10000.")
+    ] = 5,
+    bitrate: BitrateOption = 128,
+    frame_ms: Annotated[
+        int,
+        typer.Option(parser=_whole_number, metavar="MS", help="Duration of an Opus frame in ms: 10, 20, 40 or 60."),
+    ] = 20,
+    loop: LoopOption = False,
+    token: Annotated[
+        str | None,
+        typer.Option(metavar="TOKEN", envvar="BASS_WEBRTC_TOKEN", help="Require this bearer token from every client."),
+    ] = None,
+    visitor_ice_server: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Tell clients to use this STUN or TURN server; repeatable."),
+    ] = None,
+    turn_secret: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SECRET",
+            envvar="BASS_WEBRTC_TURN_SECRET",
+            show_envvar=True,
+            help="Secret shared with these TURN servers (coturn: static-auth-secret).",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate chain (PEM).")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
+    input_device: Annotated[
+        str,
+        typer.Option(metavar="none|default|N", help="Play incoming audio on this BASS output."),
+    ] = "none",
+    record_input: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Record incoming audio to a WAV file (overwrites it).")
+    ] = None,
+    stats_every: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, metavar="SECONDS", help="Print statistics as JSON lines at this interval, not the live table."
+        ),
+    ] = None,
 ) -> None:
-    """Play a source in browsers, until Ctrl-C or SIGTERM."""
-    with _as_bad_arguments():
-        hearing = Hearing(input_device, record_input)
+    """Serve a source to browsers and receive their audio.
+
+    Runs until Ctrl-C or SIGTERM.
+    """
+    with _config_errors_as_usage_errors():
+        player = InputPlayer(input_device, record_input)
         config = ServerConfig(
             http_host=host,
             http_port=port,
@@ -99,13 +195,13 @@ def serve(
             turn_secret=turn_secret,
             tls_certificate=tls_cert,
             tls_key=tls_key,
-            decode_stream=hearing.decode_stream,
+            decode_stream=player.decode_stream,
         )
     stop = _stop_on_signals()
-    with hearing.open(), _opened(source, loop) as opened, Server(opened, config) as server:
-        server.on("source_ended", lambda: typer.echo("the source has ended; silence goes on", err=True))
+    with player.open_device(), _open_source(source, loop) as opened, Server(opened, config) as server:
+        server.on("source_ended", lambda: typer.echo("source ended; sending silence", err=True))
         server.start()
-        with hearing.hear(server, _say_that_recording_stopped):
+        with player.play(server, _report_recording_error):
             typer.echo(f"listening on {server.url}", err=True)
             if stats_every is not None:
                 _print_json_lines(server, stop, stats_every)
@@ -117,71 +213,78 @@ def serve(
 
 @app.command()
 def push(
-    source: Annotated[str, typer.Argument(help="File, URL, tone[:HZ] or device[:N].")],
-    url: Annotated[str, typer.Argument(help="Of the WHIP endpoint.")],
-    token: Annotated[
-        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token, without the word Bearer.")
-    ] = None,
-    bitrate: Annotated[int, typer.Option(help="Of the Opus stream, in kbit/s, 6 to 510.")] = 128,
-    ice_server: options.ClientIceServerUrl = None,
-    loop: Annotated[bool, typer.Option(help="Start a file again at its end.")] = False,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"What to send: {_SOURCE_FORM}.")],
+    url: Annotated[str, typer.Argument(metavar="URL", help="WHIP endpoint.")],
+    token: TokenToSend = None,
+    bitrate: BitrateOption = 128,
+    ice_server: ClientIceServerUrls = None,
+    loop: LoopOption = False,
 ) -> None:
-    """Push a source to a WHIP server, until its end, Ctrl-C or SIGTERM."""
+    """Push a source to a WHIP server.
+
+    Runs until the source ends, Ctrl-C or SIGTERM.
+    """
 
     def make(opened: Source) -> WhipClient:
-        with _as_bad_arguments():
+        with _config_errors_as_usage_errors():
             return WhipClient(opened, url, token, bitrate, _ice_servers(ice_server))
 
-    cli_clients.push(_opened(source, loop), make, _stop_on_signals())
+    push_pull.push(_open_source(source, loop), make, _stop_on_signals())
 
 
 @app.command()
 def pull(
-    url: Annotated[str, typer.Argument(help="Of the WHEP endpoint.")],
-    token: Annotated[
-        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token, without the word Bearer.")
-    ] = None,
-    buffer_ms: Annotated[int, typer.Option(help="With how much delay it begins at most; it adapts.")] = 100,
+    url: Annotated[str, typer.Argument(metavar="URL", help="WHEP endpoint.")],
+    token: TokenToSend = None,
+    buffer_ms: Annotated[
+        int,
+        typer.Option(parser=_whole_number, metavar="MS", help="Initial delay of the jitter buffer in ms; it adapts."),
+    ] = 100,
     output_device: Annotated[
         str | None,
         typer.Option(
-            metavar="none|default|N", help="Where it is played: an output of BASS. default, or with --record none."
+            metavar="none|default|N", help="Play on this BASS output.  [default: default; with --record: none]"
         ),
     ] = None,
-    ice_server: options.ClientIceServerUrl = None,
-    record: Annotated[
-        Path | None, typer.Option(metavar="FILE.wav", help="What comes; written over what is there.")
-    ] = None,
+    ice_server: ClientIceServerUrls = None,
+    record: Annotated[Path | None, typer.Option(metavar="FILE", help="Record to a WAV file (overwrites it).")] = None,
 ) -> None:
-    """Play or record what a WHEP server sends, until Ctrl-C or SIGTERM."""
-    with _as_bad_arguments():
-        hearing = cli_clients.hearing_of(output_device, record)
-        client = WhepClient(url, token, buffer_ms, hearing.decode_stream, _ice_servers(ice_server))
-    cli_clients.pull(client, hearing, _stop_on_signals(), _say_that_recording_stopped)
+    """Play or record a stream from a WHEP server.
+
+    Runs until Ctrl-C or SIGTERM.
+    """
+    with _config_errors_as_usage_errors():
+        player = InputPlayer(output_device or ("default" if record is None else "none"), record)
+        client = WhepClient(url, token, buffer_ms, player.decode_stream, _ice_servers(ice_server))
+    push_pull.pull(client, player, _stop_on_signals(), _report_recording_error)
 
 
 @app.command()
 def devices() -> None:
-    """List the outputs and inputs that BASS sees."""
+    """List BASS outputs and inputs."""
     for kind, found in (("output", bass_devices.outputs()), ("input", bass_devices.inputs())):
         for device in found:
-            note = "  (default)" if device.is_default else "" if device.is_enabled else "  (not there now)"
+            note = "  (default)" if device.is_default else "" if device.is_enabled else "  (not available)"
             typer.echo(f"{kind:6} {device.index:3}  {device.name}{note}")
 
 
 @app.command(name="doctor")
 def examine(
     url: Annotated[
-        str | None, typer.Argument(help="Of a WHIP or WHEP endpoint to try. None: this machine.", show_default=False)
+        str | None,
+        typer.Argument(metavar="URL", help="WHIP or WHEP endpoint to test. Default: this machine.", show_default=False),
     ] = None,
-    token: Annotated[
-        str | None, typer.Option(envvar="BASS_WEBRTC_TOKEN", help="Bearer token, without the word Bearer.")
+    token: TokenToSend = None,
+    protocol: Annotated[
+        Protocol | None, typer.Option(metavar="whip|whep", help="Protocol of the endpoint, if its URL does not tell.")
     ] = None,
-    protocol: Annotated[Protocol | None, typer.Option(help="What it speaks, if its URL does not say.")] = None,
 ) -> None:
-    """Say what works, what does not, and what to do about it. Exit code 1 where something is missing."""
+    """Check this machine or an endpoint and suggest fixes.
+
+    Exits with code 1 if something does not work.
+    """
     console = Console(soft_wrap=True, highlight=False)
-    with _as_bad_arguments():
+    with _config_errors_as_usage_errors():
         findings = doctor.examine() if url is None else endpoint_doctor.examine_endpoint(url, token, protocol)
     failed = False
     for finding in findings:
@@ -193,29 +296,37 @@ def examine(
         raise typer.Exit(1)
 
 
-app.add_typer(cli_capi.app, name="capi")
+app.add_typer(capi.app, name="capi")
 
 
 def main() -> None:
-    """Runs the command line and exits with its code."""
+    """Run the command line and exit with its code."""
     try:
         app()
-    except (BassWebRtcError, OSError) as error:
-        typer.echo(f"bass-webrtc: {error}", err=True)
-        sys.exit(1)
+    except BassWebRtcError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"bass-webrtc: {message}", err=True)
+    sys.exit(1)
 
 
 @contextmanager
-def _as_bad_arguments() -> Iterator[None]:
-    """What is wrong with a setting is wrong with the argument that it came from: code 2."""
+def _config_errors_as_usage_errors() -> Iterator[None]:
+    """Turn a ``ConfigError`` into a usage error (exit code 2) that names the argument."""
     try:
         yield
     except ConfigError as error:
-        raise typer.BadParameter(str(error)) from None
+        field = re.match(r"\w+", str(error))
+        hint = _OPTION_OF_FIELD.get(field[0]) if field else None
+        raise typer.BadParameter(str(error), param_hint=hint) from None
 
 
 def _stop_on_signals() -> threading.Event:
-    """Set by the first Ctrl-C or SIGTERM. A second one ends the process at once."""
+    """Return an event that the first Ctrl-C or SIGTERM sets. A second one kills the process."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
@@ -228,19 +339,19 @@ def _stop_on_signals() -> threading.Event:
 
 
 @contextmanager
-def _opened(text: str | None, loop: bool) -> Iterator[Source]:
-    """What SOURCE names. Leaving closes it, after the server that plays it."""
+def _open_source(text: str | None, loop: bool) -> Iterator[Source]:
+    """Open what the SOURCE argument names; leave the context only after closing the server that plays it."""
     if text is None:
         with _demo_programme() as source:
             yield source
         return
     name, colon, number = text.partition(":")
     if name == "tone":
-        with _as_bad_arguments():
-            tone = Tone(_number(float, number, "tone:HZ")) if colon else Tone()
+        with _config_errors_as_usage_errors():
+            tone = Tone(_parse_number(float, number, "tone:HZ")) if colon else Tone()
         yield tone
     elif name == "device":
-        with open_recording(_number(int, number, "device:N") if colon else None) as recording:
+        with open_recording(_parse_number(int, number, "device:N") if colon else None) as recording:
             yield recording.handle
     else:
         yield BassFile(text, loop=loop)
@@ -251,17 +362,17 @@ def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
 
 
 def _ice_server(text: str) -> IceServer:
-    """``turn:USER:PASSWORD@HOST`` as a server and its credentials, which a URL cannot carry (RFC 7065, 3.1)."""
+    """Split ``turn:USER:PASSWORD@HOST`` into URL and credentials, which a TURN URL cannot carry (RFC 7065, 3.1)."""
     scheme, colon, rest = text.partition(":")
     credentials, _, address = rest.rpartition("@")
-    username, _, credential = credentials.rpartition(":")  # A time-limited user name has a colon of its own.
+    username, _, credential = credentials.rpartition(":")  # The username of time-limited credentials has a colon.
     server = IceServer(f"{scheme}{colon}{address}", username or None, credential or None)
     parse_ice_server(server.url, server.username, server.credential)
     return server
 
 
-def _say_that_recording_stopped(error: OSError) -> None:
-    typer.echo(f"bass-webrtc: the recording has stopped: {error}", err=True)
+def _report_recording_error(error: OSError) -> None:
+    typer.echo(f"bass-webrtc: recording stopped: {error.strerror or error}", err=True)
 
 
 @contextmanager
@@ -275,22 +386,22 @@ def _demo_programme() -> Iterator[PcmSource]:
         programme.close()
 
 
-def _number(kind: Callable[[str], Number], text: str, form: str) -> Number:
+def _parse_number(convert: Callable[[str], Number], text: str, form: str) -> Number:
     try:
-        return kind(text)
+        return convert(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no number; expected {form}", param_hint="SOURCE") from None
+        raise typer.BadParameter(f"{text!r} is not a number; expected {form}", param_hint="SOURCE") from None
 
 
-def _print_json_lines(server: Server, stop: threading.Event, every_s: float) -> None:
-    while not stop.wait(every_s):
+def _print_json_lines(server: Server, stop: threading.Event, interval_s: float) -> None:
+    while not stop.wait(interval_s):
         typer.echo(json.dumps(server.stats().as_dict()))
 
 
 def _show_table(server: Server, stop: threading.Event, max_peers: int) -> None:
     before, before_s = server.stats(), time.monotonic()
     with Live(auto_refresh=False) as live:
-        while not stop.wait(_TABLE_EVERY_S):
+        while not stop.wait(_TABLE_INTERVAL_S):
             now, now_s = server.stats(), time.monotonic()
             live.update(live_table.render(now, before, now_s - before_s, max_peers), refresh=True)
             before, before_s = now, now_s

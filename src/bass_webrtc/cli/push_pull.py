@@ -1,22 +1,21 @@
-"""``bass-webrtc push`` and ``pull``: the clients on the command line. ``cli.py`` joins them to its application."""
+"""Run the clients behind ``bass-webrtc push`` and ``bass-webrtc pull``; ``main.py`` parses their arguments."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import typer
 
 from ..client.clients import WhepClient, WhipClient
 from ..sources import Source
-from .input_player import Hearing
+from .input_player import InputPlayer
 from .recorder import Samples
 
-_LOOK_EVERY_S = 0.1
-_LAST_SOUND_S = 0.5
-"""What was sent is played this much later, at most, on a good path."""
+_POLL_INTERVAL_S = 0.1
+_PLAYOUT_DELAY_S = 0.5
+"""How long the receiver may take to play the last packet, on a good path."""
 
 
 def push(
@@ -24,44 +23,39 @@ def push(
     make: Callable[[Source], WhipClient],
     stop: threading.Event,
 ) -> None:
-    """Pushes a source until ``stop``, its end, or a failure.
+    """Push a source until ``stop`` is set, the source ends, or the client gives up.
 
     Raises:
-        BassWebRtcError: The source cannot be opened, or the server refuses for good.
+        BassWebRtcError: The source cannot be opened, or the server refuses permanently.
     """
     with opened as source, make(source) as client:
         client.start()
-        talk = _Talk("pushing")
-        while not stop.wait(_LOOK_EVERY_S):
-            talk.look(client)
+        progress = _Progress("pushing")
+        while not stop.wait(_POLL_INTERVAL_S):
+            progress.report(client)
             if client.source_ended:
-                stop.wait(_LAST_SOUND_S)
-                typer.echo("the source has ended", err=True)
+                stop.wait(_PLAYOUT_DELAY_S)
+                typer.echo("source ended", err=True)
                 return
 
 
-def pull(client: WhepClient, hearing: Hearing, stop: threading.Event, on_error: Callable[[OSError], object]) -> None:
-    """Plays, records, or both until ``stop`` or a failure.
+def pull(client: WhepClient, player: InputPlayer, stop: threading.Event, on_error: Callable[[OSError], object]) -> None:
+    """Play or record a stream until ``stop`` is set or the client gives up.
 
     Raises:
-        BassWebRtcError: The device cannot be opened, or the server refuses for good.
+        BassWebRtcError: The device cannot be opened, or the server refuses permanently.
         OSError: The file cannot be written.
     """
-    with hearing.open(), client:
+    with player.open_device(), client:
         client.start()
-        talk = _Talk("pulling")
-        with hearing.hear(_Pulled(client), on_error):
-            while not stop.wait(_LOOK_EVERY_S):
-                talk.look(client)
+        progress = _Progress("pulling")
+        with player.play(_PulledStream(client), on_error):
+            while not stop.wait(_POLL_INTERVAL_S):
+                progress.report(client)
 
 
-def hearing_of(device: str | None, recording: Path | None) -> Hearing:
-    """Without a choice: the default output, or a file alone. Raises as ``Hearing`` does."""
-    return Hearing(device or ("default" if recording is None else "none"), recording)
-
-
-class _Pulled:
-    """A client as ``Hearing`` wants it."""
+class _PulledStream:
+    """Adapts a ``WhepClient`` to ``input_player.Mix``."""
 
     def __init__(self, client: WhepClient) -> None:
         self._client = client
@@ -74,22 +68,22 @@ class _Pulled:
         return self._client.read(frames)
 
 
-class _Talk:
-    """Says on standard error how it goes; of failures those that are new."""
+class _Progress:
+    """Reports changes of a client's state on standard error, and each error once."""
 
-    def __init__(self, doing: str) -> None:
-        self._doing = doing
+    def __init__(self, activity: str) -> None:
+        self._activity = activity
         self._connected = False
-        self._said = ""
+        self._last_message = ""
 
-    def look(self, client: WhipClient | WhepClient) -> None:
-        """Raises what ends the attempts."""
+    def report(self, client: WhipClient | WhepClient) -> None:
+        """Print what has changed. Raises the error that made the client give up."""
         connected = client.wait_connected(0.0)
         error = client.last_error
         if connected != self._connected:
             self._connected = connected
-            self._said = ""
-            typer.echo(self._doing if connected else "the connection is lost; trying again", err=True)
-        elif error is not None and not connected and str(error) != self._said:
-            self._said = str(error)
-            typer.echo(f"{error}; trying again", err=True)
+            self._last_message = ""
+            typer.echo(self._activity if connected else "connection lost; retrying", err=True)
+        elif error is not None and not connected and str(error) != self._last_message:
+            self._last_message = str(error)
+            typer.echo(f"{error}; retrying", err=True)

@@ -1,4 +1,4 @@
-"""Where what publishers send goes, decided without a server: BASS's "no sound" device, and a mix that is made here."""
+"""Playing and recording incoming audio without a server, on the "no sound" device of BASS."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import soundfile
 
 from bass_webrtc import BassError, ConfigError
 from bass_webrtc.bass import BassLibrary, find_bass, output
-from bass_webrtc.cli import input_player as hearing
-from bass_webrtc.cli.input_player import Hearing
+from bass_webrtc.cli import input_player
+from bass_webrtc.cli.input_player import InputPlayer
 from bass_webrtc.cli.recorder import Samples
 from support import media, tones
 
@@ -29,7 +29,7 @@ with open_output(0) as output:
     tap = output.play_and_tap(stream)
     blocks, frames, give_up_s = [], 0, time.monotonic() + 20
     while frames < 48_000 and time.monotonic() < give_up_s:
-        time.sleep(0.3)  # As a busy thread comes: what was played meanwhile is kept.
+        time.sleep(0.3)  # Like a busy thread; the tap must keep what was played meanwhile.
         blocks.append(tap.read())
         frames += len(blocks[-1])
     np.save(sys.argv[2], np.concatenate(blocks))
@@ -39,11 +39,11 @@ assert len(tap.read()) == 0
 
 
 def _unexpected(error: OSError) -> None:
-    raise AssertionError("the file took no more") from error
+    raise AssertionError("writing failed") from error
 
 
 class Mix:
-    """Remembers who read it."""
+    """Records whether it was read."""
 
     def __init__(self, stream: int = 0) -> None:
         self.input_stream = stream
@@ -55,25 +55,25 @@ class Mix:
 
 
 @pytest.mark.parametrize("device", ["", "loud", "-1", "1.5", "²", "None"])
-def test_what_names_no_output_is_refused(device: str) -> None:
-    with pytest.raises(ConfigError, match="expected none, default, or a number"):
-        Hearing(device, None)
+def test_invalid_device_is_rejected(device: str) -> None:
+    with pytest.raises(ConfigError, match="expected none, default or a number"):
+        InputPlayer(device, None)
 
 
 @pytest.mark.parametrize(
     ("device", "recording", "expected"),
     [("none", None, False), ("none", Path("a.wav"), False), ("default", None, False), ("3", Path("a.wav"), True)],
 )
-def test_only_a_stream_that_is_split_must_be_a_decoding_one(
+def test_decode_stream_is_needed_only_for_splitting(
     monkeypatch: pytest.MonkeyPatch, device: str, recording: Path | None, expected: bool
 ) -> None:
-    asked = list[bool]()
-    monkeypatch.setattr(hearing, "find_splitter", lambda: asked.append(True))
-    assert Hearing(device, recording).decode_stream is expected
-    assert asked == [True] * expected
+    calls = list[bool]()
+    monkeypatch.setattr(input_player, "find_splitter", lambda: calls.append(True))
+    assert InputPlayer(device, recording).decode_stream is expected
+    assert calls == [True] * expected
 
 
-def test_without_bassmix_the_way_out_is_named(tmp_path: Path) -> None:
+def test_missing_bassmix_error_names_the_alternatives(tmp_path: Path) -> None:
     library = find_bass()
     elsewhere = BassLibrary.__new__(BassLibrary)
     elsewhere.path = tmp_path / library.path.name
@@ -81,20 +81,20 @@ def test_without_bassmix_the_way_out_is_named(tmp_path: Path) -> None:
         output.find_splitter(elsewhere)
 
 
-def test_with_no_device_the_mix_is_read_by_a_thread(tmp_path: Path) -> None:
-    chosen, mix = Hearing("none", tmp_path / "a.wav"), Mix()
+def test_mix_is_recorded_by_a_thread_without_a_device(tmp_path: Path) -> None:
+    player, mix = InputPlayer("none", tmp_path / "a.wav"), Mix()
     errors = list[OSError]()
-    with chosen.open(), chosen.hear(mix, errors.append):
+    with player.open_device(), player.play(mix, errors.append):
         assert soundfile.info(tmp_path / "a.wav").frames == 0
     assert errors == []
 
 
-def test_a_device_that_is_not_there_is_an_error_that_says_where_to_look() -> None:
-    with pytest.raises(BassError, match="bass-webrtc devices lists the outputs"), Hearing("99", None).open():
+def test_unknown_device_error_names_the_devices_command() -> None:
+    with pytest.raises(BassError, match="bass-webrtc devices lists the outputs"), InputPlayer("99", None).open_device():
         pass
 
 
-def test_a_device_plays_the_stream_and_python_does_not_read_the_mix(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_device_plays_the_stream_without_python_reading_the_mix(monkeypatch: pytest.MonkeyPatch) -> None:
     played = list[int]()
 
     class Device:
@@ -111,16 +111,16 @@ def test_a_device_plays_the_stream_and_python_does_not_read_the_mix(monkeypatch:
         assert device == 7
         return Device()
 
-    monkeypatch.setattr(hearing, "open_output", open_output)
-    chosen, mix = Hearing("7", None), Mix(stream=55)
-    with chosen.open(), chosen.hear(mix, _unexpected):
+    monkeypatch.setattr(input_player, "open_output", open_output)
+    player, mix = InputPlayer("7", None), Mix(stream=55)
+    with player.open_device(), player.play(mix, _unexpected):
         assert played == [55]
     assert played == [55, -1]
     assert not mix.was_read
 
 
-def test_a_tap_gives_all_that_is_played_however_late_it_is_read(tmp_path: Path) -> None:
-    """In a process of its own: BASS_Init and BASS_Free are the whole process's."""
+def test_tap_returns_everything_played_even_if_read_late(tmp_path: Path) -> None:
+    """Runs in a subprocess, because BASS_Init and BASS_Free affect the whole process."""
     source = media.write_tone(tmp_path / "tone.wav", 440.0, 880.0, seconds=5.0, sample_rate_hz=48_000)
     result = tmp_path / "tapped.npy"
     subprocess.run([sys.executable, "-c", SCRIPT, str(source), str(result)], check=True, timeout=60)
