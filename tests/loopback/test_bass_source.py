@@ -1,4 +1,4 @@
-"""Real files, streams and a recording, decoded by BASS and read as the core reads them."""
+"""Files, URLs and a recording device, decoded by BASS and read the way the core reads them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def _check_tone(samples: bass_reader.Samples, tone_hz: float, sample_rate_hz: int) -> None:
-    """The middle of the sound, because encoders fade their edges. The analysis thinks in 48 kHz."""
+    """Check the middle, because encoders fade the edges. The analysis assumes 48 kHz, so the pitch is scaled."""
     middle = samples[len(samples) // 4 : -len(samples) // 4]
     at_48_khz = tone_hz * tones.SAMPLE_RATE_HZ / sample_rate_hz
     assert tones.frequency_hz(middle) == pytest.approx(at_48_khz, abs=0.5)
@@ -33,7 +33,7 @@ def _check_tone(samples: bass_reader.Samples, tone_hz: float, sample_rate_hz: in
 
 @pytest.mark.parametrize("suffix", [".wav", ".mp3", ".ogg", ".flac"])
 @pytest.mark.parametrize("right_hz", [880.0, None])
-def test_a_file_gives_its_tones_and_then_ends(tmp_path: Path, suffix: str, right_hz: float | None) -> None:
+def test_file_plays_its_tones_and_ends(tmp_path: Path, suffix: str, right_hz: float | None) -> None:
     path = media.write_tone(tmp_path / f"tone{suffix}", 440.0, right_hz, seconds=1.0, level_dbfs=LEVEL_DBFS)
     with open_file(path) as channel:
         assert not channel.source.live
@@ -47,7 +47,7 @@ def test_a_file_gives_its_tones_and_then_ends(tmp_path: Path, suffix: str, right
         assert find_bass().last_error_code() == 45
 
 
-def test_a_looped_file_goes_on_without_a_gap(tmp_path: Path) -> None:
+def test_looped_file_repeats_without_a_gap(tmp_path: Path) -> None:
     path = media.write_tone(tmp_path / "tone.wav", 440.0, None, seconds=0.5, level_dbfs=LEVEL_DBFS)
     with open_file(path, loop=True) as channel:
         samples = np.concatenate([bass_reader.read(channel.source, 882) for _ in range(100)])
@@ -56,14 +56,14 @@ def test_a_looped_file_goes_on_without_a_gap(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("loop", [True, False])
-def test_a_tracker_module_plays(tmp_path: Path, loop: bool) -> None:
+def test_tracker_module_plays(tmp_path: Path, loop: bool) -> None:
     with open_file(media.write_module(tmp_path / "tone.mod"), loop=loop) as channel:
         assert (channel.source.sample_rate_hz, channel.source.channels) == (48_000, 2)
         samples = np.concatenate([bass_reader.read(channel.source, 960) for _ in range(100)])
     assert tones.frequency_hz(samples[9600:, 0]) == pytest.approx(media.MODULE_TONE_HZ, abs=1.0)
 
 
-def test_a_url_gives_the_same_as_the_file(tmp_path: Path) -> None:
+def test_url_gives_the_same_samples_as_the_file(tmp_path: Path) -> None:
     path = media.write_tone(tmp_path / "tone.ogg", seconds=1.0)
     with open_file(path) as channel:
         from_file = bass_reader.read_to_end(channel.source)
@@ -72,8 +72,8 @@ def test_a_url_gives_the_same_as_the_file(tmp_path: Path) -> None:
     assert np.array_equal(from_url, from_file)
 
 
-def test_a_url_that_stalls_gives_less_and_never_blocks(tmp_path: Path) -> None:
-    """The server holds the rest back until it was asked for: a read that waited for it would never return."""
+def test_stalled_url_never_blocks(tmp_path: Path) -> None:
+    """The server holds the rest back until ``resume``, so a blocking read would never return."""
     path = media.write_tone(tmp_path / "tone.wav", seconds=2.0)
     with MediaServer(tmp_path, stall_at_bytes=200_000) as server, open_file(f"{server.origin}/{path.name}") as channel:
         got = 0
@@ -88,7 +88,7 @@ def test_a_url_that_stalls_gives_less_and_never_blocks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["tone.mp3", "tone.ogg", "tone.mod"])
-def test_a_channel_freed_while_it_is_read_ends(tmp_path: Path, name: str) -> None:
+def test_channel_freed_during_a_read_ends(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name == "tone.mod":
         media.write_module(path)
@@ -126,10 +126,10 @@ def sound_card() -> Iterator[PulseServer]:
 
 
 def test_bass_records_its_default_input(sound_card: PulseServer, tmp_path: Path) -> None:
-    """What another program plays to the null sink comes in through the sink's monitor, both channels in place."""
+    """Audio that another program plays to the null sink is recorded from its monitor, with the channels in order."""
     tone = media.write_tone(tmp_path / "tone.wav", seconds=20.0, sample_rate_hz=48_000, level_dbfs=LEVEL_DBFS)
     environment = os.environ | sound_card.environment
-    # A long buffer, so that the player's own sound has no gap on a busy machine.
+    # A long buffer avoids gaps in the player's output on a busy machine.
     player = subprocess.Popen(["paplay", "--latency-msec=1000", str(tone)], env=environment)
     try:
         recorded = tmp_path / "recorded.npy"

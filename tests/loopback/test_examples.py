@@ -1,4 +1,4 @@
-"""Every example runs, serves and ends; those about publishers do what they say."""
+"""Every example starts, serves and ends; those with publishers are tested end to end."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import assert_tones
 
 FOLDER = Path(__file__).parents[2] / "examples"
-ELSEWHERE = ("mediamtx.py", "websocket_signaling.py", "copy_paste.py")
-"""test_client_commands.py and browser/test_signaling_examples.py have these, which serve no page of ours."""
-EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in ELSEWHERE)
-# An example takes the default ports, which may be taken here. A job that a shell runs in the background has Ctrl-C
-# ignored, what it starts inherits that, and Python respects it: an example would never end.
-AS_ON_A_TERMINAL = """
+TESTED_ELSEWHERE = ("mediamtx.py", "websocket_signaling.py", "copy_paste.py")
+"""In test_client_commands.py and browser/test_signaling_examples.py; these examples do not serve the page."""
+EXAMPLES = sorted(path for path in FOLDER.glob("*.py") if path.name not in TESTED_ELSEWHERE)
+# Runs an example on free ports, because the default ports may be in use, and with Ctrl-C enabled: background jobs of a
+# shell ignore SIGINT, child processes inherit that, and Python respects it, so the example would never end.
+RUN_EXAMPLE = """
 import functools, runpy, signal, sys
 import bass_webrtc, bass_webrtc.server.server
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -42,12 +42,12 @@ Command: TypeAlias = "subprocess.Popen[str]"
 
 @contextmanager
 def _running(example: Path, folder: Path) -> Iterator[tuple[Command, str]]:
-    """The example's process, in a folder of its own, and its URL. It is killed if it has not ended."""
+    """Run the example in ``folder``; yield its process and URL. Kills it if it has not ended."""
     arguments = []
     if "sys.argv" in example.read_text():
         arguments.append(str(media.write_tone(folder / "tone.wav", 1000.0, 2000.0, seconds=1.0, sample_rate_hz=48_000)))
     process = subprocess.Popen(
-        [sys.executable, "-u", "-c", AS_ON_A_TERMINAL, str(example), *arguments],
+        [sys.executable, "-u", "-c", RUN_EXAMPLE, str(example), *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -70,7 +70,7 @@ def _press_return(process: Command) -> None:
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example_serves_until_it_is_told_to_end(example: Path, tmp_path: Path) -> None:
+def test_example_serves_until_it_is_stopped(example: Path, tmp_path: Path) -> None:
     with _running(example, tmp_path) as (process, url):
         with urllib.request.urlopen(url + "healthz", timeout=10) as response:
             assert response.status == 200
@@ -79,7 +79,7 @@ def test_example_serves_until_it_is_told_to_end(example: Path, tmp_path: Path) -
         _press_return(process)
 
 
-async def test_the_echo_sends_back_what_is_said(tmp_path: Path) -> None:
+async def test_echo_returns_the_input(tmp_path: Path) -> None:
     with _running(FOLDER / "echo.py", tmp_path) as (process, url), PublisherFarm() as publishers:
         assert publishers.publish(url + "whip", 440.0, 880.0) == 201
         heard = (await aiortc_player.listen(url + "whep", 2.0)).samples
@@ -87,7 +87,7 @@ async def test_the_echo_sends_back_what_is_said(tmp_path: Path) -> None:
         _press_return(process)
 
 
-async def test_the_desk_puts_two_callers_over_the_programme_and_refuses_a_third(tmp_path: Path) -> None:
+async def test_phone_in_mixes_two_callers_and_refuses_a_third(tmp_path: Path) -> None:
     with _running(FOLDER / "phone_in.py", tmp_path) as (process, url), PublisherFarm() as publishers:
         callers_hz = (440.0, 660.0)
         assert [publishers.publish(url + "whip", hz, level_dbfs=-20.0) for hz in (*callers_hz, 880.0)] == [
@@ -108,15 +108,15 @@ async def test_the_desk_puts_two_callers_over_the_programme_and_refuses_a_third(
         _press_return(process)
 
 
-def test_the_recorder_writes_each_call_into_a_file_of_its_own(tmp_path: Path) -> None:
+def test_recorder_writes_one_file_per_call(tmp_path: Path) -> None:
     with _running(FOLDER / "recorder.py", tmp_path) as (process, url), PublisherFarm() as publishers:
         for hz in (440.0, 880.0):
             assert publishers.publish(url + "whip", hz) == 201
         _wait_until_played(url, peers=2, seconds=1.5)
         publishers.disconnect()
         assert process.stdout is not None
-        said = "".join(process.stdout.readline() for _ in range(2))
-        assert sorted(re.findall(r"call-\S+-(\d)\.wav: \d+ s\n", said)) == ["0", "1"]
+        output = "".join(process.stdout.readline() for _ in range(2))
+        assert sorted(re.findall(r"call-\S+-(\d)\.wav: \d+ s\n", output)) == ["0", "1"]
         for number, hz in (("0", 440.0), ("1", 880.0)):
             (path,) = tmp_path.glob(f"call-*-{number}.wav")
             samples, _ = soundfile.read(path, dtype="float32")
@@ -125,12 +125,12 @@ def test_the_recorder_writes_each_call_into_a_file_of_its_own(tmp_path: Path) ->
 
 
 def _wait_until_played(url: str, peers: int, seconds: float) -> None:
-    """Until the example has read so much of each."""
+    """Wait until the example has read ``seconds`` of audio from each peer."""
     deadline_s = time.monotonic() + 30.0
     while time.monotonic() < deadline_s:
         with urllib.request.urlopen(url + "api/stats", timeout=10) as response:
             found = [peer["total_samples_received"] for peer in json.load(response)["peers"]]
         if len(found) == peers and min(found) >= seconds * tones.SAMPLE_RATE_HZ:
             return
-        time.sleep(0.1)  # Real time passes in another process.
-    raise AssertionError("the example reads too little")
+        time.sleep(0.1)  # The example runs in real time in another process.
+    raise AssertionError("the example did not read enough audio in time")

@@ -1,4 +1,4 @@
-"""Settings of a server, as they are felt over HTTP."""
+"""Effects of ``ServerConfig`` settings on HTTP requests."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def send(url: str, method: str, path: str, headers: dict[str, str]) -> Reply:
         ({"publish_token": "for-publishers"}, "GET", "/metrics", {}, 401),
         ({"publish_token": "for-publishers"}, "GET", "/metrics", PUBLISHER, 200),
         (THREE_TOKENS, "GET", "/healthz", {}, 200),
-        # SE64: a stranger's name that was made to mean our address.
+        # SE64: DNS rebinding, a foreign host name that resolves to our address.
         ({}, "GET", "/", {"Host": "evil.example"}, 200),
         ({"allowed_hosts": ("Radio.example",)}, "GET", "/", {"Host": "evil.example"}, 421),
         ({"allowed_hosts": ("Radio.example",)}, "POST", "/whep", {"Host": "evil.example"}, 421),
@@ -71,15 +71,17 @@ def send(url: str, method: str, path: str, headers: dict[str, str]) -> Reply:
         ({"allowed_hosts": ("Radio.example",)}, "GET", "/", {}, 200),
     ],
 )
-def test_what_is_answered(config: dict[str, Any], method: str, path: str, headers: dict[str, str], status: int) -> None:
+def test_setting_decides_the_status(
+    config: dict[str, Any], method: str, path: str, headers: dict[str, str], status: int
+) -> None:
     with serve(config) as server:
         server.start()
         assert send(server.url, method, path, headers).status == status
 
 
 @pytest.mark.parametrize(("strict_http", "status"), [(False, 204), (True, 428)])
-def test_strict_http_wants_if_match(strict_http: bool, status: int) -> None:
-    """The fragment's credentials say which ICE session is meant, which is enough without it."""
+def test_strict_http_requires_if_match(strict_http: bool, status: int) -> None:
+    """Without strict_http the ICE credentials in the fragment identify the session."""
     with serve({"strict_http": strict_http}) as server:
         server.start()
         offer = http_asking.offer()
@@ -101,13 +103,13 @@ def test_strict_http_refuses_publishers_with_video(strict_http: bool, status: in
     assert made.status == status
 
 
-@pytest.mark.parametrize(("asked", "status"), [(False, 200), (True, 401)])
-def test_sessions_ask_for_the_token_where_that_is_wanted(asked: bool, status: int) -> None:
-    with serve({"token": "for-everybody", "require_token_on_sessions": asked}) as server:
+@pytest.mark.parametrize(("required", "status"), [(False, 200), (True, 401)])
+def test_session_requests_require_the_token_if_configured(required: bool, status: int) -> None:
+    with serve({"token": "for-everybody", "require_token_on_sessions": required}) as server:
         server.start()
         location = http_asking.post(server.url, "/whep", EVERYBODY).headers["Location"]
         assert ask(server.url, "DELETE", location).status == status
-        assert ask(server.url, "DELETE", location, headers=EVERYBODY).status == (200 if asked else 404)
+        assert ask(server.url, "DELETE", location, headers=EVERYBODY).status == (200 if required else 404)
 
 
 @covers("SE67")
@@ -115,34 +117,36 @@ def test_sessions_ask_for_the_token_where_that_is_wanted(asked: bool, status: in
     ("trusted_proxies", "address"),
     [((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.5"), (("192.0.2.1",), "127.0.0.1")],
 )
-def test_only_a_trusted_proxy_says_who_comes(trusted_proxies: tuple[str, ...], address: str) -> None:
-    asked: list[bw.PeerRequest] = []
+def test_forwarded_address_is_accepted_only_from_a_trusted_proxy(
+    trusted_proxies: tuple[str, ...], address: str
+) -> None:
+    requests: list[bw.PeerRequest] = []
 
     def admit(request: bw.PeerRequest) -> bool:
-        asked.append(request)
+        requests.append(request)
         return True
 
     with serve({"trusted_proxies": trusted_proxies}) as server:
         server.admit = admit
         server.start()
         assert http_asking.post(server.url, headers={"X-Forwarded-For": "203.0.113.5"}).status == 201
-    assert [request.address for request in asked] == [address]
+    assert [request.address for request in requests] == [address]
 
 
-def visitor(address: str) -> dict[str, str]:
+def forwarded_for(address: str) -> dict[str, str]:
     return {"X-Forwarded-For": address}
 
 
 @covers("SE61")
-def test_one_stranger_who_never_connects_does_not_take_every_place() -> None:
-    """Half of the places, rounded up; an IPv6 customer has a whole /64; others still get in."""
+def test_one_address_cannot_occupy_every_slot() -> None:
+    """Unconnected sessions of one address (IPv6: one /64) get half of the slots, rounded up."""
     with serve({"trusted_proxies": ("127.0.0.1",), "max_peers": 5}) as server:
         server.start()
-        strange = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:1::", "2001:db8::4"]
-        replies = [http_asking.post(server.url, headers=visitor(address)) for address in strange]
+        same_network = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:1::", "2001:db8::4"]
+        replies = [http_asking.post(server.url, headers=forwarded_for(address)) for address in same_network]
         assert [reply.status for reply in replies] == [201, 201, 201, 429]
         assert int(replies[3].headers["Retry-After"]) > 0
         assert "2001" not in replies[3].body
-        assert http_asking.post(server.url, headers=visitor("203.0.113.1")).status == 201
+        assert http_asking.post(server.url, headers=forwarded_for("203.0.113.1")).status == 201
         assert ask(server.url, "DELETE", replies[0].headers["Location"]).status == 200
-        assert http_asking.post(server.url, headers=visitor("2001:db8::4")).status == 201
+        assert http_asking.post(server.url, headers=forwarded_for("2001:db8::4")).status == 201

@@ -1,4 +1,4 @@
-"""Where there is no BASS, a source that needs it is refused in words; the others work."""
+"""Without BASS, sources that need it fail with a clear error; the others work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from support import media
 
-pytestmark = pytest.mark.skipif(ctypes.util.find_library("bass") is not None, reason="the system has a BASS")
+pytestmark = pytest.mark.skipif(ctypes.util.find_library("bass") is not None, reason="BASS is installed system-wide")
 
 _START = """
 import sys
@@ -33,7 +33,7 @@ with bw.Server(bw.Tone(), config) as server:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """Of a process in which sound_lib carries no BASS."""
+    """Environment of a process whose sound_lib contains no BASS."""
     (tmp_path / "sound_lib").mkdir()
     (tmp_path / "sound_lib" / "__init__.py").touch()
     return {name: value for name, value in os.environ.items() if name != "BASS_LIBRARY"} | {"PYTHONPATH": str(tmp_path)}
@@ -49,7 +49,7 @@ def run(arguments: list[str], environment: dict[str, str]) -> subprocess.Complet
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_start_says_what_is_missing_and_leaves_nothing_open(environment: dict[str, str], song: str) -> None:
+def test_start_names_the_missing_library_and_opens_nothing(environment: dict[str, str], song: str) -> None:
     done = run(["-c", _START, song], environment)
     assert done.stderr == ""
     error, url_of_file, url_of_tone = done.stdout.splitlines()
@@ -58,7 +58,7 @@ def test_start_says_what_is_missing_and_leaves_nothing_open(environment: dict[st
     assert url_of_tone.startswith("http://127.0.0.1:")
 
 
-def test_serve_says_it_in_one_line(environment: dict[str, str], song: str) -> None:
+def test_serve_reports_missing_bass_in_one_line(environment: dict[str, str], song: str) -> None:
     done = run(["-m", "bass_webrtc", "serve", song, "--port", "0", "--udp-port", "0"], environment)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
