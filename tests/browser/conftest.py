@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the page."""
+"""Fixtures for the browser tests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.studio import Studio
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Chromium]:
-    """Headless Chromium. ``radio.test`` is this machine, but no secure context."""
+    """Headless Chromium that resolves ``radio.test`` to this machine, which is not a secure context."""
     if reason := missing_chromium():
         pytest.skip(reason)
     with Chromium(extra_flags=("--host-resolver-rules=MAP radio.test 127.0.0.1",)) as browser:
@@ -24,7 +24,7 @@ def chromium() -> Iterator[Chromium]:
 
 @pytest.fixture(scope="module")
 def chromium_with_microphone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """Chromium whose microphone hears 440 Hz on the left and 880 Hz on the right, for a minute and again."""
+    """Chromium with a fake microphone: 440 Hz left, 880 Hz right, repeated every minute."""
     if reason := missing_chromium():
         pytest.skip(reason)
     path = tmp_path_factory.mktemp("microphone") / "tones.wav"
@@ -35,6 +35,6 @@ def chromium_with_microphone(tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def stub() -> Iterator[PageStub]:
-    """The page, and endpoints that say what the test wants."""
+    """The page with stub endpoints whose answers the test sets."""
     with PageStub() as running:
         yield running

@@ -1,4 +1,4 @@
-"""Chromium and our server in a call that the program signals: sendrecv, both roles, candidates trickled both ways."""
+"""Calls between Chromium and our server over callback signaling: both roles, candidates trickled both ways."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def server() -> Iterator[bw.Server]:
         yield server
 
 
-def carry(caller: PageCaller, peer: bw.Peer) -> None:
-    """Brings Chromium's candidates to our server, until both are connected."""
+def trickle_until_connected(caller: PageCaller, peer: bw.Peer) -> None:
+    """Pass Chromium's candidates to our server until both are connected."""
     deadline_s = time.monotonic() + 20.0
     while peer.state != "connected" or caller.state != "connected":
         assert time.monotonic() < deadline_s, f"{peer.state}, {caller.state}"
@@ -32,7 +32,7 @@ def carry(caller: PageCaller, peer: bw.Peer) -> None:
 
 
 @pytest.mark.parametrize("role", ["we offer", "we answer"])
-def test_both_hear_each_other(role: str, chromium: Chromium, server: bw.Server) -> None:
+def test_both_sides_hear_each_other(role: str, chromium: Chromium, server: bw.Server) -> None:
     with PageCaller(chromium, 600.0, 700.0) as caller:
         if role == "we offer":
             peer, offer = server.create_offer()
@@ -40,7 +40,7 @@ def test_both_hear_each_other(role: str, chromium: Chromium, server: bw.Server) 
         else:
             peer, answer = server.add_peer(caller.offer())
             caller.take_answer(answer)
-        carry(caller, peer)
+        trickle_until_connected(caller, peer)
         assert peer.kind == "sendrecv"
         caller.assert_hears(440.0, 880.0)
         with Recorder(server.read_input) as recorder:
@@ -48,8 +48,8 @@ def test_both_hear_each_other(role: str, chromium: Chromium, server: bw.Server) 
     wait_until(lambda: peer.state == "closed")
 
 
-def test_our_candidates_are_enough_when_they_are_trickled(chromium: Chromium, server: bw.Server) -> None:
-    """RFC 8838: the description without them, then each one as an event tells it, and the end of them."""
+def test_call_connects_with_trickled_server_candidates(chromium: Chromium, server: bw.Server) -> None:
+    """RFC 8838: the description first, then the candidates one by one, then end-of-candidates."""
     with PageCaller(chromium, 600.0, 700.0) as caller:
         peer, answer = server.add_peer(caller.offer())
         lines = answer.splitlines()
@@ -58,4 +58,4 @@ def test_our_candidates_are_enough_when_they_are_trickled(chromium: Chromium, se
         caller.take_answer("".join(f"{line}\r\n" for line in rest))
         for text in [*candidates, ""]:
             caller.take_candidate(text, "0", 0)
-        carry(caller, peer)
+        trickle_until_connected(caller, peer)

@@ -1,4 +1,4 @@
-"""What `make serve` plays, heard in a browser: the same music that was rendered, in stereo, over the loop's seam."""
+"""The demo programme in a browser: the rendered music arrives unchanged, in stereo, across the loop seam."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import bass_webrtc as bw
 from bass_webrtc.cli import demo
 from support.studio import Studio
 
-STRETCHED_AT_MOST = 3
-"""Of 13 half seconds."""
+MAX_STRETCHED = 3
+"""Out of 13 half seconds."""
 MACHINE_LATE_S = 0.01
-"""A browser that was late with a timer was late with sound, too."""
+"""If a timer of the browser was this late, its audio may have been late, too."""
 
 
 def _likeness(heard: NDArray[np.float32], played: NDArray[np.float32]) -> float:
-    """The highest normalised cross-correlation of a part, float32 [frames, 2], with anywhere in what was played."""
+    """Maximum normalised cross-correlation of ``heard``, float32 ``[frames, 2]``, with any part of ``played``."""
     size = 1 << (len(heard) + len(played) - 1).bit_length()
     spectra = np.fft.rfft(played, size, axis=0) * np.conj(np.fft.rfft(heard, size, axis=0))
     products = np.fft.irfft(spectra, size, axis=0).sum(axis=1)[: len(played) - len(heard)]
@@ -27,9 +27,9 @@ def _likeness(heard: NDArray[np.float32], played: NDArray[np.float32]) -> float:
     return float(np.max(products / np.sqrt(energies * np.sum(np.square(heard)))))
 
 
-def test_a_browser_hears_what_was_rendered(chromium_studio: Studio) -> None:
+def test_browser_hears_the_rendered_programme(chromium_studio: Studio) -> None:
     studio = chromium_studio
-    loop = demo.render()[-6 * 48_000 :]  # Short, so that the seam comes by while we listen.
+    loop = demo.render()[-6 * 48_000 :]  # Short, so that the recording contains the seam.
     source = bw.PcmSource()
     programme = demo.DemoProgramme(source, loop)
     programme.start()
@@ -48,7 +48,7 @@ def test_a_browser_hears_what_was_rendered(chromium_studio: Studio) -> None:
     programme.close()
     assert stats.source_underruns == 0
     played = np.concatenate([loop, loop])
-    # A browser stretches time a little now and then to keep its delay, so each half second is compared alone.
+    # Browsers stretch time slightly now and then to keep their delay, so compare each half second separately.
     likenesses = sorted(_likeness(part, played) for part in np.array_split(heard, 13))
-    assert likenesses[STRETCHED_AT_MOST] > 0.99
+    assert likenesses[MAX_STRETCHED] > 0.99
     assert concealed == 0 or was_late

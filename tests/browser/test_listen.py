@@ -1,4 +1,4 @@
-"""What a person would hear: real browsers play the endpoint, and their sound is judged."""
+"""Browsers play the WHEP endpoint, and their audio output is analysed."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from support.studio import Studio
 
 STEREO_TONE = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=-12.0)
 MACHINE_LATE_S = 0.01
-"""As long as the shortest block that a browser handles."""
+"""Duration of the shortest block that a browser processes."""
 
 
 def settle() -> None:
-    """A browser's jitter buffer and sound card need a second to come to rest."""
+    """Wait until the browser's jitter buffer and audio output have settled."""
     time.sleep(1.5)
 
 
 def assert_tone(samples: NDArray[np.float32], own_hz: float, other_hz: float, level_dbfs: float = -12.0) -> None:
-    """One channel holds its tone at its level, and no more of the other channel's than Opus lets through."""
+    """Check that a channel contains its own tone at its level, and at most the crosstalk of Opus."""
     assert tones.frequency_hz(samples) == pytest.approx(own_hz, abs=1.0)
     assert tones.tone_dbfs(samples, own_hz) == pytest.approx(level_dbfs, abs=1.0)
     assert tones.tone_dbfs(samples, other_hz) < level_dbfs - 40.0
 
 
 def difference(before: dict[str, Any], after: dict[str, Any], name: str) -> float:
-    """How much a counter of ``inbound-rtp`` grew."""
+    """Growth of a counter of ``inbound-rtp``."""
     return float(after["inbound"][name] - before["inbound"][name])
 
 
 def whole_seconds(listener: Listener, wanted: int) -> list[NDArray[np.float32]]:
-    """So many seconds of sound without concealment; on a machine that does nothing else they are the next ones.
+    """Record the given number of seconds without concealment.
 
-    A second with concealment is made up for where the browser was late with a timer in it or in the one before: on a
-    machine with other work it is starved at times, and conceals what came in time.
+    On an idle machine these are consecutive. On a busy one the browser is starved at times and conceals packets that
+    arrived in time, so a second with concealment is skipped if a timer of the browser was late in it or the one before.
     """
     found: list[NDArray[np.float32]] = []
     lateness_s = [listener.worst_lateness_s()]
@@ -55,13 +55,13 @@ def whole_seconds(listener: Listener, wanted: int) -> list[NDArray[np.float32]]:
             found.append(samples)
         else:
             assert max(lateness_s[-2:]) > MACHINE_LATE_S, f"{concealed} samples were concealed"
-        assert len(lateness_s) <= 3 * wanted, "the machine is too busy to hear anything on it"
+        assert len(lateness_s) <= 3 * wanted, "the machine is too busy for this test"
     return found
 
 
 @covers("OP1", "OP5")
-def test_a_browser_hears_each_tone_in_its_channel_without_concealment(studio: Studio) -> None:
-    """440 Hz left, 880 Hz right, level within 1 dB, nothing lost or concealed in 10 s."""
+def test_browser_plays_each_tone_in_its_channel_without_concealment(studio: Studio) -> None:
+    """440 Hz left, 880 Hz right, level within 1 dB, no loss or concealment in 10 s."""
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
         listener = studio.listener()
@@ -80,8 +80,8 @@ def test_a_browser_hears_each_tone_in_its_channel_without_concealment(studio: St
 
 
 @covers("SE61")
-def test_five_browsers_play_and_the_sixth_is_refused(chromium_studio: Studio) -> None:
-    """Five by default; 503 with Retry-After for the sixth, who gets in when one leaves."""
+def test_sixth_browser_is_refused_until_a_slot_is_free(chromium_studio: Studio) -> None:
+    """Five peers by default; the sixth gets 503 with Retry-After until one leaves."""
     studio = chromium_studio
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
@@ -106,8 +106,8 @@ def test_five_browsers_play_and_the_sixth_is_refused(chromium_studio: Studio) ->
 
 
 @covers("OP5")
-def test_a_mono_player_hears_both_channels_and_a_stereo_player_beside_it_each_one(chromium_studio: Studio) -> None:
-    """One encoding serves both; Chromium without stereo=1 decodes mono: both tones, 6 dB lower, on both sides."""
+def test_mono_and_stereo_players_share_one_encoding(chromium_studio: Studio) -> None:
+    """Chromium without stereo=1 decodes mono: both tones, 6 dB lower, in both channels."""
     studio = chromium_studio
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
@@ -127,8 +127,8 @@ def test_a_mono_player_hears_both_channels_and_a_stereo_player_beside_it_each_on
 
 @pytest.mark.parametrize("suffix", [".mp3", ".ogg", ".wav"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_a_file_decoded_by_bass_is_heard(chromium_studio: Studio, tmp_path: Path, suffix: str, channels: int) -> None:
-    """44.1 kHz, mono and stereo: right pitch, right level, right channel, over the loop's seam."""
+def test_file_decoded_by_bass_plays(chromium_studio: Studio, tmp_path: Path, suffix: str, channels: int) -> None:
+    """44.1 kHz, mono and stereo: correct pitch, level and channel, across the loop seam."""
     studio = chromium_studio
     right_hz = 880.0 if channels == 2 else None
     path = media.write_tone(tmp_path / f"tone{suffix}", 440.0, right_hz, seconds=3.0)
@@ -150,8 +150,8 @@ def test_a_file_decoded_by_bass_is_heard(chromium_studio: Studio, tmp_path: Path
 
 
 @covers("WS55")
-def test_a_browser_that_vanishes_is_noticed_by_its_close(studio: Studio) -> None:
-    """A closed connection says close_notify; the session ends without DELETE."""
+def test_closed_browser_connection_ends_the_session(studio: Studio) -> None:
+    """Closing a connection sends close_notify, which ends the session without DELETE."""
     with bw.Server(STEREO_TONE, studio.config()) as server:
         studio.start(server)
         listener = studio.listener()

@@ -1,4 +1,4 @@
-"""The page in both engines: it plays, talks, shows both, and notices that the server ended the session."""
+"""The page in Chromium and Firefox: it plays, talks, shows both, and notices when the server ends the session."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ PLAYS_AT = "((audio) => audio.paused || audio.muted ? 0 : audio.volume)(document
 
 @pytest.fixture
 def talking_studio(request: pytest.FixtureRequest) -> Studio:
-    """Whose browser has a microphone; the parameter names it."""
+    """A browser with a microphone; the parameter is the name of its fixture."""
     found: Studio = request.getfixturevalue(request.param)
     return found
 
 
 def wait_for(tab: Tab, expression: str, timeout_s: float = 20.0) -> Any:
-    """Waits for an expression that is true."""
+    """Wait until an expression is truthy; return its value."""
     deadline = time.monotonic() + timeout_s
     while not (value := tab.evaluate(expression)):
-        assert time.monotonic() < deadline, f"{expression} did not come true; {tab.evaluate('bassWebrtc.player.state')}"
+        assert time.monotonic() < deadline, (
+            f"{expression} is still false; player: {tab.evaluate('bassWebrtc.player.state')}"
+        )
         time.sleep(0.1)
     return value
 
 
 @covers("WS54")
-def test_page_plays_and_notices_the_end(studio: Studio) -> None:
-    """The server's close_notify is told at once, not after the seconds that a silent end takes."""
+def test_page_plays_and_detects_the_end_of_the_session(studio: Studio) -> None:
+    """The server's close_notify is noticed within seconds, long before an ICE timeout."""
     tone = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=LEVEL_DBFS)
     with bw.Server(tone, studio.config()) as server:
         studio.start(server)
@@ -47,7 +49,7 @@ def test_page_plays_and_notices_the_end(studio: Studio) -> None:
         assert stats["codec"] == "opus"
         assert stats["roundTripMs"] is not None
         assert tab.evaluate("document.getElementById('figure-codec').textContent") == "Opus stereo"
-        assert tab.evaluate("document.getElementById('listen-title').textContent") == "Playing."
+        assert tab.evaluate("document.getElementById('listen-title').textContent") == "Playing"
     wait_for(tab, "bassWebrtc.player.state !== 'live'", timeout_s=3.0)
     tab.close()
 
@@ -61,10 +63,10 @@ def test_page_plays_and_notices_the_end(studio: Studio) -> None:
     ],
     indirect=["talking_studio"],
 )
-def test_page_talks_as_the_microphone_hears(
+def test_page_sends_the_microphone_unprocessed_with_the_music_preset(
     talking_studio: Studio, left_hz: float, right_hz: float, level_dbfs: float
 ) -> None:
-    """Made for music, what our server gives of the page is the microphone's tone, at its level, in its channel."""
+    """The server receives the tone of the microphone, at its level, in its channel."""
     studio = talking_studio
     with bw.Server(None, studio.config()) as server:
         studio.start(server)
@@ -77,7 +79,7 @@ def test_page_talks_as_the_microphone_hears(
             assert_tones_soon(mix, left_hz, right_hz, level_dbfs)
             wait_for(tab, f"Math.abs(bassWebrtc.microphoneLevels()[0] - {level_dbfs}) < 1")
             wait_for(tab, "bassWebrtc.publisher.stats?.bitrateKbps > 0")
-            assert tab.evaluate("document.getElementById('talk-title').textContent") == "You are on air."
+            assert tab.evaluate("document.getElementById('talk-title').textContent") == "You are on air"
             tab.evaluate("document.getElementById('talk').click()")
             wait_for(tab, "bassWebrtc.publisher.state === 'idle'")
             while server.peers:
@@ -87,10 +89,10 @@ def test_page_talks_as_the_microphone_hears(
 
 
 @pytest.mark.parametrize("talking_studio", ["chromium_with_microphone", "firefox_studio"], indirect=True)
-def test_page_turns_what_it_plays_down_while_it_talks(talking_studio: Studio) -> None:
-    """Both at once in the default preset: the programme is 14 dB lower on the element that plays it, and only then.
+def test_page_ducks_the_programme_while_it_talks(talking_studio: Studio) -> None:
+    """With the voice preset the media element plays 14 dB lower while talking, and only then.
 
-    What a room with loudspeakers makes of it cannot be heard here.
+    Acoustic feedback in a real room is not tested.
     """
     studio = talking_studio
     with bw.Server(bw.Tone(440.0, level_dbfs=LEVEL_DBFS), studio.config()) as server:
@@ -113,8 +115,8 @@ def test_page_turns_what_it_plays_down_while_it_talks(talking_studio: Studio) ->
 
 
 @covers("SE61")
-def test_page_says_that_the_server_is_full_and_gets_in_when_somebody_leaves(studio: Studio) -> None:
-    """503 of the real server, in words; the page tries again by itself."""
+def test_page_reports_a_full_server_and_connects_when_a_slot_is_free(studio: Studio) -> None:
+    """The page explains the 503 of the real server and retries by itself."""
     with bw.Server(bw.Tone(), studio.config(max_peers=1)) as server:
         studio.start(server)
         first, second = (studio.browser.open(server.url) for _ in range(2))
@@ -123,9 +125,9 @@ def test_page_says_that_the_server_is_full_and_gets_in_when_somebody_leaves(stud
         second.evaluate("document.getElementById('listen').click()")
         wait_for(second, "bassWebrtc.player.state === 'waiting'")
         assert second.evaluate("bassWebrtc.player.problem.status") == 503
-        assert second.evaluate("document.getElementById('listen-title').textContent") == "The server is full."
+        assert second.evaluate("document.getElementById('listen-title').textContent") == "The server is full"
         advice = second.evaluate("document.getElementById('listen-advice').textContent")
-        assert advice == "1 listener is connected, so all places are taken."
+        assert advice == "1 listener is connected; no slots are free."
         first.evaluate("document.getElementById('listen').click()")
         wait_for(second, "bassWebrtc.player.state === 'live'")
     first.close()
@@ -133,10 +135,10 @@ def test_page_says_that_the_server_is_full_and_gets_in_when_somebody_leaves(stud
 
 
 @covers("WS43", "CL4")
-def test_page_takes_turn_servers(studio: Studio) -> None:
-    """In the form that they are told in. One that the browser refuses, and dead ones, cost nothing."""
+def test_page_uses_turn_servers(studio: Studio) -> None:
+    """As the Link header names them. Rejected and unreachable servers do not delay the connection."""
     urls = ["stun:127.0.0.1:3478", "turn:127.0.0.1:3478?transport=tcp", "turns:[::1]:5349"]
-    blocked = "stun:127.0.0.1:9"  # Firefox throws at this port.
+    blocked = "stun:127.0.0.1:9"  # Firefox throws for this port.
     config = studio.config(visitor_ice_servers=tuple(map(bw.IceServer, [blocked, *urls])), turn_secret="shared")
     with bw.Server(bw.Tone(), config) as server:
         studio.start(server)
@@ -144,8 +146,8 @@ def test_page_takes_turn_servers(studio: Studio) -> None:
         wait_for(tab, "bassWebrtc.player.iceServers.length === 4")
         tab.evaluate("document.getElementById('listen').click()")
         wait_for(tab, "bassWebrtc.player.state === 'live'", timeout_s=8.0)
-        told = tab.evaluate("bassWebrtc.player.pc.getConfiguration().iceServers")
-        taken = [server for server in told if server["urls"] not in (blocked, [blocked])]
-        assert [server["urls"] for server in taken] in (urls, [[url] for url in urls])
-        assert all(server["credential"] for server in taken[1:])
+        configured = tab.evaluate("bassWebrtc.player.pc.getConfiguration().iceServers")
+        accepted = [server for server in configured if server["urls"] not in (blocked, [blocked])]
+        assert [server["urls"] for server in accepted] in (urls, [[url] for url in urls])
+        assert all(server["credential"] for server in accepted[1:])
     tab.close()

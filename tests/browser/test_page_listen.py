@@ -1,4 +1,4 @@
-"""The page plays the real server: what it hears, what it shows, how it comes back."""
+"""The page against the real server: audio, figures, ICE restarts and reconnects."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def wait_for_level(page: Any) -> None:
     )
 
 
-def test_both_channels_are_heard_at_their_level(page: Any) -> None:
+def test_both_channels_play_at_their_level(page: Any) -> None:
     listen(page)
     wait_for_level(page)
-    assert page.inner_text("#listen-title") == "Playing."
+    assert page.inner_text("#listen-title") == "Playing"
     assert page.evaluate("bassWebrtc.player.stereo") is True
     shown = [float(text.replace("–", "-")) for text in page.locator("#listen-dial .figure").all_inner_texts()]
     assert shown == pytest.approx([LEVEL_DBFS] * 2, abs=1)
 
 
-def test_figures_are_those_of_the_connection(page: Any) -> None:
+def test_figures_show_the_connection_statistics(page: Any) -> None:
     listen(page)
     page.wait_for_function("() => bassWebrtc.player.stats?.bitrateKbps > 0", timeout=10_000)
     stats = page.evaluate("bassWebrtc.player.stats")
@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_connection(page: Any) -> None:
     assert page.inner_text("#figure-loss") == "0.0 %"
 
 
-def test_delay_fader_sets_the_jitter_buffer(page: Any) -> None:
+def test_delay_sets_the_jitter_buffer(page: Any) -> None:
     listen(page)
     page.evaluate("bassWebrtc.player.delayMs = 400")
     page.wait_for_function("() => bassWebrtc.player.stats?.jitterBufferMs > 350", timeout=20_000)
@@ -81,40 +81,40 @@ def test_stop_ends_the_session_on_the_server(page: Any, server: bw.Server) -> No
 
 @covers("CL10")
 def test_leaving_the_page_ends_the_session_on_the_server(page: Any, server: bw.Server) -> None:
-    """The request outlives the page."""
+    """The DELETE request outlives the page."""
     listen(page)
     page.goto("about:blank")
     wait_until(lambda: server.stats().active_peers == 0)
 
 
 @covers("CL9", "WS24")
-def test_interruption_is_healed_by_an_ice_restart_of_the_same_session(page: Any, server: bw.Server) -> None:
-    """The session and its packets go on, only the path is new."""
+def test_interruption_is_repaired_by_an_ice_restart(page: Any, server: bw.Server) -> None:
+    """The session and its packet stream continue on a new path."""
     listen(page)
     [peer] = server.peers
     before = page.evaluate("bassWebrtc.player.pc.localDescription.sdp.match(/ice-ufrag:(.*)/)[1]")
     page.evaluate(
         """() => {
           const { pc } = bassWebrtc.player;
-          window.asBefore = pc;
+          window.originalPc = pc;
           Object.defineProperty(pc, "connectionState", { value: "disconnected", configurable: true });
           pc.dispatchEvent(new Event("connectionstatechange"));
         }"""
     )
     wait_for_state(page, "interrupted")
-    assert page.inner_text("#listen-title") == "One moment."
+    assert page.inner_text("#listen-title") == "Reconnecting…"
     page.wait_for_function(f"() => !bassWebrtc.player.pc.currentLocalDescription.sdp.includes('ice-ufrag:{before}')")
     page.evaluate(
-        "() => { delete asBefore.connectionState; asBefore.dispatchEvent(new Event('connectionstatechange')) }"
+        "() => { delete originalPc.connectionState; originalPc.dispatchEvent(new Event('connectionstatechange')) }"
     )
     wait_for_state(page, "live")
-    assert page.evaluate("bassWebrtc.player.pc === asBefore")
+    assert page.evaluate("bassWebrtc.player.pc === originalPc")
     assert [other.id for other in server.peers] == [peer.id]
     received = page.evaluate("bassWebrtc.player.stats?.packetsReceived ?? 0")
     page.wait_for_function(f"() => bassWebrtc.player.stats?.packetsReceived > {received + 100}", timeout=10_000)
 
 
-def test_page_comes_back_by_itself_after_a_restart_of_the_server(chromium: Chromium) -> None:
+def test_page_reconnects_after_a_server_restart(chromium: Chromium) -> None:
     first = serve()
     port = int(first.url.rstrip("/").rpartition(":")[2])
     tab = chromium.open(first.url)
@@ -133,7 +133,7 @@ def test_page_comes_back_by_itself_after_a_restart_of_the_server(chromium: Chrom
         tab.close()
 
 
-def test_sixth_listener_is_told_that_the_server_is_full(chromium: Chromium) -> None:
+def test_sixth_listener_sees_that_the_server_is_full(chromium: Chromium) -> None:
     server = serve()
     tabs = [chromium.open(server.url) for _ in range(6)]
     try:
@@ -142,8 +142,8 @@ def test_sixth_listener_is_told_that_the_server_is_full(chromium: Chromium) -> N
         late = tabs[5].page
         late.click("#listen")
         wait_for_state(late, "waiting")
-        assert late.inner_text("#listen-title") == "The server is full."
-        assert late.inner_text("#listen-advice") == "5 listeners are connected, so all places are taken."
+        assert late.inner_text("#listen-title") == "The server is full"
+        assert late.inner_text("#listen-advice") == "5 listeners are connected; no slots are free."
         tabs[0].page.click("#listen")
         wait_for_state(late, "live", timeout_s=20)
     finally:
@@ -153,14 +153,14 @@ def test_sixth_listener_is_told_that_the_server_is_full(chromium: Chromium) -> N
 
 
 @covers("ES2", "CL22")
-def test_programme_waits_until_the_server_has_one(chromium: Chromium) -> None:
+def test_page_waits_while_the_server_has_no_source(chromium: Chromium) -> None:
     server = bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0))
     server.start()
     tab = chromium.open(server.url)
     try:
         tab.page.click("#listen")
         wait_for_state(tab.page, "waiting")
-        assert tab.page.inner_text("#listen-title") == "Nothing is on air."
+        assert tab.page.inner_text("#listen-title") == "Nothing is on air"
     finally:
         tab.close()
         server.close()

@@ -1,4 +1,4 @@
-"""The page fits every screen and every visitor: no sideways scrolling, names for all controls, room for a thumb."""
+"""Layout and accessibility of the page: no horizontal scrolling, labelled controls, touch targets, keyboard order."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ LONGEST_FIGURES = """() => {
     document.getElementById("talk-panel").hidden = false;
     document.querySelectorAll(".bar .figure").forEach((level) => (level.textContent = "–48.8"));
 }"""
-OUT_OF_THE_GLASS = """() => [...document.querySelectorAll(".dial")].flatMap((dial) => {
-    const glass = dial.getBoundingClientRect();
+OUTSIDE_THE_DISPLAY = """() => [...document.querySelectorAll(".dial")].flatMap((dial) => {
+    const display = dial.getBoundingClientRect();
     const shown = [...dial.querySelectorAll("dd, dt, .figure, .unit, .title, .advice, li")];
-    const isOut = ({ left, right }) => left < glass.left + 8 || right > glass.right - 8;
-    return shown.filter((e) => isOut(e.getBoundingClientRect())).map((e) => e.id || e.className || e.textContent);
+    const isOutside = ({ left, right }) => left < display.left + 8 || right > display.right - 8;
+    return shown.filter((e) => isOutside(e.getBoundingClientRect())).map((e) => e.id || e.className || e.textContent);
 })"""
 
 
@@ -43,28 +43,28 @@ def page(chromium: Chromium, stub: PageStub) -> Any:
 
 
 @pytest.mark.parametrize("width_px", [320, 390, 768, 1280, 2560])
-def test_nothing_is_wider_than_the_screen(page: Any, width_px: int) -> None:
+def test_page_is_not_wider_than_the_screen(page: Any, width_px: int) -> None:
     page.set_viewport_size({"width": width_px, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == width_px
 
 
 @pytest.mark.parametrize("width_px", [320, 360, 390, 768])
-def test_what_is_shown_while_it_plays_has_room(page: Any, width_px: int) -> None:
-    """The longest figures that occur: nothing leaves its glass, and no level breaks into two lines."""
+def test_longest_figures_fit(page: Any, width_px: int) -> None:
+    """The longest possible figures stay inside the display, and levels stay on one line."""
     page.set_viewport_size({"width": width_px, "height": 800})
     page.evaluate(LONGEST_FIGURES)
     assert page.evaluate("document.documentElement.scrollWidth") == width_px
-    assert page.evaluate(OUT_OF_THE_GLASS) == []
+    assert page.evaluate(OUTSIDE_THE_DISPLAY) == []
     assert page.evaluate("[...document.querySelectorAll('.bar .figure')].map((e) => e.offsetHeight < 30)") == [True] * 4
 
 
-def test_key_is_seen_on_a_phone_without_scrolling(page: Any) -> None:
+def test_listen_button_is_visible_on_a_phone_without_scrolling(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     box = page.locator("#listen").bounding_box()
     assert box["y"] + box["height"] <= 844
 
 
-def test_controls_have_names_and_room_for_a_thumb(page: Any) -> None:
+def test_controls_have_labels_and_touch_size(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.evaluate("document.getElementById('talk-panel').hidden = false")
     for control in page.locator("button:visible, input:visible, select:visible").all():
@@ -93,13 +93,13 @@ def test_faders_are_remembered(page: Any, stub: PageStub) -> None:
     assert page.evaluate("[bassWebrtc.player.volume, bassWebrtc.player.delayMs]") == [0.99, 20]
 
 
-def test_page_obeys_its_own_content_security_policy(chromium: Chromium, stub: PageStub) -> None:
-    complaints: list[str] = []
+def test_page_complies_with_its_content_security_policy(chromium: Chromium, stub: PageStub) -> None:
+    messages: list[str] = []
     page = chromium.open("about:blank").page
-    page.on("console", lambda message: complaints.append(f"{message.text} {message.location['url']}"))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: messages.append(f"{message.text} {message.location['url']}"))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.goto(stub.url)
     page.wait_for_load_state("networkidle")
     assert page.title() == "bass-webrtc"
-    # Asking for an endpoint that is not there is how the page learns that it is not there.
-    assert [text for text in complaints if not text.endswith("/whip")] == []
+    # The stub has no WHIP endpoint; the page finds out by asking, which logs an error.
+    assert [text for text in messages if not text.endswith("/whip")] == []

@@ -1,8 +1,8 @@
-"""Chromium behind NATs and firewalls plays and talks, by the TURN servers that it is told of where it must.
+"""Chromium plays and talks behind NATs and firewalls, using the announced TURN servers if necessary.
 
-behind a NAT of any kind   direct: our ICE-lite server has an address that can be reached
-UDP is dropped             relayed, over TCP
-TCP but to 443 is, too     relayed, over TLS
+any kind of NAT                 direct: the address of our ICE-lite server is reachable
+UDP blocked                     relayed over TCP
+all blocked but TCP port 443    relayed over TLS
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ SELECTED = """async (who) => {
 
 @dataclass
 class World:
-    """The internet with our server and a TURN server that shares a secret with it."""
+    """A simulated internet with our server and a TURN server that share a secret."""
 
     internet: Internet
     turn: Coturn
     server: bw.Server
 
-    def visitor(self, kind: NatKind) -> Chromium:
-        """Chromium at a home behind a NAT of its own."""
+    def browser(self, kind: NatKind) -> Chromium:
+        """Start Chromium in a home network behind its own NAT."""
         home = self.internet.home(kind, self.turn.tls_port, int(self.server.url.rsplit(":")[-1].rstrip("/")))
         flags = (
-            # Microphones are for secure contexts only.
+            # Browsers allow microphones only in secure contexts.
             f"--unsafely-treat-insecure-origin-as-secure={self.server.url.rstrip('/')}",
             f"--ignore-certificate-errors-spki-list={key_hash(self.turn.certificate)}",
         )
@@ -69,7 +69,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 http_port=0,
                 udp_port=0,
                 public_ips=(SERVERS,),
-                max_peers=50,  # Browsers that are closed say no goodbye.
+                max_peers=50,  # Killed browsers do not end their sessions.
                 visitor_ice_servers=tuple(bw.IceServer(turn.url(way)) for way in ("udp", "tcp", "tls")),
                 turn_secret=SECRET,
             )
@@ -79,11 +79,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 yield World(internet, turn, server)
 
 
-def use(page: Any, server: bw.Server, *, patience_s: float = 20.0) -> list[list[str | None]]:
-    """Listens and talks; returns how each gets through: the type of our candidate, and the way to its relay."""
+def listen_and_talk(page: Any, server: bw.Server, *, timeout_s: float = 20.0) -> list[list[str | None]]:
+    """Listen and talk; return the type of the local candidate and the relay protocol for each."""
     before = set(server.peers)
-    listen(page, patience_s=patience_s)
-    talk(page, patience_s=patience_s)
+    listen(page, timeout_s=timeout_s)
+    talk(page, timeout_s=timeout_s)
     page.wait_for_function("() => bassWebrtc.levels().every((level) => Math.abs(level + 12) < 1)")
     [publisher] = [peer for peer in server.peers if peer not in before and peer.kind == "publisher"]
     wait_until(lambda: publisher.stats().packets_received > 10)
@@ -92,42 +92,42 @@ def use(page: Any, server: bw.Server, *, patience_s: float = 20.0) -> list[list[
 
 
 @pytest.mark.parametrize("kind", ["full-cone", "port-restricted", "symmetric"])
-def test_a_visitor_behind_a_nat_needs_no_relay(kind: NatKind, world: World) -> None:
-    with world.visitor(kind) as chromium:
-        ways = use(chromium.open(world.server.url).page, world.server)
+def test_browser_behind_a_nat_needs_no_relay(kind: NatKind, world: World) -> None:
+    with world.browser(kind) as chromium:
+        ways = listen_and_talk(chromium.open(world.server.url).page, world.server)
     assert "relay" not in [candidate_type for candidate_type, _ in ways]
 
 
 @covers("WS43", "SE50")
 @pytest.mark.parametrize(("kind", "way"), [("no-udp", "tcp"), ("tls-only", "tls")])
-def test_a_visitor_whose_firewall_drops_udp_is_relayed(kind: NatKind, way: Kind, world: World) -> None:
-    """With credentials made for this visitor."""
-    with world.visitor(kind) as chromium:
-        assert use(chromium.open(world.server.url).page, world.server) == [["relay", way]] * 2
+def test_browser_behind_a_udp_firewall_is_relayed(kind: NatKind, way: Kind, world: World) -> None:
+    """With credentials generated for this client."""
+    with world.browser(kind) as chromium:
+        assert listen_and_talk(chromium.open(world.server.url).page, world.server) == [["relay", way]] * 2
 
 
 @covers("CL5")
-@pytest.mark.parametrize("is_told_before", [True, False])
-def test_a_visitor_that_shows_no_address_is_relayed(is_told_before: bool, world: World) -> None:
-    """Servers that come with the answer only are asked in an ICE restart (RFC 9725, 4.6; RFC 9429, 4.1.18)."""
-    with world.visitor("symmetric") as chromium:
+@pytest.mark.parametrize("known_before_offer", [True, False])
+def test_relay_only_browser_is_relayed(known_before_offer: bool, world: World) -> None:
+    """Servers named only in the answer are used after an ICE restart (RFC 9725, 4.6; RFC 9429, 4.1.18)."""
+    with world.browser("symmetric") as chromium:
         tab = chromium.open("about:blank")
         tab.page.add_init_script(RELAY_ONLY)
-        if not is_told_before:
+        if not known_before_offer:
             tab.page.add_init_script(
                 "const real = fetch; window.fetch = async (url, init) => { const response = await real(url, init);"
                 "return init?.method === 'OPTIONS' ? new Response(null, { status: 204 }) : response; }"
             )
         tab.page.goto(world.server.url)
         tab.page.wait_for_load_state("networkidle")
-        assert use(tab.page, world.server) == [["relay", "udp"]] * 2
+        assert listen_and_talk(tab.page, world.server) == [["relay", "udp"]] * 2
 
 
 @covers("SE62")
-def test_statistics_show_no_credential(world: World) -> None:
-    with world.visitor("no-udp") as chromium:
+def test_statistics_contain_no_credentials(world: World) -> None:
+    with world.browser("no-udp") as chromium:
         page = chromium.open(world.server.url).page
-        use(page, world.server)
+        listen_and_talk(page, world.server)
         shown = page.evaluate("Promise.all(['api/stats', 'metrics'].map(async (url) => (await fetch(url)).text()))")
         username = page.evaluate("bassWebrtc.player.pc.getConfiguration().iceServers[0].username")
     assert username.partition(":")[0].isdigit()

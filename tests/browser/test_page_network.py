@@ -1,4 +1,4 @@
-"""Chromium on a host of its own loses the network for some seconds: listening and talking go on by themselves."""
+"""Listening and talking resume automatically after a network outage of several seconds."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from support.netns import Host
 from support.page_driver import listen, talk, wait_for_state, wait_until
 
 WIRE = "wire0"
-"""Of the fixture ``hosts``."""
-IN_TUNE = "() => bassWebrtc.levels().every((level) => Math.abs(level + 12) < 1)"
+"""Interface of the hosts of the ``hosts`` fixture."""
+TONE_PLAYS = "() => bassWebrtc.levels().every((level) => Math.abs(level + 12) < 1)"
 
 
 @pytest.mark.parametrize("cut_s", [3.0, 12.0])
-def test_page_comes_back_after_the_wire_was_cut(hosts: tuple[Host, Host], cut_s: float) -> None:
-    """Shorter and longer than ICE takes to give a path up. The page says what it is doing, and nobody presses a key."""
+def test_page_recovers_from_a_network_outage(hosts: tuple[Host, Host], cut_s: float) -> None:
+    """Outages shorter and longer than the ICE timeout. The page shows its state and needs no user action."""
     skip_for(missing_chromium())
-    server_host, visitor_host = hosts
+    server_host, browser_host = hosts
     config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, udp_port=0, max_peers=10)
     with bw.Server(bw.Tone(440.0), config) as server:
         with server_host.entered():
             server.start()
-        # Microphones are for secure contexts only.
+        # Browsers allow microphones only in secure contexts.
         secure = f"--unsafely-treat-insecure-origin-as-secure={server.url.rstrip('/')}"
-        with Chromium(extra_flags=(secure,), host=visitor_host) as chromium:
+        with Chromium(extra_flags=(secure,), host=browser_host) as chromium:
             page = chromium.open(server.url).page
             listen(page)
             talk(page)
-            page.wait_for_function(IN_TUNE)
-            visitor_host.ip("link", "set", WIRE, "down")
+            page.wait_for_function(TONE_PLAYS)
+            browser_host.ip("link", "set", WIRE, "down")
             cut_at_s = time.monotonic()
             page.wait_for_function("() => bassWebrtc.levels().every((level) => level < -60)", timeout=15_000)
             if cut_s > 10.0:
                 page.wait_for_function("() => bassWebrtc.player.state !== 'live'", timeout=15_000)
-                assert page.inner_text("#listen-title") != "Playing."
+                assert page.inner_text("#listen-title") != "Playing"
             page.wait_for_timeout(1000 * max(0.0, cut_at_s + cut_s - time.monotonic()))
             heard = {peer: peer.stats().packets_received for peer in server.peers}
-            visitor_host.ip("link", "set", WIRE, "up")
+            browser_host.ip("link", "set", WIRE, "up")
             wait_for_state(page, "live", timeout_s=30.0)
             wait_for_state(page, "live", who="publisher", timeout_s=30.0)
-            page.wait_for_function(IN_TUNE, timeout=15_000)
-            assert page.inner_text("#listen-title") == "Playing."
+            page.wait_for_function(TONE_PLAYS, timeout=15_000)
+            assert page.inner_text("#listen-title") == "Playing"
             wait_until(lambda: any(_is_heard(peer, heard.get(peer, 0)) for peer in server.peers))
 
 

@@ -1,4 +1,4 @@
-"""The Talk side of the page: microphone, presets, mute and push-to-talk, and what reaches the other end."""
+"""The Talk side of the page: microphone, presets, mute, push-to-talk, and the audio that the server receives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest.importorskip("aiortc", reason="needs aiortc from PyPI")
 
 @pytest.fixture
 def stub(stub: PageStub) -> PageStub:
-    """With a WHIP endpoint beside the WHEP one."""
+    """The stub with a WHIP endpoint in addition."""
     stub.endpoint.paths = ["/whep", "/whip"]
     return stub
 
@@ -58,14 +58,14 @@ def test_server_without_whip_has_no_talk_side(chromium: Chromium, stub: PageStub
 
 def test_microphone_reaches_the_server(page: Any, sink: WhipSink) -> None:
     talk(page)
-    assert page.inner_text("#talk-title") == "You are on air."
+    assert page.inner_text("#talk-title") == "You are on air"
     # The fake microphone beeps once a second.
     wait_until(lambda: sink.peak > 0.01)
     page.wait_for_function("() => bassWebrtc.publisher.stats?.bitrateKbps > 0")
 
 
 @covers("CL10")
-def test_hanging_up_ends_the_session_and_lets_go_of_the_microphone(page: Any, stub: PageStub, sink: WhipSink) -> None:
+def test_hang_up_ends_the_session_and_closes_the_microphone(page: Any, stub: PageStub, sink: WhipSink) -> None:
     talk(page)
     page.evaluate("() => { window.track = bassWebrtc.publisher.stream.getAudioTracks()[0] }")
     page.click("#talk")
@@ -77,7 +77,7 @@ def test_hanging_up_ends_the_session_and_lets_go_of_the_microphone(page: Any, st
 def test_mute_sends_silence(page: Any, sink: WhipSink) -> None:
     talk(page)
     page.click("#mute")
-    assert page.inner_text("#talk-title") == "Muted."
+    assert page.inner_text("#talk-title") == "Muted"
     assert page.get_attribute("#mute", "aria-pressed") == "true"
     frames = sink.frames
     wait_until(lambda: sink.frames > frames + 100)
@@ -90,11 +90,11 @@ def test_push_to_talk_opens_the_microphone_while_the_key_is_held(page: Any, sink
     page.check("#pushToTalk")
     talk(page)
     muted = "bassWebrtc.publisher.muted"
-    assert page.inner_text("#talk-title") == "Waiting for you."
+    assert page.inner_text("#talk-title") == "Push to talk"
     assert page.evaluate(muted) is True
     page.keyboard.down("t")
     assert page.evaluate(muted) is False
-    assert page.inner_text("#talk-title") == "You are on air."
+    assert page.inner_text("#talk-title") == "You are on air"
     page.keyboard.up("t")
     assert page.evaluate(muted) is True
     page.locator("#mute").hover()
@@ -104,7 +104,7 @@ def test_push_to_talk_opens_the_microphone_while_the_key_is_held(page: Any, sink
     assert page.evaluate(muted) is True
 
 
-def test_push_to_talk_lets_go_when_the_page_loses_the_keyboard(page: Any, sink: WhipSink) -> None:
+def test_push_to_talk_is_released_when_the_page_loses_focus(page: Any, sink: WhipSink) -> None:
     page.check("#pushToTalk")
     talk(page)
     page.keyboard.down("t")
@@ -113,14 +113,14 @@ def test_push_to_talk_lets_go_when_the_page_loses_the_keyboard(page: Any, sink: 
 
 
 def test_key_does_nothing_without_push_to_talk(page: Any, sink: WhipSink) -> None:
-    """WCAG 2.1.4: a single letter is a shortcut only for those who switched it on."""
+    """WCAG 2.1.4: single-letter shortcuts are off by default."""
     talk(page)
     page.keyboard.press("t")
     assert page.evaluate("bassWebrtc.publisher.muted") is False
 
 
-def test_voice_is_the_default_and_cannot_howl(page: Any, sink: WhipSink) -> None:
-    """All processing is on, one channel, and the programme is turned down while the microphone is open."""
+def test_voice_preset_is_the_default_and_avoids_feedback(page: Any, sink: WhipSink) -> None:
+    """All processing is on, the microphone is mono, and the programme is ducked while talking."""
     talk(page)
     settings = page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].getSettings()")
     processing = [settings[name] for name in ("echoCancellation", "noiseSuppression", "autoGainControl")]
@@ -132,7 +132,7 @@ def test_voice_is_the_default_and_cannot_howl(page: Any, sink: WhipSink) -> None
     assert "sprop-stereo=0" in sink.offer
 
 
-def test_music_is_sent_in_stereo_as_it_is(page: Any, sink: WhipSink) -> None:
+def test_music_preset_sends_unprocessed_stereo(page: Any, sink: WhipSink) -> None:
     page.check("input[value=music]", force=True)
     talk(page)
     settings = page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].getSettings()")
@@ -145,7 +145,7 @@ def test_music_is_sent_in_stereo_as_it_is(page: Any, sink: WhipSink) -> None:
     assert "maxaveragebitrate=160000" in remote
 
 
-def test_stereo_cannot_be_had_with_echo_cancellation(page: Any) -> None:
+def test_stereo_is_disabled_with_echo_cancellation(page: Any) -> None:
     assert page.is_disabled("#stereo")
     assert page.is_visible("#stereo-hint")
     page.uncheck("#echoCancellation")
@@ -173,10 +173,10 @@ def test_settings_change_while_talking_without_a_new_session(page: Any, stub: Pa
 
 
 def test_another_microphone_can_be_chosen_while_talking(page: Any, stub: PageStub, sink: WhipSink) -> None:
-    """They have names once one is open. The session stays, and the choice is remembered."""
+    """Microphones have names once one is open. The session continues, and the choice is remembered."""
     talk(page)
     names = page.locator("#microphone option").all_inner_texts()
-    assert names[0] == "The usual one"
+    assert names[0] == "Default microphone"
     page.select_option("#microphone", label=names[-1])
     chosen = page.input_value("#microphone")
     assert chosen
@@ -191,7 +191,7 @@ def test_another_microphone_can_be_chosen_while_talking(page: Any, stub: PageStu
 
 
 def test_meter_shows_the_microphone(page: Any, sink: WhipSink) -> None:
-    """The fake microphone beeps once a second; mute shows as silence, and so does the end."""
+    """The fake microphone beeps once a second; muting and hanging up show silence."""
     loudest = "Math.max(...bassWebrtc.microphoneLevels())"
     shown = "document.querySelector('#talk-dial .bar').getAttribute('aria-valuenow')"
     talk(page)
@@ -204,8 +204,8 @@ def test_meter_shows_the_microphone(page: Any, sink: WhipSink) -> None:
     page.wait_for_function(f"() => {loudest} < -100 && {shown} === '-60'")
 
 
-def test_bitrate_is_what_the_fader_says(page: Any, stub: PageStub, sink: WhipSink) -> None:
-    """At once by the sender's parameters; from its beginning in the next connection."""
+def test_bitrate_fader_sets_the_bitrate(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    """Immediately through the sender's parameters, and in the answer of the next connection."""
     talk(page)
     page.evaluate(
         """() => {
@@ -224,8 +224,8 @@ def test_bitrate_is_what_the_fader_says(page: Any, stub: PageStub, sink: WhipSin
     assert "maxaveragebitrate=96000" in page.evaluate("bassWebrtc.publisher.pc.currentRemoteDescription.sdp")
 
 
-def test_talk_goes_on_by_itself_after_the_server_ended_it(page: Any, stub: PageStub, sink: WhipSink) -> None:
-    """With the same microphone: nobody is asked again."""
+def test_publisher_reconnects_after_the_server_ends_the_session(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    """With the same microphone, so without a new permission prompt."""
     talk(page)
     page.evaluate("() => { window.track = bassWebrtc.publisher.stream.getAudioTracks()[0] }")
     stub.run(sink.close())
@@ -233,12 +233,12 @@ def test_talk_goes_on_by_itself_after_the_server_ended_it(page: Any, stub: PageS
     wait_for_state(page, "live", who="publisher")
     assert len(stub.endpoint.of("POST")) == 2
     assert page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0] === track && track.readyState === 'live'")
-    assert page.inner_text("#talk-title") == "You are on air."
+    assert page.inner_text("#talk-title") == "You are on air"
     frames = sink.frames
     wait_until(lambda: sink.frames > frames + 50)
 
 
-def test_token_for_talking_is_another_one(page: Any, stub: PageStub) -> None:
+def test_publish_token_is_separate_from_the_play_token(page: Any, stub: PageStub) -> None:
     stub.endpoint.posts = [refusal(401, "no token"), refusal(403, "enough")]
     page.click("#talk")
     page.wait_for_selector("dialog[open]")
@@ -249,33 +249,33 @@ def test_token_for_talking_is_another_one(page: Any, stub: PageStub) -> None:
     assert sent == [("/whip", None), ("/whip", "Bearer sesame")]
 
 
-def test_plain_http_is_told_to_have_no_microphone(chromium: Chromium, stub: PageStub) -> None:
+def test_plain_http_page_explains_the_missing_microphone(chromium: Chromium, stub: PageStub) -> None:
     url = stub.url.replace("127.0.0.1", "radio.test")
     tab = chromium.open(url)
     tab.page.wait_for_selector("#talk:visible")
-    assert tab.page.inner_text("#talk-title") == "The microphone needs https."
+    assert tab.page.inner_text("#talk-title") == "The microphone requires HTTPS"
     assert url.rstrip("/") in tab.page.inner_text("#talk-advice")
     tab.close()
 
 
-def test_visitor_who_says_no_is_told_where_to_change_it(page: Any, sink: WhipSink) -> None:
+def test_denied_microphone_is_reported(page: Any, sink: WhipSink) -> None:
     page.evaluate(
         "() => { navigator.mediaDevices.getUserMedia = async () => { throw new DOMException('', 'NotAllowedError') } }"
     )
     page.click("#talk")
     wait_for_state(page, "failed", who="publisher")
-    assert page.inner_text("#talk-title") == "The microphone is not allowed."
+    assert page.inner_text("#talk-title") == "Microphone access denied"
 
 
-def test_microphone_that_is_unplugged_ends_the_talk(page: Any, stub: PageStub, sink: WhipSink) -> None:
+def test_unplugged_microphone_ends_the_session(page: Any, stub: PageStub, sink: WhipSink) -> None:
     talk(page)
     page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].dispatchEvent(new Event('ended'))")
     wait_for_state(page, "failed", who="publisher")
-    assert page.inner_text("#talk-title") == "The microphone is gone."
+    assert page.inner_text("#talk-title") == "Microphone disconnected"
     wait_until(lambda: len(stub.endpoint.of("DELETE")) == 1)
 
 
-def test_nothing_of_the_talk_side_is_wider_than_the_screen(page: Any) -> None:
+def test_talk_side_is_not_wider_than_the_screen(page: Any) -> None:
     for width_px in (320, 390, 768, 1280):
         page.set_viewport_size({"width": width_px, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") == width_px

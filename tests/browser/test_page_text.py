@@ -1,4 +1,4 @@
-"""The page's work on descriptions, fragments and header fields, run in the browser that will run it."""
+"""Unit tests of the page's sdp.js and dial.js, run in Chromium."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ANSWER = "\r\n".join(
 
 @pytest.fixture(scope="module")
 def call(chromium: Chromium) -> Iterator[Call]:
-    """Calls a function of a module of the page."""
+    """Calls an exported function of one of the page's modules."""
     with PageStub() as stub:
         page = chromium.open(stub.url).page
 
@@ -53,14 +53,14 @@ def call(chromium: Chromium) -> Iterator[Call]:
         ("a=sendonly", "a=fmtp:111 stereo=1\r\na=sendonly"),
     ],
 )
-def test_stereo_is_written_into_the_opus_format(call: Call, before: str, after: str) -> None:
+def test_stereo_is_added_to_the_opus_format(call: Call, before: str, after: str) -> None:
     head = "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111 63\r\na=rtpmap:111 OPUS/48000/2\r\n"
     tail = "\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n"
     written = call("sdp", "setOpusParameters", head + before + tail, {"stereo": 1})
     assert written == head + after + tail
 
 
-def test_parameter_is_taken_out(call: Call) -> None:
+def test_parameter_is_removed(call: Call) -> None:
     assert "sprop-stereo" not in call("sdp", "setOpusParameters", ANSWER, {"sprop-stereo": None})
 
 
@@ -84,13 +84,13 @@ def test_fragment_carries_credentials_mid_and_candidates(call: Call) -> None:
 
 
 @covers("CL9", "WS27")
-def test_restart_takes_new_credentials_and_candidates_and_nothing_else(call: Call) -> None:
+def test_restart_replaces_only_credentials_and_candidates(call: Call) -> None:
     fragment = (
         "a=ice-lite\na=ice-ufrag:new1\na=ice-pwd:newnewnewnewnewnewnewnew\nm=audio 9 X 0\na=mid:0\na=candidate:7 x\n"
     )
     restarted = call("sdp", "applyRestart", ANSWER, fragment).split("\r\n")
-    gone = {line for line in ANSWER.split("\r\n") if "old" in line or "candidate" in line}
-    assert gone.isdisjoint(restarted)
+    replaced = {line for line in ANSWER.split("\r\n") if "old" in line or "candidate" in line}
+    assert replaced.isdisjoint(restarted)
     assert [line for line in restarted if line not in ANSWER.split("\r\n")] == [
         "a=ice-ufrag:new1",
         "a=ice-pwd:newnewnewnewnewnewnewnew",
@@ -118,7 +118,7 @@ def test_restart_without_credentials_is_refused(call: Call) -> None:
         ('<stun:unfinished; rel="ice-server"', []),
     ],
 )
-def test_link_header_gives_ice_servers(call: Call, header: str | None, urls: list[str]) -> None:
+def test_ice_servers_are_parsed_from_the_link_header(call: Call, header: str | None, urls: list[str]) -> None:
     assert [server["urls"] for server in call("sdp", "iceServersOf", header)] == urls
 
 

@@ -1,4 +1,4 @@
-"""The examples that bring their own signaling: a browser over a WebSocket, and two terminals by copy and paste."""
+"""Examples with their own signaling: a browser over a WebSocket, two terminals by copy and paste."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ def read_line(program: Program) -> str:
 
 
 def on_port(example: str, port: int) -> str:
-    """Ctrl-C as on a terminal, too: what a shell runs in the background has it ignored, and Python respects that."""
+    """Change the port and enable Ctrl-C: background jobs of a shell ignore SIGINT, which Python respects."""
     assert "PORT = " in example
-    heard = "import signal as _signal\n\n_signal.signal(_signal.SIGINT, _signal.default_int_handler)\n"
+    enable_sigint = "import signal as _signal\n\n_signal.signal(_signal.SIGINT, _signal.default_int_handler)\n"
     return re.sub(r"(?<=PORT = ).*", f'"127.0.0.1", {port}', example).replace(
-        "import asyncio\n", f"import asyncio\n{heard}"
+        "import asyncio\n", f"import asyncio\n{enable_sigint}"
     )
 
 
 @pytest.mark.parametrize("button", ["call", "called"])
-def test_a_browser_calls_over_a_websocket_and_is_called(chromium_studio: Studio, tmp_path: Path, button: str) -> None:
+def test_browser_calls_and_is_called_over_a_websocket(chromium_studio: Studio, tmp_path: Path, button: str) -> None:
     port = free_port()
     example = tmp_path / "websocket_signaling.py"
     example.write_text(on_port((FOLDER / example.name).read_text(), port))
@@ -76,7 +76,7 @@ def test_a_browser_calls_over_a_websocket_and_is_called(chromium_studio: Studio,
         assert other < min(left, right) - 20.0
         tab.close()
         assert "sendrecv" in read_line(program)
-        assert "Peer 0" in read_line(program)  # It went with its WebSocket.
+        assert "Peer 0" in read_line(program)  # Closed together with its WebSocket.
         program.send_signal(signal.SIGINT)
         assert program.wait(20) == 0
 
@@ -88,7 +88,7 @@ def test_two_terminals_call_each_other_by_copy_and_paste() -> None:
         assert second.stdin is not None
         assert read_line(first) == "The offer:\n"
         offer = read_line(first)
-        assert len(offer) < 4096  # What a terminal takes as one line.
+        assert len(offer) < 4096  # The line length limit of terminals.
         second.stdin.write(offer)
         second.stdin.flush()
         assert read_line(second) == "Paste the offer: The answer:\n"
@@ -96,6 +96,6 @@ def test_two_terminals_call_each_other_by_copy_and_paste() -> None:
         first.stdin.flush()
         for program in (first, second):
             assert program.stdout is not None
-            heard = ""
-            while not re.search(r"-12\.\d dBFS|-15\.\d dBFS", heard):
-                heard += program.stdout.read(1)
+            output = ""
+            while not re.search(r"-12\.\d dBFS|-15\.\d dBFS", output):
+                output += program.stdout.read(1)

@@ -1,4 +1,4 @@
-"""What a program gets of people who talk: real browsers publish, and the sound of their BASS streams is judged."""
+"""Browsers publish, and the audio of their BASS streams is analysed."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from support.studio import Studio
 
 DUPLEX_S = float(os.environ.get("BASS_WEBRTC_DUPLEX_S", "60"))
 MACHINE_LATE_S = 0.01
-"""As long as the shortest block that a browser or our reader handles."""
+"""Duration of the shortest block that a browser or our reader processes."""
 LATE_JITTER_MS = 0.6
-"""One packet that comes 10 ms late makes a sixteenth of that of it (RFC 3550, 6.4.1)."""
+"""A packet that is 10 ms late raises the jitter by a sixteenth of that (RFC 3550, 6.4.1)."""
 
 
 def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
     deadline_s = time.monotonic() + timeout_s
     while not holds():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
+        assert time.monotonic() < deadline_s, "condition not met in time"
         time.sleep(0.05)
 
 
 def settled(recorder: Recorder) -> Samples:
-    """Two seconds of sound, once it comes and the jitter buffer has come to rest."""
+    """Two seconds of audio, once the jitter buffer has settled."""
     recorder.wait_for_sound()
     recorder.take(1.0)
     return recorder.take(2.0)
 
 
 @covers("OP5", "WS1")
-def test_chromiums_microphone_is_heard_in_stereo_in_the_mix_and_on_its_own(
+def test_chromium_microphone_plays_in_the_mix_or_in_its_own_stream(
     bass: Bass, chromium_with_microphone: Studio
 ) -> None:
-    """Right tone, level and channel; one place at a time; our receiver reports reach the browser."""
+    """Correct tone, level and channel, in one stream at a time; receiver reports reach the browser."""
     studio = chromium_with_microphone
     with bw.Server(None, studio.config(decode_stream=True)) as server:
         studio.start(server)
@@ -70,8 +70,8 @@ def test_chromiums_microphone_is_heard_in_stereo_in_the_mix_and_on_its_own(
 
 
 @covers("WS1")
-def test_firefoxs_microphone_is_heard_in_the_mix_and_on_its_own(bass: Bass, firefox_studio: Studio) -> None:
-    """One channel comes out on both sides, at its level."""
+def test_firefox_microphone_plays_in_the_mix_or_in_its_own_stream(bass: Bass, firefox_studio: Studio) -> None:
+    """A mono microphone plays on both channels at its level."""
     studio = firefox_studio
     with bw.Server(None, studio.config(decode_stream=True)) as server:
         studio.start(server)
@@ -91,13 +91,11 @@ def test_firefoxs_microphone_is_heard_in_the_mix_and_on_its_own(bass: Bass, fire
 
 
 @pytest.mark.timeout(60 + 3 * DUPLEX_S)
-def test_a_browser_plays_and_talks_at_once_and_nothing_is_concealed(
-    bass: Bass, chromium_with_microphone: Studio
-) -> None:
-    """Both directions over one port for 60 s, or BASS_WEBRTC_DUPLEX_S: no packet lost, nothing concealed.
+def test_browser_plays_and_talks_without_concealment(bass: Bass, chromium_with_microphone: Studio) -> None:
+    """Both directions over one port for 60 s, or BASS_WEBRTC_DUPLEX_S: no loss, no concealment.
 
-    Seconds with concealment are made up for, up to twice the time, where the machine was late: what takes the processor
-    away from a timer takes it away from sound, too. On a machine that does nothing else there are none.
+    A busy machine delays audio as it delays timers, so seconds with concealment in which a timer was late are replaced,
+    up to twice the duration. On an idle machine there are none.
     """
     studio = chromium_with_microphone
     source = bw.Tone(hz=600.0, right_hz=1500.0, level_dbfs=-12.0)
@@ -118,8 +116,8 @@ def test_a_browser_plays_and_talks_at_once_and_nothing_is_concealed(
         assert [second.concealed for second in in_time if not second.is_whole] == []
         assert sum(second.is_whole for second in seconds) >= DUPLEX_S, f"only {len(in_time)} s were in time"
         assert_tones(np.concatenate([second.samples for second in seconds if second.is_whole]), 440.0, 880.0)
-        # Where the machine was late, time is stretched for a while to catch up. The phase of the tone proves nothing:
-        # the browser's microphone of a file leaps a few times a minute by itself.
+        # If the machine was late, the jitter buffer stretches time for a while to catch up. The phase of the tone is no
+        # proof: the browser's fake microphone jumps a few times a minute by itself.
         if len(in_time) == len(seconds):
             assert stretched == 0
         assert_tones(both.record(1.0), 600.0, 1500.0)
@@ -129,17 +127,17 @@ def test_a_browser_plays_and_talks_at_once_and_nothing_is_concealed(
 
 
 class Second(NamedTuple):
-    """A second of what a browser says."""
+    """One second of audio from a browser."""
 
     samples: Samples
     concealed: tuple[int, int]
-    """Samples that were made up meanwhile: by us, by the browser, which plays at the same time."""
+    """Samples concealed meanwhile by the server and by the browser."""
     was_late: bool
-    """Whether the machine was: our reader, or a timer of the browser, or what its microphone sent."""
+    """Whether our reader, a timer of the browser, or its packets were late."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing was concealed."""
+        """True if nothing was concealed."""
         return self.concealed == (0, 0)
 
 
@@ -156,19 +154,19 @@ def _second(server: bw.Server, both: Talker, mix: Recorder) -> Second:
 
 
 def _in_time(seconds: list[Second]) -> list[Second]:
-    """Those in which the machine was not late, nor in the one before or after: what is late here is heard there."""
+    """Seconds in which the machine was not late, nor in the one before or after, which lateness affects as well."""
     late = [second.was_late for second in seconds]
     return [second for number, second in enumerate(seconds) if not any(late[max(0, number - 1) : number + 2])]
 
 
 def _stretched(server: bw.Server) -> int:
-    """Samples by which we changed the time of what the browser says."""
+    """Samples inserted or removed by the server's time stretching."""
     publisher = _publisher(server)
     return publisher.inserted_samples_for_deceleration + publisher.removed_samples_for_acceleration
 
 
 def _concealed(server: bw.Server, both: Talker) -> tuple[int, int]:
-    """Samples that were made up: by us, by the browser."""
+    """Samples concealed by the server and by the browser."""
     return _publisher(server).concealed_samples, int(both.stats()["inbound"]["concealedSamples"])
 
 
@@ -178,8 +176,8 @@ def _publisher(server: bw.Server) -> bw.PeerStats:
 
 
 @covers("WS55")
-def test_a_publisher_that_vanishes_is_noticed_by_its_close(chromium_with_microphone: Studio) -> None:
-    """A closed connection says close_notify; the session ends without DELETE, and the mix is silent."""
+def test_closed_publisher_connection_ends_the_session(chromium_with_microphone: Studio) -> None:
+    """Closing a connection sends close_notify, which ends the session without DELETE; the mix falls silent."""
     studio = chromium_with_microphone
     with bw.Server(None, studio.config()) as server:
         studio.start(server)

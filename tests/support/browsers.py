@@ -1,7 +1,7 @@
 """Real browsers for tests: Debian's Chromium through Playwright and Firefox through WebDriver BiDi.
 
-Both give tabs with one method, ``evaluate``, so a test is written once for two engines. Synchronous, because the
-product's public API is; not to be used inside a running asyncio loop.
+Tabs of both have the same methods, so a test can run in both engines. Synchronous, like the product's public API; do
+not use them inside a running asyncio loop.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FIREFOX_PREFERENCES: dict[str, bool | int | str] = {
     "media.autoplay.default": 0,
     "media.navigator.permission.disabled": True,
     "media.navigator.streams.fake": True,
-    # Nothing may leave the machine, and nothing may pop up.
+    # No network traffic of its own and no pop-ups.
     "app.normandy.enabled": False,
     "app.update.enabled": False,
     "browser.aboutwelcome.enabled": False,
@@ -68,20 +68,20 @@ class Tab(Protocol):
     """One page of a browser."""
 
     def evaluate(self, expression: str) -> Any:
-        """The JSON value of a JavaScript expression; a promise is awaited, an exception becomes ``RuntimeError``."""
+        """Evaluate a JavaScript expression; awaits promises. Raises ``RuntimeError`` for exceptions."""
 
     def screenshot(self, path: Path) -> None:
-        """Writes what the page shows as a PNG."""
+        """Write a screenshot as PNG."""
 
     def close(self) -> None:
-        """Closes the page without asking it."""
+        """Close the page without running its unload handlers."""
 
 
 class Browser(Protocol):
     """A running browser."""
 
     def open(self, url: str) -> Tab:
-        """A new tab with the page loaded."""
+        """Open the page in a new tab."""
 
     def close(self) -> None: ...
 
@@ -91,21 +91,21 @@ class Browser(Protocol):
 
 
 def missing_chromium() -> str | None:
-    """What a Chromium test needs that this machine lacks, for ``pytest.skip``."""
+    """Reason to skip tests that need Chromium, or None."""
     if shutil.which("chromium") is None:
         return "needs Debian's chromium"
     return None if importlib.util.find_spec("playwright") else "needs playwright from PyPI"
 
 
 def missing_firefox() -> str | None:
-    """What a Firefox test needs that this machine lacks, for ``pytest.skip``."""
+    """Reason to skip tests that need Firefox, or None."""
     if shutil.which("firefox-esr") is None:
         return "needs Debian's firefox-esr"
     return None if importlib.util.find_spec("websockets") else "needs websockets from PyPI"
 
 
 class Chromium:
-    """Headless Chromium; ``microphone`` names the WAV file its fake microphone plays, ``host`` its network host."""
+    """Headless Chromium. ``microphone`` is a WAV file for its fake microphone, ``host`` the network host to run on."""
 
     def __init__(
         self, microphone: Path | None = None, extra_flags: tuple[str, ...] = (), host: Host | None = None
@@ -140,14 +140,14 @@ class Chromium:
 
 
 def _run_on(host: Host, program: str | None, script: Path) -> str:
-    """Playwright speaks over pipes, which it hands on: the browser alone is on the other host."""
+    """Playwright talks to the browser over inherited pipes, so only the browser needs to run on the other host."""
     script.write_text(f'#!/bin/sh\nexec ip netns exec {host.name} {program} "$@"\n')
     script.chmod(0o755)
     return str(script)
 
 
 class _Playwright:
-    """Playwright's driver, of which a thread can have one only; all browsers share it, and the last one ends it."""
+    """Playwright's driver. A thread can have only one, so all browsers share it; the last one stops it."""
 
     _driver: Any = None
     _users = 0
@@ -169,7 +169,7 @@ class _Playwright:
 
 
 class ChromiumTab:
-    """A tab of Chromium; ``page`` is Playwright's page, for what goes beyond ``evaluate``."""
+    """A Chromium tab; ``page`` is the Playwright page, for everything beyond ``Tab``."""
 
     def __init__(self, page: Any) -> None:
         self.page = page
@@ -190,12 +190,11 @@ class ChromiumTab:
 
 
 class Firefox:
-    """Headless Firefox, spoken to by WebDriver BiDi, on a network host of its own if one is given.
+    """Headless Firefox controlled by WebDriver BiDi, optionally on its own network host.
 
-    Firefox never pairs a loopback candidate, and without a microphone it only offers the address of its default route,
-    or the one by which it fetched the page: server and page must have an address of a host's link.
-    ``trusted_address`` makes that address a secure context. Web Audio stands still without a sound card:
-    ``pulse_server`` names a PulseAudio server.
+    Firefox never pairs loopback candidates, and without a microphone it offers only the address of its default route or
+    of the interface that fetched the page: server and page must use an address of the host's link. ``trusted_address``
+    makes that address a secure context. Web Audio needs a sound device: ``pulse_server`` names a PulseAudio server.
     """
 
     def __init__(self, host: Host | None = None, *, trusted_address: str = "", pulse_server: str = "") -> None:
@@ -206,7 +205,7 @@ class Firefox:
         command = ["firefox-esr", "--headless", "--no-remote", "--profile", self._profile.name]
         command += ["--remote-debugging-port", "0"]
         start = subprocess.Popen if host is None else host.popen
-        # A home of its own: the tests may run as root with another user's home.
+        # Set HOME: the tests may run as root with another user's home directory.
         environment = {"HOME": self._profile.name, "PATH": os.environ["PATH"], "PULSE_SERVER": pulse_server}
         self._process: subprocess.Popen[str] = start(
             command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
@@ -236,7 +235,7 @@ class Firefox:
         self.close()
 
     def _listening_port(self, timeout_s: float = 60.0) -> int:
-        """Reads standard error up to the line with the port, then drains it in the background."""
+        """Read standard error up to the line with the port, then drain it in the background."""
         deadline = threading.Timer(timeout_s, self._process.kill)
         deadline.start()
         errors = self._process.stderr
@@ -248,7 +247,7 @@ class Firefox:
                 threading.Thread(target=errors.read, daemon=True).start()
                 return int(found[1])
         deadline.cancel()
-        raise RuntimeError("Firefox ended, or said no BiDi port in time")
+        raise RuntimeError("Firefox ended or printed no BiDi port in time")
 
     def _end_process(self) -> None:
         try:
@@ -260,7 +259,7 @@ class Firefox:
 
 
 class FirefoxTab:
-    """A tab of Firefox."""
+    """A Firefox tab."""
 
     def __init__(self, bidi: _BiDi, context: str) -> None:
         self._bidi = bidi
@@ -289,7 +288,7 @@ class FirefoxTab:
 
 
 class _BiDi:
-    """WebDriver BiDi (https://w3c.github.io/webdriver-bidi/): commands answered in any order, events ignored."""
+    """WebDriver BiDi client (https://w3c.github.io/webdriver-bidi/); ignores events."""
 
     def __init__(self, port: int, host: Host | None) -> None:
         from websockets.sync.client import connect

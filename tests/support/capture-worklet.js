@@ -1,4 +1,4 @@
-// Hands what passes through to the page in blocks of 100 ms, interleaved stereo.
+// Sends its input to the page in blocks of 100 ms, interleaved stereo.
 
 const BLOCK_FRAMES = 4800;
 

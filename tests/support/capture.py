@@ -1,4 +1,4 @@
-"""What a network host really sends and receives: its IP packets, taken off its interfaces. Needs root."""
+"""Captures the IP packets that a network host sends and receives. Requires root."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _EVERY_PACKET = 0x0003  # ETH_P_ALL.
 _IPV4, _IPV6 = 0x0800, 0x86DD
 _BUFFER_BYTES = 1 << 24
 _POLL_S = 0.1
-# Of linux/if_packet.h and asm/socket.h; Python does not name them.
+# From linux/if_packet.h and asm/socket.h; not in Python's socket module.
 _SOL_PACKET, _PACKET_STATISTICS, _SO_RCVBUFFORCE = 263, 6, 33
 _HOP_BY_HOP, _ICMPV6 = 0, 58
 
 
 @contextlib.contextmanager
 def captured(host: Host) -> Iterator[list[bytes]]:
-    """The IP packets that pass the host's interfaces meanwhile; all of them, or the ``with`` block fails.
+    """Capture all IP packets on the host's interfaces during the ``with`` block, which fails if any was missed.
 
-    Without ICMPv6: with it the system looks for its neighbours, whatever programs do.
+    ICMPv6 is ignored, because the system uses it for neighbour discovery by itself.
     """
     packets: list[bytes] = []
     ended = threading.Event()
@@ -40,18 +40,18 @@ def captured(host: Host) -> Iterator[list[bytes]]:
             ended.set()
             reader.join()
         _, dropped = struct.unpack("II", tap.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
-        assert dropped == 0, f"{dropped} packets passed unseen"
+        assert dropped == 0, f"{dropped} packets were not captured"
 
 
 def addresses(packet: bytes) -> tuple[str, str]:
-    """Where a packet comes from and goes to."""
+    """Source and destination address of a packet."""
     if packet[0] >> 4 == 4:
         return socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
     return socket.inet_ntop(socket.AF_INET6, packet[8:24]), socket.inet_ntop(socket.AF_INET6, packet[24:40])
 
 
 def _read(tap: socket.socket, packets: list[bytes], ended: threading.Event) -> None:
-    """Until the end, and then what came before it."""
+    """Read until ``ended`` is set, then drain the socket."""
     while True:
         try:
             data, (interface, protocol, *_rest) = tap.recvfrom(65_536)
@@ -68,5 +68,5 @@ def _read(tap: socket.socket, packets: list[bytes], ended: threading.Event) -> N
 
 def _is_icmpv6(packet: bytes) -> bool:
     first = packet[6]
-    # Reports about multicast have an option in front (RFC 3810, 5).
+    # Multicast listener reports have a hop-by-hop option in front (RFC 3810, 5).
     return first == _ICMPV6 or (first == _HOP_BY_HOP and packet[40] == _ICMPV6)

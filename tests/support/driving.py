@@ -1,4 +1,4 @@
-"""Runs a few cheap players in the test's own thread."""
+"""Runs lightweight players in the thread of the test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .player import Player
 
 
 def drive(players: Sequence[Player], until: Callable[[], bool], timeout_s: float = 10.0) -> bool:
-    """Gives the players their datagrams and their time until the condition holds; False when it never did."""
+    """Pass datagrams and timeouts to the players until the condition is true; return False on timeout."""
     deadline_s = time.monotonic() + timeout_s
     while not until():
         now_s = time.monotonic()
@@ -26,7 +26,7 @@ def drive(players: Sequence[Player], until: Callable[[], bool], timeout_s: float
 
 
 def connect(player: Player, url: str, timeout_s: float = 10.0) -> None:
-    """Connects one player up to its first packet; raises ``RuntimeError`` that says where it stopped."""
+    """Connect a player and wait for its first packet. Raises ``RuntimeError`` with the state it stopped in."""
     player.post(url, time.monotonic())
     drive([player], lambda: player.state == "failed" or player.first_packet_s > 0, timeout_s)
     if not player.first_packet_s:

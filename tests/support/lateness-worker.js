@@ -1,20 +1,20 @@
-// How late this browser comes at worst to what is to be done each 10 ms: sound is made and played by threads like this
-// one. Each message is answered with the milliseconds since the last one.
+// Measures the maximum lateness of a 10 ms timer, because audio is processed by threads like this one. Each message is
+// answered with the maximum, in milliseconds, since the previous message.
 
 const PERIOD_MS = 10;
 
 let last = performance.now();
 let worst = 0;
 
-function look() {
+function check() {
   const now = performance.now();
   worst = Math.max(worst, now - last - PERIOD_MS);
   last = now;
 }
 
-setInterval(look, PERIOD_MS);
+setInterval(check, PERIOD_MS);
 onmessage = () => {
-  look();
+  check();
   postMessage(worst);
   worst = 0;
 };

@@ -1,6 +1,6 @@
-// A WHEP player for tests that tells what it hears: play(), record() and stats(), driven from Python.
+// A WHEP player for tests that records what it plays: play(), record() and stats(), driven from Python.
 //
-// It is its own small player on purpose: a fault of the project's page cannot hide here.
+// Deliberately independent of the project's page, so that it does not share its bugs.
 
 const SAMPLE_RATE_HZ = 48000;
 
@@ -13,7 +13,7 @@ class Listener {
     this.clock = new Worker("lateness-worker.js");
   }
 
-  // Resolves with the response's status when it is no 201, else once the connection is up.
+  // Resolves with the status if it is not 201, otherwise once connected.
   async play(url, { stereo = true, token = null, timeoutMs = 10000 } = {}) {
     const connection = new RTCPeerConnection();
     this.connection = connection;
@@ -39,7 +39,7 @@ class Listener {
 
   async listen(track) {
     const stream = new MediaStream([track]);
-    // Chromium feeds a remote track to Web Audio only while an element plays it, too.
+    // Chromium feeds a remote track to Web Audio only while a media element plays it as well.
     document.getElementById("sink").srcObject = stream;
     this.audio = new AudioContext({ sampleRate: SAMPLE_RATE_HZ });
     await this.audio.audioWorklet.addModule("capture-worklet.js");
@@ -49,7 +49,7 @@ class Listener {
     await this.audio.resume();
   }
 
-  // The next `seconds` of what is heard: base64 of interleaved stereo, 32-bit float, 48 kHz.
+  // Records the next `seconds`: base64 of interleaved stereo, 32-bit float, 48 kHz.
   async record(seconds) {
     const wanted = Math.round(seconds * SAMPLE_RATE_HZ) * 2;
     const chunks = [];
@@ -89,7 +89,7 @@ class Listener {
     return found;
   }
 
-  // How late the browser was since it was asked last, at worst: another program had the processor.
+  // Maximum lateness of the browser since the last call: how long other programs kept the processor.
   worstLatenessMs() {
     return new Promise((resolve) => {
       this.clock.onmessage = ({ data }) => resolve(data);
@@ -102,7 +102,7 @@ class Listener {
     this.vanish();
   }
 
-  // Goes without a word to the server.
+  // Closes without DELETE.
   vanish() {
     if (this.audio) this.audio.close();
     if (this.connection) this.connection.close();
@@ -110,7 +110,7 @@ class Listener {
   }
 }
 
-// Chromium plays mono unless its own offer says stereo=1.
+// Chromium decodes mono unless its own offer contains stereo=1.
 function askForStereo(sdp) {
   const type = /a=rtpmap:(\d+) opus\/48000/i.exec(sdp)[1];
   return sdp.replace(new RegExp(`(a=fmtp:${type} [^\r\n]*)`), (line) => (line.includes("stereo=1") ? line : `${line};stereo=1`));
@@ -118,12 +118,12 @@ function askForStereo(sdp) {
 
 function connected(connection) {
   return new Promise((resolve, reject) => {
-    const look = () => {
+    const check = () => {
       if (connection.connectionState === "connected") resolve();
       if (connection.connectionState === "failed") reject(new Error("the connection failed"));
     };
-    connection.addEventListener("connectionstatechange", look);
-    look();
+    connection.addEventListener("connectionstatechange", check);
+    check();
   });
 }
 

@@ -1,4 +1,4 @@
-"""Chromium in a call: says a tone, samples what it hears, offers or answers, and trickles."""
+"""Chromium in a call: sends a tone, records what it receives, offers or answers, trickles candidates."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ window.caller = ((tonesHz, iceServers) => {
     const candidates = [];
     pc.onicecandidate = ({ candidate }) => candidates.push(candidate ?? { candidate: "", sdpMid: null });
     const talk = () => pc.addTrack(out.stream.getTracks()[0], out.stream);
-    // Without it Chromium decodes mono.
+    // Otherwise Chromium decodes mono.
     const stereo = ({ type, sdp }) => ({ type, sdp: sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1") });
     return {
         pc, candidates,
@@ -70,13 +70,13 @@ window.caller = ((tonesHz, iceServers) => {
 
 
 class PageCaller:
-    """One end of a call, in both directions, in a tab of its own. A context manager; leaving it hangs up.
+    """One side of a two-way call, in its own tab. A context manager that hangs up on exit.
 
     Args:
-        chromium: Runs.
-        left_hz: Of the tone that it says, on the left.
-        right_hz: On the right.
-        ice_servers: ``RTCIceServer`` as dicts.
+        chromium: A running browser.
+        left_hz: Frequency of the tone it sends on the left.
+        right_hz: Frequency on the right.
+        ice_servers: ``RTCIceServer`` dictionaries.
     """
 
     def __init__(
@@ -86,38 +86,38 @@ class PageCaller:
         self._tab.evaluate(f"void ({_CALLER}([{left_hz}, {right_hz}], {json.dumps(list(ice_servers))}))")
 
     def offer(self) -> str:
-        """Its offer, without candidates: they are trickled."""
+        """Create an offer without candidates, which are trickled."""
         return str(self._tab.evaluate("caller.offer()"))
 
     def answer(self, offer: str) -> str:
-        """Its answer, without candidates."""
+        """Create an answer without candidates."""
         return str(self._tab.evaluate(f"caller.answer({json.dumps(offer)})"))
 
     def take_answer(self, sdp: str) -> None:
-        """The answer to its offer."""
+        """Set the answer to its offer."""
         self._tab.evaluate(f"caller.pc.setRemoteDescription({json.dumps({'type': 'answer', 'sdp': sdp})})")
 
     def take_candidate(self, candidate: str, mid: str | None, index: int) -> None:
-        """A candidate of ours; empty for no more."""
+        """Add a candidate of the server; an empty one means end-of-candidates."""
         given = {"candidate": candidate, "sdpMid": mid, "sdpMLineIndex": index}
         self._tab.evaluate(f"caller.pc.addIceCandidate({json.dumps(given)})")
 
     def candidates(self) -> list[dict[str, Any]]:
-        """Takes those that it has trickled since the last call: ``RTCIceCandidate`` as dicts."""
+        """Return the candidates gathered since the last call, as ``RTCIceCandidate`` dictionaries."""
         found: list[dict[str, Any]] = self._tab.evaluate("caller.candidates.splice(0)")
         return found
 
     @property
     def state(self) -> str:
-        """Of its connection."""
+        """``connectionState``."""
         return str(self._tab.evaluate("caller.pc.connectionState"))
 
     def hear(self) -> NDArray[np.float32]:
-        """The last 0.7 s at 48 kHz: float32 [frames, 2]."""
+        """The last 0.7 s received at 48 kHz, float32 ``[frames, 2]``."""
         return np.array(self._tab.evaluate("caller.hear()"), np.float32).T
 
     def assert_hears(self, left_hz: float, right_hz: float, attempts: int = 20) -> None:
-        """Within seconds: its jitter buffer bends the pitch at first."""
+        """Check the received tones, with retries: the browser's jitter buffer bends the pitch at first."""
         for _ in range(attempts - 1):
             with contextlib.suppress(AssertionError):
                 return assert_tones(self.hear(), left_hz, right_hz)
@@ -125,7 +125,7 @@ class PageCaller:
         return assert_tones(self.hear(), left_hz, right_hz)
 
     def close(self) -> None:
-        """Hangs up."""
+        """Hang up."""
         self._tab.evaluate("caller.pc.close()")
         self._tab.close()
 

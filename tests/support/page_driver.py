@@ -1,4 +1,4 @@
-"""Hands on the page: presses its keys and waits for what they lead to."""
+"""Drives the page: presses its buttons and waits for the result."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 
-def listen(page: Any, *, until: str = "live", patience_s: float = 10.0) -> None:
-    """Presses Listen and waits for a state of the player."""
+def listen(page: Any, *, until: str = "live", timeout_s: float = 10.0) -> None:
+    """Press Listen and wait for a state of the player."""
     page.click("#listen")
-    wait_for_state(page, until, timeout_s=patience_s)
+    wait_for_state(page, until, timeout_s=timeout_s)
 
 
-def talk(page: Any, *, until: str = "live", patience_s: float = 10.0) -> None:
-    """Presses Talk and waits for a state of the publisher."""
+def talk(page: Any, *, until: str = "live", timeout_s: float = 10.0) -> None:
+    """Press Talk and wait for a state of the publisher."""
     page.click("#talk")
-    wait_for_state(page, until, who="publisher", timeout_s=patience_s)
+    wait_for_state(page, until, who="publisher", timeout_s=timeout_s)
 
 
 def wait_for_state(
     page: Any, state: str, *, who: Literal["player", "publisher"] = "player", timeout_s: float = 10.0
 ) -> None:
-    """Waits until ``window.bassWebrtc`` says so. A function, not an expression: the page's policy forbids eval."""
+    """Wait until ``window.bassWebrtc`` reports the state."""
+    # A function, not an expression: the page's content security policy forbids eval.
     reached = "([who, state]) => bassWebrtc[who]?.state === state"
     page.wait_for_function(reached, arg=[who, state], timeout=1000 * timeout_s)
 
 
 def wait_until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Waits for something on our side."""
+    """Wait until a condition in this process is true."""
     deadline = time.monotonic() + timeout_s
     while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "condition not met in time"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Serves the test player's page (listen.html) to a browser, from an origin of its own."""
+"""Serves the test player (listen.html) to a browser from a separate origin."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class _QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 class PageServer:
-    """A small HTTP server on a free port; ``origin`` is what ``ServerConfig.allow_origins`` must name.
+    """A small HTTP server on a free port; ``ServerConfig.allow_origins`` must contain its ``origin``.
 
-    AudioWorklet asks for a secure context: a loopback address, or one that ``Firefox`` was told to trust.
+    AudioWorklet requires a secure context: a loopback address, or the ``trusted_address`` of ``Firefox``.
     """
 
     def __init__(self, address: str = "127.0.0.1") -> None:

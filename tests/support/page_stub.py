@@ -1,4 +1,4 @@
-"""The page from a real HTTP server, whose WHEP and WHIP endpoints say whatever a test wants to see on the page."""
+"""The page served by our HTTP server, with stub WHEP and WHIP endpoints whose answers a test sets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Answer = Callable[[Request], Response | Awaitable[Response]]
 
 
 def refusal(status: int, detail: str, *fields: tuple[str, str]) -> Answer:
-    """Refuses, as the real endpoint does."""
+    """An error response like that of the real endpoint."""
     return lambda _request: Refused(status, detail, fields).response()
 
 
@@ -27,11 +27,11 @@ def success(status: int, body: str = "", *fields: tuple[str, str]) -> Answer:
 
 
 class StubEndpoint:
-    """Answers POST with ``posts``, one after the other and the last one for ever; keeps every request it gets."""
+    """Answers POST requests with ``posts`` in order, repeating the last one; records all requests."""
 
     def __init__(self) -> None:
         self.cors = Cors(())
-        self.posts: list[Answer] = [refusal(404, "nothing was prepared")]
+        self.posts: list[Answer] = [refusal(404, "the test has set no answer")]
         self.post_delay_s = 0.0
         self.requests: list[Request] = []
         self.paths = ["/whep"]
@@ -52,12 +52,12 @@ class StubEndpoint:
         return response if isinstance(response, Response) else await response
 
     def of(self, method: str) -> list[Request]:
-        """The requests with that method, oldest first."""
+        """Requests with this method, oldest first."""
         return [request for request in self.requests if request.method == method]
 
 
 class PageStub:
-    """Runs the server on a loop and thread of its own; a context manager. ``url`` is the page's."""
+    """Runs the server on its own loop and thread. A context manager; ``url`` is the URL of the page."""
 
     def __init__(self) -> None:
         self.endpoint = StubEndpoint()
@@ -77,11 +77,11 @@ class PageStub:
         self._loop.close()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Awaits something on the server's loop."""
+        """Await a coroutine on the server's loop."""
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     def shut(self) -> None:
-        """The server goes away, as in a restart."""
+        """Stop the server, as in a restart."""
         self.run(self._server.stop())
 
     def _stats(self) -> ServerStats:

@@ -1,4 +1,4 @@
-"""A browser that talks, in Python: drives the page talk.html, which can listen at the same time."""
+"""A browser that publishes: drives talk.html, which can play at the same time."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from .studio import Studio
 
 
 class Talker(Listener):
-    """One tab that publishes to a WHIP endpoint, and plays a WHEP endpoint if it is told to."""
+    """A tab that publishes to a WHIP endpoint and can play a WHEP endpoint."""
 
     def __init__(self, studio: Studio) -> None:
         super().__init__(studio.browser, f"{studio.pages.origin}/talk.html")
 
     def publish(self, url: str, *, channels: int = 2) -> dict[str, Any]:
-        """Publishes the microphone without any processing.
+        """Publish the microphone without processing, and wait until connected.
 
-        Returns ``status`` and, of a 201, ``body`` (the answer), ``offer``, ``session`` and the track's ``settings``;
-        else ``body`` and ``retryAfter``. Returns once connected; raises ``RuntimeError`` when that takes over 10 s.
+        Returns:
+            ``status`` and, for 201, ``body`` (the answer), ``offer``, ``session`` and the track's ``settings``;
+            otherwise ``body`` and ``retryAfter``.
+
+        Raises:
+            RuntimeError: Not connected within 10 s.
         """
         result: dict[str, Any] = self.tab.evaluate(f"talker.publish({json.dumps(url)}, {{channels: {channels}}})")
         return result
@@ -30,10 +34,10 @@ class Talker(Listener):
         return found
 
     def hang_up(self) -> None:
-        """Ends the session with DELETE."""
+        """End the session with DELETE."""
         self.tab.evaluate("talker.stop()")
 
     def vanish(self) -> None:
-        """Ends both without a word to the server."""
+        """Close both connections without DELETE."""
         self.tab.evaluate("talker.vanish()")
         super().vanish()

@@ -1,6 +1,6 @@
-// A WHIP publisher for tests: publish() and stats(), driven from Python. Apart from the project's page on purpose.
+// A WHIP publisher for tests: publish() and stats(), driven from Python. Deliberately independent of the page.
 
-const CHECK_MS = 20;
+const POLL_MS = 20;
 
 class Talker {
   constructor() {
@@ -9,7 +9,7 @@ class Talker {
     this.track = null;
   }
 
-  // Resolves with the response's status when it is no 201, else once the connection is up.
+  // Resolves with the status if it is not 201, otherwise once connected.
   async publish(url, { channels = 2, timeoutMs = 10000 } = {}) {
     const processing = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     const media = await navigator.mediaDevices.getUserMedia({ audio: { ...processing, channelCount: channels } });
@@ -27,9 +27,9 @@ class Talker {
     }
     this.session = new URL(response.headers.get("Location"), response.url).href;
     await this.connection.setRemoteDescription({ type: "answer", sdp: body });
-    for (let waitedMs = 0; this.connection.connectionState !== "connected"; waitedMs += CHECK_MS) {
-      if (waitedMs > timeoutMs) throw new Error(`not connected, but ${this.connection.connectionState}`);
-      await new Promise((resolve) => setTimeout(resolve, CHECK_MS));
+    for (let waitedMs = 0; this.connection.connectionState !== "connected"; waitedMs += POLL_MS) {
+      if (waitedMs > timeoutMs) throw new Error(`not connected within ${timeoutMs} ms: ${this.connection.connectionState}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
     return { status: 201, body, offer, session: this.session, settings: this.track.getSettings() };
   }
@@ -50,7 +50,7 @@ class Talker {
     this.vanish();
   }
 
-  // Goes without a word to the server.
+  // Closes without DELETE.
   vanish() {
     if (this.connection) this.connection.close();
     if (this.track) this.track.stop();

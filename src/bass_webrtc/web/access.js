@@ -1,23 +1,23 @@
-/** The tokens that a server may ask for: out of the page's address (`?token=…`), or typed in. */
+/** Bearer tokens of the endpoints, from the page's URL (`?token=…`) or typed in. */
 
 import { element } from "./dom.js";
 import { recall, remember } from "./settings.js";
 
 /** @typedef {"whep" | "whip"} Endpoint */
 
-const inAddress = new URLSearchParams(location.search).get("token");
+const tokenInUrl = new URLSearchParams(location.search).get("token");
 
 /**
- * What was typed in wins over the address: it was typed because that one did not do.
+ * The token of an endpoint. A typed token takes precedence: it was typed because the one in the URL was rejected.
  * @param {Endpoint} endpoint @returns {string | null}
  */
-export const tokenOf = (endpoint) => recall(`token.${endpoint}`, "sessionStorage") ?? inAddress;
+export const tokenOf = (endpoint) => recall(`token.${endpoint}`, "sessionStorage") ?? tokenInUrl;
 
 /**
- * Asks the visitor, unless that is being done already. The token is kept until the tab is closed.
+ * Asks the user for a token, unless the dialog is open already. The token is kept until the tab is closed.
  *
  * @param {Endpoint} endpoint
- * @returns {Promise<boolean>} Whether one was given.
+ * @returns {Promise<boolean>} Whether a token was entered.
  */
 export async function askForToken(endpoint) {
   const dialog = /** @type {HTMLDialogElement} */ (element("token-dialog"));
@@ -26,7 +26,7 @@ export async function askForToken(endpoint) {
   element("token-wrong").hidden = tokenOf(endpoint) === null;
   field.value = "";
   dialog.returnValue = "";
-  // No submit button: the first of them is what Enter presses.
+  // Cancel is not a submit button, because Enter presses the first submit button.
   element("token-cancel").onclick = () => dialog.close();
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));

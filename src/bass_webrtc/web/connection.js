@@ -1,16 +1,16 @@
-/** One RTCPeerConnection with its HTTP session: opened once, restarted when the network changes, closed once. */
+/** An RTCPeerConnection and its HTTP session: opened once, restarted (ICE) when the network changes, closed once. */
 
 import { Problem } from "./problem.js";
 import { applyRestart, buildFragment, isIceLite } from "./sdp.js";
 import { Session } from "./session.js";
 
-/** How long a path and the DTLS handshake may take after the answer, in ms. */
+/** Time for ICE and the DTLS handshake after the answer, in ms. */
 const CONNECT_TIMEOUT_MS = 15_000;
-/** A direct path is found sooner than this; after it, relays that the answer told of are worth an ICE restart. */
+/** A direct path is found sooner, in ms; after this, restart ICE to use the relays named in the answer. */
 const RELAY_AFTER_MS = 2_000;
 
 /**
- * `ended`: the other side closed it, a restart cannot help. `failed`: no path, a restart may find another.
+ * `ended`: the server closed the connection, so a restart cannot help. `failed`: no path; a restart may find one.
  * @typedef {"connected" | "disconnected" | "failed" | "ended"} ConnectionState
  */
 
@@ -19,19 +19,19 @@ const RELAY_AFTER_MS = 2_000;
  * @property {string | URL} endpoint
  * @property {string | null} token
  * @property {RTCIceServer[]} iceServers
- * @property {(pc: RTCPeerConnection) => void} prepare Adds the tracks. Called before anything waits, so that a media
- *   element may start playing inside the click that led here.
+ * @property {(pc: RTCPeerConnection) => void} prepare Adds the tracks. Called synchronously from the constructor, so
+ *   that a media element may start playing within the user's click.
  * @property {(offer: string) => string} adaptOffer
  * @property {(answer: string) => string} adaptAnswer
  * @property {(state: ConnectionState) => void} onState
  */
 
 /**
- * Those that this browser takes: one that it refuses (Firefox blocks some ports) would cost the whole connection.
+ * The servers that this browser accepts. A single rejected one (Firefox blocks some ports) would fail the connection.
  * @param {RTCIceServer[]} iceServers
  */
-function usable(iceServers) {
-  const takes = (/** @type {RTCIceServer[]} */ servers) => {
+function acceptedServers(iceServers) {
+  const accepts = (/** @type {RTCIceServer[]} */ servers) => {
     try {
       new RTCPeerConnection({ iceServers: servers }).close();
       return true;
@@ -39,7 +39,7 @@ function usable(iceServers) {
       return false;
     }
   };
-  return iceServers.length === 0 || takes(iceServers) ? iceServers : iceServers.filter((server) => takes([server]));
+  return iceServers.length === 0 || accepts(iceServers) ? iceServers : iceServers.filter((server) => accepts([server]));
 }
 
 export class Connection {
@@ -48,7 +48,7 @@ export class Connection {
   #session = null;
   #answer = "";
   #closed = false;
-  /** @type {string[]} Gathered, not yet told to the server. */
+  /** @type {string[]} Gathered but not yet sent to the server. */
   #candidates = [];
   #gathered = false;
   #trickling = false;
@@ -56,14 +56,14 @@ export class Connection {
   /** @param {ConnectionOptions} options */
   constructor(options) {
     this.#options = options;
-    const pc = new RTCPeerConnection({ iceServers: usable(options.iceServers), bundlePolicy: "max-bundle" });
+    const pc = new RTCPeerConnection({ iceServers: acceptedServers(options.iceServers), bundlePolicy: "max-bundle" });
     this.pc = pc;
     options.prepare(pc);
-    pc.addEventListener("icecandidate", (event) => this.#gather(event.candidate));
-    pc.addEventListener("connectionstatechange", () => this.#report());
+    pc.addEventListener("icecandidate", (event) => this.#addCandidate(event.candidate));
+    pc.addEventListener("connectionstatechange", () => this.#reportState());
   }
 
-  /** ICE servers that the session told of; the next connection has them from its beginning. */
+  /** ICE servers that the session named; the next connection starts with them. */
   get iceServers() {
     return this.#session?.iceServers ?? [];
   }
@@ -71,24 +71,25 @@ export class Connection {
   /** Resolves when media can flow; rejects with a `Problem`. */
   async open() {
     const { endpoint, token } = this.#options;
-    const offer = await this.#describe({});
+    const offer = await this.#createOffer({});
     const session = await Session.open(endpoint, offer, token);
-    // The visitor may have left in the meantime: the session exists nevertheless, and has to be ended.
+    // If the user has stopped meanwhile, the session exists on the server and must be ended.
     if (this.#closed) session.close();
-    else await this.#accept(session);
+    else await this.#acceptAnswer(session);
   }
 
   /**
-   * Finds a new path for the running session (RFC 9725, 4.3.3).
-   * @returns {Promise<boolean>} Whether the server went along; false asks for a new connection.
+   * Restarts ICE to find a new path for the running session (RFC 9725, 4.3.3).
+   * @returns {Promise<boolean>} Whether the server accepted; if not, a new connection is needed.
    */
   async restart() {
     if (this.#session === null) return false;
     try {
       this.#candidates = [];
       this.#gathered = false;
-      this.#trickling = true; // Candidates wait for the restart's ETag.
-      const reply = await this.#session.restart(buildFragment(await this.#describe({ iceRestart: true }), [], false));
+      this.#trickling = true; // Hold candidates back until the restart's ETag arrives.
+      const offer = await this.#createOffer({ iceRestart: true });
+      const reply = await this.#session.restart(buildFragment(offer, [], false));
       const answer = reply && applyRestart(this.#answer, reply);
       if (!answer) return false;
       await this.#apply(answer);
@@ -100,7 +101,7 @@ export class Connection {
     }
   }
 
-  /** Ends the session and the connection; may be called at any time, also twice. */
+  /** Ends the session and the connection. Idempotent; may be called at any time. */
   close() {
     this.#closed = true;
     this.#session?.close();
@@ -108,7 +109,7 @@ export class Connection {
   }
 
   /** @param {RTCOfferOptions} offerOptions @returns {Promise<string>} The local description. */
-  async #describe(offerOptions) {
+  async #createOffer(offerOptions) {
     const { sdp = "" } = await this.pc.createOffer(offerOptions);
     const offer = this.#options.adaptOffer(sdp);
     await this.pc.setLocalDescription({ type: "offer", sdp: offer });
@@ -116,36 +117,36 @@ export class Connection {
   }
 
   /** @param {Session} session */
-  async #accept(session) {
+  async #acceptAnswer(session) {
     this.#session = session;
-    const connected = this.#connected();
+    const connected = this.#waitUntilConnected();
     try {
       await this.#apply(session.answer);
     } catch (error) {
       connected.catch(() => null);
       throw new Problem("unreadable", { detail: String(error) });
     }
-    // A DTLS close from the server is told here, and only here, at once.
+    // Only the DTLS transport reports a close by the server immediately.
     const [{ sender, receiver }] = this.pc.getTransceivers();
-    (receiver.transport ?? sender.transport)?.addEventListener("statechange", () => this.#report());
+    (receiver.transport ?? sender.transport)?.addEventListener("statechange", () => this.#reportState());
     void this.#trickle();
-    this.#learnServers(session.iceServers);
+    this.#updateIceServers(session.iceServers);
     await connected;
   }
 
   /**
-   * Takes the servers that came with the answer (RFC 9725, 4.6). Credentials of known servers wait for the next
-   * gathering; servers that are new to this connection are asked only in a restart (RFC 9429, 4.1.18).
+   * Configures the servers that came with the answer (RFC 9725, 4.6). New credentials of known servers are used in the
+   * next gathering; new servers are contacted only after an ICE restart (RFC 9429, 4.1.18).
    * @param {RTCIceServer[]} iceServers
    */
-  #learnServers(iceServers) {
+  #updateIceServers(iceServers) {
     if (iceServers.length === 0) return;
     const urls = (/** @type {RTCIceServer[]} */ servers) => servers.flatMap((server) => server.urls);
     const known = new Set(urls(this.#options.iceServers));
     try {
-      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: usable(iceServers) });
+      this.pc.setConfiguration({ ...this.pc.getConfiguration(), iceServers: acceptedServers(iceServers) });
     } catch {
-      return; // A browser that cannot change them.
+      return; // This browser cannot change the servers of a connection.
     }
     if (urls(iceServers).every((url) => known.has(url))) return;
     setTimeout(() => {
@@ -159,7 +160,7 @@ export class Connection {
     this.#answer = answer;
   }
 
-  #connected() {
+  #waitUntilConnected() {
     return new Promise((resolve, reject) => {
       const settle = () => {
         const { connectionState } = this.pc;
@@ -171,24 +172,24 @@ export class Connection {
     });
   }
 
-  #report() {
+  #reportState() {
     const [{ sender, receiver }] = this.pc.getTransceivers();
     const dtls = (receiver.transport ?? sender.transport)?.state;
     const state = dtls === "closed" ? "ended" : this.pc.connectionState;
-    const told = ["connected", "disconnected", "failed", "ended"];
-    if (!this.#closed && told.includes(state)) this.#options.onState(/** @type {ConnectionState} */ (state));
+    const reported = ["connected", "disconnected", "failed", "ended"];
+    if (!this.#closed && reported.includes(state)) this.#options.onState(/** @type {ConnectionState} */ (state));
   }
 
   /** @param {RTCIceCandidate | null} candidate */
-  #gather(candidate) {
+  #addCandidate(candidate) {
     if (candidate?.candidate) this.#candidates.push(candidate.candidate);
     else this.#gathered = true;
     void this.#trickle();
   }
 
-  /** Tells the server what was gathered: all that is there in one request, the next only after it was answered. */
+  /** Sends the gathered candidates to the server, one request at a time, each with all that are waiting. */
   async #trickle() {
-    // An ICE-lite server sends no checks of its own, so it needs no candidates.
+    // An ICE-lite server sends no checks, so it needs no candidates.
     if (this.#session === null || this.#trickling || isIceLite(this.#answer)) return;
     this.#trickling = true;
     while (this.#candidates.length > 0) {

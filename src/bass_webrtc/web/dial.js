@@ -1,6 +1,6 @@
-/** Draws a meter on the dial: a bar and a needle per channel, and the scale that both share. */
+/** Draws a level meter: a bar and a peak needle per channel, and the scale below them. */
 
-/** Scale of a digital peak meter (IEC 60268-18): [dBFS, share of the bar]; straight lines in between. */
+/** Scale of a digital peak meter (IEC 60268-18): [dBFS, fraction of the bar], linear in between. */
 const SCALE = [
   [-60, 0],
   [-50, 0.075],
@@ -10,7 +10,7 @@ const SCALE = [
   [0, 1],
 ];
 
-/** Where the dial is labelled, in dBFS; those that a narrow screen has room for are marked. */
+/** Scale labels in dBFS; `narrow` labels are shown on narrow screens, too. */
 const MARKS = [
   { db: -60 },
   { db: -50 },
@@ -25,13 +25,13 @@ const MARKS = [
   { db: 0, narrow: true },
 ];
 
-/** Assistive technology is told the level this often. */
-const SPEAK_EVERY_MS = 1000;
+/** How often the level is updated for assistive technology. */
+const ANNOUNCE_EVERY_MS = 1000;
 
-/** Whoever wants less motion gets a calm meter, four times a second. */
+/** With reduced motion the meter is redrawn four times a second, otherwise in every frame. */
 const FRAME_MS = matchMedia("(prefers-reduced-motion: reduce)").matches ? 250 : 0;
 
-/** @param {number} db dBFS @returns {number} 0 to 1 */
+/** @param {number} db dBFS @returns {number} Fraction of the bar, 0 to 1. */
 export function share(db) {
   const above = SCALE.findIndex(([mark]) => db < mark);
   if (above <= 0) return above === 0 ? 0 : 1;
@@ -46,11 +46,11 @@ export class Dial {
   #meter;
   #bars;
   #drawnAtMs = 0;
-  #spokenAtMs = 0;
+  #announcedAtMs = 0;
   #drawing = false;
 
   /**
-   * @param {HTMLElement} root Holds one `.bar` per channel, and a `.scale`.
+   * @param {HTMLElement} root Contains one `.bar` per channel and a `.scale`.
    * @param {import("./meter.js").Meter} meter
    */
   constructor(root, meter) {
@@ -73,7 +73,7 @@ export class Dial {
       requestAnimationFrame(frame);
       this.#meter.read(nowMs);
       if (nowMs - this.#drawnAtMs >= FRAME_MS) this.#draw(nowMs);
-      if (nowMs - this.#spokenAtMs >= SPEAK_EVERY_MS) this.#speak(nowMs);
+      if (nowMs - this.#announcedAtMs >= ANNOUNCE_EVERY_MS) this.#announce(nowMs);
     };
     requestAnimationFrame(frame);
   }
@@ -82,7 +82,7 @@ export class Dial {
     this.#drawing = false;
     this.#meter.reset();
     this.#draw(0);
-    this.#speak(0);
+    this.#announce(0);
   }
 
   /** @param {number} nowMs */
@@ -97,8 +97,8 @@ export class Dial {
   }
 
   /** @param {number} nowMs */
-  #speak(nowMs) {
-    this.#spokenAtMs = nowMs;
+  #announce(nowMs) {
+    this.#announcedAtMs = nowMs;
     this.#bars.forEach(({ bar }, channel) => {
       const { hold } = this.#meter.channels[channel];
       bar.setAttribute("aria-valuenow", String(Math.round(Math.max(hold, -60))));

@@ -1,11 +1,11 @@
-/** The page's elements. */
+/** Access to the elements of the page. */
 
 import { recallNumber, remember } from "./settings.js";
 
-/** @param {string} id Of an element that index.html has. */
+/** @param {string} id An element of index.html. */
 export const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-/** @param {string} id @param {string} text Written only when it changes, so that nothing is announced twice. */
+/** Writes text only if it changed, so that it is not announced twice. @param {string} id @param {string} text */
 export function write(id, text) {
   const target = element(id);
   if (target.textContent !== text) target.textContent = text;
@@ -15,20 +15,20 @@ export function write(id, text) {
 export const figure = (value, digits, unit) => (value == null ? "–" : `${value.toFixed(digits)} ${unit}`);
 
 /**
- * A range input `#name` with its `#name-value`; what it was set to is remembered.
+ * Binds the range input `#name` and its output `#name-value`, and remembers the value.
  *
  * @param {string} name
  * @param {number} fallback
- * @param {(value: number) => string} apply Returns the words for the value.
+ * @param {(value: number) => string} apply Uses the value; returns the text to show for it.
  */
 export function bindFader(name, fallback, apply) {
   const input = /** @type {HTMLInputElement} */ (element(name));
   const [lowest, highest] = [Number(input.min), Number(input.max)];
   const show = () => {
-    const words = apply(input.valueAsNumber);
-    write(`${name}-value`, words);
-    input.setAttribute("aria-valuetext", words);
-    // Where the groove changes colour; only Firefox can tell that to a style sheet by itself.
+    const text = apply(input.valueAsNumber);
+    write(`${name}-value`, text);
+    input.setAttribute("aria-valuetext", text);
+    // Where the track changes colour; only Firefox exposes this to style sheets.
     input.style.setProperty("--at", String((input.valueAsNumber - lowest) / (highest - lowest)));
   };
   input.value = String(recallNumber(name, fallback));

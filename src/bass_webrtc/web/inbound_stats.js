@@ -1,9 +1,9 @@
-/** What getStats() says of the sound that comes in, in units for people. */
+/** Statistics of received audio, from getStats(), in human-readable units. */
 
-/** Loss and bitrate are told of this many seconds: long enough to see 0.2 %, short enough to be live. */
+/** Window of loss and bitrate in seconds: long enough to resolve 0.2 %, short enough to be current. */
 const WINDOW_S = 10;
 
-/** A browser fills the time until its buffer is full with made-up samples: not a fault of the network. */
+/** Readings to ignore: a browser conceals samples until its buffer has filled, which is not the network's fault. */
 const SETTLING_READINGS = 3;
 
 /**
@@ -11,12 +11,12 @@ const SETTLING_READINGS = 3;
  * @property {number} packetsReceived
  * @property {number} packetsLost
  * @property {number} lossPercent Over the last ten seconds.
- * @property {number} concealedSamples Samples that the browser made up because nothing came in time.
+ * @property {number} concealedSamples Samples concealed because no packet arrived in time.
  * @property {number} totalSamplesReceived
  * @property {number} concealedPercent Over the last ten seconds.
- * @property {number} bitrateKbps Opus alone, without headers, over the last ten seconds.
+ * @property {number} bitrateKbps Opus payload without headers, over the last ten seconds.
  * @property {number} jitterMs
- * @property {number} jitterBufferMs Mean wait in the jitter buffer, over the last second.
+ * @property {number} jitterBufferMs Mean time in the jitter buffer, over the last second.
  * @property {number | null} roundTripMs
  * @property {string} codec For example `opus`.
  * @property {string} codecParameters The fmtp line.
@@ -28,10 +28,10 @@ function find(report, wanted) {
   return undefined;
 }
 
-/** @param {RTCStatsReport} report The round trip of the path in use, from its consent checks; in ms. */
+/** Round-trip time of the selected path in ms, from consent checks. @param {RTCStatsReport} report */
 export function roundTripMs(report) {
   const transport = find(report, ({ type }) => type === "transport");
-  // Firefox has no transport statistics, but says which pair is in use.
+  // Firefox has no transport statistics, but marks the selected pair.
   const pair =
     report.get(transport?.selectedCandidatePairId ?? "") ??
     find(
@@ -45,7 +45,7 @@ export function roundTripMs(report) {
 /** @param {number} part @param {number} rest */
 const percent = (part, rest) => (part <= 0 ? 0 : (100 * part) / (part + Math.max(rest, 0)));
 
-/** Reads one connection about once a second; a new connection needs a new reader. */
+/** Statistics of one connection, read about once a second. Create a new object for each connection. */
 export class InboundStats {
   /** @type {any[]} Newest last. */
   #history = [];
@@ -64,22 +64,22 @@ export class InboundStats {
     if (this.#readings++ < SETTLING_READINGS) {
       this.#history.forEach((earlier) => (earlier.concealedSamples = now.concealedSamples));
     }
-    return this.#digest(now, report);
+    return this.#summarize(now, report);
   }
 
   /** @param {any} now @param {RTCStatsReport} report @returns {ListenStats} */
-  #digest(now, report) {
+  #summarize(now, report) {
     const codec = report.get(now.codecId);
-    const lost = this.#grown("packetsLost");
-    const concealed = this.#grown("concealedSamples");
+    const lost = this.#growth("packetsLost");
+    const concealed = this.#growth("concealedSamples");
     return {
       packetsReceived: now.packetsReceived,
       packetsLost: now.packetsLost,
-      lossPercent: percent(lost, this.#grown("packetsReceived")),
+      lossPercent: percent(lost, this.#growth("packetsReceived")),
       concealedSamples: now.concealedSamples ?? 0,
       totalSamplesReceived: now.totalSamplesReceived ?? 0,
-      concealedPercent: percent(concealed, this.#grown("totalSamplesReceived") - concealed),
-      bitrateKbps: (8 * this.#grown("bytesReceived")) / Math.max(this.#grown("timestamp"), 1),
+      concealedPercent: percent(concealed, this.#growth("totalSamplesReceived") - concealed),
+      bitrateKbps: (8 * this.#growth("bytesReceived")) / Math.max(this.#growth("timestamp"), 1),
       jitterMs: (now.jitter ?? 0) * 1000,
       jitterBufferMs: this.#jitterBufferMs(),
       roundTripMs: roundTripMs(report),
@@ -88,12 +88,12 @@ export class InboundStats {
     };
   }
 
-  /** @param {string} name How much a counter grew within the window. */
-  #grown(name) {
+  /** Growth of a counter within the window. @param {string} name */
+  #growth(name) {
     return (this.#history.at(-1)[name] ?? 0) - (this.#history[0][name] ?? 0);
   }
 
-  /** Of the samples that left the buffer since the last reading (webrtc-stats, jitterBufferDelay). */
+  /** Mean delay of the samples emitted since the last reading (webrtc-stats, jitterBufferDelay). */
   #jitterBufferMs() {
     const now = this.#history.at(-1);
     const before = this.#history.at(-2) ?? { jitterBufferDelay: 0, jitterBufferEmittedCount: 0 };

@@ -1,26 +1,26 @@
-/** Keeps one connection alive: opens it, heals it, opens it again. Says at any time what it is doing. */
+/** Keeps a connection alive: opens it, restarts ICE after an interruption, reconnects, and reports its state. */
 
 import { Connection } from "./connection.js";
 import { Problem } from "./problem.js";
 
 const FIRST_RETRY_MS = 500;
-const LONGEST_RETRY_MS = 15_000;
-/** A connection that held this long has earned quick retries again. */
+const MAX_RETRY_MS = 15_000;
+/** A connection that lasted this long resets the retry backoff. */
 const STABLE_MS = 10_000;
-/** An interruption may pass by itself; after this we ask for an ICE restart. */
+/** Wait before an ICE restart, because an interruption may end by itself. */
 const GRACE_MS = 1_500;
-/** After this the restart has failed. */
+/** Time for the ICE restart to succeed. */
 const RESTART_MS = 8_000;
 const STATS_EVERY_MS = 1_000;
 
 /**
- * `idle`: not wanted. `connecting`. `live`: media flows. `interrupted`: was live, looking for another path.
- * `waiting`: tries again at `retryAtMs`. `failed`: will not try again by itself; `problem` says why.
+ * `idle`: stopped. `connecting`. `live`: media flows. `interrupted`: was live, looking for another path.
+ * `waiting`: retries at `retryAtMs`. `failed`: gave up; `problem` says why.
  * @typedef {"idle" | "connecting" | "live" | "interrupted" | "waiting" | "failed"} LinkState
  */
 
 /**
- * What players and publishers have in common; by `prepare`, `adaptOffer` and `adaptAnswer` they say what is exchanged.
+ * Base class of player and publisher, which override `prepare`, `adaptOffer` and `adaptAnswer`.
  * Fires `change` whenever `state` or `problem` changes, and `stats` once a second while live.
  *
  * @template Stats
@@ -31,13 +31,13 @@ export class Link extends EventTarget {
   /** @type {Connection | null} */
   #connection = null;
   #attempts = 0;
-  /** Counts what was given up, so that late answers to it are known as such. */
+  /** Incremented with each dropped connection, to recognise late results of it. */
   #generation = 0;
   #liveSinceMs = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setInterval> | undefined} */
-  #reading;
+  #statsTimer;
 
   /** @param {string | URL} endpoint @param {() => string | null} token */
   constructor(endpoint, token) {
@@ -46,15 +46,15 @@ export class Link extends EventTarget {
     this.#token = token;
     /** @type {LinkState} */
     this.state = "idle";
-    /** @type {Problem | null} Why it waits or failed. */
+    /** @type {Problem | null} Reason for `waiting` or `failed`. */
     this.problem = null;
-    /** When the next attempt is due, in ms of `Date.now()`; while `waiting`. */
+    /** Time of the next attempt (`Date.now()`, ms) while `waiting`. */
     this.retryAtMs = 0;
     /** @type {RTCIceServer[]} For the next connection. */
     this.iceServers = [];
-    /** @type {Stats | null} The last reading; null before the first. */
+    /** @type {Stats | null} Last reading; null before the first. */
     this.stats = null;
-    addEventListener("online", () => this.#hurry());
+    addEventListener("online", () => this.#retryNow());
     addEventListener("pagehide", () => this.stop());
   }
 
@@ -64,33 +64,33 @@ export class Link extends EventTarget {
   }
 
   /**
-   * Adds the tracks to a new connection. Called within `start()`, before anything waits.
+   * Adds the tracks to a new connection. Called synchronously from `start()`.
    * @protected @abstract @param {RTCPeerConnection} _pc @returns {void}
    */
   prepare(_pc) {}
 
-  /** @protected @param {string} offer @returns {string} The offer as it is set and sent. */
+  /** @protected @param {string} offer @returns {string} The offer to set and send. */
   adaptOffer(offer) {
     return offer;
   }
 
-  /** @protected @param {string} answer @returns {string} The answer as it is set. */
+  /** @protected @param {string} answer @returns {string} The answer to set. */
   adaptAnswer(answer) {
     return answer;
   }
 
-  /** May add facts to a problem before it is shown. @protected @param {Problem} _problem @returns {Promise<void>} */
+  /** May add details to a problem before it is shown. @protected @param {Problem} _problem @returns {Promise<void>} */
   async explain(_problem) {}
 
   /**
-   * Reads a new connection's statistics.
+   * Creates a statistics reader for a new connection.
    * @protected @abstract @returns {{ read(pc: RTCPeerConnection): Promise<Stats | null> }}
    */
   makeReader() {
     throw new Error("not implemented");
   }
 
-  /** Connects, also when it was about to try again later anyway. */
+  /** Connects; if a retry is pending, connects now. */
   start() {
     if (this.state !== "idle" && this.state !== "failed" && this.state !== "waiting") return;
     this.#attempts = 0;
@@ -98,31 +98,31 @@ export class Link extends EventTarget {
   }
 
   stop() {
-    this.#drop();
-    this.#enter("idle");
+    this.#dropConnection();
+    this.#setState("idle");
   }
 
-  /** @param {Problem} problem Ends it for good. */
+  /** Stops permanently, with a reason. @param {Problem} problem */
   fail(problem) {
-    this.#drop();
-    this.#enter("failed", problem);
+    this.#dropConnection();
+    this.#setState("failed", problem);
   }
 
   async #open() {
-    this.#drop();
+    this.#dropConnection();
     const generation = this.#generation;
-    this.#enter("connecting", this.problem);
+    this.#setState("connecting", this.problem);
     try {
-      await this.#connect().open();
-      if (generation === this.#generation) this.#settle();
+      await this.#createConnection().open();
+      if (generation === this.#generation) this.#becomeLive();
     } catch (error) {
       const problem = error instanceof Problem ? error : new Problem("unreadable", { detail: String(error) });
       await this.explain(problem);
-      if (generation === this.#generation) this.#stumble(problem);
+      if (generation === this.#generation) this.#handleFailure(problem);
     }
   }
 
-  #connect() {
+  #createConnection() {
     if (typeof RTCPeerConnection === "undefined") throw new Problem("unsupported");
     const connection = new Connection({
       endpoint: this.#endpoint,
@@ -132,7 +132,7 @@ export class Link extends EventTarget {
       adaptOffer: (offer) => this.adaptOffer(offer),
       adaptAnswer: (answer) => this.adaptAnswer(answer),
       onState: (state) => {
-        if (connection === this.#connection && this.state !== "connecting") this.#follow(state);
+        if (connection === this.#connection && this.state !== "connecting") this.#handleState(state);
       },
     });
     this.#connection = connection;
@@ -140,64 +140,64 @@ export class Link extends EventTarget {
   }
 
   /** @param {Problem} problem */
-  #stumble(problem) {
-    if (problem.passes) this.#retryLater(problem);
+  #handleFailure(problem) {
+    if (problem.temporary) this.#retryLater(problem);
     else this.fail(problem);
   }
 
   /** @param {import("./connection.js").ConnectionState} state */
-  #follow(state) {
+  #handleState(state) {
     const wasLive = this.state === "live" || this.state === "interrupted";
-    if (state === "connected") this.#settle();
+    if (state === "connected") this.#becomeLive();
     else if (!wasLive) return;
     else if (state === "ended") this.#retryLater(new Problem("lost"));
-    else if (this.state === "live") this.#heal(state === "failed" ? 0 : GRACE_MS);
+    else if (this.state === "live") this.#restartIceAfter(state === "failed" ? 0 : GRACE_MS);
     else if (state === "failed") this.#retryLater(new Problem("lost"));
   }
 
-  #settle() {
+  #becomeLive() {
     clearTimeout(this.#timer);
     this.#liveSinceMs = Date.now();
-    this.#enter("live");
+    this.#setState("live");
   }
 
   /** @param {number} graceMs */
-  #heal(graceMs) {
-    this.#enter("interrupted", new Problem("lost"));
+  #restartIceAfter(graceMs) {
+    this.#setState("interrupted", new Problem("lost"));
     clearTimeout(this.#timer);
     this.#timer = setTimeout(async () => {
       const connection = this.#connection;
-      const goesOn = await connection?.restart();
+      const accepted = await connection?.restart();
       if (connection !== this.#connection || this.state !== "interrupted") return;
       clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#retryLater(new Problem("lost")), goesOn ? RESTART_MS : 0);
+      this.#timer = setTimeout(() => this.#retryLater(new Problem("lost")), accepted ? RESTART_MS : 0);
     }, graceMs);
   }
 
   /**
-   * The old connection is kept until the next attempt: it may come back by itself, and the network that is needed to
-   * end its session may be back by then.
+   * Keeps the old connection until the next attempt: it may recover, and by then the network may be up again, which is
+   * needed to end its session.
    * @param {Problem} problem
    */
   #retryLater(problem) {
     if (Date.now() - this.#liveSinceMs > STABLE_MS && this.#liveSinceMs > 0) this.#attempts = 0;
     this.#liveSinceMs = 0;
-    const backoffMs = Math.min(FIRST_RETRY_MS * 2 ** this.#attempts++, LONGEST_RETRY_MS);
-    // Listeners that were thrown out together must not come back together.
+    const backoffMs = Math.min(FIRST_RETRY_MS * 2 ** this.#attempts++, MAX_RETRY_MS);
+    // Jitter: listeners that lost the server together must not reconnect at the same moment.
     const waitMs = (problem.retryAfterS === null ? backoffMs : problem.retryAfterS * 1000) * (1 + Math.random() / 4);
     this.retryAtMs = Date.now() + waitMs;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.#open(), waitMs);
-    this.#enter("waiting", problem);
+    this.#setState("waiting", problem);
   }
 
-  /** The network is back: no need to sit out a wait that it caused. */
-  #hurry() {
-    if (this.state === "interrupted") this.#heal(0);
+  /** Called when the network is back: skip a wait that its absence caused. */
+  #retryNow() {
+    if (this.state === "interrupted") this.#restartIceAfter(0);
     if (this.state === "waiting" && this.problem?.status === 0) void this.#open();
   }
 
-  #drop() {
+  #dropConnection() {
     this.#generation++;
     clearTimeout(this.#timer);
     if (this.#connection?.iceServers.length) this.iceServers = this.#connection.iceServers;
@@ -206,16 +206,16 @@ export class Link extends EventTarget {
   }
 
   /** @param {LinkState} state @param {Problem | null} [problem] */
-  #enter(state, problem = null) {
+  #setState(state, problem = null) {
     this.state = state;
     this.problem = problem;
-    clearInterval(this.#reading);
-    if (state === "live") this.#observe();
+    clearInterval(this.#statsTimer);
+    if (state === "live") this.#startReadingStats();
     else if (state !== "interrupted") this.stats = null;
     this.dispatchEvent(new Event("change"));
   }
 
-  #observe() {
+  #startReadingStats() {
     const reader = this.makeReader();
     const read = async () => {
       const { pc } = this;
@@ -224,7 +224,7 @@ export class Link extends EventTarget {
       this.stats = stats;
       this.dispatchEvent(new Event("stats"));
     };
-    this.#reading = setInterval(read, STATS_EVERY_MS);
+    this.#statsTimer = setInterval(read, STATS_EVERY_MS);
     void read();
   }
 }

@@ -1,23 +1,23 @@
-/** Joins the player to the page: the key, the faders, the words and the figures. */
+/** The Listen side of the page: button, faders, status text and figures of the player. */
 
 import { askForToken } from "./access.js";
 import { Dial } from "./dial.js";
 import { bindFader, element, figure, write } from "./dom.js";
 import { Meter } from "./meter.js";
-import { Notice, wordsFor } from "./notice.js";
+import { Notice, statusText } from "./notice.js";
 import { Player } from "./player.js";
 
-/** Loss below this is not heard. */
-const CLEAN_PERCENT = 0.5;
+/** Loss below this is inaudible. */
+const INAUDIBLE_PERCENT = 0.5;
 
-const READY = { title: "Ready.", advice: "Press Listen to hear the programme." };
-const BLOCKED = { title: "One more press.", advice: "Your browser holds the sound back until you press Listen again." };
+const READY = { title: "Ready", advice: "Press Listen to hear the programme." };
+const BLOCKED = { title: "Playback blocked", advice: "Your browser blocked the sound. Press Listen again." };
 
 /** @param {import("./inbound_stats.js").ListenStats | null} stats */
 function qualityOf(stats) {
   if (stats === null) return "";
-  if (Math.max(stats.lossPercent, stats.concealedPercent) < CLEAN_PERCENT) return "The connection is clean.";
-  return "The network drops some of the sound. More delay may help.";
+  if (Math.max(stats.lossPercent, stats.concealedPercent) < INAUDIBLE_PERCENT) return "The connection is good.";
+  return "Some audio is lost. A longer delay may help.";
 }
 
 export class ListenView {
@@ -30,7 +30,7 @@ export class ListenView {
   constructor(player) {
     this.#player = player;
     this.#dial = new Dial(element("listen-dial"), this.#meter);
-    element("listen").addEventListener("click", () => this.#press());
+    element("listen").addEventListener("click", () => this.#toggle());
     player.addEventListener("change", () => this.#showState());
     player.addEventListener("stats", () => this.#showFigures());
     player.addEventListener("stream", () => player.stream && this.#meter.attach(player.stream));
@@ -43,7 +43,7 @@ export class ListenView {
     return this.#meter;
   }
 
-  #press() {
+  #toggle() {
     const { state, blocked } = this.#player;
     if (blocked || state === "idle" || state === "failed") this.#player.start();
     else this.#player.stop();
@@ -63,16 +63,16 @@ export class ListenView {
     if (state === "live" || state === "interrupted") this.#dial.start();
     else this.#dial.stop();
     if (state === "idle" || state === "failed") this.#meter.detach();
-    this.#notice.light(blocked ? "blocked" : state);
-    this.#notice.count(this.#player);
+    this.#notice.setState(blocked ? "blocked" : state);
+    this.#notice.showCountdown(this.#player);
     this.#showFigures();
     if (problem?.kind === "unauthorized" && state === "failed") void this.#askForToken();
   }
 
   #showFigures() {
     const { blocked, stats, stereo } = this.#player;
-    const playing = { title: "Playing.", advice: qualityOf(stats) };
-    this.#notice.say(blocked ? BLOCKED : wordsFor(this.#player, READY, playing));
+    const playing = { title: "Playing", advice: qualityOf(stats) };
+    this.#notice.show(blocked ? BLOCKED : statusText(this.#player, READY, playing));
     write("figure-loss", figure(stats?.lossPercent, 1, "%"));
     write("figure-buffer", figure(stats?.jitterBufferMs, 0, "ms"));
     write("figure-round-trip", figure(stats?.roundTripMs, 0, "ms"));
@@ -92,7 +92,7 @@ export class ListenView {
     element("delay-fader").hidden = !Player.canDelay;
     bindFader("delay", 0, (ms) => {
       this.#player.delayMs = ms === 0 ? null : ms;
-      return ms === 0 ? "shortest" : `at least ${ms} ms`;
+      return ms === 0 ? "automatic" : `at least ${ms} ms`;
     });
   }
 }

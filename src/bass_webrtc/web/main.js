@@ -1,15 +1,15 @@
 /**
- * The page: makes the player, shows it, and hands it to whoever looks from outside.
+ * Entry point of the page: creates the player and its view, and the Talk side if the server supports it.
  *
- * For tests and for people with a console open, and kept stable:
+ * Interface for tests and the browser console, kept stable:
  *
  *     window.bassWebrtc.player   Player (player.js): start(), stop(), volume, delayMs,
  *                                state ("idle" | "connecting" | "live" | "interrupted" | "waiting" | "failed"),
  *                                problem ({ kind, status, detail, words }) or null, stats (ListenStats) or null,
  *                                stream (MediaStream) or null, pc (RTCPeerConnection) or null, stereo, blocked
- *     window.bassWebrtc.levels() [left, right] peaks of this moment in dBFS, before the volume
+ *     window.bassWebrtc.levels() [left, right] current peaks in dBFS, before the volume control
  *
- * and, once the server is known to take microphones:
+ * and, once the server has turned out to accept microphones:
  *
  *     window.bassWebrtc.publisher          Publisher (publisher.js): start(), stop(), muted, configure(), settings,
  *                                          onAir, state, problem, stats (TalkStats) or null, stream, pc
@@ -22,8 +22,8 @@ import { bindMediaKeys } from "./media_keys.js";
 import { Player } from "./player.js";
 import { describe } from "./session.js";
 
-/** @param {string} path Beside the page, wherever a proxy put it. */
-const beside = (path) => new URL(path, document.baseURI);
+/** @param {string} path Relative to the page, which a proxy may serve under a prefix. */
+const relative = (path) => new URL(path, document.baseURI);
 
 const station = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=application-name]")).content;
 document.title = station;
@@ -31,8 +31,8 @@ document.title = station;
 
 const player = new Player({
   audio: /** @type {HTMLAudioElement} */ (document.getElementById("audio")),
-  endpoint: beside("whep"),
-  statistics: beside("api/stats"),
+  endpoint: relative("whep"),
+  statistics: relative("api/stats"),
   token: () => tokenOf("whep"),
 });
 const view = new ListenView(player);
@@ -41,9 +41,9 @@ bindMediaKeys(player, station);
 const hook = { player, levels: () => view.meter.peaksDb() };
 Object.assign(window, { bassWebrtc: hook });
 
-/** The Talk side: there only when the server takes microphones. */
+/** Adds the Talk side if the server accepts microphones. */
 async function addTalk() {
-  const { exists, iceServers } = await describe(beside("whip"), tokenOf("whip"));
+  const { exists, iceServers } = await describe(relative("whip"), tokenOf("whip"));
   if (!exists) return;
   const [{ Publisher }, { recallTalkSettings }, { TalkView }] = await Promise.all([
     import("./publisher.js"),
@@ -51,7 +51,7 @@ async function addTalk() {
     import("./talk_view.js"),
   ]);
   const publisher = new Publisher({
-    endpoint: beside("whip"),
+    endpoint: relative("whip"),
     token: () => tokenOf("whip"),
     settings: recallTalkSettings(),
   });
@@ -60,9 +60,9 @@ async function addTalk() {
   Object.assign(hook, { publisher, microphoneLevels: () => talkView.meter.peaksDb() });
 }
 
-// Asked before anybody presses the key: TURN servers are needed when the connection is made, not afterwards.
-describe(beside("whep"), tokenOf("whep")).then(
+// Ask before the user presses Listen: TURN servers must be known when the connection is created.
+describe(relative("whep"), tokenOf("whep")).then(
   ({ iceServers }) => (player.iceServers = iceServers),
   () => undefined,
 );
-addTalk().catch(() => undefined); // A server that cannot be asked can be listened to all the same, later.
+addTalk().catch(() => undefined); // Without an answer the page can still listen later.

@@ -1,4 +1,4 @@
-/** The keys of a keyboard, a headset or a lock screen, and what a phone shows there. */
+/** Media Session: media keys of keyboards, headsets and lock screens, and the title shown there. */
 
 /** @param {import("./player.js").Player} player @param {string} station */
 export function bindMediaKeys(player, station) {
@@ -10,7 +10,7 @@ export function bindMediaKeys(player, station) {
     artwork: [{ src: new URL("favicon.svg", document.baseURI).href, sizes: "any", type: "image/svg+xml" }],
   });
   session.setActionHandler("play", () => player.start());
-  // What is live cannot be held: a pause that goes on later would play the past.
+  // A live stream cannot pause: resuming would play old audio.
   session.setActionHandler("pause", () => player.stop());
   session.setActionHandler("stop", () => player.stop());
   player.addEventListener("change", () => {

@@ -1,19 +1,19 @@
-/** Measures level: taps a MediaStream with Web Audio, and gives peak values the inertia of a broadcast meter. */
+/** Measures the level of a MediaStream with Web Audio, with the ballistics of a broadcast peak meter. */
 
-/** What counts as silence, in dBFS. */
+/** Lowest level reported, in dBFS. */
 export const SILENCE_DB = -120;
 
-/** Return of a type I peak programme meter, 20 dB in 1.7 s (IEC 60268-10). */
+/** Decay of a type I peak programme meter, 20 dB in 1.7 s (IEC 60268-10). */
 const FALL_DB_PER_MS = 20 / 1700;
 const HOLD_MS = 1500;
 
-/** Samples looked at in one reading: 43 ms, more than a video frame lasts, so no peak is missed while drawing. */
+/** Samples per reading: 43 ms, longer than a video frame, so no peak is missed while drawing. */
 const WINDOW_SAMPLES = 2048;
 
 /** @type {AudioContext | undefined} */
 let context;
 
-/** The page's one audio context. Call it within a click: a context made outside of one stays suspended. */
+/** The page's audio context. Call it from a click: a context created otherwise stays suspended. */
 export function audioContext() {
   context ??= new AudioContext({ latencyHint: "playback" });
   if (context.state !== "running") void context.resume();
@@ -24,12 +24,12 @@ export function audioContext() {
 export class Ballistics {
   #heldSinceMs = 0;
   #readAtMs = 0;
-  /** dBFS; rises at once, falls slowly. */
+  /** dBFS; rises immediately, falls slowly. */
   level = SILENCE_DB;
-  /** dBFS; the highest level of the last moments. */
+  /** dBFS; highest level within the hold time. */
   hold = SILENCE_DB;
 
-  /** @param {number} peakDb Just measured, in dBFS. @param {number} nowMs */
+  /** @param {number} peakDb Measured peak in dBFS. @param {number} nowMs */
   read(peakDb, nowMs) {
     const fallen = this.level - FALL_DB_PER_MS * (nowMs - this.#readAtMs);
     this.level = Math.max(peakDb, fallen, SILENCE_DB);
@@ -41,7 +41,7 @@ export class Ballistics {
   }
 }
 
-/** Two channels of one stream, before any volume control. Mono shows on both. */
+/** Level of a stream in two channels, before the volume control. Mono shows on both. */
 export class Meter {
   /** @type {AudioNode | null} */
   #source = null;
@@ -53,7 +53,7 @@ export class Meter {
   channels = [new Ballistics(), new Ballistics()];
 
   /**
-   * Chromium gives Web Audio the samples of a remote stream only while a media element plays that stream, too.
+   * Chromium feeds a remote stream to Web Audio only while a media element plays it as well.
    * @param {MediaStream} stream
    */
   attach(stream) {
@@ -68,12 +68,12 @@ export class Meter {
     this.#source = null;
   }
 
-  /** Forgets what was heard so far. */
+  /** Resets both channels to silence. */
   reset() {
     this.channels = [new Ballistics(), new Ballistics()];
   }
 
-  /** Peaks of this moment, in dBFS, left and right. */
+  /** Current peaks in dBFS, left and right. */
   peaksDb() {
     if (this.#source === null) return [SILENCE_DB, SILENCE_DB];
     return this.#analysers.map((analyser) => {

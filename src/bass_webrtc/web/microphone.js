@@ -1,24 +1,24 @@
-/** The microphone: what may be asked of it, opening it, and what goes wrong with it. */
+/** The microphone: settings, presets, opening it, and the problems that can occur. */
 
 import { Problem, addProblems } from "./problem.js";
 
 /**
  * @typedef {object} TalkSettings
- * @property {string} deviceId Empty: the one that the browser would take.
+ * @property {string} deviceId Empty for the browser's default.
  * @property {boolean} echoCancellation
  * @property {boolean} noiseSuppression
  * @property {boolean} autoGainControl
  * @property {boolean} stereo
  * @property {number} bitrateKbps
- * @property {boolean} dim Turn the programme down while the microphone is open, as a studio does.
+ * @property {boolean} dim Duck the programme while the microphone is open.
  * @property {boolean} pushToTalk
  */
 
 /** @typedef {"voice" | "music"} Preset */
 
 /**
- * A voice beside loudspeakers that play the programme: only with echo cancellation it does not howl.
- * Music wants the sound as it is, and headphones.
+ * `voice`: speech next to loudspeakers; without echo cancellation there would be feedback.
+ * `music`: unprocessed sound, for use with headphones.
  * @type {Record<Preset, Partial<TalkSettings>>}
  */
 export const PRESETS = {
@@ -41,23 +41,27 @@ export const PRESETS = {
 };
 
 addProblems({
-  insecure: { passes: false, title: "The microphone needs https.", advice: "" },
+  insecure: { temporary: false, title: "The microphone requires HTTPS", advice: "" },
   denied: {
-    passes: false,
-    title: "The microphone is not allowed.",
+    temporary: false,
+    title: "Microphone access denied",
     advice: "Allow it for this page in the browser's address bar, then press Talk again.",
   },
-  "no-microphone": { passes: false, title: "There is no microphone.", advice: "Plug one in, then press Talk again." },
+  "no-microphone": { temporary: false, title: "No microphone found", advice: "Connect one, then press Talk again." },
   "busy-microphone": {
-    passes: false,
-    title: "The microphone does not open.",
+    temporary: false,
+    title: "Cannot open the microphone",
     advice: "Another program may be using it.",
   },
-  "gone-microphone": { passes: false, title: "The microphone is gone.", advice: "It was unplugged or taken away." },
-  occupied: { passes: true, title: "Somebody else is on the line.", advice: "" },
+  "gone-microphone": {
+    temporary: false,
+    title: "Microphone disconnected",
+    advice: "Connect it, then press Talk again.",
+  },
+  occupied: { temporary: true, title: "Another publisher is already connected", advice: "" },
 });
 
-/** @type {Record<string, string>} Kinds of problem by the name of what getUserMedia() throws. */
+/** @type {Record<string, string>} Problem kind by the name of the exception that getUserMedia() throws. */
 const KIND_OF_ERROR = {
   NotAllowedError: "denied",
   SecurityError: "denied",
@@ -65,16 +69,16 @@ const KIND_OF_ERROR = {
   OverconstrainedError: "no-microphone",
 };
 
-/** @returns {Problem | null} Why this page cannot have a microphone at all, or null. */
+/** @returns {Problem | null} Why this page cannot use a microphone, or null if it can. */
 export function microphoneRefusal() {
   if (navigator.mediaDevices?.getUserMedia !== undefined) return null;
   if (isSecureContext) return new Problem("unsupported");
-  const detail = `Browsers give it out over https:// and on localhost only; this page came from ${location.origin}`;
+  const detail = `Browsers allow it only over https:// and on localhost; this page was loaded from ${location.origin}`;
   return new Problem("insecure", { detail });
 }
 
 /**
- * Opens the microphone; the browser may ask the visitor.
+ * Opens the microphone; the browser may ask the user for permission.
  *
  * @param {TalkSettings} settings
  * @returns {Promise<MediaStream>} Rejects with a `Problem`.
@@ -90,7 +94,7 @@ export async function openMicrophone(settings) {
   }
 }
 
-/** @returns {Promise<MediaDeviceInfo[]>} They have names only after a microphone was opened once. */
+/** @returns {Promise<MediaDeviceInfo[]>} Labels are empty until a microphone has been opened once. */
 export async function microphones() {
   const devices = (await navigator.mediaDevices?.enumerateDevices()) ?? [];
   return devices.filter(({ kind, deviceId }) => kind === "audioinput" && deviceId !== "");
@@ -103,11 +107,11 @@ function constraints(settings) {
     echoCancellation: settings.echoCancellation,
     noiseSuppression: settings.noiseSuppression,
     autoGainControl: settings.autoGainControl,
-    // Echo cancellation works on one channel, whatever else is asked for.
+    // Echo cancellation outputs one channel, whatever is requested.
     channelCount: hasStereo(settings) ? 2 : 1,
     sampleRate: 48_000,
   };
 }
 
-/** @param {TalkSettings} settings Whether two different channels can come out. */
+/** Whether the microphone can deliver two different channels. @param {TalkSettings} settings */
 export const hasStereo = (settings) => settings.stereo && !settings.echoCancellation;

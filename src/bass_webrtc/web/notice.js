@@ -1,4 +1,4 @@
-/** The words on a glass: what a link is doing, and how long until it tries again. */
+/** Status text of a connection, and the countdown to its next attempt. */
 
 import { element, write } from "./dom.js";
 
@@ -7,19 +7,19 @@ import { element, write } from "./dom.js";
 
 /**
  * @param {Link} link
- * @param {Words} idle @param {Words} live What to say while all is well.
+ * @param {Words} idle @param {Words} live Text while connected.
  * @returns {Words}
  */
-export function wordsFor(link, idle, live) {
+export function statusText(link, idle, live) {
   switch (link.state) {
     case "idle":
       return idle;
     case "connecting":
-      return { title: "Connecting.", advice: "" };
+      return { title: "Connecting…", advice: "" };
     case "live":
       return live;
     case "interrupted":
-      return { title: "One moment.", advice: "The connection broke off. Looking for another way to the server." };
+      return { title: "Reconnecting…", advice: "Connection interrupted. Looking for another path to the server." };
     default:
       return link.problem?.words ?? idle;
   }
@@ -28,32 +28,32 @@ export function wordsFor(link, idle, live) {
 export class Notice {
   #name;
   /** @type {ReturnType<typeof setInterval> | undefined} */
-  #counting;
+  #countdownTimer;
 
-  /** @param {string} name Of the elements `name-title`, `name-advice` and `name-countdown`. */
+  /** @param {string} name Prefix of the elements `name-title`, `name-advice`, `name-countdown` and `name-dial`. */
   constructor(name) {
     this.#name = name;
   }
 
   /** @param {Words} words */
-  say({ title, advice }) {
+  show({ title, advice }) {
     write(`${this.#name}-title`, title);
     write(`${this.#name}-advice`, advice);
   }
 
-  /** Shows how long until the next attempt; not announced, it would never stop talking. @param {Link} link */
-  count(link) {
-    clearInterval(this.#counting);
-    const show = () => {
+  /** Shows the time to the next attempt; outside the live region, so it is not announced. @param {Link} link */
+  showCountdown(link) {
+    clearInterval(this.#countdownTimer);
+    const update = () => {
       const seconds = Math.max(1, Math.ceil((link.retryAtMs - Date.now()) / 1000));
-      write(`${this.#name}-countdown`, link.state === "waiting" ? `Trying again in ${seconds} s` : "");
+      write(`${this.#name}-countdown`, link.state === "waiting" ? `Retrying in ${seconds} s` : "");
     };
-    show();
-    if (link.state === "waiting") this.#counting = setInterval(show, 250);
+    update();
+    if (link.state === "waiting") this.#countdownTimer = setInterval(update, 250);
   }
 
-  /** Lights the glass. @param {string} state */
-  light(state) {
+  /** Sets the state that the style sheet shows. @param {string} state */
+  setState(state) {
     element(`${this.#name}-dial`).dataset.state = state;
   }
 }

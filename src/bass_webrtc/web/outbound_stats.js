@@ -1,16 +1,16 @@
-/** What getStats() says of the sound that goes out, in units for people. */
+/** Statistics of sent audio, from getStats(), in human-readable units. */
 
 import { roundTripMs } from "./inbound_stats.js";
 
 /**
  * @typedef {object} TalkStats
  * @property {number} packetsSent
- * @property {number} bitrateKbps Opus alone, without headers, since the last reading.
- * @property {number | null} lossPercent What the server reports of the last seconds; null before its first report.
+ * @property {number} bitrateKbps Opus payload without headers, since the last reading.
+ * @property {number | null} lossPercent From the server's last receiver report; null before the first.
  * @property {number | null} roundTripMs
  */
 
-/** Reads one connection about once a second; a new connection needs a new reader. */
+/** Statistics of one connection, read about once a second. Create a new object for each connection. */
 export class OutboundStats {
   #bytes = 0;
   #timestamp = 0;

@@ -1,22 +1,22 @@
-/** Listen: a WHEP player. The sound goes from the connection to a media element; everything else only looks on. */
+/** WHEP player. A media element plays the received stream; the meter only taps it. */
 
 import { InboundStats } from "./inbound_stats.js";
 import { Link } from "./link.js";
 import { opusParameter, setOpusParameters } from "./sdp.js";
 
-/** Volume of a dimmed programme: 14 dB down. */
-const DIMMED = 0.2;
+/** Volume of a ducked programme: -14 dB. */
+const DUCKED_VOLUME = 0.2;
 
 /**
  * @typedef {object} PlayerOptions
  * @property {HTMLAudioElement} audio Plays the sound.
  * @property {string | URL} endpoint The WHEP endpoint.
- * @property {string | URL} statistics `/api/stats`; asked how many listen when the server is full.
+ * @property {string | URL} statistics `/api/stats`, queried for the number of listeners when the server is full.
  * @property {() => string | null} token
  */
 
 /**
- * Fires, besides `change` and `stats`, `stream` with each new connection.
+ * Fires `stream` with each new connection, in addition to `change` and `stats`.
  * @extends {Link<import("./inbound_stats.js").ListenStats>}
  */
 export class Player extends Link {
@@ -35,18 +35,18 @@ export class Player extends Link {
     this.#audio = audio;
     this.#statistics = statistics;
     this.#token = token;
-    /** @type {MediaStream | null} What is received, before the volume. */
+    /** @type {MediaStream | null} Received stream, before the volume control. */
     this.stream = null;
-    /** Whether the browser wants one more click before it lets sound out. */
+    /** Whether the browser requires another click before it plays sound. */
     this.blocked = false;
   }
 
-  /** Whether the server says that it sends stereo. */
+  /** Whether the server announces stereo. */
   get stereo() {
     return opusParameter(this.#answer, "sprop-stereo") === "1";
   }
 
-  /** Whether this system lets a page choose the volume. iOS leaves it to its own keys: it does not take ours. */
+  /** Whether pages can set the volume. iOS ignores it, because it has volume keys. */
   static get canSetVolume() {
     const audio = new Audio();
     audio.volume = 0.5;
@@ -60,10 +60,10 @@ export class Player extends Link {
 
   set volume(volume) {
     this.#volume = volume;
-    this.#audio.volume = this.#dimmed ? volume * DIMMED : volume;
+    this.#audio.volume = this.#dimmed ? volume * DUCKED_VOLUME : volume;
   }
 
-  /** Whether the programme is turned down, as in a studio while a microphone is open. */
+  /** Whether the programme is ducked, as in a studio while a microphone is open. */
   get dimmed() {
     return this.#dimmed;
   }
@@ -73,24 +73,24 @@ export class Player extends Link {
     this.volume = this.#volume;
   }
 
-  /** Least time in the jitter buffer, in ms; null leaves it to the browser. */
+  /** Minimum jitter buffer delay in ms; null leaves it to the browser. */
   get delayMs() {
     return this.#delayMs;
   }
 
   set delayMs(delayMs) {
     this.#delayMs = delayMs;
-    this.pc?.getReceivers().forEach((receiver) => this.#delay(receiver));
+    this.pc?.getReceivers().forEach((receiver) => this.#setDelay(receiver));
   }
 
-  /** Whether this browser lets a page choose the delay. */
+  /** Whether this browser lets pages set the delay. */
   static get canDelay() {
     const receiver = globalThis.RTCRtpReceiver?.prototype ?? {};
     return "jitterBufferTarget" in receiver || "playoutDelayHint" in receiver;
   }
 
   /**
-   * To be called from a click: browsers let sound out only then.
+   * Call it from a click: browsers do not play sound otherwise.
    * @override
    */
   start() {
@@ -108,8 +108,8 @@ export class Player extends Link {
   /** @protected @override @param {RTCPeerConnection} pc */
   prepare(pc) {
     const { receiver } = pc.addTransceiver("audio", { direction: "recvonly" });
-    this.#delay(receiver);
-    // The track is there before the first packet, so play() can be called within the click and starts when sound comes.
+    this.#setDelay(receiver);
+    // The track exists before the first packet, so play() can be called within the click; sound starts later.
     this.stream = new MediaStream([receiver.track]);
     this.#audio.srcObject = this.stream;
     void this.#play();
@@ -149,14 +149,14 @@ export class Player extends Link {
     try {
       await this.#audio.play();
     } catch (error) {
-      // AbortError: a newer stream took the element over, or the visitor pressed stop.
+      // AbortError: a newer stream replaced this one, or the user pressed Stop.
       this.blocked = error instanceof DOMException && error.name === "NotAllowedError";
     }
     this.dispatchEvent(new Event("change"));
   }
 
-  /** @param {any} receiver An RTCRtpReceiver, of whatever age. */
-  #delay(receiver) {
+  /** @param {any} receiver An RTCRtpReceiver; the property depends on the browser version. */
+  #setDelay(receiver) {
     if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = this.#delayMs;
     else receiver.playoutDelayHint = this.#delayMs === null ? null : this.#delayMs / 1000;
   }

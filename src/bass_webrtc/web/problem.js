@@ -1,53 +1,53 @@
-/** What can go wrong, whether it may pass by itself, and how the page says it. */
+/** Problems that can occur, whether they are temporary, and their texts. */
 
 /**
  * @typedef {object} Words
- * @property {string} title One short sentence: what is the matter.
- * @property {string} advice What it means, or what to do.
+ * @property {string} title What is wrong, in a few words.
+ * @property {string} advice Explanation, or what to do.
  */
 
-/** Longest wait that a server's Retry-After is believed, in seconds. */
-const LONGEST_RETRY_AFTER_S = 60;
+/** Upper limit for Retry-After, in seconds. */
+const MAX_RETRY_AFTER_S = 60;
 
-/** @type {Record<string, { passes: boolean, title: string, advice: string }>} */
+/** @type {Record<string, { temporary: boolean, title: string, advice: string }>} */
 const PROBLEMS = {
-  offline: { passes: true, title: "You are offline.", advice: "The sound comes back when your network does." },
-  network: { passes: true, title: "The server does not answer.", advice: "It may be restarting." },
+  offline: { temporary: true, title: "You are offline", advice: "The page reconnects when your network is back." },
+  network: { temporary: true, title: "The server does not answer", advice: "It may be restarting." },
   unreachable: {
-    passes: true,
-    title: "No sound gets through.",
-    advice: "The server answered, but a firewall or network on the way seems to block UDP.",
+    temporary: true,
+    title: "No audio connection",
+    advice: "The server answered, but a firewall or network on the path seems to block UDP.",
   },
-  lost: { passes: true, title: "The connection was lost.", advice: "" },
-  full: { passes: true, title: "The server is full.", advice: "All places are taken." },
-  "no-programme": { passes: true, title: "Nothing is on air.", advice: "The server has no programme at the moment." },
-  hurried: { passes: true, title: "Too many attempts.", advice: "The server asks for a pause." },
-  broken: { passes: true, title: "The server has a fault.", advice: "" },
+  lost: { temporary: true, title: "Connection lost", advice: "" },
+  full: { temporary: true, title: "The server is full", advice: "No slots are free." },
+  "no-programme": { temporary: true, title: "Nothing is on air", advice: "The server has no programme at the moment." },
+  hurried: { temporary: true, title: "Too many attempts", advice: "The server asks clients to wait." },
+  broken: { temporary: true, title: "Internal server error", advice: "" },
   unauthorized: {
-    passes: false,
-    title: "This server asks for a token.",
+    temporary: false,
+    title: "This server requires a token",
     advice: "Press the button again to enter it.",
   },
-  forbidden: { passes: false, title: "The server turned you away.", advice: "" },
-  missing: { passes: false, title: "There is no programme at this address.", advice: "" },
-  refused: { passes: false, title: "The server refused the connection.", advice: "" },
-  unreadable: { passes: false, title: "The server's answer makes no sense.", advice: "" },
+  forbidden: { temporary: false, title: "Access denied", advice: "" },
+  missing: { temporary: false, title: "No programme at this address", advice: "" },
+  refused: { temporary: false, title: "The server refused the connection", advice: "" },
+  unreadable: { temporary: false, title: "Invalid answer from the server", advice: "" },
   unsupported: {
-    passes: false,
-    title: "This browser cannot play live sound.",
-    advice: "WebRTC is missing or switched off. A current Firefox, Chrome, Edge or Safari can.",
+    temporary: false,
+    title: "WebRTC is not available",
+    advice: "It is missing or disabled. Use a current Firefox, Chrome, Edge or Safari.",
   },
-  blocked: { passes: false, title: "Your browser holds the sound back.", advice: "Press the button once more." },
+  blocked: { temporary: false, title: "Playback blocked", advice: "Press the button again." },
 };
 
-/** A failure that the page can put into words. */
+/** A failure with a text for the user. */
 export class Problem extends Error {
   /**
    * @param {string} kind A key of the table above.
    * @param {object} [facts]
    * @param {number} [facts.status] HTTP status; 0 when there was no answer.
-   * @param {string} [facts.detail] What the server said, for people.
-   * @param {number | null} [facts.retryAfterS] Wait that the server asked for, in seconds.
+   * @param {string} [facts.detail] Human-readable explanation from the server.
+   * @param {number | null} [facts.retryAfterS] Wait requested by the server, in seconds.
    */
   constructor(kind, { status = 0, detail = "", retryAfterS = null } = {}) {
     super(detail || kind);
@@ -55,13 +55,13 @@ export class Problem extends Error {
     this.status = status;
     this.detail = detail;
     this.retryAfterS = retryAfterS;
-    /** @type {number | null} How many are connected, when the server is full and says so. */
+    /** @type {number | null} Number of connected listeners, if the server is full and reports it. */
     this.listeners = null;
   }
 
-  /** Whether trying again later can help. */
-  get passes() {
-    return PROBLEMS[this.kind].passes;
+  /** Whether a retry may succeed. */
+  get temporary() {
+    return PROBLEMS[this.kind].temporary;
   }
 
   /** @returns {Words} */
@@ -69,16 +69,16 @@ export class Problem extends Error {
     const { title, advice } = PROBLEMS[this.kind];
     if (this.kind === "full" && this.listeners !== null) {
       const listeners = this.listeners === 1 ? "1 listener is" : `${this.listeners} listeners are`;
-      return { title, advice: `${listeners} connected, so all places are taken.` };
+      return { title, advice: `${listeners} connected; no slots are free.` };
     }
     return { title, advice: advice || sentence(this.detail) };
   }
 }
 
-/** Adds kinds of another part of the page. @param {typeof PROBLEMS} more */
+/** Adds the problem kinds of another module. @param {typeof PROBLEMS} more */
 export const addProblems = (more) => Object.assign(PROBLEMS, more);
 
-/** @param {string} text A server's words as one sentence. */
+/** Formats a server's message as a sentence. @param {string} text */
 function sentence(text) {
   const tidy = text.trim().slice(0, 200);
   return tidy === "" ? "" : tidy[0].toUpperCase() + tidy.slice(1) + (/[.!?]$/.test(tidy) ? "" : ".");
@@ -94,7 +94,7 @@ const KIND_OF_STATUS = new Map([
 ]);
 
 /**
- * The kind of a refused request. Codes without a meaning of their own fall back to their class (RFC 9725, 4.1).
+ * Problem kind of an HTTP status. Unknown codes are treated by their class (RFC 9725, 4.1).
  * @param {number} status
  */
 function kindOf(status) {
@@ -102,16 +102,16 @@ function kindOf(status) {
 }
 
 /**
- * Retry-After in either of its two forms (RFC 9110, 10.2.3).
+ * Parses Retry-After in either form, seconds or a date (RFC 9110, 10.2.3).
  * @param {string | null} header
  */
 function retryAfterS(header) {
   if (header === null) return null;
   const seconds = /^\d+$/.test(header.trim()) ? Number(header) : (Date.parse(header) - Date.now()) / 1000;
-  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), LONGEST_RETRY_AFTER_S) : null;
+  return Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0), MAX_RETRY_AFTER_S) : null;
 }
 
-/** @param {Response} response A refusal, with problem details (RFC 9457) or without. */
+/** Makes a problem of an error response, with or without problem details (RFC 9457). @param {Response} response */
 export async function problemOf(response) {
   const isJson = /[/+]json\b/i.test(response.headers.get("Content-Type") ?? "");
   const body = isJson ? await response.json().catch(() => null) : null;

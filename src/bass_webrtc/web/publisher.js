@@ -1,4 +1,4 @@
-/** Talk: a WHIP publisher. Sends one microphone, and can exchange it without the server noticing. */
+/** WHIP publisher. Sends one microphone, which can be replaced during the session. */
 
 import { Link } from "./link.js";
 import { hasStereo, openMicrophone } from "./microphone.js";
@@ -10,25 +10,25 @@ import { opusParameter, setOpusParameters } from "./sdp.js";
  * @typedef {object} PublisherOptions
  * @property {string | URL} endpoint The WHIP endpoint.
  * @property {() => string | null} token
- * @property {import("./microphone.js").TalkSettings} settings To be changed by `configure` only.
+ * @property {import("./microphone.js").TalkSettings} settings Change them with `configure` only.
  */
 
 /**
- * Fires, besides `change` and `stats`, `stream` with each microphone, and when there is none any more.
+ * Fires `stream` when a microphone is opened or closed, in addition to `change` and `stats`.
  * @extends {Link<import("./outbound_stats.js").TalkStats>}
  */
 export class Publisher extends Link {
   #muted = false;
-  /** Counts openings of the microphone: the visitor may change his mind while the browser asks. */
+  /** Counts attempts to open the microphone: the user may press Stop during the permission prompt. */
   #openings = 0;
 
   /** @param {PublisherOptions} options */
   constructor({ endpoint, token, settings }) {
     super(endpoint, token);
     this.settings = settings;
-    /** @type {MediaStream | null} What is sent. */
+    /** @type {MediaStream | null} Sent stream. */
     this.stream = null;
-    /** Whether the microphone is being asked for. */
+    /** Whether the microphone is being opened. */
     this.opening = false;
   }
 
@@ -38,11 +38,11 @@ export class Publisher extends Link {
 
   set muted(muted) {
     this.#muted = muted;
-    this.#open(this.stream);
+    this.#useStream(this.stream);
     this.dispatchEvent(new Event("change"));
   }
 
-  /** Whether the server hears the microphone at this moment. */
+  /** Whether the server currently receives sound from the microphone. */
   get onAir() {
     return this.state === "live" && !this.#muted;
   }
@@ -56,13 +56,13 @@ export class Publisher extends Link {
   stop() {
     this.#openings++;
     this.opening = false;
-    this.#close();
+    this.#closeMicrophone();
     super.stop();
   }
 
   /** @override @param {Problem} problem */
   fail(problem) {
-    this.#close();
+    this.#closeMicrophone();
     super.fail(problem);
   }
 
@@ -78,7 +78,7 @@ export class Publisher extends Link {
   }
 
   /**
-   * The browser's encoder obeys the answer: we ask it for less than the server would take, never for more.
+   * The browser's encoder follows the answer, so lower its bitrate there, never above what the server allows.
    * @protected @override @param {string} answer
    */
   adaptAnswer(answer) {
@@ -100,7 +100,7 @@ export class Publisher extends Link {
   }
 
   /**
-   * Changes settings, also while talking.
+   * Changes settings, during a session, too.
    * @param {Partial<import("./microphone.js").TalkSettings>} changes
    */
   async configure(changes) {
@@ -109,12 +109,12 @@ export class Publisher extends Link {
     if (changes.pushToTalk !== undefined) this.muted = changes.pushToTalk;
     this.dispatchEvent(new Event("change"));
     await this.#limitBitrate();
-    if (this.stream === null || !reopens(before, this.settings)) return;
+    if (this.stream === null || !needsReopening(before, this.settings)) return;
     if (!(await this.#openMicrophone())) return;
     if (hasStereo(before) === hasStereo(this.settings)) {
       await this.#sender?.replaceTrack(this.stream.getAudioTracks()[0]);
     } else {
-      // How many channels are encoded is agreed on when connecting.
+      // The number of channels is negotiated, so this needs a new connection.
       super.stop();
       super.start();
     }
@@ -124,24 +124,24 @@ export class Publisher extends Link {
     return this.pc?.getSenders()[0];
   }
 
-  /** @returns {Promise<boolean>} Whether there is a microphone, and it is still wanted. */
+  /** @returns {Promise<boolean>} Whether the microphone is open and still wanted. */
   async #openMicrophone() {
     const opening = ++this.#openings;
     this.opening = true;
     this.dispatchEvent(new Event("change"));
-    this.#close(); // Some systems cannot open one microphone twice.
+    this.#closeMicrophone(); // Some systems cannot open a microphone twice.
     const result = await openMicrophone(this.settings).catch((/** @type {Problem} */ problem) => problem);
     const wanted = opening === this.#openings;
     if (wanted) this.opening = false;
     if (result instanceof Problem) {
       if (wanted) this.fail(result);
-    } else if (wanted) this.#open(result);
+    } else if (wanted) this.#useStream(result);
     else result.getTracks().forEach((track) => track.stop());
     return wanted && !(result instanceof Problem);
   }
 
   /** @param {MediaStream | null} stream */
-  #open(stream) {
+  #useStream(stream) {
     stream?.getAudioTracks().forEach((track) => {
       track.enabled = !this.#muted;
       track.contentHint = this.settings.noiseSuppression ? "speech" : "music";
@@ -152,7 +152,7 @@ export class Publisher extends Link {
     this.dispatchEvent(new Event("stream"));
   }
 
-  #close() {
+  #closeMicrophone() {
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
     this.dispatchEvent(new Event("stream"));
@@ -163,12 +163,12 @@ export class Publisher extends Link {
     const parameters = sender?.getParameters();
     if (!parameters?.encodings?.length) return;
     parameters.encodings[0].maxBitrate = this.settings.bitrateKbps * 1000;
-    await sender?.setParameters(parameters).catch(() => null); // The next connection has it in its answer.
+    await sender?.setParameters(parameters).catch(() => null); // The next connection limits it in its answer.
   }
 }
 
-/** @param {any} before @param {any} after Whether the microphone has to be opened anew. */
-const reopens = (before, after) =>
+/** Whether changed settings require opening the microphone again. @param {any} before @param {any} after */
+const needsReopening = (before, after) =>
   ["deviceId", "echoCancellation", "noiseSuppression", "autoGainControl", "stereo"].some(
     (name) => before[name] !== after[name],
   );

@@ -1,7 +1,7 @@
-/** A button that is held, on the screen or as a key, and lets go by itself when the page is left. */
+/** Push-to-talk by button or key; released automatically when the page loses the focus. */
 
-/** @param {KeyboardEvent} event Whether it is meant for a field, or is somebody else's shortcut. */
-const isTaken = (event) =>
+/** Whether a key is input for a field or part of a shortcut. @param {KeyboardEvent} event */
+const isUsedElsewhere = (event) =>
   event.ctrlKey ||
   event.metaKey ||
   event.altKey ||
@@ -9,8 +9,8 @@ const isTaken = (event) =>
 
 /**
  * @param {HTMLElement} button
- * @param {string} key Lower case, as `KeyboardEvent.key` has it.
- * @param {() => boolean} isActive Whether holding means anything at the moment.
+ * @param {string} key Lower-case `KeyboardEvent.key`.
+ * @param {() => boolean} isActive Whether push-to-talk is currently enabled.
  * @param {(held: boolean) => void} onHold
  */
 export function bindPushToTalk(button, key, isActive, onHold) {
@@ -26,11 +26,11 @@ export function bindPushToTalk(button, key, isActive, onHold) {
   });
   for (const end of ["pointerup", "pointercancel", "lostpointercapture"])
     button.addEventListener(end, () => hold(false));
-  // A long press on a phone would open a menu and take the finger away.
+  // A long press on a phone would open the context menu and cancel the press.
   button.addEventListener("contextmenu", (event) => isActive() && event.preventDefault());
   addEventListener("keydown", (event) => {
     const onButton = event.target === button && (event.key === " " || event.key === "Enter");
-    if (!onButton && (event.key.toLowerCase() !== key || isTaken(event))) return;
+    if (!onButton && (event.key.toLowerCase() !== key || isUsedElsewhere(event))) return;
     if (onButton && isActive()) event.preventDefault();
     if (!event.repeat) hold(true);
   });

@@ -1,7 +1,7 @@
 /**
- * Text work on session descriptions and ICE fragments. Pure: no network, no browser objects.
+ * Parsing and editing of session descriptions and ICE fragments. Pure functions: no network, no browser objects.
  *
- * The page speaks of exactly one audio section, so there is no need to tell sections apart.
+ * The page negotiates exactly one audio section, so sections need not be told apart.
  */
 
 const CRLF = "\r\n";
@@ -13,7 +13,7 @@ const linesOf = (sdp) => sdp.split(/\r?\n/).filter((line) => line !== "");
 const join = (lines) => lines.join(CRLF) + CRLF;
 
 /**
- * Payload types whose encoding name is Opus (RFC 7587, 7: the name is case-insensitive).
+ * Payload types of Opus; the encoding name is case-insensitive (RFC 7587, 7).
  * @param {string[]} lines
  */
 function opusPayloadTypes(lines) {
@@ -38,9 +38,9 @@ function parseParameters(text) {
 }
 
 /**
- * Sets parameters of every Opus format (RFC 7587, 6.1); `null` takes one out, the others stay.
+ * Sets parameters of every Opus format (RFC 7587, 6.1); `null` removes one, others are kept.
  *
- * `stereo=1` in a description means "I can take stereo". Chromium never says so by itself, and then decodes in mono.
+ * `stereo=1` means that the sender of the description can receive stereo. Chromium omits it and then decodes mono.
  *
  * @param {string} sdp
  * @param {Record<string, string | number | null>} changes
@@ -74,7 +74,7 @@ export function opusParameter(sdp, name) {
 }
 
 /**
- * Whether the other side is ICE-lite: it sends no checks, so it has no use for candidates (RFC 8445, 2.5).
+ * Whether the other side is ICE-lite: it sends no checks, so it needs no candidates (RFC 8445, 2.5).
  * @param {string} sdp
  */
 export const isIceLite = (sdp) => linesOf(sdp).includes("a=ice-lite");
@@ -88,11 +88,11 @@ function attribute(lines, name) {
 }
 
 /**
- * An `application/trickle-ice-sdpfrag` body (RFC 8840, 9; RFC 9725, 4.3.2).
+ * Builds an `application/trickle-ice-sdpfrag` body (RFC 8840, 9; RFC 9725, 4.3.2).
  *
- * @param {string} sdp The local description: its credentials and its media line are repeated in the fragment.
- * @param {string[]} candidates `candidate:…` texts, without `a=`.
- * @param {boolean} complete Whether there will be no more.
+ * @param {string} sdp Local description; its credentials and media line are copied.
+ * @param {string[]} candidates `candidate:…` without `a=`.
+ * @param {boolean} complete Whether gathering is complete.
  */
 export function buildFragment(sdp, candidates, complete) {
   const lines = linesOf(sdp);
@@ -109,11 +109,11 @@ export function buildFragment(sdp, candidates, complete) {
 const ICE_LINE = /^a=(ice-ufrag|ice-pwd|candidate|end-of-candidates)\b/;
 
 /**
- * The answer as it would read after an ICE restart: the fragment's credentials and candidates in place of the old ones.
+ * Returns the answer after an ICE restart, with the credentials and candidates of the fragment.
  *
  * @param {string} answer The session's last answer.
- * @param {string} fragment What the server said to the restart (RFC 9725, 4.3.3).
- * @returns {string | null} null when the fragment has no credentials.
+ * @param {string} fragment The server's response to the restart (RFC 9725, 4.3.3).
+ * @returns {string | null} null if the fragment has no credentials.
  */
 export function applyRestart(answer, fragment) {
   const fresh = linesOf(fragment).filter((line) => ICE_LINE.test(line));
@@ -122,8 +122,8 @@ export function applyRestart(answer, fragment) {
 }
 
 /**
- * ICE servers out of a `Link` header (RFC 9725, 4.6). Commas and semicolons inside `<…>` and quotes belong to the
- * value. Entries that are no STUN or TURN server are left out.
+ * Parses ICE servers from a `Link` header (RFC 9725, 4.6). Commas and semicolons inside `<…>` and quotes belong to the
+ * value. Entries that are not STUN or TURN servers are ignored.
  *
  * @param {string | null} header
  * @returns {RTCIceServer[]}

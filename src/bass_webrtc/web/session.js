@@ -1,7 +1,7 @@
 /**
- * One WHEP or WHIP session over HTTP: POST an offer, PATCH candidates or an ICE restart, DELETE.
+ * A WHEP or WHIP session over HTTP: POST an offer, PATCH candidates or an ICE restart, DELETE.
  *
- * Knows no RTCPeerConnection: descriptions and fragments go in and out as text, failures come out as `Problem`.
+ * Independent of RTCPeerConnection: descriptions and fragments are text, failures are a `Problem`.
  */
 
 import { Problem, problemOf } from "./problem.js";
@@ -10,14 +10,14 @@ import { iceServersOf } from "./sdp.js";
 const SDP = "application/sdp";
 const FRAGMENT = "application/trickle-ice-sdpfrag";
 
-/** How long a request may take, in ms. */
+/** Timeout of a request, in ms. */
 const TIMEOUT_MS = 10_000;
 
 /**
  * @param {string | URL} url
  * @param {RequestInit} init
- * @param {string | null} token Without one, no Authorization header is sent (RFC 9725, 4.7.1).
- * @returns {Promise<Response>} Rejects with a `Problem` when there is no answer.
+ * @param {string | null} token null sends no Authorization header (RFC 9725, 4.7.1).
+ * @returns {Promise<Response>} Rejects with a `Problem` if there is no response.
  */
 async function request(url, init, token) {
   const headers = new Headers(init.headers);
@@ -30,10 +30,10 @@ async function request(url, init, token) {
 }
 
 /**
- * What an endpoint says of itself before anybody connects.
+ * Asks an endpoint whether it exists and which ICE servers to use, before connecting.
  *
  * @param {string | URL} endpoint
- * @param {string | null} token Servers give out TURN credentials only to those who may connect.
+ * @param {string | null} token Servers give TURN credentials only to authorized clients.
  * @returns {Promise<{ exists: boolean, iceServers: RTCIceServer[] }>}
  */
 export async function describe(endpoint, token) {
@@ -43,7 +43,7 @@ export async function describe(endpoint, token) {
 
 export class Session {
   #token;
-  /** @type {string | null} Kept verbatim: servers send it in more forms than one. */
+  /** @type {string | null} Kept verbatim, because servers use several formats. */
   #etag;
   /** @type {URL | null} */
   #url;
@@ -51,14 +51,14 @@ export class Session {
   /** @param {string | URL} endpoint @param {string | null} token @param {Response} response @param {string} answer */
   constructor(endpoint, token, response, answer) {
     const location = response.headers.get("Location");
-    /** The server's description, SDP. */
+    /** The server's answer, SDP. */
     this.answer = answer;
-    /** Servers to use for the next connection: they arrive too late for this one's offer. */
+    /** ICE servers for the next connection; they arrive too late for this offer. */
     this.iceServers = iceServersOf(response.headers.get("Link"));
     this.#etag = response.headers.get("ETag");
-    // Resolved against where the answer came from, after redirects (RFC 9110, 10.2.2).
+    // Relative to the URL of the response, after redirects (RFC 9110, 10.2.2).
     this.#url = location === null ? null : new URL(location, response.url);
-    // The token was meant for the endpoint's origin, not for wherever a session may live.
+    // The token is meant for the endpoint's origin only; the session may be elsewhere.
     this.#token = this.#url?.origin === new URL(endpoint, document.baseURI).origin ? token : null;
   }
 
@@ -77,13 +77,13 @@ export class Session {
     const session = new Session(endpoint, token, response, answer);
     if (!answer.startsWith("v=0")) {
       session.close();
-      throw new Problem("unreadable", { status: response.status, detail: "No session description came back" });
+      throw new Problem("unreadable", { status: response.status, detail: "Expected a session description (SDP)" });
     }
     return session;
   }
 
   /**
-   * Tells the server of candidates. A server that does not take them is no fault: the media often gets through anyway.
+   * Sends candidates. Errors are ignored: the media often gets through without them.
    * @param {string} fragment
    */
   async trickle(fragment) {
@@ -91,10 +91,10 @@ export class Session {
   }
 
   /**
-   * Asks for an ICE restart (RFC 9725, 4.3.3).
+   * Requests an ICE restart (RFC 9725, 4.3.3).
    *
-   * @param {string} fragment The new credentials, and candidates when there are any yet.
-   * @returns {Promise<string | null>} The server's fragment; null when this session cannot go on.
+   * @param {string} fragment New credentials, and candidates if any are known.
+   * @returns {Promise<string | null>} The server's fragment; null if the session cannot be restarted.
    */
   async restart(fragment) {
     const response = await this.#patch(fragment, "*");
@@ -103,7 +103,7 @@ export class Session {
     return response.text();
   }
 
-  /** Ends the session. Also works while the page is being left: `keepalive` lets the request outlive it. */
+  /** Ends the session. Works during page unload, too: `keepalive` lets the request outlive the page. */
   close() {
     if (this.#url === null) return;
     request(this.#url, { method: "DELETE", keepalive: true }, this.#token).catch(() => null);

@@ -1,4 +1,4 @@
-/** What the visitor chose, kept by the browser where it lets us, and for this visit otherwise. */
+/** The user's settings, kept in web storage if the browser allows it, otherwise until the page is closed. */
 
 /** @type {Map<string, string>} */
 const unsaved = new Map();
@@ -8,7 +8,7 @@ export function recall(name, where = "localStorage") {
   try {
     return globalThis[where].getItem(`bass-webrtc.${name}`) ?? unsaved.get(name) ?? null;
   } catch {
-    return unsaved.get(name) ?? null; // Private windows and strict settings refuse even to be asked.
+    return unsaved.get(name) ?? null; // Private windows and strict settings throw on any access.
   }
 }
 
@@ -18,7 +18,7 @@ export function remember(name, value, where = "localStorage") {
   try {
     globalThis[where].setItem(`bass-webrtc.${name}`, value);
   } catch {
-    // Then for this visit only.
+    // Kept in `unsaved` only.
   }
 }
 

@@ -1,4 +1,4 @@
-/** The form of the Talk side: device, presets, switches, bitrate. Remembers what was chosen. */
+/** The form of the Talk side: device, presets, switches and bitrate. Remembers the settings. */
 
 import { bindFader, element } from "./dom.js";
 import { PRESETS, microphones } from "./microphone.js";
@@ -15,13 +15,13 @@ const SWITCHES = /** @type {const} */ ([
   "pushToTalk",
 ]);
 
-/** @returns {TalkSettings} As they were left, or the ones for a voice. */
+/** @returns {TalkSettings} The saved settings, by default those for voice. */
 export function recallTalkSettings() {
   const settings = { deviceId: "", pushToTalk: false, ...PRESETS.voice };
   try {
     Object.assign(settings, JSON.parse(recall("talk") ?? "{}"));
   } catch {
-    // Somebody else wrote there: the settings for a voice it is.
+    // The stored value is not ours; use the defaults.
   }
   return /** @type {TalkSettings} */ (settings);
 }
@@ -50,11 +50,11 @@ export class TalkSettingsView {
     this.#show();
   }
 
-  /** Shows the microphones there are. Their names are known only once one was allowed. */
+  /** Lists the microphones. Their names are known only after the first permission. */
   async listDevices() {
-    const usual = new Option("The usual one", "");
+    const defaultOption = new Option("Default microphone", "");
     const found = (await microphones()).map(({ label, deviceId }) => new Option(label || "Microphone", deviceId));
-    this.#select.replaceChildren(usual, ...found);
+    this.#select.replaceChildren(defaultOption, ...found);
     const { deviceId } = this.#publisher.settings;
     this.#select.value = found.some(({ value }) => value === deviceId) ? deviceId : "";
   }

@@ -1,24 +1,24 @@
-/** Joins the publisher to the page: the Talk key, mute and push-to-talk, the words, the meter and the figures. */
+/** The Talk side of the page: buttons, push-to-talk, status text, meter and figures of the publisher. */
 
 import { askForToken } from "./access.js";
 import { Dial } from "./dial.js";
 import { element, figure, write } from "./dom.js";
 import { Meter } from "./meter.js";
 import { microphoneRefusal } from "./microphone.js";
-import { Notice, wordsFor } from "./notice.js";
+import { Notice, statusText } from "./notice.js";
 import { bindPushToTalk } from "./push_to_talk.js";
 import { TalkSettingsView } from "./talk_settings.js";
 
 const TALK_KEY = "t";
 
-const OFF = { title: "Microphone off.", advice: "Press Talk to be heard." };
-const ASKING = { title: "May this page listen?", advice: "Your browser asks whether to open the microphone." };
-const MUTED = { title: "Muted.", advice: "Nobody hears you." };
+const OFF = { title: "Microphone off", advice: "Press Talk to go on air." };
+const ASKING = { title: "Waiting for permission", advice: "Allow the microphone in your browser's prompt." };
+const MUTED = { title: "Muted", advice: "Nobody can hear you." };
 const HOLD = {
-  title: "Waiting for you.",
+  title: "Push to talk",
   advice: `Hold the button or the ${TALK_KEY.toUpperCase()} key while you talk.`,
 };
-const HEADPHONES = "Wear headphones: without echo cancellation, loudspeakers howl.";
+const HEADPHONES = "Use headphones: without echo cancellation, loudspeakers cause feedback.";
 
 export class TalkView {
   #publisher;
@@ -33,17 +33,17 @@ export class TalkView {
     this.#publisher = publisher;
     this.#player = player;
     this.#settings = new TalkSettingsView(publisher);
-    element("talk").addEventListener("click", () => this.#press());
+    element("talk").addEventListener("click", () => this.#toggle());
     element("mute").addEventListener("click", () => this.#toggleMute());
     bindPushToTalk(
       element("mute"),
       TALK_KEY,
-      () => this.#holds,
+      () => this.#pushToTalkActive,
       (held) => (publisher.muted = !held),
     );
     publisher.addEventListener("change", () => this.#showState());
     publisher.addEventListener("stats", () => this.#showFigures());
-    publisher.addEventListener("stream", () => this.#takeStream());
+    publisher.addEventListener("stream", () => this.#attachStream());
     player.addEventListener("change", () => this.#showFigures());
     element("talk").hidden = false;
     element("talk-panel").hidden = false;
@@ -56,8 +56,8 @@ export class TalkView {
     return this.#meter;
   }
 
-  /** Whether the microphone is open only while something is held. */
-  get #holds() {
+  /** Whether push-to-talk is active. */
+  get #pushToTalkActive() {
     return this.#publisher.settings.pushToTalk && this.#isOn;
   }
 
@@ -66,7 +66,7 @@ export class TalkView {
     return opening || (state !== "idle" && state !== "failed");
   }
 
-  #press() {
+  #toggle() {
     if (this.#isOn) {
       this.#publisher.stop();
     } else {
@@ -76,10 +76,10 @@ export class TalkView {
   }
 
   #toggleMute() {
-    if (!this.#holds) this.#publisher.muted = !this.#publisher.muted;
+    if (!this.#pushToTalkActive) this.#publisher.muted = !this.#publisher.muted;
   }
 
-  #takeStream() {
+  #attachStream() {
     const { stream } = this.#publisher;
     if (stream === null) return this.#meter.detach();
     void this.#settings.listDevices();
@@ -99,8 +99,8 @@ export class TalkView {
     if (this.#isOn) this.#dial.start();
     else this.#dial.stop();
     this.#player.dimmed = onAir && settings.dim;
-    this.#notice.light(state);
-    this.#notice.count(this.#publisher);
+    this.#notice.setState(state);
+    this.#notice.showCountdown(this.#publisher);
     this.#showFigures();
     if (problem?.kind === "unauthorized" && state === "failed") void this.#askForToken();
   }
@@ -116,16 +116,16 @@ export class TalkView {
 
   #showFigures() {
     const { stats, opening } = this.#publisher;
-    this.#notice.say(opening ? ASKING : wordsFor(this.#publisher, OFF, this.#liveWords()));
+    this.#notice.show(opening ? ASKING : statusText(this.#publisher, OFF, this.#liveText()));
     write("talk-figure-loss", figure(stats?.lossPercent, 1, "%"));
     write("talk-figure-round-trip", figure(stats?.roundTripMs, 0, "ms"));
     write("talk-figure-bitrate", figure(stats?.bitrateKbps, 0, "kbit/s"));
   }
 
-  #liveWords() {
+  #liveText() {
     const { muted, settings } = this.#publisher;
     if (muted) return settings.pushToTalk ? HOLD : MUTED;
-    const howls = !settings.echoCancellation && this.#player.state === "live";
-    return { title: "You are on air.", advice: howls ? HEADPHONES : "" };
+    const feedback = !settings.echoCancellation && this.#player.state === "live";
+    return { title: "You are on air", advice: feedback ? HEADPHONES : "" };
   }
 }
