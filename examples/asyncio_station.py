@@ -1,4 +1,4 @@
-"""In an asyncio program: what blocks is awaited, the rest is the same.
+"""An asyncio program: blocking calls are coroutines in bass_webrtc.aio, everything else is the same.
 
 python examples/asyncio_station.py
 """
@@ -12,14 +12,14 @@ import bass_webrtc as bw
 
 
 async def main() -> None:
-    """Plays a tone and says every ten seconds how it goes."""
+    """Serve a tone and print statistics every ten seconds."""
     async with bw.aio.Server(bw.Tone()) as server:
         await server.start()
-        print(f"Open {server.url} and press play. Ctrl-C ends it.")
+        print(f"Open {server.url} and press Listen. Press Ctrl-C to quit.")
         while True:
             await asyncio.sleep(10)
             stats = server.stats()
-            print(f"{stats.active_peers} listen, {stats.frames_sent} frames sent, {stats.late_frames} of them late")
+            print(f"{stats.active_peers} peers, {stats.frames_sent} frames sent, {stats.late_frames} of them late")
 
 
 with contextlib.suppress(KeyboardInterrupt):

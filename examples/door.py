@@ -1,4 +1,4 @@
-"""Who may listen, and who does: a door that lets this machine in, and a book of visitors.
+"""Access control: admit only clients on this machine, and log who connects.
 
 python examples/door.py
 """
@@ -11,15 +11,15 @@ import bass_webrtc as bw
 
 
 def admit(request: bw.PeerRequest) -> bool | str:
-    """A string is the reason that the page shows."""
+    """Return True to admit the client, or a reason for refusing it, which the page shows."""
     if ipaddress.ip_address(request.address).is_loopback:
         return True
-    return "this station plays for its own house only"
+    return "only clients on this machine may listen"
 
 
 with bw.Server(bw.Tone(440, right_hz=880), bw.ServerConfig(max_peers=20)) as server:
     server.admit = admit
-    server.on("peer_connected", lambda peer: print(f"{peer.remote_address} listens"))
-    server.on("peer_disconnected", lambda peer, reason: print(f"peer {peer.id} is gone: {reason}"))
+    server.on("peer_connected", lambda peer: print(f"{peer.remote_address} connected"))
+    server.on("peer_disconnected", lambda peer, reason: print(f"peer {peer.id} disconnected: {reason}"))
     server.start()
-    input(f"Open {server.url} and press play. Return ends it.\n")
+    input(f"Open {server.url} and press Listen. Press Return to quit.\n")

@@ -1,4 +1,4 @@
-"""MediaMTX, or any server that speaks WHIP and WHEP: push a tone or a file to it, pull a stream from it and play it.
+"""Push a tone or file to MediaMTX, or pull a stream and play it. Works with any WHIP or WHEP server.
 
 python examples/mediamtx.py --whip http://127.0.0.1:8889/live/whip
 python examples/mediamtx.py --whip http://127.0.0.1:8889/live/whip --source song.mp3
@@ -15,11 +15,11 @@ import bass_webrtc as bw
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--whip", metavar="URL", help="push to it")
-    where.add_argument("--whep", metavar="URL", help="pull from it")
-    parser.add_argument("--source", metavar="FILE", help="what is pushed; a tone of 440 Hz by default")
+    where.add_argument("--whip", metavar="URL", help="push to this WHIP endpoint")
+    where.add_argument("--whep", metavar="URL", help="pull from this WHEP endpoint")
+    parser.add_argument("--source", metavar="FILE", help="file to push (default: a 440 Hz tone)")
     parser.add_argument("--token", help="bearer token")
-    parser.add_argument("--device", type=int, default=-1, help="BASS output; 0 makes no sound")
+    parser.add_argument("--device", type=int, default=-1, help="BASS output; 0 is silent")
     arguments = parser.parse_args()
     if arguments.whip:
         push(arguments.whip, arguments.source, arguments.token)
@@ -28,16 +28,16 @@ def main() -> None:
 
 
 def push(url: str, path: str | None, token: str | None) -> None:
-    """Until Return is pressed; through restarts of the server, too."""
+    """Push until Return is pressed, reconnecting if the server restarts."""
     source = bw.BassFile(path, loop=True) if path else bw.Tone(440.0)
     with bw.WhipClient(source, url, token) as client:
         client.start()
         client.wait_connected()
-        input(f"Pushing to {url}. Return ends it.\n")
+        input(f"Pushing to {url}. Press Return to quit.\n")
 
 
 def pull(url: str, token: str | None, device: int) -> None:
-    """The program's own BASS plays the stream: it is a channel as any other, and the same over reconnects."""
+    """Play the stream with the program's own BASS. It is an ordinary channel and survives reconnects."""
     from sound_lib.external import pybass as bass
 
     if not bass.BASS_Init(device, 48_000, 0, None, None):
@@ -46,8 +46,8 @@ def pull(url: str, token: str | None, device: int) -> None:
         client.start()
         bass.BASS_ChannelPlay(client.stream, False)
         client.wait_connected()
-        input(f"Playing {url}. Return ends it.\n")
-        print(f"{client.stats().packets_received} packets came")
+        input(f"Playing {url}. Press Return to quit.\n")
+        print(f"{client.stats().packets_received} packets received")
     bass.BASS_Free()
 
 

@@ -1,6 +1,7 @@
-"""A phone-in desk: a programme and two callers in a BASSmix mixer, each on a fader of its own.
+"""A phone-in show: a programme and two callers in a BASSmix mixer, each with its own fader.
 
-Listeners and callers hear the mix. No Python touches the sound: the server pulls the mixer, which pulls the callers.
+Listeners and callers hear the mix. The audio never passes through Python: the server reads the mixer, which reads the
+callers' streams.
 
 python examples/phone_in.py programme.mp3          then, for example: 0 0.3 for caller 0, p 0.5 for the programme
 """
@@ -21,7 +22,7 @@ if len(sys.argv) != 2:
 
 bassmix = libloader.load_library("bassmix", x86_path=paths.x86_path, x64_path=paths.x64_path)
 MIXER_NONSTOP = 0x20000
-MIXER_MATRIX = 0x10000  # Without it BASSmix 2.4.5.2 crashes on channels that have the mixer's own rate.
+MIXER_MATRIX = 0x10000  # Without it BASSmix 2.4.5.2 crashes on channels with the sample rate of the mixer.
 DECODE = bass.BASS_STREAM_DECODE | bass.BASS_SAMPLE_FLOAT
 
 bass.BASS_Init(0, 48_000, 0, None, None)
@@ -33,14 +34,14 @@ bassmix.BASS_Mixer_StreamAddChannel(mixer, programme, MIXER_MATRIX)
 
 
 def put_through(peer: bw.Peer) -> None:
-    """A caller's stream leaves the server's own mix when it is asked for, and the mixer when the caller is gone."""
+    """Add a caller to the mixer. Accessing ``input_stream`` removes it from the server's own mix."""
     if peer.kind == "publisher":
         bassmix.BASS_Mixer_StreamAddChannel(mixer, peer.input_stream, MIXER_MATRIX)
-        print(f"caller {peer.id} is on the air")
+        print(f"caller {peer.id} is on air")
 
 
 def set_fader(server: bw.Server, name: str, level: float) -> None:
-    """Callers' faders are the server's, because those make no click."""
+    """Set a level. Callers use the gain of the server, which changes without clicks."""
     if name == "p":
         bass.BASS_ChannelSetAttribute(programme, bass.BASS_ATTRIB_VOL, level)
     for peer in server.peers:
@@ -48,12 +49,12 @@ def set_fader(server: bw.Server, name: str, level: float) -> None:
             peer.gain = level
 
 
-# decode_stream: callers' streams are for a mixer, not for a sound card.
+# decode_stream: the callers' streams are read by a mixer, not played by a sound card.
 with bw.Server(mixer, bw.ServerConfig(decode_stream=True)) as server:
     server.admit = lambda request: request.kind == "player" or sum(p.kind == "publisher" for p in server.peers) < 2
     server.on("peer_connected", put_through)
     server.start()
-    print(f"Open {server.url} to listen and talk. A fader and its level, or Return alone, which ends it:")
+    print(f"Open {server.url} to listen and talk. Type a fader and its level, or only Return to quit:")
     while command := input("").split():
         set_fader(server, command[0], float(command[1]))
-bass.BASS_Free()  # With the mixer, before the process ends: BASSmix may be unloaded after the BASS that it calls.
+bass.BASS_Free()  # Frees the mixer now: at exit BASS may be unloaded before BASSmix, which calls it.

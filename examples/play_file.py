@@ -1,4 +1,4 @@
-"""A file, or a station's URL, in browsers.
+"""Serve a file or the URL of a radio stream to browsers.
 
 python examples/play_file.py song.mp3
 """
@@ -14,4 +14,4 @@ if len(sys.argv) != 2:
 
 with bw.Server(bw.BassFile(sys.argv[1], loop=True)) as server:
     server.start()
-    input(f"Open {server.url} and press play. Return ends it.\n")
+    input(f"Open {server.url} and press Listen. Press Return to quit.\n")

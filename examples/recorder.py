@@ -1,4 +1,4 @@
-"""A recorder: each caller in a WAV file of its own, called by the time of the call.
+"""Record each publisher to its own WAV file, named by date and time.
 
 python examples/recorder.py
 """
@@ -18,7 +18,7 @@ BLOCK_S = BLOCK_FRAMES / 48_000
 
 
 def record(peer: bw.Peer) -> None:
-    """Reads 20 ms each 20 ms, at deadlines that do not drift, until the caller is gone."""
+    """Read 20 ms every 20 ms, at absolute deadlines, until the publisher disconnects."""
     name = time.strftime(f"call-%Y%m%d-%H%M%S-{peer.id}.wav")
     with wave.open(name, "wb") as file:
         file.setnchannels(2)
@@ -34,12 +34,12 @@ def record(peer: bw.Peer) -> None:
 
 
 def answer(peer: bw.Peer) -> None:
-    """An event's callback returns at once, so the work has a thread of its own."""
+    """Start a thread, because event callbacks must return quickly."""
     if peer.kind == "publisher":
         threading.Thread(target=record, args=(peer,)).start()
 
 
-with bw.Server(None) as server:  # None: nothing to hear here, only to talk.
+with bw.Server(None) as server:  # None: no source, so browsers can only talk.
     server.on("peer_connected", answer)
     server.start()
-    input(f"Open {server.url} to talk. Return ends it.\n")
+    input(f"Open {server.url} to talk. Press Return to quit.\n")

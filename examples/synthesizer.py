@@ -1,6 +1,6 @@
-"""Audio that your program makes: a siren, written into a PcmSource as fast as it is played.
+"""Serve audio that the program generates: a siren, written to a PcmSource in real time.
 
-The source holds half a second. ``write`` takes what fits and never waits, so the program keeps the time.
+The source buffers half a second. ``write`` accepts what fits and never blocks, so the program must pace itself.
 
 python examples/synthesizer.py
 """
@@ -17,7 +17,7 @@ BLOCK_S = 0.05
 
 
 def play(source: bw.PcmSource, stop: threading.Event) -> None:
-    """Fills the source until ``stop``."""
+    """Keep the source full until ``stop`` is set."""
     phase = second = 0.0
     frames = int(BLOCK_S * source.sample_rate)
     while not stop.wait(BLOCK_S / 2):
@@ -34,6 +34,6 @@ player = threading.Thread(target=play, args=(source, stop))
 player.start()
 with bw.Server(source) as server:
     server.start()
-    input(f"Open {server.url} and press play. Return ends it.\n")
+    input(f"Open {server.url} and press Listen. Press Return to quit.\n")
 stop.set()
 player.join()

@@ -1,4 +1,4 @@
-"""Signaling of your own, here over a WebSocket: a browser calls this program, or is called by it, and both are heard.
+"""Your own signaling over a WebSocket: a browser calls this program or is called by it, with audio both ways.
 
 python examples/websocket_signaling.py
 """
@@ -22,26 +22,26 @@ PAGE = """<!doctype html>
 async function begin(offers) {
   const microphone = await navigator.mediaDevices.getUserMedia({audio: true});
   const signaling = new WebSocket(`ws://${location.host}/signaling`);
-  const say = message => signaling.send(JSON.stringify(message));
+  const send = message => signaling.send(JSON.stringify(message));
   const peer = new RTCPeerConnection();
   const far = document.querySelector("#far");
   for (const track of microphone.getTracks()) peer.addTrack(track, microphone);
   peer.onconnectionstatechange = () => document.querySelector("#state").textContent = peer.connectionState;
   peer.ontrack = event => { far.srcObject = event.streams[0]; far.play(); };
-  peer.onicecandidate = event => say({type: "candidate", candidate: event.candidate?.candidate ?? ""});
+  peer.onicecandidate = event => send({type: "candidate", candidate: event.candidate?.candidate ?? ""});
   const describe = async description => {
-    const sdp = description.sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1");  // Else Chrome is mono.
+    const sdp = description.sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1");  // Otherwise Chrome decodes mono.
     await peer.setLocalDescription({type: description.type, sdp});
-    say(peer.localDescription);
+    send(peer.localDescription);
   };
-  const take = async said => {
-    if (said.type === "candidate") return peer.addIceCandidate({candidate: said.candidate, sdpMid: said.mid});
-    await peer.setRemoteDescription(said);
-    if (said.type === "offer") await describe(await peer.createAnswer());
+  const receive = async message => {
+    if (message.type === "candidate") return peer.addIceCandidate({candidate: message.candidate, sdpMid: message.mid});
+    await peer.setRemoteDescription(message);
+    if (message.type === "offer") await describe(await peer.createAnswer());
   };
-  let taken = Promise.resolve();  // One after the other: a candidate waits for the description that it belongs to.
-  signaling.onmessage = event => taken = taken.then(() => take(JSON.parse(event.data)));
-  signaling.onopen = async () => offers ? describe(await peer.createOffer()) : say({type: "call me"});
+  let received = Promise.resolve();  // In order: a candidate must wait for its description.
+  signaling.onmessage = event => received = received.then(() => receive(JSON.parse(event.data)));
+  signaling.onopen = async () => offers ? describe(await peer.createOffer()) : send({type: "call me"});
 }
 document.querySelector("#call").onclick = () => begin(true);
 document.querySelector("#called").onclick = () => begin(false);
@@ -52,26 +52,26 @@ sockets: dict[bw.Peer, web.WebSocketResponse] = {}
 
 
 async def signal(request: web.Request) -> web.WebSocketResponse:
-    """One browser, until its WebSocket closes."""
+    """Serve one browser until its WebSocket closes."""
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     peer: bw.Peer | None = None
     async for message in socket:
         if message.type is not WSMsgType.TEXT:
             break
-        said = message.json()
-        if said["type"] == "offer":
-            peer, answer = await server.add_peer(said["sdp"])
+        received = message.json()
+        if received["type"] == "offer":
+            peer, answer = await server.add_peer(received["sdp"])
             sockets[peer] = socket
             await socket.send_json({"type": "answer", "sdp": answer})
-        elif said["type"] == "call me":
+        elif received["type"] == "call me":
             peer, offer = await server.create_offer()
             sockets[peer] = socket
             await socket.send_json({"type": "offer", "sdp": offer})
-        elif said["type"] == "answer" and peer is not None:
-            peer.set_answer(said["sdp"])
-        elif said["type"] == "candidate" and peer is not None:
-            peer.add_ice_candidate(said["candidate"])
+        elif received["type"] == "answer" and peer is not None:
+            peer.set_answer(received["sdp"])
+        elif received["type"] == "candidate" and peer is not None:
+            peer.add_ice_candidate(received["candidate"])
     if peer is not None:
         sockets.pop(peer, None)
         peer.close()
@@ -79,22 +79,22 @@ async def signal(request: web.Request) -> web.WebSocketResponse:
 
 
 async def page(request: web.Request) -> web.Response:
-    """What the browser opens."""
+    """Return the page."""
     return web.Response(text=PAGE, content_type="text/html")
 
 
 async def play(app: web.Application) -> AsyncIterator[None]:
-    """The server runs as long as the web application."""
+    """Run the server as long as the web application."""
     loop = asyncio.get_running_loop()
 
     def trickle(peer: bw.Peer, candidate: str, mid: str, _index: int) -> None:
-        """Of ours, found later. On the events' thread."""
-        said = {"type": "candidate", "candidate": candidate, "mid": mid}
+        """Send a candidate of the server to the browser. Called on the event thread."""
+        message = {"type": "candidate", "candidate": candidate, "mid": mid}
         if peer in sockets:
-            asyncio.run_coroutine_threadsafe(sockets[peer].send_json(said), loop)
+            asyncio.run_coroutine_threadsafe(sockets[peer].send_json(message), loop)
 
     server.on("ice_candidate", trickle)
-    server.on("peer_connected", lambda peer: print(f"{peer} talks and listens"))
+    server.on("peer_connected", lambda peer: print(f"{peer} connected"))
     server.on("peer_disconnected", lambda peer, reason: print(f"{peer}: {reason}"))
     await server.start()
     yield
@@ -105,4 +105,4 @@ app = web.Application()
 app.add_routes([web.get("/", page), web.get("/signaling", signal)])
 app.cleanup_ctx.append(play)
 with contextlib.suppress(KeyboardInterrupt):
-    web.run_app(app, host=HOST, port=PORT, print=lambda _: print(f"Open http://{HOST}:{PORT}/. Ctrl-C ends it."))
+    web.run_app(app, host=HOST, port=PORT, print=lambda _: print(f"Open http://{HOST}:{PORT}/. Press Ctrl-C to quit."))

@@ -154,7 +154,7 @@ def test_mediamtx_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) ->
             [sys.executable, "-u", EXAMPLE, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
-            assert process.stdout.readline().endswith("Return ends it.\n")
+            assert process.stdout.readline().endswith("Press Return to quit.\n")
             if heard_hz is not None:
                 with Recorder(server.read_input) as heard:
                     heard.wait_for_sound()
