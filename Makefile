@@ -4,6 +4,7 @@
 # make format       rewrite Python with ruff and C with clang-format
 # make bench        run the benchmarks
 # make fuzz         run each fuzzer of the core for ten minutes; make fuzz ARGS=60 for one minute
+# make screenshot   take the README's screenshot of the page (docs/images/page.png)
 # make conformance  update the index of tests in docs/conformance.md
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +16,7 @@ CORE    = src/bass_webrtc/core
 INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
-.PHONY: serve test check static format bench fuzz conformance clean build-packages check-packages test-packages
+.PHONY: serve test check static format bench fuzz screenshot conformance clean build-packages check-packages test-packages
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
@@ -39,6 +40,9 @@ bench: test-packages $(VENV)/.installed-dev
 
 fuzz: test-packages $(VENV)/.installed-dev
 	@$(BIN)/python tests/fuzz/fuzzers.py $(ARGS)
+
+screenshot: test-packages $(VENV)/.installed-dev
+	@$(BIN)/python scripts/screenshot.py
 
 format: check-packages $(VENV)/.installed-dev
 	$(BIN)/ruff format --quiet .
