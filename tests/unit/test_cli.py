@@ -252,6 +252,30 @@ def test_bad_arguments_exit_with_code_2_and_a_reason(servers: list[FakeServer], 
     assert servers == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["serve", "--port", "70000"], "--port: http_port"),
+        (["serve", "--bitrate", "many"], "'--bitrate': 'many' is not a number; expected a whole number"),
+        (["serve", "tone:high"], "SOURCE: 'high' is not a number; expected tone:HZ"),
+        (["pull", "ftp://h/whep"], "URL: url"),
+        (["serve", "--input-device", "loud"], "no output device 'loud'; expected none, default or a number"),
+    ],
+)
+def test_usage_error_names_the_argument(servers: list[FakeServer], arguments: list[str], reason: str) -> None:
+    assert reason in _invoke(*arguments).output
+
+
+@pytest.mark.parametrize(
+    "command", ["", "serve", "push", "pull", "devices", "doctor", "capi", "capi build", "capi cflags", "capi ldflags"]
+)
+def test_help_fits_80_columns(command: str) -> None:
+    result = _invoke(*command.split(), "--help", COLUMNS="80")
+    assert result.exit_code == 0
+    assert max(map(len, result.output.splitlines())) <= 80
+    assert "..." not in result.output.partition("Commands:")[2]
+
+
 def test_ready_line_goes_to_standard_error(servers: list[FakeServer]) -> None:
     result = _invoke("serve", "tone")
     assert result.stderr == "listening on http://127.0.0.1:1234/\n"
@@ -287,6 +311,19 @@ def test_failure_is_one_line_and_exit_code_1(
     assert exited.value.code == 1
     assert capsys.readouterr().err == "bass-webrtc: TCP port 8080 is in use\n"
     assert servers[0].log == ["close"]
+
+
+def test_operating_system_error_names_the_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fail() -> None:
+        (tmp_path / "missing" / "input.wav").open("wb")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit) as exited:
+        cli.main()
+    assert exited.value.code == 1
+    assert capsys.readouterr().err == f"bass-webrtc: {tmp_path}/missing/input.wav: No such file or directory\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
