@@ -12,9 +12,9 @@ from support.conformance import covers
 from support.http_asking import Reply, ask
 
 PLAYER, PUBLISHER = {"Authorization": "Bearer for-players"}, {"Authorization": "Bearer for-publishers"}
-EVERYBODY = {"Authorization": "Bearer for-everybody"}
+BOTH = {"Authorization": "Bearer for-both"}
 TWO_TOKENS = {"play_token": "for-players", "publish_token": "for-publishers"}
-THREE_TOKENS = {"token": "for-everybody", **TWO_TOKENS}
+THREE_TOKENS = {"token": "for-both", **TWO_TOKENS}
 
 
 def serve(config: dict[str, Any]) -> bw.Server:
@@ -40,9 +40,9 @@ def send(url: str, method: str, path: str, headers: dict[str, str]) -> Reply:
         ({"signaling_mode": "whip"}, "POST", "/whep", {}, 404),
         ({"signaling_mode": "whip"}, "GET", "/", {}, 404),
         ({"signaling_mode": "whip"}, "GET", "/api/stats", {}, 200),
-        ({"token": "for-everybody"}, "POST", "/whep", {}, 401),
-        ({"token": "for-everybody"}, "POST", "/whep", EVERYBODY, 201),
-        ({"token": "for-everybody"}, "POST", "/whip", EVERYBODY, 201),
+        ({"token": "for-both"}, "POST", "/whep", {}, 401),
+        ({"token": "for-both"}, "POST", "/whep", BOTH, 201),
+        ({"token": "for-both"}, "POST", "/whip", BOTH, 201),
         (TWO_TOKENS, "POST", "/whep", {}, 401),
         (TWO_TOKENS, "POST", "/whep", PLAYER, 201),
         (TWO_TOKENS, "POST", "/whep", PUBLISHER, 403),
@@ -52,8 +52,8 @@ def send(url: str, method: str, path: str, headers: dict[str, str]) -> Reply:
         ({"publish_token": "for-publishers"}, "POST", "/whip", {}, 401),
         # Statistics show addresses.
         ({}, "GET", "/metrics", {}, 200),
-        ({"token": "for-everybody"}, "GET", "/api/stats", {}, 401),
-        (THREE_TOKENS, "GET", "/api/stats", EVERYBODY, 200),
+        ({"token": "for-both"}, "GET", "/api/stats", {}, 401),
+        (THREE_TOKENS, "GET", "/api/stats", BOTH, 200),
         (THREE_TOKENS, "GET", "/api/stats", PLAYER, 401),
         (TWO_TOKENS, "GET", "/api/stats", {}, 401),
         (TWO_TOKENS, "GET", "/metrics", {}, 401),
@@ -105,11 +105,11 @@ def test_strict_http_refuses_publishers_with_video(strict_http: bool, status: in
 
 @pytest.mark.parametrize(("required", "status"), [(False, 200), (True, 401)])
 def test_session_requests_require_the_token_if_configured(required: bool, status: int) -> None:
-    with serve({"token": "for-everybody", "require_token_on_sessions": required}) as server:
+    with serve({"token": "for-both", "require_token_on_sessions": required}) as server:
         server.start()
-        location = http_asking.post(server.url, "/whep", EVERYBODY).headers["Location"]
+        location = http_asking.post(server.url, "/whep", BOTH).headers["Location"]
         assert ask(server.url, "DELETE", location).status == status
-        assert ask(server.url, "DELETE", location, headers=EVERYBODY).status == (200 if required else 404)
+        assert ask(server.url, "DELETE", location, headers=BOTH).status == (200 if required else 404)
 
 
 @covers("SE67")
