@@ -90,7 +90,7 @@ def test_wrong_fingerprint_gets_an_alert_and_no_media(server: bw.Server, certifi
     drive([player], lambda: player.state in ("failed", "closed"), 5.0)
     assert "alert" in player.reason or player.reason == "close_notify"
     drive([player], lambda: bool(reasons), 5.0)
-    assert "certificate is not the one" in reasons[0]
+    assert "does not match the signaled fingerprint" in reasons[0]
     drive([player], lambda: False, 0.3)
     assert player.counters.packets == 0
     assert server.peers == ()

@@ -22,7 +22,7 @@ from bass_webrtc.rtc.sdp import Fingerprint
 OURS = Certificate.generate()
 THEIRS = Certificate.generate()
 WRONG = Fingerprint("sha-256", ":".join(["00"] * 32))
-WRONG_CERTIFICATE = "the peer's certificate is not the one that was signaled"
+WRONG_CERTIFICATE = "the peer's certificate does not match the signaled fingerprint"
 ROLES: tuple[DtlsRole, DtlsRole] = ("client", "server")
 
 

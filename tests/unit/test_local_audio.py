@@ -116,7 +116,7 @@ def test_an_answer_mirrors_the_sections_and_says_nothing_that_was_not_offered(na
     assert [(section.kind, section.protocol, section.mid) for section in answered.media] == [
         (section.kind, section.protocol, section.mid) for section in offer.description.media
     ]
-    accepted = [section for section in (offer.carrier, offer.section) if section is not None]
+    accepted = [section for section in (offer.transport_section, offer.section) if section is not None]
     assert [section.index for section in answered.media if section.port] == [section.index for section in accepted]
     for section in accepted:
         ours, theirs = answered.media[section.index], offer.description.transport_scope(section)

@@ -198,7 +198,7 @@ def test_a_right_answer_is_read() -> None:
     [
         (changed(ANSWER, "setup:passive", "setup:actpass"), "expected active or passive"),
         (changed(ANSWER, "setup:passive", "setup:holdconn"), "expected active or passive"),
-        (changed(ANSWER, "m=audio 9", "m=audio 0"), "refuses the audio"),
+        (changed(ANSWER, "m=audio 9", "m=audio 0"), "rejects the audio"),
         (changed(ANSWER, "a=mid:0", "a=mid:1"), "section 0"),
         (changed(ANSWER, "UDP/TLS/RTP/SAVPF", "RTP/AVP"), "section 0"),
         (changed(ANSWER, "m=audio", "m=video"), "section 0"),

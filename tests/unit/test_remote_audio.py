@@ -189,7 +189,7 @@ def test_sha_384_and_sha_512_are_accepted_alone() -> None:
 @covers("SE3")
 @pytest.mark.parametrize("algorithm", ["sha-1", "md5", "md2", "sha-224", "whirlpool"])
 def test_weak_and_unknown_hashes_alone_are_unusable(algorithm: str) -> None:
-    with pytest.raises(UnusableSdpError, match=f"there is '{algorithm}'"):
+    with pytest.raises(UnusableSdpError, match=f"got '{algorithm}'"):
         read(changed(offers.SHA1_ONLY, "sha-1", algorithm))
 
 

@@ -1,1 +1,1 @@
-"""The WebRTC protocols without I/O: no sockets, no event loop, no clock. Time and randomness are arguments."""
+"""The WebRTC protocols as sans-I/O code: no sockets, event loop or clock. The caller passes in time and randomness."""

@@ -1,7 +1,8 @@
-"""ICE candidates: their text form (RFC 8839, 5.1), and which of a peer's candidates we are willing to use.
+"""ICE candidates: their text form (RFC 8839, 5.1) and the policy that decides which remote candidates to use.
 
-A candidate of a peer is an address that it asks us to send packets to. So a policy decides, before anything is
-sent: a server must not become a tool to reach its own loopback, its neighbours' services, or a stranger.
+A remote candidate is an address that the peer asks us to send packets to. ``CandidatePolicy`` filters candidates
+before anything is sent, so that a peer cannot use the server to reach its loopback interface, services on its
+network, or an uninvolved third party.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from ..errors import SdpError
 from .sdp import shorten
 
 MAX_CANDIDATES = 100
-"""How many candidates of one peer are kept; RFC 8445, 6.1.2.5 proposes this limit for pairs."""
+"""Maximum number of candidates kept per peer; RFC 8445, 6.1.2.5 proposes this limit for pairs."""
 
 _LONGEST = 1024
-"""Characters of a candidate line that we look at; real ones have about 150."""
+"""Longest candidate line accepted, in characters; real ones have about 150."""
 _FOUNDATION = re.compile(r"[!-~]{1,32}")
 _HOST = re.compile(r"[!-~]{1,253}")
 _WORD = re.compile(r"[!-~]+")
@@ -28,16 +29,16 @@ _TYPE_PREFERENCES = {"host": 126, "prflx": 110, "srflx": 100, "relay": 0}  # RFC
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One transport address that an agent may be reached at (RFC 8839, 5.1)."""
+    """One transport address of an ICE agent (RFC 8839, 5.1)."""
 
     foundation: str
     component: int
-    """1 is RTP, and everything else with rtcp-mux; 2 is RTCP."""
+    """1 is RTP (with rtcp-mux: RTP and RTCP); 2 is RTCP."""
     transport: str
     """``"udp"`` or ``"tcp"``, in lower case."""
     priority: int
     host: str
-    """An IP address; or a name, which RFC 8839 says to ignore."""
+    """An IP address, or a host name, which RFC 8839 says to ignore."""
     port: int
     type: str
     """``"host"``, ``"srflx"``, ``"prflx"`` or ``"relay"``."""
@@ -45,17 +46,18 @@ class Candidate:
     related_port: int | None = None
     tcp_type: str | None = None
     ufrag: str | None = None
-    """Of the ICE session the candidate belongs to ; the credentials of a description or a fragment count more."""
+    """ICE session of the candidate; credentials in the session description or fragment take precedence."""
 
     @classmethod
     def parse(cls, text: str) -> Candidate:
-        """Read a candidate as it stands in SDP or in JavaScript's ``RTCIceCandidate.candidate``.
+        """Parse a candidate from SDP or from JavaScript's ``RTCIceCandidate.candidate``.
 
         Args:
-            text: With or without ``a=`` and ``candidate:``. Some clients write the prefix twice.
+            text: The candidate; the prefixes ``a=`` and ``candidate:`` are optional. Some clients write ``candidate:``
+                twice.
 
         Raises:
-            SdpError: It is malformed.
+            SdpError: The candidate is malformed.
         """
         words = text[:_LONGEST].split()
         if len(text) > _LONGEST or len(words) < 8 or words[6] != "typ" or not all(map(_WORD.fullmatch, words)):
@@ -81,7 +83,7 @@ class Candidate:
         )
 
     def to_sdp(self) -> str:
-        """The candidate as text: ``candidate:…``, without ``a=``."""
+        """Return the candidate as text: ``candidate:…``, without ``a=``."""
         text = (
             f"candidate:{self.foundation} {self.component} {self.transport} {self.priority} "
             f"{self.host} {self.port} typ {self.type}"
@@ -97,28 +99,28 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class CandidatePolicy:
-    """Which candidates of a peer may be sent to."""
+    """Decides which remote candidates we may send to."""
 
     ipv4: bool = True
     ipv6: bool = True
-    """Whether we have a socket of that family."""
+    """Whether we have a socket of this address family."""
     allow_loopback: bool = False
-    """For peers on this machine."""
+    """Needed for peers on the same machine."""
     allow_link_local: bool = False
-    """Off: 169.254.169.254 is the metadata service of the clouds."""
+    """Off by default: 169.254.169.254 is the metadata service of cloud providers."""
     lowest_port: int = 1024
-    """Below stand the services of others; a browser's sockets never do."""
+    """Lower ports belong to well-known services; browsers never use them."""
     own_addresses: frozenset[tuple[str, int]] = frozenset()
-    """Our own (host, port): a peer must not make us talk to ourselves."""
+    """Our own (host, port) pairs: a peer must not make us send to ourselves."""
 
     def allows(self, candidate: Candidate) -> bool:
-        """Whether the candidate may be used. TCP, names (``.local`` too) and unknown transports may not."""
+        """Return whether the candidate may be used; never so for TCP, host names (``.local`` too) and component 2."""
         if candidate.transport != "udp" or candidate.component != 1 or candidate.port < max(self.lowest_port, 1):
             return False
         try:
             address = ipaddress.ip_address(candidate.host)
         except ValueError:
-            return False  # RFC 8839, 5.1: names MUST be ignored; resolving them would ask our LAN by multicast.
+            return False  # RFC 8839, 5.1: names MUST be ignored; resolving ``.local`` would send multicast to our LAN.
         if address.version == 6 and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
         if not (self.ipv4 if address.version == 4 else self.ipv6):
@@ -146,16 +148,16 @@ def is_loopback(host: str) -> bool:
 
 
 def usable_candidates(candidates: Iterable[Candidate], policy: CandidatePolicy) -> tuple[Candidate, ...]:
-    """Those of a peer's candidates that may be used; the others are discarded in silence (RFC 9725, 4.3.2)."""
+    """Return the candidates that the policy allows; the others are silently discarded (RFC 9725, 4.3.2)."""
     return tuple(filter(policy.allows, candidates))
 
 
 def merge_candidates(
     known: Sequence[Candidate], new: Iterable[Candidate], limit: int = MAX_CANDIDATES
 ) -> tuple[Candidate, ...]:
-    """All candidates, each transport address once, the first ``limit`` of them.
+    """Merge candidate lists, keeping each transport address once and at most ``limit`` candidates.
 
-    A candidate that comes twice, in the offer and in a PATCH, is used once (RFC 8840, 4.4).
+    A candidate that appears both in the offer and in a PATCH is used once (RFC 8840, 4.4).
     """
     merged = {_address_of(candidate): candidate for candidate in known}
     for candidate in new:
@@ -166,9 +168,10 @@ def merge_candidates(
 
 
 def host_candidates(addresses: Iterable[tuple[str, int]]) -> tuple[Candidate, ...]:
-    """Candidates for our own UDP addresses, the most preferred first.
+    """Build host candidates for our own UDP addresses, given most preferred first.
 
-    Priorities fall from one to the next (RFC 8445, 5.1.2.1); foundations differ, as the base addresses do.
+    Priorities decrease in that order (RFC 8445, 5.1.2.1); each candidate has its own foundation because the base
+    addresses differ.
     """
     return tuple(
         Candidate(str(number), 1, "udp", _priority("host", 65_535 - number), host, port, "host")

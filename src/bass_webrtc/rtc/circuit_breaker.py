@@ -1,8 +1,8 @@
-"""When a sender must stop: circuit breakers of one RTP stream (RFC 8083, which RFC 8834, 7.1 demands).
+"""RTP circuit breaker of one stream: decides when a sender must stop (RFC 8083, required by RFC 8834, 7.1).
 
-Three things say that sending on does harm or no good: nobody reports, reports say that nothing arrives, or a TCP
-connection on the same path would get less than a tenth of what we take. None of them trips on a path that a person
-would listen through; they are the last line, not congestion control.
+It trips on any of three conditions: no reports arrive; reports say that no packets arrive; or a TCP connection on the
+same path would get less than a tenth of our rate. No condition is met on a path that is good enough to listen
+through: the circuit breaker is a last resort, not congestion control.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from math import sqrt
 from .rtcp_packets import ReportBlock
 
 REPORT_INTERVAL_S = 5.0
-"""Td of RFC 8083: what RTCP's timing rules give for two members at our rates (RFC 3550, 6.3.1)."""
+"""Td of RFC 8083: the RTCP interval for two members at our rates (RFC 3550, 6.3.1)."""
 
 _RTCP_TIMEOUT_S = 3 * REPORT_INTERVAL_S  # RFC 8083, 4.1.
 _STUCK_REPORTS = 5  # "k" of RFC 8083, 4.2.
@@ -21,14 +21,14 @@ _CONGESTION_WINDOW_S = 3 * REPORT_INTERVAL_S  # RFC 8083, 4.3: CB_INTERVAL is 3 
 _CONGESTION_REPORTS = 3
 _TCP_FACTOR = 10.0
 _SAMPLE_S = 1.0
-"""The rate is measured over this long at least; DTX leaves 0.4 s between two packets."""
+"""Minimum time over which the packet rate is measured; with DTX, packets are 0.4 s apart."""
 
 
 class CircuitBreaker:
-    """Watches one stream that we send.
+    """Circuit breaker of one stream that we send.
 
     Attributes:
-        tripped: Why it tripped; empty as long as it did not.
+        tripped: The reason it tripped; empty until then.
     """
 
     __slots__ = (
@@ -57,7 +57,10 @@ class CircuitBreaker:
         self.tripped = ""
 
     def update(self, packets: int, now_s: float) -> None:
-        """Tells how many packets were sent so far. Silence on our side is nobody's fault: time does not count then."""
+        """Record the number of packets sent so far, and trip if reports are missing.
+
+        Time during which we send nothing does not count: no reports are due then.
+        """
         if now_s >= self._sampled_s + _SAMPLE_S:
             if packets == self._packets:
                 self._active_since_s = None
@@ -68,16 +71,16 @@ class CircuitBreaker:
             self._packets, self._sampled_s = packets, now_s
         deadline_s = self.deadline_s()
         if deadline_s is not None and now_s >= deadline_s:
-            self._trip("nobody reports what arrives (RFC 8083, 4.1)")
+            self._trip(f"no RTCP reports about our stream for {_RTCP_TIMEOUT_S:g} s (RFC 8083, 4.1)")
 
     def deadline_s(self) -> float | None:
-        """When the lack of reports will trip it, if nothing changes."""
+        """Return when missing reports will trip it; None while we send nothing, or once it has tripped."""
         if self._active_since_s is None or self.tripped:
             return None
         return max(self._active_since_s, self._reported_s) + _RTCP_TIMEOUT_S
 
     def note_report(self, block: ReportBlock, round_trip_time_s: float | None, now_s: float) -> None:
-        """Takes what the peer reports of our stream."""
+        """Process the peer's report block about our stream."""
         self._reported_s = now_s
         self._check_progress(block.highest_sequence, now_s)
         self._check_congestion(block.fraction_lost / 256, round_trip_time_s, now_s)
@@ -89,12 +92,12 @@ class CircuitBreaker:
             self._stuck_since_s = now_s
             return
         self._stuck_reports += 1
-        # A peer that reports all the time is not cut off by a short outage.
+        # A peer that reports very often must not be cut off by a short outage.
         if self._stuck_reports >= _STUCK_REPORTS and now_s - self._stuck_since_s >= REPORT_INTERVAL_S:
-            self._trip("nothing arrives (RFC 8083, 4.2)")
+            self._trip("the peer receives no packets (RFC 8083, 4.2)")
 
     def _check_congestion(self, fraction_lost: float, round_trip_time_s: float | None, now_s: float) -> None:
-        """TCP would send 1 / (Tr × sqrt(2p / 3)) packets a second, in the simple form of its throughput equation."""
+        """Compare our rate with TCP's: 1 / (Tr × sqrt(2p / 3)) packets/s, its simplified throughput equation."""
         self._losses.append((now_s, fraction_lost))
         while self._losses[0][0] <= now_s - _CONGESTION_WINDOW_S:
             self._losses.popleft()

@@ -5,12 +5,12 @@
                              │ wrong certificate, no common profile, alert, timeout
                              └────────────────────────────────────► closed
 
-pyOpenSSL over memory BIOs. OpenSSL lives for the handshake only: what is sent after it (our last flight once more,
-close_notify) is kept ready-made, and ``AlertReader`` understands what may still come. There is nothing left to
-renegotiate with, and 90 kB less memory per peer.
+Uses pyOpenSSL with memory BIOs. The OpenSSL connection exists during the handshake only: the records that may be
+sent afterwards (a retransmission of our last flight, close_notify) are prepared in advance, and ``AlertReader``
+decrypts the alerts that may still arrive. This makes renegotiation impossible and saves 90 kB of memory per peer.
 
-Sans-I/O: one thread at a time; ``now_s`` is any clock that does not go backwards. After every call send what
-``to_send`` gives and look at ``events``; call ``handle_timeout`` when the time that ``timeout_s`` names has come.
+Sans-I/O: call from one thread at a time; ``now_s`` is any monotonic clock, in seconds. After every call, send the
+datagrams from ``to_send`` and process ``events``; call ``handle_timeout`` at the time given by ``timeout_s``.
 """
 
 from __future__ import annotations
@@ -46,39 +46,39 @@ from .sdp import Fingerprint
 DtlsRole = Literal["client", "server"]
 
 _RESEND_S = (0.1, 0.2, 0.4, 0.4, 0.8)
-"""Pauses between repetitions of a flight that is not answered; the last one stays. OpenSSL's own first repetition
-comes after 1 s, an eternity for a listener. At the fourth of ours it is due."""
+"""Retransmission intervals of an unanswered flight; the last one repeats. OpenSSL would first retransmit after 1 s,
+too late for a listener; its own retransmission falls due at the fourth of ours."""
 
 _LAST_FLIGHT_PAUSE_S = 0.05
-"""The last flight is not repeated more often, however often the peer seems to ask."""
+"""Minimum time between retransmissions of the last flight, however often the peer retransmits its own."""
 
-_WRONG_CERTIFICATE = "the peer's certificate is not the one that was signaled"
+_WRONG_CERTIFICATE = "the peer's certificate does not match the signaled fingerprint"
 
 __all__ = ["Certificate", "Closed", "Connected", "DtlsEvent", "DtlsRole", "DtlsSession", "Failed", "SrtpKeys"]
 
 
 @dataclass(frozen=True, slots=True)
 class SrtpKeys:
-    """What the handshake agreed on."""
+    """SRTP keys and protection profile from the handshake."""
 
     profile: int
     """1: AES128_CM_SHA1_80, 7: AEAD_AES_128_GCM."""
     local_key: bytes = field(repr=False)
-    """Master key and master salt of what we send: 16 + 14 bytes, or 16 + 12 with GCM."""
+    """Master key and master salt for the packets we send: 16 + 14 bytes, or 16 + 12 with GCM."""
     remote_key: bytes = field(repr=False)
-    """The same, of what the peer sends."""
+    """The same for the packets the peer sends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The handshake is done and the peer is who the session description says."""
+    """The handshake completed and the peer's certificate matches its session description."""
 
     keys: SrtpKeys
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """There was no handshake, or not with the right peer. The session is over."""
+    """The handshake failed, or the peer has the wrong certificate. The session is over."""
 
     reason: str
 
@@ -92,10 +92,11 @@ DtlsEvent = Connected | Failed | Closed
 
 
 class DtlsSession:
-    """One DTLS association. Feed it the peer's datagrams only: from a path that ICE has validated."""
+    """One DTLS association. Pass it only datagrams from a path that ICE has validated."""
 
     __slots__ = (
         "_alerts",
+        "_certificate_refused",
         "_close_notify",
         "_connection",
         "_deadline_s",
@@ -108,7 +109,6 @@ class DtlsSession:
         "_mtu",
         "_next_number",
         "_out",
-        "_refused",
         "_resend_s",
         "_resends",
     )
@@ -124,26 +124,26 @@ class DtlsSession:
     ) -> None:
         """
         Args:
-            certificate: Ours.
-            role: ``"client"`` speaks first (``a=setup:active``).
-            fingerprints: Of the peer, from its session description.
-            handshake_timeout_s: From ``start`` to the end of the handshake.
-            mtu: Bytes of the longest datagram to send.
+            certificate: Our certificate.
+            role: ``"client"`` (``a=setup:active``) sends the first flight.
+            fingerprints: The peer's fingerprints, from its session description.
+            handshake_timeout_s: Time allowed from ``start`` to the end of the handshake, in seconds.
+            mtu: Size of the longest datagram to send, in bytes.
 
         Raises:
-            DtlsError: None of the fingerprints can be used.
+            DtlsError: No fingerprint has a supported hash.
         """
         self._expected = usable_fingerprints(fingerprints)
         if not self._expected:
             offered = ", ".join(fingerprint.algorithm for fingerprint in fingerprints) or "none"
-            raise DtlsError(f"the peer's fingerprints cannot be used: {offered}; expected {' or '.join(USABLE_HASHES)}")
+            raise DtlsError(f"no usable fingerprint: the peer offers {offered}; expected {' or '.join(USABLE_HASHES)}")
         self._is_client = role == "client"
         self._mtu = mtu
         self._handshake_timeout_s = handshake_timeout_s
         self._connection: SSL.Connection | None = self._new_connection(certificate.context)
         self._alerts: AlertReader | None = None
         self._close_notify: list[bytes] = []
-        self._refused = False
+        self._certificate_refused = False
         self._flight: list[Record] = []
         self._next_number = 0
         self._flight_sent_s = 0.0
@@ -154,13 +154,16 @@ class DtlsSession:
         self._events: list[DtlsEvent] = []
 
     def start(self, now_s: float) -> None:
-        """Begins: the client's first flight goes out. Datagrams that came before are lost, and come again."""
+        """Start the handshake; a client sends its first flight.
+
+        Datagrams received earlier were dropped; the peer retransmits them.
+        """
         if self._connection is not None:
             self._deadline_s = now_s + self._handshake_timeout_s
             self._handshake(self._connection, now_s)
 
     def receive(self, datagram: bytes, now_s: float) -> None:
-        """Takes one datagram of the peer. Never raises, whatever the bytes are."""
+        """Process one datagram from the peer. Never raises, whatever the bytes are."""
         received = [record for record in records(datagram) if record.content_type != APPLICATION_DATA]
         if not received or self._deadline_s is None:
             return
@@ -168,39 +171,39 @@ class DtlsSession:
             self._connection.bio_write(b"".join(record.data for record in received))
             self._handshake(self._connection, now_s)
         elif self._alerts is not None and any(record.content_type == HANDSHAKE for record in received):
-            self._repeat_last_flight(now_s)
+            self._retransmit_last_flight(now_s)
         if self._alerts is not None and any(map(self._alerts.ends_session, received)):
             # "The other party MUST respond with a close_notify alert of its own" (RFC 5246, 7.2.1).
             self.close()
             self._events.append(Closed())
 
     def to_send(self) -> list[bytes]:
-        """Takes the datagrams that are to be sent."""
+        """Return and clear the datagrams to send."""
         out, self._out = self._out, []
         return out
 
     def events(self) -> list[DtlsEvent]:
-        """Takes what has happened since the last call, in order."""
+        """Return and clear the events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
     def handle_timeout(self, now_s: float) -> None:
-        """Repeats a flight that was not answered, or gives up. Call it at ``timeout_s``, or at any time."""
+        """Retransmit an unanswered flight, or give up. Call at ``timeout_s``; calls at other times are harmless."""
         if self._connection is None or self._deadline_s is None:
             return
         if now_s >= self._deadline_s:
             self._fail("the handshake timed out")
         elif self._resend_s is not None and now_s >= self._resend_s:
-            self._repeat_flight(self._connection, now_s)
+            self._retransmit_flight(self._connection, now_s)
 
     def timeout_s(self) -> float | None:
-        """When ``handle_timeout`` is due, on the clock of ``now_s``; None when it never is."""
+        """Return when ``handle_timeout`` is due, on the clock of ``now_s``; None if it is not needed."""
         if self._connection is None or self._deadline_s is None:
             return None
         return self._deadline_s if self._resend_s is None else min(self._resend_s, self._deadline_s)
 
     def close(self) -> None:
-        """Ends the session: close_notify goes out if there is somebody to tell. Safe to call twice."""
+        """End the session, with close_notify if the handshake completed. Idempotent."""
         self._out += self._close_notify
         self._close_notify = []
         self._alerts = None
@@ -217,32 +220,32 @@ class DtlsSession:
         return connection
 
     def _handshake(self, connection: SSL.Connection, now_s: float) -> None:
-        """Goes on as far as it can with what was received."""
+        """Continue the handshake with the records received so far."""
         try:
             connection.do_handshake()
         except SSL.WantReadError:
             self._send_flight(connection, now_s)
         except SSL.Error as error:
             self._send_flight(connection, now_s)
-            self._fail(_WRONG_CERTIFICATE if self._refused else _reason(error))
+            self._fail(_WRONG_CERTIFICATE if self._certificate_refused else _reason(error))
         else:
             self._send_flight(connection, now_s)
             self._finish(connection)
 
     def _send_flight(self, connection: SSL.Connection, now_s: float) -> None:
-        """Sends what OpenSSL has written, if anything; only then was the last flight answered."""
+        """Send the records written by OpenSSL, if any; new records mean that the peer answered our last flight."""
         written = _drain(connection)
         if written:
-            self._flight = [as_bad_certificate(record) for record in written] if self._refused else written
+            self._flight = [as_bad_certificate(record) for record in written] if self._certificate_refused else written
             self._transmit_flight(now_s)
             self._resends = 0
             self._resend_s = now_s + _RESEND_S[0]
 
     def _transmit_flight(self, now_s: float) -> None:
-        """Puts the flight on its way, under new record numbers, or the peer would take it for a replay.
+        """Queue the flight under new record numbers; otherwise the peer would drop it as a replay.
 
-        In epoch 0 nothing protects the numbers, so all of them are given here. The one record of epoch 1, Finished,
-        keeps its number: a peer that has it drops the copy and has missed nothing.
+        Record numbers are not authenticated in epoch 0, so we assign all of them here. The only record of epoch 1,
+        Finished, keeps its number: a peer that already has it drops the copy and misses nothing.
         """
         self._flight_sent_s = now_s
         numbered = []
@@ -251,11 +254,11 @@ class DtlsSession:
             self._next_number += 1
         self._out += pack(numbered, self._mtu)
 
-    def _repeat_flight(self, connection: SSL.Connection, now_s: float) -> None:
-        """Sends the flight once more (RFC 6347, 4.2.4).
+    def _retransmit_flight(self, connection: SSL.Connection, now_s: float) -> None:
+        """Retransmit the flight (RFC 6347, 4.2.4).
 
-        A peer that sent the very last flight and lost it answers no copy of our Finished, but one that OpenSSL has
-        made anew. So OpenSSL's own repetition goes out instead as soon as OpenSSL's clock says that it is time.
+        If the peer's final flight was lost, the peer answers only a newly encrypted Finished, not a copy of ours. So
+        once OpenSSL's own retransmission timer has expired, OpenSSL's retransmission is sent instead.
         """
         try:
             connection.DTLSv1_handle_timeout()
@@ -267,30 +270,30 @@ class DtlsSession:
         self._resends += 1
         self._resend_s = now_s + _RESEND_S[min(self._resends, len(_RESEND_S) - 1)]
 
-    def _repeat_last_flight(self, now_s: float) -> None:
-        """The peer still says what it said before our last flight: that one was lost (RFC 6347, 4.2.4)."""
+    def _retransmit_last_flight(self, now_s: float) -> None:
+        """Retransmit our last flight: the peer repeats its own, so ours was lost (RFC 6347, 4.2.4)."""
         assert self._deadline_s is not None
         if not self._is_client and self._flight_sent_s + _LAST_FLIGHT_PAUSE_S <= now_s < self._deadline_s:
             self._transmit_flight(now_s)
 
     def _finish(self, connection: SSL.Connection) -> None:
-        """The handshake is complete: check once more who the peer is, take the keys, let OpenSSL go."""
+        """Complete the handshake: check the certificate again, export the keys, free the OpenSSL connection."""
         certificate = connection.get_peer_certificate(as_cryptography=True)
         profile = _selected_profile(connection)
         self._close_notify = _close_notify(connection)
         if certificate is None or not self._is_expected(certificate):
             self._fail(_WRONG_CERTIFICATE)
         elif profile is None:
-            self._fail("the peer offers no SRTP protection profile that we support")
+            self._fail("no common SRTP protection profile; expected AEAD_AES_128_GCM or AES128_CM_SHA1_80")
         else:
             self._alerts = _alert_reader(connection, from_client=not self._is_client)
             self._events.append(Connected(_srtp_keys(connection, profile, self._is_client)))
             self._release()
 
     def _is_expected(self, certificate: x509.Certificate) -> bool:
-        """Whether the certificate has any of the fingerprints of the preferred hash (RFC 8122, 5.1)."""
+        """Return whether the certificate matches a fingerprint of the preferred hash (RFC 8122, 5.1)."""
         is_expected = fingerprint_of(certificate, self._expected[0].algorithm) in self._expected
-        self._refused = not is_expected
+        self._certificate_refused = not is_expected
         return is_expected
 
     def _fail(self, reason: str) -> None:
@@ -298,14 +301,14 @@ class DtlsSession:
         self._events.append(Failed(reason))
 
     def _release(self) -> None:
-        """Lets go of OpenSSL's memory."""
+        """Free the OpenSSL connection."""
         if self._connection is not None:
             self._connection.set_app_data(None)
             self._connection = None
 
 
 def _drain(connection: SSL.Connection) -> list[Record]:
-    """What OpenSSL has written; the memory BIO does not keep datagrams apart, but records can be told."""
+    """Return the records written by OpenSSL; the memory BIO does not preserve datagram boundaries."""
     written = b""
     try:
         while True:
@@ -315,7 +318,7 @@ def _drain(connection: SSL.Connection) -> list[Record]:
 
 
 def _close_notify(connection: SSL.Connection) -> list[bytes]:
-    """Made now, while OpenSSL is here to encrypt it."""
+    """Return the encrypted close_notify; made now because the OpenSSL connection is freed after the handshake."""
     connection.shutdown()
     return [record.data for record in _drain(connection)]
 
@@ -326,7 +329,7 @@ def _selected_profile(connection: SSL.Connection) -> SrtpProfile | None:
 
 
 def _srtp_keys(connection: SSL.Connection, profile: SrtpProfile, is_client: bool) -> SrtpKeys:
-    """Client key, server key, client salt, server salt (RFC 5764, 4.2)."""
+    """Export the SRTP keys. Order: client key, server key, client salt, server salt (RFC 5764, 4.2)."""
     key, salt = profile.key_bytes, profile.salt_bytes
     block = connection.export_keying_material(b"EXTRACTOR-dtls_srtp", 2 * (key + salt))
     client = block[:key] + block[2 * key : 2 * key + salt]
@@ -344,6 +347,6 @@ def _alert_reader(connection: SSL.Connection, *, from_client: bool) -> AlertRead
 
 
 def _reason(error: SSL.Error) -> str:
-    """What OpenSSL says, in its own words."""
+    """Return a failure reason that ends with OpenSSL's own error text."""
     errors = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return f"the handshake failed: {errors[-1][-1]}" if errors else "the handshake failed"

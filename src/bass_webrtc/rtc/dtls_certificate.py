@@ -1,6 +1,6 @@
-"""Our DTLS certificate, the OpenSSL context that goes with it, and which fingerprints of peers are believed.
+"""Our DTLS certificate with its OpenSSL context, and the choice of the peer fingerprints to verify.
 
-Safe to use from one thread at a time.
+Use from one thread at a time.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from OpenSSL import SSL, crypto
 from .sdp import Fingerprint
 
 _DTLS_1_2 = 0xFEFD
-# "MUST support TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" (RFC 8827, 6.5), so every peer does. The RSA one is for
-# peers with an RSA certificate. AlertReader knows these two.
+# "MUST support TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" (RFC 8827, 6.5), so every peer does. The RSA suite is for
+# peers with an RSA certificate. AlertReader supports only these two.
 _CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
@@ -26,12 +26,12 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha-384": hashes.SHA384(),
     "sha-512": hashes.SHA512(),
 }
-"""Of fingerprints, most preferred first. SHA-1 and MD5 no longer prove who a certificate belongs to."""
+"""Fingerprint hashes, most preferred first. SHA-1 and MD5 are excluded: collisions make them unsafe."""
 
 USABLE_HASHES = tuple(_HASHES)
 
 Verifier = Callable[[x509.Certificate], bool]
-"""What a connection's application data must be: says whether this is the certificate that was signaled."""
+"""Type of the connection's application data: returns whether the certificate is the signaled one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class SrtpProfile:
 
     number: int
     name: bytes
-    """OpenSSL's name."""
+    """Name used by OpenSSL."""
     key_bytes: int
     salt_bytes: int
 
@@ -53,13 +53,13 @@ SRTP_PROFILES = (
 
 
 class Certificate:
-    """Our key pair, its self-signed certificate, and the OpenSSL context that all sessions with it share.
+    """Our key pair, its self-signed certificate, and the OpenSSL context shared by all its sessions.
 
     The private key exists in memory only.
 
     Attributes:
-        fingerprint: For the session description.
-        context: For ``DtlsSession``.
+        fingerprint: SHA-256 fingerprint for the session description.
+        context: OpenSSL context for ``DtlsSession``.
     """
 
     __slots__ = ("context", "fingerprint")
@@ -68,14 +68,14 @@ class Certificate:
         """
         Args:
             certificate: X.509 certificate of ``private_key``.
-            private_key: P-256 is what every peer must support (RFC 8827, 6.5).
+            private_key: Key of the certificate; every peer must support P-256 (RFC 8827, 6.5).
         """
         self.fingerprint = fingerprint_of(certificate, "sha-256")
         self.context = _context(certificate, private_key)
 
     @classmethod
     def generate(cls) -> Certificate:
-        """A new ECDSA P-256 key and certificate."""
+        """Generate an ECDSA P-256 key and its certificate."""
         private_key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "bass-webrtc")])
         builder = (
@@ -84,7 +84,7 @@ class Certificate:
             .issuer_name(name)
             .public_key(private_key.public_key())
             .serial_number(x509.random_serial_number())
-            # Peers compare the fingerprint and nothing else; so no clock is needed, and none is told.
+            # Peers compare only the fingerprint, so the validity needs no clock and reveals none.
             .not_valid_before(datetime.datetime(2000, 1, 1))
             .not_valid_after(datetime.datetime(9999, 12, 31, 23, 59, 59))
         )
@@ -92,7 +92,10 @@ class Certificate:
 
 
 def usable_fingerprints(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprint, ...]:
-    """Those of the most preferred hash that is there; any of them may match (RFC 8122, 5.1). Empty: refuse the peer."""
+    """Return the fingerprints of the most preferred hash offered; any of them may match (RFC 8122, 5.1).
+
+    If the result is empty, the peer must be refused.
+    """
     for algorithm in _HASHES:
         chosen = tuple(fingerprint for fingerprint in fingerprints if fingerprint.algorithm == algorithm)
         if chosen:
@@ -101,14 +104,14 @@ def usable_fingerprints(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprin
 
 
 def fingerprint_of(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
-    """Hash of a certificate (RFC 8122, 5); the algorithm is one of ``USABLE_HASHES``."""
+    """Return the fingerprint of a certificate (RFC 8122, 5); ``algorithm`` is one of ``USABLE_HASHES``."""
     return Fingerprint(algorithm, certificate.fingerprint(_HASHES[algorithm]).hex(":").upper())
 
 
 def _verify(connection: SSL.Connection, certificate: crypto.X509, error: int, depth: int, preverified: int) -> bool:
-    """OpenSSL asks for every certificate of the chain. Who signed it does not matter; the peer's own is checked.
+    """Verify one certificate of the chain for OpenSSL. Only the peer's own is checked; the issuer does not matter.
 
-    Checked here, during the handshake, so that a stranger never gets as far as keys.
+    The check runs during the handshake, so that no keys exist for a peer with the wrong certificate.
     """
     verifier: Verifier = connection.get_app_data()
     return depth > 0 or verifier(certificate.to_cryptography())
@@ -117,7 +120,7 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, error: int, de
 def _context(certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> SSL.Context:
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_min_proto_version(_DTLS_1_2)
-    # DTLS 1.3 would need another AlertReader; peers that know it fall back.
+    # DTLS 1.3 would need another AlertReader; peers that support it fall back to 1.2.
     context.set_max_proto_version(_DTLS_1_2)
     context.set_cipher_list(_CIPHERS)
     context.use_certificate(certificate)

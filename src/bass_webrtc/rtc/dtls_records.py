@@ -1,10 +1,10 @@
-"""DTLS 1.2 records: taking datagrams apart, packing them, and reading alerts once OpenSSL is gone (RFC 6347, 4.1).
+"""DTLS 1.2 records: parsing, packing into datagrams, and decrypting alerts without OpenSSL (RFC 6347, 4.1).
 
     type | version 0xFEFD | epoch (2) | sequence (6) | length (2) | fragment
 
-A finished handshake holds about 90 kB of OpenSSL's memory for each peer, and all it would still be good for is to
-understand one alert: close_notify. ``AlertReader`` does that with 20 bytes of keys. It only reads. What we send was
-all made by OpenSSL, so no nonce can be used twice here.
+After the handshake an OpenSSL connection holds about 90 kB of memory per peer, and its only remaining use is to
+decrypt one alert: close_notify. ``AlertReader`` does that with 20 bytes of keys. It only decrypts: all records that we
+send are encrypted by OpenSSL, so no nonce can be reused here.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _KEY_BYTES, _SALT_BYTES, _NONCE_BYTES, _TAG_BYTES = 16, 4, 8, 16
 
 
 class Record(NamedTuple):
-    """One record as it stands in a datagram."""
+    """One record of a datagram."""
 
     content_type: int
     epoch: int
     fragment: bytes
-    """What follows the header: plain in epoch 0, encrypted after."""
+    """The bytes after the header: plaintext in epoch 0, encrypted afterwards."""
     data: bytes
     """The whole record."""
 
 
 def records(data: bytes) -> Iterator[Record]:
-    """The well-formed DTLS records at the start of ``data``; what follows the first that is not is left out.
+    """Yield the well-formed DTLS records at the start of ``data``, up to the first malformed one.
 
-    Any bytes are fine: "invalid records SHOULD be silently discarded" (RFC 6347, 4.1.2.7).
+    Accepts any bytes: "invalid records SHOULD be silently discarded" (RFC 6347, 4.1.2.7).
     """
     at = 0
     while at + HEADER_BYTES <= len(data):
@@ -59,7 +59,7 @@ def records(data: bytes) -> Iterator[Record]:
 
 
 def pack(parts: Sequence[bytes], mtu: int) -> list[bytes]:
-    """Puts records into as few datagrams as possible, in order, none longer than ``mtu`` unless one record is."""
+    """Pack records into as few datagrams as possible, in order. Only a single record may exceed ``mtu`` bytes."""
     datagrams: list[bytes] = []
     for part in parts:
         if datagrams and len(datagrams[-1]) + len(part) <= mtu:
@@ -70,7 +70,7 @@ def pack(parts: Sequence[bytes], mtu: int) -> list[bytes]:
 
 
 class AlertReader:
-    """Reads the alerts of one direction of TLS_ECDHE_*_WITH_AES_128_GCM_SHA256 (RFC 5288)."""
+    """Decrypts the alerts of one direction of TLS_ECDHE_*_WITH_AES_128_GCM_SHA256 (RFC 5288)."""
 
     __slots__ = ("_key", "_salt")
 
@@ -80,7 +80,7 @@ class AlertReader:
             master_secret: 48 bytes.
             client_random: 32 bytes of the ClientHello.
             server_random: 32 bytes of the ServerHello.
-            from_client: Whose alerts are read.
+            from_client: Whether the alerts come from the client.
         """
         # The key block is: client key, server key, client salt, server salt (RFC 5246, 6.3).
         seed = b"key expansion" + server_random + client_random
@@ -91,17 +91,17 @@ class AlertReader:
         self._salt = block[salt_at : salt_at + _SALT_BYTES]
 
     def ends_session(self, record: Record) -> bool:
-        """Whether this is an authentic close_notify or fatal alert; both end the session (RFC 5246, 7.2)."""
+        """Return whether this is an authentic close_notify or fatal alert; both end the session (RFC 5246, 7.2)."""
         alert = self._open(record)
         return len(alert) == 2 and (alert[0] == _FATAL or alert[1] == ALERT_CLOSE_NOTIFY)
 
     def _open(self, record: Record) -> bytes:
-        """The plain text; empty when it is not an authentic alert."""
+        """Return the plaintext; empty if the record is not an authentic alert."""
         length = len(record.fragment) - _NONCE_BYTES - _TAG_BYTES
         if record.content_type != ALERT or record.epoch != 1 or length < 0:
             return b""
         nonce = self._salt + record.fragment[:_NONCE_BYTES]
-        # epoch and sequence, type, version, length of the plain text (RFC 5246, 6.2.3.3; RFC 6347, 4.1.2.1).
+        # Epoch and sequence, type, version, length of the plaintext (RFC 5246, 6.2.3.3; RFC 6347, 4.1.2.1).
         covered = record.data[3:11] + record.data[:3] + length.to_bytes(2)
         try:
             return AESGCM(self._key).decrypt(nonce, record.fragment[_NONCE_BYTES:], covered)
@@ -110,9 +110,9 @@ class AlertReader:
 
 
 def as_bad_certificate(record: Record) -> Record:
-    """OpenSSL calls a self-signed certificate that we refuse unknown_ca; RFC 8122, 6.2 wants bad_certificate.
+    """Turn an alert into bad_certificate, as RFC 8122, 6.2 requires; OpenSSL sends unknown_ca.
 
-    Certificates are refused in epoch 0, where alerts are plain text.
+    Other records are returned unchanged. Certificates are refused in epoch 0, where alerts are plaintext.
     """
     if record.content_type == ALERT and record.epoch == 0:
         return record._replace(data=record.data[:-1] + bytes((ALERT_BAD_CERTIFICATE,)))
@@ -120,12 +120,12 @@ def as_bad_certificate(record: Record) -> Record:
 
 
 def renumbered(record: Record, number: int) -> bytes:
-    """A record of epoch 0 with another record number."""
+    """Return the bytes of an epoch 0 record with another record number."""
     return record.data[:5] + number.to_bytes(6) + record.data[11:]
 
 
 def _expand(secret: bytes, seed: bytes, length: int) -> bytes:
-    """P_SHA256, the pseudorandom function of TLS 1.2 (RFC 5246, 5)."""
+    """Compute P_SHA256, the pseudorandom function of TLS 1.2 (RFC 5246, 5)."""
     expanded, chained = b"", seed
     while len(expanded) < length:
         chained = hmac.digest(secret, chained, "sha256")

@@ -1,17 +1,17 @@
-"""One peer's ICE, seen from a lite agent: answers checks, learns paths, watches consent (RFC 8445, RFC 7675).
+"""ICE-lite agent for one peer: answers checks, learns paths, tracks consent (RFC 8445, RFC 7675).
 
-A lite agent sends no checks of its own. The peer checks every path it can think of; a check that is signed with
-our password proves that the peer is there and wants to hear from us. So the first path that is checked is used at
-once, a check with USE-CANDIDATE moves us to its path, and a path that was not checked for 30 s is not used any more.
-Who has not sent one check after 10 s never meant to: a player checks as soon as it has our answer.
+A lite agent sends no checks of its own. The peer checks every candidate pair it knows; a check signed with our
+password proves that the peer is reachable there and consents to receive. The first path that is checked is therefore
+used at once, a check with USE-CANDIDATE selects its path, and a path that was not checked for 30 s is dropped.
+A peer that sends no check within 10 s has failed: peers check as soon as they have our answer.
 
                      check with the right password                no check for 30 s
     unknown address ──────────────────────────────► valid path ─────────────────────► unknown address
                                                     first, or USE-CANDIDATE ─► the selected path
 
-Sans-I/O: one thread at a time; ``now_s`` is any clock that does not go backwards. After every ``receive`` and
-``handle_timeout`` send what ``to_send`` gives and look at ``events``; call ``handle_timeout`` when the time that
-``timeout_s`` names has come.
+Sans-I/O: call from one thread at a time; ``now_s`` is any monotonic clock, in seconds. After every ``receive`` and
+``handle_timeout``, send the datagrams from ``to_send`` and process ``events``; call ``handle_timeout`` at the time
+given by ``timeout_s``.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from . import stun
 from .sdp import IceCredentials
 
 MAX_PATHS = 16
-"""Valid paths that one peer may have; browsers have two or three."""
+"""Maximum number of valid paths per peer; browsers have two or three."""
 
-_SILENT_S = 15.0
-"""A selected path that has been silent for this long gives way to one that is checked. Peers that follow RFC 7675
-check every 4 to 6 s, so two checks were lost, or the peer is elsewhere and does not know of USE-CANDIDATE."""
+_SILENCE_S = 15.0
+"""A selected path without a check for this long is replaced by one that is checked. Peers that follow RFC 7675 check
+every 4 to 6 s, so either two checks were lost, or the peer moved and does not use USE-CANDIDATE."""
 
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A way to the peer: one of our sockets and the peer's address as it is seen there."""
+    """A network path to the peer: one of our sockets and the peer's address as seen there."""
 
     socket: int
     """Index of the local socket."""
@@ -42,23 +42,23 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class PathValidated:
-    """The peer was seen at this path for the first time: datagrams from there are its own."""
+    """The first valid check arrived on this path: datagrams received on it come from the peer."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class PathSelected:
-    """What is sent to the peer goes here from now on."""
+    """Datagrams to the peer must use this path from now on."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class PathDropped:
-    """The peer did not check this path for too long: datagrams from there may be anybody's.
+    """The peer stopped checking this path: datagrams received on it may come from another host.
 
-    If it was the selected one and no ``PathSelected`` follows, nothing may be sent until one does.
+    If this was the selected path and no ``PathSelected`` follows, sending must stop until one does.
     """
 
     path: Path
@@ -66,13 +66,13 @@ class PathDropped:
 
 @dataclass(frozen=True, slots=True)
 class ConsentExpired:
-    """No valid path is left, or there never was one. Nothing may be sent any more, and nothing more will be answered
-    (RFC 7675, 5.1)."""
+    """No valid path is left, or none was ever validated. Sending must stop, and no more checks are answered (RFC 7675,
+    5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """A check with the new credentials arrived: the old ones are void."""
+    """A check with the new credentials arrived: the old credentials are no longer valid."""
 
 
 IceEvent = PathValidated | PathSelected | PathDropped | ConsentExpired | Restarted
@@ -80,7 +80,7 @@ IceEvent = PathValidated | PathSelected | PathDropped | ConsentExpired | Restart
 
 @dataclass(frozen=True, slots=True)
 class _Generation:
-    """One ICE session: what was exchanged in one offer and answer."""
+    """One ICE session: the credentials exchanged in one offer and answer."""
 
     local: IceCredentials
     remote: IceCredentials
@@ -93,14 +93,14 @@ class _Generation:
 
 
 class IceLite:
-    """The ICE-lite agent's side of one peer.
+    """ICE-lite agent for one peer.
 
     Attributes:
-        selected: Where to send; None before the first valid check and after consent expired.
-        malformed: Datagrams that were no STUN message.
-        unauthenticated: Requests without FINGERPRINT, with a foreign user name, or not signed with our password.
-            They get no answer: it would go to whoever was named as their source.
-        rejected: Authentic requests that were answered with an error.
+        selected: The path to send on; None before the first valid check and after consent expired.
+        malformed: Number of datagrams that were not STUN messages.
+        unauthenticated: Number of requests without FINGERPRINT, with an unknown user name, or not signed with our
+            password. They are not answered, because their source address may be forged.
+        rejected: Number of authentic requests that were answered with an error.
     """
 
     __slots__ = (
@@ -131,12 +131,12 @@ class IceLite:
     ) -> None:
         """
         Args:
-            local: What our answer says.
-            remote: What the offer says.
-            now_s: The time.
-            consent_timeout_s: How long a path lives after its last check, and how long the first one may take after a
-                restart of a peer that was there before.
-            first_check_timeout_s: How long the very first check may take.
+            local: Our credentials, from our answer.
+            remote: The peer's credentials, from its offer.
+            now_s: Current time.
+            consent_timeout_s: How long a path stays valid after its last check, and how long the first check may take
+                after a restart of a peer that was connected before.
+            first_check_timeout_s: How long the first check of a new peer may take.
         """
         self._current = _Generation.of(local, remote)
         self._pending: _Generation | None = None
@@ -155,17 +155,17 @@ class IceLite:
 
     @property
     def local(self) -> IceCredentials:
-        """Our credentials; the newest ones, also before a restart is complete."""
+        """Our newest credentials, even before a restart is complete."""
         return (self._pending or self._current).local
 
     @property
     def remote(self) -> IceCredentials:
-        """The peer's credentials; the newest ones."""
+        """The peer's newest credentials."""
         return (self._pending or self._current).remote
 
     @property
     def ufrags(self) -> tuple[str, ...]:
-        """Our user name fragments that are answered now: two during a restart."""
+        """Our user name fragments that we currently accept: two during a restart."""
         return tuple(generation.local.ufrag for generation in self._generations())
 
     @property
@@ -174,12 +174,12 @@ class IceLite:
         return tuple(self._paths)
 
     def receive(self, data: bytes, path: Path, now_s: float) -> None:
-        """Takes one datagram that looks like STUN. Never raises, whatever the bytes are.
+        """Process one datagram that looks like STUN. Never raises, whatever the bytes are.
 
         Args:
             data: The whole datagram.
-            path: Where it was received and where it came from.
-            now_s: The time.
+            path: The socket it was received on and its source address.
+            now_s: Current time.
         """
         if self._expired:
             return
@@ -188,56 +188,56 @@ class IceLite:
         except stun.StunError:
             self.malformed += 1
             return
-        # Indications are keepalives (RFC 8445, 11) and prove nothing; responses answer nothing, for we do not ask.
+        # Indications are keepalives (RFC 8445, 11) and prove nothing; responses are unexpected: we send no requests.
         if message.kind == stun.BINDING_REQUEST:
             self._receive_request(message, path, now_s)
 
     def to_send(self) -> list[tuple[bytes, Path]]:
-        """Takes the datagrams that are to be sent, each with the path it goes by."""
+        """Return and clear the datagrams to send, each with its path."""
         out, self._out = self._out, []
         return out
 
     def events(self) -> list[IceEvent]:
-        """Takes what has happened since the last call, in order."""
+        """Return and clear the events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
     def handle_timeout(self, now_s: float) -> None:
-        """Drops the paths that were not checked for too long. Call it at ``timeout_s``, or at any time."""
+        """Drop paths whose consent has expired. Call at ``timeout_s``; calls at other times are harmless."""
         if self._expired:
             return
         oldest_s = now_s - self._consent_timeout_s
         for path in [path for path, checked_s in self._paths.items() if checked_s <= oldest_s]:
             self._drop(path)
-        if not self._paths and self._started_s + self._patience_s <= now_s:
+        if not self._paths and self._started_s + self._no_path_timeout_s <= now_s:
             self._expired = True
             self._events.append(ConsentExpired())
 
     def timeout_s(self) -> float | None:
-        """When ``handle_timeout`` is due, on the clock of ``now_s``; None when it never is."""
+        """Return when ``handle_timeout`` is due, on the clock of ``now_s``; None if it is not needed."""
         if self._expired:
             return None
         if not self._paths:
-            return self._started_s + self._patience_s
+            return self._started_s + self._no_path_timeout_s
         return min(self._paths.values()) + self._consent_timeout_s
 
     @property
-    def _patience_s(self) -> float:
-        """How long there may be no path."""
+    def _no_path_timeout_s(self) -> float:
+        """How long the peer may have no valid path."""
         return self._consent_timeout_s if self._checked else self._first_check_timeout_s
 
     def restart(self, local: IceCredentials, remote: IceCredentials, now_s: float) -> None:
-        """Begins an ICE restart (RFC 8445, 9).
+        """Start an ICE restart (RFC 8445, 9).
 
-        The paths and the old credentials stay good until a check with the new ones arrives, so media goes on.
+        The paths and the old credentials stay valid until a check with the new ones arrives, so media continues.
 
         Args:
             local: Our new credentials; both parts must differ from the old ones (RFC 8839, 4.4.1.1.1).
             remote: The peer's new credentials.
-            now_s: The time.
+            now_s: Current time.
         """
         self._pending = _Generation.of(local, remote)
-        # The peer may have come back after it lost all paths: it gets the whole time again.
+        # The peer may be returning after it lost all paths, so the timeout starts again.
         self._started_s = now_s
 
     def _generations(self) -> tuple[_Generation, ...]:
@@ -252,16 +252,16 @@ class IceLite:
         if unknown:
             self._reject(request, path, generation, 420, "Unknown Attribute", unknown)
         elif stun.ICE_CONTROLLED in request.attributes:
-            # We are controlled and, being lite, cannot change: the peer must (RFC 8445, 6.1.1 and 7.3.1.1).
+            # A lite agent is always controlled and cannot switch roles: the peer must (RFC 8445, 6.1.1 and 7.3.1.1).
             self._reject(request, path, generation, 487, "Role Conflict")
         else:
             self._out.append((stun.build_success(request, path.host, path.port, generation.password), path))
             if generation is self._pending:
                 self._complete_restart(generation)
-            self._note_check(path, stun.USE_CANDIDATE in request.attributes, now_s)
+            self._record_check(path, stun.USE_CANDIDATE in request.attributes, now_s)
 
     def _authenticate(self, request: stun.Message) -> _Generation | None:
-        """The ICE session that this request belongs to and is signed for (RFC 8445, 7.3)."""
+        """Return the ICE session whose credentials the request uses; None if it is not authentic (RFC 8445, 7.3)."""
         username = request.attributes.get(stun.USERNAME, b"")
         if request.has_fingerprint:
             for generation in self._generations():
@@ -287,9 +287,9 @@ class IceLite:
         self.selected = None
         self._events.append(Restarted())
 
-    def _note_check(self, path: Path, nominated: bool, now_s: float) -> None:
+    def _record_check(self, path: Path, nominated: bool, now_s: float) -> None:
         if path not in self._paths:
-            self._make_room()
+            self._evict_oldest_path()
             self._events.append(PathValidated(path))
         self._checked = True
         self._paths[path] = now_s
@@ -297,10 +297,10 @@ class IceLite:
             self._select(path)
 
     def _is_selected_silent(self, now_s: float) -> bool:
-        return self.selected is None or self._paths[self.selected] + _SILENT_S <= now_s
+        return self.selected is None or self._paths[self.selected] + _SILENCE_S <= now_s
 
-    def _make_room(self) -> None:
-        """A peer that checks from ever new ports keeps only the newest."""
+    def _evict_oldest_path(self) -> None:
+        """Drop the path with the oldest check if a peer that keeps changing ports reached ``MAX_PATHS``."""
         if len(self._paths) >= MAX_PATHS:
             others = (path for path in self._paths if path != self.selected)
             self._drop(min(others, key=self._paths.__getitem__))

@@ -1,4 +1,4 @@
-"""Our own session descriptions: one audio section, as RFC 9429 (5.2.1 and 5.3.1) wants it."""
+"""Builds our offers and answers with one audio section (RFC 9429, 5.2.1 and 5.3.1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .remote_audio import Direction
 from .sdp import Fingerprint, IceCredentials, MediaSection
 
 SEND_RTCP_MUX_ONLY = True
-"""WHIP wants ``a=rtcp-mux-only`` in answers (RFC 9725, 4.4.1), RFC 8858, 3 forbids it there: the newer text wins."""
+"""RFC 9725, 4.4.1 (WHIP) requires ``a=rtcp-mux-only`` in answers; RFC 8858, 3 forbids it. We follow the newer RFC."""
 
 _OFFER_PROTOCOL = "UDP/TLS/RTP/SAVPF"
 _OFFER_OPUS = 111
@@ -22,36 +22,36 @@ _OFFER_RED = 63
 
 @dataclass(frozen=True, slots=True)
 class LocalAudio:
-    """What we say of ourselves."""
+    """Our side of a session description."""
 
     ice: IceCredentials
     fingerprint: Fingerprint
     direction: Direction
-    """What we are ready for; an answer takes of it what the offer allows."""
+    """The direction we support; an answer uses the part that the offer allows."""
     ssrc: int
     cname: str
     stream_id: str
     track_id: str
     session_id: int
-    """Of the ``o=`` line, random, below 2**63 (RFC 9429, 5.2.1)."""
+    """Session ID of the ``o=`` line: random, below 2**63 (RFC 9429, 5.2.1)."""
     candidates: tuple[Candidate, ...] = ()
-    """The first is the default destination, and the only one that some clients look at."""
+    """The first is the default destination, and the only one that some clients use."""
     end_of_candidates: bool = True
-    """Whether these are all."""
+    """Whether ``candidates`` is complete."""
     ice_lite: bool = False
     opus: OpusParameters = field(default_factory=lambda: OpusParameters(stereo=True, use_inband_fec=True))
-    """What we want to receive (RFC 8854, 4.2 asks for in-band FEC), and ``sprop_stereo`` of what we send."""
+    """What we want to receive (RFC 8854, 4.2 recommends in-band FEC); ``sprop_stereo`` describes what we send."""
     red: bool = False
-    """Take RED where it is offered."""
+    """Accept RED if it is offered."""
     nack: bool = False
-    """Take generic NACK where it is offered."""
+    """Accept generic NACK if it is offered."""
     ptime_ms: int | None = None
     max_ptime_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """What was decided about our audio section."""
+    """The negotiated parameters of our audio section."""
 
     mid: str | None
     protocol: str
@@ -63,15 +63,17 @@ class _Section:
     rtcp_rsize: bool
     ice_options: tuple[str, ...]
     default: Candidate | None
-    """Where to send without ICE; None is port 9 and no address (RFC 9429, 5.2.1)."""
+    """Default destination of the m= and c= lines; None writes port 9 and 0.0.0.0 (RFC 9429, 5.2.1)."""
 
 
 def build_answer(offer: Offer, local: LocalAudio) -> str:
-    """Build the answer to an offer: as many m-lines as it has, all but one of them refused.
+    """Build the answer to an offer.
+
+    It has as many m= lines as the offer. All are rejected except the audio section and its transport section.
 
     Args:
-        offer: What ``read_offer`` gave.
-        local: Ourselves. All candidates have to be there: a server does not trickle (RFC 9725, 4.3.2).
+        offer: The offer, from ``read_offer``.
+        local: Our side. It must contain all candidates: a server does not trickle (RFC 9725, 4.3.2).
 
     Returns:
         The answer, with CRLF line ends.
@@ -92,14 +94,14 @@ def build_answer(offer: Offer, local: LocalAudio) -> str:
         ice_options=offer.answer_ice_options,
         default=local.candidates[0] if local.candidates else None,
     )
-    carrier = offer.carrier
+    transport_section = offer.transport_section
     bundle = offer.description.bundle_of(offer.section)
-    accepted = [media.mid for media in (carrier, offer.section) if media is not None]
+    accepted = [media.mid for media in (transport_section, offer.section) if media is not None]
     lines = _session_lines(local, [mid for mid in accepted if mid is not None and mid in bundle])
     for media in offer.description.media:
         if media is offer.section:
             lines += _audio_lines(section, local)
-        elif media is carrier:
+        elif media is transport_section:
             lines += _inactive_lines(media, section, local)
         else:
             lines += _refusal_lines(media)
@@ -107,11 +109,11 @@ def build_answer(offer: Offer, local: LocalAudio) -> str:
 
 
 def build_offer(local: LocalAudio, *, mid: str = "0") -> str:
-    """Build an offer of one audio section, for our clients.
+    """Build an offer with one audio section, for our clients.
 
     Args:
-        local: Ourselves, with the candidates that are known already.
-        mid: Of the section; some servers want a number.
+        local: Our side, with the candidates known so far.
+        mid: The mid of the section; some servers require a number.
 
     Returns:
         The offer, with CRLF line ends.
@@ -143,7 +145,8 @@ def _session_lines(local: LocalAudio, bundle: list[str]) -> list[str]:
 def _audio_lines(section: _Section, local: LocalAudio) -> list[str]:
     formats = [section.opus] if section.red is None else [section.opus, section.red]
     if section.direction in ("recvonly", "sendrecv") and section.setup != "actpass":
-        formats.reverse()  # Chrome sends RED where it stands first in an answer; servers read offers more narrowly.
+        # Chrome sends RED only if it comes first in the answer. In offers Opus stays first: servers are stricter.
+        formats.reverse()
     return [
         f"m=audio {_port(section.default)} {section.protocol} {' '.join(map(str, formats))}",
         f"c=IN {_address(section.default)}",
@@ -156,7 +159,7 @@ def _audio_lines(section: _Section, local: LocalAudio) -> list[str]:
 
 
 def _codec_lines(section: _Section, local: LocalAudio) -> list[str]:
-    lines = [f"a=rtpmap:{section.opus} opus/48000/2"]  # Always these numbers, for mono too (RFC 7587, 7).
+    lines = [f"a=rtpmap:{section.opus} opus/48000/2"]  # Always 48000/2, even for mono (RFC 7587, 7).
     if parameters := local.opus.to_fmtp():
         lines.append(f"a=fmtp:{section.opus} {parameters}")
     if section.nack:
@@ -190,7 +193,7 @@ def _transport_lines(section: _Section, local: LocalAudio) -> list[str]:
 
 
 def _inactive_lines(media: MediaSection, section: _Section, local: LocalAudio) -> list[str]:
-    """A section that is accepted for its transport alone: one of its formats, as it was described, and no media."""
+    """Return a section accepted only for its transport: its first format with its a=rtpmap, inactive."""
     payload_type = media.formats[0]
     rtpmaps = [text for text in media.attributes.get("rtpmap", ()) if text.split(" ")[0] == payload_type]
     return [
@@ -204,7 +207,7 @@ def _inactive_lines(media: MediaSection, section: _Section, local: LocalAudio) -
 
 
 def _refusal_lines(media: MediaSection) -> list[str]:
-    """A refused section: port 0, one of its formats, its mid; never bundle-only (RFC 3264, 6; RFC 9429, 5.3.1)."""
+    """Return a rejected section: port 0, one format, its mid, never bundle-only (RFC 3264, 6; RFC 9429, 5.3.1)."""
     return [
         f"m={media.kind} 0 {media.protocol} {media.formats[0]}",
         f"c=IN {_address(None)}",

@@ -1,4 +1,4 @@
-"""The parameters of Opus in SDP (RFC 7587, 6.1 and 7)."""
+"""Opus parameters in SDP (RFC 7587, 6.1 and 7)."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ _NUMBER = re.compile(r"[0-9]{1,10}")
 
 @dataclass(frozen=True, slots=True)
 class OpusParameters:
-    """What one side says of the Opus stream that it wants to receive; ``sprop_`` what it sends.
+    """Properties of the Opus stream that one side wants to receive; ``sprop_stereo`` describes the stream it sends.
 
-    The two directions are independent: an answer states its own limits and echoes nothing (RFC 7587, 7.1).
+    The two directions are independent: an answer states its own limits and does not echo the offer (RFC 7587, 7.1).
     """
 
     stereo: bool = False
-    """Whether stereo is wanted. If not, "a sender MUST NOT use stereo" towards a single receiver."""
+    """Whether the receiver prefers stereo. If not, "a sender MUST NOT use stereo" to a single receiver."""
     sprop_stereo: bool = False
-    """Whether the sender is likely to send stereo; a hint."""
+    """Hint: whether the sender is likely to send stereo."""
     max_average_bitrate_bps: int | None = None
-    """6000 to 510000, or None for no limit."""
+    """Bitrate limit, 6000 to 510000, or None for no limit."""
     max_playback_rate_hz: int = 48_000
-    """Highest rate the receiver can play, 8000 to 48000."""
+    """Highest sample rate the receiver can play, 8000 to 48000."""
     use_inband_fec: bool = False
     use_dtx: bool = False
     cbr: bool = False
 
     @classmethod
     def parse(cls, text: str) -> OpusParameters:
-        """Read the parameters of an ``a=fmtp`` line, without the payload type.
+        """Parse the parameters of an ``a=fmtp`` line, without the payload type.
 
-        Never fails: what is unknown or outside its range is ignored, as RFC 7587 asks (6.1, 7).
+        Never raises: unknown parameters and values out of range are ignored (RFC 7587, 6.1 and 7).
         """
         values: dict[str, str] = {}
         for parameter in text.split(";"):
@@ -52,9 +52,9 @@ class OpusParameters:
         )
 
     def to_fmtp(self) -> str:
-        """The parameters as they stand in an ``a=fmtp`` line; "" when all are at their defaults.
+        """Return the parameters as text for an ``a=fmtp`` line; "" if all have their defaults.
 
-        Flags are digits: Chrome refuses the codec for ``stereo=true``.
+        Flags are written as 1: Chrome rejects the codec for ``stereo=true``.
         """
         flags = {
             "stereo": self.stereo,

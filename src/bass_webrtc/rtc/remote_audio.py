@@ -1,4 +1,4 @@
-"""What a remote description says of the one audio section that we use: the same for offers and answers."""
+"""Reads the audio section of a remote session description, the same way for offers and answers."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ Setup = Literal["actpass", "active", "passive", "holdconn"]
 
 _DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 _SETUPS: dict[str, Setup] = {setup: setup for setup in get_args(Setup)}
-# RFC 9429, 5.1.2: all of these mean SRTP keyed by DTLS over the ICE pair, whatever they say.
+# RFC 9429, 5.1.2: all of these profiles mean DTLS-SRTP over the ICE pair, regardless of their name.
 _PROTOCOL = re.compile(r"(?:(?:UDP|TCP)/(?:DTLS|TLS)/)?RTP/S?AVPF?")
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]+)/([0-9]{1,9})(?:/([!-~]+))?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
-_ICE_OPTION = re.compile(r"[^ ,]+")  # libdatachannel (OBS) puts commas between them.
+_ICE_OPTION = re.compile(r"[^ ,]+")  # libdatachannel (OBS) separates them with commas.
 _MILLISECONDS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,5})?")
 _DIGEST_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
-"""Hashes that we accept, the preferred one first (RFC 8122, 5 prefers SHA-256)."""
+"""Accepted hashes and their lengths, most preferred first (RFC 8122, 5 prefers SHA-256)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteAudio:
-    """The remote side's audio section: everything that the transport and the audio path ask about."""
+    """The remote audio section: all parameters that the transport and the audio path need."""
 
     mid: str | None
     mline_index: int
     protocol: str
-    """As written in the m= line; an answer repeats it (RFC 9429, 5.1.2)."""
+    """Profile as written in the m= line; an answer repeats it (RFC 9429, 5.1.2)."""
     direction: Direction
-    """As the remote side sees it."""
+    """Direction from the remote side's point of view."""
     payload_type: int
-    """Of Opus."""
+    """Payload type of Opus."""
     red_payload_type: int | None
-    """Of RED around this Opus (RFC 2198), or None."""
+    """Payload type of RED that carries this Opus (RFC 2198), or None."""
     opus: OpusParameters
     """What the remote side wants to receive."""
     ice: IceCredentials
     ice_lite: bool
     ice_options: tuple[str, ...]
     candidates: tuple[Candidate, ...]
-    """Each once and not more than MAX_CANDIDATES; a ``CandidatePolicy`` decides which are used."""
+    """Without duplicates, at most MAX_CANDIDATES; a ``CandidatePolicy`` decides which are used."""
     end_of_candidates: bool
     setup: Setup
     fingerprints: tuple[Fingerprint, ...]
-    """Of the preferred hash only; the certificate has to match any one of them (RFC 8122, 5.1)."""
+    """Fingerprints of the preferred hash only; the certificate must match one of them (RFC 8122, 5.1)."""
     ssrcs: tuple[int, ...]
     cname: str | None
     rtcp_rsize: bool
@@ -69,7 +69,7 @@ class RemoteAudio:
     ptime_ms: float | None
     max_ptime_ms: float | None
     bandwidth_bps: int | None
-    """From b=TIAS or else b=AS, or None for no limit."""
+    """From b=TIAS, otherwise from b=AS; None for no limit."""
 
     @property
     def trickle(self) -> bool:
@@ -93,23 +93,25 @@ def read_audio(description: SessionDescription, section: MediaSection, *, defaul
     Args:
         description: The whole description.
         section: The audio section in it.
-        default_setup: What a missing ``a=setup`` means: active in offers, passive in answers (RFC 4145, 4).
+        default_setup: Meaning of a missing ``a=setup``: active in offers, passive in answers (RFC 4145, 4).
 
     Raises:
-        SdpError: A line that we know is malformed (RFC 9429, 5.8).
-        UnusableSdpError: There is no Opus, no ICE, no fingerprint that we accept, or no rtcp-mux.
+        SdpError: A line that we use is malformed (RFC 9429, 5.8).
+        UnusableSdpError: Opus, ICE credentials, an accepted fingerprint or rtcp-mux is missing.
     """
     scope = description.transport_scope(section)
     own = section.attributes
     if not is_rtp(section):
-        raise UnusableSdpError(f"audio over {shorten(section.protocol)}; expected UDP/TLS/RTP/SAVPF")
+        raise UnusableSdpError(
+            f"the audio section has protocol {shorten(section.protocol)}; expected UDP/TLS/RTP/SAVPF"
+        )
     if "crypto" in scope:
-        raise UnusableSdpError("a=crypto (SDES keys) is refused; only DTLS-SRTP is used (RFC 8827, 6.5)")
+        raise UnusableSdpError("the description has a=crypto (SDES keys); only DTLS-SRTP is supported (RFC 8827, 6.5)")
     if "rtcp-mux" not in scope:
-        raise UnusableSdpError("a=rtcp-mux is missing; RTP and RTCP share one port here (RFC 8834, 4.5)")
+        raise UnusableSdpError("a=rtcp-mux is missing; RTP and RTCP must share one port (RFC 8834, 4.5)")
     ice = IceCredentials.from_scope(scope)
     if ice is None:
-        raise UnusableSdpError("a=ice-ufrag and a=ice-pwd are missing (RFC 8839, 5.4)")
+        raise UnusableSdpError("a=ice-ufrag and a=ice-pwd are missing; both are required (RFC 8839, 5.4)")
     codecs = _Codecs.read(section)
     payload_type = codecs.opus()
     ssrcs = _ssrc_lines(section)
@@ -140,12 +142,12 @@ def read_audio(description: SessionDescription, section: MediaSection, *, defaul
 
 @dataclass(frozen=True, slots=True)
 class _Codecs:
-    """The codecs of one section, in the order of the m= line."""
+    """Codecs of one section, in the order of the m= line."""
 
     names: Mapping[int, str]
-    """``"opus/48000/2"``, in lower case, by payload type."""
+    """Encoding in lower case, for example ``"opus/48000/2"``, by payload type."""
     parameters: Mapping[int, str]
-    """The ``a=fmtp`` line's text by payload type."""
+    """Text of the ``a=fmtp`` line by payload type."""
 
     @classmethod
     def read(cls, section: MediaSection) -> _Codecs:
@@ -164,14 +166,14 @@ class _Codecs:
         return cls({number: maps[number] for number in offered if number in maps}, parameters)
 
     def opus(self) -> int:
-        """The payload type of Opus, the first one offered; 64 to 95 would look like RTCP (RFC 5761, 4)."""
+        """Return the first payload type of Opus; 64 to 95 are excluded, as they look like RTCP (RFC 5761, 4)."""
         for number, name in self.names.items():
             if name == "opus/48000/2" and not 64 <= number <= 95:
                 return number
-        raise UnusableSdpError("the audio section has no opus/48000/2, the only codec here (RFC 7587, 7)")
+        raise UnusableSdpError("the audio section has no opus/48000/2, the only supported codec (RFC 7587, 7)")
 
     def red_around(self, opus: int) -> int | None:
-        """The payload type of RED that carries only this Opus, 2 to 32 blocks of it."""
+        """Return the payload type of RED that carries 2 to 32 blocks of this Opus only, or None."""
         for number, name in self.names.items():
             blocks = self.parameters.get(number, "").split("/")
             if name == "red/48000/2" and 2 <= len(blocks) <= 32 and set(blocks) == {str(opus)}:
@@ -180,12 +182,12 @@ class _Codecs:
 
 
 def is_rtp(section: MediaSection) -> bool:
-    """Whether the section is for RTP, keyed by DTLS as all of it is here."""
+    """Return whether the section carries RTP (always DTLS-SRTP)."""
     return _PROTOCOL.fullmatch(section.protocol) is not None
 
 
 def direction_of(description: SessionDescription, section: MediaSection) -> Direction:
-    """The direction of a section, as its side sees it."""
+    """Return the direction of a section, from the point of view of the description's author."""
     for level in (section.attributes, description.session.attributes):
         for direction in _DIRECTIONS:
             if direction in level:
@@ -207,15 +209,15 @@ def _fingerprints(scope: Scope) -> tuple[Fingerprint, ...]:
     for algorithm, length in _DIGEST_BYTES.items():
         chosen = tuple(one for one in offered if one.algorithm == algorithm)
         if any(len(one.value) != 3 * length - 1 for one in chosen):
-            raise SdpError(f"an a=fingerprint of {algorithm} has not {length} bytes")
+            raise SdpError(f"malformed a=fingerprint: {algorithm} has {length} bytes; the value has another length")
         if chosen:
             return chosen
     named = ", ".join(sorted({shorten(one.algorithm) for one in offered})[:3]) or "none"
-    raise UnusableSdpError(f"no a=fingerprint that is accepted (sha-256, sha-384 or sha-512); there is {named}")
+    raise UnusableSdpError(f"no accepted a=fingerprint: got {named}; expected sha-256, sha-384 or sha-512")
 
 
 def _ssrc_lines(section: MediaSection) -> dict[int, str]:
-    """The first attribute of each synchronisation source (RFC 5576, 4.1); ``cname`` goes before others."""
+    """Return one attribute of each synchronization source (RFC 5576, 4.1): ``cname``, or else the first."""
     sources: dict[int, str] = {}
     for text in section.attributes.get("ssrc", ()):
         number, _, attribute = text.partition(" ")

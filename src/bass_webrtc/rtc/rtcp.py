@@ -1,8 +1,9 @@
-"""RTCP of one peer: reports both ways, CNAME, BYE, NACK, circuit breaker (RFC 3550, RFC 4585, RFC 5506, RFC 8083).
+"""RTCP session with one peer: reports, CNAME, BYE, NACK, circuit breaker (RFC 3550, RFC 4585, RFC 5506, RFC 8083).
 
-Sans-I/O: one thread at a time, but ``snapshot`` may be called from any. ``now_s`` is any clock that does not go
-backwards, ``wall_s`` seconds since 1970. Packets are plain; SRTCP is the caller's. After every call send what
-``to_send`` gives and look at ``events``; call ``handle_timeout`` when the time that ``timeout_s`` names has come.
+Sans-I/O: call from one thread at a time, except ``snapshot``, which any thread may call. ``now_s`` is any monotonic
+clock, in seconds; ``wall_s`` is in seconds since 1970. Packets are plaintext; the caller applies SRTCP. After every
+call, send the packets from ``to_send`` and process ``events``; call ``handle_timeout`` at the time given by
+``timeout_s``.
 """
 
 from __future__ import annotations
@@ -26,88 +27,88 @@ from .rtcp_packets import (
 )
 
 CLOCK_HZ = 48_000
-"""Of RTP timestamps: Opus's (RFC 7587, 4.1)."""
+"""RTP clock rate of Opus (RFC 7587, 4.1)."""
 
 MAX_SOURCES = 8
-"""Sources of one peer that are remembered at once."""
+"""Maximum number of sources tracked per peer."""
 
 _SOURCE_TIMEOUT_S = 5 * REPORT_INTERVAL_S  # RFC 3550, 6.3.5.
-_REPORTS_REMEMBERED = 8
-_LONGEST_ROUND_TRIP_S = 30.0
+_MAX_SENDER_REPORTS = 8
+_MAX_ROUND_TRIP_S = 30.0
 _RESENDS_PER_S = 100.0
-_RESENDS_AT_ONCE = 200.0
-"""NACKs are answered up to this many: twice what is sent anyhow. Else a peer could make us send without limit."""
+_RESEND_BURST = 200.0
+"""Burst limit of resent packets; with ``_RESENDS_PER_S`` (twice the normal rate) it bounds what a peer can request."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentCounters:
-    """What we have sent, at one moment."""
+    """Counters of the stream that we send, at one moment."""
 
     packets: int
     octets: int
-    """Of RTP payload, without header and padding."""
+    """RTP payload octets, without headers and padding."""
     rtp_timestamp: int
-    """The moment on the stream's clock. It is reported together with the wall clock of the same moment."""
+    """The stream's RTP time at that moment; reported together with the wall clock of the same moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedCounters:
-    """What we have received of one stream since its first packet (RFC 3550, 6.4.1 and A.3)."""
+    """Counters of one received stream since its first packet (RFC 3550, 6.4.1 and A.3)."""
 
     ssrc: int
     highest_sequence: int
-    """With the number of wraps above it."""
+    """Extended highest sequence number: the number of wraps is in the upper bits."""
     packets_received: int
-    """With duplicates and late ones."""
+    """Includes duplicates and late packets."""
     packets_lost: int
-    """Expected less received; may be negative."""
+    """Expected minus received; may be negative."""
     jitter: int
     """Interarrival jitter, in RTP ticks."""
 
 
 @dataclass(frozen=True, slots=True)
 class NackReceived:
-    """The peer asks for these packets of ours once more."""
+    """The peer requests retransmission of these packets of our stream."""
 
     sequences: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class LossReported:
-    """The peer says how our stream arrives."""
+    """The peer reported on the reception of our stream."""
 
     fraction_lost: float
-    """Since its last report, 0 to 1."""
+    """Fraction lost since the peer's previous report, 0 to 1."""
     packets_lost: int
-    """Since the beginning."""
+    """Cumulative since the start of the stream."""
     jitter_ms: float
     round_trip_time_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class ByeReceived:
-    """These sources have ended. The session has not: consent says when (RFC 7675, 5.2)."""
+    """These sources have ended. The session goes on until consent expires (RFC 7675, 5.2)."""
 
     ssrcs: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTimedOut:
-    """Nothing was heard of this source for five reporting intervals (RFC 3550, 6.3.5)."""
+    """Nothing was received from this source for five reporting intervals (RFC 3550, 6.3.5)."""
 
     ssrc: int
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitBreakerTripped:
-    """Sending on does harm or no good: stop, or send a tenth (RFC 8083, 4.5)."""
+    """The circuit breaker tripped: stop sending, or send a tenth of the rate (RFC 8083, 4.5)."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class SsrcCollision:
-    """The peer uses our SSRC. A BYE is on its way and ``new_ssrc`` is to be used (RFC 3550, 8.2)."""
+    """The peer uses our SSRC. A BYE is queued; the caller must send with ``new_ssrc`` (RFC 3550, 8.2)."""
 
     old_ssrc: int
     new_ssrc: int
@@ -118,7 +119,7 @@ RtcpEvent = NackReceived | LossReported | ByeReceived | SourceTimedOut | Circuit
 
 @dataclass(frozen=True, slots=True)
 class RtcpSnapshot:
-    """The peer's last report of what we send to it."""
+    """The peer's last report about our stream."""
 
     packets_lost: int = 0
     fraction_lost: float = 0.0
@@ -129,23 +130,23 @@ class RtcpSnapshot:
 
 @dataclass(slots=True)
 class _Source:
-    """One of the peer's sources."""
+    """State of one of the peer's sources."""
 
     heard_s: float
     last_sr: int = 0
     last_sr_s: float = 0.0
     expected: int = 0
-    """As of our last report; so are the next two."""
+    """As of our last report, like ``received`` and ``lost``."""
     received: int = 0
     lost: int = 0
 
 
 class RtcpSession:
-    """Our RTCP with one peer.
+    """RTCP session with one peer.
 
     Attributes:
-        ssrc: Ours.
-        malformed: RTCP packets that made no sense.
+        ssrc: Our SSRC.
+        malformed: Number of malformed RTCP packets received.
     """
 
     __slots__ = (
@@ -172,12 +173,12 @@ class RtcpSession:
     def __init__(self, ssrc: int, cname: str, *, sends: bool, rsize: bool, now_s: float, random: Random) -> None:
         """
         Args:
-            ssrc: Ours.
-            cname: Ours; random, the same for all sources of the session (RFC 7022).
-            sends: Whether there is a stream that we send.
+            ssrc: Our SSRC.
+            cname: Our CNAME; random, the same for all sources of the session (RFC 7022).
+            sends: Whether we send a stream.
             rsize: Whether reduced-size RTCP was negotiated (RFC 5506).
-            now_s: The time.
-            random: Spreads reports; chooses a new SSRC.
+            now_s: Current time.
+            random: Randomizes report intervals and a new SSRC after a collision.
         """
         self.ssrc = ssrc
         self.malformed = 0
@@ -192,14 +193,14 @@ class RtcpSession:
         self._sent_before = (0, 0)
         self._sender_reports: dict[int, None] = {}
         self._sources: dict[int, _Source] = {}
-        self._resends_left = _RESENDS_AT_ONCE
+        self._resends_left = _RESEND_BURST
         self._resends_s = now_s
         self._snapshot = RtcpSnapshot()
         self._out: list[bytes] = []
         self._events: list[RtcpEvent] = []
 
     def receive(self, packet: bytes, now_s: float, wall_s: float) -> None:
-        """Takes one authentic, decrypted RTCP datagram. Never raises, whatever the bytes are."""
+        """Process one authenticated, decrypted RTCP datagram. Never raises, whatever the bytes are."""
         if self._is_closed:
             return
         compound = parse(packet)
@@ -210,13 +211,15 @@ class RtcpSession:
     def handle_timeout(
         self, now_s: float, wall_s: float, sent: SentCounters | None, received: Iterable[ReceivedCounters] = ()
     ) -> None:
-        """Reports when it is time to, and watches the circuit breaker. Call it at ``timeout_s``, or at any time.
+        """Send a report if one is due, and update the circuit breaker.
+
+        Call at ``timeout_s``; calls at other times are harmless.
 
         Args:
-            now_s: The time.
-            wall_s: The wall clock at the same moment.
-            sent: What we have sent; None when nothing ever.
-            received: What we have received, of each of the peer's streams.
+            now_s: Current time.
+            wall_s: Wall clock at the same moment.
+            sent: Counters of our stream; None if we send none.
+            received: Counters of each of the peer's streams.
         """
         if self._is_closed:
             return
@@ -225,58 +228,61 @@ class RtcpSession:
             self._check_breaker()
         if now_s < self._next_s:
             return
-        # "timer reconsideration": the interval is drawn once more (RFC 3550, 6.3.6).
+        # Timer reconsideration: the interval is drawn again (RFC 3550, 6.3.6).
         self._next_s = self._previous_s + self._random_interval_s()
         if now_s >= self._next_s:
             self._report(now_s, wall_s, sent, received)
 
     def timeout_s(self) -> float | None:
-        """When ``handle_timeout`` is due, on the clock of ``now_s``; None when it never is."""
+        """Return when ``handle_timeout`` is due, on the clock of ``now_s``; None after ``close``."""
         if self._is_closed:
             return None
         breaker_s = self._breaker.deadline_s() if self._breaker is not None else None
         return self._next_s if breaker_s is None else min(self._next_s, breaker_s)
 
     def to_send(self) -> list[bytes]:
-        """Takes the plain packets that are to be sent."""
+        """Return and clear the plaintext packets to send."""
         out, self._out = self._out, []
         return out
 
     def events(self) -> list[RtcpEvent]:
-        """Takes what has happened since the last call, in order."""
+        """Return and clear the events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
     def snapshot(self) -> RtcpSnapshot:
-        """What the peer last reported. Any thread."""
+        """Return the peer's last report. Any thread."""
         return self._snapshot
 
     def request_resend(self, media_ssrc: int, sequences: Sequence[int]) -> None:
-        """Asks the peer for packets of its stream once more, at once (RFC 4585, 3.5.2: two members need not wait)."""
+        """Send a NACK for packets of the peer's stream, without delay: two members need not wait (RFC 4585, 3.5.2)."""
         if sequences and not self._is_closed:
             nack = Nack(self.ssrc, media_ssrc, tuple(sequences))
-            # Alone only if both sides said so; else in a compound packet (RFC 8834, 4.6).
+            # On its own only if reduced-size RTCP was negotiated; otherwise in a compound packet (RFC 8834, 4.6).
             self._send((nack,) if self._rsize else (Report(self.ssrc, None), self._description(), nack))
 
     def close(self) -> None:
-        """Says BYE. Safe to call twice."""
+        """Queue a BYE and end the session. Idempotent."""
         if not self._is_closed:
-            self._say_goodbye()
+            self._send_bye()
             self._is_closed = True
 
     def _random_interval_s(self) -> float:
-        """RFC 3550, 6.3.1. Two members at our rates never need the 5 % of RTCP, so the least interval holds."""
+        """Draw a report interval (RFC 3550, 6.3.1).
+
+        Two members at our rates never exceed the RTCP share of 5 %, so the minimum interval applies.
+        """
         interval_s = REPORT_INTERVAL_S / 2 if self._is_first else REPORT_INTERVAL_S
         return interval_s * self._random.uniform(0.5, 1.5) / 1.21828
 
     def _receive_packet(self, packet: Packet, now_s: float, wall_s: float) -> None:
         if isinstance(packet, Goodbye):
-            self._receive_goodbye(packet)
+            self._receive_bye(packet)
             return
         if packet.ssrc == self.ssrc:
             self._change_ssrc()
             return
-        source = self._heard(packet.ssrc, now_s)
+        source = self._touch_source(packet.ssrc, now_s)
         if isinstance(packet, Report):
             if packet.sender is not None:
                 source.last_sr, source.last_sr_s = ntp_middle(packet.sender.ntp_time), now_s
@@ -297,30 +303,34 @@ class RtcpSession:
             self._check_breaker()
 
     def _round_trip_time_s(self, block: ReportBlock, wall_s: float) -> float | None:
-        """RFC 3550, 6.4.1. None when the block refers to no sender report of ours, or the wall clock was set."""
+        """Compute the round-trip time (RFC 3550, 6.4.1).
+
+        Returns:
+            The time, or None if the block refers to none of our sender reports, or the wall clock was set.
+        """
         if block.last_sr not in self._sender_reports:
             return None
         elapsed = (ntp_middle(ntp_time(wall_s)) - block.last_sr - block.delay_since_last_sr) & 0xFFFFFFFF
-        # A little less than nothing is rounding.
+        # Slightly negative values are rounding errors.
         round_trip_time_s = ((elapsed ^ 0x80000000) - 0x80000000) / 65536
-        return max(0.0, round_trip_time_s) if -0.1 < round_trip_time_s < _LONGEST_ROUND_TRIP_S else None
+        return max(0.0, round_trip_time_s) if -0.1 < round_trip_time_s < _MAX_ROUND_TRIP_S else None
 
     def _receive_nack(self, nack: Nack, now_s: float) -> None:
         refilled = self._resends_left + (now_s - self._resends_s) * _RESENDS_PER_S
-        self._resends_left, self._resends_s = min(refilled, _RESENDS_AT_ONCE), now_s
+        self._resends_left, self._resends_s = min(refilled, _RESEND_BURST), now_s
         allowed = tuple(dict.fromkeys(nack.sequences))[: int(self._resends_left)]
         if allowed:
             self._resends_left -= len(allowed)
             self._events.append(NackReceived(allowed))
 
-    def _receive_goodbye(self, goodbye: Goodbye) -> None:
+    def _receive_bye(self, goodbye: Goodbye) -> None:
         ssrcs = tuple(ssrc for ssrc in goodbye.ssrcs if ssrc != self.ssrc)
         for ssrc in ssrcs:
             self._sources.pop(ssrc, None)
         if ssrcs:
             self._events.append(ByeReceived(ssrcs))
 
-    def _heard(self, ssrc: int, now_s: float) -> _Source:
+    def _touch_source(self, ssrc: int, now_s: float) -> _Source:
         source = self._sources.get(ssrc)
         if source is None:
             if len(self._sources) >= MAX_SOURCES:
@@ -330,8 +340,8 @@ class RtcpSession:
         return source
 
     def _change_ssrc(self) -> None:
-        """RFC 3550, 8.2."""
-        self._say_goodbye()
+        """Resolve an SSRC collision: BYE for the old SSRC, then a new one (RFC 3550, 8.2)."""
+        self._send_bye()
         old, self.ssrc = self.ssrc, self._random.randrange(1, 1 << 32)
         self._sender_reports.clear()
         self._events.append(SsrcCollision(old, self.ssrc))
@@ -350,10 +360,10 @@ class RtcpSession:
         self._is_first = False
         self._previous_s = now_s
         self._next_s = now_s + self._random_interval_s()
-        self._forget_silent_sources(now_s)
+        self._drop_silent_sources(now_s)
 
     def _sender_info(self, sent: SentCounters | None, wall_s: float) -> SenderInfo | None:
-        """Who has sent since the report before the last is a sender (RFC 3550, 6.4)."""
+        """Return the sender info, or None if we sent nothing since the report before the last one (RFC 3550, 6.4)."""
         if sent is None:
             return None
         is_sender = sent.packets != self._sent_before[0]
@@ -362,16 +372,16 @@ class RtcpSession:
             return None
         ntp = ntp_time(wall_s)
         self._sender_reports[ntp_middle(ntp)] = None
-        if len(self._sender_reports) > _REPORTS_REMEMBERED:
+        if len(self._sender_reports) > _MAX_SENDER_REPORTS:
             del self._sender_reports[next(iter(self._sender_reports))]
         return SenderInfo(ntp, sent.rtp_timestamp & 0xFFFFFFFF, sent.packets & 0xFFFFFFFF, sent.octets & 0xFFFFFFFF)
 
     def _report_block(self, counters: ReceivedCounters, now_s: float) -> ReportBlock | None:
-        """None when nothing was received since the last report (RFC 3550, 6.4)."""
+        """Return the report block, or None if nothing was received since the last report (RFC 3550, 6.4)."""
         source = self._sources.get(counters.ssrc)
         if counters.packets_received == (source.received if source else 0):
             return None
-        source = self._heard(counters.ssrc, now_s)
+        source = self._touch_source(counters.ssrc, now_s)
         expected_now = counters.packets_received + counters.packets_lost
         expected, lost = expected_now - source.expected, counters.packets_lost - source.lost
         source.expected, source.received, source.lost = expected_now, counters.packets_received, counters.packets_lost
@@ -388,12 +398,12 @@ class RtcpSession:
             delay,
         )
 
-    def _forget_silent_sources(self, now_s: float) -> None:
+    def _drop_silent_sources(self, now_s: float) -> None:
         for ssrc in [ssrc for ssrc, source in self._sources.items() if source.heard_s <= now_s - _SOURCE_TIMEOUT_S]:
             del self._sources[ssrc]
             self._events.append(SourceTimedOut(ssrc))
 
-    def _say_goodbye(self) -> None:
+    def _send_bye(self) -> None:
         self._send((Report(self.ssrc, None), self._description(), Goodbye((self.ssrc,))))
 
     def _description(self) -> SourceDescription:

@@ -1,9 +1,9 @@
-"""RTCP packets: read and write (RFC 3550, 6.4 to 6.6; RFC 4585, 6.2.1).
+"""RTCP packets: parsing and serialization (RFC 3550, 6.4 to 6.6; RFC 4585, 6.2.1).
 
     V=2 P count | type | length in words - 1 | body …     a datagram holds one or more: a compound packet
 
-Only what is used here is understood: reports, CNAME, BYE and generic NACK. Everything else (XR, APP, REMB, TWCC …)
-is passed over. ``parse`` takes any bytes, raises nothing and is linear in their length.
+Supports reports, CNAME, BYE and generic NACK. All other packets (XR, APP, REMB, TWCC …) are skipped. ``parse`` accepts
+any bytes, never raises, and takes time linear in their length.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ _nack_item = Struct("!HH")
 
 @dataclass(frozen=True, slots=True)
 class ReportBlock:
-    """What a receiver says of one stream (RFC 3550, 6.4.1)."""
+    """A receiver's report on one stream (RFC 3550, 6.4.1)."""
 
     ssrc: int
-    """Of the stream."""
+    """SSRC of the stream."""
     fraction_lost: int
-    """Since the last report, in 1/256."""
+    """Fraction lost since the last report, in 1/256."""
     packets_lost: int
-    """Since the beginning; duplicates make it fall, also below zero. 24 bits."""
+    """Cumulative, signed 24 bits; duplicates decrease it, also below zero."""
     highest_sequence: int
-    """Highest sequence number, with the number of its wraps above it. 32 bits."""
+    """Extended highest sequence number, 32 bits: the number of wraps is in the upper half."""
     jitter: int
     """Interarrival jitter, in RTP ticks."""
     last_sr: int
-    """Middle 32 bits of the NTP time in the last sender report; 0 when there was none."""
+    """Middle 32 bits of the NTP time in the last sender report; 0 if none was received."""
     delay_since_last_sr: int
     """In 1/65536 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class SenderInfo:
-    """What a sender says of its own stream (RFC 3550, 6.4.1)."""
+    """A sender's information about its own stream (RFC 3550, 6.4.1)."""
 
     ntp_time: int
-    """64 bits, see ``ntp_time``."""
+    """64-bit NTP time, see the function ``ntp_time``."""
     rtp_timestamp: int
-    """The same moment on the stream's clock."""
+    """The stream's RTP time at the same moment."""
     packets: int
     octets: int
-    """Of payload."""
+    """RTP payload octets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Report:
     blocks: tuple[ReportBlock, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """On the wire."""
+        """Serialize the packet."""
         body = _u32.pack(self.ssrc)
         kind = _RECEIVER_REPORT
         if self.sender is not None:
@@ -88,7 +88,7 @@ class SourceDescription:
     cname: str
 
     def to_bytes(self) -> bytes:
-        """On the wire."""
+        """Serialize the packet."""
         name = self.cname.encode()
         chunk = _u32.pack(self.ssrc) + bytes((_CNAME, len(name))) + name
         # "each chunk is terminated by one or more null octets", up to the next 32-bit boundary.
@@ -97,27 +97,27 @@ class SourceDescription:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """Sources that leave (RFC 3550, 6.6)."""
+    """BYE: sources that leave the session (RFC 3550, 6.6)."""
 
     ssrcs: tuple[int, ...]
 
     def to_bytes(self) -> bytes:
-        """On the wire."""
+        """Serialize the packet."""
         return _packet(len(self.ssrcs), _GOODBYE, b"".join(map(_u32.pack, self.ssrcs)))
 
 
 @dataclass(frozen=True, slots=True)
 class Nack:
-    """Packets that a receiver asks for once more (generic NACK: RFC 4585, 6.2.1)."""
+    """Generic NACK: packets that a receiver requests again (RFC 4585, 6.2.1)."""
 
     ssrc: int
-    """Who asks."""
+    """SSRC of the requesting receiver."""
     media_ssrc: int
-    """Of the stream."""
+    """SSRC of the stream."""
     sequences: tuple[int, ...]
 
     def to_bytes(self) -> bytes:
-        """On the wire."""
+        """Serialize the packet."""
         items = b"".join(_nack_item.pack(first, mask) for first, mask in _nack_items(self.sequences))
         return _packet(_GENERIC_NACK, _TRANSPORT_FEEDBACK, _u32.pack(self.ssrc) + _u32.pack(self.media_ssrc) + items)
 
@@ -127,18 +127,17 @@ Packet = Report | SourceDescription | Goodbye | Nack
 
 @dataclass(frozen=True, slots=True)
 class Compound:
-    """What was understood of one datagram."""
+    """Parsed packets of one datagram."""
 
     packets: tuple[Packet, ...]
     malformed: int
-    """How many packets were not what their header says. Unknown types are not counted."""
+    """Number of malformed packets. Unknown types are not counted."""
 
 
 def parse(data: bytes) -> Compound:
-    """Reads one decrypted datagram, compound or reduced-size (RFC 5506: the first packet may be any).
+    """Parse one decrypted datagram, compound or reduced-size (RFC 5506: any packet type may come first).
 
-    A packet that makes no sense is left out and the others are still read; after a length that leads out of the
-    datagram there is nothing left to read.
+    A malformed packet is skipped and parsing continues; it stops at a length field that exceeds the datagram.
     """
     packets: list[Packet] = []
     malformed = 0
@@ -162,17 +161,17 @@ def parse(data: bytes) -> Compound:
 
 
 def ntp_time(wall_s: float) -> int:
-    """Seconds since 1970 as a 64-bit NTP time: seconds since 1900 and fraction (RFC 3550, 4)."""
+    """Convert seconds since 1970 to a 64-bit NTP time: seconds since 1900 and fraction (RFC 3550, 4)."""
     return int((wall_s + 2_208_988_800) * 2**32) & 0xFFFFFFFFFFFFFFFF
 
 
 def ntp_middle(ntp: int) -> int:
-    """The middle 32 bits of an NTP time, in 1/65536 s, as reports refer to it."""
+    """Return the middle 32 bits of an NTP time, in 1/65536 s: the format of ``last_sr``."""
     return (ntp >> 16) & 0xFFFFFFFF
 
 
 def _parse_packet(kind: int, count: int, body: bytes) -> Sequence[Packet]:
-    """Raises ``ValueError`` when the body is shorter than the header says."""
+    """Parse one packet body; raises ``ValueError`` if it is shorter than its header says."""
     if kind in (_SENDER_REPORT, _RECEIVER_REPORT):
         return (_parse_report(kind, count, body),)
     if kind == _SOURCE_DESCRIPTION:
@@ -187,7 +186,7 @@ def _parse_packet(kind: int, count: int, body: bytes) -> Sequence[Packet]:
 
 def _parse_report(kind: int, count: int, body: bytes) -> Report:
     blocks_at = 4 + (_sender.size if kind == _SENDER_REPORT else 0)
-    # What follows the blocks is a profile's extension (RFC 3550, 6.4.3).
+    # Profile-specific extensions may follow the blocks (RFC 3550, 6.4.3).
     _require(blocks_at + count * _block.size <= len(body))
     sender = SenderInfo(*_sender.unpack_from(body, 4)) if kind == _SENDER_REPORT else None
     blocks = tuple(_parse_block(body, blocks_at + at * _block.size) for at in range(count))
@@ -196,7 +195,7 @@ def _parse_report(kind: int, count: int, body: bytes) -> Report:
 
 def _parse_block(body: bytes, at: int) -> ReportBlock:
     ssrc, lost, highest_sequence, jitter, last_sr, delay = _block.unpack_from(body, at)
-    packets_lost = ((lost & 0xFFFFFF) ^ 0x800000) - 0x800000  # Sign of a 24-bit number.
+    packets_lost = ((lost & 0xFFFFFF) ^ 0x800000) - 0x800000  # Sign extension from 24 bits.
     return ReportBlock(ssrc, lost >> 24, packets_lost, highest_sequence, jitter, last_sr, delay)
 
 
@@ -232,7 +231,7 @@ def _parse_nack(body: bytes) -> Nack:
 
 
 def _nack_items(sequences: Sequence[int]) -> list[tuple[int, int]]:
-    """A first sequence number, and a bit for each of the 16 after it."""
+    """Return pairs of a sequence number and a bit mask of the 16 that follow it."""
     items: list[tuple[int, int]] = []
     for sequence in sequences:
         distance = (sequence - items[-1][0]) & 0xFFFF if items else 0
@@ -249,4 +248,4 @@ def _packet(count: int, kind: int, body: bytes) -> bytes:
 
 def _require(holds: bool) -> None:
     if not holds:
-        raise ValueError("shorter than its header says")
+        raise ValueError("the RTCP packet is shorter than its header says")

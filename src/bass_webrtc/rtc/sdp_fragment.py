@@ -11,39 +11,41 @@ from .sdp import IceCredentials, Scope, Section, UnusableSdpError, first, read_l
 
 @dataclass(frozen=True, slots=True)
 class IceFragment:
-    """What a fragment says."""
+    """A parsed fragment."""
 
     ice: IceCredentials | None
-    """Of the ICE session it belongs to, or None when it does not say. The ``ufrag`` of a candidate counts less."""
+    """Credentials of the fragment's ICE session, or None. They take precedence over the ``ufrag`` of a candidate."""
     candidates: tuple[Candidate, ...]
-    """Each once and not more than MAX_CANDIDATES; a ``CandidatePolicy`` decides which are used."""
+    """Without duplicates, at most MAX_CANDIDATES; a ``CandidatePolicy`` decides which are used."""
     end_of_candidates: bool
     mid: str | None = None
-    """Of the media section that was read, or None when it has none."""
+    """The mid of the media section that was read, or None."""
 
     def is_restart(self, current: IceCredentials) -> bool:
-        """Whether the fragment asks for an ICE restart: it has other credentials than the running session.
+        """Return whether the fragment requests an ICE restart: its credentials differ from the running session's.
 
         Raises:
-            UnusableSdpError: Only one of ufrag and password differs (RFC 8839, 4.4.1.1.1 wants both changed).
+            UnusableSdpError: Only one of ufrag and password differs (RFC 8839, 4.4.1.1.1 requires both).
         """
         if self.ice is None or self.ice == current:
             return False
         if self.ice.ufrag == current.ufrag or self.ice.password == current.password:
-            raise UnusableSdpError("only one of ice-ufrag and ice-pwd changed; an ICE restart changes both")
+            raise UnusableSdpError(
+                "only one of ice-ufrag and ice-pwd changed; an ICE restart changes both (RFC 8839, 4.4.1.1.1)"
+            )
         return True
 
 
 def parse_fragment(data: bytes | str, *, mid: str | None = None) -> IceFragment:
-    """Read a fragment. What an m= line says is ignored (RFC 8840, 4.4), and there may be none.
+    """Parse a fragment. The content of m= lines is ignored (RFC 8840, 4.4); they may be missing.
 
     Args:
         data: The fragment; bytes are UTF-8. Lines may end with LF alone.
-        mid: The section that is wanted, if there are several; without it, or if no section has it, all are
-            taken together: they are addresses of one peer.
+        mid: The section to read. If it is None or no section has it, all sections are combined, since all candidates
+            are addresses of one peer.
 
     Raises:
-        SdpError: It is malformed; nothing of it may be used (RFC 5789, 2).
+        SdpError: The fragment is malformed; no part of it may be used (RFC 5789, 2).
         UnusableSdpError: The credentials have a length that is not allowed.
     """
     session = Section()
@@ -72,18 +74,18 @@ def build_fragment(
     ice_options: Iterable[str] = (),
     end_of_candidates: bool = True,
 ) -> str:
-    """Build a fragment: the answer to an ICE restart, or what a client trickles.
+    """Build a fragment: the response to an ICE restart, or candidates that a client trickles.
 
     Args:
         ice: Our credentials.
         candidates: Our candidates.
-        mid: Of the audio section.
+        mid: The mid of the audio section.
         ice_lite: As in the session description.
-        ice_options: As in the session description (RFC 9725, 4.3.3: the same).
-        end_of_candidates: Whether these are all.
+        ice_options: As in the session description (RFC 9725, 4.3.3).
+        end_of_candidates: Whether these are all candidates.
 
     Returns:
-        The fragment, with CRLF line ends: clients split on them.
+        The fragment, with CRLF line ends: some clients split at CRLF only.
     """
     options = " ".join(ice_options)
     lines = [
@@ -100,7 +102,7 @@ def build_fragment(
 
 
 def _join_scopes(sections: list[Section]) -> Scope:
-    """All values of all sections, in order."""
+    """Combine the attributes of all sections, in order."""
     joined: dict[str, list[str]] = {}
     for section in sections:
         for name, values in section.attributes.items():

@@ -1,9 +1,9 @@
-"""STUN messages as ICE uses them: parse, authenticate, build (RFC 8489, RFC 8445).
+"""STUN messages for ICE: parsing, authentication, building (RFC 8489, RFC 8445).
 
     0x0001 length cookie | transaction id (12) | type length value… | MESSAGE-INTEGRITY | FINGERPRINT
 
-Sans-I/O. Everything here may be called from any thread. ``Message.parse`` raises ``StunError`` for bytes that
-are not a usable message and nothing else; it is linear in the length of the datagram.
+Sans-I/O; all functions may be called from any thread. ``Message.parse`` raises only ``StunError``, whatever the bytes
+are, and takes time linear in the length of the datagram.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ICE_CONTROLLING = 0x802A
 
 HEADER_BYTES = 20
 MAX_ATTRIBUTES = 64
-"""A binding request carries about eight; more than this is refused before it costs time."""
+"""Messages with more attributes are rejected early to bound the cost; a binding request has about eight."""
 
 _COOKIE = b"\x21\x12\xa4\x42"
 _INTEGRITY_BYTES = 20
@@ -49,7 +49,7 @@ _FIXED_LENGTHS = {
     ICE_CONTROLLED: 8,
     ICE_CONTROLLING: 8,
 }
-_UNDERSTOOD = frozenset(
+_SUPPORTED = frozenset(
     {USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS, PRIORITY, USE_CANDIDATE}
 )
 _FIRST_OPTIONAL = 0x8000
@@ -61,32 +61,32 @@ _u32 = Struct("!I")
 
 
 class StunError(IceError):
-    """These bytes are not a STUN message, or not one that ICE can use."""
+    """The datagram is not a STUN message that ICE can use."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A STUN message that was received, its FINGERPRINT checked, its sender not yet known to be who it says."""
+    """A received STUN message. Its FINGERPRINT has been checked, its sender not yet authenticated."""
 
     kind: int
-    """``BINDING_REQUEST`` and so on: class and method in one number."""
+    """Message type (class and method), for example ``BINDING_REQUEST``."""
     transaction_id: bytes
     attributes: dict[int, bytes]
-    """Values without padding. Of attributes that come twice the first counts (RFC 8489, 14)."""
+    """Values without padding. If an attribute occurs twice, the first is used (RFC 8489, 14)."""
     has_fingerprint: bool
     integrity_at: int
-    """Where MESSAGE-INTEGRITY starts in ``data``; 0 when there is none."""
+    """Offset of MESSAGE-INTEGRITY in ``data``; 0 if there is none."""
     data: bytes
 
     @classmethod
     def parse(cls, data: bytes) -> Message:
-        """Reads one datagram.
+        """Parse one datagram.
 
         Args:
             data: The whole datagram.
 
         Raises:
-            StunError: No STUN, lengths that do not fit, more than ``MAX_ATTRIBUTES``, or a wrong FINGERPRINT.
+            StunError: Not STUN, inconsistent lengths, more than ``MAX_ATTRIBUTES``, or a wrong FINGERPRINT.
         """
         kind, transaction_id = _parse_header(data)
         attributes: dict[int, bytes] = {}
@@ -106,10 +106,10 @@ class Message:
                 integrity_at = at
             attributes.setdefault(attribute, value)
             at = following
-        raise StunError("too many attributes")
+        raise StunError(f"too many attributes; expected at most {MAX_ATTRIBUTES}")
 
     def is_authentic(self, password: bytes) -> bool:
-        """Whether MESSAGE-INTEGRITY is there and was made with this password (RFC 8489, 9.1.3 and 14.5)."""
+        """Return whether the message has a MESSAGE-INTEGRITY made with this password (RFC 8489, 9.1.3 and 14.5)."""
         if not self.integrity_at:
             return False
         covered = self.data[: self.integrity_at]
@@ -117,20 +117,20 @@ class Message:
         return hmac.compare_digest(expected, self.attributes[MESSAGE_INTEGRITY])
 
     def unknown_required(self) -> tuple[int, ...]:
-        """The comprehension-required attributes that nobody here understands (RFC 8489, 6.3.1)."""
-        return tuple(kind for kind in self.attributes if kind < _FIRST_OPTIONAL and kind not in _UNDERSTOOD)
+        """Return the comprehension-required attributes that we do not support (RFC 8489, 6.3.1)."""
+        return tuple(kind for kind in self.attributes if kind < _FIRST_OPTIONAL and kind not in _SUPPORTED)
 
 
 def peek_username(data: bytes) -> str | None:
-    """The receiver's user name fragment in a binding request, read before anything is checked.
+    """Read the receiver's user name fragment from an unverified binding request.
 
-    For finding the peer that a datagram from an unknown address is meant for; nothing is proved by it.
+    Used to find the peer for a datagram from an unknown address; it does not authenticate the sender.
 
     Args:
         data: Any datagram.
 
     Returns:
-        What stands before the colon of USERNAME, or None when this is no binding request that has one.
+        The part of USERNAME before the colon, or None if this is not a binding request that has one.
     """
     try:
         kind, _ = _parse_header(data)
@@ -148,13 +148,13 @@ def peek_username(data: bytes) -> str | None:
 
 
 def build(kind: int, transaction_id: bytes, attributes: Iterable[tuple[int, bytes]], password: bytes) -> bytes:
-    """One message, with MESSAGE-INTEGRITY and FINGERPRINT at its end.
+    """Build a message that ends with MESSAGE-INTEGRITY and FINGERPRINT.
 
     Args:
-        kind: ``BINDING_SUCCESS`` and so on.
+        kind: Message type, for example ``BINDING_SUCCESS``.
         transaction_id: 12 bytes.
-        attributes: Types and values in their order; padding is added here.
-        password: Key of MESSAGE-INTEGRITY: of short-term credentials, as ICE has them (RFC 8489, 9.1.1).
+        attributes: Types and values in order; padding is added here.
+        password: Key of MESSAGE-INTEGRITY: a short-term credential, as ICE uses them (RFC 8489, 9.1.1).
     """
     parts = [_header.pack(kind, 0, _COOKIE, transaction_id)]
     for attribute, value in attributes:
@@ -167,20 +167,20 @@ def build(kind: int, transaction_id: bytes, attributes: Iterable[tuple[int, byte
 
 
 def build_success(request: Message, host: str, port: int, password: bytes) -> bytes:
-    """The answer to a binding request: where it came from (RFC 8489, 14.2).
+    """Build the success response to a binding request, with the request's source address (RFC 8489, 14.2).
 
     Args:
-        request: What is answered.
-        host: IPv4 or IPv6 address the request came from; a scope (``%2``) is left out.
-        port: UDP port the request came from.
-        password: The one the request was signed with.
+        request: The request to answer.
+        host: IPv4 or IPv6 source address of the request; a scope (``%2``) is ignored.
+        port: UDP source port of the request.
+        password: The password the request was signed with.
     """
     address = xor_mapped_address(host, port, request.transaction_id)
     return build(BINDING_SUCCESS, request.transaction_id, ((XOR_MAPPED_ADDRESS, address),), password)
 
 
 def build_error(request: Message, code: int, reason: str, password: bytes, unknown: Iterable[int] = ()) -> bytes:
-    """An error response (RFC 8489, 14.8); ``unknown`` fills UNKNOWN-ATTRIBUTES (14.9)."""
+    """Build an error response (RFC 8489, 14.8); ``unknown`` fills UNKNOWN-ATTRIBUTES (14.9)."""
     attributes = [(ERROR_CODE, bytes((0, 0, code // 100, code % 100)) + reason.encode())]
     listed = b"".join(_u16.pack(attribute) for attribute in unknown)
     if listed:
@@ -189,7 +189,7 @@ def build_error(request: Message, code: int, reason: str, password: bytes, unkno
 
 
 def xor_mapped_address(host: str, port: int, transaction_id: bytes) -> bytes:
-    """Value of XOR-MAPPED-ADDRESS (RFC 8489, 14.2): the address, hidden from meddling NATs by an XOR."""
+    """Return the value of XOR-MAPPED-ADDRESS (RFC 8489, 14.2); the XOR keeps NATs from rewriting the address."""
     address = _packed(host)
     mask = _COOKIE + transaction_id
     hidden = int.from_bytes(address) ^ int.from_bytes(mask[: len(address)])
@@ -198,32 +198,32 @@ def xor_mapped_address(host: str, port: int, transaction_id: bytes) -> bytes:
 
 def _parse_header(data: bytes) -> tuple[int, bytes]:
     if len(data) < HEADER_BYTES:
-        raise StunError("shorter than a STUN header")
+        raise StunError(f"the datagram has {len(data)} bytes; expected at least {HEADER_BYTES}")
     kind, length, cookie, transaction_id = _header.unpack_from(data)
     if kind >= 0x4000 or cookie != _COOKIE:
-        raise StunError("not STUN")
+        raise StunError("the datagram is not STUN: wrong type bits or magic cookie")
     if length % 4 or length != len(data) - HEADER_BYTES:
-        raise StunError("the length field does not fit the datagram")
+        raise StunError(f"the length field is {length}; expected {len(data) - HEADER_BYTES}, a multiple of 4")
     return kind, transaction_id
 
 
 def _parse_attribute(data: bytes, at: int, end: int) -> tuple[int, bytes, int]:
-    """Type, value and where the next attribute starts."""
+    """Return the type, the value, and the offset of the next attribute."""
     if end - at < 4:
-        raise StunError("no attribute where one is expected")
+        raise StunError("an attribute header is cut short")
     attribute, length = _attribute.unpack_from(data, at)
     following = at + 4 + ((length + 3) & ~3)
     if following > end:
-        raise StunError("an attribute is longer than the message")
+        raise StunError(f"attribute 0x{attribute:04X} has {length} bytes, more than the message")
     if _FIXED_LENGTHS.get(attribute, length) != length:
-        raise StunError("an attribute has the wrong length")
+        raise StunError(f"attribute 0x{attribute:04X} has {length} bytes; expected {_FIXED_LENGTHS[attribute]}")
     return attribute, data[at + 4 : at + 4 + length], following
 
 
 def _check_fingerprint(data: bytes, at: int, value: bytes) -> None:
     # "it MUST be the last attribute in the message" (RFC 8489, 14.7).
     if at + 8 != len(data) or _u32.unpack(value)[0] != _fingerprint(data[:at]):
-        raise StunError("FINGERPRINT is wrong")
+        raise StunError("FINGERPRINT is wrong or not the last attribute")
 
 
 def _fingerprint(covered: bytes) -> int:
@@ -231,7 +231,7 @@ def _fingerprint(covered: bytes) -> int:
 
 
 def _integrity(covered: bytes, password: bytes) -> bytes:
-    """HMAC over the message so far, its length field set as if MESSAGE-INTEGRITY were the end (RFC 8489, 14.5)."""
+    """Compute the HMAC over the message, with a length as if it ended with MESSAGE-INTEGRITY (RFC 8489, 14.5)."""
     length = len(covered) - HEADER_BYTES + 4 + _INTEGRITY_BYTES
     return hmac.digest(password, _with_length(covered, length), "sha1")
 

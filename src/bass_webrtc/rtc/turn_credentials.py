@@ -1,10 +1,10 @@
-"""Time-limited TURN credentials from a shared secret, the way coturn's ``use-auth-secret`` checks them.
+"""Time-limited TURN credentials from a shared secret, as checked by coturn's ``use-auth-secret``.
 
     username   = "EXPIRY:USER"         EXPIRY in seconds of Unix time
     credential = base64(HMAC-SHA1(secret, username))
 
-They can be given to any visitor: they stop working by themselves, and the secret cannot be found from them.
-Known as the TURN REST API (draft-uberti-behave-turn-rest-00); coturn, MediaMTX, LiveKit and others follow it.
+They can be given to any client: they expire, and the secret cannot be derived from them. The scheme is known as the
+TURN REST API (draft-uberti-behave-turn-rest-00); coturn, MediaMTX, LiveKit and others support it.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from dataclasses import dataclass, field
 from ..errors import ConfigError
 
 _USER = re.compile(r"[A-Za-z0-9._~@+-]{0,128}")
-"""Of characters that are safe in ``Link`` header fields (OBS splits them at , and ; even in quotes) and in STUN."""
+"""Characters that are safe in STUN and in ``Link`` header fields (OBS splits them at , and ; even inside quotes)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnCredentials:
-    """What a TURN client logs in with."""
+    """User name and password for a TURN server."""
 
     username: str
     credential: str = field(repr=False)
 
 
 def time_limited_credentials(secret: str, user: str, *, now_unix_s: float, lifetime_s: float) -> TurnCredentials:
-    """Make credentials that a TURN server with the same secret accepts for a while.
+    """Make credentials that a TURN server with the same secret accepts for a limited time.
 
     Args:
-        secret: Shared with the TURN server (coturn: ``static-auth-secret``).
-        user: Who they are for; only names them in the server's log. Letters, digits and ``._~@+-``, or empty.
-        now_unix_s: The wall clock, in seconds since 1970.
-        lifetime_s: How long they can be used to log in. Sessions refresh their allocation with them too, so let it
-            be longer than a session.
+        secret: The secret shared with the TURN server (coturn: ``static-auth-secret``).
+        user: Name of the user, which appears only in the TURN server's log. Letters, digits and ``._~@+-``, or empty.
+        now_unix_s: Wall clock, in seconds since 1970.
+        lifetime_s: How long the credentials are accepted, in seconds. Sessions also refresh their allocation with them,
+            so choose a time longer than a session.
 
     Raises:
         ConfigError: The secret is empty, the lifetime is not positive, or the user has other characters.
     """
     if not secret:
-        raise ConfigError("turn_secret is empty; expected the secret that the TURN server knows")
+        raise ConfigError("turn_secret is empty; expected the secret shared with the TURN server")
     if not lifetime_s > 0 or not math.isfinite(lifetime_s):
         raise ConfigError(f"lifetime_s is {lifetime_s}; expected a positive number of seconds")
     if not _USER.fullmatch(user):
