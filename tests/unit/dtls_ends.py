@@ -1,4 +1,4 @@
-"""DTLS sessions against each other and against plain OpenSSL, over a link in virtual time."""
+"""Test helpers: DTLS sessions connected to each other over a link in virtual time, or to plain OpenSSL."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROLES: tuple[DtlsRole, DtlsRole] = ("client", "server")
 
 @dataclass
 class Link:
-    """Two sessions and a network between them that loses, doubles and reorders, in virtual time."""
+    """Two sessions and a network between them that loses, duplicates and reorders datagrams, in virtual time."""
 
     client: DtlsSession
     server: DtlsSession
@@ -37,15 +37,15 @@ class Link:
     jitter_s: float = 0.0
     duplicates: float = 0.0
     drop: Callable[[bool, int], bool] = lambda to_server, number: False
-    """Drops a certain datagram: direction, and its number in that direction."""
+    """Returns whether to drop a datagram, given its direction and its number in that direction."""
     now_s: float = 0.0
     sent: dict[bool, list[bytes]] = field(default_factory=lambda: {False: [], True: []})
     events: dict[bool, list[DtlsEvent]] = field(default_factory=lambda: {False: [], True: []})
-    _flying: list[tuple[float, int, bool, bytes]] = field(default_factory=list)
+    _in_flight: list[tuple[float, int, bool, bytes]] = field(default_factory=list)
     _count: int = 0
 
     def run(self, until_s: float = 40.0) -> Link:
-        """Goes on until nothing is on its way and nobody waits for anything."""
+        """Run until no datagram is in flight and no timer is set, or until ``until_s``."""
         if self.now_s == 0.0:
             self.server.start(0.0)
             self.client.start(0.0)
@@ -59,12 +59,12 @@ class Link:
         return self
 
     def _next_s(self) -> float | None:
-        times = [self.client.timeout_s(), self.server.timeout_s(), *(flight[0] for flight in self._flying[:1])]
+        times = [self.client.timeout_s(), self.server.timeout_s(), *(flight[0] for flight in self._in_flight[:1])]
         return min((time for time in times if time is not None), default=None)
 
     def _deliver(self) -> None:
-        while self._flying and self._flying[0][0] <= self.now_s:
-            _, _, to_server, data = heapq.heappop(self._flying)
+        while self._in_flight and self._in_flight[0][0] <= self.now_s:
+            _, _, to_server, data = heapq.heappop(self._in_flight)
             (self.server if to_server else self.client).receive(data, self.now_s)
 
     def _collect(self) -> None:
@@ -80,10 +80,10 @@ class Link:
         for _ in range(2 if self.rng.random() < self.duplicates else 1):
             self._count += 1
             arrival_s = self.now_s + 0.01 + self.rng.random() * self.jitter_s
-            heapq.heappush(self._flying, (arrival_s, self._count, to_server, data))
+            heapq.heappush(self._in_flight, (arrival_s, self._count, to_server, data))
 
     def keys(self) -> tuple[SrtpKeys, SrtpKeys]:
-        """Both connected, once, and with keys that fit."""
+        """Assert that both ends connected once with matching keys, and return the keys of client and server."""
         [client], [server] = self.events[True], self.events[False]
         assert isinstance(client, Connected)
         assert isinstance(server, Connected)
@@ -101,7 +101,7 @@ def link(mtu: int = 1200, **network: object) -> Link:
 
 
 class OpenSslPeer:
-    """A peer that is nothing but OpenSSL."""
+    """A peer made of plain OpenSSL."""
 
     def __init__(self, context: SSL.Context, role: DtlsRole, mtu: int = 1200) -> None:
         self.ssl = SSL.Connection(context)
@@ -134,8 +134,8 @@ class OpenSslPeer:
             return []
 
 
-def converse(session: DtlsSession, peer: OpenSslPeer, rounds: int = 12) -> list[DtlsEvent]:
-    """Hands datagrams over until both are silent; a lossless link without time."""
+def exchange(session: DtlsSession, peer: OpenSslPeer, rounds: int = 12) -> list[DtlsEvent]:
+    """Pass datagrams in both directions for some rounds, without loss or delay, and return the session's events."""
     session.start(0.0)
     for _ in range(rounds):
         for data in peer.step(session.to_send()):
@@ -177,15 +177,15 @@ def openssl_context(
 
 @cache
 def rsa_key(bits: int) -> rsa.RSAPrivateKey:
-    """Slow to make."""
+    """Return an RSA key; cached because generation is slow."""
     return rsa.generate_private_key(65537, bits)
 
 
-def other(role: DtlsRole) -> DtlsRole:
+def opposite(role: DtlsRole) -> DtlsRole:
     return "server" if role == "client" else "client"
 
 
 def alerts_in(datagrams: list[bytes]) -> list[tuple[int, int]]:
-    """Level and description of the plain-text alerts."""
+    """Return level and description of the plaintext alerts."""
     found = (record for data in datagrams for record in records(data))
     return [(r.fragment[0], r.fragment[1]) for r in found if r.content_type == ALERT and r.epoch == 0]

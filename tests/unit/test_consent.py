@@ -7,6 +7,7 @@ import random
 import pytest
 
 from bass_webrtc.rtc.consent import CONSENT_LIFETIME_S, Consent
+from support.conformance import covers
 
 
 def _check_times(consent: Consent, until_s: float) -> list[float]:
@@ -19,7 +20,8 @@ def _check_times(consent: Consent, until_s: float) -> list[float]:
     return times
 
 
-def test_expires_30_s_after_the_last_valid_response_SE20() -> None:
+@covers("SE20")
+def test_expires_30_s_after_the_last_valid_response() -> None:
     consent = Consent(100.0, random.Random(1))
     assert not consent.is_expired(129.999)
     consent.grant(129.0)
@@ -27,15 +29,17 @@ def test_expires_30_s_after_the_last_valid_response_SE20() -> None:
     assert consent.is_expired(159.0)
 
 
-def test_a_response_after_the_end_revives_nothing_SE21() -> None:
+@covers("SE21")
+def test_a_response_after_the_end_revives_nothing() -> None:
     consent = Consent(0.0, random.Random(1))
     consent.grant(30.0)
     assert consent.is_expired(30.0)
     assert not consent.take_check(31.0)
 
 
+@covers("SE20")
 @pytest.mark.parametrize("seed", range(20))
-def test_checks_come_every_4_to_6_s_and_at_random_SE20(seed: int) -> None:
+def test_checks_come_every_4_to_6_s_and_at_random(seed: int) -> None:
     times = _check_times(Consent(0.0, random.Random(seed)), CONSENT_LIFETIME_S)
     gaps = [later - earlier for earlier, later in zip([0.0, *times], times, strict=False)]
     assert 4 <= len(times) <= 7
@@ -43,7 +47,8 @@ def test_checks_come_every_4_to_6_s_and_at_random_SE20(seed: int) -> None:
     assert len(set(gaps)) == len(gaps)
 
 
-def test_a_check_that_is_late_does_not_bring_a_burst_SE20() -> None:
+@covers("SE20")
+def test_a_check_that_is_late_does_not_bring_a_burst() -> None:
     consent = Consent(0.0, random.Random(1))
     assert consent.take_check(25.0)
     assert not consent.take_check(28.9)

@@ -1,17 +1,18 @@
-"""The end of a DTLS session, and what does not end it."""
+"""Closing a DTLS session: close_notify, fatal alerts, and messages that must not close it."""
 
 from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from dtls_ends import OURS, ROLES, OpenSslPeer, converse, link, openssl_context, other
+from dtls_ends import OURS, ROLES, OpenSslPeer, exchange, link, openssl_context, opposite
 
 from bass_webrtc.rtc.dtls import Closed, Connected, DtlsRole, DtlsSession
 from bass_webrtc.rtc.dtls_records import HANDSHAKE, AlertReader, records
+from support.conformance import covers
 
 
 def sealed_alert(reader: AlertReader, level: int, description: int, *, number: int) -> bytes:
-    """An alert as the peer would send it, with the key of the session (RFC 5288, 3; RFC 6347, 4.1.2.1)."""
+    """Return an alert encrypted with the session key, as the peer would send it (RFC 5288, 3; RFC 6347, 4.1.2.1)."""
     epoch_and_number = (1).to_bytes(2) + number.to_bytes(6)
     covered = epoch_and_number + b"\x15\xfe\xfd" + (2).to_bytes(2)
     sealed = AESGCM(reader._key).encrypt(reader._salt + epoch_and_number, bytes((level, description)), covered)
@@ -20,7 +21,8 @@ def sealed_alert(reader: AlertReader, level: int, description: int, *, number: i
 
 
 class TestClosing:
-    def test_close_tells_the_peer_which_answers_WS54(self) -> None:
+    @covers("WS54")
+    def test_close_notifies_peer_which_answers(self) -> None:
         connection = link().run()
         connection.keys()
         connection.client.close()
@@ -29,13 +31,14 @@ class TestClosing:
         assert connection.events[True][1:] == []
         assert len(connection.sent[True]) == len(connection.sent[False]) == 3
 
+    @covers("WS55")
     @pytest.mark.parametrize("role", ROLES)
-    def test_openssl_understands_our_close_and_we_understand_openssls_WS55(self, role: DtlsRole) -> None:
-        for closing in ("we", "they"):
+    def test_close_notify_works_with_openssl_in_both_directions(self, role: DtlsRole) -> None:
+        for closing in ("session", "openssl"):
             context, fingerprint = openssl_context()
-            session, peer = DtlsSession(OURS, role, [fingerprint]), OpenSslPeer(context, other(role))
-            converse(session, peer)
-            if closing == "we":
+            session, peer = DtlsSession(OURS, role, [fingerprint]), OpenSslPeer(context, opposite(role))
+            exchange(session, peer)
+            if closing == "session":
                 session.close()
             else:
                 peer.ssl.shutdown()
@@ -43,15 +46,15 @@ class TestClosing:
                 for data in peer.step(session.to_send()):
                     session.receive(data, 1.0)
             assert peer.error == "close_notify"
-            assert session.events() == ([] if closing == "we" else [Closed()])
+            assert session.events() == ([] if closing == "session" else [Closed()])
 
-    def test_close_twice_says_it_once(self) -> None:
+    def test_second_close_sends_nothing(self) -> None:
         connection = link().run()
         connection.client.close()
         connection.client.close()
         assert len(connection.client.to_send()) == 1
 
-    def test_close_before_the_handshake_is_done_is_silent(self) -> None:
+    def test_close_during_handshake_sends_nothing(self) -> None:
         connection = link()
         connection.client.start(0.0)
         connection.client.to_send()
@@ -62,7 +65,7 @@ class TestClosing:
         assert connection.client.events() == []
         assert connection.client.timeout_s() is None
 
-    def test_close_notify_in_the_datagram_of_the_last_flight_is_seen(self) -> None:
+    def test_close_notify_in_datagram_of_last_flight_is_processed(self) -> None:
         connection = link(drop=lambda to_server, number: not to_server and number == 1)
         connection.run(until_s=0.05)
         last_flight = connection.sent[False][-1]
@@ -71,7 +74,8 @@ class TestClosing:
         connection.client.receive(last_flight + close_notify, 0.06)
         assert [type(event) for event in connection.client.events()] == [Connected, Closed]
 
-    def test_forged_alerts_end_nothing_SE22(self) -> None:
+    @covers("SE22")
+    def test_forged_alerts_are_ignored(self) -> None:
         connection = link().run()
         connection.client.close()
         [genuine] = connection.client.to_send()
@@ -83,9 +87,10 @@ class TestClosing:
         connection.server.receive(genuine, 1.0)
         assert connection.server.events() == [Closed()]
 
+    @covers("SE22")
     @pytest.mark.parametrize("role", ROLES)
-    def test_an_authentic_fatal_alert_ends_the_session_at_once_SE22(self, role: DtlsRole) -> None:
-        """RFC 7675, 5.2; a warning that says nothing of the end does not, nor does one that comes late."""
+    def test_authentic_fatal_alert_ends_session_at_once(self, role: DtlsRole) -> None:
+        """RFC 7675, 5.2. Other warnings do not end it, and alerts after the end are ignored."""
         connection = link().run()
         connection.keys()
         session = connection.client if role == "client" else connection.server
@@ -100,17 +105,18 @@ class TestClosing:
         assert session.events() == []
         assert session.timeout_s() is None
 
+    @covers("SE7")
     @pytest.mark.parametrize("role", ROLES)
-    def test_renegotiation_is_refused_SE7(self, role: DtlsRole) -> None:
-        """Nothing is left that could: neither an answer nor an event, and the session goes on."""
+    def test_renegotiation_is_refused(self, role: DtlsRole) -> None:
+        """The session neither answers nor reports an event, and continues."""
         context, fingerprint = openssl_context()
-        session, peer = DtlsSession(OURS, role, [fingerprint]), OpenSslPeer(context, other(role))
-        converse(session, peer)
+        session, peer = DtlsSession(OURS, role, [fingerprint]), OpenSslPeer(context, opposite(role))
+        exchange(session, peer)
         peer.ssl.renegotiate()
         peer.done = False
-        asked = peer.step([])
-        assert [record.content_type for data in asked for record in records(data)] == [HANDSHAKE]
-        for data in asked:
+        hello_request = peer.step([])
+        assert [record.content_type for data in hello_request for record in records(data)] == [HANDSHAKE]
+        for data in hello_request:
             session.receive(data, 60.0)
         assert session.to_send() == []
         assert session.events() == []

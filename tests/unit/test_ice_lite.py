@@ -21,6 +21,7 @@ from bass_webrtc.rtc.ice_lite import (
     Restarted,
 )
 from bass_webrtc.rtc.sdp import IceCredentials
+from support.conformance import covers
 
 LOCAL = IceCredentials("server01", "the server's password 24")
 REMOTE = IceCredentials("browser1", "the browser's password 2")
@@ -87,7 +88,8 @@ class TestChecks:
         assert agent.events() == [PathValidated(A), PathSelected(A)]
         assert agent.selected == A
 
-    def test_sends_nothing_unasked_SE27(self) -> None:
+    @covers("SE27")
+    def test_sends_nothing_unasked(self) -> None:
         """A lite agent cannot be made to flood a victim: only the source of an authentic request hears from it."""
         agent = ice()
         for second in range(30):
@@ -140,6 +142,7 @@ class TestSelection:
 
 
 class TestRefusals:
+    @covers("SE24")
     @pytest.mark.parametrize(
         "data",
         [
@@ -150,7 +153,7 @@ class TestRefusals:
             pytest.param(BROWSER[:2] + struct.pack("!H", len(BROWSER) - 28) + BROWSER[4:-8], id="no-fingerprint"),
         ],
     )
-    def test_drops_what_it_cannot_authenticate_SE24(self, data: bytes) -> None:
+    def test_drops_what_it_cannot_authenticate(self, data: bytes) -> None:
         """Silence instead of 400 and 401: an answer would go to whomever the source address names."""
         agent = ice()
         agent.receive(data, A, 1.0)
@@ -158,7 +161,8 @@ class TestRefusals:
         assert agent.events() == []
         assert agent.unauthenticated == 1
 
-    def test_needs_message_integrity_SE24(self) -> None:
+    @covers("SE24")
+    def test_needs_message_integrity(self) -> None:
         username = struct.pack("!HH", stun.USERNAME, 17) + b"server01:browser1" + bytes(3)
         bare = struct.pack("!HHI", 1, len(username) + 8, 0x2112A442) + TRANSACTION + username
         fingerprint = struct.pack("!HHI", stun.FINGERPRINT, 4, zlib.crc32(bare) ^ 0x5354554E)
@@ -166,7 +170,8 @@ class TestRefusals:
         agent.receive(bare + fingerprint, A, 1.0)
         assert (agent.unauthenticated, agent.to_send(), agent.events()) == (1, [], [])
 
-    def test_junk_is_counted_and_harms_nobody_SE25(self) -> None:
+    @covers("SE25")
+    def test_junk_is_counted_and_harms_nobody(self) -> None:
         agent = ice()
         for data in (b"", b"\x00", bytes(65507), BROWSER[:-1], BROWSER + b"\x00" * 4):
             agent.receive(data, A, 1.0)
@@ -175,7 +180,8 @@ class TestRefusals:
         agent.receive(BROWSER, A, 1.0)
         assert agent.selected == A
 
-    def test_unknown_attribute_that_must_be_understood_gets_420_SE25(self) -> None:
+    @covers("SE25")
+    def test_unknown_attribute_that_must_be_understood_gets_420(self) -> None:
         agent = ice()
         agent.receive(check(PRIORITY, (0x7F01, b"what?")), A, 1.0)
         answer, path = only_answer(agent)
@@ -186,7 +192,8 @@ class TestRefusals:
         assert agent.events() == []
         assert agent.rejected == 1
 
-    def test_a_controlled_peer_gets_487_SE28(self) -> None:
+    @covers("SE28")
+    def test_a_controlled_peer_gets_487(self) -> None:
         """RFC 8445, 7.3.1.1: a lite agent stays controlled, so the peer has to switch, whatever the tie-breakers."""
         agent = ice()
         for tie_breaker in (bytes(8), b"\xff" * 8):
@@ -197,8 +204,9 @@ class TestRefusals:
         agent.receive(BROWSER, A, 1.1)
         assert agent.selected == A
 
+    @covers("SE21")
     @pytest.mark.parametrize("kind", [stun.BINDING_INDICATION, stun.BINDING_SUCCESS, stun.BINDING_ERROR, 0x0003])
-    def test_other_messages_prove_nothing_SE21(self, kind: int) -> None:
+    def test_other_messages_prove_nothing(self, kind: int) -> None:
         """A response to what was never asked, or a keepalive, neither validates nor refreshes a path."""
         agent = ice()
         agent.receive(check(PRIORITY, kind=kind), A, 1.0)
@@ -209,7 +217,8 @@ class TestRefusals:
 
 
 class TestConsent:
-    def test_expires_30_s_after_the_last_check_SE20(self) -> None:
+    @covers("SE20")
+    def test_expires_30_s_after_the_last_check(self) -> None:
         agent = ice()
         agent.receive(BROWSER, A, 2.0)
         agent.receive(BROWSER, A, 7.5)
@@ -222,8 +231,9 @@ class TestConsent:
         assert agent.selected is None
         assert agent.timeout_s() is None
 
+    @covers("WS13")
     @pytest.mark.parametrize("data", [b"", BROWSER[:-1], check(local=IceCredentials(LOCAL.ufrag, "x" * 24))])
-    def test_expires_after_10_s_when_no_check_ever_comes_WS13(self, data: bytes) -> None:
+    def test_expires_after_10_s_when_no_check_ever_comes(self, data: bytes) -> None:
         agent = ice(now_s=100.0)
         assert agent.timeout_s() == 110.0
         agent.receive(data, A, 109.0)
@@ -241,7 +251,8 @@ class TestConsent:
         agent.handle_timeout(19.0)
         assert agent.events() == [ConsentExpired()]
 
-    def test_after_expiry_nothing_is_answered_SE21(self) -> None:
+    @covers("SE21")
+    def test_after_expiry_nothing_is_answered(self) -> None:
         """The same credentials are never used again."""
         agent = ice()
         agent.handle_timeout(30.0)
@@ -251,6 +262,7 @@ class TestConsent:
         assert agent.to_send() == []
         assert agent.events() == []
 
+    @covers("SE21")
     @pytest.mark.parametrize(
         "data",
         [
@@ -259,7 +271,7 @@ class TestConsent:
             pytest.param(b"\x00\x01junk", id="junk"),
         ],
     )
-    def test_only_valid_checks_refresh_SE21(self, data: bytes) -> None:
+    def test_only_valid_checks_refresh(self, data: bytes) -> None:
         agent = ice()
         agent.receive(BROWSER, A, 0.0)
         agent.receive(data, A, 29.0)
@@ -280,9 +292,8 @@ class TestConsent:
         assert agent.events() == [PathDropped(C), PathDropped(B), ConsentExpired()]
 
 
+@covers("WS28")
 class TestRestart:
-    """WS28."""
-
     def test_old_credentials_are_answered_until_the_new_validate(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
@@ -357,9 +368,8 @@ class TestRestart:
         assert agent.to_send() == []
 
 
+@covers("SE70")
 class TestAnyBytes:
-    """SE70."""
-
     @given(st.lists(st.binary(max_size=200)))
     def test_never_raises(self, datagrams: list[bytes]) -> None:
         agent = ice()

@@ -22,6 +22,7 @@ from bass_webrtc.rtc.rtcp_packets import (
     ntp_time,
     parse,
 )
+from support.conformance import covers
 
 u16 = st.integers(0, 2**16 - 1)
 u32 = st.integers(0, 2**32 - 1)
@@ -47,21 +48,25 @@ def header(kind: int, body: bytes, count: int = 0, words: int | None = None) -> 
 
 
 class TestRead:
-    def test_receiver_report_RT4(self) -> None:
+    @covers("RT4")
+    def test_receiver_report(self) -> None:
         [packet] = parse(RECEIVER_REPORT).packets
         block = ReportBlock(0x11223344, 0x40, -2, 0x1ABCD, 48, 0x12345678, 65536)
         assert packet == Report(1, None, (block,))
 
-    def test_compound_of_sender_report_and_cname_RT1(self) -> None:
+    @covers("RT1")
+    def test_compound_of_sender_report_and_cname(self) -> None:
         sender = SenderInfo(0xE8FE6F80_80000000, 3000, 100, 10000)
         expected = (Report(0xAABBCCDD, sender), SourceDescription(0xAABBCCDD, "ABC"))
         assert parse(SENDER_REPORT + CNAME) == Compound(expected, 0)
 
-    def test_reduced_size_packets_that_begin_with_anything_RT3(self) -> None:
+    @covers("RT3")
+    def test_reduced_size_packets_that_begin_with_anything(self) -> None:
         nack = header(205, struct.pack("!IIHH", 1, 2, 65534, 0b1000000000000111), count=1)
         [packet] = parse(nack).packets
         assert packet == Nack(1, 2, (65534, 65535, 0, 1, 14))
 
+    @covers("RT5")
     @pytest.mark.parametrize(
         "ignored",
         [
@@ -73,10 +78,11 @@ class TestRead:
             pytest.param(header(199, bytes(8)), id="unknown"),
         ],
     )
-    def test_passes_over_what_it_does_not_know_RT5(self, ignored: bytes) -> None:
+    def test_passes_over_what_it_does_not_know(self, ignored: bytes) -> None:
         assert parse(ignored) == Compound((), 0)
         assert parse(RECEIVER_REPORT + ignored + CNAME).packets == parse(RECEIVER_REPORT + CNAME).packets
 
+    @covers("RT5")
     @pytest.mark.parametrize(
         "broken",
         [
@@ -89,17 +95,18 @@ class TestRead:
             pytest.param(header(202, bytes(8), count=2), id="chunk-missing"),
         ],
     )
-    def test_leaves_out_a_packet_that_makes_no_sense_RT5(self, broken: bytes) -> None:
+    def test_leaves_out_a_packet_that_makes_no_sense(self, broken: bytes) -> None:
         compound = parse(RECEIVER_REPORT + broken + CNAME)
         assert compound.packets == parse(RECEIVER_REPORT + CNAME).packets
         assert compound.malformed == 1
 
+    @covers("RT5")
     @pytest.mark.parametrize(
         "end",
         [b"\x80", b"\x80\xc9\x00", header(201, bytes(4), words=9), b"\x41" + RECEIVER_REPORT[1:]],
         ids=["one-byte", "three-bytes", "length-beyond-the-datagram", "version-1"],
     )
-    def test_stops_where_the_next_packet_cannot_be_found_RT5(self, end: bytes) -> None:
+    def test_stops_where_the_next_packet_cannot_be_found(self, end: bytes) -> None:
         compound = parse(RECEIVER_REPORT + end)
         assert compound.packets == parse(RECEIVER_REPORT).packets
         assert compound.malformed == 1
@@ -119,7 +126,8 @@ class TestRead:
 
 
 class TestWrite:
-    def test_what_was_read_by_hand_RT4(self) -> None:
+    @covers("RT4")
+    def test_what_was_read_by_hand(self) -> None:
         for data in (RECEIVER_REPORT, SENDER_REPORT, CNAME):
             [packet] = parse(data).packets
             assert packet.to_bytes() == data
@@ -134,8 +142,9 @@ class TestWrite:
         assert len(data) % 4 == 0
         assert parse(data) == Compound(tuple(written), 0)
 
+    @covers("RT4")
     @pytest.mark.parametrize("lost", [2**23, 10**9, -(2**23) - 1, -(10**9)])
-    def test_cumulative_loss_stays_at_the_end_of_its_24_bits_RT4(self, lost: int) -> None:
+    def test_cumulative_loss_stays_at_the_end_of_its_24_bits(self, lost: int) -> None:
         block = ReportBlock(1, 0, lost, 0, 0, 0, 0)
         [report] = parse(Report(1, None, (block,)).to_bytes()).packets
         assert isinstance(report, Report)
@@ -155,9 +164,8 @@ class TestNtp:
         assert ntp_time(2_085_978_496.0) == 0
 
 
+@covers("SE70")
 class TestAnyBytes:
-    """SE70."""
-
     @given(st.binary(max_size=400))
     def test_any_bytes(self, data: bytes) -> None:
         parse(data)

@@ -37,6 +37,7 @@ from bass_webrtc.rtc.rtcp_packets import (
     ntp_time,
     parse,
 )
+from support.conformance import covers
 
 OURS, THEIRS = 0x0000AAAA, 0x0000BBBB
 WALL_S = 1_760_000_000.0
@@ -95,7 +96,8 @@ def read(data: bytes) -> tuple[Packet, ...]:
 
 
 class TestReports:
-    def test_a_sender_sends_sr_and_cname_RT1_RT4(self) -> None:
+    @covers("RT1", "RT4")
+    def test_a_sender_sends_sr_and_cname(self) -> None:
         rtcp = session()
         [(at_s, data), *_] = run(rtcp, 10.0)
         report, description = read(data)
@@ -104,12 +106,14 @@ class TestReports:
         assert report == Report(OURS, info)
         assert description == SourceDescription(OURS, "our cname")
 
-    def test_who_does_not_send_sends_rr_and_cname_RT1(self) -> None:
+    @covers("RT1")
+    def test_who_does_not_send_sends_rr_and_cname(self) -> None:
         for rtcp, counters in ((session(sends=False), None), (session(), nothing_sent)):
             [(_, data), *_] = run(rtcp, 10.0, counters=counters)
             assert read(data) == (Report(OURS, None), SourceDescription(OURS, "our cname"))
 
-    def test_who_stops_sending_is_a_sender_for_one_more_report_RT1(self) -> None:
+    @covers("RT1")
+    def test_who_stops_sending_is_a_sender_for_one_more_report(self) -> None:
         """RFC 3550, 6.4: "since issuing the last report or the previous one"."""
         kinds = []
         for at_s, data in run(session(), 60.0, counters=lambda now_s: sent(min(now_s, 8.0))):
@@ -121,7 +125,8 @@ class TestReports:
         assert len(kinds) > 5
         assert not any(kinds[2:])
 
-    def test_counters_wrap_at_32_bits_RT4(self) -> None:
+    @covers("RT4")
+    def test_counters_wrap_at_32_bits(self) -> None:
         rtcp = session()
         [(_, data)] = run(rtcp, 4.0, counters=lambda _: SentCounters(2**32 + 1, 2**32 + 2, 2**32 + 3))
         [report, _] = read(data)
@@ -129,7 +134,8 @@ class TestReports:
         assert report.sender is not None
         assert (report.sender.packets, report.sender.octets, report.sender.rtp_timestamp) == (1, 2, 3)
 
-    def test_interval_is_5_s_spread_and_half_of_it_at_first_RT2(self) -> None:
+    @covers("RT2")
+    def test_interval_is_5_s_spread_and_half_of_it_at_first(self) -> None:
         firsts, others = [], []
         for seed in range(200):
             times = [at_s for at_s, _ in run(session(sends=False, seed=seed), 60.0, counters=None)]
@@ -161,7 +167,8 @@ class TestWhatWeReceive:
         assert isinstance(report, Report)
         return report
 
-    def test_report_loss_of_the_interval_and_of_all_time_RT4(self) -> None:
+    @covers("RT4")
+    def test_report_loss_of_the_interval_and_of_all_time(self) -> None:
         rtcp = session(sends=False)
         [first] = self.report_at(rtcp, 10.0, self.counters(75, 25)).blocks
         assert (first.ssrc, first.fraction_lost, first.packets_lost) == (THEIRS, 64, 25)
@@ -169,13 +176,15 @@ class TestWhatWeReceive:
         [second] = self.report_at(rtcp, 30.0, self.counters(165, 35)).blocks
         assert (second.fraction_lost, second.packets_lost) == (25, 35)
 
+    @covers("RT4")
     @pytest.mark.parametrize(("received", "lost", "fraction"), [(110, -10, 0), (10, 0, 0), (1, 10_000, 255)])
-    def test_fraction_stays_in_its_8_bits_RT4(self, received: int, lost: int, fraction: int) -> None:
+    def test_fraction_stays_in_its_8_bits(self, received: int, lost: int, fraction: int) -> None:
         """Duplicates make loss negative; that is no loss."""
         [made] = self.report_at(session(sends=False), 10.0, self.counters(received, lost)).blocks
         assert (made.fraction_lost, made.packets_lost) == (fraction, lost)
 
-    def test_name_the_last_sender_report_and_its_age_RT4(self) -> None:
+    @covers("RT4")
+    def test_name_the_last_sender_report_and_its_age(self) -> None:
         rtcp = session(sends=False)
         sender_report = Report(THEIRS, SenderInfo(0x11112222_33334444, 0, 1, 1)).to_bytes()
         receive(rtcp, sender_report, 9.5)
@@ -194,7 +203,8 @@ class TestWhatWeReceive:
 
 
 class TestWhatThePeerReports:
-    def test_loss_and_jitter_RT4(self) -> None:
+    @covers("RT4")
+    def test_loss_and_jitter(self) -> None:
         rtcp = session()
         assert rtcp.snapshot() == RtcpSnapshot()
         [event] = receive(rtcp, report(block(lost=0.25, total=7)), 1.0)
@@ -206,8 +216,9 @@ class TestWhatThePeerReports:
         assert receive(rtcp, report(block(ssrc=5, lost=0.5)), 1.0) == []
         assert rtcp.snapshot() == RtcpSnapshot()
 
+    @covers("RT4")
     @given(st.floats(0.0, 2.0), st.floats(0.0, 8.0))
-    def test_round_trip_time_RT4(self, there_and_back_s: float, held_s: float) -> None:
+    def test_round_trip_time(self, there_and_back_s: float, held_s: float) -> None:
         rtcp = session()
         [(at_s, data), *_] = run(rtcp, 4.0)
         [sender_report, _] = read(data)
@@ -237,7 +248,8 @@ class TestWhatThePeerReports:
         rtcp.receive(answer, at_s + 0.06, WALL_S + at_s + step_s)
         assert rtcp.snapshot().round_trip_time_ms == pytest.approx(50.0, abs=0.1)
 
-    def test_two_sessions_measure_each_other_RT4(self) -> None:
+    @covers("RT4")
+    def test_two_sessions_measure_each_other(self) -> None:
         """One sends, one receives; 20 ms each way; the receiver lost a tenth."""
         sender, receiver = session(seed=1), session(sends=False, seed=2, ssrc=THEIRS)
         flying: list[tuple[float, RtcpSession, bytes]] = []
@@ -266,7 +278,8 @@ class TestNack:
     def test_asks_for_our_packets(self) -> None:
         assert receive(session(), self.nack(65535, 0, 7), 1.0) == [NackReceived((65535, 0, 7))]
 
-    def test_reduced_size_is_always_understood_RT3(self) -> None:
+    @covers("RT3")
+    def test_reduced_size_is_always_understood(self) -> None:
         for rsize in (True, False):
             assert receive(session(rsize=rsize), self.nack(5), 1.0) == [NackReceived((5,))]
 
@@ -282,7 +295,8 @@ class TestNack:
                 asked += len(event.sequences)
         assert 1000 <= asked <= 1200
 
-    def test_ours_goes_alone_only_when_that_was_negotiated_RT3(self) -> None:
+    @covers("RT3")
+    def test_ours_goes_alone_only_when_that_was_negotiated(self) -> None:
         reduced, compound = session(rsize=True), session(rsize=False)
         for rtcp in (reduced, compound):
             rtcp.request_resend(THEIRS, [])
@@ -295,7 +309,8 @@ class TestNack:
 
 
 class TestSources:
-    def test_bye_is_said_at_the_end_once_RT6(self) -> None:
+    @covers("RT6")
+    def test_bye_is_said_at_the_end_once(self) -> None:
         rtcp = session()
         rtcp.close()
         rtcp.close()
@@ -307,7 +322,8 @@ class TestSources:
         rtcp.request_resend(THEIRS, [1])
         assert rtcp.to_send() == []
 
-    def test_a_bye_ends_the_source_and_not_the_session_RT6(self) -> None:
+    @covers("RT6")
+    def test_a_bye_ends_the_source_and_not_the_session(self) -> None:
         rtcp = session()
         assert receive(rtcp, report() + Goodbye((THEIRS, 7)).to_bytes(), 1.0) == [ByeReceived((THEIRS, 7))]
         assert rtcp.timeout_s() is not None
@@ -315,7 +331,8 @@ class TestSources:
     def test_a_bye_in_our_name_is_nobodys(self) -> None:
         assert receive(session(), Goodbye((OURS,)).to_bytes(), 1.0) == []
 
-    def test_a_source_times_out_after_five_intervals_RT8(self) -> None:
+    @covers("RT8")
+    def test_a_source_times_out_after_five_intervals(self) -> None:
         rtcp = session(sends=False)
         receive(rtcp, report(), 1.0)
         run(rtcp, 25.9, counters=None)
@@ -323,7 +340,8 @@ class TestSources:
         run(rtcp, 40.0, counters=None)
         assert rtcp.events() == [SourceTimedOut(THEIRS)]
 
-    def test_a_stream_that_goes_on_keeps_its_source_RT8(self) -> None:
+    @covers("RT8")
+    def test_a_stream_that_goes_on_keeps_its_source(self) -> None:
         rtcp = session(sends=False)
         receive(rtcp, report(), 1.0)
         for second in range(2, 120):
@@ -338,10 +356,11 @@ class TestSources:
         run(rtcp, 60.0, counters=None)
         assert len(rtcp.events()) == MAX_SOURCES
 
+    @covers("RT8")
     @pytest.mark.parametrize(
         "packet", [report(ssrc=OURS), SourceDescription(OURS, "x").to_bytes(), Nack(OURS, 1, (1,)).to_bytes()]
     )
-    def test_a_collision_is_answered_by_bye_and_a_new_ssrc_RT8(self, packet: bytes) -> None:
+    def test_a_collision_is_answered_by_bye_and_a_new_ssrc(self, packet: bytes) -> None:
         rtcp = session()
         [event] = receive(rtcp, packet, 1.0)
         assert event == SsrcCollision(OURS, rtcp.ssrc)
@@ -353,8 +372,9 @@ class TestSources:
         assert later.to_bytes()[4:8] == rtcp.ssrc.to_bytes(4)
 
 
+@covers("RT7")
 class TestCircuitBreaker:
-    """RT7: RFC 8083."""
+    """RFC 8083."""
 
     def trips(
         self, rtcp: RtcpSession, until_s: float, counters: Counters | None = sent, now_s: float = 0.0
@@ -461,9 +481,8 @@ class TestCircuitBreaker:
         assert tripped == trips
 
 
+@covers("SE70")
 class TestAnyBytes:
-    """SE70."""
-
     @given(st.lists(st.binary(max_size=120)))
     def test_never_raises(self, datagrams: list[bytes]) -> None:
         rtcp = session()
@@ -471,7 +490,8 @@ class TestAnyBytes:
             rtcp.receive(data, 1.0, WALL_S)
         run(rtcp, 20.0)
 
-    def test_malformed_packets_are_counted_RT5(self) -> None:
+    @covers("RT5")
+    def test_malformed_packets_are_counted(self) -> None:
         rtcp = session()
         receive(rtcp, b"\x80", 1.0)
         receive(rtcp, report(block())[:-4], 1.0)

@@ -90,6 +90,7 @@ class TestRfc5769:
 
 
 class TestParse:
+    @covers("SE25")
     @pytest.mark.parametrize(
         "data",
         [
@@ -112,11 +113,12 @@ class TestParse:
             ),
         ],
     )
-    def test_refuses_what_is_no_usable_message_SE25(self, data: bytes) -> None:
+    def test_refuses_what_is_no_usable_message(self, data: bytes) -> None:
         with pytest.raises(stun.StunError):
             stun.Message.parse(data)
 
-    def test_refuses_2000_attributes_quickly_SE25(self) -> None:
+    @covers("SE25")
+    def test_refuses_2000_attributes_quickly(self) -> None:
         data = message(attribute(0x8022, b"") * 2000)
         started = time.process_time()
         for _ in range(100):
@@ -229,9 +231,8 @@ class TestBuild:
         assert answer.is_authentic(PASSWORD)
 
 
+@covers("SE70")
 class TestAnyBytes:
-    """SE70."""
-
     @given(st.binary(max_size=300))
     def test_any_bytes_parse_or_raise_stun_error(self, data: bytes) -> None:
         stun.peek_username(data)
