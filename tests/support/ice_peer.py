@@ -26,6 +26,7 @@ class IcePeer(asyncio.DatagramProtocol):
         delay_s: Delay of its responses.
         error: Error code of its responses; 0 for success.
         requests: Checks received from us.
+        checked: Set with each check received.
         responses: Responses received from us.
         data: Other datagrams received from us.
     """
@@ -37,6 +38,7 @@ class IcePeer(asyncio.DatagramProtocol):
         self.delay_s = 0.0
         self.error = 0
         self.requests: list[stun.Message] = []
+        self.checked = asyncio.Event()
         self.responses: list[stun.Message] = []
         self.data: list[bytes] = []
 
@@ -67,6 +69,7 @@ class IcePeer(asyncio.DatagramProtocol):
             return
         assert stun.is_authentic(data, self.credentials.password)
         self.requests.append(message)
+        self.checked.set()
         if self.answers:
             answer = self.answer(message, addr)
             asyncio.get_running_loop().call_later(self.delay_s, self.transport.sendto, answer, addr)

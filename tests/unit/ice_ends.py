@@ -1,4 +1,4 @@
-"""What the tests of the full ICE agent have in common: an agent on loopback, and two that know each other."""
+"""Test helpers for the full ICE agent: agents on loopback, connected to each other or to a STUN peer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ A_PACKET = b"\x80 a packet"
 
 @dataclass
 class End:
-    """An agent and what it has told."""
+    """An agent and the events it reported."""
 
     controlling: bool = True
     servers: Sequence[IceServerAddress] = ()
@@ -47,13 +47,13 @@ class End:
 
     @property
     def port(self) -> int:
-        """Of its first candidate."""
+        """Port of the first candidate."""
         return self.ice.candidates[0].port
 
 
 @asynccontextmanager
 async def two_ends(*, controlling: tuple[bool, bool] = (True, False)) -> AsyncIterator[tuple[End, End]]:
-    """Two agents that know each other."""
+    """Run two agents with each other's credentials and candidates."""
     a, b = End(controlling[0]), End(controlling[1])
     await a.ice.gather()
     await b.ice.gather()
@@ -72,7 +72,7 @@ def introduce(a: End, b: End) -> None:
 async def end_and_peer(
     *, controlling: bool = False, tell: bool = True, patience_s: float = 39.5
 ) -> AsyncIterator[tuple[End, IcePeer]]:
-    """An agent, and a peer of STUN messages that it knows the candidate of."""
+    """Run an agent and a peer made of STUN messages; ``tell``: give the agent the peer's candidate."""
     end = End(controlling, patience_s=patience_s)
     await end.ice.gather()
     peer = await IcePeer.open(end.ice.credentials)
@@ -83,9 +83,11 @@ async def end_and_peer(
 
 
 async def connect(end: End, peer: IcePeer) -> None:
-    """The peer nominates."""
+    """Connect the agent to a peer that nominates the pair once it has received the agent's check."""
+    peer.checked.clear()
     connecting = asyncio.create_task(end.ice.connect())
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(5.0):
+        await peer.checked.wait()
     peer.nominate(end.port)
     await connecting
 

@@ -1,7 +1,7 @@
-"""Golden offers and fragments, written for this project in the manner of the programs that they are named after.
+"""Sample offers and fragments, written for this project in the style of the programs they are named after.
 
-All addresses are of documentation networks (RFC 5737, RFC 3849); ``tests/unit/test_negotiation.py`` says what
-becomes of each.
+All addresses are from documentation networks (RFC 5737, RFC 3849). ``tests/unit/test_negotiation.py`` tests how each
+offer is handled.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ SHA1 = ":".join(f"{byte:02X}" for byte in range(20))
 
 
 def crlf(text: str) -> str:
-    """The text with the line ends of SDP and without the blank lines around it."""
+    """Return the text with CRLF line ends, without leading and trailing blank lines."""
     return "".join(f"{line}\r\n" for line in text.strip().split("\n"))
 
 
 def without(sdp: str, *prefixes: str) -> str:
-    """The description without the lines that start so; there must be one of each at least."""
+    """Return the description without the lines that start with a prefix; each prefix must occur."""
     for prefix in prefixes:
         assert f"\n{prefix}" in f"\n{sdp}", prefix
         sdp = "".join(line for line in sdp.splitlines(keepends=True) if not line.startswith(prefix))
@@ -27,7 +27,7 @@ def without(sdp: str, *prefixes: str) -> str:
 
 
 def changed(sdp: str, old: str, new: str) -> str:
-    """The description with a text replaced that must be there."""
+    """Return the description with ``old`` replaced, which must occur."""
     assert old in sdp, old
     return sdp.replace(old, new)
 
@@ -96,10 +96,10 @@ def _chrome(direction: str, *more: str) -> str:
 
 
 CHROME = _chrome(_CHROME_SENDS, _CHROME_SSRC)
-"""A microphone, with RED."""
+"""A publisher with a microphone; offers RED."""
 
 CHROME_RECVONLY = changed(_chrome("a=recvonly"), "useinbandfec=1", "useinbandfec=1;stereo=1")
-"""A player whose page asks for stereo."""
+"""A player whose page requests stereo."""
 
 SAFARI = changed(without(CHROME_RECVONLY, "a=rtpmap:63", "a=fmtp:63"), "SAVPF 111 63 ", "SAVPF 111 ")
 """Like Chrome, without RED."""
@@ -163,7 +163,7 @@ a=setup:actpass
 a=ice-ufrag:{UFRAG}
 a=ice-pwd:{PASSWORD}
 """)
-"""Through libdatachannel: no candidates, fingerprint of the session."""
+"""Made by libdatachannel: no candidates, fingerprint at session level."""
 
 FFMPEG = crlf(f"""
 v=0
@@ -187,7 +187,7 @@ a=rtpmap:111 opus/48000/2
 a=ssrc:1847304452 cname:FFmpeg
 a=ssrc:1847304452 msid:FFmpeg audio
 """)
-"""Wants to be the DTLS server, and bundles a section that is not there."""
+"""a=setup:passive, and a bundle group that lists a missing section."""
 
 MEDIAMTX_READER = crlf(f"""
 v=0
@@ -241,14 +241,14 @@ a=mid:2
 a=sctp-port:5000
 a=max-message-size:262144
 """)
-"""A browser that runs MediaMTX's reader: video first, a data channel last."""
+"""MediaMTX's reader in a browser: video first, a data channel last."""
 
 MAX_BUNDLE_READER = changed(
     MEDIAMTX_READER,
     "a=rtpmap:96 VP8/90000",
     "a=candidate:1931907173 1 udp 2113937151 192.0.2.44 50777 typ host\r\na=rtpmap:96 VP8/90000",
 )
-"""The same with ``bundlePolicy: "max-bundle"``: candidates were gathered for the first section only."""
+"""The same with ``bundlePolicy: "max-bundle"``: only the first section has candidates."""
 
 GSTREAMER = crlf(f"""
 v=0
@@ -273,23 +273,23 @@ a=ssrc:3361274400 cname:user3361274400@host-5a1c
 a=mid:audio0
 a=fingerprint:sha-256 {SHA256}
 """)
-"""Writes OPUS in capitals and asks for NACK."""
+"""Writes OPUS in capitals and offers NACK."""
 
 MEDOOZE = changed(
     changed(without(CHROME_RECVONLY, "a=candidate"), "useinbandfec=1", "useinbandfec=1;usedtx=1"),
     "a=rtcp-rsize",
     "a=rtcp-rsize\r\na=rtcp-mux-only",
 )
-"""A browser that runs the draft author's client; all candidates come by PATCH."""
+"""Medooze's player in a browser (by the author of the drafts); all candidates follow by PATCH."""
 
 MEDOOZE_PUBLISHER = changed(
     without(_chrome("a=sendonly", _CHROME_SENDS.replace("a=sendrecv", ""), _CHROME_SSRC), "a=candidate"),
     "a=rtcp-rsize",
     "a=rtcp-rsize\r\na=rtcp-mux-only",
 )
-"""The same client with a microphone: it POSTs what ``createOffer`` gave, before there is any candidate."""
+"""Medooze's publisher: it sends the result of ``createOffer``, before any candidate was gathered."""
 
-_VIDEO_OF_A_PAGE = f"""
+_PAGE_VIDEO = f"""
 m=video 9 UDP/TLS/RTP/SAVPF 102
 c=IN IP4 0.0.0.0
 a=rtcp:9 IN IP4 0.0.0.0
@@ -311,7 +311,7 @@ a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01
 MEDIAMTX_PUBLISHER = without(
     changed(
         changed(
-            changed(_chrome(_CHROME_SENDS, _CHROME_SSRC, _VIDEO_OF_A_PAGE), "BUNDLE 0", "BUNDLE 0 1"),
+            changed(_chrome(_CHROME_SENDS, _CHROME_SSRC, _PAGE_VIDEO), "BUNDLE 0", "BUNDLE 0 1"),
             "a=fmtp:111 minptime=10;useinbandfec=1",
             "a=fmtp:111 maxplaybackrate=48000;stereo=1;sprop-stereo=1;maxaveragebitrate=131072",
         ),
@@ -321,14 +321,14 @@ MEDIAMTX_PUBLISHER = without(
     *("a=candidate", "a=rtpmap:63", "a=fmtp:63", "a=rtpmap:9", "a=rtpmap:0", "a=rtpmap:8", "a=rtpmap:13"),
     *("a=rtpmap:110", "a=rtpmap:126"),
 )
-"""A browser that runs MediaMTX's publisher: camera and microphone, ``addTrack`` (sendrecv), one codec left of each."""
+"""MediaMTX's publisher in a browser: camera and microphone, ``addTrack`` (sendrecv), one codec each."""
 
 EYEVINN_PUBLISHER = changed(
-    changed(_chrome(_CHROME_SENDS, _CHROME_SSRC, _VIDEO_OF_A_PAGE), "a=sendrecv", "a=sendonly"),
+    changed(_chrome(_CHROME_SENDS, _CHROME_SSRC, _PAGE_VIDEO), "a=sendrecv", "a=sendonly"),
     "BUNDLE 0",
     "BUNDLE 0 1",
 )
-"""A browser that runs Eyevinn's publisher, which tells the candidates that were found in two seconds in its offer."""
+"""Eyevinn's publisher in a browser: its offer has the candidates gathered within two seconds."""
 
 RFC_STYLE = crlf(f"""
 v=0
@@ -353,10 +353,10 @@ a=rtcp-mux-only
 a=rtpmap:111 opus/48000/2
 a=fmtp:111 minptime=10;useinbandfec=1
 """)
-"""The audio half of an offer as RFC 9725 shows it."""
+"""The audio part of the example offer in RFC 9725."""
 
 LF_ONLY = RFC_STYLE.replace("\r\n", "\n").rstrip("\n")
-"""With LF alone, and none at the end."""
+"""LF line ends, and none at the end."""
 
 _SECOND_AUDIO = changed(RFC_STYLE[RFC_STYLE.index("m=audio") :], "a=mid:0", "a=mid:1")
 TWO_AUDIO = changed(RFC_STYLE, "BUNDLE 0", "BUNDLE 0 1") + _SECOND_AUDIO
@@ -393,7 +393,7 @@ a=bundle-only
 a=sendonly
 a=rtpmap:111 opus/48000/2
 """)
-"""The audio section leaves all transport attributes to the video section that it is bundled with."""
+"""The audio section has no transport attributes; it uses those of the video section it is bundled with."""
 
 TRICKLE_FRAGMENT = crlf(f"""
 a=ice-ufrag:{UFRAG}
@@ -417,7 +417,7 @@ m=video 9 UDP/TLS/RTP/SAVPF 96 97 102
 a=mid:1
 a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61766 typ host generation 0 ufrag {UFRAG} network-id 1
 """)
-"""One section for each that has candidates, with the m= line of the browser's own offer; no end is told."""
+"""One section per section with candidates, with the m= line of the browser's offer; no end-of-candidates."""
 
 MEDOOZE_FRAGMENT = crlf(f"""
 a=ice-ufrag:{UFRAG}
@@ -427,7 +427,7 @@ a=mid:0
 a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag {UFRAG} network-id 1
 a=end-of-candiadates
 """)
-"""An m= line without a port, and the end of candidates misspelt."""
+"""An m= line without a port, and end-of-candidates misspelled."""
 
 RESTART_FRAGMENT = crlf(f"""
 a=ice-ufrag:nW9x
@@ -436,7 +436,7 @@ m=audio 9 UDP/TLS/RTP/SAVPF 111
 a=mid:0
 a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag {UFRAG} network-id 1
 """)
-"""New credentials, and candidates that still name the old ones."""
+"""New credentials, but candidates that still have the old ufrag."""
 
 END_OF_CANDIDATES_FRAGMENT = f"a=ice-ufrag:{UFRAG}\na=ice-pwd:{PASSWORD}\na=end-of-candidates\n"
 DOUBLE_PREFIX_FRAGMENT = changed(TRICKLE_FRAGMENT, "a=candidate:", "a=candidate:candidate:")

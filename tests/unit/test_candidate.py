@@ -29,7 +29,7 @@ def at(host: str, port: int = 50_000, transport: str = "udp", component: int = 1
 # ---------------------------------------------------------------------------------------------------- text form
 
 
-def test_a_browser_candidate_is_read_with_all_that_matters() -> None:
+def test_browser_candidate_is_parsed_with_all_relevant_fields() -> None:
     text = (
         "candidate:842163049 1 udp 1677729535 203.0.113.7 46154 typ srflx raddr 192.0.2.9 rport 50021 "
         "generation 0 ufrag k3Vd network-id 1 network-cost 50"
@@ -41,11 +41,12 @@ def test_a_browser_candidate_is_read_with_all_that_matters() -> None:
 
 @covers("WS32")
 @pytest.mark.parametrize("prefix", ["", "candidate:", "a=candidate:", "candidate:candidate:", "a=candidate:candidate:"])
-def test_any_prefix_is_taken_even_twice(prefix: str) -> None:
+def test_any_prefix_is_accepted_even_twice(prefix: str) -> None:
     assert Candidate.parse(prefix + HOST.removeprefix("candidate:")).foundation == "1387637174"
 
 
-def test_firefox_writes_the_transport_in_capitals() -> None:
+def test_transport_in_capitals_is_accepted() -> None:
+    """Firefox writes ``UDP``."""
     assert Candidate.parse("candidate:0 1 UDP 2122252543 192.0.2.45 40381 typ host").transport == "udp"
 
 
@@ -62,7 +63,7 @@ def test_firefox_writes_the_transport_in_capitals() -> None:
     ],
     ids=["tcp", "unknown transport", ".local", "fqdn", "ipv6", "unknown type"],
 )
-def test_candidates_that_are_not_for_us_are_well_formed(text: str) -> None:
+def test_candidates_that_we_cannot_use_are_well_formed(text: str) -> None:
     assert Candidate.parse(text).to_sdp() == text
 
 
@@ -88,14 +89,14 @@ def test_candidates_that_are_not_for_us_are_well_formed(text: str) -> None:
         f"{HOST}{' x y' * 300}",
     ],
 )
-def test_a_malformed_candidate_raises_the_one_error(text: str) -> None:
+def test_malformed_candidate_raises_sdp_error(text: str) -> None:
     with pytest.raises(SdpError, match="malformed ICE candidate"):
         Candidate.parse(text)
 
 
 @covers("SE70")
 @given(st.text() | st.text(alphabet="candidate: 019.typhostudp", max_size=80))
-def test_any_text_is_read_or_raises_the_one_error(text: str) -> None:
+def test_any_text_is_parsed_or_raises_sdp_error(text: str) -> None:
     try:
         candidate = Candidate.parse(text)
     except SdpError:
@@ -122,7 +123,7 @@ _words = st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E),
         ufrag=st.none() | _words,
     )
 )
-def test_what_is_written_is_read_back(candidate: Candidate) -> None:
+def test_serialized_candidate_is_parsed_back(candidate: Candidate) -> None:
     assert Candidate.parse(f"a={candidate.to_sdp()}") == candidate
 
 
@@ -160,7 +161,7 @@ def test_what_is_written_is_read_back(candidate: Candidate) -> None:
     ],
     ids=lambda candidate: f"{candidate.transport} {candidate.host} {candidate.port}/{candidate.component}",
 )
-def test_an_address_that_must_not_be_sent_to_is_not_used(candidate: Candidate) -> None:
+def test_forbidden_addresses_are_not_used(candidate: Candidate) -> None:
     policy = CandidatePolicy(own_addresses=frozenset({("203.0.113.5", 8189), ("2001:db8::5", 8189)}))
     assert usable_candidates([candidate], policy) == ()
 
@@ -172,14 +173,14 @@ def test_public_and_private_addresses_are_used(host: str) -> None:
 
 
 @covers("SE30")
-def test_loopback_and_link_local_are_used_where_that_is_wanted() -> None:
+def test_loopback_and_link_local_are_used_if_allowed() -> None:
     assert CandidatePolicy(allow_loopback=True).allows(at("127.0.0.1"))
     assert CandidatePolicy(allow_link_local=True).allows(at("169.254.10.1"))
     assert not CandidatePolicy(allow_loopback=True).allows(at("169.254.10.1"))
 
 
 @covers("WS29")
-def test_ipv6_on_an_ipv4_host_is_discarded_and_the_others_used() -> None:
+def test_candidates_without_matching_socket_family_are_discarded() -> None:
     candidates = [at("2001:db8::5"), at("192.0.2.1")]
     assert usable_candidates(candidates, CandidatePolicy(ipv6=False)) == (candidates[1],)
     assert usable_candidates(candidates, CandidatePolicy(ipv4=False)) == (candidates[0],)
@@ -189,7 +190,7 @@ def test_ipv6_on_an_ipv4_host_is_discarded_and_the_others_used() -> None:
 
 
 @covers("WS31")
-def test_the_same_address_twice_is_used_once() -> None:
+def test_duplicate_address_is_used_once() -> None:
     first, again = at("192.0.2.1"), Candidate("9", 1, "udp", 77, "192.0.2.1", 50_000, "srflx")
     assert merge_candidates([first], [again, at("192.0.2.1", port=50_001)]) == (first, at("192.0.2.1", port=50_001))
 
@@ -202,7 +203,7 @@ def test_candidates_of_one_peer_are_capped() -> None:
     assert merge_candidates(kept, flood[200:]) == kept
 
 
-def test_host_candidates_fall_in_priority_and_differ_in_foundation() -> None:
+def test_host_candidates_have_decreasing_priorities_and_distinct_foundations() -> None:
     ours = host_candidates([("192.0.2.1", 8189), ("2001:db8::1", 8189), ("198.51.100.4", 8189)])
     priorities = [candidate.priority for candidate in ours]
     assert priorities == sorted(priorities, reverse=True)
@@ -213,7 +214,7 @@ def test_host_candidates_fall_in_priority_and_differ_in_foundation() -> None:
 
 @covers("SE30")
 @given(st.ip_addresses(), st.integers(0, 65_535))
-def test_the_policy_never_lets_a_special_address_through(
+def test_policy_never_allows_special_addresses(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int
 ) -> None:
     if CandidatePolicy().allows(at(str(address), port)):

@@ -1,4 +1,4 @@
-"""Consent as a clock, in virtual time (RFC 7675)."""
+"""Consent timers in virtual time (RFC 7675)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_expires_30_s_after_the_last_valid_response() -> None:
 
 
 @covers("SE21")
-def test_a_response_after_the_end_revives_nothing() -> None:
+def test_response_after_expiry_is_ignored() -> None:
     consent = Consent(0.0, random.Random(1))
     consent.grant(30.0)
     assert consent.is_expired(30.0)
@@ -39,7 +39,7 @@ def test_a_response_after_the_end_revives_nothing() -> None:
 
 @covers("SE20")
 @pytest.mark.parametrize("seed", range(20))
-def test_checks_come_every_4_to_6_s_and_at_random(seed: int) -> None:
+def test_checks_are_sent_at_random_intervals_of_4_to_6_s(seed: int) -> None:
     times = _check_times(Consent(0.0, random.Random(seed)), CONSENT_LIFETIME_S)
     gaps = [later - earlier for earlier, later in zip([0.0, *times], times, strict=False)]
     assert 4 <= len(times) <= 7
@@ -48,13 +48,13 @@ def test_checks_come_every_4_to_6_s_and_at_random(seed: int) -> None:
 
 
 @covers("SE20")
-def test_a_check_that_is_late_does_not_bring_a_burst() -> None:
+def test_late_check_does_not_cause_a_burst() -> None:
     consent = Consent(0.0, random.Random(1))
     assert consent.take_check(25.0)
     assert not consent.take_check(28.9)
 
 
-def test_the_timeout_is_the_end_when_no_check_comes_before_it() -> None:
+def test_timeout_is_expiry_if_no_check_is_due_before() -> None:
     consent = Consent(0.0, random.Random(1))
     assert consent.take_check(29.0)
     assert consent.timeout_s() == 30.0

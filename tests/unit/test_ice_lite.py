@@ -1,4 +1,4 @@
-"""The ICE-lite agent against a peer made of plain STUN requests, in virtual time."""
+"""The ICE-lite agent with a peer made of plain STUN requests, in virtual time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def only_answer(agent: IceLite) -> tuple[stun.Message, Path]:
 
 
 class TestChecks:
-    def test_answers_where_the_check_came_from(self) -> None:
+    def test_answers_to_source_of_check(self) -> None:
         agent = ice()
         agent.receive(BROWSER, C, 1.0)
         answer, path = only_answer(agent)
@@ -81,22 +81,22 @@ class TestChecks:
             pytest.param(check(PRIORITY, CONTROLLING, (0xC057, bytes(4))), id="Chrome-network-info"),
         ],
     )
-    def test_needs_neither_priority_nor_use_candidate(self, data: bytes) -> None:
-        """Finding 4: FFmpeg's checks have neither."""
+    def test_accepts_checks_without_priority_or_role(self, data: bytes) -> None:
+        """FFmpeg's checks have neither."""
         agent = ice()
         agent.receive(data, A, 1.0)
         assert agent.events() == [PathValidated(A), PathSelected(A)]
         assert agent.selected == A
 
     @covers("SE27")
-    def test_sends_nothing_unasked(self) -> None:
-        """A lite agent cannot be made to flood a victim: only the source of an authentic request hears from it."""
+    def test_sends_nothing_without_a_request(self) -> None:
+        """A lite agent cannot be used to flood a victim: it sends only to the source of an authentic request."""
         agent = ice()
         for second in range(30):
             agent.handle_timeout(float(second))
         assert agent.to_send() == []
 
-    def test_what_was_taken_is_gone(self) -> None:
+    def test_to_send_and_events_clear_their_lists(self) -> None:
         agent = ice()
         agent.receive(BROWSER, A, 1.0)
         agent.to_send()
@@ -106,7 +106,7 @@ class TestChecks:
 
 
 class TestSelection:
-    def test_first_valid_path_is_selected_and_nomination_moves_it(self) -> None:
+    def test_first_valid_path_is_selected_and_nomination_changes_it(self) -> None:
         agent = ice()
         agent.receive(BROWSER, A, 1.0)
         agent.receive(BROWSER, B, 1.1)
@@ -118,8 +118,8 @@ class TestSelection:
         assert agent.events() == []
         assert agent.selected == B
 
-    def test_follows_a_peer_that_moved_and_never_nominates(self) -> None:
-        """Its NAT gave it another port: the old path falls silent."""
+    def test_follows_peer_that_moved_and_never_nominates(self) -> None:
+        """The peer's NAT assigned another port, so checks on the old path stop."""
         agent = ice()
         for second in (0.0, 5.0):
             agent.receive(check(), A, second)
@@ -128,7 +128,7 @@ class TestSelection:
         agent.receive(check(), B, 20.0)
         assert agent.selected == B
 
-    def test_a_peer_with_many_ports_keeps_the_newest(self) -> None:
+    def test_peer_with_many_ports_keeps_newest_paths(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
         agent.events()
@@ -147,14 +147,14 @@ class TestRefusals:
         "data",
         [
             pytest.param(check(local=IceCredentials(LOCAL.ufrag, "x" * 24)), id="wrong-password"),
-            pytest.param(check(local=IceCredentials("somebody", LOCAL.password)), id="unknown-user"),
+            pytest.param(check(local=IceCredentials("unknown1", LOCAL.password)), id="unknown-user"),
             pytest.param(check(local=IceCredentials(LOCAL.ufrag[:-1], LOCAL.password)), id="shorter-user"),
             pytest.param(stun.build(1, TRANSACTION, [PRIORITY], LOCAL.password.encode()), id="no-user"),
             pytest.param(BROWSER[:2] + struct.pack("!H", len(BROWSER) - 28) + BROWSER[4:-8], id="no-fingerprint"),
         ],
     )
-    def test_drops_what_it_cannot_authenticate(self, data: bytes) -> None:
-        """Silence instead of 400 and 401: an answer would go to whomever the source address names."""
+    def test_drops_unauthenticated_requests(self, data: bytes) -> None:
+        """No 400 or 401 response: the source address may be forged."""
         agent = ice()
         agent.receive(data, A, 1.0)
         assert agent.to_send() == []
@@ -162,7 +162,7 @@ class TestRefusals:
         assert agent.unauthenticated == 1
 
     @covers("SE24")
-    def test_needs_message_integrity(self) -> None:
+    def test_requires_message_integrity(self) -> None:
         username = struct.pack("!HH", stun.USERNAME, 17) + b"server01:browser1" + bytes(3)
         bare = struct.pack("!HHI", 1, len(username) + 8, 0x2112A442) + TRANSACTION + username
         fingerprint = struct.pack("!HHI", stun.FINGERPRINT, 4, zlib.crc32(bare) ^ 0x5354554E)
@@ -171,7 +171,7 @@ class TestRefusals:
         assert (agent.unauthenticated, agent.to_send(), agent.events()) == (1, [], [])
 
     @covers("SE25")
-    def test_junk_is_counted_and_harms_nobody(self) -> None:
+    def test_junk_is_counted_and_ignored(self) -> None:
         agent = ice()
         for data in (b"", b"\x00", bytes(65507), BROWSER[:-1], BROWSER + b"\x00" * 4):
             agent.receive(data, A, 1.0)
@@ -181,9 +181,9 @@ class TestRefusals:
         assert agent.selected == A
 
     @covers("SE25")
-    def test_unknown_attribute_that_must_be_understood_gets_420(self) -> None:
+    def test_unknown_required_attribute_gets_420(self) -> None:
         agent = ice()
-        agent.receive(check(PRIORITY, (0x7F01, b"what?")), A, 1.0)
+        agent.receive(check(PRIORITY, (0x7F01, b"data")), A, 1.0)
         answer, path = only_answer(agent)
         assert path == A
         assert answer.attributes[stun.ERROR_CODE][2:4] == b"\x04\x14"
@@ -193,8 +193,8 @@ class TestRefusals:
         assert agent.rejected == 1
 
     @covers("SE28")
-    def test_a_controlled_peer_gets_487(self) -> None:
-        """RFC 8445, 7.3.1.1: a lite agent stays controlled, so the peer has to switch, whatever the tie-breakers."""
+    def test_controlled_peer_gets_487(self) -> None:
+        """RFC 8445, 7.3.1.1: a lite agent stays controlled, so the peer must switch, whatever the tie-breakers."""
         agent = ice()
         for tie_breaker in (bytes(8), b"\xff" * 8):
             agent.receive(check(PRIORITY, (stun.ICE_CONTROLLED, tie_breaker)), A, 1.0)
@@ -206,8 +206,8 @@ class TestRefusals:
 
     @covers("SE21")
     @pytest.mark.parametrize("kind", [stun.BINDING_INDICATION, stun.BINDING_SUCCESS, stun.BINDING_ERROR, 0x0003])
-    def test_other_messages_prove_nothing(self, kind: int) -> None:
-        """A response to what was never asked, or a keepalive, neither validates nor refreshes a path."""
+    def test_other_messages_do_not_validate_a_path(self, kind: int) -> None:
+        """Unsolicited responses and keepalives neither validate nor refresh a path."""
         agent = ice()
         agent.receive(check(PRIORITY, kind=kind), A, 1.0)
         assert agent.to_send() == []
@@ -233,7 +233,7 @@ class TestConsent:
 
     @covers("WS13")
     @pytest.mark.parametrize("data", [b"", BROWSER[:-1], check(local=IceCredentials(LOCAL.ufrag, "x" * 24))])
-    def test_expires_after_10_s_when_no_check_ever_comes(self, data: bytes) -> None:
+    def test_expires_after_10_s_without_any_check(self, data: bytes) -> None:
         agent = ice(now_s=100.0)
         assert agent.timeout_s() == 110.0
         agent.receive(data, A, 109.0)
@@ -242,8 +242,8 @@ class TestConsent:
         agent.handle_timeout(110.0)
         assert agent.events() == [ConsentExpired()]
 
-    def test_a_restart_before_the_first_check_gives_10_s_more(self) -> None:
-        """A page asks TURN servers in a restart when nothing has connected after two seconds."""
+    def test_restart_before_first_check_gives_10_s_more(self) -> None:
+        """Our web page restarts ICE with TURN servers if it has not connected after two seconds."""
         agent = ice()
         agent.restart(NEW_LOCAL, NEW_REMOTE, 9.0)
         agent.handle_timeout(18.9)
@@ -252,8 +252,8 @@ class TestConsent:
         assert agent.events() == [ConsentExpired()]
 
     @covers("SE21")
-    def test_after_expiry_nothing_is_answered(self) -> None:
-        """The same credentials are never used again."""
+    def test_nothing_is_answered_after_expiry(self) -> None:
+        """Expired credentials are never used again."""
         agent = ice()
         agent.handle_timeout(30.0)
         agent.events()
@@ -271,7 +271,7 @@ class TestConsent:
             pytest.param(b"\x00\x01junk", id="junk"),
         ],
     )
-    def test_only_valid_checks_refresh(self, data: bytes) -> None:
+    def test_only_valid_checks_refresh_consent(self, data: bytes) -> None:
         agent = ice()
         agent.receive(BROWSER, A, 0.0)
         agent.receive(data, A, 29.0)
@@ -280,7 +280,7 @@ class TestConsent:
         assert agent.events() == [PathDropped(A), ConsentExpired()]
 
     def test_consent_is_kept_per_path(self) -> None:
-        """RFC 7675, 5.1 speaks of the 5-tuple: when the selected one dies, the one that lives takes over."""
+        """RFC 7675, 5.1: consent belongs to a 5-tuple. If the selected path expires, a valid one replaces it."""
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
         agent.receive(BROWSER, C, 10.0)
@@ -294,7 +294,7 @@ class TestConsent:
 
 @covers("WS28")
 class TestRestart:
-    def test_old_credentials_are_answered_until_the_new_validate(self) -> None:
+    def test_old_credentials_are_accepted_until_first_check_with_new_ones(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
         agent.to_send()
@@ -321,7 +321,7 @@ class TestRestart:
         assert agent.unauthenticated == 1
         assert agent.selected == B
 
-    def test_on_the_same_path_it_is_selected_anew(self) -> None:
+    def test_restart_on_same_path_selects_it_again(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
         agent.events()
@@ -329,7 +329,7 @@ class TestRestart:
         agent.receive(check(local=NEW_LOCAL, remote=NEW_REMOTE), A, 2.0)
         assert agent.events() == [Restarted(), PathSelected(A)]
 
-    def test_one_that_never_completes_leaves_the_old_session_alone(self) -> None:
+    def test_incomplete_restart_does_not_affect_old_session(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
         agent.restart(NEW_LOCAL, NEW_REMOTE, 1.0)
@@ -338,7 +338,7 @@ class TestRestart:
             agent.handle_timeout(float(second))
         assert agent.events() == [PathValidated(A), PathSelected(A)]
 
-    def test_a_wrong_password_with_the_new_name_completes_nothing(self) -> None:
+    def test_new_user_name_with_old_password_does_not_complete_restart(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
         agent.restart(NEW_LOCAL, NEW_REMOTE, 1.0)
@@ -346,8 +346,8 @@ class TestRestart:
         assert list(agent.ufrags) == ["server01", "server02"]
         assert agent.selected == A
 
-    def test_after_all_paths_are_lost_it_has_its_own_time_to_complete(self) -> None:
-        """The old 5-tuple is silent for 30 s: sending stops, but the peer may still come back."""
+    def test_restart_has_its_own_timeout_after_all_paths_are_lost(self) -> None:
+        """The old path expires and sending stops, but the peer can still complete the restart."""
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
         agent.events()
@@ -358,7 +358,7 @@ class TestRestart:
         agent.receive(check(local=NEW_LOCAL, remote=NEW_REMOTE), B, 31.0)
         assert agent.events() == [Restarted(), PathValidated(B), PathSelected(B)]
 
-    def test_one_after_the_other_replaces_what_was_pending(self) -> None:
+    def test_second_restart_replaces_pending_one(self) -> None:
         agent = ice()
         agent.restart(NEW_LOCAL, NEW_REMOTE, 1.0)
         third = IceCredentials("server03", "yet another password 24c")
@@ -378,7 +378,7 @@ class TestAnyBytes:
         assert agent.selected is None
 
     @given(st.integers(0, len(BROWSER) - 1), st.integers(1, 255))
-    def test_a_changed_byte_is_never_taken(self, at: int, flip: int) -> None:
+    def test_changed_byte_is_never_accepted(self, at: int, flip: int) -> None:
         changed = bytearray(BROWSER)
         changed[at] ^= flip
         agent = ice()

@@ -1,4 +1,4 @@
-"""The answers and offers that we write."""
+"""The offers and answers that we generate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ALL_OFFERS = [
     "RFC_STYLE", "LF_ONLY", "AUDIO_AND_VIDEO", "BUNDLE_ONLY_AUDIO", "MID_OF_40_BYTES", "CANDIDATES_500",
     "TWO_FINGERPRINTS", "MAX_BUNDLE_READER", "MEDIAMTX_PUBLISHER", "EYEVINN_PUBLISHER", "MEDOOZE_PUBLISHER",
 ]  # fmt: skip
-ATTRIBUTES_OF_OUR_OWN = {"ice-lite", "rtcp-mux-only", "end-of-candidates", "candidate", "msid", "ssrc", "inactive",
+OWN_ATTRIBUTES = {"ice-lite", "rtcp-mux-only", "end-of-candidates", "candidate", "msid", "ssrc", "inactive",
                          "sendonly", "sendrecv", "recvonly", "mid"}  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def answer(sdp: str, local: LocalAudio = LOCAL) -> str:
     return build_answer(read_offer(sdp), local)
 
 
-def test_the_answer_to_chrome_line_by_line() -> None:
+def test_answer_to_chrome_has_exactly_these_lines() -> None:
     assert answer(offers.CHROME_RECVONLY) == offers.crlf(f"""
 v=0
 o=- 4611686018427387904 1 IN IP4 0.0.0.0
@@ -85,7 +85,7 @@ a=end-of-candidates
 
 
 @covers("ES4")
-def test_all_sections_but_the_audio_are_refused_in_their_place() -> None:
+def test_sections_other_than_audio_are_rejected_in_place() -> None:
     text = answer(offers.MEDIAMTX_READER)
     video, audio, application = SessionDescription.parse(text).media
     assert (video.kind, video.port, video.protocol, video.mid) == ("video", 0, "UDP/TLS/RTP/SAVPF", "0")
@@ -97,7 +97,7 @@ def test_all_sections_but_the_audio_are_refused_in_their_place() -> None:
 
 
 @pytest.mark.parametrize("sdp", [offers.MAX_BUNDLE_READER, offers.BUNDLE_ONLY_AUDIO])
-def test_a_section_that_lends_the_audio_its_transport_is_accepted_and_inactive(sdp: str) -> None:
+def test_transport_section_of_bundled_audio_is_accepted_as_inactive(sdp: str) -> None:
     video, audio = SessionDescription.parse(answer(sdp, replace(LOCAL, direction="sendrecv"))).media[:2]
     assert (video.kind, video.port, video.mid) == ("video", 8189, "0")
     assert "inactive" in video.attributes
@@ -109,7 +109,7 @@ def test_a_section_that_lends_the_audio_its_transport_is_accepted_and_inactive(s
 
 @covers("WS4")
 @pytest.mark.parametrize("name", ALL_OFFERS)
-def test_an_answer_mirrors_the_sections_and_says_nothing_that_was_not_offered(name: str) -> None:
+def test_answer_mirrors_sections_and_contains_only_offered_attributes(name: str) -> None:
     local = replace(LOCAL, direction="sendrecv", red=True, nack=True)
     offer = read_offer(getattr(offers, name))
     answered = SessionDescription.parse(build_answer(offer, local))
@@ -120,14 +120,14 @@ def test_an_answer_mirrors_the_sections_and_says_nothing_that_was_not_offered(na
     assert [section.index for section in answered.media if section.port] == [section.index for section in accepted]
     for section in accepted:
         ours, theirs = answered.media[section.index], offer.description.transport_scope(section)
-        assert ours.attributes.keys() <= theirs.keys() | ATTRIBUTES_OF_OUR_OWN | {"fmtp"}
+        assert ours.attributes.keys() <= theirs.keys() | OWN_ATTRIBUTES | {"fmtp"}
         assert set(ours.formats) <= set(section.formats)
     assert answered.session.attributes.keys() <= {"group", "ice-lite"}
 
 
 @covers("WS5")
 @pytest.mark.parametrize("name", ALL_OFFERS)
-def test_no_answer_says_bundle_only_and_all_lines_end_with_crlf(name: str) -> None:
+def test_answers_have_no_bundle_only_and_crlf_line_ends(name: str) -> None:
     text = answer(getattr(offers, name))
     assert "bundle-only" not in text
     assert text.count("\n") == text.count("\r\n") == len(text.splitlines())
@@ -159,14 +159,14 @@ def test_no_answer_says_bundle_only_and_all_lines_end_with_crlf(name: str) -> No
         "group without mid",
     ],
 )
-def test_the_bundle_group_of_an_answer_lists_what_is_accepted(sdp: str, group: str | None) -> None:
+def test_bundle_group_of_answer_lists_accepted_sections(sdp: str, group: str | None) -> None:
     text = answer(sdp)
     assert group in text if group else "a=group" not in text
     assert ("a=mid:" in text) == ("a=mid:" in sdp)
 
 
 @covers("WS7")
-def test_rtcp_mux_only_is_one_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rtcp_mux_only_can_be_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "a=rtcp-mux\r\na=rtcp-mux-only\r\n" in answer(offers.CHROME)
     monkeypatch.setattr(local_audio, "SEND_RTCP_MUX_ONLY", False)
     assert "rtcp-mux-only" not in answer(offers.CHROME)
@@ -175,13 +175,13 @@ def test_rtcp_mux_only_is_one_switch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @covers("WS8")
 @pytest.mark.parametrize(("setup", "ours"), [("actpass", "active"), ("active", "passive"), ("passive", "active")])
-def test_setup_of_the_answer(setup: str, ours: str) -> None:
+def test_answer_setup_complements_offer(setup: str, ours: str) -> None:
     assert f"a=setup:{ours}\r\n" in answer(changed(offers.RFC_STYLE, "a=setup:actpass", f"a=setup:{setup}"))
 
 
-@covers("WS2", "ES1")
+@covers("WS2", "ES1", "ES6", "SD2")
 @pytest.mark.parametrize(
-    ("theirs", "ready_for", "expected"),
+    ("theirs", "supported", "expected"),
     [
         ("recvonly", "sendonly", "sendonly"),
         ("sendrecv", "sendonly", "sendonly"),
@@ -193,16 +193,16 @@ def test_setup_of_the_answer(setup: str, ours: str) -> None:
         ("sendonly", "sendonly", "inactive"),
     ],
 )
-def test_the_direction_is_what_both_sides_want(theirs: str, ready_for: Direction, expected: str) -> None:
+def test_answer_direction_is_common_to_both_sides(theirs: str, supported: Direction, expected: str) -> None:
     sdp = changed(offers.RFC_STYLE, "a=sendonly", f"a={theirs}")
-    text = answer(sdp, replace(LOCAL, direction=ready_for))
+    text = answer(sdp, replace(LOCAL, direction=supported))
     assert f"\r\na={expected}\r\n" in text
     is_sending = expected in ("sendonly", "sendrecv")
-    assert ("a=msid:" in text) == ("a=ssrc:" in text) == is_sending, "ES6, SD2: who sends names the track"
+    assert ("a=msid:" in text) == ("a=ssrc:" in text) == is_sending, "a sender names its track"
 
 
 @covers("WS4")
-def test_feedback_options_and_red_are_taken_only_where_offered_and_wanted() -> None:
+def test_feedback_options_and_red_are_used_only_if_offered_and_enabled() -> None:
     plain = without(offers.CHROME, "a=rtcp-rsize", "a=ice-options")
     assert "rtcp-rsize" not in answer(plain)
     assert "ice-options" not in answer(plain)
@@ -214,31 +214,31 @@ def test_feedback_options_and_red_are_taken_only_where_offered_and_wanted() -> N
     assert "red" not in answer(offers.SAFARI, replace(LOCAL, red=True))
 
 
-def test_red_comes_after_opus() -> None:
+def test_red_follows_opus_in_sendonly_answer() -> None:
     text = answer(offers.CHROME, replace(LOCAL, red=True))
     assert "m=audio 8189 UDP/TLS/RTP/SAVPF 111 63\r\n" in text
     assert "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n" in text
 
 
 @covers("OP1", "OP3")
-def test_an_answer_states_its_own_limits_and_echoes_nothing() -> None:
+def test_answer_states_its_own_opus_parameters() -> None:
     text = answer(offers.OBS, replace(LOCAL, opus=OpusParameters(use_inband_fec=True)))
     assert "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 useinbandfec=1\r\n" in text
     assert "a=fmtp" not in answer(offers.OBS, replace(LOCAL, opus=OpusParameters()))
 
 
 @covers("OP2")
-def test_frame_times_are_lines_of_their_own() -> None:
+def test_ptime_and_maxptime_are_separate_lines() -> None:
     assert "a=ptime:20\r\na=maxptime:60\r\n" in answer(offers.OBS, replace(LOCAL, ptime_ms=20, max_ptime_ms=60))
 
 
 @covers("SD1")
-def test_the_protocol_is_repeated_as_it_was_offered() -> None:
+def test_answer_repeats_offered_protocol() -> None:
     assert "m=audio 8189 RTP/AVPF 111\r\n" in answer(changed(offers.RFC_STYLE, "UDP/TLS/RTP/SAVPF", "RTP/AVPF"))
 
 
 @covers("WS3")
-def test_every_candidate_stands_in_the_answer_and_the_first_is_the_default() -> None:
+def test_answer_contains_all_candidates_and_the_first_is_the_default() -> None:
     ipv6_only = replace(LOCAL, candidates=host_candidates([("2001:db8::10", 9000)]))
     text = answer(offers.CHROME, ipv6_only)
     assert "m=audio 9000 " in text
@@ -247,7 +247,7 @@ def test_every_candidate_stands_in_the_answer_and_the_first_is_the_default() -> 
 
 
 @pytest.mark.parametrize(
-    ("asked", "remote", "first"),
+    ("used", "remote", "first"),
     [
         ("", "198.51.100.7", "192.0.2.10"),
         ("192.0.2.11", "198.51.100.7", "192.0.2.11"),
@@ -255,10 +255,10 @@ def test_every_candidate_stands_in_the_answer_and_the_first_is_the_default() -> 
         ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
     ],
 )
-def test_the_first_candidate_is_the_address_that_was_asked_or_else_ipv4(
-    monkeypatch: pytest.MonkeyPatch, asked: str, remote: str, first: str
+def test_first_candidate_is_the_address_the_client_used_or_else_ipv4(
+    monkeypatch: pytest.MonkeyPatch, used: str, remote: str, first: str
 ) -> None:
-    """FFmpeg's WHIP muxer looks at no other, whatever order the system tells its addresses in."""
+    """FFmpeg's WHIP muxer uses only the first candidate, whatever the order of the system's addresses."""
     ips: list[str | tuple[str, int, int]] = [("::1", 0, 0), ("2001:db8::10", 0, 0), "127.0.0.1"]
     ips += ["192.0.2.10", "192.0.2.11"]
     adapter = SimpleNamespace(ips=[SimpleNamespace(ip=ip) for ip in ips])
@@ -266,13 +266,13 @@ def test_the_first_candidate_is_the_address_that_was_asked_or_else_ipv4(
     sockets = [SimpleNamespace(getsockname=lambda host=host: (host, 8189)) for host in local_addresses()]
     monkeypatch.setattr("bass_webrtc.peer.mux.open_sockets", lambda hosts, port: sockets)
     mux = UdpMux(cast("Engine", None), 8189, max_peers=1)
-    text = answer(offers.FFMPEG, replace(LOCAL, direction="recvonly", candidates=mux.candidates(asked, remote)))
+    text = answer(offers.FFMPEG, replace(LOCAL, direction="recvonly", candidates=mux.candidates(used, remote)))
     candidates = [line.split()[4] for line in text.splitlines() if line.startswith("a=candidate")]
     assert candidates[0] == first
     assert set(candidates) >= {"192.0.2.10", "192.0.2.11", "2001:db8::10"}
 
 
-def test_without_candidates_the_default_is_the_discard_port() -> None:
+def test_default_is_discard_port_without_candidates() -> None:
     text = answer(offers.CHROME, replace(LOCAL, candidates=(), end_of_candidates=False, ice_lite=False))
     assert "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\n" in text
     assert "candidate" not in text
@@ -290,11 +290,11 @@ def test_without_candidates_the_default_is_the_discard_port() -> None:
     ],
     ids=["sections", "long group", "many groups"],
 )
-def test_the_answer_to_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
+def test_answer_to_128_kib_offer_takes_less_than_half_a_second(sdp: str) -> None:
     start_s = time.process_time()
     text = answer(sdp)
     assert time.process_time() - start_s < 0.5
-    assert len(text) < 2 * len(sdp), "an answer does not amplify"
+    assert len(text) < 2 * len(sdp), "an answer must not be much longer than its offer"
     assert text.count("\r\nm=") == sdp.count("\r\nm=")
 
 
@@ -303,7 +303,7 @@ _lines = st.sampled_from(offers.MAX_BUNDLE_READER.split("\r\n")) | st.text(max_s
 
 @covers("SE70")
 @given(st.lists(st.tuples(st.integers(0, 60), _lines), max_size=5))
-def test_whatever_is_taken_can_be_answered_in_ascii_and_with_right_lines(edits: list[tuple[int, str]]) -> None:
+def test_every_accepted_offer_gets_a_well_formed_ascii_answer(edits: list[tuple[int, str]]) -> None:
     lines = offers.MAX_BUNDLE_READER.split("\r\n")
     for number, line in edits:
         lines[number % len(lines)] = line
@@ -317,7 +317,7 @@ def test_whatever_is_taken_can_be_answered_in_ascii_and_with_right_lines(edits: 
 
 
 @covers("CL15")
-def test_our_offer_line_by_line() -> None:
+def test_our_offer_has_exactly_these_lines() -> None:
     local = replace(LOCAL, direction="recvonly", ice_lite=False, candidates=(), end_of_candidates=False, red=True)
     assert build_offer(local) == offers.crlf(f"""
 v=0
@@ -351,9 +351,7 @@ a=ice-options:trickle ice2
     ice_lite=st.booleans(),
     mid=st.sampled_from(["0", "audio", "x1"]),
 )
-def test_our_own_offer_is_one_that_we_would_answer(
-    direction: Direction, red: bool, nack: bool, ice_lite: bool, mid: str
-) -> None:
+def test_our_server_accepts_our_offer(direction: Direction, red: bool, nack: bool, ice_lite: bool, mid: str) -> None:
     local = replace(LOCAL, direction=direction, red=red, nack=nack, ice_lite=ice_lite)
     audio = read_offer(build_offer(local, mid=mid)).audio
     assert (audio.mid, audio.direction, audio.setup) == (mid, direction, "actpass")
@@ -365,15 +363,13 @@ def test_our_own_offer_is_one_that_we_would_answer(
 
 @given(
     offered=st.sampled_from(["sendrecv", "sendonly", "recvonly"]),
-    ready_for=st.sampled_from(["sendrecv", "sendonly", "recvonly"]),
+    supported=st.sampled_from(["sendrecv", "sendonly", "recvonly"]),
     red=st.booleans(),
     nack=st.booleans(),
 )
-def test_our_own_answer_is_one_that_our_clients_take(
-    offered: Direction, ready_for: Direction, red: bool, nack: bool
-) -> None:
+def test_our_client_accepts_our_answer(offered: Direction, supported: Direction, red: bool, nack: bool) -> None:
     client = replace(LOCAL, direction=offered, red=red, nack=nack, ice=IceCredentials("client", "c" * 24))
-    server = replace(LOCAL, direction=ready_for, red=True, nack=True)
+    server = replace(LOCAL, direction=supported, red=True, nack=True)
     offer_sdp = build_offer(client)
     answer_sdp = answer(offer_sdp, server)
     if "a=inactive" in answer_sdp:

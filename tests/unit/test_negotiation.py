@@ -1,4 +1,4 @@
-"""Which offers are taken, which are malformed (400) and which are unusable (422)."""
+"""Offers and answers that are accepted, malformed (400) or unusable (422)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def with_direction(direction: str) -> str:
 
 @covers("ES1")
 @pytest.mark.parametrize("name", PLAYERS)
-def test_the_offers_of_players_are_taken(name: str) -> None:
+def test_offers_of_players_are_accepted(name: str) -> None:
     assert read_offer(getattr(offers, name), role="player").audio.receives
 
 
 @covers("WS2")
 @pytest.mark.parametrize("name", PUBLISHERS)
-def test_the_offers_of_publishers_are_taken(name: str) -> None:
+def test_offers_of_publishers_are_accepted(name: str) -> None:
     assert read_offer(getattr(offers, name), role="publisher").audio.sends
 
 
@@ -61,21 +61,21 @@ def test_the_offers_of_publishers_are_taken(name: str) -> None:
     ids=lambda value: value if len(value) < 40 else "offer",
 )
 @pytest.mark.parametrize("role", ["publisher", "any"])
-def test_unusable_offers(sdp: str, reason: str, role: Role) -> None:
+def test_unusable_offers_are_rejected_with_a_reason(sdp: str, reason: str, role: Role) -> None:
     with pytest.raises(UnusableSdpError, match=reason):
         read_offer(sdp, role=role)
 
 
 @covers("WS2")
 @pytest.mark.parametrize("sdp", [with_direction("recvonly"), with_direction("inactive"), offers.RECVONLY_TO_WHIP])
-def test_a_publisher_that_does_not_send_is_unusable(sdp: str) -> None:
+def test_publisher_that_does_not_send_is_unusable(sdp: str) -> None:
     with pytest.raises(UnusableSdpError, match="publisher's offer is"):
         read_offer(sdp, role="publisher")
 
 
 @covers("ES1")
 @pytest.mark.parametrize("sdp", [with_direction("sendonly"), with_direction("inactive"), offers.SENDONLY_TO_WHEP])
-def test_a_player_that_does_not_receive_is_unusable(sdp: str) -> None:
+def test_player_that_does_not_receive_is_unusable(sdp: str) -> None:
     with pytest.raises(UnusableSdpError, match="player's offer is"):
         read_offer(sdp, role="player")
 
@@ -83,14 +83,14 @@ def test_a_player_that_does_not_receive_is_unusable(sdp: str) -> None:
 @pytest.mark.parametrize(
     "sdp", ["", "hello", "{}", offers.RFC_STYLE[10:], changed(offers.RFC_STYLE, "a=mid:0", "a mid")]
 )
-def test_a_malformed_offer_is_not_called_unusable(sdp: str) -> None:
+def test_malformed_offer_is_not_reported_as_unusable(sdp: str) -> None:
     with pytest.raises(SdpError) as raised:
         read_offer(sdp)
     assert raised.type is SdpError
 
 
 @covers("WS7")
-def test_rtcp_mux_only_does_not_stand_in_for_rtcp_mux() -> None:
+def test_rtcp_mux_only_does_not_replace_rtcp_mux() -> None:
     with pytest.raises(UnusableSdpError, match="rtcp-mux"):
         read_offer(changed(offers.RFC_STYLE, "a=rtcp-mux\r\n", ""))
 
@@ -99,50 +99,50 @@ def test_rtcp_mux_only_does_not_stand_in_for_rtcp_mux() -> None:
 @pytest.mark.parametrize(
     ("setup", "ours"), [("actpass", "active"), ("active", "passive"), ("passive", "active"), (None, "passive")]
 )
-def test_our_dtls_role_completes_theirs(setup: str | None, ours: str) -> None:
+def test_our_dtls_role_complements_the_peers(setup: str | None, ours: str) -> None:
     line = f"a=setup:{setup}\r\n" if setup else ""
     assert read_offer(changed(offers.RFC_STYLE, "a=setup:actpass\r\n", line)).answer_setup == ours
 
 
 @covers("WS9")
-def test_tracks_of_two_streams_are_unusable() -> None:
+def test_publisher_with_tracks_of_two_streams_is_unusable() -> None:
     head, second = offers.AUDIO_AND_VIDEO.rsplit("a=msid:d46fb922", 1)
     two_streams = f"{head}a=msid:e57fc033{second}"
     assert read_offer(offers.AUDIO_AND_VIDEO, role="publisher")
     with pytest.raises(UnusableSdpError, match="more than one MediaStream"):
         read_offer(two_streams, role="publisher")
-    assert read_offer(two_streams), "who does the signaling may do as they like"
+    assert read_offer(two_streams), "applications with their own signaling may use several streams"
 
 
 @covers("WS9")
 @pytest.mark.parametrize("msid", ["", "a=msid:- ce326ecf\r\n", "a=msid:-\r\n"])
-def test_a_track_without_a_stream_is_accepted(msid: str) -> None:
+def test_track_without_stream_is_accepted(msid: str) -> None:
     line = next(line for line in offers.RFC_STYLE.splitlines(keepends=True) if line.startswith("a=msid"))
     sdp = changed(offers.RFC_STYLE, line, msid)
     assert read_offer(sdp, role="publisher")
 
 
 @covers("WS10")
-def test_audio_and_video_are_refused_in_strict_mode_only() -> None:
+def test_audio_and_video_are_rejected_in_strict_mode_only() -> None:
     assert read_offer(offers.AUDIO_AND_VIDEO, role="publisher").audio.mline_index == 0
     with pytest.raises(UnusableSdpError, match="only audio"):
         read_offer(offers.AUDIO_AND_VIDEO, role="publisher", strict=True)
 
 
 @covers("ES4")
-def test_a_player_that_offers_video_is_taken_in_strict_mode_too() -> None:
+def test_player_that_offers_video_is_accepted_in_strict_mode() -> None:
     assert read_offer(offers.MEDIAMTX_READER, role="player", strict=True).audio.mid == "1"
 
 
 @covers("WS10")
-def test_a_section_that_was_stopped_does_not_count() -> None:
+def test_stopped_section_does_not_count() -> None:
     head, second = offers.TWO_AUDIO.rsplit("m=audio 9", 1)
     stopped = f"{head}m=audio 0{second}"
     assert read_offer(stopped, role="publisher", strict=True).audio.mid == "0"
 
 
 @covers("WS11")
-def test_two_ice_lite_sides_cannot_connect_and_a_full_agent_can_answer_one() -> None:
+def test_ice_lite_offer_needs_a_full_agent() -> None:
     lite = changed(offers.RFC_STYLE, "t=0 0\r\n", "t=0 0\r\na=ice-lite\r\n")
     assert read_offer(lite).audio.ice_lite
     with pytest.raises(UnusableSdpError, match="ICE-lite"):
@@ -166,7 +166,7 @@ def test_two_ice_lite_sides_cannot_connect_and_a_full_agent_can_answer_one() -> 
     ],
     ids=["candidates", "attributes", "same mids", "sections", "rtpmaps", "ssrcs", "fingerprints", "groups", "formats"],
 )
-def test_an_offer_of_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
+def test_offer_of_128_kib_takes_less_than_half_a_second(sdp: str) -> None:
     start_s = time.process_time()
     with contextlib.suppress(SdpError):
         read_offer(sdp, role="publisher")
@@ -175,7 +175,7 @@ def test_an_offer_of_128_kib_takes_no_time_to_speak_of(sdp: str) -> None:
 
 @covers("SE70")
 @given(st.binary() | st.text(), st.sampled_from(["player", "publisher", "any"]), st.booleans())
-def test_any_input_is_an_offer_or_raises_the_one_error(data: bytes | str, role: Role, strict: bool) -> None:
+def test_any_input_raises_only_sdp_error(data: bytes | str, role: Role, strict: bool) -> None:
     with pytest.raises(SdpError):
         read_offer(data, role=role, strict=strict)
 
@@ -183,11 +183,11 @@ def test_any_input_is_an_offer_or_raises_the_one_error(data: bytes | str, role: 
 # ------------------------------------------------------------------------------------------- answers to our offers
 
 ANSWER = changed(changed(offers.RFC_STYLE, "a=sendonly", "a=recvonly"), "a=setup:actpass", "a=setup:passive")
-"""What a media server says to a publisher whose offer is ``offers.RFC_STYLE``."""
+"""A media server's answer to a publisher that offers ``offers.RFC_STYLE``."""
 
 
 @covers("CL13")
-def test_a_right_answer_is_read() -> None:
+def test_valid_answer_is_parsed() -> None:
     audio = read_answer(ANSWER, offers.RFC_STYLE)
     assert (audio.mid, audio.direction, audio.setup, audio.payload_type) == ("0", "recvonly", "passive", 111)
 
@@ -215,13 +215,13 @@ def test_a_right_answer_is_read() -> None:
         (changed(ANSWER, "a=recvonly", "a=inactive"), "is inactive"),
     ],
 )
-def test_an_answer_that_does_not_answer_our_offer_is_unusable(sdp: str, reason: str) -> None:
+def test_answer_that_does_not_match_our_offer_is_unusable(sdp: str, reason: str) -> None:
     with pytest.raises(UnusableSdpError, match=reason):
         read_answer(sdp, offers.RFC_STYLE)
 
 
 @covers("CL21")
-def test_the_answer_to_a_player_has_to_send() -> None:
+def test_answer_to_player_must_send() -> None:
     player = changed(offers.RFC_STYLE, "a=sendonly", "a=recvonly")
     sending = changed(ANSWER, "a=recvonly", "a=sendonly")
     assert read_answer(sending, player).sends
@@ -229,12 +229,12 @@ def test_the_answer_to_a_player_has_to_send() -> None:
         read_answer(ANSWER, player)
 
 
-def test_an_answer_without_setup_is_passive() -> None:
+def test_answer_without_setup_is_passive() -> None:
     assert read_answer(without(ANSWER, "a=setup"), offers.RFC_STYLE).setup == "passive"
 
 
 @pytest.mark.parametrize("data", ["", b"\xff", "<html>not found</html>", changed(ANSWER, "a=mid:0", "mid=0")])
-def test_a_malformed_answer_is_not_called_unusable(data: bytes | str) -> None:
+def test_malformed_answer_is_not_reported_as_unusable(data: bytes | str) -> None:
     with pytest.raises(SdpError) as raised:
         read_answer(data, offers.RFC_STYLE)
     assert raised.type is SdpError
@@ -245,7 +245,7 @@ _answer_lines = st.lists(st.tuples(st.integers(0, 30), st.sampled_from(ANSWER.sp
 
 @covers("SE70")
 @given(_answer_lines)
-def test_an_answer_with_any_lines_exchanged_is_read_or_raises_the_one_error(edits: list[tuple[int, str]]) -> None:
+def test_answer_with_any_lines_replaced_is_parsed_or_raises_sdp_error(edits: list[tuple[int, str]]) -> None:
     lines = ANSWER.split("\r\n")
     for number, line in edits:
         lines[number % len(lines)] = line

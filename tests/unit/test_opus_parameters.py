@@ -12,7 +12,7 @@ from support.conformance import covers
 DEFAULTS = OpusParameters()
 
 
-def test_nothing_said_means_the_defaults_of_the_rfc() -> None:
+def test_empty_parameters_have_the_defaults_of_the_rfc() -> None:
     assert OpusParameters.parse("") == DEFAULTS
     assert not DEFAULTS.stereo
     assert DEFAULTS.max_average_bitrate_bps is None
@@ -37,18 +37,18 @@ def test_spaces_capitals_duplicates_and_unknown_parameters_are_tolerated(text: s
 
 @covers("OP4")
 @pytest.mark.parametrize("value", ["true", "2", "-1", "", "1.0", "١", "9" * 5000])
-def test_a_flag_that_is_not_1_is_off(value: str) -> None:
+def test_flag_other_than_1_is_off(value: str) -> None:
     assert OpusParameters.parse(f"stereo={value}") == DEFAULTS
 
 
 @covers("OP4")
 @pytest.mark.parametrize("value", ["5999", "510001", "-64000", "64k", "", "9" * 5000])
-def test_a_bitrate_outside_the_range_is_ignored(value: str) -> None:
+def test_bitrate_out_of_range_is_ignored(value: str) -> None:
     assert OpusParameters.parse(f"maxaveragebitrate={value}").max_average_bitrate_bps is None
 
 
 @pytest.mark.parametrize(("value", "expected"), [("8000", 8_000), ("16000", 16_000), ("7999", 48_000), ("x", 48_000)])
-def test_a_playback_rate_outside_the_range_is_ignored(value: str, expected: int) -> None:
+def test_playback_rate_out_of_range_is_ignored(value: str, expected: int) -> None:
     assert OpusParameters.parse(f"maxplaybackrate={value}").max_playback_rate_hz == expected
 
 
@@ -72,12 +72,12 @@ def test_flags_are_written_as_digits() -> None:
         cbr=st.booleans(),
     )
 )
-def test_what_is_written_is_read_back(parameters: OpusParameters) -> None:
+def test_serialized_parameters_are_parsed_back(parameters: OpusParameters) -> None:
     assert OpusParameters.parse(parameters.to_fmtp()) == parameters
 
 
 @covers("SE70")
 @given(st.text())
-def test_any_text_gives_parameters_in_range(text: str) -> None:
+def test_any_text_yields_parameters_in_range(text: str) -> None:
     parameters = OpusParameters.parse(text)
     assert 8_000 <= parameters.max_playback_rate_hz <= 48_000

@@ -1,4 +1,4 @@
-"""Web publishers that others wrote, over HTTP: each opens, trickles and ends a session in its own way."""
+"""Third-party web publishers over HTTP: how each of them opens, trickles and ends a session."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TURN = ice_server_link("turn:turn.example:3478?transport=udp", "1700000000:ann",
 
 @contextlib.asynccontextmanager
 async def endpoint(token: str | None = None) -> AsyncIterator[tuple[aiohttp.ClientSession, FakeSessions]]:
-    """A WHIP endpoint that pages of that origin may use, and a client beside it."""
+    """Run a WHIP endpoint that allows ``ORIGIN``, with an HTTP client connected to it."""
     sessions = FakeSessions()
     settings = EndpointSettings(
         "/whip", TokenPolicy(token), allow_origins=(ORIGIN["Origin"],), ice_links=lambda: (TURN,)
@@ -36,10 +36,10 @@ async def endpoint(token: str | None = None) -> AsyncIterator[tuple[aiohttp.Clie
         await server.stop()
 
 
-async def assert_browser_may(client: aiohttp.ClientSession, path: str, method: str, fields: str) -> None:
-    """A browser asks before a page of another origin sends such a request (the Fetch standard, 4.8)."""
-    asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": fields}
-    async with client.options(path, headers=ORIGIN | asked) as response:
+async def assert_preflight_succeeds(client: aiohttp.ClientSession, path: str, method: str, fields: str) -> None:
+    """Assert that the preflight for such a cross-origin request succeeds (the Fetch standard, 4.8)."""
+    preflight = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": fields}
+    async with client.options(path, headers=ORIGIN | preflight) as response:
         assert response.status == 204
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN["Origin"]
         assert method in response.headers["Access-Control-Allow-Methods"].split(", ")
@@ -50,7 +50,7 @@ async def assert_browser_may(client: aiohttp.ClientSession, path: str, method: s
 async def open_session(
     client: aiohttp.ClientSession, offer: str, headers: dict[str, str]
 ) -> tuple[str, aiohttp.ClientResponse]:
-    await assert_browser_may(client, "/whip", "POST", "authorization,content-type")
+    await assert_preflight_succeeds(client, "/whip", "POST", "authorization,content-type")
     async with client.post("/whip", data=offer.encode(), headers=headers) as response:
         assert response.status == 201
         assert (await response.text()).startswith("v=0")
@@ -58,8 +58,8 @@ async def open_session(
 
 
 async def end_session(client: aiohttp.ClientSession, location: str, session: FakeSession) -> None:
-    """All of them send DELETE without a token."""
-    await assert_browser_may(client, location, "DELETE", "authorization")
+    """Delete the session without a token, as all these publishers do."""
+    await assert_preflight_succeeds(client, location, "DELETE", "authorization")
     async with client.delete(location, headers=ORIGIN) as response:
         assert response.status == 200
     assert session.closed
@@ -69,8 +69,8 @@ def ports(session: FakeSession) -> list[int]:
     return [candidate.port for candidate in session.candidates]
 
 
-async def test_mediamtxs_page() -> None:
-    """It reads Link from OPTIONS by an expression that knows nothing else, and trickles with ``If-Match: *``: 204."""
+async def test_mediamtx_page_can_publish() -> None:
+    """MediaMTX reads Link from OPTIONS with a strict regular expression, and trickles with ``If-Match: *``."""
     async with endpoint() as (client, sessions):
         async with client.options("/whip", headers=ORIGIN) as response:
             assert response.status == 204
@@ -80,7 +80,7 @@ async def test_mediamtxs_page() -> None:
                 assert link.endswith('; credential-type="password"')
         location, _ = await open_session(client, offers.MEDIAMTX_PUBLISHER, SDP)
         (session,) = sessions.made
-        await assert_browser_may(client, location, "PATCH", "content-type,if-match")
+        await assert_preflight_succeeds(client, location, "PATCH", "content-type,if-match")
         headers = FRAGMENT | {"If-Match": "*"}
         async with client.patch(location, data=offers.MEDIAMTX_FRAGMENT.encode(), headers=headers) as response:
             assert (response.status, await response.read()) == (204, b"")
@@ -89,11 +89,11 @@ async def test_mediamtxs_page() -> None:
         await end_session(client, location, session)
 
 
-async def test_eyevinns_publisher() -> None:
-    """It has its token in OPTIONS, POST and PATCH, and gives the entity tag back in a field ETag, not in If-Match."""
+async def test_eyevinn_publisher_can_publish() -> None:
+    """Eyevinn sends its token in OPTIONS, POST and PATCH, and the entity tag in ETag instead of If-Match."""
     token = {"Authorization": "Bearer sesame"}
     async with endpoint("sesame") as (client, sessions):
-        await assert_browser_may(client, "/whip", "OPTIONS", "authorization")
+        await assert_preflight_succeeds(client, "/whip", "OPTIONS", "authorization")
         async with client.options("/whip", headers=ORIGIN | token) as response:
             assert response.status == 204
             assert response.headers["Link"] == TURN
@@ -101,7 +101,7 @@ async def test_eyevinns_publisher() -> None:
         (session,) = sessions.made
         tag = created.headers["ETag"]
         assert "ETag" in created.headers["Access-Control-Expose-Headers"].split(", ")
-        await assert_browser_may(client, location, "PATCH", "authorization,content-type,etag")
+        await assert_preflight_succeeds(client, location, "PATCH", "authorization,content-type,etag")
         headers = FRAGMENT | token | {"ETag": tag}
         async with client.patch(location, data=offers.TRICKLE_FRAGMENT.encode(), headers=headers) as response:
             assert response.status == 204
@@ -109,19 +109,19 @@ async def test_eyevinns_publisher() -> None:
         await end_session(client, location, session)
 
 
-async def test_eyevinns_publisher_without_a_token() -> None:
-    """It says that its token is undefined. Nobody asked for one."""
+async def test_eyevinn_publisher_can_publish_without_token() -> None:
+    """Eyevinn sends the token "undefined" to a server that requires none."""
     async with endpoint() as (client, sessions):
         location, _ = await open_session(client, offers.EYEVINN_PUBLISHER, SDP | {"Authorization": "Bearer undefined"})
         await end_session(client, location, sessions.made[0])
 
 
-async def test_medoozes_publisher() -> None:
-    """It takes any status for a 201 and forgets the ETag: its PATCH has no If-Match, and throws at a 428."""
+async def test_medooze_publisher_can_publish() -> None:
+    """Medooze does not check for 201 and ignores the ETag: its PATCH has no If-Match, and it fails on 428."""
     async with endpoint("sesame") as (client, sessions):
         location, _ = await open_session(client, offers.MEDOOZE_PUBLISHER, SDP | {"Authorization": "Bearer sesame"})
         (session,) = sessions.made
-        await assert_browser_may(client, location, "PATCH", "content-type")
+        await assert_preflight_succeeds(client, location, "PATCH", "content-type")
         async with client.patch(location, data=offers.MEDOOZE_FRAGMENT.encode(), headers=FRAGMENT) as response:
             assert (response.status, await response.read()) == (204, b"")
         assert ports(session) == [61764]

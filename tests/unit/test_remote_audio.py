@@ -1,4 +1,4 @@
-"""What is read out of a remote audio section."""
+"""Reading the remote audio section."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def with_lines(*lines: str, sdp: str = offers.RFC_STYLE) -> str:
     return sdp + "".join(f"{line}\r\n" for line in lines)
 
 
-def test_chrome_with_red() -> None:
+def test_chrome_offer_with_red_is_read_completely() -> None:
     audio = read(offers.CHROME)
     assert (audio.mid, audio.mline_index, audio.protocol) == ("0", 0, "UDP/TLS/RTP/SAVPF")
     assert (audio.direction, audio.setup, audio.sends, audio.receives) == ("sendrecv", "actpass", True, True)
@@ -43,7 +43,7 @@ def test_chrome_with_red() -> None:
     assert (audio.ptime_ms, audio.max_ptime_ms, audio.bandwidth_bps) == (None, None, None)
 
 
-def test_firefox_says_much_for_the_whole_session() -> None:
+def test_session_level_attributes_of_firefox_are_used() -> None:
     audio = read(offers.FIREFOX)
     assert (audio.payload_type, audio.red_payload_type) == (109, None)
     assert audio.opus == OpusParameters(stereo=True, use_inband_fec=True)
@@ -52,7 +52,7 @@ def test_firefox_says_much_for_the_whole_session() -> None:
     assert audio.cname == "{b2c7e0a4-9d31-4f58-8a66-1c0d5e7f2a93}"
 
 
-def test_obs_separates_ice_options_by_commas_and_has_no_candidates() -> None:
+def test_comma_separated_ice_options_of_obs_are_accepted() -> None:
     audio = read(offers.OBS)
     assert audio.ice_options == ("ice2", "trickle")
     assert audio.candidates == ()
@@ -60,25 +60,25 @@ def test_obs_separates_ice_options_by_commas_and_has_no_candidates() -> None:
 
 
 @covers("OP1")
-def test_the_name_of_the_codec_is_read_in_any_case() -> None:
+def test_codec_name_is_case_insensitive() -> None:
     audio = read(offers.GSTREAMER)
     assert (audio.mid, audio.payload_type, audio.nack) == ("audio0", 100, True)
-    assert audio.cname == "user3361274400@host-5a1c", "the msid line of the same source comes first"
+    assert audio.cname == "user3361274400@host-5a1c", "although the msid line of the same source comes first"
 
 
-def test_mediamtx_reader_has_the_audio_in_the_second_section() -> None:
+def test_audio_in_second_section_is_found() -> None:
     audio = read(offers.MEDIAMTX_READER)
     assert (audio.mid, audio.mline_index, audio.payload_type) == ("1", 1, 111)
 
 
-def test_a_bundle_only_section_takes_its_transport_from_the_bundle() -> None:
+def test_bundle_only_section_takes_transport_from_bundle() -> None:
     audio = read(offers.BUNDLE_ONLY_AUDIO)
     assert (audio.mid, audio.mline_index, audio.setup) == ("1", 1, "actpass")
     assert audio.ice == IceCredentials(offers.UFRAG, offers.PASSWORD)
     assert audio.fingerprints == (SHA256,)
 
 
-def test_a_bundle_lends_its_transport_and_nothing_of_its_media() -> None:
+def test_bundle_shares_transport_but_no_media_attributes() -> None:
     video_wants = "a=rtpmap:111 VP8/90000\r\na=rtcp-fb:* nack\r\na=ptime:60\r\na=recvonly\r\nb=AS:500"
     sdp = changed(offers.BUNDLE_ONLY_AUDIO, "a=sendonly\r\n", "")
     audio = read(changed(sdp, "a=rtpmap:111 VP8/90000", video_wants))
@@ -89,24 +89,24 @@ def test_a_bundle_lends_its_transport_and_nothing_of_its_media() -> None:
 @pytest.mark.parametrize(
     "rtpmap", ["opus/48000", "opus/48000/1", "opus/16000/2", "opus/8000", "vorbis/48000/2", "opus/48000/2/1"]
 )
-def test_opus_is_opus_48000_2_and_nothing_else(rtpmap: str) -> None:
+def test_only_opus_48000_2_is_accepted(rtpmap: str) -> None:
     with pytest.raises(UnusableSdpError, match="opus/48000/2"):
         read(changed(offers.RFC_STYLE, "opus/48000/2", rtpmap))
 
 
 @covers("OP2")
-def test_parameters_of_a_source_are_not_parameters_of_the_codec() -> None:
+def test_source_specific_fmtp_is_not_used_for_the_codec() -> None:
     sdp = changed(offers.RFC_STYLE, "a=fmtp:111 minptime=10;useinbandfec=1", "a=ssrc:5 fmtp:111 stereo=1")
     assert read(sdp).opus == OpusParameters()
 
 
 @covers("OP18")
-def test_a_payload_type_that_would_look_like_rtcp_is_not_taken() -> None:
+def test_payload_type_in_rtcp_range_is_rejected() -> None:
     with pytest.raises(UnusableSdpError):
         read(changed(changed(offers.RFC_STYLE, "SAVPF 111", "SAVPF 72"), "map:111", "map:72"))
 
 
-def test_the_first_opus_of_several_is_taken_and_one_outside_the_m_line_is_not() -> None:
+def test_first_opus_of_m_line_is_used() -> None:
     sdp = changed(offers.RFC_STYLE, "SAVPF 111", "SAVPF 96 111")
     assert read(with_lines("a=rtpmap:96 opus/48000/2", "a=fmtp:96 stereo=1", sdp=sdp)).opus.stereo
     assert read(with_lines("a=rtpmap:96 opus/48000/2")).payload_type == 111
@@ -123,7 +123,7 @@ def test_the_first_opus_of_several_is_taken_and_one_outside_the_m_line_is_not() 
         ("a=x-none", None),
     ],
 )
-def test_red_is_taken_only_around_the_opus_that_is_used(fmtp: str, red: int | None) -> None:
+def test_red_is_used_only_if_it_carries_the_chosen_opus(fmtp: str, red: int | None) -> None:
     assert read(changed(offers.CHROME, "a=fmtp:63 111/111", fmtp)).red_payload_type == red
 
 
@@ -151,11 +151,11 @@ def test_nack_is_read_for_opus(line: str, nack: bool) -> None:
         (["b=AS:0"], None),
     ],
 )
-def test_bandwidth_is_read_from_tias_or_else_from_as(lines: list[str], expected_bps: int | None) -> None:
+def test_bandwidth_comes_from_tias_or_else_from_as(lines: list[str], expected_bps: int | None) -> None:
     assert read(with_lines(*lines)).bandwidth_bps == expected_bps
 
 
-def test_bandwidth_of_the_session_counts_where_the_section_says_none() -> None:
+def test_session_bandwidth_is_used_if_section_has_none() -> None:
     assert read(changed(offers.RFC_STYLE, "t=0 0\r\n", "b=AS:40\r\nt=0 0\r\n")).bandwidth_bps == 40_000
 
 
@@ -166,7 +166,7 @@ def test_ptime_may_have_a_fraction() -> None:
 
 @covers("SD3")
 @pytest.mark.parametrize("direction", ["sendrecv", "sendonly", "recvonly"])
-def test_a_direction_of_the_session_counts_and_the_default_is_sendrecv(direction: str) -> None:
+def test_section_direction_overrides_session_and_default_is_sendrecv(direction: str) -> None:
     silent = offers.without(offers.RFC_STYLE, "a=sendonly")
     assert read(silent).direction == "sendrecv"
     assert read(changed(silent, "t=0 0\r\n", f"t=0 0\r\na={direction}\r\n")).direction == direction
@@ -174,12 +174,12 @@ def test_a_direction_of_the_session_counts_and_the_default_is_sendrecv(direction
 
 
 @covers("SE3")
-def test_any_fingerprint_of_the_preferred_hash_may_match() -> None:
+def test_all_fingerprints_of_preferred_hash_are_kept() -> None:
     assert read(offers.TWO_FINGERPRINTS).fingerprints == (SHA256, Fingerprint("sha-256", offers.OTHER_SHA256))
 
 
 @covers("SE3")
-def test_sha_384_and_sha_512_are_accepted_alone() -> None:
+def test_sha_384_and_sha_512_are_accepted_on_their_own() -> None:
     for algorithm, length in (("sha-384", 48), ("sha-512", 64)):
         value = ":".join(["0A"] * length)
         sdp = changed(offers.RFC_STYLE, f"sha-256 {offers.SHA256}", f"{algorithm} {value}")
@@ -188,7 +188,7 @@ def test_sha_384_and_sha_512_are_accepted_alone() -> None:
 
 @covers("SE3")
 @pytest.mark.parametrize("algorithm", ["sha-1", "md5", "md2", "sha-224", "whirlpool"])
-def test_weak_and_unknown_hashes_alone_are_unusable(algorithm: str) -> None:
+def test_only_weak_or_unknown_hashes_are_unusable(algorithm: str) -> None:
     with pytest.raises(UnusableSdpError, match=f"got '{algorithm}'"):
         read(changed(offers.SHA1_ONLY, "sha-1", algorithm))
 
@@ -199,7 +199,7 @@ def test_500_candidates_are_capped() -> None:
 
 
 @covers("WS31")
-def test_a_candidate_that_stands_twice_is_read_once() -> None:
+def test_duplicate_candidate_is_used_once() -> None:
     line = "a=candidate:1 1 udp 2122260223 192.0.2.44 54609 typ host"
     assert len(read(with_lines(line, line)).candidates) == 1
 
@@ -209,7 +209,7 @@ def test_a_candidate_that_stands_twice_is_read_once() -> None:
     "protocol",
     ["RTP/AVP", "RTP/SAVPF", "UDP/TLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF", "TCP/TLS/RTP/SAVPF"],
 )
-def test_all_profiles_that_mean_dtls_srtp_are_accepted(protocol: str) -> None:
+def test_all_profile_names_for_dtls_srtp_are_accepted(protocol: str) -> None:
     assert read(changed(offers.RFC_STYLE, "UDP/TLS/RTP/SAVPF", protocol)).protocol == protocol
 
 
@@ -228,7 +228,7 @@ def test_all_profiles_that_mean_dtls_srtp_are_accepted(protocol: str) -> None:
         "a=candidate:1 1 udp",
     ],
 )
-def test_a_malformed_line_that_we_know_is_an_error(line: str) -> None:
+def test_malformed_known_line_is_an_error(line: str) -> None:
     with pytest.raises(SdpError) as raised:
         read(with_lines(line))
     assert raised.type is SdpError, "malformed is 400, not 422"
@@ -243,19 +243,19 @@ def test_a_malformed_line_that_we_know_is_an_error(line: str) -> None:
         (f"sha-256 {offers.SHA256}", "sha-256 none"),
     ],
 )
-def test_a_malformed_value_that_we_know_is_an_error(old: str, new: str) -> None:
+def test_malformed_known_value_is_an_error(old: str, new: str) -> None:
     with pytest.raises(SdpError) as raised:
         read(changed(offers.RFC_STYLE, old, new))
     assert raised.type is SdpError, "malformed is 400, not 422"
 
 
-def test_malformed_lines_of_sections_that_are_refused_do_not_matter() -> None:
+def test_malformed_lines_of_rejected_sections_are_ignored() -> None:
     assert read(changed(offers.MEDIAMTX_READER, "96 VP8/90000", "banana")).mid == "1"
 
 
 @covers("SE70")
 @pytest.mark.parametrize("sdp", [offers.CHROME, offers.MEDIAMTX_READER], ids=["chrome", "three sections"])
-def test_an_offer_with_any_line_cut_short_is_read_or_raises_the_one_error(sdp: str) -> None:
+def test_offer_with_any_truncated_line_is_parsed_or_raises_sdp_error(sdp: str) -> None:
     lines = sdp.split("\r\n")
     outcomes = set()
     for number, line in enumerate(lines):
@@ -269,7 +269,7 @@ def test_an_offer_with_any_line_cut_short_is_read_or_raises_the_one_error(sdp: s
 
 
 @covers("SE70")
-def test_an_offer_that_ends_anywhere_is_read_or_raises_the_one_error() -> None:
+def test_truncated_offer_is_parsed_or_raises_sdp_error() -> None:
     for length in range(len(offers.FIREFOX)):
         with contextlib.suppress(SdpError):
             read(offers.FIREFOX[:length])
@@ -281,7 +281,7 @@ _edits = st.lists(st.tuples(st.integers(0, 40), _lines | st.text(max_size=40)), 
 
 @covers("SE70")
 @given(_edits)
-def test_an_offer_with_any_lines_exchanged_is_read_or_raises_the_one_error(edits: list[tuple[int, str]]) -> None:
+def test_offer_with_any_lines_replaced_is_parsed_or_raises_sdp_error(edits: list[tuple[int, str]]) -> None:
     lines = offers.CHROME.split("\r\n")
     for number, line in edits:
         lines[number % len(lines)] = line

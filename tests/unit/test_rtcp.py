@@ -1,4 +1,4 @@
-"""RTCP packets: written by hand, read back; and that nothing is read out of bounds."""
+"""Parsing and serialization of RTCP packets, also of malformed ones."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ packets: st.SearchStrategy[Packet] = st.one_of(
     st.builds(Nack, u32, u32, st.sets(u16, min_size=1, max_size=40).map(lambda found: tuple(sorted(found)))),
 )
 
-# A Chrome player's report, one block.
+# A receiver report from Chrome with one block.
 RECEIVER_REPORT = bytes.fromhex(
     "81c90007 00000001 11223344 40fffffe 0001abcd 00000030 12345678 00010000".replace(" ", "")
 )
@@ -47,7 +47,7 @@ def header(kind: int, body: bytes, count: int = 0, words: int | None = None) -> 
     return struct.pack("!BBH", 0x80 | count, kind, len(body) // 4 if words is None else words) + body
 
 
-class TestRead:
+class TestParse:
     @covers("RT4")
     def test_receiver_report(self) -> None:
         [packet] = parse(RECEIVER_REPORT).packets
@@ -61,7 +61,7 @@ class TestRead:
         assert parse(SENDER_REPORT + CNAME) == Compound(expected, 0)
 
     @covers("RT3")
-    def test_reduced_size_packets_that_begin_with_anything(self) -> None:
+    def test_reduced_size_packet_of_any_type_is_parsed(self) -> None:
         nack = header(205, struct.pack("!IIHH", 1, 2, 65534, 0b1000000000000111), count=1)
         [packet] = parse(nack).packets
         assert packet == Nack(1, 2, (65534, 65535, 0, 1, 14))
@@ -78,7 +78,7 @@ class TestRead:
             pytest.param(header(199, bytes(8)), id="unknown"),
         ],
     )
-    def test_passes_over_what_it_does_not_know(self, ignored: bytes) -> None:
+    def test_unknown_packets_are_skipped(self, ignored: bytes) -> None:
         assert parse(ignored) == Compound((), 0)
         assert parse(RECEIVER_REPORT + ignored + CNAME).packets == parse(RECEIVER_REPORT + CNAME).packets
 
@@ -95,7 +95,7 @@ class TestRead:
             pytest.param(header(202, bytes(8), count=2), id="chunk-missing"),
         ],
     )
-    def test_leaves_out_a_packet_that_makes_no_sense(self, broken: bytes) -> None:
+    def test_malformed_packet_is_skipped(self, broken: bytes) -> None:
         compound = parse(RECEIVER_REPORT + broken + CNAME)
         assert compound.packets == parse(RECEIVER_REPORT + CNAME).packets
         assert compound.malformed == 1
@@ -106,12 +106,12 @@ class TestRead:
         [b"\x80", b"\x80\xc9\x00", header(201, bytes(4), words=9), b"\x41" + RECEIVER_REPORT[1:]],
         ids=["one-byte", "three-bytes", "length-beyond-the-datagram", "version-1"],
     )
-    def test_stops_where_the_next_packet_cannot_be_found(self, end: bytes) -> None:
+    def test_parsing_stops_if_next_packet_cannot_be_located(self, end: bytes) -> None:
         compound = parse(RECEIVER_REPORT + end)
         assert compound.packets == parse(RECEIVER_REPORT).packets
         assert compound.malformed == 1
 
-    def test_padding_is_no_content(self) -> None:
+    def test_padding_is_not_parsed(self) -> None:
         padded = b"\xa0" + header(203, bytes(4) + b"\x00\x00\x00\x04")[1:]
         assert parse(padded) == Compound((Goodbye(()),), 0)
         assert parse(b"\xa1" + padded[1:]).packets == (Goodbye((0,)),)
@@ -120,37 +120,37 @@ class TestRead:
         more_than_all = b"\xa1" + header(203, b"\x00\x00\x00\xff")[1:]
         assert parse(more_than_all + RECEIVER_REPORT * 10).malformed == 1
 
-    def test_a_profiles_extension_after_the_blocks_is_left_alone(self) -> None:
+    def test_profile_extension_after_blocks_is_ignored(self) -> None:
         extended = header(201, RECEIVER_REPORT[4:] + bytes(12), count=1)
         assert parse(extended) == parse(RECEIVER_REPORT)
 
 
-class TestWrite:
+class TestSerialize:
     @covers("RT4")
-    def test_what_was_read_by_hand(self) -> None:
+    def test_parsed_samples_serialize_to_the_same_bytes(self) -> None:
         for data in (RECEIVER_REPORT, SENDER_REPORT, CNAME):
             [packet] = parse(data).packets
             assert packet.to_bytes() == data
 
-    def test_as_many_blocks_as_the_count_can_say(self) -> None:
+    def test_report_can_hold_31_blocks(self) -> None:
         report = Report(1, None, tuple(ReportBlock(ssrc, 0, 0, 0, 0, 0, 0) for ssrc in range(31)))
         assert parse(report.to_bytes()).packets == (report,)
 
     @given(st.lists(packets, max_size=3))
-    def test_what_was_written_is_read_back(self, written: list[Packet]) -> None:
+    def test_serialized_packets_are_parsed_back(self, written: list[Packet]) -> None:
         data = b"".join(packet.to_bytes() for packet in written)
         assert len(data) % 4 == 0
         assert parse(data) == Compound(tuple(written), 0)
 
     @covers("RT4")
     @pytest.mark.parametrize("lost", [2**23, 10**9, -(2**23) - 1, -(10**9)])
-    def test_cumulative_loss_stays_at_the_end_of_its_24_bits(self, lost: int) -> None:
+    def test_cumulative_loss_is_clamped_to_24_bits(self, lost: int) -> None:
         block = ReportBlock(1, 0, lost, 0, 0, 0, 0)
         [report] = parse(Report(1, None, (block,)).to_bytes()).packets
         assert isinstance(report, Report)
         assert report.blocks[0].packets_lost == (2**23 - 1 if lost > 0 else -(2**23))
 
-    def test_nack_across_the_wrap_is_one_item(self) -> None:
+    def test_nack_across_sequence_wrap_is_one_item(self) -> None:
         assert len(Nack(1, 2, (65535, 0, 15)).to_bytes()) == 16
         assert len(Nack(1, 2, (65535, 0, 16)).to_bytes()) == 20
 
@@ -160,18 +160,18 @@ class TestNtp:
         assert ntp_time(0.5) == (2_208_988_800 << 32) + 2**31
         assert ntp_middle(0x1122334455667788) == 0x33445566
 
-    def test_goes_on_in_2036(self) -> None:
+    def test_wraps_in_2036(self) -> None:
         assert ntp_time(2_085_978_496.0) == 0
 
 
 @covers("SE70")
 class TestAnyBytes:
     @given(st.binary(max_size=400))
-    def test_any_bytes(self, data: bytes) -> None:
+    def test_any_bytes_are_parsed_without_exception(self, data: bytes) -> None:
         parse(data)
 
     @given(st.lists(st.tuples(st.integers(198, 208), st.integers(0, 63), st.binary(max_size=80)), max_size=5))
-    def test_any_body_under_a_sound_header(self, parts: list[tuple[int, int, bytes]]) -> None:
+    def test_any_body_with_valid_header_is_parsed_without_exception(self, parts: list[tuple[int, int, bytes]]) -> None:
         made = [header(kind, body + bytes(-len(body) % 4), count) for kind, count, body in parts]
         parse(b"".join(made))
 

@@ -1,4 +1,4 @@
-"""RTCP sessions in virtual time, alone and two against each other."""
+"""RTCP sessions in virtual time, alone and connected to each other."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def nothing_sent(now_s: float) -> SentCounters:
 def run(
     rtcp: RtcpSession, until_s: float, now_s: float = 0.0, counters: Counters | None = sent
 ) -> list[tuple[float, bytes]]:
-    """Calls it when it wants to be called; gives what it sends, and when."""
+    """Call ``handle_timeout`` whenever due, and return the packets sent with their times."""
     packets: list[tuple[float, bytes]] = []
     while (due_s := rtcp.timeout_s()) is not None and due_s <= until_s:
         now_s = max(due_s, now_s)
@@ -97,7 +97,7 @@ def read(data: bytes) -> tuple[Packet, ...]:
 
 class TestReports:
     @covers("RT1", "RT4")
-    def test_a_sender_sends_sr_and_cname(self) -> None:
+    def test_sender_sends_sr_and_cname(self) -> None:
         rtcp = session()
         [(at_s, data), *_] = run(rtcp, 10.0)
         report, description = read(data)
@@ -107,13 +107,13 @@ class TestReports:
         assert description == SourceDescription(OURS, "our cname")
 
     @covers("RT1")
-    def test_who_does_not_send_sends_rr_and_cname(self) -> None:
+    def test_non_sender_sends_rr_and_cname(self) -> None:
         for rtcp, counters in ((session(sends=False), None), (session(), nothing_sent)):
             [(_, data), *_] = run(rtcp, 10.0, counters=counters)
             assert read(data) == (Report(OURS, None), SourceDescription(OURS, "our cname"))
 
     @covers("RT1")
-    def test_who_stops_sending_is_a_sender_for_one_more_report(self) -> None:
+    def test_stopped_sender_sends_one_more_sr(self) -> None:
         """RFC 3550, 6.4: "since issuing the last report or the previous one"."""
         kinds = []
         for at_s, data in run(session(), 60.0, counters=lambda now_s: sent(min(now_s, 8.0))):
@@ -135,7 +135,7 @@ class TestReports:
         assert (report.sender.packets, report.sender.octets, report.sender.rtp_timestamp) == (1, 2, 3)
 
     @covers("RT2")
-    def test_interval_is_5_s_spread_and_half_of_it_at_first(self) -> None:
+    def test_interval_is_randomized_around_5_s_and_the_first_is_half(self) -> None:
         firsts, others = [], []
         for seed in range(200):
             times = [at_s for at_s, _ in run(session(sends=False, seed=seed), 60.0, counters=None)]
@@ -147,15 +147,15 @@ class TestReports:
         assert max(others) <= 2 * 5.0 * 1.5 / 1.21828
         assert statistics.mean(others) == pytest.approx(5.0, rel=0.05)
 
-    def test_calls_that_come_too_early_do_nothing(self) -> None:
+    def test_early_calls_do_nothing(self) -> None:
         rtcp = session()
         for tick in range(60):
             rtcp.handle_timeout(tick / 60, WALL_S, sent(0.0))
         assert rtcp.to_send() == []
 
 
-class TestWhatWeReceive:
-    """Reception reports, from counters that the caller keeps."""
+class TestReceptionReports:
+    """Report blocks that we send, from the caller's counters."""
 
     def counters(self, received: int, lost: int, highest: int = 70_000, jitter: int = 96) -> ReceivedCounters:
         return ReceivedCounters(THEIRS, highest, received, lost, jitter)
@@ -168,7 +168,7 @@ class TestWhatWeReceive:
         return report
 
     @covers("RT4")
-    def test_report_loss_of_the_interval_and_of_all_time(self) -> None:
+    def test_report_contains_interval_and_cumulative_loss(self) -> None:
         rtcp = session(sends=False)
         [first] = self.report_at(rtcp, 10.0, self.counters(75, 25)).blocks
         assert (first.ssrc, first.fraction_lost, first.packets_lost) == (THEIRS, 64, 25)
@@ -178,47 +178,47 @@ class TestWhatWeReceive:
 
     @covers("RT4")
     @pytest.mark.parametrize(("received", "lost", "fraction"), [(110, -10, 0), (10, 0, 0), (1, 10_000, 255)])
-    def test_fraction_stays_in_its_8_bits(self, received: int, lost: int, fraction: int) -> None:
-        """Duplicates make loss negative; that is no loss."""
+    def test_fraction_lost_is_clamped_to_8_bits(self, received: int, lost: int, fraction: int) -> None:
+        """Duplicates make the loss negative, which is reported as none."""
         [made] = self.report_at(session(sends=False), 10.0, self.counters(received, lost)).blocks
         assert (made.fraction_lost, made.packets_lost) == (fraction, lost)
 
     @covers("RT4")
-    def test_name_the_last_sender_report_and_its_age(self) -> None:
+    def test_report_contains_last_sender_report_and_its_age(self) -> None:
         rtcp = session(sends=False)
         sender_report = Report(THEIRS, SenderInfo(0x11112222_33334444, 0, 1, 1)).to_bytes()
         receive(rtcp, sender_report, 9.5)
         [made] = self.report_at(rtcp, 10.0, self.counters(10, 0)).blocks
         assert (made.last_sr, made.delay_since_last_sr) == (0x22223333, 32768)
 
-    def test_leave_out_a_stream_that_was_silent_since(self) -> None:
+    def test_report_omits_stream_without_new_packets(self) -> None:
         rtcp = session(sends=False)
         assert len(self.report_at(rtcp, 10.0, self.counters(10, 0)).blocks) == 1
         assert self.report_at(rtcp, 30.0, self.counters(10, 0)).blocks == ()
         assert len(self.report_at(rtcp, 50.0, self.counters(11, 0)).blocks) == 1
 
-    def test_highest_sequence_is_cut_to_32_bits(self) -> None:
+    def test_highest_sequence_is_truncated_to_32_bits(self) -> None:
         [made] = self.report_at(session(sends=False), 10.0, self.counters(1, 0, highest=2**32 + 5)).blocks
         assert made.highest_sequence == 5
 
 
-class TestWhatThePeerReports:
+class TestPeerReports:
     @covers("RT4")
-    def test_loss_and_jitter(self) -> None:
+    def test_loss_and_jitter_are_reported_as_event_and_snapshot(self) -> None:
         rtcp = session()
         assert rtcp.snapshot() == RtcpSnapshot()
         [event] = receive(rtcp, report(block(lost=0.25, total=7)), 1.0)
         assert event == LossReported(0.25, 7, 10.0, None)
         assert rtcp.snapshot() == RtcpSnapshot(7, 0.25, 10.0, None)
 
-    def test_blocks_about_others_are_not_ours(self) -> None:
+    def test_blocks_about_other_streams_are_ignored(self) -> None:
         rtcp = session()
         assert receive(rtcp, report(block(ssrc=5, lost=0.5)), 1.0) == []
         assert rtcp.snapshot() == RtcpSnapshot()
 
     @covers("RT4")
     @given(st.floats(0.0, 2.0), st.floats(0.0, 8.0))
-    def test_round_trip_time(self, there_and_back_s: float, held_s: float) -> None:
+    def test_round_trip_time_is_measured(self, there_and_back_s: float, held_s: float) -> None:
         rtcp = session()
         [(at_s, data), *_] = run(rtcp, 4.0)
         [sender_report, _] = read(data)
@@ -230,14 +230,14 @@ class TestWhatThePeerReports:
         assert measured_ms == pytest.approx(there_and_back_s * 1000, abs=0.1)
 
     @pytest.mark.parametrize("last_sr", [0, 1, 0xFFFFFFFF, ntp_middle(ntp_time(WALL_S + 4.9))])
-    def test_round_trip_time_is_unknown_for_a_report_we_never_sent(self, last_sr: int) -> None:
+    def test_round_trip_time_is_unknown_for_a_report_we_did_not_send(self, last_sr: int) -> None:
         rtcp = session()
         run(rtcp, 4.0)
         receive(rtcp, report(block(last_sr=last_sr)), 5.0)
         assert rtcp.snapshot().round_trip_time_ms is None
 
     @pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
-    def test_setting_the_wall_clock_does_not_show(self, step_s: float) -> None:
+    def test_setting_the_wall_clock_does_not_affect_round_trip_time(self, step_s: float) -> None:
         rtcp = session()
         [(at_s, data), *_] = run(rtcp, 4.0)
         [sender_report, _] = read(data)
@@ -250,18 +250,18 @@ class TestWhatThePeerReports:
 
     @covers("RT4")
     def test_two_sessions_measure_each_other(self) -> None:
-        """One sends, one receives; 20 ms each way; the receiver lost a tenth."""
+        """One sends, one receives; 20 ms each way; the receiver loses a tenth."""
         sender, receiver = session(seed=1), session(sends=False, seed=2, ssrc=THEIRS)
-        flying: list[tuple[float, RtcpSession, bytes]] = []
+        in_flight: list[tuple[float, RtcpSession, bytes]] = []
         for tick in range(3_000):
             now_s = tick / 100
             got = ReceivedCounters(OURS, int(now_s * 50), int(now_s * 45), int(now_s * 50) - int(now_s * 45), 144)
             sender.handle_timeout(now_s, WALL_S + now_s, sent(now_s))
             receiver.handle_timeout(now_s, WALL_S + now_s, None, [got])
-            flying += [(now_s + 0.02, receiver, data) for data in sender.to_send()]
-            flying += [(now_s + 0.02, sender, data) for data in receiver.to_send()]
-            for arrival in [arrival for arrival in flying if arrival[0] <= now_s]:
-                flying.remove(arrival)
+            in_flight += [(now_s + 0.02, receiver, data) for data in sender.to_send()]
+            in_flight += [(now_s + 0.02, sender, data) for data in receiver.to_send()]
+            for arrival in [arrival for arrival in in_flight if arrival[0] <= now_s]:
+                in_flight.remove(arrival)
                 arrival[1].receive(arrival[2], now_s, WALL_S + now_s)
         snapshot = sender.snapshot()
         assert snapshot.round_trip_time_ms == pytest.approx(40.0, abs=11.0)
@@ -275,28 +275,28 @@ class TestNack:
     def nack(self, *sequences: int, media_ssrc: int = OURS) -> bytes:
         return Nack(THEIRS, media_ssrc, sequences).to_bytes()
 
-    def test_asks_for_our_packets(self) -> None:
+    def test_nack_for_our_packets_becomes_an_event(self) -> None:
         assert receive(session(), self.nack(65535, 0, 7), 1.0) == [NackReceived((65535, 0, 7))]
 
     @covers("RT3")
-    def test_reduced_size_is_always_understood(self) -> None:
+    def test_reduced_size_nack_is_always_accepted(self) -> None:
         for rsize in (True, False):
             assert receive(session(rsize=rsize), self.nack(5), 1.0) == [NackReceived((5,))]
 
-    def test_about_another_stream_is_not_ours(self) -> None:
+    def test_nack_for_another_stream_is_ignored(self) -> None:
         assert receive(session(), self.nack(5, media_ssrc=9), 1.0) == []
 
-    def test_cannot_make_us_flood(self) -> None:
+    def test_nacks_cannot_cause_a_flood(self) -> None:
         rtcp = session()
-        asked = 0
+        requested = 0
         for tick in range(1_000):
             for event in receive(rtcp, self.nack(*range(0, 17 * 20, 17)), tick / 100):
                 assert isinstance(event, NackReceived)
-                asked += len(event.sequences)
-        assert 1000 <= asked <= 1200
+                requested += len(event.sequences)
+        assert 1000 <= requested <= 1200
 
     @covers("RT3")
-    def test_ours_goes_alone_only_when_that_was_negotiated(self) -> None:
+    def test_our_nack_is_reduced_size_only_if_negotiated(self) -> None:
         reduced, compound = session(rsize=True), session(rsize=False)
         for rtcp in (reduced, compound):
             rtcp.request_resend(THEIRS, [])
@@ -310,7 +310,7 @@ class TestNack:
 
 class TestSources:
     @covers("RT6")
-    def test_bye_is_said_at_the_end_once(self) -> None:
+    def test_close_sends_bye_once(self) -> None:
         rtcp = session()
         rtcp.close()
         rtcp.close()
@@ -323,16 +323,16 @@ class TestSources:
         assert rtcp.to_send() == []
 
     @covers("RT6")
-    def test_a_bye_ends_the_source_and_not_the_session(self) -> None:
+    def test_received_bye_ends_source_but_not_session(self) -> None:
         rtcp = session()
         assert receive(rtcp, report() + Goodbye((THEIRS, 7)).to_bytes(), 1.0) == [ByeReceived((THEIRS, 7))]
         assert rtcp.timeout_s() is not None
 
-    def test_a_bye_in_our_name_is_nobodys(self) -> None:
+    def test_bye_with_our_ssrc_is_ignored(self) -> None:
         assert receive(session(), Goodbye((OURS,)).to_bytes(), 1.0) == []
 
     @covers("RT8")
-    def test_a_source_times_out_after_five_intervals(self) -> None:
+    def test_source_times_out_after_five_intervals(self) -> None:
         rtcp = session(sends=False)
         receive(rtcp, report(), 1.0)
         run(rtcp, 25.9, counters=None)
@@ -341,7 +341,7 @@ class TestSources:
         assert rtcp.events() == [SourceTimedOut(THEIRS)]
 
     @covers("RT8")
-    def test_a_stream_that_goes_on_keeps_its_source(self) -> None:
+    def test_active_stream_keeps_its_source(self) -> None:
         rtcp = session(sends=False)
         receive(rtcp, report(), 1.0)
         for second in range(2, 120):
@@ -349,7 +349,7 @@ class TestSources:
             rtcp.handle_timeout(float(second), WALL_S, None, [counters])
         assert rtcp.events() == []
 
-    def test_the_number_of_sources_is_bounded(self) -> None:
+    def test_number_of_sources_is_bounded(self) -> None:
         rtcp = session(sends=False)
         for ssrc in range(100_000, 101_000):
             receive(rtcp, report(ssrc=ssrc), 1.0)
@@ -360,7 +360,7 @@ class TestSources:
     @pytest.mark.parametrize(
         "packet", [report(ssrc=OURS), SourceDescription(OURS, "x").to_bytes(), Nack(OURS, 1, (1,)).to_bytes()]
     )
-    def test_a_collision_is_answered_by_bye_and_a_new_ssrc(self, packet: bytes) -> None:
+    def test_collision_causes_bye_and_new_ssrc(self, packet: bytes) -> None:
         rtcp = session()
         [event] = receive(rtcp, packet, 1.0)
         assert event == SsrcCollision(OURS, rtcp.ssrc)
@@ -385,7 +385,7 @@ class TestCircuitBreaker:
     def reported(
         self, rtcp: RtcpSession, every_s: float, count: int, make: Callable[[float], ReportBlock]
     ) -> float | None:
-        """When it trips while the peer reports regularly; None if it does not."""
+        """Return when it trips while the peer reports regularly; None if it does not."""
         for number in range(1, count + 1):
             now_s = number * every_s
             rtcp.handle_timeout(now_s, WALL_S + now_s, sent(now_s))
@@ -401,29 +401,29 @@ class TestCircuitBreaker:
         assert isinstance(event, CircuitBreakerTripped)
         assert "4.1" in event.reason
 
-    def test_it_trips_once(self) -> None:
+    def test_trips_once(self) -> None:
         rtcp = session()
         assert len(self.trips(rtcp, 200.0)) == 1
 
-    def test_a_report_gives_another_three_intervals(self) -> None:
+    def test_report_restarts_the_three_intervals(self) -> None:
         rtcp = session()
         run(rtcp, 10.0)
         receive(rtcp, report(block(highest=500)), 10.0)
         assert self.trips(rtcp, 24.9, now_s=10.0) == []
         assert len(self.trips(rtcp, 25.1, now_s=10.0)) == 1
 
-    def test_who_sends_nothing_needs_no_reports(self) -> None:
+    def test_does_not_trip_while_we_send_nothing(self) -> None:
         assert self.trips(session(sends=False), 100.0, counters=None) == []
         assert self.trips(session(), 100.0, counters=nothing_sent) == []
 
-    def test_a_pause_of_ours_does_not_count(self) -> None:
-        """Sending stops at 5 s for half a minute."""
+    def test_pause_in_our_stream_does_not_count(self) -> None:
+        """We stop sending at 5 s for half a minute."""
         rtcp = session()
         assert self.trips(rtcp, 35.0, counters=lambda now_s: sent(min(now_s, 5.0))) == []
         assert self.trips(rtcp, 45.0, now_s=35.0, counters=lambda now_s: sent(now_s - 30.0)) == []
 
-    def test_asking_often_changes_nothing(self) -> None:
-        """One timer serves several protocols, so calls may come every few milliseconds, between two packets."""
+    def test_frequent_calls_do_not_affect_it(self) -> None:
+        """One timer serves several protocols, so calls may occur every few milliseconds, between two packets."""
         rtcp = session()
         for tick in range(14_990):
             rtcp.handle_timeout(tick / 1000, WALL_S, sent(tick / 1000))
@@ -432,16 +432,16 @@ class TestCircuitBreaker:
             rtcp.handle_timeout(tick / 1000, WALL_S, sent(tick / 1000))
         assert len(rtcp.events()) == 1
 
-    def test_five_reports_that_nothing_arrives_trip(self) -> None:
+    def test_five_reports_without_progress_trip(self) -> None:
         assert self.reported(session(), 5.0, 20, lambda now_s: block(highest=7, lost=0)) == 30.0
 
-    def test_reports_in_quick_succession_need_a_whole_interval(self) -> None:
+    def test_frequent_reports_without_progress_trip_after_a_whole_interval(self) -> None:
         tripped_s = self.reported(session(), 0.25, 100, lambda now_s: block(highest=7))
         assert tripped_s is not None
         assert 5.0 <= tripped_s <= 7.0
 
-    def test_one_report_of_progress_is_enough(self) -> None:
-        """Every fifth report shows some."""
+    def test_one_report_of_progress_prevents_tripping(self) -> None:
+        """Every fifth report shows progress."""
         assert self.reported(session(), 5.0, 40, lambda now_s: block(highest=int(now_s) // 25)) is None
 
     @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ class TestCircuitBreaker:
             (None, 0.9, False),
         ],
     )
-    def test_congestion_trips_when_tcp_would_get_less_than_a_tenth(
+    def test_congestion_trips_if_tcp_would_get_less_than_a_tenth(
         self, round_trip_s: float | None, lost: float, trips: bool
     ) -> None:
         """50 packets/s > 10 / (Tr × sqrt(2p / 3)), that is, p > 0.06 / Tr²."""

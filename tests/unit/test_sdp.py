@@ -1,4 +1,4 @@
-"""Session descriptions taken apart: what is tolerated, what is refused, and how long it takes."""
+"""SDP parsing: tolerated deviations, rejected input, and parsing time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def scope_of(**attributes: str) -> Scope:
 # -------------------------------------------------------------------------------------------------- descriptions
 
 
-def test_a_description_is_taken_apart_into_sections_and_attributes() -> None:
+def test_description_is_split_into_sections_and_attributes() -> None:
     description = SessionDescription.parse(
         MINIMAL + "a=group:BUNDLE a b\nb=AS:64\nm=audio 9/2 UDP/TLS/RTP/SAVPF 111 0\na=mid:a\na=rtcp-mux\n"
         "a=rtpmap:111 opus/48000/2\na=rtpmap:0 PCMU/8000\nb=TIAS:96000\nm=video 0 RTP/AVP 96\na=mid:b\n"
@@ -58,7 +58,7 @@ def test_a_description_is_taken_apart_into_sections_and_attributes() -> None:
     ids=["crlf", "no final newline", "bom", "bytes", "bom bytes", "no s=", "blank s=", "version", "blank lines",
          "unknown attributes", "blank at the end"],
 )  # fmt: skip
-def test_deviations_that_do_no_harm_are_tolerated(data: bytes | str) -> None:
+def test_harmless_deviations_are_tolerated(data: bytes | str) -> None:
     assert SessionDescription.parse(data).session.attributes.keys() <= {"x-unknown", "ünïcode"}
 
 
@@ -90,20 +90,20 @@ def test_deviations_that_do_no_harm_are_tolerated(data: bytes | str) -> None:
         MINIMAL + "m=audio 9 RTP/AVP 0\na=mid:0\nm=audio 9 RTP/AVP 0\na=mid:0\n",
     ],
 )
-def test_what_is_malformed_raises_the_one_error(data: bytes | str) -> None:
+def test_malformed_description_raises_sdp_error(data: bytes | str) -> None:
     with pytest.raises(SdpError) as raised:
         SessionDescription.parse(data)
     assert raised.type is SdpError, "malformed is 400, not 422"
 
 
-def test_an_error_message_never_carries_a_long_or_unprintable_text_from_outside() -> None:
+def test_error_messages_contain_no_long_or_unprintable_input() -> None:
     with pytest.raises(SdpError) as raised:
         SessionDescription.parse(MINIMAL + "x=\x1b[31m" + "y" * 100_000)
     assert len(str(raised.value)) < 150
     assert str(raised.value).isprintable()
 
 
-def test_a_bundled_section_inherits_from_the_first_of_its_bundle_and_then_from_the_session() -> None:
+def test_bundled_section_inherits_from_first_section_then_from_session() -> None:
     description = SessionDescription.parse(
         MINIMAL + "a=group:LS 0 1\na=group:BUNDLE 0 1\na=setup:active\na=ice-lite\na=ice-ufrag:session\n"
         "m=video 9 RTP/AVP 96\na=mid:0\na=ice-ufrag:tagged\na=setup:passive\n"
@@ -123,7 +123,7 @@ def test_a_bundled_section_inherits_from_the_first_of_its_bundle_and_then_from_t
 
 
 @covers("SE26")
-def test_generated_credentials_are_long_enough_and_differ() -> None:
+def test_generated_credentials_are_long_enough_and_unique() -> None:
     made = [IceCredentials.generate() for _ in range(50)]
     assert len({one.ufrag for one in made}) == len({one.password for one in made}) == 50
     for one in made:
@@ -132,7 +132,7 @@ def test_generated_credentials_are_long_enough_and_differ() -> None:
         assert IceCredentials.from_scope(scope_of(ice_ufrag=one.ufrag, ice_pwd=one.password)) == one
 
 
-def test_a_password_does_not_show_in_logs() -> None:
+def test_repr_of_credentials_hides_password() -> None:
     assert "secret" not in repr(IceCredentials("ufrag", "secretsecretsecretsecret"))
 
 
@@ -160,7 +160,7 @@ def test_credentials_beyond_the_limits_are_unusable(ufrag: int, password: int) -
         scope_of(ice_ufrag="", ice_pwd=""),
     ],
 )
-def test_malformed_credentials_are_refused(scope: Scope) -> None:
+def test_malformed_credentials_are_rejected(scope: Scope) -> None:
     with pytest.raises(SdpError) as raised:
         IceCredentials.from_scope(scope)
     assert raised.type is SdpError
@@ -168,14 +168,14 @@ def test_malformed_credentials_are_refused(scope: Scope) -> None:
 
 @covers("SE3")
 @pytest.mark.parametrize("text", ["SHA-256 ab:cd:0f", "sha-256 ABCD0F", "sha-256  AB:CD:0F"])
-def test_case_and_colons_of_a_fingerprint_are_normalised(text: str) -> None:
+def test_fingerprint_case_and_colons_are_normalized(text: str) -> None:
     assert Fingerprint.parse(text) == Fingerprint("sha-256", "AB:CD:0F")
     assert Fingerprint.parse(text).to_sdp() == "sha-256 AB:CD:0F"
 
 
 @covers("SD3")
 @pytest.mark.parametrize("text", ["", "sha-256", "sha-256 ", "sha-256 A:B", "sha-256 GG", "sha-256 AB::CD", "é AB"])
-def test_malformed_fingerprints_are_refused(text: str) -> None:
+def test_malformed_fingerprints_are_rejected(text: str) -> None:
     with pytest.raises(SdpError, match="malformed a=fingerprint"):
         Fingerprint.parse(text)
 
@@ -185,7 +185,7 @@ def test_malformed_fingerprints_are_refused(text: str) -> None:
 
 @covers("SE70")
 @given(st.binary() | st.text() | st.lists(st.text(max_size=30)).map(lambda lines: "v=0\n" + "\na=".join(lines)))
-def test_any_input_is_taken_apart_or_raises_the_one_error(data: bytes | str) -> None:
+def test_any_input_is_parsed_or_raises_sdp_error(data: bytes | str) -> None:
     with contextlib.suppress(SdpError):
         SessionDescription.parse(data)
     with contextlib.suppress(SdpError):
@@ -208,7 +208,7 @@ def test_any_input_is_taken_apart_or_raises_the_one_error(data: bytes | str) -> 
     ],
     ids=["candidates", "attributes", "sections", "long line", "formats", "group", "fingerprint", "LF", "CR"],
 )
-def test_a_description_of_128_kib_takes_no_time_to_speak_of(body: str) -> None:
+def test_description_of_128_kib_takes_less_than_half_a_second(body: str) -> None:
     start_s = time.process_time()
     with contextlib.suppress(SdpError):
         SessionDescription.parse(MINIMAL + body)

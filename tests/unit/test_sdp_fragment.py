@@ -1,4 +1,4 @@
-"""Fragments of trickle ICE and ICE restarts."""
+"""SDP fragments of trickle ICE and ICE restarts."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ CANDIDATE = "a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host\r\
 CREDENTIALS = f"a=ice-ufrag:{offers.UFRAG}\r\na=ice-pwd:{offers.PASSWORD}\r\n"
 
 
-def test_a_trickle_fragment_is_read() -> None:
+def test_trickle_fragment_is_parsed() -> None:
     fragment = parse_fragment(offers.TRICKLE_FRAGMENT)
     assert (fragment.ice, fragment.mid, fragment.end_of_candidates) == (CURRENT, "0", True)
     assert [candidate.transport for candidate in fragment.candidates] == ["udp", "udp", "tcp"]
     assert not fragment.is_restart(CURRENT)
 
 
-@covers("WS32")
+@covers("WS31", "WS32")
 @pytest.mark.parametrize(
     ("data", "candidates", "is_end"),
     [
@@ -37,7 +37,7 @@ def test_a_trickle_fragment_is_read() -> None:
         (offers.TRICKLE_FRAGMENT.encode(), 3, True),
         (without(offers.TRICKLE_FRAGMENT, "m=", "a=mid"), 3, True),
         (without(offers.TRICKLE_FRAGMENT, "a=mid"), 3, True),
-        (changed(offers.TRICKLE_FRAGMENT, "m=audio 9 RTP/AVP 0", "m=whatever it may be"), 3, True),
+        (changed(offers.TRICKLE_FRAGMENT, "m=audio 9 RTP/AVP 0", "m=any other text"), 3, True),
         (changed(offers.TRICKLE_FRAGMENT, "m=audio 9 RTP/AVP 0", "m="), 3, True),
         ("m=audio 9 RTP/AVP 0\r\n" + CREDENTIALS + CANDIDATE, 1, False),
         (CREDENTIALS + "a=end-of-candidates\r\nm=audio 9 RTP/AVP 0\r\n" + CANDIDATE, 1, True),
@@ -49,17 +49,17 @@ def test_a_trickle_fragment_is_read() -> None:
     ],
     ids=[
         "LF", "bytes", "no m=", "no mid", "any m=", "empty m=", "media level", "end at session level", "no candidates",
-        "end only", "double prefix", "other mid", "WS31 same candidate twice",
+        "end only", "double prefix", "other mid", "same candidate twice",
     ],
 )  # fmt: skip
-def test_fragments_of_all_shapes_are_read(data: bytes | str, candidates: int, is_end: bool) -> None:
+def test_fragments_of_all_forms_are_accepted(data: bytes | str, candidates: int, is_end: bool) -> None:
     fragment = parse_fragment(data, mid="0")
     assert fragment.ice == CURRENT
     assert (len(fragment.candidates), fragment.end_of_candidates) == (candidates, is_end)
 
 
 @covers("WS29")
-def test_candidates_that_are_not_for_us_do_not_spoil_the_others() -> None:
+def test_unusable_candidates_do_not_affect_the_others() -> None:
     data = CREDENTIALS + CANDIDATE + "".join(
         f"a=candidate:1 1 {text}\r\n"
         for text in (
@@ -79,20 +79,20 @@ def test_candidates_that_are_not_for_us_do_not_spoil_the_others() -> None:
     "line",
     ["a=candidate:1 1 udp", "banana", "x=1", "a=ice-pwd:short", "a=candidate:", "a=mid:0\0"],
 )
-def test_one_bad_line_spoils_the_whole_fragment(line: str) -> None:
+def test_one_malformed_line_rejects_the_whole_fragment(line: str) -> None:
     data = without(offers.TRICKLE_FRAGMENT, "a=ice-pwd") if line.startswith("a=ice-pwd") else offers.TRICKLE_FRAGMENT
     with pytest.raises(SdpError):
         parse_fragment(f"{data}{line}\r\n")
 
 
 @pytest.mark.parametrize("missing", ["a=ice-ufrag", "a=ice-pwd"])
-def test_half_of_the_credentials_is_malformed(missing: str) -> None:
+def test_incomplete_credentials_are_malformed(missing: str) -> None:
     with pytest.raises(SdpError, match="one of"):
         parse_fragment(without(offers.TRICKLE_FRAGMENT, missing))
 
 
 @covers("WS33")
-def test_the_credentials_of_the_fragment_win_over_those_of_its_candidates() -> None:
+def test_fragment_credentials_override_those_of_candidates() -> None:
     fragment = parse_fragment(offers.RESTART_FRAGMENT)
     assert fragment.candidates[0].ufrag == offers.UFRAG
     assert fragment.ice == IceCredentials("nW9x", "5Rz0eKc2mLq7dVb4tYh8uJs3")
@@ -100,8 +100,8 @@ def test_the_credentials_of_the_fragment_win_over_those_of_its_candidates() -> N
 
 
 @covers("WS24")
-def test_credentials_decide_what_is_a_restart() -> None:
-    assert not parse_fragment(CANDIDATE).is_restart(CURRENT), "none: nothing changed"
+def test_restart_is_detected_by_credentials() -> None:
+    assert not parse_fragment(CANDIDATE).is_restart(CURRENT), "no credentials: no change"
     assert not parse_fragment(CREDENTIALS).is_restart(CURRENT)
     assert parse_fragment(CREDENTIALS).is_restart(IceCredentials("other", "x" * 24))
 
@@ -110,12 +110,12 @@ def test_credentials_decide_what_is_a_restart() -> None:
 @pytest.mark.parametrize(
     "data", [offers.WRONG_PASSWORD_FRAGMENT, changed(offers.TRICKLE_FRAGMENT, "a=ice-ufrag:k3Vd", "a=ice-ufrag:zzzz")]
 )
-def test_one_of_two_credentials_changed_is_unusable(data: str) -> None:
+def test_change_of_only_one_credential_is_unusable(data: str) -> None:
     with pytest.raises(UnusableSdpError, match="changes both"):
         parse_fragment(data).is_restart(CURRENT)
 
 
-def test_the_section_that_is_wanted_is_read_out_of_several() -> None:
+def test_requested_section_is_read_if_there_are_several() -> None:
     data = (
         "a=ice-options:trickle\r\nm=video 9 RTP/AVP 0\r\na=mid:0\r\na=ice-ufrag:video\r\na=ice-pwd:" + "v" * 22 + "\r\n"
         "a=candidate:1 1 udp 1 192.0.2.7 50000 typ host\r\n"
@@ -128,13 +128,13 @@ def test_the_section_that_is_wanted_is_read_out_of_several() -> None:
 
 
 @covers("SE27")
-def test_the_candidates_of_a_fragment_are_capped() -> None:
+def test_candidates_of_fragment_are_capped() -> None:
     flood = "".join(f"a=candidate:1 1 udp 1 192.0.2.7 {20_000 + n} typ host\r\n" for n in range(500))
     assert len(parse_fragment(CREDENTIALS + flood).candidates) == 100
 
 
 @covers("WS26")
-def test_our_fragment_line_by_line() -> None:
+def test_our_fragment_has_exactly_these_lines() -> None:
     ours = host_candidates([("192.0.2.10", 8189)])
     text = build_fragment(CURRENT, ours, mid="0", ice_lite=True, ice_options=("trickle", "ice2"))
     assert text == offers.crlf(f"""
@@ -150,13 +150,13 @@ a=end-of-candidates
     assert parse_fragment(text) == IceFragment(CURRENT, ours, end_of_candidates=True, mid="0")
 
 
-def test_what_was_not_negotiated_is_not_written() -> None:
+def test_fragment_omits_options_that_were_not_negotiated() -> None:
     assert build_fragment(CURRENT, (), end_of_candidates=False) == "m=audio 9 UDP/TLS/RTP/SAVPF 0\r\n" + CREDENTIALS
 
 
 @covers("SE70")
 @given(st.binary() | st.text() | st.lists(st.sampled_from(offers.TRICKLE_FRAGMENT.splitlines())).map("\n".join))
-def test_any_input_is_a_fragment_or_raises_the_one_error(data: bytes | str) -> None:
+def test_any_input_is_parsed_or_raises_sdp_error(data: bytes | str) -> None:
     try:
         fragment = parse_fragment(data, mid="0")
     except SdpError:
@@ -167,7 +167,7 @@ def test_any_input_is_a_fragment_or_raises_the_one_error(data: bytes | str) -> N
 
 @covers("SE70")
 @pytest.mark.parametrize("lines", [CANDIDATE * 2000, "m=x\r\n" * 26_000, "a=mid:0\r\n" * 14_000, "a=" + "c" * 130_000])
-def test_a_fragment_of_128_kib_takes_no_time_to_speak_of(lines: str) -> None:
+def test_fragment_of_128_kib_takes_less_than_half_a_second(lines: str) -> None:
     start_s = time.process_time()
     with contextlib.suppress(SdpError):
         parse_fragment(lines, mid="0")

@@ -1,4 +1,4 @@
-"""STUN messages: the vectors of RFC 5769, what is refused, and that nothing but ``StunError`` comes out."""
+"""STUN messages: the vectors of RFC 5769, rejected input, and no exception other than ``StunError``."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def message(body: bytes, kind: int = stun.BINDING_REQUEST, cookie: int = 0x2112A442) -> bytes:
-    """A message as it is, without integrity and fingerprint."""
+    """Return a message without integrity and fingerprint."""
     return struct.pack("!HHI", kind, len(body), cookie) + TRANSACTION + body
 
 
@@ -60,7 +60,7 @@ def request(*attributes: tuple[int, bytes]) -> bytes:
 
 
 class TestRfc5769:
-    def test_reads_the_sample_request(self) -> None:
+    def test_parses_sample_request(self) -> None:
         parsed = stun.Message.parse(RFC_REQUEST)
         assert parsed.kind == stun.BINDING_REQUEST
         assert parsed.attributes[stun.USERNAME] == b"evtj:h6vY"
@@ -71,19 +71,19 @@ class TestRfc5769:
         assert parsed.unknown_required() == ()
 
     @pytest.mark.parametrize("address", RFC_RESPONSES)
-    def test_hides_addresses_as_the_sample_responses_do(self, address: tuple[str, int]) -> None:
+    def test_xor_mapped_address_matches_sample_responses(self, address: tuple[str, int]) -> None:
         parsed = stun.Message.parse(RFC_RESPONSES[address])
         assert parsed.is_authentic(RFC_PASSWORD)
         assert stun.xor_mapped_address(*address, RFC_TRANSACTION) == parsed.attributes[stun.XOR_MAPPED_ADDRESS]
 
-    def test_builds_the_sample_response_byte_by_byte(self) -> None:
+    def test_builds_sample_responses(self) -> None:
         for address, expected in RFC_RESPONSES.items():
             value = stun.xor_mapped_address(*address, RFC_TRANSACTION)
             software = (0x8022, b"test vector")
             built = stun.build(
                 stun.BINDING_SUCCESS, RFC_TRANSACTION, [software, (stun.XOR_MAPPED_ADDRESS, value)], RFC_PASSWORD
             )
-            # The sample pads with a space, we with zero; both are allowed, so what covers it differs.
+            # The sample pads with a space, we pad with zero. Both are allowed; integrity and fingerprint differ.
             assert built[:35] == expected[:35]
             assert built[36:-32] == expected[36:-32]
             assert stun.Message.parse(built).is_authentic(RFC_PASSWORD)
@@ -97,28 +97,28 @@ class TestParse:
             b"",
             b"\x00",
             RFC_REQUEST[:19],
-            pytest.param(message(b"", cookie=0x2112A443), id="SE25-wrong-cookie"),
+            pytest.param(message(b"", cookie=0x2112A443), id="wrong-cookie"),
             pytest.param(message(b"", kind=0x4001), id="first-two-bits-not-zero"),
-            pytest.param(RFC_REQUEST[:-4], id="SE25-length-beyond-the-packet"),
+            pytest.param(RFC_REQUEST[:-4], id="length-beyond-the-packet"),
             pytest.param(RFC_REQUEST + b"\x00" * 4, id="bytes-after-the-message"),
             pytest.param(message(b"\x00\x06\x00"), id="length-not-a-multiple-of-4"),
-            pytest.param(message(struct.pack("!HH", 6, 400) + b"abcd"), id="SE25-attribute-beyond-the-message"),
-            pytest.param(message(attribute(stun.PRIORITY, b"\x01\x02")), id="SE25-short-priority"),
-            pytest.param(message(attribute(stun.ICE_CONTROLLING, b"1234")), id="SE25-short-tie-breaker"),
-            pytest.param(message(attribute(stun.MESSAGE_INTEGRITY, bytes(19))), id="SE25-short-integrity"),
-            pytest.param(message(attribute(stun.FINGERPRINT, bytes(3))), id="SE25-short-fingerprint"),
+            pytest.param(message(struct.pack("!HH", 6, 400) + b"abcd"), id="attribute-beyond-the-message"),
+            pytest.param(message(attribute(stun.PRIORITY, b"\x01\x02")), id="short-priority"),
+            pytest.param(message(attribute(stun.ICE_CONTROLLING, b"1234")), id="short-tie-breaker"),
+            pytest.param(message(attribute(stun.MESSAGE_INTEGRITY, bytes(19))), id="short-integrity"),
+            pytest.param(message(attribute(stun.FINGERPRINT, bytes(3))), id="short-fingerprint"),
             pytest.param(message(attribute(stun.FINGERPRINT, bytes(4))), id="wrong-fingerprint"),
             pytest.param(
                 RFC_REQUEST[:2] + b"\x00\x60" + RFC_REQUEST[4:] + attribute(6, b"abcd"), id="fingerprint-not-last"
             ),
         ],
     )
-    def test_refuses_what_is_no_usable_message(self, data: bytes) -> None:
+    def test_rejects_unusable_messages(self, data: bytes) -> None:
         with pytest.raises(stun.StunError):
             stun.Message.parse(data)
 
     @covers("SE25")
-    def test_refuses_2000_attributes_quickly(self) -> None:
+    def test_rejects_2000_attributes_quickly(self) -> None:
         data = message(attribute(0x8022, b"") * 2000)
         started = time.process_time()
         for _ in range(100):
@@ -127,17 +127,17 @@ class TestParse:
             assert stun.peek_username(data) is None
         assert time.process_time() - started < 1.0
 
-    def test_takes_as_many_attributes_as_it_says(self) -> None:
+    def test_accepts_fewer_than_max_attributes(self) -> None:
         most = message(attribute(0x8022, b"") * stun.MAX_ATTRIBUTES)
         with pytest.raises(stun.StunError, match="too many"):
             stun.Message.parse(most)
         stun.Message.parse(most[:2] + struct.pack("!H", 4 * (stun.MAX_ATTRIBUTES - 1)) + most[4:-4])
 
-    def test_first_of_two_equal_attributes_counts(self) -> None:
+    def test_first_of_two_equal_attributes_is_used(self) -> None:
         parsed = stun.Message.parse(request((stun.USERNAME, b"a:b"), (stun.USERNAME, b"c:d")))
         assert parsed.attributes[stun.USERNAME] == b"a:b"
 
-    def test_ignores_what_follows_message_integrity(self) -> None:
+    def test_ignores_attributes_after_message_integrity(self) -> None:
         signed = request((stun.USERNAME, b"a:b"))[:-8]
         body = signed[stun.HEADER_BYTES :] + attribute(stun.USE_CANDIDATE, b"") + attribute(0x7FFF, b"abcd")
         parsed = stun.Message.parse(message(body))
@@ -145,13 +145,13 @@ class TestParse:
         assert parsed.unknown_required() == ()
         assert parsed.is_authentic(PASSWORD)
 
-    def test_names_unknown_attributes_that_must_be_understood(self) -> None:
+    def test_lists_unknown_required_attributes(self) -> None:
         parsed = stun.Message.parse(request((0x7F01, b"x"), (0xC057, b"network"), (0x0031, b"")))
         assert parsed.unknown_required() == (0x7F01, 0x0031)
 
     @covers("SE24")
-    def test_every_changed_byte_is_noticed(self) -> None:
-        """What was meddled with does not parse, or is seen to have no FINGERPRINT any more."""
+    def test_every_changed_byte_is_detected(self) -> None:
+        """A changed message does not parse, or no longer has a FINGERPRINT."""
         data = request((stun.USERNAME, b"abcd:efgh"), (stun.PRIORITY, bytes(4)))
         for at in range(len(data)):
             changed = bytearray(data)
@@ -162,7 +162,7 @@ class TestParse:
                 continue
             assert not parsed.has_fingerprint
 
-    def test_integrity_alone_notices_every_changed_byte(self) -> None:
+    def test_integrity_alone_detects_every_changed_byte(self) -> None:
         data = request((stun.USERNAME, b"abcd:efgh"), (stun.PRIORITY, bytes(4)))[:-8]
         data = message(data[stun.HEADER_BYTES :])
         for at in range(len(data)):
@@ -176,7 +176,7 @@ class TestParse:
 
 
 class TestPeekUsername:
-    def test_gives_the_receivers_fragment(self) -> None:
+    def test_returns_receivers_fragment(self) -> None:
         assert stun.peek_username(RFC_REQUEST) == "evtj"
 
     @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ class TestPeekUsername:
             *RFC_RESPONSES.values(),
         ],
     )
-    def test_gives_nothing_for_anything_else(self, data: bytes) -> None:
+    def test_returns_none_for_other_datagrams(self, data: bytes) -> None:
         assert stun.peek_username(data) is None
 
 
@@ -201,16 +201,16 @@ class TestBuild:
         transaction=st.binary(min_size=12, max_size=12),
         password=st.binary(min_size=1, max_size=80),
     )
-    def test_success_says_where_the_request_came_from(
+    def test_success_contains_source_address_of_request(
         self, host: str, port: int, transaction: bytes, password: bytes
     ) -> None:
-        asked = stun.Message.parse(stun.build(stun.BINDING_REQUEST, transaction, [], password))
-        answer = stun.Message.parse(stun.build_success(asked, host, port, password))
+        parsed_request = stun.Message.parse(stun.build(stun.BINDING_REQUEST, transaction, [], password))
+        answer = stun.Message.parse(stun.build_success(parsed_request, host, port, password))
         assert answer.kind == stun.BINDING_SUCCESS
         assert answer.transaction_id == transaction
         assert answer.has_fingerprint
         assert answer.is_authentic(password)
-        # The XOR undoes itself.
+        # XOR is its own inverse.
         value = answer.attributes[stun.XOR_MAPPED_ADDRESS]
         mask = struct.pack("!I", 0x2112A442) + transaction
         address = bytes(a ^ b for a, b in zip(value[4:], mask, strict=False))
@@ -218,13 +218,13 @@ class TestBuild:
         assert bytes(a ^ b for a, b in zip(plain[4:], mask[:4] + bytes(12), strict=False)) == address
         assert struct.unpack("!H", value[2:4])[0] ^ 0x2112 == port
 
-    def test_leaves_out_the_scope_of_a_link_local_address(self) -> None:
+    def test_scope_of_link_local_address_is_ignored(self) -> None:
         with_scope = stun.xor_mapped_address("fe80::1%2", 4, TRANSACTION)
         assert with_scope == stun.xor_mapped_address("fe80::1", 4, TRANSACTION)
 
-    def test_error_names_its_code_and_the_unknown_attributes(self) -> None:
-        asked = stun.Message.parse(request((0x7F01, b"")))
-        answer = stun.Message.parse(stun.build_error(asked, 420, "Unknown Attribute", PASSWORD, [0x7F01]))
+    def test_error_contains_code_and_unknown_attributes(self) -> None:
+        parsed_request = stun.Message.parse(request((0x7F01, b"")))
+        answer = stun.Message.parse(stun.build_error(parsed_request, 420, "Unknown Attribute", PASSWORD, [0x7F01]))
         assert answer.kind == stun.BINDING_ERROR
         assert answer.attributes[stun.ERROR_CODE] == b"\x00\x00\x04\x14Unknown Attribute"
         assert answer.attributes[stun.UNKNOWN_ATTRIBUTES] == b"\x7f\x01"
@@ -259,7 +259,7 @@ class TestAnyBytes:
         parsed.is_authentic(PASSWORD)
 
     def test_time_is_linear_in_the_length(self) -> None:
-        """128 KiB in much less than a second, whatever is in it."""
+        """128 KiB take less than 0.1 s, whatever their content."""
         for data in (bytes(131072), message(attribute(0x8022, bytes(65000))), b"\x00\x01" * 65536):
             started = time.process_time()
             stun.peek_username(data)

@@ -36,7 +36,7 @@ ICE_CONTROLLING = 0x802A
 
 HEADER_BYTES = 20
 MAX_ATTRIBUTES = 64
-"""Messages with more attributes are rejected early to bound the cost; a binding request has about eight."""
+"""Messages with this many attributes are rejected early to bound the cost; a binding request has about eight."""
 
 _COOKIE = b"\x21\x12\xa4\x42"
 _INTEGRITY_BYTES = 20
@@ -86,7 +86,7 @@ class Message:
             data: The whole datagram.
 
         Raises:
-            StunError: Not STUN, inconsistent lengths, more than ``MAX_ATTRIBUTES``, or a wrong FINGERPRINT.
+            StunError: Not STUN, inconsistent lengths, ``MAX_ATTRIBUTES`` or more, or a wrong FINGERPRINT.
         """
         kind, transaction_id = _parse_header(data)
         attributes: dict[int, bytes] = {}
@@ -106,7 +106,7 @@ class Message:
                 integrity_at = at
             attributes.setdefault(attribute, value)
             at = following
-        raise StunError(f"too many attributes; expected at most {MAX_ATTRIBUTES}")
+        raise StunError(f"too many attributes; expected fewer than {MAX_ATTRIBUTES}")
 
     def is_authentic(self, password: bytes) -> bool:
         """Return whether the message has a MESSAGE-INTEGRITY made with this password (RFC 8489, 9.1.3 and 14.5)."""
