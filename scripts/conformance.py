@@ -13,7 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "conformance.md"
 HEADING = "## Tests by requirement\n"
-_REQUIREMENT = re.compile(r"^- \**((?:WS|ES|CL|OP|RT|SD|SE)\d+)\b", re.MULTILINE)
+_LABEL = r"\b(?:WS|ES|CL|OP|RT|SD|SE)\d+\b"
+_REQUIREMENT = re.compile(rf"^- ({_LABEL})", re.MULTILINE)
+_C_TEST = re.compile(r"/\* Covers ([^/]*?)\*/\nstatic void (test_\w+)")
 
 
 def requirements(page: str) -> list[str]:
@@ -22,10 +24,14 @@ def requirements(page: str) -> list[str]:
 
 
 def covered(tests: Path = ROOT / "tests") -> dict[str, dict[str, list[str]]]:
-    """Label → test file, relative to ``tests`` → names of the tests that are marked ``@covers`` with it."""
+    """Label → test file, relative to ``tests`` → names of its tests.
+
+    Python tests are marked ``@covers("WS28")``; a comment ``/* Covers OP10 and OP11. */`` precedes a C test.
+    """
     found: dict[str, dict[str, list[str]]] = {}
-    for path in sorted(tests.rglob("test_*.py")):
-        for test, label in _labels(ast.parse(path.read_text())):
+    for path in sorted((*tests.rglob("test_*.py"), *tests.rglob("test_*.c"))):
+        text = path.read_text()
+        for test, label in _labels(ast.parse(text)) if path.suffix == ".py" else _c_labels(text):
             found.setdefault(label, {}).setdefault(str(path.relative_to(tests)), []).append(test)
     return found
 
@@ -36,7 +42,7 @@ def with_index(page: str, tests: dict[str, dict[str, list[str]]]) -> str:
     labels = requirements(page)
     lines = [
         HEADING,
-        "Written by `make conformance` from the `@covers` markers of the tests.\n",
+        "Written by `make conformance` from the `@covers` markers of Python tests and the comments of C tests.\n",
         "| requirement | tests |",
         "|---|---|",
     ]
@@ -55,6 +61,11 @@ def _labels(module: ast.Module) -> Iterator[tuple[str, str]]:
             for marker in node.decorator_list:
                 if isinstance(marker, ast.Call) and isinstance(marker.func, ast.Name) and marker.func.id == "covers":
                     yield from ((node.name, str(ast.literal_eval(argument))) for argument in marker.args)
+
+
+def _c_labels(text: str) -> Iterator[tuple[str, str]]:
+    for comment, test in _C_TEST.findall(text):
+        yield from ((test, label) for label in re.findall(_LABEL, comment.partition(":")[0]))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,14 @@ def test_index_lists_tests_and_requirements_without_one(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(
         '@covers("WS1")\ndef test_a(): ...\n@covers("WS1", "SE2")\nasync def test_b(): ...\n'
     )
+    (tmp_path / "test_y.c").write_text("/* Covers OP1 and OP2: not SE2. */\nstatic void test_c(void) {}\n")
     tests = conformance.covered(tmp_path)
-    assert tests == {"WS1": {"test_x.py": ["test_a", "test_b"]}, "SE2": {"test_x.py": ["test_b"]}}
+    assert tests == {
+        "WS1": {"test_x.py": ["test_a", "test_b"]},
+        "SE2": {"test_x.py": ["test_b"]},
+        "OP1": {"test_y.c": ["test_c"]},
+        "OP2": {"test_y.c": ["test_c"]},
+    }
     page = conformance.with_index("- WS1 MUST x\n- SE2 y\n- CL3 z\n\n", tests)
     assert "| WS1 | test_x.py: `test_a`, `test_b` |" in page
     assert page.endswith("Without a test: CL3.\n")
