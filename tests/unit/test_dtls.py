@@ -285,8 +285,8 @@ class TestNetwork:
         connection = link(drop=lambda to_server, number: not to_server)
         connection.run()
         assert connection.now_s == 30.0
-        assert connection.events[True] == [Failed("the handshake timed out")]
-        assert connection.events[False] == [Failed("the handshake timed out")]
+        assert connection.events[True] == [Failed("the handshake timed out after 30 s")]
+        assert connection.events[False] == [Failed("the handshake timed out after 30 s")]
         assert connection.client.timeout_s() is None
         assert connection.client.to_send() == []
 

@@ -1,6 +1,6 @@
 """DTLS-SRTP of one peer: handshake, certificate check, SRTP keys, close (RFC 6347, RFC 5764, RFC 8122, RFC 8827).
 
-                start            handshake done, certificate right              close_notify, close()
+                start          handshake done, certificate verified            close_notify, close()
     (new) ─────────────► handshaking ─────────────────────────────► connected ─────────────────────► closed
                              │ wrong certificate, no common profile, alert, timeout
                              └────────────────────────────────────► closed
@@ -192,7 +192,7 @@ class DtlsSession:
         if self._connection is None or self._deadline_s is None:
             return
         if now_s >= self._deadline_s:
-            self._fail("the handshake timed out")
+            self._fail(f"the handshake timed out after {self._handshake_timeout_s:g} s")
         elif self._resend_s is not None and now_s >= self._resend_s:
             self._retransmit_flight(self._connection, now_s)
 

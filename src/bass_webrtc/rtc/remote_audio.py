@@ -65,7 +65,7 @@ class RemoteAudio:
     cname: str | None
     rtcp_rsize: bool
     nack: bool
-    """Whether generic NACK is wanted for Opus (RFC 4585, 6.2.1)."""
+    """Whether the remote side supports generic NACK for Opus (RFC 4585, 6.2.1)."""
     ptime_ms: float | None
     max_ptime_ms: float | None
     bandwidth_bps: int | None
