@@ -231,8 +231,8 @@ class TestParameters:
         assert isinstance(event, Connected)
 
 
-@covers("SE7")
 class TestNetwork:
+    @covers("SE7")
     @pytest.mark.parametrize("mtu", [1200, 300])
     @pytest.mark.parametrize("seed", range(12))
     def test_completes_over_link_that_loses_duplicates_and_reorders(self, seed: int, mtu: int) -> None:
@@ -240,6 +240,7 @@ class TestNetwork:
         connection.run().keys()
         assert connection.now_s < 30.0
 
+    @covers("SE7")
     @pytest.mark.parametrize("to_server", [True, False])
     @pytest.mark.parametrize("number", [0, 1])
     def test_one_lost_flight_costs_100_ms(self, to_server: bool, number: int) -> None:
@@ -248,6 +249,7 @@ class TestNetwork:
         connection.run().keys()
         assert 0.1 < connection.now_s < 0.2
 
+    @covers("SE7")
     def test_retransmission_intervals_grow(self) -> None:
         client = link().client
         client.start(0.0)
@@ -258,6 +260,7 @@ class TestNetwork:
         assert times == [0.1, 0.3, 0.7, 1.1, 1.9, 2.7, 3.5]
         assert len({data[:5] + data[11:] for data in client.to_send()}) == 1
 
+    @covers("SE7")
     def test_record_numbers_are_never_reused(self) -> None:
         """Otherwise the peer would drop a retransmission as a replay (RFC 6347, 4.2.2)."""
         connection = link(rng=random.Random(3), loss=0.4).run()
@@ -268,6 +271,7 @@ class TestNetwork:
             numbers = [record.data[5:11] for record in plain]
             assert numbers == sorted(set(numbers))
 
+    @covers("SE7")
     def test_openssl_tolerates_repeated_flights(self) -> None:
         """Our retransmissions rely on this: several copies of a flight do no harm."""
         for role in ROLES:
@@ -281,6 +285,7 @@ class TestNetwork:
             [event] = session.events()
             assert isinstance(event, Connected)
 
+    @covers("SE7")
     def test_gives_up_after_timeout(self) -> None:
         connection = link(drop=lambda to_server, number: not to_server)
         connection.run()
@@ -290,6 +295,7 @@ class TestNetwork:
         assert connection.client.timeout_s() is None
         assert connection.client.to_send() == []
 
+    @covers("SE7")
     @pytest.mark.parametrize("mtu", [256, 300, 600, 1200])
     def test_no_datagram_exceeds_mtu(self, mtu: int) -> None:
         connection = link(mtu).run()
@@ -298,6 +304,7 @@ class TestNetwork:
         assert max(sent) <= mtu
         assert mtu > 600 or len(sent) > 4
 
+    @covers("SE7")
     @pytest.mark.parametrize("role", ROLES)
     def test_accepts_flights_in_small_fragments(self, role: DtlsRole) -> None:
         """A 4096-bit RSA certificate in records of 256 bytes, each in its own datagram."""
@@ -314,6 +321,7 @@ class TestNetwork:
         [event] = session.events()
         assert isinstance(event, Connected)
 
+    @covers("SE7")
     def test_client_does_not_answer_repeated_last_flight(self) -> None:
         """Otherwise the two ends would retransmit forever."""
         connection = link().run()
@@ -321,6 +329,7 @@ class TestNetwork:
         connection.client.receive(connection.sent[False][-1], 1.0)
         assert connection.client.to_send() == []
 
+    @covers("SE7")
     def test_last_flight_is_not_an_amplifier(self) -> None:
         """Handshake-like records trigger a retransmission at most every 50 ms, and only until the handshake timeout."""
         connection = link().run()

@@ -292,8 +292,8 @@ class TestConsent:
         assert agent.events() == [PathDropped(C), PathDropped(B), ConsentExpired()]
 
 
-@covers("WS28")
 class TestRestart:
+    @covers("WS28")
     def test_old_credentials_are_accepted_until_first_check_with_new_ones(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
@@ -321,6 +321,7 @@ class TestRestart:
         assert agent.unauthenticated == 1
         assert agent.selected == B
 
+    @covers("WS28")
     def test_restart_on_same_path_selects_it_again(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
@@ -329,6 +330,7 @@ class TestRestart:
         agent.receive(check(local=NEW_LOCAL, remote=NEW_REMOTE), A, 2.0)
         assert agent.events() == [Restarted(), PathSelected(A)]
 
+    @covers("WS28")
     def test_incomplete_restart_does_not_affect_old_session(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
@@ -338,6 +340,7 @@ class TestRestart:
             agent.handle_timeout(float(second))
         assert agent.events() == [PathValidated(A), PathSelected(A)]
 
+    @covers("WS28")
     def test_new_user_name_with_old_password_does_not_complete_restart(self) -> None:
         agent = ice()
         agent.receive(NOMINATING, A, 0.0)
@@ -346,6 +349,7 @@ class TestRestart:
         assert list(agent.ufrags) == ["server01", "server02"]
         assert agent.selected == A
 
+    @covers("WS28")
     def test_restart_has_its_own_timeout_after_all_paths_are_lost(self) -> None:
         """The old path expires and sending stops, but the peer can still complete the restart."""
         agent = ice()
@@ -358,6 +362,7 @@ class TestRestart:
         agent.receive(check(local=NEW_LOCAL, remote=NEW_REMOTE), B, 31.0)
         assert agent.events() == [Restarted(), PathValidated(B), PathSelected(B)]
 
+    @covers("WS28")
     def test_second_restart_replaces_pending_one(self) -> None:
         agent = ice()
         agent.restart(NEW_LOCAL, NEW_REMOTE, 1.0)
@@ -368,8 +373,8 @@ class TestRestart:
         assert agent.to_send() == []
 
 
-@covers("SE70")
 class TestAnyBytes:
+    @covers("SE70")
     @given(st.lists(st.binary(max_size=200)))
     def test_never_raises(self, datagrams: list[bytes]) -> None:
         agent = ice()
@@ -377,6 +382,7 @@ class TestAnyBytes:
             agent.receive(data, A, 1.0)
         assert agent.selected is None
 
+    @covers("SE70")
     @given(st.integers(0, len(BROWSER) - 1), st.integers(1, 255))
     def test_changed_byte_is_never_accepted(self, at: int, flip: int) -> None:
         changed = bytearray(BROWSER)

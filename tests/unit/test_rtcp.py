@@ -164,17 +164,19 @@ class TestNtp:
         assert ntp_time(2_085_978_496.0) == 0
 
 
-@covers("SE70")
 class TestAnyBytes:
+    @covers("SE70")
     @given(st.binary(max_size=400))
     def test_any_bytes_are_parsed_without_exception(self, data: bytes) -> None:
         parse(data)
 
+    @covers("SE70")
     @given(st.lists(st.tuples(st.integers(198, 208), st.integers(0, 63), st.binary(max_size=80)), max_size=5))
     def test_any_body_with_valid_header_is_parsed_without_exception(self, parts: list[tuple[int, int, bytes]]) -> None:
         made = [header(kind, body + bytes(-len(body) % 4), count) for kind, count, body in parts]
         parse(b"".join(made))
 
+    @covers("SE70")
     def test_time_is_linear_in_the_length(self) -> None:
         worst = [
             header(203, b"") * 32768,

@@ -372,7 +372,6 @@ class TestSources:
         assert later.to_bytes()[4:8] == rtcp.ssrc.to_bytes(4)
 
 
-@covers("RT7")
 class TestCircuitBreaker:
     """RFC 8083."""
 
@@ -394,6 +393,7 @@ class TestCircuitBreaker:
                 return now_s
         return None
 
+    @covers("RT7")
     def test_no_report_for_three_intervals_trips(self) -> None:
         rtcp = session()
         assert self.trips(rtcp, 14.99) == []
@@ -401,10 +401,12 @@ class TestCircuitBreaker:
         assert isinstance(event, CircuitBreakerTripped)
         assert "4.1" in event.reason
 
+    @covers("RT7")
     def test_trips_once(self) -> None:
         rtcp = session()
         assert len(self.trips(rtcp, 200.0)) == 1
 
+    @covers("RT7")
     def test_report_restarts_the_three_intervals(self) -> None:
         rtcp = session()
         run(rtcp, 10.0)
@@ -412,16 +414,19 @@ class TestCircuitBreaker:
         assert self.trips(rtcp, 24.9, now_s=10.0) == []
         assert len(self.trips(rtcp, 25.1, now_s=10.0)) == 1
 
+    @covers("RT7")
     def test_does_not_trip_while_we_send_nothing(self) -> None:
         assert self.trips(session(sends=False), 100.0, counters=None) == []
         assert self.trips(session(), 100.0, counters=nothing_sent) == []
 
+    @covers("RT7")
     def test_pause_in_our_stream_does_not_count(self) -> None:
         """We stop sending at 5 s for half a minute."""
         rtcp = session()
         assert self.trips(rtcp, 35.0, counters=lambda now_s: sent(min(now_s, 5.0))) == []
         assert self.trips(rtcp, 45.0, now_s=35.0, counters=lambda now_s: sent(now_s - 30.0)) == []
 
+    @covers("RT7")
     def test_frequent_calls_do_not_affect_it(self) -> None:
         """One timer serves several protocols, so calls may occur every few milliseconds, between two packets."""
         rtcp = session()
@@ -432,18 +437,22 @@ class TestCircuitBreaker:
             rtcp.handle_timeout(tick / 1000, WALL_S, sent(tick / 1000))
         assert len(rtcp.events()) == 1
 
+    @covers("RT7")
     def test_five_reports_without_progress_trip(self) -> None:
         assert self.reported(session(), 5.0, 20, lambda now_s: block(highest=7, lost=0)) == 30.0
 
+    @covers("RT7")
     def test_frequent_reports_without_progress_trip_after_a_whole_interval(self) -> None:
         tripped_s = self.reported(session(), 0.25, 100, lambda now_s: block(highest=7))
         assert tripped_s is not None
         assert 5.0 <= tripped_s <= 7.0
 
+    @covers("RT7")
     def test_one_report_of_progress_prevents_tripping(self) -> None:
         """Every fifth report shows progress."""
         assert self.reported(session(), 5.0, 40, lambda now_s: block(highest=int(now_s) // 25)) is None
 
+    @covers("RT7")
     @pytest.mark.parametrize(
         ("round_trip_s", "lost", "trips"),
         [
@@ -481,8 +490,8 @@ class TestCircuitBreaker:
         assert tripped == trips
 
 
-@covers("SE70")
 class TestAnyBytes:
+    @covers("SE70")
     @given(st.lists(st.binary(max_size=120)))
     def test_never_raises(self, datagrams: list[bytes]) -> None:
         rtcp = session()
@@ -490,7 +499,7 @@ class TestAnyBytes:
             rtcp.receive(data, 1.0, WALL_S)
         run(rtcp, 20.0)
 
-    @covers("RT5")
+    @covers("RT5", "SE70")
     def test_malformed_packets_are_counted(self) -> None:
         rtcp = session()
         receive(rtcp, b"\x80", 1.0)

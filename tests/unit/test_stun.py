@@ -231,14 +231,15 @@ class TestBuild:
         assert answer.is_authentic(PASSWORD)
 
 
-@covers("SE70")
 class TestAnyBytes:
+    @covers("SE70")
     @given(st.binary(max_size=300))
     def test_any_bytes_parse_or_raise_stun_error(self, data: bytes) -> None:
         stun.peek_username(data)
         with contextlib.suppress(stun.StunError):
             stun.Message.parse(data)
 
+    @covers("SE70")
     @given(
         st.lists(
             st.tuples(
@@ -258,6 +259,7 @@ class TestAnyBytes:
         parsed.unknown_required()
         parsed.is_authentic(PASSWORD)
 
+    @covers("SE70")
     def test_time_is_linear_in_the_length(self) -> None:
         """128 KiB take less than 0.1 s, whatever their content."""
         for data in (bytes(131072), message(attribute(0x8022, bytes(65000))), b"\x00\x01" * 65536):
