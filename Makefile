@@ -1,6 +1,7 @@
 # make serve        install what is missing and start the server with the demo programme
 # make test         install what the tests need and run all of them, after format, lint, types and imports
 # make check        format, lint, types, imports, unit and loopback tests
+# make docs         build the documentation site into build/docs; any warning is an error
 # make format       rewrite Python with ruff and C with clang-format
 # make bench        run the benchmarks
 # make fuzz         run each fuzzer of the core for ten minutes; make fuzz ARGS=60 for one minute
@@ -16,7 +17,8 @@ CORE    = src/bass_webrtc/core
 INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
-.PHONY: serve test check static format bench fuzz screenshot conformance clean build-packages check-packages test-packages
+.PHONY: serve test check static docs format bench fuzz screenshot conformance clean \
+        build-packages check-packages test-packages
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
@@ -34,6 +36,10 @@ static: check-packages $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+
+docs: $(VENV)/.installed-dev
+	$(BIN)/sphinx-build -E -q -W --keep-going -n -b html docs build/docs
+	@echo "build/docs/index.html"
 
 bench: test-packages $(VENV)/.installed-dev
 	@$(BIN)/python -m bench $(ARGS)
