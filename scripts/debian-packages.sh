@@ -10,13 +10,14 @@ build) ;;
 check) packages="$packages clang-format" ;;
 # Browsers for the page, clang for sanitizers and fuzzers, PulseAudio as a virtual sound card, network namespaces and
 # NATs, a TURN server, the openssl program as a DTLS peer, GStreamer as a publisher, a voice for the benchmarks,
-# C++, C#, Pascal and valgrind for programs that use the C library, Janus as a foreign media server.
+# C++, C#, Pascal and valgrind for programs that use the C library, Janus as a foreign media server, nginx and Caddy for
+# the configurations in docs/.
 test)
     packages="$packages chromium firefox-esr clang libclang-rt-dev clang-format"
     packages="$packages pulseaudio pulseaudio-utils libasound2-plugins iproute2 nftables coturn openssl"
     packages="$packages simple-whip-client gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
     packages="$packages gstreamer1.0-plugins-bad gstreamer1.0-nice espeak-ng janus"
-    packages="$packages g++ valgrind mono-mcs fp-compiler"
+    packages="$packages g++ valgrind mono-mcs fp-compiler nginx-light caddy"
     ;;
 *)
     echo "usage: $0 build|check|test" >&2

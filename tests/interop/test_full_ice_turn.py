@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -28,7 +27,7 @@ pytestmark = real_time_audio
 WAYS: tuple[Kind, ...] = ("udp", "tcp", "tls")
 SECRET = "north-sea"
 PATIENCE_S = 10.0
-SERVERS_MD = Path(__file__).parents[2] / "docs/servers.md"
+EXAMPLES = Path(__file__).parents[2] / "docs/how-to/examples"
 
 
 @pytest.fixture
@@ -224,9 +223,9 @@ async def test_self_signed_turn_certificate_is_refused(turn: Coturn) -> None:
     await end.close()
 
 
-# -- the configuration that docs/servers.md shows
+# -- the configuration that docs/how-to/turn.md shows
 
-DOCUMENTED = re.findall(r"```\n((?:realm|allowed-peer-ip)=.*?)```", SERVERS_MD.read_text(), re.DOTALL)
+DOCUMENTED = [(EXAMPLES / name).read_text() for name in ("turnserver.conf", "turnserver-one-server.conf")]
 INSIDE = ["10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.255.254", "192.168.1.1", "224.0.0.251"]
 
 
