@@ -12,6 +12,9 @@ from support.browsers import Chromium
 from support.client_peers import wait_until
 from support.page_caller import PageCaller
 from support.publisher_recorder import Recorder, assert_tones_soon
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 
 @pytest.fixture

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 
 import bass_webrtc as bw
 from bass_webrtc.cli import demo
+from support.reruns import real_time_audio
 from support.studio import Studio
+
+pytestmark = real_time_audio
 
 MAX_STRETCHED = 3
 """Out of 13 half seconds."""

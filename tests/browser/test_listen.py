@@ -14,7 +14,10 @@ import bass_webrtc as bw
 from support import media, tones
 from support.conformance import covers
 from support.listener import Listener
+from support.reruns import real_time_audio
 from support.studio import Studio
+
+pytestmark = real_time_audio
 
 STEREO_TONE = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=-12.0)
 MACHINE_LATE_S = 0.01

@@ -12,7 +12,10 @@ from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ, Tab
 from support.conformance import covers
 from support.page_driver import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon, is_silent
+from support.reruns import real_time_audio
 from support.studio import Studio
+
+pytestmark = real_time_audio
 
 LEVEL_DBFS = -12.0
 PLAYS_AT = "((audio) => audio.paused || audio.muted ? 0 : audio.volume)(document.getElementById('audio'))"

@@ -22,6 +22,9 @@ from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, NatKind
 from support.page_driver import listen, talk, wait_until
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 SECRET = "the north sea"
 RELAY_ONLY = """

@@ -11,6 +11,9 @@ from support.browsers import Chromium, missing_chromium
 from support.fixtures import skip_for
 from support.netns import Host
 from support.page_driver import listen, talk, wait_for_state, wait_until
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 WIRE = "wire0"
 """Interface of the hosts of the ``hosts`` fixture."""

@@ -12,7 +12,10 @@ from support.browsers import Chromium
 from support.conformance import covers
 from support.page_driver import talk, wait_for_state, wait_until
 from support.page_stub import PageStub, refusal
+from support.reruns import real_time_audio
 from support.whip_sink import WhipSink
+
+pytestmark = real_time_audio
 
 pytest.importorskip("aiortc", reason="needs aiortc from PyPI")
 

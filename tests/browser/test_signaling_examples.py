@@ -14,7 +14,10 @@ from typing import TypeAlias
 import pytest
 
 from support.client_peers import free_port, wait_until
+from support.reruns import real_time_audio
 from support.studio import Studio
+
+pytestmark = real_time_audio
 
 FOLDER = Path(__file__).parents[2] / "examples"
 LISTEN = """(async () => {

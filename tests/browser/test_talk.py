@@ -16,7 +16,10 @@ from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ
 from support.conformance import covers
 from support.publisher_page import Talker
 from support.publisher_recorder import Recorder, Samples, assert_tones, assert_tones_soon, is_silent
+from support.reruns import real_time_audio
 from support.studio import Studio
+
+pytestmark = real_time_audio
 
 DUPLEX_S = float(os.environ.get("BASS_WEBRTC_DUPLEX_S", "60"))
 MACHINE_LATE_S = 0.01

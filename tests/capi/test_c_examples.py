@@ -16,6 +16,9 @@ from support.echo_server import echo
 from support.fixtures import skip_for
 from support.listener import Listener
 from support.page_server import PageServer
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 standards = pytest.mark.parametrize("standard", c_library.STANDARDS)
 

@@ -11,6 +11,9 @@ import bass_webrtc as bw
 from support import c_library, other_languages, stun
 from support.c_library import read_line
 from support.fixtures import skip_for
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
 
 PUBLIC = ("203.0.113.7", 50_000)
 """The address that the STUN server reports for the program."""
