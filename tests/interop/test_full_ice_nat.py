@@ -13,12 +13,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aioice
 import pytest
 
 from bass_webrtc.config import IceServerAddress
-from bass_webrtc.peer.ice.full_ice import FullIce, SelectedPair
+from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings, SelectedPair
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import coturn, nat, netns
@@ -26,6 +27,7 @@ from support.capture import addresses, captured
 from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
+from support.ice_recorder import IceRecorder
 from support.nat import CONES, RELAYED, SERVERS, Internet, LoopOn, NatKind
 from support.reruns import real_time_audio
 
@@ -35,14 +37,33 @@ PATIENCE_S = 10.0
 GATHER_S = 5.0  # No cost while all servers answer; the machine may be busy.
 
 
-class Home:
+class Home(IceRecorder):
     """One end: an agent on its own loop behind a NAT, and the data it received."""
 
-    def __init__(self, host: netns.Host, servers: Sequence[IceServerAddress], turn: Coturn, **options: bool) -> None:
+    def __init__(
+        self,
+        host: netns.Host,
+        servers: Sequence[IceServerAddress],
+        turn: Coturn,
+        *,
+        controlling: bool,
+        gather_timeout_s: float = GATHER_S,
+        relay_only: bool = False,
+    ) -> None:
+        super().__init__()
         self.host = host
         self.received: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self.loop = LoopOn(host)
-        self.ice = FullIce(servers, on_data=self.received.put, tls_context=turn.tls_context(), **options)  # type: ignore[arg-type]
+        settings = IceSettings(
+            tuple(servers),
+            tls_context=turn.tls_context(),
+            gather_timeout_s=gather_timeout_s,
+            relay_only=relay_only,
+        )
+        self.ice = FullIce(settings, self, controlling=controlling)
+
+    def data_received(self, data: bytes) -> None:
+        self.received.put(data)
 
     def close(self) -> None:
         self.loop.do(self.ice.close())
@@ -57,7 +78,7 @@ class World:
     turn: Coturn
     homes: list[Home]
 
-    def home(self, kind: NatKind, servers: Sequence[IceServerAddress], **options: bool) -> Home:
+    def home(self, kind: NatKind, servers: Sequence[IceServerAddress], **options: Any) -> Home:
         home = Home(self.internet.home(kind, self.turn.tls_port), servers, self.turn, **options)
         self.homes.append(home)
         return home
@@ -77,9 +98,9 @@ def world(tmp_path: Path) -> Iterator[World]:
                     home.close()
 
 
-def join(first: Home, second: Home, gather_s: float = GATHER_S) -> tuple[SelectedPair, SelectedPair]:
+def join(first: Home, second: Home) -> tuple[SelectedPair, SelectedPair]:
     """Exchange descriptions, connect, and check that data flows both ways."""
-    candidates = [home.loop.do(home.ice.gather(gather_s)) for home in (first, second)]
+    candidates = [home.loop.do(home.ice.gather()) for home in (first, second)]
     first.ice.set_remote(second.ice.credentials, candidates[1], ice_lite=False)
     second.ice.set_remote(first.ice.credentials, candidates[0], ice_lite=False)
     connecting = [home.loop.start(home.ice.connect()) for home in (first, second)]
@@ -123,10 +144,11 @@ def test_path_is_direct_or_relayed_as_the_nats_allow(first: NatKind, second: Nat
 def test_blocked_udp_is_relayed_over_tcp_or_tls(kind: NatKind, way: Kind, controlling: bool, world: World) -> None:
     """All servers are configured; the firewall decides which one works."""
     servers: list[IceServerAddress] = [world.turn.stun, *(world.turn.server(one) for one in ("udp", "tcp", "tls"))]
-    blocked = world.home(kind, servers, controlling=controlling)
+    # The servers over UDP are unreachable.
+    blocked = world.home(kind, servers, controlling=controlling, gather_timeout_s=1.5)
     free = world.home("port-restricted", [world.turn.stun], controlling=not controlling)
     started_s = time.monotonic()
-    ours, _ = join(blocked, free, gather_s=1.5)  # The servers over UDP are unreachable.
+    ours, _ = join(blocked, free)
     assert ours.is_relay
     assert ours.local[0] == SERVERS
     assert {candidate.type for candidate in blocked.ice.candidates} == {"host", "relay"}
@@ -154,7 +176,7 @@ def test_late_peer_is_reached_at_once(world: World) -> None:
     """Its NAT dropped our checks. Its first check triggers ours at once, not seconds later."""
     servers = [world.turn.stun]
     early, late = (world.home("port-restricted", servers, controlling=one) for one in (True, False))
-    candidates = [home.loop.do(home.ice.gather(GATHER_S)) for home in (early, late)]
+    candidates = [home.loop.do(home.ice.gather()) for home in (early, late)]
     early.ice.set_remote(late.ice.credentials, candidates[1], ice_lite=False)
     connecting = early.loop.start(early.ice.connect())
     time.sleep(2.0)  # aioice sends checks at 0, 0.5, 1.5, 3.5 and 7.5 s.
@@ -174,7 +196,7 @@ def test_restart_reconnects_after_an_address_change(world: World) -> None:
     a.host.ip("address", "add", "10.1.0.77/24", "dev", "wire2")
     a.host.ip("route", "replace", "default", "via", "10.1.0.1")
     started_s = time.monotonic()
-    candidates = [home.loop.do(home.ice.restart(timeout_s=GATHER_S)) for home in (a, b)]
+    candidates = [home.loop.do(home.ice.restart()) for home in (a, b)]
     a.ice.set_remote(b.ice.credentials, candidates[1], ice_lite=False)
     b.ice.set_remote(a.ice.credentials, candidates[0], ice_lite=False)
     connecting = [home.loop.start(home.ice.connect()) for home in (a, b)]
@@ -191,7 +213,7 @@ def test_connects_to_plain_aioice_behind_nats(world: World) -> None:
     b = LoopOn(world.internet.home("port-restricted"))
     peer = aioice.Connection(ice_controlling=True, stun_server=(SERVERS, world.turn.port))
     try:
-        candidates = a.loop.do(a.ice.gather(GATHER_S))
+        candidates = a.loop.do(a.ice.gather())
         b.do(_meet(peer, a.ice, candidates))
         theirs = [Candidate.parse(candidate.to_sdp()) for candidate in peer.local_candidates]
         a.ice.set_remote(IceCredentials(peer.local_username, peer.local_password), theirs, ice_lite=False)

@@ -13,13 +13,14 @@ import pytest
 
 from bass_webrtc.config import IceServerAddress, TurnServer
 from bass_webrtc.peer.ice import aioice_faults
-from bass_webrtc.peer.ice.full_ice import FullIce
+from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings
 from bass_webrtc.rtc.candidate import CandidatePolicy
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 from support import coturn
 from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
+from support.ice_recorder import IceRecorder
 from support.reruns import real_time_audio
 
 pytestmark = real_time_audio
@@ -44,21 +45,27 @@ def secret_turn(tmp_path: Path) -> Iterator[Coturn]:
         yield server
 
 
-class End:
+class End(IceRecorder):
     """A relay-only agent and what it reported."""
 
     def __init__(self, turn: Coturn, servers: Sequence[IceServerAddress], *, controlling: bool) -> None:
-        self.data: asyncio.Queue[bytes] = asyncio.Queue()
-        self.lost: asyncio.Queue[str] = asyncio.Queue()
-        self.ice = FullIce(
-            servers,
-            controlling=controlling,
-            on_data=self.data.put_nowait,
-            on_lost=self.lost.put_nowait,
+        super().__init__()
+        self.datagrams: asyncio.Queue[bytes] = asyncio.Queue()
+        self.losses: asyncio.Queue[str] = asyncio.Queue()
+        settings = IceSettings(
+            tuple(servers),
             relay_only=True,
             policy=CandidatePolicy(allow_loopback=True),
+            gather_timeout_s=5.0,
             tls_context=turn.tls_context(),
         )
+        self.ice = FullIce(settings, self, controlling=controlling)
+
+    def data_received(self, data: bytes) -> None:
+        self.datagrams.put_nowait(data)
+
+    def pair_lost(self, reason: str) -> None:
+        self.losses.put_nowait(reason)
 
 
 @asynccontextmanager
@@ -66,7 +73,7 @@ async def connected(turn: Coturn, *servers: IceServerAddress) -> AsyncIterator[t
     """Two agents joined through the relay."""
     a, b = (End(turn, servers, controlling=one) for one in (True, False))
     try:
-        theirs = [await end.ice.gather(5.0) for end in (a, b)]
+        theirs = [await end.ice.gather() for end in (a, b)]
         a.ice.set_remote(b.ice.credentials, theirs[1], ice_lite=False)
         b.ice.set_remote(a.ice.credentials, theirs[0], ice_lite=False)
         async with asyncio.timeout(PATIENCE_S):
@@ -89,7 +96,7 @@ def relay_of(end: End) -> aioice_faults.SteadyTurn:
 async def hear(sender: End, receiver: End, data: bytes) -> None:
     assert sender.ice.send(data)
     async with asyncio.timeout(PATIENCE_S):
-        assert await receiver.data.get() == data
+        assert await receiver.datagrams.get() == data
 
 
 @covers("SE51")
@@ -110,7 +117,7 @@ async def test_relayed_data_is_sent_in_order_without_delay(turn: Coturn) -> None
         packets = [b"\x80%03d" % number for number in range(200)]
         assert all(a.ice.send(packet) for packet in packets)
         async with asyncio.timeout(PATIENCE_S):
-            assert [await b.data.get() for _ in packets] == packets
+            assert [await b.datagrams.get() for _ in packets] == packets
 
 
 @covers("SE50")
@@ -126,7 +133,7 @@ async def test_time_limited_credentials_are_accepted(way: Kind, secret_turn: Cot
 async def test_expired_and_forged_credentials_are_refused(secret: str, age_s: float, secret_turn: Coturn) -> None:
     bad = time_limited_credentials(secret, "alice", now_unix_s=time.time() - age_s, lifetime_s=60)
     end = End(secret_turn, [secret_turn.server("udp", bad.username, bad.credential)], controlling=True)
-    assert await end.ice.gather(5.0) == ()
+    assert await end.ice.gather() == ()
     [failure] = end.ice.failures.values()
     assert "401" in failure
     await end.ice.close()
@@ -191,8 +198,8 @@ async def test_data_beyond_the_backlog_of_a_stalled_turn_server_is_dropped_and_c
             assert aioice_faults._unsent_bytes(relay_of(a).transport) == waiting_bytes
         async with asyncio.timeout(PATIENCE_S):
             while not a.ice.send(b"\x80 afterwards"):
-                await b.data.get()
-            while await b.data.get() != b"\x80 afterwards":
+                await b.datagrams.get()
+            while await b.datagrams.get() != b"\x80 afterwards":
                 pass
 
 
@@ -201,7 +208,7 @@ async def test_end_of_the_turn_connection_is_reported_at_once(way: Kind, turn: C
     async with connected(turn, turn.server(way)) as (a, _):
         turn.stop()
         async with asyncio.timeout(PATIENCE_S):
-            assert await a.lost.get() == "the connection to the TURN server was lost"
+            assert await a.losses.get() == "the connection to the TURN server was lost"
         assert a.ice.selected is None
         assert not a.ice.send(b"\x80")
 
@@ -217,8 +224,9 @@ async def test_close_does_not_wait_for_a_dead_turn_server(turn: Coturn) -> None:
 
 
 async def test_self_signed_turn_certificate_is_refused(turn: Coturn) -> None:
-    end = FullIce([turn.server("tls")], controlling=True, on_data=lambda _: None, relay_only=True)
-    assert await end.gather(5.0) == ()
+    settings = IceSettings((turn.server("tls"),), relay_only=True, gather_timeout_s=5.0)
+    end = FullIce(settings, IceRecorder(), controlling=True)
+    assert await end.gather() == ()
     assert "CERTIFICATE_VERIFY_FAILED" in str(end.failures)
     await end.close()
 
@@ -243,7 +251,7 @@ async def test_documented_coturn_does_not_relay_into_private_networks(
     with Coturn(tmp_path, config=config, secret="SECRET") as turn:
         known = time_limited_credentials("SECRET", "alice", now_unix_s=time.time(), lifetime_s=60)
         end = End(turn, [turn.server("udp", known.username, known.credential)], controlling=True)
-        assert len(await end.ice.gather(5.0)) == 1
+        assert len(await end.ice.gather()) == 1
         [local] = end.ice._current.agent._protocols
         assert isinstance(local, aioice_faults.IceSocket)
         assert local.relay is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import bass_webrtc as bw
-from bass_webrtc.peer.sockets import local_addresses
+from bass_webrtc.peer.ice.addresses import local_addresses
 from support import http_asking
 from support.conformance import covers
 

@@ -6,44 +6,38 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 from bass_webrtc.config import IceServerAddress
-from bass_webrtc.peer.ice.full_ice import FullIce, SelectedPair
-from bass_webrtc.rtc.candidate import Candidate, CandidatePolicy
+from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings
+from bass_webrtc.rtc.candidate import CandidatePolicy
 from support.ice_peer import HOST, IcePeer
+from support.ice_recorder import IceRecorder
 
 LOOPBACK = CandidatePolicy(allow_loopback=True)
 A_PACKET = b"\x80 a packet"
 
 
-@dataclass
-class End:
+class End(IceRecorder):
     """An agent and the events it reported."""
 
-    controlling: bool = True
-    servers: Sequence[IceServerAddress] = ()
-    hosts: Sequence[str] = (HOST,)
-    data: list[bytes] = field(default_factory=list)
-    pairs: list[SelectedPair] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-    late: list[Candidate] = field(default_factory=list)
-    relay_only: bool = False
-    patience_s: float = 39.5
-
-    def __post_init__(self) -> None:
-        self.ice = FullIce(
-            self.servers,
-            controlling=self.controlling,
-            on_data=self.data.append,
-            on_selected=self.pairs.append,
-            on_lost=self.lost.append,
-            on_candidate=self.late.append,
-            relay_only=self.relay_only,
-            hosts=self.hosts,
-            patience_s=self.patience_s,
+    def __init__(
+        self,
+        controlling: bool = True,
+        servers: Sequence[IceServerAddress] = (),
+        hosts: Sequence[str] = (HOST,),
+        *,
+        relay_only: bool = False,
+        connect_timeout_s: float = 39.5,
+    ) -> None:
+        super().__init__()
+        settings = IceSettings(
+            servers=tuple(servers),
+            relay_only=relay_only,
+            hosts=tuple(hosts),
             policy=LOOPBACK,
+            connect_timeout_s=connect_timeout_s,
         )
+        self.ice = FullIce(settings, self, controlling=controlling)
 
     @property
     def port(self) -> int:
@@ -70,10 +64,10 @@ def introduce(a: End, b: End) -> None:
 
 @asynccontextmanager
 async def end_and_peer(
-    *, controlling: bool = False, tell: bool = True, patience_s: float = 39.5
+    *, controlling: bool = False, tell: bool = True, connect_timeout_s: float = 39.5
 ) -> AsyncIterator[tuple[End, IcePeer]]:
     """Run an agent and a peer made of STUN messages; ``tell``: give the agent the peer's candidate."""
-    end = End(controlling, patience_s=patience_s)
+    end = End(controlling, connect_timeout_s=connect_timeout_s)
     await end.ice.gather()
     peer = await IcePeer.open(end.ice.credentials)
     end.ice.set_remote(peer.credentials, [peer.candidate] if tell else [], ice_lite=False)

@@ -1,4 +1,4 @@
-"""Rules and errors of signaling by the program: who may offer what to whom, and what is said to a wrong call."""
+"""Rules and errors of signaling by the program: kinds and directions, limits, and invalid calls."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def server() -> Iterator[bw.Server]:
 
 @pytest.fixture
 def mute() -> Iterator[bw.Server]:
-    """A server that has nothing to play."""
+    """A server without a source."""
     with bw.Server(None, CALLBACK) as server:
         server.start()
         yield server
@@ -47,7 +47,7 @@ def direction(sdp: str) -> str:
     return found[1]
 
 
-def test_no_port_is_opened_and_there_is_no_url() -> None:
+def test_callback_server_opens_no_port_and_has_no_url() -> None:
     before = _bound_sockets()
     with bw.Server(bw.Tone(), CALLBACK) as server:
         server.start()
@@ -57,7 +57,7 @@ def test_no_port_is_opened_and_there_is_no_url() -> None:
 
 
 def _bound_sockets() -> set[tuple[int, int]]:
-    """Kind and port of the internet sockets of this process."""
+    """Type and port of the IP sockets of this process."""
     found = set()
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:
@@ -74,7 +74,7 @@ def _bound_sockets() -> set[tuple[int, int]]:
         ("publisher", "recvonly", "sendonly", "player"),
     ],
 )
-def test_the_kind_decides_the_directions(
+def test_kind_determines_directions(
     kind: Kind, offered: str, answered: str, other_kind: str, server: bw.Server, other: bw.Server
 ) -> None:
     peer, offer = server.create_offer(kind)
@@ -84,7 +84,7 @@ def test_the_kind_decides_the_directions(
     assert server.peers == (peer,)
 
 
-def test_a_server_without_a_source_takes_both_as_a_publisher(server: bw.Server, mute: bw.Server) -> None:
+def test_server_without_source_treats_sendrecv_as_publisher(server: bw.Server, mute: bw.Server) -> None:
     peer, offer = server.create_offer()
     peer_there, answer = mute.add_peer(offer)
     assert (peer_there.kind, direction(answer)) == ("publisher", "recvonly")
@@ -94,7 +94,7 @@ def test_a_server_without_a_source_takes_both_as_a_publisher(server: bw.Server, 
     assert (ours.kind, direction(our_offer)) == ("publisher", "recvonly")
 
 
-def test_a_server_without_a_source_cannot_be_listened_to(server: bw.Server, mute: bw.Server) -> None:
+def test_server_without_source_refuses_players(server: bw.Server, mute: bw.Server) -> None:
     with pytest.raises(bw.ConfigError, match="nothing to play"):
         mute.create_offer("player")
     _, offer = server.create_offer("publisher")
@@ -103,30 +103,30 @@ def test_a_server_without_a_source_cannot_be_listened_to(server: bw.Server, mute
     assert mute.peers == ()
 
 
-def test_an_unknown_kind_is_refused(server: bw.Server) -> None:
+def test_unknown_kind_is_refused(server: bw.Server) -> None:
     with pytest.raises(bw.ConfigError, match="'listener'; expected one of"):
         server.create_offer("listener")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("sdp", ["", "v=0", "\0\xff" * 100, "v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n"])
-def test_an_offer_that_is_none_takes_no_place(sdp: str, server: bw.Server) -> None:
+def test_malformed_offer_takes_no_slot(sdp: str, server: bw.Server) -> None:
     with pytest.raises(bw.SdpError):
         server.add_peer(sdp)
     assert server.peers == ()
 
 
-def test_who_must_not_be_sent_this_much_is_refused_in_both_roles(server: bw.Server, other: bw.Server) -> None:
+def test_too_low_bitrate_limit_is_refused_in_offer_and_answer(server: bw.Server, other: bw.Server) -> None:
     _, offer = other.create_offer()
-    with pytest.raises(bw.SdpError, match="32000 bit/s are wanted"):
+    with pytest.raises(bw.SdpError, match="allows at most 32000 bit/s"):
         server.add_peer(offer.replace("useinbandfec=1", "maxaveragebitrate=32000"))
     peer, offer = server.create_offer()
     _, answer = other.add_peer(offer)
-    with pytest.raises(bw.SdpError, match="32000 bit/s are wanted"):
+    with pytest.raises(bw.SdpError, match="allows at most 32000 bit/s"):
         peer.set_answer(answer.replace("useinbandfec=1", "maxaveragebitrate=32000"))
     peer.set_answer(answer)
 
 
-def test_there_are_no_more_than_max_peers(server: bw.Server) -> None:
+def test_max_peers_is_enforced(server: bw.Server) -> None:
     for _ in range(2):
         server.create_offer()
     with pytest.raises(bw.PeerLimitError, match="max_peers"):
@@ -142,7 +142,7 @@ def _can_offer(server: bw.Server) -> bool:
         return False
 
 
-def test_an_answer_is_taken_once_and_only_for_an_offer(server: bw.Server, other: bw.Server) -> None:
+def test_answer_is_accepted_once_and_only_for_local_offer(server: bw.Server, other: bw.Server) -> None:
     peer, offer = server.create_offer()
     peer_there, answer = other.add_peer(offer)
     with pytest.raises(bw.SdpError):
@@ -154,7 +154,7 @@ def test_an_answer_is_taken_once_and_only_for_an_offer(server: bw.Server, other:
         peer_there.set_answer(answer)
 
 
-def test_candidates_that_are_none_are_refused_and_useless_ones_ignored(server: bw.Server) -> None:
+def test_malformed_candidates_are_refused_and_unusable_ones_ignored(server: bw.Server) -> None:
     peer, _ = server.create_offer()
     with pytest.raises(bw.SdpError, match="candidate"):
         peer.add_ice_candidate("candidate:rubbish", "0", 0)
@@ -170,7 +170,7 @@ def test_candidates_that_are_none_are_refused_and_useless_ones_ignored(server: b
 
 
 @pytest.mark.parametrize("wrong", [None, b"v=0", {"type": "offer", "sdp": "v=0"}], ids=type)
-def test_what_is_no_text_is_said_to_be_none(wrong: Any, server: bw.Server) -> None:
+def test_arguments_that_are_not_text_are_refused(wrong: Any, server: bw.Server) -> None:
     peer, _ = server.create_offer()
     calls: list[Callable[[], object]] = [lambda: server.add_peer(wrong), lambda: peer.set_answer(wrong)]
     if wrong is not None:
@@ -182,14 +182,14 @@ def test_what_is_no_text_is_said_to_be_none(wrong: Any, server: bw.Server) -> No
 
 
 @covers("WS11")
-def test_an_ice_lite_peer_is_answered(server: bw.Server, other: bw.Server) -> None:
-    """We have full ICE, so we take the controlling role (RFC 8445, 6.1.1)."""
+def test_ice_lite_peer_is_answered(server: bw.Server, other: bw.Server) -> None:
+    """The server has full ICE, so it takes the controlling role (RFC 8445, 6.1.1)."""
     _, offer = other.create_offer()
     peer, answer = server.add_peer(offer.replace("a=group", "a=ice-lite\r\na=group"))
     assert (peer.state, "a=ice-lite" in answer) == ("connecting", False)
 
 
-def test_a_removed_peer_is_gone_and_says_so(server: bw.Server) -> None:
+def test_removed_peer_is_closed_with_reason(server: bw.Server) -> None:
     reasons: list[str] = []
     server.on("peer_disconnected", lambda _peer, reason: reasons.append(reason))
     peer, offer = server.create_offer()
@@ -204,7 +204,7 @@ def test_a_removed_peer_is_gone_and_says_so(server: bw.Server) -> None:
     wait_until(lambda: reasons == ["removed by the program"])
 
 
-def test_without_a_running_server_there_is_nobody_to_add() -> None:
+def test_stopped_server_refuses_signaling_calls() -> None:
     server = bw.Server(bw.Tone(), CALLBACK)
     calls: list[Callable[[], object]] = [
         lambda: server.add_peer("v=0"),
@@ -225,17 +225,17 @@ def test_without_a_running_server_there_is_nobody_to_add() -> None:
     server.close()
 
 
-def test_sdp_is_told_as_an_event_before_any_candidate(server: bw.Server, other: bw.Server) -> None:
-    told: list[tuple[object, ...]] = []
+def test_sdp_event_carries_description(server: bw.Server, other: bw.Server) -> None:
+    emitted: list[tuple[object, ...]] = []
     for one in (server, other):
-        one.on("sdp", lambda *arguments: told.append(arguments))
+        one.on("sdp", lambda *arguments: emitted.append(arguments))
     peer, offer = server.create_offer()
     peer_there, answer = other.add_peer(offer)
-    wait_until(lambda: len(told) == 2)
-    assert told == [(peer, "offer", offer), (peer_there, "answer", answer)]
+    wait_until(lambda: len(emitted) == 2)
+    assert emitted == [(peer, "offer", offer), (peer_there, "answer", answer)]
 
 
-async def test_asyncio_has_the_same_calls() -> None:
+async def test_asyncio_api_has_same_calls() -> None:
     async with bw.aio.Server(bw.Tone(), CALLBACK) as first, bw.aio.Server(bw.Tone(), CALLBACK) as second:
         await first.start()
         await second.start()
@@ -246,7 +246,7 @@ async def test_asyncio_has_the_same_calls() -> None:
         assert first.peers == ()
 
 
-def test_ice_servers_are_checked_when_the_server_is_made() -> None:
+def test_ice_servers_are_validated_on_construction() -> None:
     with pytest.raises(bw.ConfigError, match="cannot be used"):
         bw.Server(bw.Tone(), bw.ServerConfig(ice_servers=(bw.IceServer("http://192.0.2.1"),)))
     with pytest.raises(bw.ConfigError, match="username and a credential"):
@@ -259,7 +259,7 @@ def test_ice_servers_are_checked_when_the_server_is_made() -> None:
         bw.ServerConfig(ice_servers=(bw.IceServer("stun:192.0.2.1"),), ice_relay_only=True)
 
 
-def test_public_ips_are_told_as_mapped_addresses() -> None:
+def test_public_ips_are_announced_as_server_reflexive_candidates() -> None:
     config = bw.ServerConfig(signaling_mode="callback", public_ips=("203.0.113.9",))
     with bw.Server(bw.Tone(), config) as server:
         server.start()

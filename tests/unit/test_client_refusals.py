@@ -14,14 +14,12 @@ import pytest
 from client_servers import LOCATION, SDP, Seen, Server, response, serving
 
 import bass_webrtc as bw
-from bass_webrtc.client.run import ClientRun
+from bass_webrtc.client.run import ClientRun, ice_settings
 from bass_webrtc.config import ServerConfig
-from bass_webrtc.core import Engine, PeerRemoved
-from bass_webrtc.peer.bridge import Bridge
+from bass_webrtc.core import Engine
 from bass_webrtc.peer.full import FullConnection
-from bass_webrtc.peer.full_settings import Callbacks, IceSettings
-from bass_webrtc.peer.sockets import local_addresses
-from bass_webrtc.rtc.dtls import Certificate
+from bass_webrtc.peer.host import Connection, EngineHost
+from bass_webrtc.rtc.negotiation import read_answer
 from bass_webrtc.sources import open_for_core
 from support.certificates import write_certificate
 from support.client_peers import wait_until
@@ -166,41 +164,32 @@ class Offerer:
 
     def __init__(self) -> None:
         config = ServerConfig(max_peers=1)
-        self._engine = Engine(config, open_for_core(bw.Tone()).handle)
-        self._engine.start()
-        self._bridge = Bridge(self._engine)
+        self._host = EngineHost(Engine(config, open_for_core(bw.Tone()).handle), config.max_peers)
+        self._host.start()
         self.connected = asyncio.Event()
-        callbacks = Callbacks(self.connected.set, lambda _: None, lambda _: None)
-        self._connection = FullConnection(
-            self._engine,
-            self._bridge,
-            0,
-            "player",
-            Certificate.generate(),
-            config,
-            callbacks,
-            IceSettings(hosts=tuple(local_addresses())),
-        )
-        asyncio.get_running_loop().add_reader(self._engine.event_descriptor, self._take_events)
+        self._connection = FullConnection(self._host, "player", config, self, ice_settings("127.0.0.1"), offers=True)
 
-    def _take_events(self) -> None:
-        for event in self._engine.events():
-            if isinstance(event, PeerRemoved):
-                self._connection.released()
+    def state_changed(self, connection: Connection) -> None:
+        if connection.state == "connected":
+            self.connected.set()
+
+    def loss_reported(self) -> None: ...
+
+    def trickle(self, *_: object) -> None: ...
 
     async def __call__(self, seen: Seen) -> bytes:
         if seen.method == "POST":
             return response(406, SDP, LOCATION, body=await self._connection.make_offer())
         if seen.method == "PATCH":
-            self._connection.take_answer(seen.body.decode())
+            self._connection.take_answer(read_answer(seen.body.decode(), self._connection.offer_sdp))
             return response(204)
         return response(200)
 
     async def close(self) -> None:
         await self._connection.close()
-        asyncio.get_running_loop().remove_reader(self._engine.event_descriptor)
-        self._engine.close()
-        self._bridge.close()
+        await self._connection.wait_closed()
+        self._host.stop()
+        self._host.close()
 
 
 @covers("CL20", "CL21")

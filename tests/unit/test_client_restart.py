@@ -1,4 +1,4 @@
-"""A client whose path is gone: an ICE restart for the same session, or a new one where that does not help."""
+"""A client that has lost its path: ICE restart in the same session, or a new session if that fails."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from client_servers import SDP, Seen, Server, response, serving
 
 import bass_webrtc as bw
 from bass_webrtc.client import watch as client_watch
-from bass_webrtc.peer.sockets import local_addresses
+from bass_webrtc.peer.ice.addresses import local_addresses
 from support import usage
 from support.client_peers import connect, wait_until
 from support.conformance import covers
@@ -28,10 +28,10 @@ def server() -> Iterator[bw.Server]:
 
 @pytest.fixture
 def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Makes the client believe, each time it looks for so many times, that this machine has no address any more."""
+    """Hide all local addresses from the client, for a number of probes."""
 
-    def lose(looks: int = 1) -> None:
-        answers: Iterator[list[str]] = iter([[]] * looks)
+    def lose(probes: int = 1) -> None:
+        answers: Iterator[list[str]] = iter([[]] * probes)
         monkeypatch.setattr(client_watch, "local_addresses", lambda: next(answers, local_addresses()))
 
     return lose
@@ -40,10 +40,10 @@ def lose_address(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @covers("CL9")
 @pytest.mark.parametrize("ice_servers", [(), (bw.IceServer("stun:127.0.0.1:9"),)], ids=["ICE-lite", "full ICE"])
 @pytest.mark.parametrize("kind", ["publisher", "player"])
-def test_the_session_goes_on_over_another_path(
+def test_session_continues_on_another_path(
     kind: str, ice_servers: tuple[bw.IceServer, ...], lose_address: Callable[..., None]
 ) -> None:
-    """New sockets, the same peer, and packets flow."""
+    """There are new sockets, the same peer, and packets flow."""
     config = bw.ServerConfig(http_port=0, udp_port=0, ice_servers=ice_servers)
     with bw.Server(bw.Tone(), config) as server:
         server.start()
@@ -72,8 +72,8 @@ def _packets(stats: bw.PeerStats) -> int:
     return stats.packets_sent + stats.packets_received
 
 
-class Refuser:
-    """Our own server, but for PATCH, which it answers as it is told."""
+class PatchProxy:
+    """A proxy to a server that answers PATCH itself, with a scripted response."""
 
     def __init__(self, server: bw.Server, patch: Callable[[], Awaitable[bytes]]) -> None:
         self._url = server.url.rstrip("/")
@@ -95,16 +95,16 @@ class Refuser:
 
 @pytest.fixture(params=[404, 405, 412, 422, 501, None])
 def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bytes | None:
-    """What a restart is answered with; None: nothing at all."""
+    """The response to a restart; None: no response."""
     monkeypatch.setattr(client_watch, "_RESTART_TIMEOUT_S", 0.5)
     return None if request.param is None else response(request.param)
 
 
 @covers("CL1", "CL8", "CL9")
-async def test_where_no_restart_can_be_had_it_begins_anew(
+async def test_failed_restart_begins_new_session(
     refused: bytes | None, server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
-    """A new POST; the former session is deleted."""
+    """It posts a new offer and deletes the former session."""
 
     async def patch() -> bytes:
         if refused is None:
@@ -112,16 +112,16 @@ async def test_where_no_restart_can_be_had_it_begins_anew(
         assert refused is not None
         return refused
 
-    refuser = Refuser(server, patch)
-    async with serving(refuser) as scripted, bw.aio.WhepClient(scripted.url.replace("whip", "whep")) as client:
+    proxy = PatchProxy(server, patch)
+    async with serving(proxy) as scripted, bw.aio.WhepClient(scripted.url.replace("whip", "whep")) as client:
         await client.start()
         assert await client.wait_connected(20.0)
-        lose_address(looks=2)
-        await asyncio.to_thread(wait_until, lambda: len(refuser.sessions) == 2)
+        lose_address(probes=2)
+        await asyncio.to_thread(wait_until, lambda: len(proxy.sessions) == 2)
         assert await client.wait_connected(20.0)
         await asyncio.to_thread(wait_until, lambda: "DELETE" in scripted.methods())
         await asyncio.to_thread(wait_until, lambda: len(server.peers) == 1)
-        _assert_asked_for_a_restart(scripted, refuser.sessions[0], twice=refused == response(412))
+        _assert_asked_for_a_restart(scripted, proxy.sessions[0], twice=refused == response(412))
 
 
 def _assert_asked_for_a_restart(scripted: Server, session: str, *, twice: bool) -> None:
@@ -134,10 +134,10 @@ def _assert_asked_for_a_restart(scripted: Server, session: str, *, twice: bool) 
 
 
 @covers("CL3")
-async def test_where_there_is_no_session_url_it_begins_anew_at_once(
+async def test_missing_session_url_begins_new_session_immediately(
     server: bw.Server, lose_address: Callable[..., None]
 ) -> None:
-    """Go2rtc gives none."""
+    """As with go2rtc."""
 
     async def script(seen: Seen) -> bytes:
         headers = {"Content-Type": "application/sdp"}
@@ -150,16 +150,16 @@ async def test_where_there_is_no_session_url_it_begins_anew_at_once(
     async with serving(script) as scripted, bw.aio.WhepClient(scripted.url) as client:
         await client.start()
         assert await client.wait_connected(20.0)
-        lose_address(looks=2)
+        lose_address(probes=2)
         await asyncio.to_thread(wait_until, lambda: scripted.methods() == ["POST", "POST"])
         assert await client.wait_connected(20.0)
 
 
-def test_restarts_leave_nothing_behind(
+def test_restarts_leak_no_sockets_or_threads(
     server: bw.Server, lose_address: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sockets of former paths are closed, a moment later."""
-    monkeypatch.setattr(client_watch, "_LOOK_EVERY_S", 0.05)
+    """The sockets of former paths are closed after a short delay."""
+    monkeypatch.setattr(client_watch, "_PROBE_INTERVAL_S", 0.05)
     with bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
         connect(client)
 
@@ -182,9 +182,7 @@ def test_restarts_leave_nothing_behind(
 
 
 @covers("CL10")
-async def test_a_client_that_is_closed_in_the_middle_of_a_restart_leaves_no_session(
-    server: bw.Server, lose_address: Callable[..., None]
-) -> None:
+async def test_closing_during_restart_deletes_session(server: bw.Server, lose_address: Callable[..., None]) -> None:
     asked = asyncio.Event()
 
     async def patch() -> bytes:
@@ -192,8 +190,8 @@ async def test_a_client_that_is_closed_in_the_middle_of_a_restart_leaves_no_sess
         await asyncio.Event().wait()
         raise AssertionError
 
-    refuser = Refuser(server, patch)
-    async with serving(refuser) as scripted:
+    proxy = PatchProxy(server, patch)
+    async with serving(proxy) as scripted:
         async with bw.aio.WhipClient(bw.Tone(), scripted.url) as client:
             await client.start()
             assert await client.wait_connected(20.0)

@@ -1,4 +1,4 @@
-"""When a client takes its server for lost: soon, but not because it is far away or has nothing to say."""
+"""When a client considers its server lost: soon, but not because it is distant or silent."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import pytest
 from bass_webrtc.client.watch import Loss, find_path, watch
 from bass_webrtc.errors import SignalingError
 from bass_webrtc.peer.full import FullConnection
-from bass_webrtc.peer.ice.full_ice import FullIce
+from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings
 from bass_webrtc.rtc.candidate import CandidatePolicy
 from bass_webrtc.signaling.client.session import SignalingSession
 from support.ice_peer import HOST, IcePeer
+from support.ice_recorder import IceRecorder
 from support.virtual_time import VirtualLoop, in_virtual_time
 
 
 class Push:
-    """A connection that hears nothing of its server but the answers to its checks.
+    """A connection that receives nothing from its server but the responses to its checks.
 
     Attributes:
-        ice: Connected with ``server``.
+        ice: Connected to ``server``.
     """
 
     state = "connected"
@@ -35,35 +36,36 @@ class Push:
         self.ice = ice
         self.server = server
         self.packets = 0
-        self.asked = 0
+        self.checks = 0
 
     @property
-    def signs_of_life(self) -> int:
-        return self.ice.answers + self.packets
+    def activity(self) -> int:
+        return self.ice.consent_responses + self.packets
 
     @property
     def round_trip_s(self) -> float | None:
         return self.ice.round_trip_s
 
-    def ask(self) -> None:
-        self.asked += 1
-        self.ice.ask()
+    def send_check(self) -> None:
+        self.checks += 1
+        self.ice.send_check()
 
     def stats(self) -> SimpleNamespace:
         return SimpleNamespace(packets_received=self.packets)
 
-    async def restart(self, exchange: Callable[[], Awaitable[None]]) -> None:
+    async def request_restart(self, exchange: Callable[[], Awaitable[None]]) -> None:
         await exchange()
 
     def begin(self) -> asyncio.Task[Loss]:
-        """Watches it, until the task is cancelled."""
+        """Watch it until the task is cancelled."""
         ended = asyncio.get_running_loop().create_future()
         return asyncio.create_task(watch(cast(FullConnection, self), ended))
 
 
 @asynccontextmanager
 async def pushing() -> AsyncIterator[Push]:
-    ice = FullIce(controlling=False, on_data=lambda _: None, hosts=[HOST], policy=CandidatePolicy(allow_loopback=True))
+    settings = IceSettings(hosts=(HOST,), policy=CandidatePolicy(allow_loopback=True))
+    ice = FullIce(settings, IceRecorder(), controlling=False)
     (candidate,) = await ice.gather()
     server = await IcePeer.open(ice.credentials)
     ice.set_remote(server.credentials, [server.candidate], ice_lite=False)
@@ -77,7 +79,7 @@ async def pushing() -> AsyncIterator[Push]:
 
 
 async def lost_after_s(watching: asyncio.Task[Loss]) -> float:
-    """How long it takes from now."""
+    """Return how long the detection takes from now."""
     loop = asyncio.get_running_loop()
     start_s = loop.time()
     loss = await asyncio.wait_for(watching, 20.0)
@@ -91,14 +93,14 @@ async def assert_stays(watching: asyncio.Task[Loss], seconds: float) -> None:
 
 
 class Refusing:
-    """A session at a server that knows no ICE restart."""
+    """A session at a server that does not support ICE restarts."""
 
     can_restart = True
 
     async def reconnect(self) -> None: ...
 
     async def restart(self) -> None:
-        raise SignalingError(405, "", "no restarts here")
+        raise SignalingError(405, "", "ICE restarts are not supported")
 
 
 async def finds_path(push: Push) -> bool:
@@ -108,8 +110,8 @@ async def finds_path(push: Push) -> bool:
 
 @pytest.mark.parametrize("phase_s", [0.0, 0.1, 0.2, 0.24])
 @in_virtual_time
-async def test_a_server_that_vanishes_is_missed_after_a_second(phase_s: float) -> None:
-    """So that a client is back two seconds after its killed server, whenever it was killed."""
+async def test_vanished_server_is_detected_after_a_second(phase_s: float) -> None:
+    """A client can then be back within two seconds of a killed server, whenever it was killed."""
     async with pushing() as push:
         push.server.delay_s = 0.02
         watching = push.begin()
@@ -119,26 +121,26 @@ async def test_a_server_that_vanishes_is_missed_after_a_second(phase_s: float) -
 
 
 @in_virtual_time
-async def test_a_server_that_has_nothing_to_say_stays() -> None:
+async def test_silent_server_is_not_lost() -> None:
     async with pushing() as push:
         await assert_stays(push.begin(), 600.0)
 
 
 @pytest.mark.parametrize("round_trip_s", [0.3, 1.5, 3.0])
 @in_virtual_time
-async def test_a_server_far_away_stays_and_is_missed_later(round_trip_s: float) -> None:
-    """Also at the beginning, when nobody knows yet how far."""
+async def test_distant_server_is_not_lost_and_detected_later(round_trip_s: float) -> None:
+    """Also at the beginning, when the round trip is unknown."""
     async with pushing() as push:
         push.server.delay_s = round_trip_s
         watching = push.begin()
         await assert_stays(watching, 120.0)
         push.server.answers = False
-        assert await lost_after_s(watching) <= 1.4 + 2 * round_trip_s  # Answers are under way still.
+        assert await lost_after_s(watching) <= 1.4 + 2 * round_trip_s  # Responses are still in flight.
 
 
 @in_virtual_time
-async def test_lost_checks_are_no_lost_server() -> None:
-    """One in ten on each way."""
+async def test_lost_checks_do_not_mean_lost_server() -> None:
+    """One in ten is lost in each direction."""
     chance = random.Random(4)
     async with pushing() as push:
         watching = push.begin()
@@ -148,21 +150,21 @@ async def test_lost_checks_are_no_lost_server() -> None:
 
 
 @in_virtual_time
-async def test_packets_that_flow_are_signs_enough() -> None:
-    """A pull asks once, for the round trip; and goes on when its server says only that it is there."""
+async def test_received_packets_replace_checks() -> None:
+    """A player sends one check, for the round trip, and later detects a stream that stops."""
     async with pushing() as push:
         watching = push.begin()
         for _ in range(500):
             push.packets += 1
             await assert_stays(watching, 0.02)
-        assert push.asked == 1
+        assert push.checks == 1
         await assert_stays(watching, 2.7)
         loss = await asyncio.wait_for(watching, 1.0)
-        assert loss == Loss("nothing has come for 3 s")
+        assert loss == Loss("no packet for 3 s")
 
 
 @in_virtual_time
-async def test_an_interpreter_that_stood_still_accuses_nobody() -> None:
+async def test_stalled_interpreter_does_not_drop_connection() -> None:
     async with pushing() as push:
         push.server.delay_s = 0.02
         watching = push.begin()
@@ -174,8 +176,8 @@ async def test_an_interpreter_that_stood_still_accuses_nobody() -> None:
 
 @pytest.mark.parametrize("round_trip_s", [0.02, 1.5])
 @in_virtual_time
-async def test_where_no_restart_can_be_had_the_former_path_will_do_if_it_is_back(round_trip_s: float) -> None:
-    """A second without a sign of life may have been the network's; a new publisher throws out all listeners of some."""
+async def test_former_path_is_used_again_if_restart_is_refused(round_trip_s: float) -> None:
+    """The network may have been down for a second; on some servers a new publisher disconnects all listeners."""
     async with pushing() as push:
         push.server.delay_s = round_trip_s
         watching = push.begin()

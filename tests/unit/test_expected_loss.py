@@ -1,4 +1,4 @@
-"""What players report of loss becomes what the encoder expects."""
+"""The loss that players report sets the loss that the encoder expects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.events import EventDispatcher
 from bass_webrtc.loop_thread import LoopThread
-from bass_webrtc.peer.connection import Connection
-from bass_webrtc.peer.mux import UdpMux
+from bass_webrtc.peer.host import Connection, EngineHost
 from bass_webrtc.server import peers as server_peers
 from bass_webrtc.server.peers import ServerPeers
 
@@ -24,33 +23,33 @@ class FakeEngine:
         self.expected.append(percent)
 
 
-class FakeMux:
+class FakeHost:
     def __init__(self) -> None:
         self.engine = FakeEngine()
 
 
 class FakeConnection:
-    """None: it plays nothing yet."""
+    """A connection; None: no report yet."""
 
     def __init__(self, fraction_lost: float | None) -> None:
         self.fraction_lost = fraction_lost
 
 
 class Scene:
-    """Peers with a clock of the test's."""
+    """Peers, and a clock set by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
         monkeypatch.setattr(server_peers, "time", SimpleNamespace(monotonic=lambda: self.now_s))
-        self._mux = FakeMux()
+        self._host = FakeHost()
         unused = cast(Any, None)
         self.peers = ServerPeers(
-            cast(UdpMux, self._mux),
+            cast(EngineHost, self._host),
+            None,
             cast(LoopThread, unused),
             ServerConfig(),
             (),
             cast(EventDispatcher, unused),
-            lambda connection: None,
             has_source=True,
         )
 
@@ -61,8 +60,8 @@ class Scene:
 
     @property
     def expected(self) -> list[int]:
-        """What the encoder was told, in percent."""
-        return self._mux.engine.expected
+        """The values set at the encoder, in percent."""
+        return self._host.engine.expected
 
 
 @pytest.fixture
@@ -70,14 +69,14 @@ def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
     return Scene(monkeypatch)
 
 
-def test_the_encoder_expects_what_players_lose_on_average(scene: Scene) -> None:
+def test_encoder_expects_mean_loss_of_players(scene: Scene) -> None:
     for fraction_lost in (0.2, 0.0, None):
         scene.connect(fraction_lost)
     scene.peers.loss_reported()
     assert scene.expected == [10]
 
 
-def test_it_is_told_once_a_second_at_most_and_only_what_is_new(scene: Scene) -> None:
+def test_expected_loss_changes_at_most_once_a_second(scene: Scene) -> None:
     first, _ = scene.connect(0.2), scene.connect(0.0)
     scene.peers.loss_reported()
     first.fraction_lost = 0.4
@@ -92,13 +91,13 @@ def test_it_is_told_once_a_second_at_most_and_only_what_is_new(scene: Scene) -> 
     assert scene.expected == [10, 20]
 
 
-def test_no_encoding_is_made_for_a_network_that_loses_nearly_everything(scene: Scene) -> None:
+def test_expected_loss_is_limited_to_30_percent(scene: Scene) -> None:
     scene.connect(0.9)
     scene.peers.loss_reported()
     assert scene.expected == [30]
 
 
-def test_without_players_nothing_is_expected(scene: Scene) -> None:
+def test_no_players_means_no_expected_loss(scene: Scene) -> None:
     scene.connect(None)
     scene.peers.loss_reported()
     assert scene.expected == []

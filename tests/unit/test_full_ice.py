@@ -1,6 +1,6 @@
-"""The full ICE agent on loopback, in virtual time: it connects, nominates, restarts and closes.
+"""The full ICE agent on loopback, in virtual time: connecting, nomination, restart and closing.
 
-Beside it: test_full_ice_arrivals.py and test_full_ice_gathering.py.
+See also test_full_ice_arrivals.py and test_full_ice_gathering.py.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ice_ends import A_PACKET, End, connect, end_and_peer, introduce, open_files
 from bass_webrtc.errors import ClosedError, IceError
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import stun
+from support.conformance import covers
 from support.ice_peer import CONTROLLED, CONTROLLING, HOST, PRIORITY, USE_CANDIDATE, IcePeer
 from support.virtual_time import in_virtual_time
 
@@ -50,22 +51,25 @@ async def test_connects_over_ipv6() -> None:
     await b.ice.close()
 
 
+@covers("SE26")
 @in_virtual_time
-async def test_credentials_are_long_enough_SE26() -> None:
+async def test_credentials_have_required_length() -> None:
     end = End()
     assert (len(end.ice.credentials.ufrag), len(end.ice.credentials.password)) == (8, 24)
 
 
+@covers("SE28")
 @pytest.mark.parametrize("controlling", [(True, True), (False, False)])
 @in_virtual_time
-async def test_a_role_conflict_is_repaired_SE28(controlling: tuple[bool, bool]) -> None:
+async def test_role_conflict_is_resolved(controlling: tuple[bool, bool]) -> None:
     async with two_ends(controlling=controlling) as (a, b):
         await asyncio.gather(a.ice.connect(), b.ice.connect())
         assert a.ice.controlling != b.ice.controlling
 
 
+@covers("SE28")
 @in_virtual_time
-async def test_a_peer_that_answers_every_role_with_a_conflict_does_not_keep_us_busy_SE28() -> None:
+async def test_endless_role_conflicts_do_not_loop() -> None:
     async with end_and_peer(controlling=True) as (end, peer):
         peer.error = 487
         connecting = asyncio.create_task(end.ice.connect())
@@ -74,8 +78,9 @@ async def test_a_peer_that_answers_every_role_with_a_conflict_does_not_keep_us_b
         connecting.cancel()
 
 
+@covers("WS11")
 @in_virtual_time
-async def test_a_lite_peer_makes_us_controlling_WS11() -> None:
+async def test_lite_peer_makes_agent_controlling() -> None:
     end = End(controlling=False)
     await end.ice.gather()
     peer = await IcePeer.open(end.ice.credentials)
@@ -88,8 +93,8 @@ async def test_a_lite_peer_makes_us_controlling_WS11() -> None:
 
 
 @in_virtual_time
-async def test_the_descriptor_sends_to_the_peer_past_this_object() -> None:
-    """The sender thread gets a dup of it, which stays good when the agent has closed its own."""
+async def test_duplicate_of_descriptor_sends_to_peer_and_outlives_agent() -> None:
+    """As the sender thread uses it."""
     async with two_ends() as (a, b):
         pair, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
         assert pair.descriptor is not None
@@ -103,8 +108,8 @@ async def test_the_descriptor_sends_to_the_peer_past_this_object() -> None:
 
 
 @in_virtual_time
-async def test_data_that_comes_before_the_nomination_is_kept_a_little() -> None:
-    """The peer's first ClientHello may overtake our own nomination."""
+async def test_early_data_is_kept_until_nomination() -> None:
+    """The peer's first ClientHello may arrive before the nomination."""
     async with end_and_peer() as (end, peer):
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(0.1)
@@ -121,18 +126,19 @@ async def test_data_that_comes_before_the_nomination_is_kept_a_little() -> None:
 # -- the PAC timer
 
 
+@covers("CL14")
 @in_virtual_time
-async def test_no_candidates_fail_after_the_pac_timer_and_not_before_CL14() -> None:
+async def test_connect_without_candidates_fails_after_pac_timer() -> None:
     async with end_and_peer(tell=False) as (end, _):
         started_s = asyncio.get_running_loop().time()
-        with pytest.raises(IceError, match="no address"):
+        with pytest.raises(IceError, match="no usable candidate"):
             await end.ice.connect()
         assert asyncio.get_running_loop().time() - started_s == pytest.approx(39.5, abs=0.1)
 
 
 @in_virtual_time
-async def test_a_peer_without_candidates_is_learnt_from_its_check_late() -> None:
-    """OBS and FFmpeg tell none that we could use (RFC 8863)."""
+async def test_late_check_of_peer_without_candidates_connects() -> None:
+    """OBS and FFmpeg send no usable candidates (RFC 8863)."""
     async with end_and_peer(tell=False) as (end, peer):
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(39)
@@ -143,9 +149,9 @@ async def test_a_peer_without_candidates_is_learnt_from_its_check_late() -> None
 
 @in_virtual_time
 @pytest.mark.parametrize("tell", [True, False])
-async def test_with_patience_a_peer_may_take_minutes_to_hear_of_us(tell: bool) -> None:
-    """Somebody carries our answer by hand. All our own checks have failed by then, and theirs begin them anew."""
-    async with end_and_peer(tell=tell, patience_s=120.0) as (end, peer):
+async def test_longer_connect_timeout_lets_peer_start_minutes_later(tell: bool) -> None:
+    """People carry the answer by hand. All checks have failed by then, and the peer's checks restart them."""
+    async with end_and_peer(tell=tell, connect_timeout_s=120.0) as (end, peer):
         peer.answers = False
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(100)
@@ -155,8 +161,8 @@ async def test_with_patience_a_peer_may_take_minutes_to_hear_of_us(tell: bool) -
 
 
 @in_virtual_time
-async def test_patience_ends() -> None:
-    async with end_and_peer(tell=False, patience_s=120.0) as (end, _):
+async def test_longer_connect_timeout_expires() -> None:
+    async with end_and_peer(tell=False, connect_timeout_s=120.0) as (end, _):
         started_s = asyncio.get_running_loop().time()
         with pytest.raises(IceError, match=r"within 120\.0 s"):
             await end.ice.connect()
@@ -164,7 +170,7 @@ async def test_patience_ends() -> None:
 
 
 @in_virtual_time
-async def test_a_candidate_that_comes_late_gets_the_whole_time() -> None:
+async def test_late_candidate_restarts_connect_timeout() -> None:
     async with end_and_peer(controlling=True, tell=False) as (end, peer):
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(39)
@@ -176,7 +182,7 @@ async def test_a_candidate_that_comes_late_gets_the_whole_time() -> None:
 
 
 @in_virtual_time
-async def test_pairs_that_all_fail_are_an_error_that_says_so() -> None:
+async def test_failure_of_all_pairs_is_reported() -> None:
     async with end_and_peer(controlling=True) as (end, peer):
         peer.answers = False
         with pytest.raises(IceError, match="none of 1 candidate pairs works"):
@@ -187,8 +193,8 @@ async def test_pairs_that_all_fail_are_an_error_that_says_so() -> None:
 
 
 @in_virtual_time
-async def test_of_pairs_that_are_nominated_together_the_best_counts() -> None:
-    """aioice, for one, nominates every pair that it checks."""
+async def test_best_of_pairs_nominated_together_is_selected() -> None:
+    """aioice, for example, nominates every pair that it checks."""
     async with end_and_peer() as (end, best):
         worse = await IcePeer.open(end.ice.credentials, best.credentials)
         connecting = asyncio.create_task(end.ice.connect())
@@ -202,7 +208,7 @@ async def test_of_pairs_that_are_nominated_together_the_best_counts() -> None:
 
 
 @in_virtual_time
-async def test_a_peer_that_moves_to_another_pair_later_is_followed() -> None:
+async def test_later_nomination_of_another_pair_is_followed() -> None:
     async with end_and_peer() as (end, first):
         await connect(end, first)
         second = await IcePeer.open(end.ice.credentials, first.credentials)
@@ -217,8 +223,8 @@ async def test_a_peer_that_moves_to_another_pair_later_is_followed() -> None:
 
 
 @in_virtual_time
-async def test_a_check_that_arrives_sends_ours_again_at_once() -> None:
-    """The NAT in between ate ours until the peer sent something (RFC 8445, 7.3.1.4)."""
+async def test_incoming_check_triggers_own_check_immediately() -> None:
+    """A NAT dropped it until the peer sent something (RFC 8445, 7.3.1.4)."""
     async with end_and_peer(controlling=True) as (end, peer):
         peer.answers = False
         connecting = asyncio.create_task(end.ice.connect())
@@ -234,8 +240,9 @@ async def test_a_check_that_arrives_sends_ours_again_at_once() -> None:
 # -- restart
 
 
+@covers("WS28")
 @in_virtual_time
-async def test_a_restart_takes_over_when_it_has_a_pair_of_its_own_WS28() -> None:
+async def test_restart_takes_over_when_its_pair_is_selected() -> None:
     async with two_ends() as (a, b):
         old, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
         credentials = a.ice.credentials
@@ -257,8 +264,9 @@ async def test_a_restart_takes_over_when_it_has_a_pair_of_its_own_WS28() -> None
         assert open_files() == files - 2
 
 
+@covers("WS28")
 @in_virtual_time
-async def test_what_the_peer_still_sends_by_the_old_pair_is_heard_WS28() -> None:
+async def test_data_on_old_pair_is_received_after_restart() -> None:
     async with two_ends() as (a, b):
         await asyncio.gather(a.ice.connect(), b.ice.connect())
         old = b.pairs[0]
@@ -274,8 +282,9 @@ async def test_what_the_peer_still_sends_by_the_old_pair_is_heard_WS28() -> None
         assert a.data == [A_PACKET]
 
 
+@covers("WS28")
 @in_virtual_time
-async def test_a_restart_that_fails_leaves_the_old_pair_WS28() -> None:
+async def test_failed_restart_keeps_old_pair() -> None:
     async with two_ends() as (a, b):
         old, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
         await a.ice.restart()
@@ -289,7 +298,7 @@ async def test_a_restart_that_fails_leaves_the_old_pair_WS28() -> None:
 
 
 @in_virtual_time
-async def test_a_restart_brings_a_lost_session_back() -> None:
+async def test_restart_recovers_lost_session() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         peer.answers = False
@@ -309,7 +318,7 @@ async def test_a_restart_brings_a_lost_session_back() -> None:
 
 
 @in_virtual_time
-async def test_close_gives_everything_back_and_ends_who_waits() -> None:
+async def test_close_releases_everything_and_ends_connect() -> None:
     files = open_files()
     async with end_and_peer() as (end, _):
         connecting = asyncio.create_task(end.ice.connect())

@@ -1,4 +1,4 @@
-"""What arrives at the full ICE agent on loopback, and what keeps its consent alive, in virtual time."""
+"""Datagrams that arrive at the full ICE agent, and consent, on loopback in virtual time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import pytest
 from ice_ends import A_PACKET, End, connect, end_and_peer, two_ends
 
 from bass_webrtc.errors import ClosedError
-from bass_webrtc.peer.ice.full_ice import FullIce
+from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings
 from bass_webrtc.rtc.candidate import Candidate
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import stun
+from support.conformance import covers
 from support.ice_peer import HOST, PRIORITY, USE_CANDIDATE, IcePeer
+from support.ice_recorder import IceRecorder
 from support.virtual_time import in_virtual_time
 
-# -- what arrives
+# -- incoming datagrams
 
 
 @in_virtual_time
-async def test_a_check_without_priority_is_answered_and_learnt_from() -> None:
+async def test_check_without_priority_is_answered_and_used() -> None:
     """FFmpeg's have neither PRIORITY nor ICE-CONTROLLING; aioice raises KeyError."""
     async with end_and_peer(tell=False) as (end, peer):
         connecting = asyncio.create_task(end.ice.connect())
@@ -32,6 +34,7 @@ async def test_a_check_without_priority_is_answered_and_learnt_from() -> None:
         assert peer.kinds(peer.responses) == [stun.BINDING_SUCCESS]
 
 
+@covers("SE25")
 @pytest.mark.parametrize(
     ("kind", "attribute"),
     [
@@ -44,8 +47,8 @@ async def test_a_check_without_priority_is_answered_and_learnt_from() -> None:
     ],
 )
 @in_virtual_time
-async def test_a_short_attribute_is_counted_and_raises_nothing_SE25(kind: int, attribute: int) -> None:
-    """aioice raises struct.error, and the loop would log a traceback for each; or takes the datagram for data."""
+async def test_short_attribute_is_counted_and_raises_nothing(kind: int, attribute: int) -> None:
+    """aioice raises struct.error, which the loop would log each time, or takes the datagram for data."""
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         username = (stun.USERNAME, f"{end.ice.credentials.ufrag}:{peer.credentials.ufrag}".encode())
@@ -56,8 +59,9 @@ async def test_a_short_attribute_is_counted_and_raises_nothing_SE25(kind: int, a
         assert (end.data, peer.kinds(peer.responses)) == ([], [stun.BINDING_SUCCESS])
 
 
+@covers("SE24")
 @in_virtual_time
-async def test_requests_of_strangers_get_no_answer_SE24() -> None:
+async def test_unauthenticated_requests_get_no_answer() -> None:
     async with end_and_peer() as (end, peer):
         ufrag = end.ice.credentials.ufrag
         peer.check(end.port, PRIORITY, password="")
@@ -72,8 +76,9 @@ async def test_requests_of_strangers_get_no_answer_SE24() -> None:
         assert end.ice.counters.unauthenticated == 7
 
 
+@covers("SE25")
 @in_virtual_time
-async def test_an_attribute_that_must_be_understood_and_is_not_gives_420_SE25() -> None:
+async def test_unknown_comprehension_required_attribute_gives_420() -> None:
     async with end_and_peer() as (end, peer):
         peer.check(end.port, PRIORITY, (0x7777, b"\0\0\0\0"))
         await asyncio.sleep(0.1)
@@ -82,9 +87,10 @@ async def test_an_attribute_that_must_be_understood_and_is_not_gives_420_SE25() 
         assert dict(answer.attributes)[stun.ERROR_CODE][2:4] == bytes([4, 20])
 
 
+@covers("SE40", "SE41")
 @in_virtual_time
-async def test_data_of_strangers_is_dropped_and_counted_SE40_SE41() -> None:
-    """A ClientHello from an address that no check came from does not reach DTLS (finding 2)."""
+async def test_data_from_unvalidated_address_is_dropped_and_counted() -> None:
+    """A ClientHello from an address without an authentic check does not reach DTLS."""
     async with end_and_peer() as (end, peer):
         stranger = await IcePeer.open(end.ice.credentials)
         stranger.send(b"\x16\xfe\xfd early", end.port)
@@ -93,12 +99,13 @@ async def test_data_of_strangers_is_dropped_and_counted_SE40_SE41() -> None:
         peer.send(A_PACKET, end.port)
         await asyncio.sleep(0.1)
         assert end.data == [A_PACKET]
-        assert end.ice.counters.stray == 2
+        assert end.ice.counters.unvalidated == 2
         stranger.transport.close()
 
 
+@covers("SE40", "SE42")
 @in_virtual_time
-async def test_empty_and_junk_datagrams_reach_nobody_and_pile_up_nowhere_SE40_SE42() -> None:
+async def test_empty_and_junk_datagrams_are_dropped_and_not_queued() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         with socket.socket(type=socket.SOCK_DGRAM) as stranger, socket.socket(fileno=os.dup(peer.descriptor)) as own:
@@ -112,16 +119,17 @@ async def test_empty_and_junk_datagrams_reach_nobody_and_pile_up_nowhere_SE40_SE
             await asyncio.sleep(0.1)
         assert end.data == [A_PACKET]
         assert end.ice._current.agent._queue.empty()
-        assert end.ice.counters.stray + end.ice.counters.malformed == 16_000
+        assert end.ice.counters.unvalidated + end.ice.counters.malformed == 16_000
 
 
+@covers("SE29")
 @pytest.mark.parametrize("host", ["5b0a3a3c-2d5c-4a3e-9d7e-1f1f1f1f1f1f.local", "peer.example.org", "localhost"])
 @in_virtual_time
-async def test_names_are_not_looked_up_SE29(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """aioice asks the LAN by multicast for ``.local`` names (RFC 8839, 5.1)."""
+async def test_host_names_are_not_resolved(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aioice queries the LAN by multicast DNS for ``.local`` names (RFC 8839, 5.1)."""
 
     async def refuse() -> aioice.mdns.MDnsProtocol:
-        raise AssertionError("the LAN was asked")
+        raise AssertionError("the LAN was queried")
 
     monkeypatch.setattr(aioice.mdns, "create_mdns_protocol", refuse)
     async with end_and_peer(tell=False) as (end, peer):
@@ -132,10 +140,11 @@ async def test_names_are_not_looked_up_SE29(host: str, monkeypatch: pytest.Monke
         connecting.cancel()
 
 
+@covers("SE30")
 @in_virtual_time
-async def test_nothing_is_sent_where_the_policy_forbids_it_SE30() -> None:
-    """By default nothing goes to loopback, so a peer cannot make a server talk to its own services."""
-    end = FullIce(controlling=True, on_data=lambda _: None, hosts=[HOST])
+async def test_nothing_is_sent_where_policy_forbids_it() -> None:
+    """Loopback is forbidden by default, so a peer cannot make a server send to its own services."""
+    end = FullIce(IceSettings(hosts=(HOST,)), IceRecorder(), controlling=True)
     await end.gather()
     peer = await IcePeer.open(end.credentials)
     end.set_remote(peer.credentials, [peer.candidate], ice_lite=False)
@@ -148,8 +157,9 @@ async def test_nothing_is_sent_where_the_policy_forbids_it_SE30() -> None:
     peer.transport.close()
 
 
+@covers("SE27")
 @in_virtual_time
-async def test_500_candidates_make_100_pairs_SE27() -> None:
+async def test_500_candidates_make_100_pairs() -> None:
     end = End(hosts=[HOST, "127.0.0.2"])
     await end.ice.gather()
     many = [Candidate(str(n), 1, "udp", n, "127.0.0.9", 10_000 + n, "host") for n in range(500)]
@@ -158,8 +168,9 @@ async def test_500_candidates_make_100_pairs_SE27() -> None:
     await end.ice.close()
 
 
+@covers("SE30")
 @in_virtual_time
-async def test_our_own_address_is_not_talked_to_SE30() -> None:
+async def test_own_address_is_not_paired() -> None:
     async with two_ends() as (a, _):
         a.ice.add_remote_candidate(a.ice.candidates[0])
         assert len(a.ice._current.agent._check_list) == 1
@@ -168,8 +179,9 @@ async def test_our_own_address_is_not_talked_to_SE30() -> None:
 # -- consent
 
 
+@covers("SE20", "SE21")
 @in_virtual_time
-async def test_sending_stops_30_s_after_the_last_response_SE20_SE21() -> None:
+async def test_sending_stops_30_s_after_last_response() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         await asyncio.sleep(60)
@@ -186,9 +198,10 @@ async def test_sending_stops_30_s_after_the_last_response_SE20_SE21() -> None:
         assert (len(peer.requests), peer.data, end.ice.counters.unsent) == (seen, [], 1)
 
 
+@covers("SE20")
 @in_virtual_time
-async def test_a_peer_three_seconds_away_keeps_its_consent_SE20() -> None:
-    """aioice takes a response for lost after half a second."""
+async def test_peer_with_round_trip_of_three_seconds_keeps_consent() -> None:
+    """aioice considers a response lost after half a second."""
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         peer.delay_s = 3.0
@@ -197,39 +210,40 @@ async def test_a_peer_three_seconds_away_keeps_its_consent_SE20() -> None:
 
 
 @in_virtual_time
-async def test_each_answer_counts_though_many_checks_are_under_way() -> None:
-    """Of a client that asks eight times a second whether its peer is there; and the round trip is known."""
+async def test_each_response_counts_with_many_checks_in_flight() -> None:
+    """A client sends eight checks a second; the round trip is measured."""
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         assert end.ice.round_trip_s is None
         peer.delay_s = 20.0
         for _ in range(8 * 60):
-            end.ice.ask()
+            end.ice.send_check()
             await asyncio.sleep(0.125)
-        assert end.ice.answers >= 8 * 40
+        assert end.ice.consent_responses >= 8 * 40
         assert end.ice.round_trip_s == pytest.approx(20.0, abs=0.1)
         peer.delay_s = 0.1
         await asyncio.sleep(60.0)
         for _ in range(8 * 10):
-            end.ice.ask()
+            end.ice.send_check()
             await asyncio.sleep(0.125)
         assert end.ice.round_trip_s == pytest.approx(0.1, abs=0.2)
 
 
 @in_virtual_time
-async def test_an_answer_counts_once() -> None:
+async def test_response_counts_once() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         peer.requests.clear()
-        end.ice.ask()
+        end.ice.send_check()
         await asyncio.sleep(0.1)
         peer.send(peer.answer(peer.requests[0], (HOST, end.port)), end.port)
         await asyncio.sleep(0.1)
-        assert end.ice.answers == 1
+        assert end.ice.consent_responses == 1
 
 
+@covers("SE20")
 @in_virtual_time
-async def test_consent_checks_are_new_each_time_and_not_repeated_SE20() -> None:
+async def test_consent_checks_have_new_transaction_ids_and_no_retransmissions() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         peer.requests.clear()
@@ -239,9 +253,10 @@ async def test_consent_checks_are_new_each_time_and_not_repeated_SE20() -> None:
         assert len({request.transaction_id for request in peer.requests}) == len(peer.requests)
 
 
+@covers("SE21")
 @pytest.mark.parametrize("forgery", ["password", "transaction", "source"])
 @in_virtual_time
-async def test_a_forged_response_does_not_refresh_consent_SE21(forgery: str) -> None:
+async def test_forged_response_does_not_refresh_consent(forgery: str) -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         forger = await IcePeer.open(end.ice.credentials, peer.credentials)
@@ -258,8 +273,9 @@ async def test_a_forged_response_does_not_refresh_consent_SE21(forgery: str) -> 
         forger.transport.close()
 
 
+@covers("SE22")
 @in_virtual_time
-async def test_error_403_ends_consent_at_once_and_only_if_it_is_signed_SE22() -> None:
+async def test_authentic_error_403_ends_consent_immediately() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
         peer.error = 403

@@ -1,4 +1,4 @@
-"""The full ICE agent's own candidates, on loopback, in virtual time."""
+"""Gathering by the full ICE agent, on loopback, in virtual time."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from ice_ends import End, open_files
 
 from bass_webrtc.config import StunServer, TurnServer
 from support import stun
+from support.conformance import covers
 from support.ice_peer import HOST
 from support.virtual_time import in_virtual_time
 
 
 class StunService(asyncio.DatagramProtocol):
-    """A STUN server that says everybody is at one address, if it says anything."""
+    """A STUN server that maps every client to one address, after a delay or not at all."""
 
     def __init__(self, delay_s: float, mapped: tuple[str, int] | None, losses: int) -> None:
         self.delay_s = delay_s
@@ -44,7 +45,7 @@ async def stun_service(
 
 
 @in_virtual_time
-async def test_a_stun_server_gives_a_server_reflexive_candidate() -> None:
+async def test_stun_server_gives_server_reflexive_candidate() -> None:
     service = await stun_service()
     end = End(servers=[service.server])
     host, reflexive = await end.ice.gather()
@@ -57,8 +58,8 @@ async def test_a_stun_server_gives_a_server_reflexive_candidate() -> None:
 
 
 @in_virtual_time
-async def test_without_a_nat_the_second_candidate_is_redundant() -> None:
-    """RFC 8445, 5.1.3; two servers that say the same are one candidate, too."""
+async def test_redundant_candidates_are_dropped() -> None:
+    """RFC 8445, 5.1.3: without a NAT, and if two servers return the same address."""
     outside = [await stun_service(), await stun_service()]
     inside = await stun_service(mapped=None)
     end = End(servers=[one.server for one in (*outside, inside)])
@@ -69,7 +70,7 @@ async def test_without_a_nat_the_second_candidate_is_redundant() -> None:
 
 
 @in_virtual_time
-async def test_a_dead_stun_server_costs_half_a_second_and_one_that_is_late_still_counts() -> None:
+async def test_gathering_waits_half_a_second_for_dead_server_and_uses_late_one() -> None:
     prompt, late = await stun_service(), await stun_service(2.0, ("192.0.2.8", 4242))
     with socket.socket(type=socket.SOCK_DGRAM) as dead:
         dead.bind((HOST, 0))
@@ -86,7 +87,7 @@ async def test_a_dead_stun_server_costs_half_a_second_and_one_that_is_late_still
 
 
 @in_virtual_time
-async def test_one_lost_request_does_not_cost_the_candidate() -> None:
+async def test_lost_request_is_retransmitted() -> None:
     service = await stun_service(losses=1)
     end = End(servers=[service.server])
     assert [candidate.type for candidate in await end.ice.gather()] == ["host", "srflx"]
@@ -94,8 +95,9 @@ async def test_one_lost_request_does_not_cost_the_candidate() -> None:
     service.transport.close()
 
 
+@covers("CL5")
 @in_virtual_time
-async def test_servers_that_are_named_later_are_asked_too_CL5() -> None:
+async def test_servers_added_later_are_queried_too() -> None:
     service = await stun_service()
     end = End()
     await end.ice.gather()
@@ -107,8 +109,9 @@ async def test_servers_that_are_named_later_are_asked_too_CL5() -> None:
     service.transport.close()
 
 
+@covers("SE31")
 @in_virtual_time
-async def test_relay_only_without_a_relay_opens_no_socket_SE31() -> None:
+async def test_relay_only_without_relay_opens_no_socket() -> None:
     service = await stun_service()
     files = open_files()
     end = End(servers=[service.server], relay_only=True)
@@ -120,8 +123,8 @@ async def test_relay_only_without_a_relay_opens_no_socket_SE31() -> None:
 
 @pytest.mark.parametrize(("number", "words"), [(403, "Forbidden"), (300, "Try Alternate")])
 @in_virtual_time
-async def test_a_turn_server_that_refuses_is_named_with_the_reason(number: int, words: str) -> None:
-    """Also one that sends us to another one (RFC 8489, 10): that is left out, see ARCHITECTURE."""
+async def test_refusing_turn_server_is_reported_with_reason(number: int, words: str) -> None:
+    """Also one that redirects to another server (RFC 8489, 10), which is not supported; see ARCHITECTURE.md."""
 
     class Refusing(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from offers import changed, without
 
 from bass_webrtc.errors import SdpError
+from bass_webrtc.peer.host import EngineHost
+from bass_webrtc.peer.ice.addresses import local_addresses
 from bass_webrtc.peer.mux import UdpMux
-from bass_webrtc.peer.sockets import local_addresses
 from bass_webrtc.rtc import local_audio
 from bass_webrtc.rtc.candidate import host_candidates
 from bass_webrtc.rtc.local_audio import LocalAudio, build_answer, build_offer
@@ -26,7 +27,7 @@ from bass_webrtc.rtc.sdp import Fingerprint, IceCredentials, SessionDescription,
 from support.conformance import covers
 
 if TYPE_CHECKING:
-    from bass_webrtc.core.engine import Engine
+    pass
 
 LOCAL = LocalAudio(
     ice=IceCredentials("serverUf", "serverPasswordOf24Chars1"),
@@ -262,10 +263,11 @@ def test_first_candidate_is_the_address_the_client_used_or_else_ipv4(
     ips: list[str | tuple[str, int, int]] = [("::1", 0, 0), ("2001:db8::10", 0, 0), "127.0.0.1"]
     ips += ["192.0.2.10", "192.0.2.11"]
     adapter = SimpleNamespace(ips=[SimpleNamespace(ip=ip) for ip in ips])
-    monkeypatch.setattr("bass_webrtc.peer.sockets.ifaddr.get_adapters", lambda: [adapter])
+    monkeypatch.setattr("bass_webrtc.peer.ice.addresses.ifaddr.get_adapters", lambda: [adapter])
     sockets = [SimpleNamespace(getsockname=lambda host=host: (host, 8189)) for host in local_addresses()]
     monkeypatch.setattr("bass_webrtc.peer.mux.open_sockets", lambda hosts, port: sockets)
-    mux = UdpMux(cast("Engine", None), 8189, max_peers=1)
+    host = SimpleNamespace(add_socket=sockets.index, set_datagram_handler=lambda _: None)
+    mux = UdpMux(cast(EngineHost, host), 8189)
     text = answer(offers.FFMPEG, replace(LOCAL, direction="recvonly", candidates=mux.candidates(used, remote)))
     candidates = [line.split()[4] for line in text.splitlines() if line.startswith("a=candidate")]
     assert candidates[0] == first

@@ -1,11 +1,11 @@
-"""What fails by itself is told, and told once."""
+"""Errors inside a running server are reported, each kind once."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -15,8 +15,8 @@ from bass_webrtc.events import EventDispatcher
 from bass_webrtc.server.health import Faults, watch
 
 
-class Told:
-    """Faults whose events are heard, at a time that the test sets."""
+class Reports:
+    """``Faults`` with a clock set by the test, and the errors that they have reported."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -38,50 +38,50 @@ def fail(kind: type[Exception], text: str) -> Exception:
         return error
 
 
-def test_one_kind_is_told_and_logged_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
-    """A stranger who can make a line of ours fail decides what the exception says, so that is no other kind."""
-    told = Told()
+def test_each_kind_is_reported_and_logged_once_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+    """The text of an exception does not make a new kind: a remote peer may be able to choose it."""
+    reports = Reports()
     for number in range(1000):
-        told.faults.tell("a request failed", fail(ValueError, f"number {number}"))
-    told.now_s = 3599.0
-    told.faults.tell("a request failed", fail(ValueError, "still"))
-    told.now_s = 3600.0
-    told.faults.tell("a request failed", fail(ValueError, "again"))
-    assert told.all() == ["a request failed: ValueError('number 0')", "a request failed: ValueError('again')"]
-    assert isinstance(told.errors[0].__cause__, ValueError)
+        reports.faults.report("a request failed", fail(ValueError, f"number {number}"))
+    reports.now_s = 3599.0
+    reports.faults.report("a request failed", fail(ValueError, "still"))
+    reports.now_s = 3600.0
+    reports.faults.report("a request failed", fail(ValueError, "again"))
+    assert reports.all() == ["a request failed: ValueError('number 0')", "a request failed: ValueError('again')"]
+    assert isinstance(reports.errors[0].__cause__, ValueError)
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
 
 
-def test_other_kinds_are_told_as_well() -> None:
-    told = Told()
-    told.faults.tell("one thing")
-    told.faults.tell("another thing")
-    told.faults.tell("a request failed", fail(ValueError, "a"))
-    told.faults.tell("a request failed", fail(TypeError, "a"))
-    told.faults.tell("a request failed", ValueError("never raised"))
-    assert len(told.all()) == 5
+def test_different_kinds_are_reported_separately() -> None:
+    reports = Reports()
+    reports.faults.report("one thing")
+    reports.faults.report("another thing")
+    reports.faults.report("a request failed", fail(ValueError, "a"))
+    reports.faults.report("a request failed", fail(TypeError, "a"))
+    reports.faults.report("a request failed", ValueError("never raised"))
+    assert len(reports.all()) == 5
 
 
-def test_no_more_kinds_are_remembered_than_there_is_room_for() -> None:
-    told = Told()
+def test_number_of_remembered_kinds_is_limited() -> None:
+    reports = Reports()
     for number in range(1000):
-        told.faults.tell(f"thing {number}")
-    assert len(told.all()) == 100
+        reports.faults.report(f"thing {number}")
+    assert len(reports.all()) == 100
 
 
-async def test_an_exception_that_nobody_waits_for_is_told() -> None:
-    told = Told()
+async def test_unhandled_exception_on_loop_is_reported() -> None:
+    reports = Reports()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(told.faults.handle)
+    loop.set_exception_handler(reports.faults.handle)
     loop.call_soon(lambda: 1 // 0)
     await asyncio.sleep(0.01)
-    (message,) = told.all()
+    (message,) = reports.all()
     assert "division" in message
 
 
 @dataclass
 class FakeEngine:
-    """Has nothing but what is looked at."""
+    """Has only what ``watch`` uses."""
 
     encode_errors: int = 0
     is_healthy: bool = True
@@ -90,8 +90,8 @@ class FakeEngine:
         return EngineStats(encode_errors=self.encode_errors)
 
 
-async def watch_for(looks: int, engine: FakeEngine, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    left = looks
+async def watch_for(checks: int, engine: FakeEngine, reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = checks
 
     async def sleep(_seconds: float) -> None:
         nonlocal left
@@ -101,26 +101,28 @@ async def watch_for(looks: int, engine: FakeEngine, told: Told, monkeypatch: pyt
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        await watch(cast(Engine, engine), lambda: engine.is_healthy, told.faults)
+        await watch(cast(Engine, engine), lambda: engine.is_healthy, reports.faults)
     monkeypatch.undo()
 
 
-async def test_an_encoder_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    told, engine = Told(), FakeEngine(encode_errors=3)
-    await watch_for(5, engine, told, monkeypatch)
-    (message,) = told.all()
+async def test_encoder_failure_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports, engine = Reports(), FakeEngine(encode_errors=3)
+    await watch_for(5, engine, reports, monkeypatch)
+    (message,) = reports.all()
     assert "Opus" in message
 
 
-@pytest.mark.parametrize(("looks", "messages"), [(1, 0), (2, 1), (50, 1)])
-async def test_a_sender_that_stands_still_is_told(looks: int, messages: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One look is no proof: the whole process may have stood still."""
-    told = Told()
-    await watch_for(looks, FakeEngine(is_healthy=False), told, monkeypatch)
-    assert len(told.all()) == messages
+@pytest.mark.parametrize(("checks", "messages"), [(1, 0), (2, 1), (50, 1)])
+async def test_stalled_sender_is_reported_once_after_two_checks(
+    checks: int, messages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One failed check is not enough: the whole process may have stalled."""
+    reports = Reports()
+    await watch_for(checks, FakeEngine(is_healthy=False), reports, monkeypatch)
+    assert len(reports.all()) == messages
 
 
-async def test_nothing_is_told_of_an_audio_path_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: Any = Told()
-    await watch_for(5, FakeEngine(), told, monkeypatch)
-    assert told.all() == []
+async def test_healthy_audio_path_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = Reports()
+    await watch_for(5, FakeEngine(), reports, monkeypatch)
+    assert reports.all() == []

@@ -1,4 +1,4 @@
-"""What the core counts is what the program, ``/api/stats`` and ``/metrics`` are told."""
+"""The counters of the core reach the program, ``/api/stats`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bass_webrtc.core import Engine, EngineStats, PeerCounters, PlayoutStats, Re
 from bass_webrtc.peer.media import Identity, MediaSession
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.rtc.negotiation import read_offer
-from bass_webrtc.server.stats_snapshot import snapshot
+from bass_webrtc.server.run import snapshot
 from bass_webrtc.signaling.server import metrics
 from bass_webrtc.stats import Kind, PeerStats
 
 
 def distinct(kind: type[Any]) -> Any:
-    """A counter of each its own, so that none can be taken for another."""
+    """Counters with distinct values, so that none can be mistaken for another."""
     numbers = {field.name: number for number, field in enumerate(dataclasses.fields(kind), start=11)}
     return kind(**numbers)
 
@@ -67,27 +67,27 @@ def peer_stats(kind: Kind) -> PeerStats:
 
 
 @pytest.mark.parametrize("kind", ["publisher", "sendrecv"])
-def test_every_decision_of_a_jitter_buffer_is_told(kind: Kind) -> None:
-    told, counted = peer_stats(kind), distinct(ReceiverStats)
+def test_peer_stats_contain_all_receiver_counters(kind: Kind) -> None:
+    stats, counted = peer_stats(kind), distinct(ReceiverStats)
     for field in dataclasses.fields(ReceiverStats):
         if field.name != "is_buffering":
-            assert getattr(told, field.name) == getattr(counted, field.name), field.name
-    assert told.is_buffering is True
+            assert getattr(stats, field.name) == getattr(counted, field.name), field.name
+    assert stats.is_buffering is True
 
 
-def test_of_a_player_there_is_no_jitter_buffer() -> None:
-    told = peer_stats("player")
-    assert told.is_buffering is False
-    assert told.jitter_buffer_emitted_count == told.concealment_events == 0
+def test_player_stats_have_no_jitter_buffer() -> None:
+    stats = peer_stats("player")
+    assert stats.is_buffering is False
+    assert stats.jitter_buffer_emitted_count == stats.concealment_events == 0
 
 
-def test_what_the_thread_that_plays_counts_is_told() -> None:
+def test_server_stats_contain_playout_counters() -> None:
     stats = snapshot(ENGINE, (peer_stats("publisher"),), srtcp_errors=0)
     assert (stats.playout_max_us, stats.playout_blocked, stats.clipped_samples) == (2, 3, 4)
     assert stats.input_is_buffering is True
 
 
-def test_json_and_metrics_say_the_same() -> None:
+def test_json_and_metrics_agree() -> None:
     stats = snapshot(ENGINE, (peer_stats("publisher"),), srtcp_errors=0)
     (peer,) = json.loads(json.dumps(stats.as_dict()))["peers"]
     lines = metrics.exposition(stats).decode().splitlines()

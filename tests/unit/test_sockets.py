@@ -1,4 +1,4 @@
-"""One UDP port on every address."""
+"""Local addresses, and one UDP port on all of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import socket
 import pytest
 
 from bass_webrtc.errors import PortInUseError
-from bass_webrtc.peer.sockets import local_addresses, open_sockets
+from bass_webrtc.peer.ice.addresses import local_addresses, open_sockets
 
 
-def test_the_addresses_are_this_machines_with_loopback_last() -> None:
+def test_local_addresses_end_with_loopback_and_have_no_link_local() -> None:
     addresses = local_addresses()
     assert "127.0.0.1" in addresses
     loopback = [address in ("::1",) or address.startswith("127.") for address in addresses]
@@ -18,7 +18,7 @@ def test_the_addresses_are_this_machines_with_loopback_last() -> None:
     assert not any(address.lower().startswith("fe80") for address in addresses)
 
 
-def test_any_free_port_is_the_same_on_every_address() -> None:
+def test_free_port_is_same_on_every_address() -> None:
     sockets = open_sockets(["127.0.0.1", "127.0.0.2"], 0)
     names = [one.getsockname() for one in sockets]
     assert [host for host, _ in names] == ["127.0.0.1", "127.0.0.2"]
@@ -28,7 +28,7 @@ def test_any_free_port_is_the_same_on_every_address() -> None:
         one.close()
 
 
-def test_a_port_in_use_on_one_address_is_said_so_and_nothing_stays_open() -> None:
+def test_port_in_use_is_reported_and_leaves_nothing_open() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.2", 0))
         port = other.getsockname()[1]
@@ -37,7 +37,7 @@ def test_a_port_in_use_on_one_address_is_said_so_and_nothing_stays_open() -> Non
     open_sockets(["127.0.0.1"], port)[0].close()
 
 
-def test_an_address_that_has_gone_is_left_out() -> None:
+def test_missing_address_is_skipped() -> None:
     sockets = open_sockets(["192.0.2.77", "127.0.0.1"], 0)
     assert [one.getsockname()[0] for one in sockets] == ["127.0.0.1"]
     sockets[0].close()

@@ -13,16 +13,13 @@ import ssl
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from ..client.run import hosts_for, usable_servers
+from ..client.run import Attempt, ice_settings, usable_servers
 from ..config import ServerConfig
-from ..core import Engine, NewSsrc, PeerRemoved
+from ..core import Engine
 from ..errors import BassWebRtcError, ConfigError, SignalingError
 from ..loop_thread import LoopThread
-from ..peer.bridge import Bridge
-from ..peer.full import FullConnection
-from ..peer.full_settings import Callbacks, IceSettings
-from ..rtc.candidate import Candidate, is_loopback
-from ..rtc.dtls import Certificate
+from ..peer.host import EngineHost
+from ..rtc.candidate import is_loopback
 from ..signaling.client.rules import CounterOffer
 from ..signaling.client.session import SignalingSession
 from ..signaling.client.settings import ClientSettings
@@ -101,19 +98,19 @@ def _examine(settings: ClientSettings, protocol: Protocol) -> Iterator[Finding]:
         if finding.level == "error":
             return
     loop = LoopThread("bass-webrtc doctor")
-    visit = _Visit(settings, protocol)
+    trial = _Trial(settings, protocol)
     try:
-        for asynchronous_step in (visit.options, visit.post, visit.ice, visit.dtls, visit.packets):
+        for asynchronous_step in (trial.options, trial.post, trial.ice, trial.dtls, trial.packets):
             finding = loop.run(asynchronous_step())
             yield finding
             if finding.level == "error":
                 break
-        if visit.has_session:
-            yield loop.run(visit.delete())
+        if trial.has_session:
+            yield loop.run(trial.delete())
     finally:
-        loop.run(visit.close())
+        loop.run(trial.stop())
         loop.stop()
-        visit.release()
+        trial.close()
 
 
 def _resolve(endpoint: Url) -> Finding:
@@ -168,150 +165,132 @@ def _secure(endpoint: Url) -> Finding:
         return Finding("TLS", "error", str(error), "Check that this port speaks HTTPS; try http:// or another port")
 
 
-class _Visit:
-    """One session at the endpoint. The methods that look are coroutines of the loop."""
+class _Trial:
+    """A trial session at the endpoint. Each step is a coroutine on the loop.
+
+    Attributes:
+        has_session: Whether the server has created a session.
+    """
 
     def __init__(self, settings: ClientSettings, protocol: Protocol) -> None:
         self._settings = settings
         self._kind: Literal["publisher", "player"] = "publisher" if protocol == "whip" else "player"
         self._config = ServerConfig(max_peers=1)
         self._source = open_for_core(Tone(level_dbfs=_QUIET_DBFS) if protocol == "whip" else None)
-        self._engine = Engine(self._config, self._source.handle)
-        self._bridge: Bridge | None = None
-        self._connection: FullConnection | None = None
-        self._session: SignalingSession | None = None
-        self._trickles: set[asyncio.Task[None]] = set()
-        self._ended: str | None = None
+        self._host = EngineHost(Engine(self._config, self._source.handle), self._config.max_peers)
+        self._attempt: Attempt | None = None
         self.has_session = False
 
     async def options(self) -> Finding:
+        """Ask for the server's ICE servers."""
         try:
             async with SignalingSession(self._kind, self._settings) as session:
                 servers = await session.ask_ice_servers()
         except SignalingError as error:
             advice = "Native clients do not need it, but pages of other origins cannot connect"
             return Finding("OPTIONS", "warning", str(error), advice)
-        told = ", ".join(server.url for server in servers)
-        return Finding("OPTIONS", "ok", f"ICE servers: {told}" if told else "no ICE servers")
+        urls = ", ".join(server.url for server in servers)
+        return Finding("OPTIONS", "ok", f"ICE servers: {urls}" if urls else "no ICE servers")
 
     async def post(self) -> Finding:
-        loop = asyncio.get_running_loop()
-        self._engine.start()
-        self._bridge = Bridge(self._engine)
-        loop.add_reader(self._engine.event_descriptor, self._take_events)
-        session = self._session = SignalingSession(self._kind, self._settings)
-        connection = self._connection = FullConnection(
-            self._engine,
-            self._bridge,
-            0,
+        """Post an offer and accept the answer."""
+        self._host.start()
+        attempt = self._attempt = Attempt(
+            SignalingSession(self._kind, self._settings),
+            self._host,
             "player" if self._kind == "publisher" else "publisher",
-            Certificate.generate(),
             self._config,
-            Callbacks(connected=_nothing, ended=self._end, candidate=self._trickle),
-            IceSettings(hosts=hosts_for(self._settings.endpoint.host)),
+            ice_settings(self._settings.endpoint.host),
         )
         try:
-            answer = await session.post(await connection.make_offer())
+            answer = await attempt.post()
             self.has_session = True
-            if isinstance(answer, CounterOffer):
-                await session.answer(connection.answer_offer(answer.sdp))
-            else:
-                connection.take_answer(answer.sdp)
+            await attempt.accept(answer)
             if answer.ice_servers:
-                await connection.add_servers(usable_servers(answer.ice_servers))
+                await attempt.connection.add_servers(usable_servers(answer.ice_servers))
         except BassWebRtcError as error:
             status = error.status if isinstance(error, SignalingError) else 0
             return Finding("POST", "error", str(error), _POST_ADVICE.get(status, "Check the server's log"))
         return Finding("POST", "ok", "a counter-offer" if isinstance(answer, CounterOffer) else "an answer")
 
     async def ice(self) -> Finding:
+        """Wait for a selected pair."""
         if not await self._wait_for(lambda stats: stats.remote_address != "", _ICE_TIMEOUT_S):
-            return Finding("ICE", "error", self._ended or f"no path found within {_ICE_TIMEOUT_S:.0f} s", _ICE_ADVICE)
+            detail = self._end_reason or f"no path found within {_ICE_TIMEOUT_S:.0f} s"
+            return Finding("ICE", "error", detail, _ICE_ADVICE)
         stats = self._stats()
         return Finding("ICE", "ok", f"{stats.local_address} to {stats.remote_address}")
 
     async def dtls(self) -> Finding:
+        """Wait for the end of the handshake."""
         if not await self._wait_for(lambda stats: stats.state == "connected", _DTLS_TIMEOUT_S):
-            if self._ended is not None:
-                return Finding("DTLS", "error", self._ended, _DTLS_ENDED_ADVICE)
+            if self._end_reason is not None:
+                return Finding("DTLS", "error", self._end_reason, _DTLS_ENDED_ADVICE)
             return Finding("DTLS", "error", f"handshake not complete after {_DTLS_TIMEOUT_S:.0f} s", _DTLS_SLOW_ADVICE)
         return Finding("DTLS", "ok", self._stats().srtp_profile)
 
     async def packets(self) -> Finding:
-        if self._kind == "player":
-            if await self._wait_for(lambda stats: stats.packets_received >= _ENOUGH_PACKETS, _PACKETS_TIMEOUT_S):
-                stats = self._stats()
-                return Finding("packets", "ok", f"{stats.packets_received} received, {stats.packets_lost} lost")
-            advice = "The connection works but the server sends nothing; check that a publisher is connected"
-            detail = self._ended or f"{self._stats().packets_received} received in {_PACKETS_TIMEOUT_S:.0f} s"
-            return Finding("packets", "error", detail, advice)
+        """Wait for audio from the server, or for its report on ours."""
+        return await (self._received() if self._kind == "player" else self._sent())
+
+    async def _received(self) -> Finding:
+        if await self._wait_for(lambda stats: stats.packets_received >= _ENOUGH_PACKETS, _PACKETS_TIMEOUT_S):
+            stats = self._stats()
+            return Finding("packets", "ok", f"{stats.packets_received} received, {stats.packets_lost} lost")
+        detail = self._end_reason or f"{self._stats().packets_received} received in {_PACKETS_TIMEOUT_S:.0f} s"
+        return Finding(
+            "packets",
+            "error",
+            detail,
+            "The connection works but the server sends nothing; check that a publisher is connected",
+        )
+
+    async def _sent(self) -> Finding:
         if await self._wait_for(lambda stats: stats.round_trip_time_ms is not None, _PACKETS_TIMEOUT_S):
             stats = self._stats()
             lost = f"{100 * stats.fraction_lost:.0f} % lost"
-            return Finding(
-                "packets", "ok", f"{stats.packets_sent} sent, {lost}, round trip {stats.round_trip_time_ms:.0f} ms"
-            )
-        advice = "The connection works but the server sends no receiver reports; check whether it gets the audio"
+            detail = f"{stats.packets_sent} sent, {lost}, round trip {stats.round_trip_time_ms:.0f} ms"
+            return Finding("packets", "ok", detail)
         return Finding(
             "packets",
-            "error" if self._ended else "warning",
-            self._ended or f"no receiver report within {_PACKETS_TIMEOUT_S:.0f} s",
-            advice,
+            "error" if self._end_reason else "warning",
+            self._end_reason or f"no receiver report within {_PACKETS_TIMEOUT_S:.0f} s",
+            "The connection works but the server sends no receiver reports; check whether it gets the audio",
         )
 
     async def delete(self) -> Finding:
-        assert self._session is not None
-        if await self._session.delete():
+        """Delete the session."""
+        assert self._attempt is not None
+        if await self._attempt.session.delete():
             return Finding("DELETE", "ok", "session ended")
         advice = "The server will keep the session until it times out"
         return Finding("DELETE", "warning", "the server did not end the session", advice)
 
-    async def close(self) -> None:
-        for task in self._trickles:
-            task.cancel()
-        if self._session is not None:
-            await self._session.delete()
-        if self._connection is not None:
-            await self._connection.close()
-        if self._bridge is not None:
-            asyncio.get_running_loop().remove_reader(self._engine.event_descriptor)
+    async def stop(self) -> None:
+        """End the session, on the loop."""
+        if self._attempt is not None:
+            await self._attempt.close()
+        self._host.stop()
 
-    def release(self) -> None:
-        """After the loop has ended."""
-        self._engine.close()
-        if self._bridge is not None:
-            self._bridge.close()
+    def close(self) -> None:
+        """Close everything, after the loop has ended."""
+        self._host.close()
         self._source.close()
 
     async def _wait_for(self, holds: Callable[[PeerStats], bool], timeout_s: float) -> bool:
         give_up_s = asyncio.get_running_loop().time() + timeout_s
         while not holds(self._stats()):
-            if self._ended is not None or asyncio.get_running_loop().time() > give_up_s:
+            if self._end_reason is not None or asyncio.get_running_loop().time() > give_up_s:
                 return False
             await asyncio.sleep(_LOOK_EVERY_S)
         return True
 
     def _stats(self) -> PeerStats:
-        assert self._connection is not None
-        return self._connection.stats()
+        assert self._attempt is not None
+        return self._attempt.connection.stats()
 
-    def _end(self, reason: str) -> None:
-        self._ended = reason
-
-    def _trickle(self, candidate: Candidate) -> None:
-        assert self._session is not None
-        task = asyncio.create_task(self._session.trickle([candidate]))
-        self._trickles.add(task)
-        task.add_done_callback(self._trickles.discard)
-
-    def _take_events(self) -> None:
-        assert self._connection is not None
-        for event in self._engine.events():
-            if isinstance(event, PeerRemoved):
-                self._connection.released()
-            elif isinstance(event, NewSsrc):
-                self._connection.accept_ssrc(event.ssrc)
-
-
-def _nothing() -> None:
-    """``_wait_for`` looks at the state."""
+    @property
+    def _end_reason(self) -> str | None:
+        """Why the connection ended; None before."""
+        assert self._attempt is not None
+        return self._attempt.ended.result() if self._attempt.ended.done() else None

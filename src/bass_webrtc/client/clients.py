@@ -20,7 +20,7 @@ from ..config import CHANNELS, IceServer, ServerConfig, parse_ice_server
 from ..core import Engine
 from ..errors import BassWebRtcError, ClosedError, ConfigError
 from ..signaling.client.settings import ClientSettings
-from ..sources import Source, check_source, open_for_core
+from ..sources import Source, check_source
 from ..stats import Kind, PeerStats
 from .run import MAX_PEERS, ClientPlan, ClientRun
 
@@ -174,19 +174,8 @@ class _Client:
 
     def _open(self) -> ClientRun:
         """Opens everything, or nothing."""
-        opened = open_for_core(self._source)
-        try:
-            run = ClientRun(self._plan, opened, self._progress)
-        except BaseException:
-            opened.close()
-            raise
-        try:
-            self._engine_opened(run.engine)
-            run.begin()
-        except BaseException:
-            self._engine_closing()
-            run.close()
-            raise
+        run = ClientRun.open(self._plan, self._source, self._progress)
+        self._engine_opened(run.engine)
         return run
 
     def _engine_opened(self, engine: Engine) -> None:

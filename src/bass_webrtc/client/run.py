@@ -1,8 +1,8 @@
 """A client between ``start`` and ``stop``: one engine, and one connection after the other.
 
-    offer ─► POST ─► answer ─► ICE ─► DTLS ─► connected ─► lost? ─► wait ─► offer …          DELETE at every end
-                                                  └◄─ PATCH ◄─┘     an ICE restart, if the server is still there
-                                                  └◄─ POST elsewhere, then DELETE here: where a WHEP server wants it
+    offer ─► POST ─► answer ─► ICE ─► DTLS ─► connected ─► lost? ─► wait ─► offer …        DELETE after each session
+                                                  └◄─ PATCH ◄─┘     ICE restart, if the server still answers
+                                                  └◄─ POST to another URL, then DELETE, if a WHEP server requests it
 
 The engine outlives the connections, so a source stays in time and a stream keeps its handle.
 """
@@ -10,49 +10,49 @@ The engine outlives the connections, so a source stays in time and a stream keep
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from ..config import IceServer, IceServerAddress, ServerConfig, parse_ice_server
-from ..core import Engine, NewSsrc, PeerRemoved
+from ..core import Engine
 from ..errors import BassWebRtcError, ConfigError, SignalingError
 from ..loop_thread import LoopThread
-from ..peer.bridge import Bridge
 from ..peer.full import FullConnection
-from ..peer.full_settings import Callbacks, IceSettings
-from ..peer.sockets import local_addresses
-from ..rtc.candidate import Candidate, is_loopback
-from ..rtc.dtls import Certificate
+from ..peer.host import Connection, EngineHost
+from ..peer.ice.addresses import local_addresses
+from ..peer.ice.full_ice import IceSettings
+from ..rtc.candidate import Candidate, CandidatePolicy, is_loopback
+from ..rtc.negotiation import read_answer, read_offer
 from ..signaling.client.backoff import Backoff
-from ..signaling.client.rules import CounterOffer
+from ..signaling.client.rules import Answer, CounterOffer
 from ..signaling.client.session import SignalingSession
 from ..signaling.client.settings import ClientSettings
-from ..sources import OpenSource
+from ..sources import Source, open_for_core
 from ..stats import Kind, PeerStats
 from .watch import find_path, watch
 
 MAX_PEERS = 4
-"""Numbers in the engine: one in use, the others on their way back from it."""
-_MIN_CONNECT_S = 1.5
-_CONNECT_PATIENCE = 4.0
-"""A server that has answered has this many times what its connection took then, so that one far away is reached."""
+"""Slots of the engine: one in use, the others while they are being released."""
+_MIN_CONNECT_TIMEOUT_S = 1.5
+_CONNECT_TIMEOUT_FACTOR = 4.0
+"""The timeout of later TCP connections, as a multiple of the time that the first one took, to allow for distance."""
 _MOVE_TIMEOUT_S = 15.0
-_HEAD_START_S = 0.5
-"""How long a new attempt waits for the old session's DELETE, which a server that is gone does not answer."""
+_DELETE_WAIT_S = 0.5
+"""How long a new attempt waits for the DELETE of the old session, which a dead server never answers."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientPlan:
-    """What does not change over a client's life."""
+    """The settings of a client, which do not change."""
 
     own_kind: Kind
-    """What we are there: ``"publisher"`` (WHIP) or ``"player"`` (WHEP)."""
+    """What the client is to the server: ``"publisher"`` (WHIP) or ``"player"`` (WHEP)."""
     settings: ClientSettings
     config: ServerConfig
     ice_servers: Sequence[IceServerAddress]
@@ -60,264 +60,280 @@ class ClientPlan:
 
     @property
     def remote_kind(self) -> Kind:
-        """What the other side does."""
+        """What the server is to the client."""
         return "player" if self.own_kind == "publisher" else "publisher"
 
 
 class RunObserver(Protocol):
-    """Is told on the loop thread how it goes."""
+    """Receives the progress of a client on the loop thread."""
 
     def set_connected(self, connected: bool) -> None:
-        """Audio flows, or could; or not any more."""
+        """Handle the start or the end of a connection."""
 
     def attempt_failed(self, error: BassWebRtcError) -> None:
-        """Another one follows."""
+        """Handle a failed attempt, which another one follows."""
 
     def give_up(self, error: BassWebRtcError) -> None:
-        """There will be no more attempt."""
+        """Handle the last failure; no further attempt follows."""
 
 
-class _Attempt:
-    """One session, its connection, and what is going on between the two. Loop thread.
+class Attempt:
+    """One WHIP or WHEP session and its connection, which it observes. Loop thread.
 
     Attributes:
-        session: At the server.
-        connection: Its media.
-        connected: Set when it was, once.
-        ended: The connection's own word for its end.
+        session: The HTTP side.
+        connection: The media side.
+        connected: Set when the connection has been established.
+        ended: Gets the reason when the connection has ended.
     """
 
-    def __init__(self, session: SignalingSession, connection: FullConnection) -> None:
+    def __init__(
+        self,
+        session: SignalingSession,
+        host: EngineHost,
+        remote_kind: Kind,
+        config: ServerConfig,
+        ice: IceSettings,
+        on_connected: Callable[[FullConnection], None] = lambda _: None,
+    ) -> None:
+        """
+        Args:
+            session: A new session.
+            host: The engine; it must have a free slot.
+            remote_kind: What the server is to the client.
+            config: Settings of the stream.
+            ice: Settings of ICE.
+            on_connected: Called when the connection has been established.
+        """
         self.session = session
-        self.connection = connection
         self.connected = asyncio.Event()
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._on_connected = on_connected
         self._trickles: set[asyncio.Task[None]] = set()
+        self.connection = FullConnection(host, remote_kind, config, self, ice, offers=True)
 
-    def trickle(self, candidate: Candidate) -> None:
-        """A candidate was found late."""
-        task = asyncio.create_task(self.session.trickle([candidate]))
-        self._trickles.add(task)
-        task.add_done_callback(self._trickles.discard)
+    async def post(self) -> Answer | CounterOffer:
+        """Make an offer and send it."""
+        return await self.session.post(await self.connection.make_offer())
 
-    def end(self, reason: str) -> None:
-        """The connection is over."""
-        if not self.ended.done():
-            self.ended.set_result(reason)
+    async def accept(self, answer: Answer | CounterOffer) -> None:
+        """Connect to the server that answered, or that made a counter-offer."""
+        if isinstance(answer, CounterOffer):
+            # The first thing to do: a counter-offer is valid for 30 s (WHEP, "Counter-offer").
+            await self.session.answer(await self.connection.answer(read_offer(answer.sdp)))
+        else:
+            self.connection.take_answer(read_answer(answer.sdp, self.connection.offer_sdp))
 
-    async def leave(self) -> None:
-        """Ends both."""
+    async def close(self) -> None:
+        """End the connection, then delete the session."""
         for task in self._trickles:
             task.cancel()
-        await self.connection.close()
+        self.connection.end("closed by this side")
+        await self.connection.wait_closed()
         await self.session.delete()
+
+    # -- events of the connection
+
+    def state_changed(self, connection: Connection) -> None:
+        """Report that the connection is established, or has ended."""
+        if connection.state == "connected":
+            self._on_connected(self.connection)
+            self.connected.set()
+        elif connection.closed and not self.ended.done():
+            self.ended.set_result(connection.close_reason)
+
+    def trickle(self, _connection: Connection, candidate: Candidate | None) -> None:
+        """Send a candidate to the server. End-of-candidates is not sent: the PAC timer replaces it (RFC 8863)."""
+        if candidate is not None:
+            task = asyncio.create_task(self.session.trickle([candidate]))
+            self._trickles.add(task)
+            task.add_done_callback(self._trickles.discard)
+
+    def loss_reported(self) -> None:
+        """Do nothing: a client does not adapt its encoder to the reported loss."""
 
 
 class ClientRun:
-    """The methods belong to the client's thread, and ``stats`` to any.
+    """A running client. ``open`` and ``close`` block; call them from any thread but the loop's.
 
     Attributes:
         engine: The audio path.
     """
 
-    def __init__(self, plan: ClientPlan, source: OpenSource, observer: RunObserver) -> None:
-        """Takes the source, unless it raises. Nothing happens before ``begin``."""
+    def __init__(
+        self, plan: ClientPlan, host: EngineHost, observer: RunObserver, loop: LoopThread, closing: ExitStack
+    ) -> None:
+        """Begin the attempts, on the loop. Call ``open`` instead."""
+        self.engine = host.engine
         self._plan = plan
         self._settings = plan.settings
-        self._source = source
+        self._host = host
         self._observer = observer
-        self._free = list(range(MAX_PEERS))
-        self._freed = asyncio.Event()
         self._connection: FullConnection | None = None
-        self._connections: dict[int, FullConnection] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._bridge: Bridge | None = None
-        self._task: asyncio.Task[None] | None = None
-        self.engine = Engine(plan.config, source.handle)
-        self._loop = LoopThread("bass-webrtc client")
+        self._ending: set[asyncio.Task[None]] = set()
+        self._task = asyncio.create_task(self._run())
+        self._closing = closing.pop_all()
+        self._closing.callback(lambda: loop.run(self._stop()))
 
-    def begin(self) -> None:
-        """Starts the audio threads and the attempts. ``close`` also after a failure."""
-        self.engine.start()
-        self._loop.run(self._begin())
+    @classmethod
+    def open(cls, plan: ClientPlan, source: Source, observer: RunObserver) -> ClientRun:
+        """Open the source, start the audio threads and begin the attempts; or leave nothing open.
 
-    async def _begin(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._bridge = Bridge(self.engine)
-        loop.add_reader(self.engine.event_descriptor, self._take_events)
-        self._task = loop.create_task(self._live(self._bridge))
+        Args:
+            plan: The settings.
+            source: What to send; None for a player.
+            observer: Receives the progress.
+
+        Raises:
+            BassWebRtcError: The source cannot be opened.
+        """
+        with ExitStack() as stack:
+            opened = open_for_core(source)
+            stack.callback(opened.close)
+            host = EngineHost(Engine(plan.config, opened.handle), MAX_PEERS)
+            stack.callback(host.close)
+            loop = LoopThread("bass-webrtc client")
+            stack.callback(loop.stop)
+            return loop.run(cls._start(plan, host, observer, loop, stack))
+
+    @classmethod
+    async def _start(
+        cls, plan: ClientPlan, host: EngineHost, observer: RunObserver, loop: LoopThread, closing: ExitStack
+    ) -> ClientRun:
+        host.start()
+        return cls(plan, host, observer, loop, closing)
 
     def close(self) -> None:
-        """Ends everything; also the session at the server."""
-        self._loop.run(self._end())
-        self._loop.stop()
-        self.engine.close()
-        if self._bridge is not None:
-            self._bridge.close()
-        self._source.close()
+        """End the connection, delete the session at the server and close everything."""
+        self._closing.close()
 
-    async def _end(self) -> None:
-        if self._task is None or self._bridge is None:
-            return
+    async def _stop(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await asyncio.gather(*self._leaving, return_exceptions=True)
-        asyncio.get_running_loop().remove_reader(self.engine.event_descriptor)
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        self._host.stop()
 
     def stats(self) -> PeerStats:
-        """Of the newest connection."""
+        """Return a snapshot of the newest connection. Any thread."""
         connection = self._connection
         return connection.stats() if connection is not None else PeerStats(0, self._plan.remote_kind, "new", 0.0)
 
     # -- attempts
 
-    async def _live(self, bridge: Bridge) -> None:
-        """Connects, again and again, until there is no point in it."""
+    async def _run(self) -> None:
+        """Connect again and again until there is no point in trying again."""
         backoff = Backoff(self._plan.own_kind, source=random.Random())
         endpoint = self._plan.settings.endpoint.shown
         while True:
             try:
-                error = SignalingError(0, endpoint, await self._attempt(bridge, backoff))
+                error = SignalingError(0, endpoint, await self._attempt(backoff))
             except SignalingError as refused:
                 error = refused
-            except OSError as unable:
-                error = SignalingError(0, endpoint, str(unable))
-            except BassWebRtcError as hopeless:
-                self._observer.give_up(hopeless)
+            except OSError as unreachable:
+                error = SignalingError(0, endpoint, str(unreachable))
+            except BassWebRtcError as permanent:
+                self._observer.give_up(permanent)
                 return
             except Exception as bug:
-                _log.exception("the client has stopped")
-                self._observer.give_up(BassWebRtcError(f"the client has stopped: {bug!r}"))
+                _log.exception("the client has stopped because of an internal error")
+                self._observer.give_up(BassWebRtcError(f"the client has stopped because of an internal error: {bug!r}"))
                 return
             wait_s = backoff.failed(error, asyncio.get_running_loop().time())
             if wait_s is None or not self._plan.reconnect:
                 self._observer.give_up(error)
                 return
-            _log.info("%s; again in %.1f s", error, wait_s)
+            _log.info("%s; next attempt in %.1f s", error, wait_s)
             self._observer.attempt_failed(error)
             await asyncio.sleep(wait_s)
 
-    async def _attempt(self, bridge: Bridge, backoff: Backoff) -> str:
-        """One session from POST to DELETE, and those to which the server moves it. Returns why the last one ended."""
-        attempt = await self._begin_attempt(SignalingSession(self._plan.own_kind, self._settings), bridge, backoff)
+    async def _attempt(self, backoff: Backoff) -> str:
+        """Run one session from POST to DELETE, and those that the server moves it to; return why the last one ended."""
+        attempt = await self._new_attempt(SignalingSession(self._plan.own_kind, self._settings), backoff)
         self._connection = attempt.connection
         try:
             await self._signal(attempt)
             while True:
                 keeping = asyncio.create_task(self._keep(attempt))
                 try:
-                    session = await _first(keeping, attempt.session.next_session())
-                    successor = await self._connect_successor(session, bridge, backoff) if session is not None else None
+                    session = await _next_session(keeping, attempt.session)
+                    successor = await self._connect_successor(session, backoff) if session is not None else None
                     if successor is None:
                         return await keeping
                 finally:
                     await _cancel(keeping)
                 former, attempt = attempt, successor
                 self._connection = attempt.connection
-                self._observer.set_connected(True)  # The former one may have ended meanwhile.
-                await self._leave(former)
+                self._observer.set_connected(True)  # The former connection may have ended in the meantime.
+                await self._end(former)
         finally:
             self._observer.set_connected(False)
-            await self._leave(attempt)
+            await self._end(attempt)
 
-    async def _begin_attempt(self, session: SignalingSession, bridge: Bridge, backoff: Backoff) -> _Attempt:
+    async def _new_attempt(self, session: SignalingSession, backoff: Backoff) -> Attempt:
         loop = asyncio.get_running_loop()
-        peer = await self._take_peer()
 
-        def connected() -> None:
+        def connected(connection: FullConnection) -> None:
             backoff.succeeded(loop.time())
-            connection.ask()  # The round trip is known from the beginning.
+            connection.send_check()  # Its response measures the round trip from the beginning.
             self._observer.set_connected(True)
-            attempt.connected.set()
 
-        connection = self._connections[peer] = FullConnection(
-            self.engine,
-            bridge,
-            peer,
-            self._plan.remote_kind,
-            Certificate.generate(),
-            self._plan.config,
-            Callbacks(connected, lambda reason: attempt.end(reason), lambda candidate: attempt.trickle(candidate)),
-            IceSettings(tuple(self._plan.ice_servers), hosts=hosts_for(self._plan.settings.endpoint.host)),
-        )
-        attempt = _Attempt(session, connection)
-        return attempt
+        ice = ice_settings(self._plan.settings.endpoint.host, self._plan.ice_servers)
+        await self._host.wait_for_free_slot()
+        return Attempt(session, self._host, self._plan.remote_kind, self._plan.config, ice, connected)
 
-    async def _signal(self, attempt: _Attempt) -> None:
-        session, connection = attempt.session, attempt.connection
-        answer = await session.post(await connection.make_offer())
-        if session.connect_s is not None:
-            patience_s = max(_MIN_CONNECT_S, _CONNECT_PATIENCE * session.connect_s)
-            self._settings = replace(self._settings, connect_timeout_s=patience_s)
-        if isinstance(answer, CounterOffer):
-            # Answered before anything else is looked at: it is good for 30 s (WHEP, "Counter-offer").
-            await session.answer(connection.answer_offer(answer.sdp))
-        else:
-            connection.take_answer(answer.sdp)
+    async def _signal(self, attempt: Attempt) -> None:
+        answer = await attempt.post()
+        if attempt.session.connect_s is not None:
+            timeout_s = max(_MIN_CONNECT_TIMEOUT_S, _CONNECT_TIMEOUT_FACTOR * attempt.session.connect_s)
+            self._settings = replace(self._settings, connect_timeout_s=timeout_s)
+        await attempt.accept(answer)
         if not self._plan.ice_servers and answer.ice_servers:
-            await connection.add_servers(usable_servers(answer.ice_servers))
+            await attempt.connection.add_servers(usable_servers(answer.ice_servers))
 
-    async def _keep(self, attempt: _Attempt) -> str:
-        """Until it is lost, and finding another path for the same session did not help."""
+    async def _keep(self, attempt: Attempt) -> str:
+        """Keep a session over ICE restarts; return the reason when it is lost and no other path was found."""
         while True:
             loss = await watch(attempt.connection, attempt.ended)
             self._observer.set_connected(False)
             if not loss.is_of_path or not await find_path(attempt.session, attempt.connection, attempt.ended):
                 return loss.reason
-            _log.info("%s; the session has found another path", loss.reason)
+            _log.info("%s; the session continues on another path", loss.reason)
             self._observer.set_connected(True)
 
-    async def _connect_successor(self, session: SignalingSession, bridge: Bridge, backoff: Backoff) -> _Attempt | None:
-        """Connects where the server asks us to, while the former session goes on; None where that fails."""
-        attempt = await self._begin_attempt(session, bridge, backoff)
+    async def _connect_successor(self, session: SignalingSession, backoff: Backoff) -> Attempt | None:
+        """Connect where the server moves the session to, while the former one continues; None if that fails."""
+        attempt = await self._new_attempt(session, backoff)
         try:
             async with asyncio.timeout(_MOVE_TIMEOUT_S):
                 await self._signal(attempt)
                 await attempt.connected.wait()
         except BaseException as error:
-            await self._leave(attempt)
-            if not isinstance(error, (BassWebRtcError, OSError)):  # TimeoutError is one.
+            await self._end(attempt)
+            if not isinstance(error, (BassWebRtcError, OSError)):  # TimeoutError is an OSError.
                 raise
-            _log.info("the session stays where it is: %s", error or f"not connected within {_MOVE_TIMEOUT_S:.0f} s")
+            _log.info("the session was not moved: %s", error or f"not connected within {_MOVE_TIMEOUT_S:.0f} s")
             return None
         return attempt
 
-    async def _leave(self, attempt: _Attempt) -> None:
-        """Takes leave of both; in the background if that takes longer, and then ``_end`` waits for it."""
-        task = asyncio.create_task(attempt.leave())
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-        await asyncio.wait({task}, timeout=_HEAD_START_S)
-
-    # -- engine
-
-    async def _take_peer(self) -> int:
-        while not self._free:
-            self._freed.clear()
-            await self._freed.wait()
-        return heapq.heappop(self._free)
-
-    def _take_events(self) -> None:
-        for event in self.engine.events():
-            if isinstance(event, PeerRemoved):
-                self._connections.pop(event.peer).released()
-                heapq.heappush(self._free, event.peer)
-                self._freed.set()
-            elif isinstance(event, NewSsrc) and event.peer in self._connections:
-                self._connections[event.peer].accept_ssrc(event.ssrc)
+    async def _end(self, attempt: Attempt) -> None:
+        """Close an attempt; if that takes longer, it continues in the background and ``_stop`` waits for it."""
+        task = asyncio.create_task(attempt.close())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        await asyncio.wait({task}, timeout=_DELETE_WAIT_S)
 
 
-async def _first(keeping: asyncio.Task[str], asking: Coroutine[Any, Any, SignalingSession]) -> SignalingSession | None:
-    """What is asked for, unless the session ends before, or it is not to be had."""
-    asked = asyncio.create_task(asking)
+async def _next_session(keeping: asyncio.Task[str], session: SignalingSession) -> SignalingSession | None:
+    """Wait until the server moves the session; None if the session ends before, or cannot be moved."""
+    moving = asyncio.create_task(session.next_session())
     try:
-        await asyncio.wait({keeping, asked}, return_when=asyncio.FIRST_COMPLETED)
-        return asked.result() if asked.done() else None
+        await asyncio.wait({keeping, moving}, return_when=asyncio.FIRST_COMPLETED)
+        return moving.result() if moving.done() else None
     except SignalingError as error:
-        _log.info("the session stays where it is: %s", error)
+        _log.info("the session was not moved: %s", error)
         return None
     finally:
-        await _cancel(asked)
+        await _cancel(moving)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:
@@ -325,17 +341,18 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def hosts_for(server: str) -> tuple[str, ...] | None:
-    """Our addresses to use: loopback as well for a server on this machine, which may listen nowhere else."""
-    return tuple(local_addresses()) if is_loopback(server) else None
+def ice_settings(server_host: str, ice_servers: Iterable[IceServerAddress] = ()) -> IceSettings:
+    """Return the ICE settings for a server; one on this machine may listen on loopback only, so that is used, too."""
+    hosts = tuple(local_addresses()) if is_loopback(server_host) else None
+    return IceSettings(tuple(ice_servers), hosts=hosts, policy=CandidatePolicy(allow_loopback=True))
 
 
-def usable_servers(servers: Sequence[IceServer]) -> list[IceServerAddress]:
-    """Those of the server's ICE servers that can be used; it may name what we do not know."""
+def usable_servers(servers: Iterable[IceServer]) -> list[IceServerAddress]:
+    """Return the ICE servers of an answer that can be used; unknown kinds are skipped."""
     found = []
-    for one in servers:
+    for server in servers:
         try:
-            found.append(parse_ice_server(one.url, one.username, one.credential))
+            found.append(parse_ice_server(server.url, server.username, server.credential))
         except ConfigError as error:
-            _log.info("an ICE server of the answer is left out: %s", error)
+            _log.info("an ICE server in the answer is skipped: %s", error)
     return found

@@ -1,7 +1,7 @@
-"""How a client notices that its path is gone, sooner than consent does after 30 s, and looks for another one.
+"""Detects within about a second that a client's path is lost (consent takes 30 s), and looks for another one.
 
-our address is gone ──► ICE restart by PATCH ──► the media goes on, the session is the same
-no sign of life     ─┘              └── refused, or in vain: begin anew
+the local address is gone ──► ICE restart by PATCH ──► media continues in the same session
+no sign of life ────────────┘            └── refused or failed: begin a new session
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from dataclasses import dataclass
 
 from ..errors import BassWebRtcError, SignalingError
 from ..peer.full import FullConnection
-from ..peer.sockets import local_addresses
+from ..peer.ice.addresses import local_addresses
 from ..signaling.client.session import SignalingSession
 
 _CONNECT_TIMEOUT_S = 45.0
-"""For ICE and DTLS together; ICE alone waits 39.5 s (RFC 8863)."""
-_LOOK_EVERY_S = 0.25
-_LOOK_AGAIN_S = 0.125
-"""After a look that found nothing: a single check that was lost shall not decide."""
-_LOOKS_UNTIL_LOST = 6
-"""So often in a row no sign of life, though each look asked for one, and once more for each that a round trip takes:
-the server is gone; where it is near that is a second. Looks are counted and not seconds, so that an interpreter that
-stood still accuses nobody."""
+"""For ICE and DTLS together; ICE alone may take 39.5 s (RFC 8863)."""
+_PROBE_INTERVAL_S = 0.25
+_FAST_PROBE_INTERVAL_S = 0.125
+"""After a probe without activity: a single lost check must not decide."""
+_PROBES_UNTIL_LOST = 6
+"""The server is lost after so many probes in a row without activity, although each one sent a check, and one more for
+each interval that the round trip takes: about a second if the server is near. We count probes, not seconds, so a
+stalled interpreter is not mistaken for a dead server."""
 _UNKNOWN_ROUND_TRIP_S = 3.0
-"""What an answer is given before the first one came."""
-_ADDRESS_EVERY_LOOKS = 2
-"""The system takes a millisecond to list its addresses."""
-_LOOKS_UNTIL_SILENT = 12
-"""A stream that was flowing and stops for so long, while the server is there, is begun anew: DTX and silence send
-packets more often."""
+"""Assumed before the first response."""
+_ADDRESS_PROBE_INTERVAL = 2
+"""In probes. Listing the addresses of the system takes a millisecond."""
+_PROBES_UNTIL_SILENT = 12
+"""A stream that stops for so long, although the server answers, is restarted: DTX and silence send packets more often.
+"""
 _RESTART_TIMEOUT_S = 3.0
-"""For all tries of an ICE restart together; then a new session is the better idea."""
-_ANSWER_S = 0.05
-"""What an answer has at least, however near the server is: its processor may be busy."""
-_RESTART_AGAIN_S = 0.25
+"""For all attempts at an ICE restart together; after that, a new session is faster."""
+_MIN_RESPONSE_S = 0.05
+"""The shortest time allowed for a response, however near the server is: its processor may be busy."""
+_RESTART_RETRY_S = 0.25
 """A host that has just lost its address may have no other for a moment."""
 
 _log = logging.getLogger(__name__)
@@ -44,75 +44,75 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Why there is no connection any more."""
+    """Why a connection is considered lost."""
 
     reason: str
     is_of_path: bool = False
-    """The server may still be there: another path is worth a try."""
+    """The server may still be reachable: worth looking for another path."""
 
 
 async def watch(connection: FullConnection, ended: asyncio.Future[str]) -> Loss:
-    """Waits for the end of a connection.
+    """Wait until a connection is lost.
 
     Args:
-        connection: Connected, or about to be.
-        ended: Its own word for it.
+        connection: Connected or connecting.
+        ended: Gets the reason when the connection ends by itself.
     """
     loop = asyncio.get_running_loop()
     give_up_s = loop.time() + _CONNECT_TIMEOUT_S
-    pulse = _Pulse(connection)
+    monitor = _Monitor(connection)
     while True:
-        await asyncio.wait({ended}, timeout=pulse.next_look_s)
+        await asyncio.wait({ended}, timeout=monitor.next_probe_s)
         if ended.done():
             return Loss(ended.result())
         if connection.state == "connected":
-            loss = pulse.look()
+            loss = monitor.probe()
             if loss is not None:
                 return loss
         elif loop.time() > give_up_s:
-            return Loss(f"it was not connected within {_CONNECT_TIMEOUT_S:.0f} s")
+            return Loss(f"not connected within {_CONNECT_TIMEOUT_S:.0f} s")
 
 
-class _Pulse:
-    """Looks for signs of life of a connected connection, and asks for them.
+class _Monitor:
+    """Probes a connected connection.
 
     Attributes:
-        next_look_s: When to look again.
+        next_probe_s: Time until the next probe.
     """
 
     def __init__(self, connection: FullConnection) -> None:
         self._connection = connection
-        self._looks, self._life, self._packets = 0, 0, 0
-        self._lifeless, self._silent = 0, 0
-        self.next_look_s = _LOOK_EVERY_S
+        self._probes, self._activity, self._packets = 0, 0, 0
+        self._inactive_probes, self._silent_probes = 0, 0
+        self.next_probe_s = _PROBE_INTERVAL_S
 
-    def look(self) -> Loss | None:
-        """Returns what has been lost, if anything."""
+    def probe(self) -> Loss | None:
+        """Look for activity since the last probe, and cause some; return the loss, if any."""
         connection = self._connection
-        if self._looks % _ADDRESS_EVERY_LOOKS == 0 and _is_address_gone(connection):
-            return Loss(f"our address {connection.local_host} is gone", is_of_path=True)
-        self._looks += 1
-        before, self._life = self._life, connection.signs_of_life
-        self._lifeless = self._lifeless + 1 if self._life == before else 0
-        if self._lifeless >= _LOOKS_UNTIL_LOST + self._looks_of_round_trip():
+        if self._probes % _ADDRESS_PROBE_INTERVAL == 0 and _is_address_gone(connection):
+            return Loss(f"the local address {connection.local_host} is gone", is_of_path=True)
+        self._probes += 1
+        before, self._activity = self._activity, connection.activity
+        self._inactive_probes = self._inactive_probes + 1 if self._activity == before else 0
+        if self._inactive_probes >= _PROBES_UNTIL_LOST + self._probes_per_round_trip():
             return Loss("the server does not answer any more", is_of_path=True)
-        self.next_look_s = _LOOK_AGAIN_S if self._lifeless else _LOOK_EVERY_S
+        self.next_probe_s = _FAST_PROBE_INTERVAL_S if self._inactive_probes else _PROBE_INTERVAL_S
         packets_before, self._packets = self._packets, connection.stats().packets_received
-        flows = self._packets != packets_before
-        if not flows or connection.round_trip_s is None:  # Packets that flow are signs enough.
-            connection.ask()
-        if flows or not self._packets:
-            self._silent = 0
-        elif not self._lifeless:
-            self._silent += 1
-        if self._silent == _LOOKS_UNTIL_SILENT:
-            return Loss(f"nothing has come for {_LOOKS_UNTIL_SILENT * _LOOK_EVERY_S:.0f} s")
+        is_flowing = self._packets != packets_before
+        if not is_flowing or connection.round_trip_s is None:  # Incoming packets are activity enough.
+            connection.send_check()
+        if is_flowing or not self._packets:
+            self._silent_probes = 0
+        elif not self._inactive_probes:
+            self._silent_probes += 1
+        if self._silent_probes == _PROBES_UNTIL_SILENT:
+            return Loss(f"no packet for {_PROBES_UNTIL_SILENT * _PROBE_INTERVAL_S:.0f} s")
         return None
 
-    def _looks_of_round_trip(self) -> int:
-        """How many looks pass until the answer to the first one can be there."""
+    def _probes_per_round_trip(self) -> int:
+        """Return how many probes take place before the response to the first one can have arrived."""
         known_s = self._connection.round_trip_s
-        return math.ceil((_UNKNOWN_ROUND_TRIP_S if known_s is None else known_s) / _LOOK_AGAIN_S)
+        return math.ceil((_UNKNOWN_ROUND_TRIP_S if known_s is None else known_s) / _FAST_PROBE_INTERVAL_S)
 
 
 def _is_address_gone(connection: FullConnection) -> bool:
@@ -120,20 +120,20 @@ def _is_address_gone(connection: FullConnection) -> bool:
 
 
 async def find_path(session: SignalingSession, connection: FullConnection, ended: asyncio.Future[str]) -> bool:
-    """Looks for another path for the running session (RFC 9725, 4.3.3).
+    """Find another path for a running session (RFC 9725, 4.3.3).
 
-    A server that refuses is not asked twice; one that cannot be reached is, for a few seconds.
+    A server that refuses the ICE restart is not asked again; one that cannot be reached is, for a few seconds.
 
     Args:
-        session: At the server.
-        connection: The one whose path is gone. Its media goes on.
-        ended: Its own word for its end.
+        session: The HTTP side.
+        connection: The connection whose path is lost. Its media continues.
+        ended: Gets the reason when the connection ends by itself.
 
     Returns:
-        Whether there is one, if only the former one again. If not, only a new session helps.
+        Whether there is a path, perhaps the former one. If not, only a new session helps.
     """
     found = session.can_restart and await _restart(session, connection, ended)
-    return (found or await _has_come_back(connection)) and not ended.done()
+    return (found or await _is_answering(connection)) and not ended.done()
 
 
 async def _restart(session: SignalingSession, connection: FullConnection, ended: asyncio.Future[str]) -> bool:
@@ -142,23 +142,23 @@ async def _restart(session: SignalingSession, connection: FullConnection, ended:
             await session.reconnect()
             while not ended.done():
                 try:
-                    await connection.restart(session.restart)
+                    await connection.request_restart(session.restart)
                     return True
                 except SignalingError as error:
                     if error.status:
                         raise
-                    _log.debug("no ICE restart yet: %s", error)
-                await asyncio.sleep(_RESTART_AGAIN_S)
+                    _log.debug("the ICE restart failed, trying again: %s", error)
+                await asyncio.sleep(_RESTART_RETRY_S)
     except (BassWebRtcError, OSError, TimeoutError) as error:
-        _log.info("no ICE restart: %s", error or f"no path within {_RESTART_TIMEOUT_S:.0f} s")
+        _log.info("the ICE restart failed: %s", error or f"no path within {_RESTART_TIMEOUT_S:.0f} s")
     return False
 
 
-async def _has_come_back(connection: FullConnection) -> bool:
-    """Whether the former path works again: a second of silence is often the network's, and many know no restart."""
+async def _is_answering(connection: FullConnection) -> bool:
+    """Return whether the former path works again: many outages last a second, and many servers do not restart ICE."""
     if _is_address_gone(connection):
         return False
-    life = connection.signs_of_life
-    connection.ask()
-    await asyncio.sleep(max(_ANSWER_S, 2.0 * (connection.round_trip_s or 0.0)))
-    return connection.signs_of_life != life
+    activity = connection.activity
+    connection.send_check()
+    await asyncio.sleep(max(_MIN_RESPONSE_S, 2.0 * (connection.round_trip_s or 0.0)))
+    return connection.activity != activity

@@ -1,19 +1,21 @@
-"""One connection with full ICE around a ``MediaSession``: a client's, or a server's peer; we offer, or we answer.
+"""A connection with full ICE: a client's, or one of a server's peers. Either side may make the offer.
 
     make_offer ─► (signaling) ─► take_answer ─┐
-    (signaling) ─► answer ────────────────────┴─► ICE connects ─► DTLS ─► connected ─► ended
+    (signaling) ─► answer ────────────────────┴─► ICE connects ─► DTLS ─► connected ─► closed
                                                       ▲                        │
-                                                      └─────── restart ◄───────┘
+                                                      └─── ICE restart ◄───────┘
 
-Loop thread, but for the statistics. Whoever signals owns it and is told by callbacks.
+Loop thread only, except for the statistics.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Protocol
 
 from ..config import IceServerAddress, ServerConfig
 from ..core import Engine
@@ -21,154 +23,150 @@ from ..errors import ClosedError, DtlsError, IceError
 from ..rtc import dtls
 from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio, build_answer, build_offer
-from ..rtc.negotiation import Offer, read_answer, read_offer
+from ..rtc.negotiation import Offer
 from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
 from ..stats import Kind, PeerStats, plays, talks
 from . import media
-from .bridge import Bridge
-from .full_settings import WITHOUT_SERVERS, Callbacks, IceSettings
-from .ice.full_ice import FullIce, SelectedPair
-from .mux import format_address
-from .sending_path import SendingPath
+from .host import Bridge, ConnectionObserver, EngineHost
+from .ice.addresses import format_address
+from .ice.full_ice import FullIce, IceSettings, SelectedPair
+
+OFFERED_MID = "0"
+"""mid of the one audio section in local offers."""
 
 _FIRST_BYTE_OF_RTP = 128
 _RTCP_TYPES = range(192, 224)
 _RELEASE_TIMEOUT_S = 1.0
+_LINGER_S = 0.2
+"""How long a descriptor outlives its use: more than two frame times, as ``core.h`` requires."""
+
+RestartExchange = Callable[[IceCredentials, Iterable[Candidate]], Awaitable[IceFragment]]
+"""Sends the local credentials and candidates of an ICE restart to the peer and returns the peer's."""
 
 
-Exchange = Callable[[IceCredentials, Iterable[Candidate]], Awaitable[IceFragment]]
+class TrickleObserver(ConnectionObserver, Protocol):
+    """Receives the events of connections with full ICE."""
+
+    def trickle(self, connection: FullConnection, candidate: Candidate | None) -> None:
+        """Signal a local candidate that the description does not contain, or end-of-candidates (None)."""
 
 
 class FullConnection:
-    """An offer, its answer, and the media until it ends.
+    """A connection with full ICE; implements ``SignaledConnection``.
 
     Attributes:
-        kind: What the other side does: ``"player"`` when we push, ``"publisher"`` when we pull. ``"sendrecv"`` becomes
-            one of them when the other side wants no more.
-        offer_sdp: Our offer; empty before, and when we answer.
+        id: The peer's slot, 0 to ``max_peers`` - 1.
+        kind: What the peer does. ``"sendrecv"`` becomes one direction if the peer's description allows only that.
         state: ``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``.
+        offer_sdp: The local offer, after ``make_offer``.
+        answer_sdp: The answer to the peer's offer, after ``answer``.
+        close_reason: Why the connection ended; empty before.
+        closing: Closes sockets and deletes TURN allocations, within about a second; None before the end.
+        mid: Of the audio section, for trickled candidates.
+        mline_index: The same as an index.
     """
 
     def __init__(
         self,
-        engine: Engine,
-        bridge: Bridge,
-        peer: int,
+        host: EngineHost,
         kind: Kind,
-        certificate: dtls.Certificate,
         config: ServerConfig,
-        callbacks: Callbacks,
-        ice: IceSettings = WITHOUT_SERVERS,
+        observer: TrickleObserver,
+        ice: IceSettings,
         *,
-        offers: bool = True,
+        offers: bool,
     ) -> None:
-        """
+        """Take a slot. ``make_offer`` or ``answer`` comes next.
+
         Args:
-            engine: The audio path.
-            bridge: Between it and ICE.
-            peer: A free number there.
-            kind: What the other side does.
-            certificate: Ours.
+            host: The engine.
+            kind: What the peer does.
             config: Settings of the stream.
-            callbacks: Of the owner.
-            ice: How we may be reached.
-            offers: Whether we make the offer: ``make_offer``. Otherwise ``answer``.
+            observer: Receives the events.
+            ice: Settings of ICE.
+            offers: Whether this side makes the offer.
+
+        Raises:
+            PeerLimitError: All slots are taken.
         """
         self.kind: Kind = kind
-        self.offer_sdp = ""
         self.state = "new"
-        self.peer = peer
-        self._engine = engine
-        self._bridge = bridge
-        self._certificate = certificate
+        self.offer_sdp = self.answer_sdp = self.close_reason = ""
+        self.closing: asyncio.Task[None] | None = None
+        self.mid: str | None = OFFERED_MID
+        self.mline_index = 0
+        self._host = host
+        self._certificate = dtls.Certificate.generate()
         self._config = config
-        self._callbacks = callbacks
+        self._observer = observer
+        self._settings = ice
         self._loop = asyncio.get_running_loop()
         self._identity = media.Identity()
         self._media: media.MediaSession | None = None
-        self._settings = ice
         self._remote: RemoteAudio | None = None
         self._remote_ice: IceCredentials | None = None
+        self._ice_options: tuple[str, ...] = ()
+        self._has_gathered = False
         self._timer: asyncio.TimerHandle | None = None
-        self._path = SendingPath(engine, bridge, peer)
         self._released = asyncio.Event()
         self._datagrams = 0
         self._pair: SelectedPair | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._is_restarting = False
-        self._ice = self._new_ice(offers=offers)
+        self._ice = FullIce(ice, self, controlling=offers)
+        self._bridge = host.bridge
+        self.id = host.take_slot(self)
+        self._path = _SendingPath(host.engine, self._bridge, self.id)
 
-    def _new_ice(self, *, offers: bool) -> FullIce:
-        settings = self._settings
-        return FullIce(
-            settings.servers,
-            controlling=offers,
-            on_data=self._receive,
-            on_selected=self._use_pair,
-            on_lost=self._lost,
-            on_candidate=self._callbacks.candidate,
-            on_gathered=self._callbacks.gathered,
-            relay_only=settings.relay_only,
-            hosts=settings.hosts,
-            public_ips=settings.public_ips,
-            announces_own=settings.announces_own,
-            patience_s=settings.patience_s,
-            policy=settings.policy,
-        )
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.state == "closed"
 
-    # -- signaling
+    # -- offer and answer
 
     async def make_offer(self) -> str:
-        """Gathers, for half a second at most, and describes ourselves (RFC 9429, 5.2.1)."""
+        """Gather candidates, for ``gather_timeout_s`` at most, and return an offer (RFC 9429, 5.2.1)."""
         await self._gather()
         self.offer_sdp = build_offer(self._local_audio())
         return self.offer_sdp
 
-    def take_answer(self, answer: str | RemoteAudio) -> None:
-        """Connects to who answered.
-
-        Args:
-            answer: Its text, or what ``read_answer`` made of it.
-
-        Raises:
-            SdpError: The answer cannot be read, or not used.
-        """
-        audio = read_answer(answer, self.offer_sdp) if isinstance(answer, str) else answer
-        # The answerer's "active" means that it speaks first (RFC 8842, 5.3).
-        self._begin(audio, "server" if audio.setup == "active" else "client")
-
     async def answer(self, offer: Offer) -> str:
-        """Gathers, as ``make_offer`` does, connects to who made the offer and answers it."""
-        await self._gather()
-        return self._answer(offer)
+        """Gather candidates unless ``make_offer`` has done so, connect to the peer, and return the answer.
 
-    def answer_offer(self, text: str) -> str:
-        """Takes the other side's offer in place of ours (WHEP's counter-offer), and answers it.
-
-        Raises:
-            SdpError: It cannot be read, or not used.
+        It may replace a local offer: WHEP's counter-offer.
         """
-        return self._answer(read_offer(text))
+        self.mid, self.mline_index = offer.audio.mid, offer.audio.mline_index
+        self._remote_ice = offer.audio.ice
+        self._ice_options = offer.answer_ice_options
+        await self._gather()
+        self._begin(offer.audio, "client" if offer.answer_setup == "active" else "server")
+        self.answer_sdp = build_answer(offer, self._local_audio())
+        return self.answer_sdp
+
+    def take_answer(self, audio: RemoteAudio) -> None:
+        """Connect to the peer that answered the local offer. Ignored if it has answered already, or after the end."""
+        if self.state == "new":
+            # The answerer's "active" means that it sends the ClientHello (RFC 8842, 5.3).
+            self._begin(audio, "server" if audio.setup == "active" else "client")
 
     async def _gather(self) -> None:
-        await self._ice.gather(self._settings.gather_s)
-        if self.state == "closed":
-            raise ClosedError("the peer was removed meanwhile")
-
-    def _answer(self, offer: Offer) -> str:
-        self._begin(offer.audio, "client" if offer.answer_setup == "active" else "server")
-        return build_answer(offer, self._local_audio())
+        if not self._has_gathered:
+            self._has_gathered = True
+            await self._ice.gather()
+        if self.closed:
+            raise ClosedError("the peer was removed while its session was negotiated")
 
     def _begin(self, audio: RemoteAudio, role: dtls.DtlsRole) -> None:
         self._remote = audio
-        self.kind = _agreed(self.kind, audio)
+        self.kind = _agreed_kind(self.kind, audio)
         self._remote_ice = audio.ice
         self._media = media.MediaSession(
-            self._engine,
-            self.peer,
+            self._host.engine,
+            self.id,
             self.kind,
             audio,
             role=role,
@@ -177,100 +175,160 @@ class FullConnection:
             identity=self._identity,
         )
         self._ice.set_remote(audio.ice, audio.candidates, ice_lite=audio.ice_lite)
-        self.state = "connecting"
-        self._callbacks.connecting()
+        self._set_state("connecting")
         self._connecting = self._loop.create_task(self._connect())
 
-    def add_candidate(self, candidate: Candidate) -> None:
-        """A candidate of the other side, also before its description is there. What may not be used is dropped."""
-        # One of an ICE session before the present one is of no use any more.
-        ufrag = self._remote_ice.ufrag if self._remote_ice is not None else None
-        if self.state != "closed" and (candidate.ufrag is None or ufrag is None or candidate.ufrag == ufrag):
-            self._ice.add_remote_candidate(candidate)
+    def _local_audio(self) -> LocalAudio:
+        sends = plays(self.kind)
+        when = self._settings.end_of_candidates
+        return LocalAudio(
+            ice=self._ice.credentials,
+            candidates=self._ice.candidates,
+            end_of_candidates=when == "always" or (when == "if complete" and self._ice.is_complete),
+            fingerprint=self._certificate.fingerprint,
+            direction="recvonly" if not sends else "sendrecv" if talks(self.kind) else "sendonly",
+            ssrc=self._identity.ssrc,
+            cname=self._identity.cname,
+            stream_id=secrets.token_urlsafe(12),
+            track_id=secrets.token_urlsafe(12),
+            session_id=secrets.randbits(62),
+            opus=OpusParameters(stereo=True, sprop_stereo=sends, use_inband_fec=True),
+            red=True,
+            nack=sends,
+            ptime_ms=self._config.frame_ms if sends else None,
+        )
 
-    async def answer_restart(self, fragment: IceFragment, ice_options: Iterable[str]) -> str:
-        """Answers the other side's ICE restart; audio goes on over the old pair until a new one works.
+    # -- candidates and ICE restarts
+
+    @property
+    def remote_ice(self) -> IceCredentials:
+        """The peer's latest ICE credentials."""
+        assert self._remote_ice is not None, "unknown before the peer's description"
+        return self._remote_ice
+
+    def add_candidates(self, candidates: Iterable[Candidate]) -> None:
+        """Add remote candidates, also before the peer's description; those that may not be used are ignored."""
+        ufrag = self._remote_ice.ufrag if self._remote_ice is not None else None
+        for candidate in candidates:
+            # A candidate of a former ICE session is of no use.
+            is_current = candidate.ufrag is None or ufrag is None or candidate.ufrag == ufrag
+            if is_current and not self.closed:
+                self._ice.add_remote_candidate(candidate)
+
+    def end_of_candidates(self) -> None:
+        """Ignore end-of-candidates: the peer's checks may still arrive from other addresses (RFC 8863)."""
+
+    async def add_servers(self, servers: Iterable[IceServerAddress]) -> None:
+        """Query the ICE servers of the peer's answer; their candidates are trickled (RFC 9725, 4.6)."""
+        await self._ice.add_servers(servers)
+
+    async def restart(self, fragment: IceFragment) -> str:
+        """Answer the peer's ICE restart (RFC 9725, 4.3.3). Audio stays on the old pair until a new one works.
 
         Args:
-            fragment: Has its new credentials, and candidates.
-            ice_options: As in our answer to its offer.
+            fragment: The peer's new credentials and candidates.
 
         Returns:
-            Our new credentials and candidates.
+            The new local credentials and candidates.
+
+        Raises:
+            ClosedError: The connection has ended.
         """
-        assert self._remote is not None, "nothing to restart before there is a description"
-        assert fragment.ice is not None, "a fragment without credentials is no restart"
-        candidates = await self._ice.restart(timeout_s=self._settings.gather_s)
-        if self.state == "closed":
-            raise ClosedError("the peer is gone")
+        if self.closed:
+            raise ClosedError("the peer has disconnected")
+        assert self._remote is not None, "there is no session to restart before a description"
+        assert fragment.ice is not None, "a fragment without credentials is not a restart"
+        candidates = await self._ice.restart()
+        if self.closed:
+            raise ClosedError("the peer has disconnected")
         self._remote_ice = fragment.ice
         self._ice.set_remote(fragment.ice, fragment.candidates, ice_lite=self._remote.ice_lite)
         if self._connecting is not None:
             self._connecting.cancel()
         self._is_restarting = True
         self._connecting = self._loop.create_task(self._connect())
-        return build_fragment(self._ice.credentials, candidates, mid=self._remote.mid, ice_options=ice_options)
+        return build_fragment(self._ice.credentials, candidates, mid=self._remote.mid, ice_options=self._ice_options)
 
-    async def add_servers(self, servers: Iterable[IceServerAddress]) -> None:
-        """Asks ICE servers that came with the answer; what they tell is trickled (RFC 9725, 4.6)."""
-        await self._ice.add_servers(servers)
-
-    async def restart(self, exchange: Exchange) -> None:
-        """Looks for another path by an ICE restart (RFC 8445, 9). The media goes on, over the former one meanwhile.
+    async def request_restart(self, exchange: RestartExchange) -> None:
+        """Find another path by an ICE restart (RFC 8445, 9). Meanwhile media continues on the old one.
 
         Args:
-            exchange: Tells the other side our new credentials and candidates; returns its own.
+            exchange: Signals the restart to the peer.
 
         Raises:
-            IceError: There is none.
-            BassWebRtcError: What ``exchange`` raises.
+            IceError: No pair works.
+            BassWebRtcError: ``exchange`` failed.
         """
-        assert self._remote is not None, "there is no session yet"
+        assert self._remote is not None, "there is no session to restart before a description"
         self._is_restarting = True
         try:
             candidates = await self._ice.restart()
             answer = await exchange(self._ice.credentials, candidates)
             if answer.ice is None:
-                raise IceError("the other side's answer to the ICE restart has no credentials")
+                raise IceError("the peer's answer to the ICE restart has no credentials")
             self._remote_ice = answer.ice
-            # Without candidates, those that it had: RFC 9725, 4.3.3 wants all of them, but what is there to lose.
+            # RFC 9725, 4.3.3 requires all candidates in the answer. If there are none, the known ones may still work.
             remote = answer.candidates or self._remote.candidates
             self._ice.set_remote(answer.ice, remote, ice_lite=self._remote.ice_lite)
             await self._ice.connect()
         finally:
-            self._ice.give_up_restart()
+            self._ice.cancel_restart()
             self._is_restarting = False
+
+    # -- liveness, for clients
 
     @property
     def local_host(self) -> str:
-        """The address of this machine that is in use; empty while none is, and with a relay."""
+        """The local address in use; empty if there is none, and with a relay."""
         return "" if self._pair is None or self._pair.is_relay else self._pair.local[0]
 
     @property
-    def signs_of_life(self) -> int:
-        """Grows with everything that the other side sends."""
-        return self._datagrams + self._ice.answers
+    def activity(self) -> int:
+        """Number of datagrams and consent responses received from the peer."""
+        return self._datagrams + self._ice.consent_responses
 
-    def ask(self) -> None:
-        """Asks the other side for a sign of life."""
-        self._ice.ask()
+    def send_check(self) -> None:
+        """Send an ICE check immediately; its response increases ``activity``."""
+        self._ice.send_check()
 
     @property
     def round_trip_s(self) -> float | None:
-        """How long the answer takes, of late; None while none has come over the present path."""
+        """Recent round trip of ICE checks; None before the first response on the selected pair."""
         return self._ice.round_trip_s
 
-    def leave(self) -> None:
-        """Says goodbye at once; nothing is sent any more. The sockets want a ``close``. No callback comes after."""
-        if self.state != "closed":
-            goodbye = self._media.close() if self._media is not None else []
-            for data in goodbye:
-                self._ice.send(data)
-            self._let_go()
+    # -- the end
 
     async def close(self) -> None:
-        """Says goodbye and lets go of everything, within a second or so. No callback comes after."""
-        self.leave()
+        """End the connection because the peer has deleted its session. Idempotent."""
+        self.end("closed by the peer")
+
+    def end(self, reason: str) -> None:
+        """Send RTCP BYE and close_notify, and release the slot; ``closing`` does the rest. Idempotent."""
+        if not self.closed:
+            for data in self._media.close() if self._media is not None else []:
+                self._ice.send(data)
+            self._release(reason)
+
+    async def wait_closed(self) -> None:
+        """Wait for ``closing`` after the end."""
+        if self.closing is not None:
+            await asyncio.wait({self.closing})
+
+    def _release(self, reason: str) -> None:
+        """Release slot and timer without sending anything. Idempotent."""
+        if self.closed:
+            return
+        self.close_reason = reason
+        self.state = "closed"
+        if self._timer is not None:
+            self._timer.cancel()
+        self._bridge.close(self.id)
+        self._host.release_slot(self.id)
+        self._path.leave()
+        self.closing = self._loop.create_task(self._close())
+        self._observer.state_changed(self)
+
+    async def _close(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
         await self._ice.close()
@@ -279,70 +337,73 @@ class FullConnection:
         self._path.close()
 
     def released(self) -> None:
-        """The audio path's threads have let go of the peer; its number may be used again."""
+        """Handle the release of the slot by the audio threads."""
         self._released.set()
 
-    # -- inside
-
-    def _relay(self, data: bytes) -> None:
-        """Sends what the sender thread cannot send itself."""
-        if self.state == "connected":
-            self._ice.send(data)
-
-    def _local_audio(self) -> LocalAudio:
-        pushes = plays(self.kind)
-        says_all = self._settings.says_all
-        return LocalAudio(
-            ice=self._ice.credentials,
-            candidates=self._ice.candidates,
-            end_of_candidates=says_all == "yes" or (says_all == "when it is so" and self._ice.is_complete),
-            fingerprint=self._certificate.fingerprint,
-            direction="recvonly" if not pushes else "sendrecv" if talks(self.kind) else "sendonly",
-            ssrc=self._identity.ssrc,
-            cname=self._identity.cname,
-            stream_id=secrets.token_urlsafe(12),
-            track_id=secrets.token_urlsafe(12),
-            session_id=secrets.randbits(62),
-            opus=OpusParameters(stereo=True, sprop_stereo=pushes, use_inband_fec=True),
-            red=True,
-            nack=pushes,
-            ptime_ms=self._config.frame_ms if pushes else None,
-        )
+    # -- ICE
 
     async def _connect(self) -> None:
         try:
             await self._ice.connect()
         except (IceError, DtlsError) as error:
-            if self._ice.selected is None:  # After a restart the old pair may still be good.
-                self._end(str(error))
+            if self._ice.selected is None:  # After a failed restart, the old pair may still work.
+                self._release(str(error))
         self._is_restarting = False
 
-    def _lost(self, reason: str) -> None:
-        """Nothing may be sent any more, unless a restart that is under way finds a way."""
-        if self._is_restarting and self.state == "connected":
-            self._path.pause()
-        else:
-            self._end(reason)
-
-    def _use_pair(self, pair: SelectedPair) -> None:
-        """ICE found a way, or another one."""
+    def pair_selected(self, pair: SelectedPair) -> None:
+        """Use the pair that ICE has selected."""
+        if self.closed:
+            return
         is_first, self._pair = self._pair is None, pair
         if self.state == "connected":
             self._path.use(pair)
         elif self._media is not None and is_first:
-            self._bridge.open_for(self.peer, self._relay)
+            self._bridge.open(self.id, self._send_relayed)
             self._media.start(self._loop.time())
             self._advance()
 
-    def _receive(self, data: bytes) -> None:
-        if self._media is None or self.state == "closed":
+    def pair_lost(self, reason: str) -> None:
+        """End the connection, or only stop sending if a restart in progress may find another pair."""
+        if self._is_restarting and self.state == "connected":
+            self._path.pause()
+        else:
+            self._release(reason)
+
+    def candidate_gathered(self, candidate: Candidate) -> None:
+        """Trickle a candidate, unless the description has said that there are no more."""
+        self._trickle(candidate)
+
+    def gathering_completed(self) -> None:
+        """Signal end-of-candidates, unless the description has done so."""
+        self._trickle(None)
+
+    def _trickle(self, candidate: Candidate | None) -> None:
+        if self._settings.end_of_candidates != "always" and not self.closed:
+            self._observer.trickle(self, candidate)
+
+    def data_received(self, data: bytes) -> None:
+        """Handle a datagram from the peer."""
+        if self._media is None or self.closed:
             return
         self._datagrams += 1
         if len(data) > 1 and data[0] >= _FIRST_BYTE_OF_RTP and data[1] not in _RTCP_TYPES:
-            self._bridge.hand_on(self.peer, data)
+            self._bridge.forward(self.id, data)
         elif data:
-            self._media.receive(data, self._loop.time())
+            if not self._media.receive(data, self._loop.time()):
+                self._host.srtcp_errors += 1
             self._advance()
+
+    def _send_relayed(self, data: bytes) -> None:
+        """Send a packet of the sender thread through the TURN server."""
+        if self.state == "connected":
+            self._ice.send(data)
+
+    # -- media
+
+    def accept_ssrc(self, ssrc: int) -> None:
+        """Receive a stream whose SSRC the peer's description does not contain."""
+        if self._media is not None and not self.closed:
+            self._media.accept_ssrc(ssrc)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -351,21 +412,21 @@ class FullConnection:
             self._advance()
 
     def _advance(self) -> None:
+        """Send the output of the media session, handle its events, and schedule its next timeout."""
         session = self._media
         assert session is not None
         for data in session.to_send():
             self._ice.send(data)
         for event in session.events():
             if isinstance(event, media.Connected):
-                assert self._pair is not None, "no handshake without a pair"
+                assert self._pair is not None, "the handshake needs a pair"
                 self._path.use(self._pair)
-                self.state = "connected"
-                self._callbacks.connected()
+                self._set_state("connected")
             elif isinstance(event, media.Ended):
-                self._end(event.reason)
+                self._release(event.reason)
                 return
             elif isinstance(event, media.LossReported):
-                self._callbacks.loss_reported()
+                self._observer.loss_reported()
         self._schedule(session)
 
     def _schedule(self, session: media.MediaSession) -> None:
@@ -376,37 +437,22 @@ class FullConnection:
             self._timer.cancel()
         self._timer = self._loop.call_at(next_s, self._on_timer)
 
-    def _end(self, reason: str) -> None:
-        """It is over, and not by us."""
-        if self.state != "closed":
-            self._let_go()
-            self._callbacks.ended(reason)
-
-    def _let_go(self) -> None:
-        self.state = "closed"
-        if self._timer is not None:
-            self._timer.cancel()
-        self._bridge.close_for(self.peer)
-        self._engine.remove_peer(self.peer)
-        self._path.leave()
-
-    @property
-    def fraction_lost(self) -> float | None:
-        """What a player's last report said of the packets it missed; None when it plays nothing yet."""
-        return self._media.fraction_lost if self._media is not None else None
-
-    def accept_ssrc(self, ssrc: int) -> None:
-        """The other side sends with an SSRC that its answer did not name."""
-        if self._media is not None and self.state != "closed":
-            self._media.accept_ssrc(ssrc)
+    def _set_state(self, state: str) -> None:
+        self.state = state
+        self._observer.state_changed(self)
 
     # -- statistics: any thread
 
+    @property
+    def fraction_lost(self) -> float | None:
+        """Fraction of packets lost in the player's last report, 0 to 1; None if there is none."""
+        return self._media.fraction_lost if self._media is not None else None
+
     def stats(self) -> PeerStats:
-        """A snapshot."""
+        """Return a snapshot."""
         pair, session = self._pair, self._media
         return PeerStats(
-            id=self.peer,
+            id=self.id,
             kind=self.kind,
             state=self.state,
             local_address=format_address(*pair.local) if pair is not None else "",
@@ -415,8 +461,58 @@ class FullConnection:
         )
 
 
-def _agreed(kind: Kind, audio: RemoteAudio) -> Kind:
-    """What is left of "both" when the other side's description wants less."""
+class _SendingPath:
+    """The socket on which the sender thread sends the packets of one peer.
+
+    direct pair  ─► a duplicate of ICE's own socket, so that no other thread is involved
+    relayed pair ─► the bridge, because only the TURN client can wrap the packets
+    """
+
+    def __init__(self, engine: Engine, bridge: Bridge, slot: int) -> None:
+        self._engine = engine
+        self._bridge = bridge
+        self._slot = slot
+        self._descriptor: int | None = None
+        self._lingering: dict[int, asyncio.TimerHandle] = {}
+
+    def use(self, pair: SelectedPair) -> None:
+        """Send on this pair."""
+        before, self._descriptor = self._descriptor, None
+        if pair.descriptor is None:
+            self._bridge.route(self._slot)
+        else:
+            self._descriptor = os.dup(pair.descriptor)
+            self._engine.set_descriptor(self._slot, self._descriptor, *pair.remote)
+        self._close_later(before)
+
+    def pause(self) -> None:
+        """Send nothing until the next ``use``."""
+        self._engine.clear_path(self._slot)
+
+    def leave(self) -> None:
+        """Stop using the descriptor, which the sender thread may need until the slot is released."""
+        self._close_later(self._descriptor)
+        self._descriptor = None
+
+    def close(self) -> None:
+        """Close all descriptors. After ``leave``, when the slot is released."""
+        for descriptor, timer in self._lingering.items():
+            timer.cancel()
+            os.close(descriptor)
+        self._lingering.clear()
+
+    def _close_later(self, descriptor: int | None) -> None:
+        if descriptor is not None:
+            timer = asyncio.get_running_loop().call_later(_LINGER_S, self._close_now, descriptor)
+            self._lingering[descriptor] = timer
+
+    def _close_now(self, descriptor: int) -> None:
+        del self._lingering[descriptor]
+        os.close(descriptor)
+
+
+def _agreed_kind(kind: Kind, audio: RemoteAudio) -> Kind:
+    """Reduce ``"sendrecv"`` to the direction that the peer's description allows."""
     if kind != "sendrecv" or (audio.sends and audio.receives):
         return kind
     return "publisher" if audio.sends else "player"

@@ -1,12 +1,12 @@
-"""One remote peer of an ICE-lite server: ICE and signaling around a ``MediaSession``.
+"""A peer of an ICE-lite server: ICE-lite and signaling around a ``MediaSession``.
 
-                STUN check with our password            certificate fits the fingerprint
-    new ──────────────────────────────► connecting ──────────────────────────────► connected
-     │                                      │                                          │
-     └── nobody checks for 10 s ────────────┴── handshake fails, consent expires ──────┴── closed
+              STUN check with our password            certificate matches the fingerprint
+    new ─────────────────────────────► connecting ───────────────────────────────────► connected
+     │                                     │                                               │
+     └── no check within 10 s ─────────────┴── handshake fails, consent expires ───────────┴── closed
 
-The protocols are sans-I/O objects; this file gives them datagrams and the time, sends what they want sent and does
-what their events ask for. Loop thread only, but for the statistics.
+ICE and media are sans-I/O objects; this file passes datagrams and the time to them, sends their output and handles
+their events. Loop thread only, except for the statistics.
 """
 
 from __future__ import annotations
@@ -23,37 +23,34 @@ from ..rtc.ice_lite import Path
 from ..rtc.local_audio import LocalAudio, build_answer
 from ..rtc.negotiation import Offer
 from ..rtc.opus_parameters import OpusParameters
-from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
 from ..stats import Kind, PeerStats, plays
 from . import media
-from .connection import Observer, check_limits
-from .mux import UdpMux, format_address
+from .host import ConnectionObserver
+from .ice.addresses import format_address
+from .mux import UdpMux
 
 _FIRST_BYTE_AFTER_STUN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
-    """How a peer came to us."""
+class RequestAddresses:
+    """Both ends of the HTTP connection that a session was requested on; empty if unknown."""
 
-    asked: str = ""
-    """Our address at which its request for a session arrived; "" when that is not known."""
+    local: str = ""
     remote: str = ""
-    """The address it came from."""
 
 
 class LiteConnection:
-    """One peer that plays what the engine sends, or sends what the engine plays.
+    """One player or publisher; implements ``Connection``.
 
     Attributes:
-        id: Its number, 0 to ``max_peers`` - 1.
+        id: The peer's slot, 0 to ``max_peers`` - 1.
         kind: ``"player"`` or ``"publisher"``.
         state: ``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``.
-        answer_sdp: Our answer to its offer.
-        offer_sdp: Empty: a lite agent answers.
-        close_reason: Why it was closed, in words; empty before.
+        answer_sdp: The answer to the peer's offer.
+        close_reason: Why the connection ended; empty before.
     """
 
     def __init__(
@@ -62,39 +59,41 @@ class LiteConnection:
         kind: Kind,
         offer: Offer,
         config: ServerConfig,
-        observer: Observer,
-        visit: Visit = Visit(),
+        observer: ConnectionObserver,
+        request: RequestAddresses = RequestAddresses(),
     ) -> None:
-        """Takes a peer number and waits for the peer's first check.
+        """Take a slot and wait for the peer's first check.
 
         Args:
             mux: The UDP port.
-            kind: What the peer wants.
+            kind: What the peer does.
             offer: The peer's offer.
             config: The server's settings.
-            observer: Is told of changes.
-            visit: How it came.
+            observer: Receives the events.
+            request: Where the offer was received.
 
         Raises:
-            UnusableSdpError: The peer asks for less than this server's settings send.
-            PeerLimitError: There are as many peers as may be.
+            UnusableSdpError: The offer allows less than the settings of this server send.
+            PeerLimitError: All slots are taken.
         """
         if plays(kind):
-            check_limits(offer.audio, config)
+            media.check_limits(offer.audio, config)
         self.kind: Kind = kind
         self.state = "new"
-        self.close_reason = self.offer_sdp = ""
+        self.close_reason = ""
         self._loop = asyncio.get_running_loop()
         self._mux = mux
-        self._engine = mux.engine
+        self._host = mux.host
+        self._engine = mux.host.engine
         self._offer = offer
         self._observer = observer
-        self._visit = visit
+        self._request = request
         self._local_address = self._remote_address = ""
         self._timer: asyncio.TimerHandle | None = None
         self._ice = ice_lite.IceLite(IceCredentials.generate(), offer.audio.ice, now_s=self._loop.time())
         self._live_ufrags: tuple[str, ...] = ()
-        self.id = mux.take_slot(self)
+        self.id = self._host.take_slot(self)
+        self._mux.add_slot(self.id, self)
         identity = media.Identity()
         certificate = dtls.Certificate.generate()
         role: dtls.DtlsRole = "client" if offer.answer_setup == "active" else "server"
@@ -117,77 +116,73 @@ class LiteConnection:
 
     @property
     def remote_ice(self) -> IceCredentials:
-        """The peer's newest ICE credentials."""
+        """The peer's latest ICE credentials."""
         return self._ice.remote
 
     @property
     def closed(self) -> bool:
-        """Whether it is over."""
+        """Whether the connection has ended."""
         return self.state == "closed"
 
-    def take_answer(self, audio: RemoteAudio) -> None:
-        """Not: it has made no offer."""
-        raise AssertionError("a lite connection makes no offer")
+    @property
+    def closing(self) -> None:
+        """None: nothing remains to be closed after the end."""
 
     def add_candidates(self, candidates: Iterable[object]) -> None:
-        """A lite agent learns addresses from checks alone, so candidates tell it nothing (RFC 8445, 2.5)."""
+        """Ignore candidates: a lite agent learns remote addresses from checks only (RFC 8445, 2.5)."""
 
     def end_of_candidates(self) -> None:
-        """The same."""
+        """Ignore end-of-candidates, too."""
 
     async def restart(self, fragment: IceFragment) -> str:
-        """Answers an ICE restart; audio goes on over the old path until the new one is checked (RFC 9725, 4.3.3).
+        """Answer the peer's ICE restart (RFC 9725, 4.3.3). Audio stays on the old path until the new one is checked.
 
         Raises:
-            ClosedError: The connection is over.
+            ClosedError: The connection has ended.
         """
         if self.closed:
-            raise ClosedError("the peer is gone")
-        assert fragment.ice is not None, "a fragment without credentials is no restart"
+            raise ClosedError("the peer has disconnected")
+        assert fragment.ice is not None, "a fragment without credentials is not a restart"
         self._ice.restart(IceCredentials.generate(), fragment.ice, self._loop.time())
         self._update_ufrags()
         self._schedule()
         return build_fragment(
             self._ice.local,
-            self._mux.candidates(self._visit.asked, self._visit.remote),
+            self._mux.candidates(self._request.local, self._request.remote),
             mid=self._offer.audio.mid,
             ice_lite=True,
             ice_options=self._offer.answer_ice_options,
         )
 
     async def close(self) -> None:
-        """The peer ended its session by signaling: says goodbye and lets go of everything. Idempotent."""
+        """End the connection because the peer has deleted its session. Idempotent."""
         self.end("closed by the peer")
 
     def end(self, reason: str) -> None:
-        """Says goodbye and lets go of everything, for a reason. Idempotent."""
+        """Send RTCP BYE and close_notify, and release the slot. Idempotent."""
         if not self.closed:
             self._send(self._media.close())
-            self._let_go(reason)
+            self._release(reason)
 
     # -- datagrams and time
 
     def receive(self, data: bytes, path: Path, now_s: float) -> None:
-        """Takes one datagram: STUN of anybody who names our ufrag, anything else from a validated address."""
+        """Handle one datagram: STUN from any sender that knows the ufrag, DTLS or SRTCP from a validated address."""
         if self.closed:
             return
         if data[0] < _FIRST_BYTE_AFTER_STUN:
             self._ice.receive(data, path, now_s)
         elif not self._media.receive(data, now_s):
-            self._mux.srtcp_errors += 1
+            self._host.srtcp_errors += 1
         self._advance(now_s)
 
     def accept_ssrc(self, ssrc: int) -> None:
-        """The peer sends with an SSRC that its offer did not name."""
+        """Receive a stream whose SSRC the offer does not contain."""
         if not self.closed:
             self._media.accept_ssrc(ssrc)
 
     def released(self) -> None:
-        """Nothing is left that waits for it."""
-
-    @property
-    def closing(self) -> None:
-        """It is over at once."""
+        """Do nothing: all resources were released at the end."""
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -197,25 +192,25 @@ class LiteConnection:
         self._advance(now_s)
 
     def _advance(self, now_s: float) -> None:
-        """Sends what is to be sent and does what the events ask for."""
+        """Send the output of ICE and media, handle their events, and schedule the next timeout."""
         for ice_event in self._ice.events():
-            self._obey_ice(ice_event, now_s)
+            self._handle_ice_event(ice_event, now_s)
         for data, path in self._ice.to_send():
             self._mux.send(data, path)
         self._send(self._media.to_send())
         for media_event in self._media.events():
             if not self.closed:
-                self._obey_media(media_event)
+                self._handle_media_event(media_event)
         self._schedule()
 
     def _send(self, datagrams: Iterable[bytes]) -> None:
         path = self._ice.selected
-        if path is not None:  # RFC 8445, 12: nothing goes where nobody consented.
+        if path is not None:  # RFC 8445, 12: never send without the peer's consent.
             for data in datagrams:
                 self._mux.send(data, path)
 
     def _schedule(self) -> None:
-        """One timer for all. It may come early, for what it waited for may have moved: no harm."""
+        """Set the only timer. It may fire before anything is due, which is harmless."""
         if self.closed:
             return
         due = [time_s for time_s in (self._ice.timeout_s(), self._media.timeout_s()) if time_s is not None]
@@ -226,9 +221,9 @@ class LiteConnection:
             self._timer.cancel()
         self._timer = self._loop.call_at(next_s, self._on_timer)
 
-    # -- what happens
+    # -- events
 
-    def _obey_ice(self, event: ice_lite.IceEvent, now_s: float) -> None:
+    def _handle_ice_event(self, event: ice_lite.IceEvent, now_s: float) -> None:
         if isinstance(event, ice_lite.PathValidated):
             self._engine.map_address(self.id, event.path.socket, event.path.host, event.path.port)
         elif isinstance(event, ice_lite.PathSelected):
@@ -239,14 +234,14 @@ class LiteConnection:
             self._update_ufrags()
         elif isinstance(event, ice_lite.ConsentExpired):
             never = self.state == "new"
-            self._let_go("no ICE check came within 10 s" if never else "no ICE check came for 30 s (consent expired)")
+            self._release("no ICE check came within 10 s" if never else "no ICE check came for 30 s (consent expired)")
 
-    def _obey_media(self, event: media.MediaEvent) -> None:
+    def _handle_media_event(self, event: media.MediaEvent) -> None:
         if isinstance(event, media.Connected):
             path = self._ice.selected
-            assert path is not None, "no handshake without a path"
+            assert path is not None, "the handshake needs a path"
             self._engine.set_path(self.id, path.socket, path.host, path.port)
-            self._change_state("connected")
+            self._set_state("connected")
         elif isinstance(event, media.Ended):
             self.end(event.reason)
         elif isinstance(event, media.LossReported):
@@ -259,43 +254,44 @@ class LiteConnection:
             self._engine.set_path(self.id, path.socket, path.host, path.port)
         elif self.state == "new":
             self._media.start(now_s)
-            self._change_state("connecting")
+            self._set_state("connecting")
 
     def _drop_path(self, path: Path) -> None:
         self._engine.unmap_address(self.id, path.socket, path.host, path.port)
         if self._ice.selected is None and self.state == "connected":
-            self._engine.clear_path(self.id)  # RFC 7675, 5.1: also while a restart is under way.
+            self._engine.clear_path(self.id)  # RFC 7675, 5.1: also during a restart.
 
     def _update_ufrags(self) -> None:
         before, self._live_ufrags = self._live_ufrags, self._ice.ufrags
         for ufrag in set(before) - set(self._live_ufrags):
-            self._mux.forget_ufrag(ufrag)
+            self._mux.remove_ufrag(ufrag)
         for ufrag in self._live_ufrags:
-            self._mux.answer_ufrag(ufrag, self)
+            self._mux.add_ufrag(ufrag, self)
 
-    def _let_go(self, reason: str) -> None:
-        """Gives back the addresses, the fragments, the number and the timer, without a word to the peer."""
+    def _release(self, reason: str) -> None:
+        """Release addresses, ufrags, slot and timer without sending anything."""
         self.close_reason = reason
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         for ufrag in self._live_ufrags:
-            self._mux.forget_ufrag(ufrag)
+            self._mux.remove_ufrag(ufrag)
         for path in self._ice.paths:
             self._engine.unmap_address(self.id, path.socket, path.host, path.port)
-        self._mux.release_slot(self.id)
-        self._change_state("closed")
+        self._mux.remove_slot(self.id)
+        self._host.release_slot(self.id)
+        self._set_state("closed")
 
-    def _change_state(self, state: str) -> None:
+    def _set_state(self, state: str) -> None:
         self.state = state
-        self._observer.peer_changed(self)
+        self._observer.state_changed(self)
 
     def _local_audio(self, certificate: dtls.Certificate, identity: media.Identity, ptime_ms: int | None) -> LocalAudio:
         sends = plays(self.kind)
         return LocalAudio(
             ice=self._ice.local,
             ice_lite=True,
-            candidates=self._mux.candidates(self._visit.asked, self._visit.remote),
+            candidates=self._mux.candidates(self._request.local, self._request.remote),
             fingerprint=certificate.fingerprint,
             direction="sendonly" if sends else "recvonly",
             ssrc=identity.ssrc,
@@ -313,11 +309,11 @@ class LiteConnection:
 
     @property
     def fraction_lost(self) -> float | None:
-        """What a player's last report said of the packets it missed, 0 to 1; None when it plays nothing yet."""
+        """Fraction of packets lost in the player's last report, 0 to 1; None if there is none."""
         return self._media.fraction_lost
 
     def stats(self) -> PeerStats:
-        """A snapshot."""
+        """Return a snapshot."""
         return PeerStats(
             id=self.id,
             kind=self.kind,

@@ -1,9 +1,9 @@
-"""What flows over a path, whoever found it: DTLS, the keys for the audio path, RTCP.
+"""The media session on the path that ICE has selected: DTLS, SRTP keys for the audio path, RTCP.
 
-    new ── start ──► handshake ── certificate fits the fingerprint ──► connected ── close, Ended ──► over
+    new ── start ──► handshake ── certificate matches the fingerprint ──► connected ── close, Ended ──► ended
 
-Used as the protocols in ``rtc/`` are: after every ``receive``, ``handle_timeout`` and ``close`` send what ``to_send``
-gives, over the path that ICE selected, and look at ``events``. Loop thread, but for the statistics.
+Used like the sans-I/O protocols in ``rtc/``: after every ``start``, ``receive``, ``handle_timeout`` and ``close``,
+send the datagrams from ``to_send`` on the selected path and handle ``events``. Loop thread, except for statistics.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..config import SAMPLE_RATE_HZ, ServerConfig
 from ..core import Engine, PeerKeys, ReceivingStream, Reception, SendingStream, Srtcp
 from ..rtc import dtls, rtcp
 from ..rtc.remote_audio import RemoteAudio
+from ..rtc.sdp import UnusableSdpError
 from ..stats import Kind, PeerStats, plays, talks
-from .redundancy import RedundancyPolicy
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _FIRST_BYTES_OF_DTLS = range(20, 64)
@@ -28,25 +28,33 @@ _JITTER_MIN_MS = 2
 _JITTER_START_MS = 40
 _JITTER_MAX_MS = 500
 
+_ONE_COPY_FROM = 0.01
+"""A loss of one packet in a hundred is audible with music."""
+_TWO_COPIES_FROM = 0.04
+"""With one packet in twenty lost, two in a row are lost every few seconds: one copy leaves 0.3 % of the frames to
+conceal, two leave 0.05 %."""
+_CLEAN_REPORTS = 4
+"""Reports arrive about every 5 s, so copies continue for about 20 s after the last loss: losses come in groups."""
+
 _random = random.SystemRandom()
-"""One for all: each would carry the state of a generator that it does not use, 2.5 kB."""
+"""Shared by all sessions: each instance holds 2.5 kB of generator state that it never uses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """The peer is who its session description says, and the audio path has its keys."""
+    """The peer's certificate matches its session description, and the audio path has the SRTP keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """There will be no more media; say goodbye if ``close`` was not called."""
+    """The session has ended by itself; call ``close`` for RTCP BYE and close_notify."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class LossReported:
-    """A player said how many packets it misses."""
+    """A player's RTCP report has updated ``fraction_lost``."""
 
 
 MediaEvent = Connected | Ended | LossReported
@@ -54,18 +62,62 @@ MediaEvent = Connected | Ended | LossReported
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Our RTP source, as our session description names it."""
+    """The local RTP source, as in the local session description."""
 
     ssrc: int = field(default_factory=lambda: secrets.randbelow((1 << 32) - 1) + 1)
     cname: str = field(default_factory=lambda: secrets.token_urlsafe(12))
-    """Random for each session (RFC 7022)."""
+    """Random per session (RFC 7022)."""
+
+
+def check_limits(audio: RemoteAudio, config: ServerConfig) -> None:
+    """Check that a player accepts the stream of this server: all players share one encoding (RFC 7587, 7.1).
+
+    Raises:
+        UnusableSdpError: Its description allows less than the settings of this server send.
+    """
+    bitrate_bps = config.bitrate_kbps * 1000
+    for limit_bps in (audio.opus.max_average_bitrate_bps, audio.bandwidth_bps):
+        if limit_bps is not None and limit_bps < bitrate_bps:
+            raise UnusableSdpError(f"the peer allows at most {limit_bps} bit/s; this server sends {bitrate_bps}")
+    if audio.max_ptime_ms is not None and audio.max_ptime_ms < config.frame_ms:
+        raise UnusableSdpError(
+            f"the peer allows at most {audio.max_ptime_ms} ms per packet; this server sends {config.frame_ms} ms"
+        )
+
+
+class RedundancyPolicy:
+    """Number of redundant copies of each frame (RFC 2198), from the loss that the peer reports.
+
+    It rises immediately with a report of loss, and falls one step at a time after reports without.
+    """
+
+    def __init__(self) -> None:
+        self.level = 0
+        self._reports_below = 0
+
+    def update(self, fraction_lost: float) -> int | None:
+        """Handle the loss in one report, 0 to 1.
+
+        Returns:
+            The new number of copies, 0 to 2; None if it is unchanged.
+        """
+        wanted = (fraction_lost >= _ONE_COPY_FROM) + (fraction_lost >= _TWO_COPIES_FROM)
+        if wanted > self.level:
+            return self._change_to(wanted)
+        self._reports_below = self._reports_below + 1 if wanted < self.level else 0
+        return self._change_to(self.level - 1) if self._reports_below >= _CLEAN_REPORTS else None
+
+    def _change_to(self, level: int) -> int:
+        self.level = level
+        self._reports_below = 0
+        return level
 
 
 class MediaSession:
     """DTLS, SRTP keys and RTCP of one peer.
 
     Attributes:
-        srtp_profile: The name of what was agreed on; empty before.
+        srtp_profile: Name of the negotiated SRTP profile; empty before.
     """
 
     def __init__(
@@ -83,13 +135,13 @@ class MediaSession:
         """
         Args:
             engine: The audio path.
-            peer: Its number there.
-            kind: What the peer does: it plays what we send, publishes what we play, or both.
-            audio: What its session description says.
-            role: Ours in the handshake.
-            certificate: Ours.
-            config: The server's settings.
-            identity: Our RTP source.
+            peer: The peer's slot in the engine.
+            kind: What the peer does.
+            audio: The audio section of its session description.
+            role: Local role in the DTLS handshake.
+            certificate: Local certificate.
+            config: Settings of the stream.
+            identity: Local RTP source.
         """
         self._engine = engine
         self._peer = peer
@@ -109,19 +161,19 @@ class MediaSession:
         self._events: list[MediaEvent] = []
 
     def start(self, now_s: float) -> None:
-        """There is a path: the handshake begins."""
+        """Start the DTLS handshake: ICE has selected a path."""
         self._dtls.start(now_s)
-        self._look_at_dtls(now_s)
+        self._handle_dtls_events(now_s)
 
     def receive(self, data: bytes, now_s: float) -> bool:
-        """Takes one DTLS or SRTCP datagram of the peer.
+        """Handle one DTLS or SRTCP datagram of the peer.
 
         Returns:
-            False when it was not authentic, or replayed.
+            False if it was SRTCP that failed authentication or was replayed.
         """
         if data[0] in _FIRST_BYTES_OF_DTLS:
             self._dtls.receive(data, now_s)
-            self._look_at_dtls(now_s)
+            self._handle_dtls_events(now_s)
             return True
         if self._srtcp is None or self._rtcp is None:
             return True
@@ -130,50 +182,50 @@ class MediaSession:
             self._srtcp_errors += 1
             return False
         self._rtcp.receive(packet, now_s, time.time())
-        self._look_at_rtcp(self._rtcp)
+        self._handle_rtcp_events(self._rtcp)
         return True
 
     def to_send(self) -> list[bytes]:
-        """Takes the datagrams that are to be sent."""
+        """Return the datagrams to send, each once."""
         datagrams = self._dtls.to_send()
         if self._rtcp is not None and self._srtcp is not None:
             datagrams += [self._srtcp.protect(packet) for packet in self._rtcp.to_send()]
         return datagrams
 
     def events(self) -> list[MediaEvent]:
-        """Takes what has happened since the last call, in order."""
+        """Return the events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
     def handle_timeout(self, now_s: float) -> None:
-        """Repeats, reports or gives up, as it is due."""
+        """Retransmit, send reports or time out, whatever is due."""
         self._dtls.handle_timeout(now_s)
-        self._look_at_dtls(now_s)
+        self._handle_dtls_events(now_s)
         if self._rtcp is not None:
             self._rtcp.handle_timeout(now_s, time.time(), self._sent(now_s), self._received())
-            self._look_at_rtcp(self._rtcp)
+            self._handle_rtcp_events(self._rtcp)
 
     def timeout_s(self) -> float | None:
-        """When ``handle_timeout`` is due; None when it never is."""
+        """Return when ``handle_timeout`` is due; None if never."""
         due = [self._dtls.timeout_s(), self._rtcp.timeout_s() if self._rtcp is not None else None]
         return min((time_s for time_s in due if time_s is not None), default=None)
 
     def close(self) -> list[bytes]:
-        """Ends the session. Returns the goodbye: RTCP BYE, then close_notify (RFC 7675, 5.2)."""
+        """End the session; return the last datagrams to send: RTCP BYE, then close_notify (RFC 7675, 5.2)."""
         if self._rtcp is not None:
             self._rtcp.close()
-        goodbye = self.to_send()
+        datagrams = self.to_send()
         self._dtls.close()
-        return goodbye + self._dtls.to_send()
+        return datagrams + self._dtls.to_send()
 
     def accept_ssrc(self, ssrc: int) -> None:
-        """The peer sends with an SSRC that its offer did not name (RFC 8834, 4.8: it is accepted)."""
+        """Receive a stream whose SSRC the peer's description does not contain (RFC 8834, 4.8: it is accepted)."""
         if self._keys is not None:
             self._engine.add_ssrc(self._peer, ssrc, self._keys)
 
     # -- DTLS
 
-    def _look_at_dtls(self, now_s: float) -> None:
+    def _handle_dtls_events(self, now_s: float) -> None:
         for event in self._dtls.events():
             if isinstance(event, dtls.Connected):
                 self._connect(event.keys, now_s)
@@ -222,16 +274,16 @@ class MediaSession:
 
     # -- RTCP
 
-    def _look_at_rtcp(self, session: rtcp.RtcpSession) -> None:
+    def _handle_rtcp_events(self, session: rtcp.RtcpSession) -> None:
         for event in session.events():
             if isinstance(event, rtcp.NackReceived):
                 self._resend(event.sequences)
             elif isinstance(event, rtcp.LossReported):
                 self._adapt_to_loss(event.fraction_lost)
             elif isinstance(event, rtcp.CircuitBreakerTripped):
-                self._events.append(Ended("the peer reports nothing, or loses nearly everything (RFC 8083)"))
+                self._events.append(Ended("the peer sends no RTCP reports, or reports nearly total loss (RFC 8083)"))
             elif isinstance(event, rtcp.SsrcCollision):
-                self._events.append(Ended("the peer uses our SSRC"))
+                self._events.append(Ended("the peer uses the SSRC of this side"))
 
     def _resend(self, sequences: Sequence[int]) -> None:
         if plays(self._kind):
@@ -269,13 +321,13 @@ class MediaSession:
 
     @property
     def fraction_lost(self) -> float | None:
-        """What a player's last report said of the packets it missed, 0 to 1; None when it plays nothing yet."""
+        """Fraction of packets lost in the player's last report, 0 to 1; None if there is none."""
         if not plays(self._kind) or self._rtcp is None:
             return None
         return self._rtcp.snapshot().fraction_lost
 
     def stats(self) -> dict[str, Any]:
-        """The fields of ``PeerStats`` that this object knows."""
+        """Return the fields of ``PeerStats`` that this object knows."""
         counters = asdict(self._engine.peer_counters(self._peer))
         counters["srtp_errors"] += self._srtcp_errors
         since_s = self._connected_at_s
@@ -287,11 +339,11 @@ class MediaSession:
         }
 
     def _player_stats(self) -> dict[str, Any]:
-        """What the player's reports say."""
+        """Return the values from the player's RTCP reports."""
         return asdict(self._rtcp.snapshot()) if self._rtcp is not None else {}
 
     def _publisher_stats(self) -> dict[str, Any]:
-        """What our side of the stream says."""
+        """Return the values of the local receiver."""
         reception = self._engine.reception(self._peer)
         receiver = self._engine.playout.receiver_stats(self._peer)
         return _known_fields(asdict(receiver)) | {
@@ -306,7 +358,7 @@ def _known_fields(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _packets_lost(reception: Reception) -> int:
-    """RFC 3550, A.3: duplicates make it fall, below zero too."""
+    """Return the cumulative loss (RFC 3550, A.3); duplicates reduce it, even below zero."""
     if reception.ssrc == 0:
         return 0
     return reception.highest_sequence - reception.first_sequence + 1 - reception.packets_received

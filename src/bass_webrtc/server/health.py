@@ -1,7 +1,7 @@
-"""What goes wrong in a running server by itself: the log and the program hear of each kind once, not each time.
+"""Errors inside a running server: each kind is logged and reported to the program once, not every time.
 
-an exception on the loop that nobody waits for ──┐
-the audio path stands still, or cannot encode ───┴─► Faults ─► log, "error" event
+an unhandled exception on the loop ───────────────────────────┐
+the sender thread falls behind the clock, or Opus fails ──────┴─► Faults ─► log, "error" event
 """
 
 from __future__ import annotations
@@ -16,68 +16,77 @@ from ..core import Engine
 from ..errors import BassWebRtcError
 from ..events import EventDispatcher
 
-_AGAIN_AFTER_S = 3600.0
+_REPEAT_AFTER_S = 3600.0
 _MAX_KINDS = 100
-"""Remembered; there are not so many places that can fail, and one that a stranger can bring to failing is no flood."""
-_LOOK_EVERY_S = 1.0
-_LOOKS_UNTIL_STOPPED = 2
-"""The first may come just after the whole process stood still, before the sender thread has noticed."""
+"""Far more than there are places that can fail. The limit keeps a remote peer that can cause a failure from flooding
+the log."""
+_CHECK_INTERVAL_S = 1.0
+_CHECKS_UNTIL_REPORT = 2
+"""The first failed check may follow a stall of the whole process that the sender thread has not compensated yet."""
+_UNHEALTHY_AFTER_S = 1.0
 
 _log = logging.getLogger(__name__)
 
 
 class Faults:
-    """Tells the program. Loop thread."""
+    """Reports errors to the program. Loop thread."""
 
     def __init__(self, events: EventDispatcher, clock: Callable[[], float] = time.monotonic) -> None:
         """
         Args:
-            events: Has an event ``"error"``.
-            clock: Monotonic time in seconds.
+            events: Must have an ``"error"`` event.
+            clock: Returns monotonic time in seconds.
         """
         self._events = events
         self._clock = clock
-        self._told_s: dict[object, float] = {}
+        self._reported_s: dict[object, float] = {}
 
     def handle(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What asyncio calls for an exception that nobody waits for (``loop.set_exception_handler``)."""
-        self.tell(context["message"], context.get("exception"))
+        """Report an unhandled exception on the loop; an asyncio exception handler."""
+        self.report(str(context["message"]), context.get("exception"))
 
-    def tell(self, what: str, cause: BaseException | None = None) -> None:
-        """Something failed by itself.
+    def report(self, message: str, cause: BaseException | None = None) -> None:
+        """Log an error and emit the event, unless the same kind was reported in the last hour.
 
         Args:
-            what: In words.
-            cause: The exception, if there is one. Those of one type from one line are of one kind.
+            message: What has failed.
+            cause: The exception, if there is one. Exceptions of one type from the same line are of one kind.
         """
-        kind = what if cause is None else (type(cause), _origin(cause))
+        kind = message if cause is None else (type(cause), _origin(cause))
         now_s = self._clock()
-        told_s = self._told_s.get(kind)
-        is_known = told_s is not None and now_s - told_s < _AGAIN_AFTER_S
-        if is_known or (told_s is None and len(self._told_s) >= _MAX_KINDS):
+        reported_s = self._reported_s.get(kind)
+        is_repeated = reported_s is not None and now_s - reported_s < _REPEAT_AFTER_S
+        if is_repeated or (reported_s is None and len(self._reported_s) >= _MAX_KINDS):
             return
-        self._told_s[kind] = now_s
-        error = BassWebRtcError(what if cause is None else f"{what}: {cause!r}")
+        self._reported_s[kind] = now_s
+        error = BassWebRtcError(message if cause is None else f"{message}: {cause!r}")
         error.__cause__ = cause
-        _log.error("the server goes on, but: %s", what, exc_info=cause)
+        _log.error("error in the running server: %s", message, exc_info=cause)
         self._events.emit("error", error)
 
 
 async def watch(engine: Engine, is_healthy: Callable[[], bool], faults: Faults) -> None:
-    """Looks after the audio path, whose threads cannot tell anything themselves, until it is cancelled."""
-    looks, encode_errors = 0, 0
+    """Report failures of the audio path, whose threads cannot do so themselves, until cancelled."""
+    failed_checks, encode_errors = 0, 0
     while True:
-        await asyncio.sleep(_LOOK_EVERY_S)
-        looks = 0 if is_healthy() else looks + 1
-        if looks == _LOOKS_UNTIL_STOPPED:
-            faults.tell("the sender thread does not keep up with the clock; players hear nothing, or gaps")
+        await asyncio.sleep(_CHECK_INTERVAL_S)
+        failed_checks = 0 if is_healthy() else failed_checks + 1
+        if failed_checks == _CHECKS_UNTIL_REPORT:
+            faults.report("the sender thread falls behind the clock; players hear nothing, or gaps")
         before, encode_errors = encode_errors, engine.stats().encode_errors
         if encode_errors > before:
-            faults.tell("Opus could not encode what the source gave; players hear gaps")
+            faults.report("Opus failed to encode audio from the source; players hear gaps")
+
+
+def is_healthy(engine: Engine, frame_ms: int) -> bool:
+    """Return whether the sender thread is less than a second behind the clock. Any thread."""
+    counters = engine.stats()
+    sent_s = (counters.frames_sent + counters.frames_skipped) * frame_ms / 1000
+    return sent_s > engine.running_s(time.monotonic()) - _UNHEALTHY_AFTER_S
 
 
 def _origin(error: BaseException) -> object:
-    """Where it was raised."""
+    """Return the line that raised the exception."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

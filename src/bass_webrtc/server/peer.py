@@ -10,7 +10,8 @@ from ..config import CHANNELS, ServerConfig
 from ..core import Playout
 from ..errors import ClosedError, ConfigError
 from ..loop_thread import LoopThread
-from ..peer.connection import Connection, check_limits
+from ..peer.host import Connection, SignaledConnection
+from ..peer.media import check_limits
 from ..rtc.candidate import Candidate
 from ..rtc.negotiation import read_answer
 from ..stats import Kind, PeerStats, plays, talks
@@ -35,9 +36,26 @@ class Peer:
         id: 0 to ``max_peers`` - 1; a number is used again when its peer is gone.
     """
 
-    def __init__(self, connection: Connection, loop: LoopThread, playout: Playout, config: ServerConfig) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        loop: LoopThread,
+        playout: Playout,
+        config: ServerConfig,
+        *,
+        signaled: SignaledConnection | None = None,
+    ) -> None:
+        """
+        Args:
+            connection: The connection with the peer.
+            loop: The loop thread that it lives on.
+            playout: The receiving side of the engine.
+            config: The server's settings.
+            signaled: The same connection if the program exchanges its offer and answer.
+        """
         self.id = connection.id
         self._connection = connection
+        self._signaled = signaled
         self._config = config
         self._loop = loop
         self._playout = playout
@@ -80,15 +98,16 @@ class Peer:
         """
         check_text(sdp, "the answer")
         self._check_open()
-        if not self._connection.offer_sdp:
+        signaled = self._signaled
+        if signaled is None or not signaled.offer_sdp:
             raise ConfigError(f"peer {self.id} made the offer itself; add_peer gave the answer to it")
         if self._answered:
             raise ConfigError(f"the answer of peer {self.id} was given already")
-        audio = read_answer(sdp, self._connection.offer_sdp)
+        audio = read_answer(sdp, signaled.offer_sdp)
         if plays(self.kind) and audio.receives:
             check_limits(audio, self._config)
         self._answered = True
-        self._loop.call_soon(self._connection.take_answer, audio)
+        self._loop.call_soon(signaled.take_answer, audio)
 
     def add_ice_candidate(
         self, candidate: str | None, sdp_mid: str | None = None, sdp_mline_index: int | None = None

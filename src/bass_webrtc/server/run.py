@@ -1,51 +1,65 @@
-"""A server between ``start`` and ``stop``: the engine, the loop thread, the peers and the HTTP port."""
+"""A server between ``start`` and ``stop``: its engine, loop thread, peers and HTTP port.
+
+Everything is opened in order and closed in reverse order; a ``ServerRun`` exists only while all of it is open.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from typing import Any
 
 from ..bass import InputStream
 from ..config import IceServerAddress, ServerConfig
 from ..core import Engine
 from ..events import EventDispatcher
 from ..loop_thread import LoopThread
-from ..peer.connection import Connection
+from ..peer.host import EngineHost
 from ..peer.mux import UdpMux
-from ..signaling.server.endpoint import Endpoint
 from ..signaling.server.http_server import HttpServer
 from ..signaling.server.sessions import Admit
-from ..sources import OpenSource, Source, open_for_core
-from ..stats import ServerStats
-from .health import Faults, watch
+from ..sources import Source, open_for_core
+from ..stats import Lateness, PeerStats, ServerStats, talks
+from .health import Faults, is_healthy, watch
 from .http import make_endpoints, make_http_server
 from .peers import ServerPeers
-from .stats_snapshot import is_healthy, snapshot
 
 
 class ServerRun:
-    """What exists between ``start`` and ``stop``."""
+    """A running server. ``open`` and ``close`` block; call them from any thread but the loop's.
+
+    Attributes:
+        loop: The loop thread that ``peers`` lives on.
+        engine: The audio path.
+        peers: The peers.
+        http: The HTTP port; None with callback signaling.
+        udp_port: The UDP port of all peers; 0 with full ICE, where each peer has ports of its own.
+        input_stream: The mix of all publishers.
+    """
 
     def __init__(
         self,
-        source: OpenSource,
-        config: ServerConfig,
-        ice_servers: Sequence[IceServerAddress],
-        events: EventDispatcher,
-        admit: Admit,
+        loop: LoopThread,
+        peers: ServerPeers,
+        http: HttpServer | None,
+        input_stream: InputStream,
+        *,
+        engine: Engine,
+        udp_port: int,
+        stats: Callable[[], ServerStats],
+        closing: ExitStack,
     ) -> None:
-        self.http: HttpServer | None = None
-        self._admit = admit
-        self._source = source
-        self._config = config
-        self._events = events
-        self._ice_servers = tuple(ice_servers)
-        self._endpoints: list[Endpoint] = []
-        self.engine = Engine(config, source.handle)
-        self.input_stream = InputStream(*self.engine.playout.mix_procedure, decode=config.decode_stream)
-        self._faults = Faults(events)
-        self._watching: asyncio.Task[None] | None = None
-        self.loop = LoopThread("bass-webrtc loop", self._faults.handle)
+        """Call ``open`` instead."""
+        self.loop = loop
+        self.peers = peers
+        self.http = http
+        self.input_stream = input_stream
+        self.engine = engine
+        self.udp_port = udp_port
+        self._stats = stats
+        self._closing = closing
 
     @classmethod
     def open(
@@ -56,77 +70,129 @@ class ServerRun:
         events: EventDispatcher,
         admit: Admit,
     ) -> ServerRun:
-        """Opens everything, or nothing."""
-        opened = open_for_core(source)
-        try:
-            run = cls(opened, config, ice_servers, events, admit)
-        except BaseException:
-            opened.close()
-            raise
-        events.start()
-        try:
-            run.loop.run(run._start())
-        except BaseException:
-            run.close()
-            raise
-        return run
+        """Open everything, or nothing.
 
-    async def _start(self) -> None:
-        config = self._config
-        needs_port = config.signaling_mode != "callback" and not self._ice_servers
-        port = config.udp_port if needs_port else None
-        self.mux = UdpMux(
-            self.engine,
-            port,
-            config.max_peers,
-            config.public_ips,
-            announces_own=config.announce_local_addresses,
-        )
-        has_source = self._source.handle is not None
-        self.peers = ServerPeers(
-            self.mux, self.loop, config, self._ice_servers, self._events, self._forget, has_source=has_source
-        )
-        if config.signaling_mode != "callback":
-            self._endpoints = make_endpoints(config, self.peers, self._admit, ice_lite=not self._ice_servers)
-            self.http = make_http_server(config, self._endpoints, self.stats, self._is_healthy)
-        self.engine.start()
-        self.mux.start(lambda: self._events.emit("source_ended"))
-        self._watching = asyncio.create_task(watch(self.engine, self._is_healthy, self._faults))
-        if self.http is not None:
-            await self.http.start()
+        Args:
+            source: What to send.
+            config: Settings.
+            ice_servers: Those of ``config``.
+            events: Delivers events to the program. Started here, and stopped by ``close``.
+            admit: Decides on each WHIP and WHEP request.
+
+        Raises:
+            BassWebRtcError: The source or a port cannot be opened.
+        """
+        with ExitStack() as stack:
+            events.start()
+            stack.callback(events.stop)
+            opened = open_for_core(source)
+            stack.callback(opened.close)
+            engine = Engine(config, opened.handle)
+            host = EngineHost(engine, config.max_peers, functools.partial(events.emit, "source_ended"))
+            stack.callback(host.close)
+            mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
+            faults = Faults(events)
+            loop = LoopThread("bass-webrtc loop", faults.handle)
+            stack.callback(loop.stop)
+            has_source = opened.handle is not None
+            peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, has_source=has_source)
+            stats = functools.partial(_stats, host, peers)
+            healthy = functools.partial(is_healthy, engine, config.frame_ms)
+            http = None
+            if config.signaling_mode != "callback":
+                endpoints = make_endpoints(config, peers, admit, ice_lite=mux is not None)
+                for endpoint in endpoints:
+                    peers.on_closed(endpoint.forget)
+                http = make_http_server(config, endpoints, stats, healthy)
+            on_loop = loop.run(_start(host, peers, http, functools.partial(watch, engine, healthy, faults)))
+            stack.callback(lambda: loop.run(on_loop.aclose()))
+            input_stream = InputStream(*engine.playout.mix_procedure, decode=config.decode_stream)
+            stack.callback(input_stream.close)
+            return cls(
+                loop,
+                peers,
+                http,
+                input_stream,
+                engine=engine,
+                udp_port=mux.port if mux is not None else 0,
+                stats=stats,
+                closing=stack.pop_all(),
+            )
 
     def close(self) -> None:
-        """Closes what is open, in the order in which nobody misses anything."""
-        self.input_stream.close()
-        self.loop.run(self._stop())
-        self.loop.stop()
-        self.engine.close()
-        mux = getattr(self, "mux", None)
-        if mux is not None:
-            self.peers.close()
-            mux.close()
-        self._source.close()
-        self._events.stop()
-
-    async def _stop(self) -> None:
-        """Also after a start that failed half way."""
-        if self._watching is not None:
-            self._watching.cancel()
-        if self.http is not None:
-            await self.http.stop()
-        if hasattr(self, "mux"):
-            await self.peers.end_all("the server stops")
-            self.mux.stop()
-
-    def _forget(self, connection: Connection) -> None:
-        for endpoint in self._endpoints:
-            endpoint.forget(connection)
-
-    # -- statistics: any thread
+        """End all connections and close everything."""
+        self._closing.close()
 
     def stats(self) -> ServerStats:
-        """A snapshot."""
-        return snapshot(self.engine, tuple(peer.stats() for peer in self.peers.all), self.mux.srtcp_errors)
+        """Return a snapshot. Any thread."""
+        return self._stats()
 
-    def _is_healthy(self) -> bool:
-        return is_healthy(self.engine, self._config.frame_ms)
+
+def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:
+    return UdpMux(host, config.udp_port, config.public_ips, announce_local=config.announce_local_addresses)
+
+
+async def _start(
+    host: EngineHost, peers: ServerPeers, http: HttpServer | None, watch: Callable[[], Coroutine[Any, Any, None]]
+) -> AsyncExitStack:
+    """Start everything that lives on the loop, or nothing; return what stops it, on the loop."""
+    async with AsyncExitStack() as stack:
+        host.start()
+        stack.callback(host.stop)
+        stack.push_async_callback(peers.end_all, "the server stops")
+        if http is not None:
+            stack.push_async_callback(http.stop)
+            await http.start()
+        stack.callback(asyncio.create_task(watch()).cancel)
+        return stack.pop_all()
+
+
+def _stats(host: EngineHost, peers: ServerPeers) -> ServerStats:
+    return snapshot(host.engine, tuple(peer.stats() for peer in peers.all), host.srtcp_errors)
+
+
+def snapshot(engine: Engine, peers: tuple[PeerStats, ...], srtcp_errors: int) -> ServerStats:
+    """Return the statistics of a server. Any thread.
+
+    Args:
+        engine: The audio path.
+        peers: The statistics of all peers.
+        srtcp_errors: Number of SRTCP packets that failed authentication, which the engine does not see.
+    """
+    counters = engine.stats()
+    playout = engine.playout.stats()
+    receivers = [engine.playout.receiver_stats(peer.id) for peer in peers if talks(peer.kind)]
+    return ServerStats(
+        active_peers=sum(peer.state == "connected" for peer in peers),
+        packets_sent=counters.packets_sent,
+        packets_received=counters.packets_received,
+        bytes_sent=counters.bytes_sent,
+        bytes_received=counters.bytes_received,
+        frames_sent=counters.frames_sent,
+        late_frames=counters.late_frames,
+        frames_skipped=counters.frames_skipped,
+        encode_errors=counters.encode_errors,
+        source_underruns=counters.source_underruns,
+        source_ended=bool(counters.source_ended),
+        decode_errors=sum(receiver.decode_errors for receiver in receivers),
+        input_buffer_ms=max((receiver.jitter_buffer_ms for receiver in receivers), default=0.0),
+        input_is_buffering=any(receiver.is_buffering for receiver in receivers),
+        playout_max_us=playout.callback_max_ns // 1000,
+        playout_blocked=playout.blocked,
+        clipped_samples=playout.clipped_samples,
+        send_drops=counters.send_drops,
+        datagrams_dropped=counters.datagrams_dropped,
+        srtp_errors=counters.srtp_errors + srtcp_errors,
+        events_dropped=counters.events_dropped,
+        send_lateness_us=_lateness(engine.lateness_us()),
+        realtime_priority=bool(counters.realtime_priority),
+        peers=peers,
+    )
+
+
+def _lateness(lateness_us: list[int]) -> Lateness:
+    if not lateness_us:
+        return Lateness()
+    ordered = sorted(lateness_us)
+    p50, p99 = (ordered[int((len(ordered) - 1) * share)] for share in (0.5, 0.99))
+    return Lateness(p50, p99, ordered[-1])

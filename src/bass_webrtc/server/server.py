@@ -104,7 +104,7 @@ class Server:
     def udp_port(self) -> int:
         """The UDP port of all peers; 0 while it does not run, and with full ICE, where each peer has its own."""
         run = self._run
-        return run.mux.port if run is not None else 0
+        return run.udp_port if run is not None else 0
 
     # -- signaling by the program
 

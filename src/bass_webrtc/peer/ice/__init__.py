@@ -1,3 +1,3 @@
-"""Full ICE: aioice with its faults worked around, gathering, consent."""
+"""Full ICE on aioice (with its faults worked around): gathering, connectivity checks, nomination, consent."""
 
 from __future__ import annotations

@@ -1,17 +1,19 @@
-"""One ICE session of a full agent: aioice's check list, with our own rules for what is sent and what is believed.
+"""One ICE session of a full agent: aioice's check list with different rules for nomination, consent and admission.
 
-    candidates, theirs and ours ─► pairs ─► checks ─► valid pairs ─► nomination ─► the selected pair
+    local and remote candidates ─► pairs ─► checks ─► valid pairs ─► nomination ─► the selected pair
                                                                                         │
-                                         consent, checked every 5 s, good for 30 s ◄────┘
+                                         consent, checked every 5 s, valid for 30 s ◄───┘
 
-What differs from aioice 0.13, beside the faults of its sockets (``aioice_faults.py``):
+What differs from aioice 0.13, besides its sockets (``aioice_faults.py``):
 
-- Nomination is regular (RFC 8445, 8.1.1), not aggressive, and a relayed pair waits a moment for a direct one.
-- A check that arrives while ours is on its way sends ours again at once: the NAT that ate it is open now.
-- It never fails early: the PAC timer runs its 39.5 s (RFC 8863). So aioice is not told of the end of candidates.
-- Consent is ``consent_checks.py``'s business.
-- Candidates with names, ``.local`` too, are ignored (RFC 8839, 5.1); aioice would ask the LAN by multicast.
-- A request without PRIORITY is a request. Pairs and learnt candidates have a limit.
+- Nomination is regular (RFC 8445, 8.1.1), not aggressive, and a relayed pair waits briefly for a direct one.
+- An incoming check triggers an immediate repeat of ours on the same pair: the NAT that dropped it is open now.
+- The agent never fails early: the PAC timer runs for 39.5 s (RFC 8863). So aioice is not told about
+  end-of-candidates.
+- Consent is checked by ``consent_checks.py``.
+- Candidates with host names, including ``.local``, are ignored (RFC 8839, 5.1); aioice would query the LAN by
+  multicast DNS.
+- Requests without PRIORITY are accepted. The numbers of pairs and of peer-reflexive candidates are limited.
 
 Loop thread only.
 """
@@ -35,26 +37,27 @@ from .aioice_faults import Address, IceCounters, IceSocket, SteadyTurn
 from .consent_checks import ConsentChecks
 
 PAC_TIMER_S = 39.5
-"""As long as a check may take (RFC 8863, 4). A candidate that comes late gets the whole time."""
+"""The longest time that a check may take (RFC 8863, 4). The timer restarts for a candidate that arrives late."""
 
 _MAX_PAIRS = 100  # RFC 8445, 6.1.2.5.
-_MAX_LEARNT = 2 * MAX_CANDIDATES
+_MAX_REMOTE_CANDIDATES = 2 * MAX_CANDIDATES
+"""Signaled and peer-reflexive candidates, and validated addresses."""
 _ROLE_CONFLICT = 487
-_POLL_S = 0.02
-_PATIENCE_S = 0.05
-"""How long a valid pair waits for one of a higher priority before it is nominated."""
-_RELAY_PATIENCE_S = 0.75
-"""The same, for one that needs fewer relays. The first check through two NATs is often lost, and repeated after
+_NOMINATION_POLL_S = 0.02
+_NOMINATION_DELAY_S = 0.05
+"""How long a valid pair waits for one of higher priority before it is nominated."""
+_RELAY_NOMINATION_DELAY_S = 0.75
+"""The same if the other pair needs fewer relays. The first check through two NATs is often lost, and repeated after
 500 ms."""
 _SETTLING_S = 2.0
-"""A peer that nominates aggressively nominates all that is valid, and the highest priority counts (RFC 5245,
-8.1.1.2). What is nominated later is a change of mind, and is followed."""
+"""A peer with aggressive nomination nominates every valid pair, and the highest priority counts (RFC 5245, 8.1.1.2).
+After this time a nomination is taken as a deliberate change and is followed."""
 
 _State = CandidatePair.State
 
 
 class IceAgent(aioice.Connection):
-    """An aioice connection of one component."""
+    """An aioice connection with one component."""
 
     def __init__(
         self,
@@ -65,17 +68,17 @@ class IceAgent(aioice.Connection):
         on_packet: Callable[[bytes], None],
         on_selected: Callable[[IceAgent], None],
         on_lost: Callable[[IceAgent, str], None],
-        patience_s: float = PAC_TIMER_S,
+        connect_timeout_s: float = PAC_TIMER_S,
     ) -> None:
         """
         Args:
-            credentials: Ours.
-            controlling: Whether we nominate. A role conflict may change that (RFC 8445, 7.3.1.1).
-            counters: Counts what is dropped.
-            on_packet: Takes what the peer sent that is not STUN.
-            on_selected: Called when ``selected`` has become another pair.
-            on_lost: Called once when nothing may be sent any more, with the reason; ``selected`` is None then.
-            patience_s: How long ``connect`` waits for a pair, and for one of each candidate that comes later.
+            credentials: Local ICE credentials.
+            controlling: Whether this side nominates. A role conflict may change that (RFC 8445, 7.3.1.1).
+            counters: Counts dropped datagrams.
+            on_packet: Called with every datagram from the peer that is not STUN.
+            on_selected: Called after ``selected`` has changed to another pair.
+            on_lost: Called once with the reason when sending is no longer allowed; ``selected`` is None then.
+            connect_timeout_s: How long ``connect`` waits for a pair; restarted by each remote candidate.
         """
         super().__init__(controlling, local_username=credentials.ufrag, local_password=credentials.password)
         self.credentials = credentials
@@ -87,16 +90,16 @@ class IceAgent(aioice.Connection):
         self._consent: ConsentChecks | None = None
         self._selected_s: float | None = None
         self._deadline: asyncio.Timeout | None = None
-        self._patience_to_connect_s = patience_s
+        self._connect_timeout_s = connect_timeout_s
 
     # -- candidates
 
     def new_socket(self, relay: SteadyTurn | None) -> IceSocket:
-        """A socket that belongs to this agent."""
+        """Create a socket that belongs to this agent."""
         return IceSocket(self, self, relay)
 
     def add_local(self, candidate: aioice.Candidate, local: IceSocket) -> None:
-        """A candidate was found; also after ``connect`` began."""
+        """Add a local candidate and pair it, also while ``connect`` is running."""
         if self._closing:
             local.transport.close()
             return
@@ -108,19 +111,19 @@ class IceAgent(aioice.Connection):
             self.sort_check_list()
 
     def add_remote(self, candidate: Candidate) -> None:
-        """Pairs a candidate of the peer, one whose address may be sent to."""
+        """Add a remote candidate and pair it; its address must be one that may be sent to."""
         if self._closing or len(self._remote_candidates) >= MAX_CANDIDATES:
             return
         if (candidate.host, candidate.port) in {(own.host, own.port) for own in self._local_candidates}:
-            return  # The peer must not make us talk to ourselves.
+            return  # A peer must not make the agent send to itself.
         c = candidate
         remote = aioice.Candidate(c.foundation, 1, "udp", c.priority, c.host, c.port, c.type)
         self._add_remote_candidate(remote, c.host)
         if self._deadline is not None:
-            self._deadline.reschedule(asyncio.get_running_loop().time() + self._patience_to_connect_s)
+            self._deadline.reschedule(asyncio.get_running_loop().time() + self._connect_timeout_s)
 
     def _pair_remote_candidate(self, remote_candidate: aioice.Candidate) -> None:
-        """Pairs it, and lets go of the pairs of the lowest priorities when there are too many."""
+        """Pair a candidate, and remove the pairs of lowest priority if there are too many."""
         super()._pair_remote_candidate(remote_candidate)
         if len(self._check_list) > _MAX_PAIRS:
             self.sort_check_list()
@@ -128,35 +131,35 @@ class IceAgent(aioice.Connection):
             for pair in [pair for pair in reversed(self._check_list) if pair.state == _State.FROZEN][:excess]:
                 self._check_list.remove(pair)
 
-    # -- connecting
+    # -- connectivity checks
 
     async def connect(self) -> None:
-        """Waits until a pair is selected.
+        """Wait until a pair is selected.
 
         Raises:
-            IceError: None was within ``patience_s``, or the agent was closed.
+            IceError: No pair was selected within ``connect_timeout_s``, or the agent was closed.
         """
-        self._local_candidates_end = True  # aioice wants it so; ours may come later, too.
+        self._local_candidates_end = True  # Required by aioice; local candidates may still be added later.
         try:
-            async with asyncio.timeout(self._patience_to_connect_s) as self._deadline:
+            async with asyncio.timeout(self._connect_timeout_s) as self._deadline:
                 await super().connect()
         except TimeoutError:
-            raise IceError(self._why_unconnected()) from None
+            raise IceError(self._failure_reason()) from None
         except ConnectionError as error:
             raise IceError(str(error)) from error
         finally:
             self._deadline = None
 
-    def _why_unconnected(self) -> str:
-        waited = f"{self._patience_to_connect_s} s"
+    def _failure_reason(self) -> str:
+        waited = f"{self._connect_timeout_s} s"
         if not self._remote_candidates:
-            return f"the peer told no address that can be used, and asked at none of ours within {waited}"
+            return f"the peer sent no usable candidate and no connectivity check within {waited}"
         if not self._protocols:
-            return "we have no candidate: no network address, or no TURN server let us in"
+            return "there is no local candidate: no network address, and no TURN server gave an allocation"
         return f"none of {len(self._check_list)} candidate pairs works, after {waited}"
 
     async def check_start(self, pair: CandidatePair) -> None:
-        """Checks a pair, without nominating it."""
+        """Check a pair without nominating it."""
         self.check_state(pair, _State.IN_PROGRESS)
         valid = await self._check(pair, nominate=False)
         pair.nominated |= valid and pair.remote_nominated and not self.ice_controlling
@@ -164,7 +167,7 @@ class IceAgent(aioice.Connection):
         self.check_complete(pair)
 
     async def _check(self, pair: CandidatePair, *, nominate: bool) -> bool:
-        """Sends one check, a second one after a role conflict; whether the pair is valid (RFC 8445, 7.2.5)."""
+        """Send a check, and a second one after a role conflict; return whether the pair is valid (RFC 8445, 7.2.5)."""
         assert self.remote_password is not None
         for _ in range(2):
             was_controlling = self.ice_controlling
@@ -184,20 +187,20 @@ class IceAgent(aioice.Connection):
         return False
 
     def check_incoming(self, message: aioice_stun.Message, addr: Address, protocol: StunProtocol) -> None:
-        """An authentic check of the peer: its address is good, and so may be a check of ours that got no answer yet."""
+        """Handle an authentic check of the peer, and repeat our own unanswered check on the same pair."""
         known = next((c for c in self._remote_candidates if (c._network_host, c.port) == addr), None)
         pair = self._find_pair(protocol, known) if known is not None else None
         request = self._in_flight.get(pair) if pair is not None else None
-        if known is None and len(self._remote_candidates) >= _MAX_LEARNT:
+        if known is None and len(self._remote_candidates) >= _MAX_REMOTE_CANDIDATES:
             return
         message.attributes.setdefault("PRIORITY", candidate_priority(1, "prflx"))  # FFmpeg sends none.
         super().check_incoming(message, addr, protocol)
         if request is not None:
-            # RFC 8445, 7.3.1.4 starts the check anew. The same request once more does the same, and spares one.
+            # RFC 8445, 7.3.1.4 starts a new (triggered) check. Repeating the request has the same effect.
             protocol.send_stun(request, addr)
 
     def check_complete(self, pair: CandidatePair) -> None:
-        """A check ended: perhaps the pair can be nominated, perhaps it was."""
+        """Handle the end of a check: select the pair if it was nominated, or start the nomination."""
         before = self.selected
         super().check_complete(pair)
         if pair.state == _State.SUCCEEDED:
@@ -212,16 +215,16 @@ class IceAgent(aioice.Connection):
     # -- nomination
 
     async def _nominate(self) -> None:
-        """Nominates the best valid pair, once there is one that nothing better can be expected to replace."""
+        """Nominate the best valid pair as soon as no better one is to be expected."""
         loop = asyncio.get_running_loop()
-        first_s: float | None = None
+        first_valid_s: float | None = None
         while self.selected is None and not self._closing:
             best = next(self._pairs_in(_State.SUCCEEDED), None)
             if best is not None:
-                first_s = first_s or loop.time()
-                if loop.time() >= first_s + self._patience_s(best) and await self._nominate_pair(best):
+                first_valid_s = first_valid_s or loop.time()
+                if loop.time() >= first_valid_s + self._nomination_delay_s(best) and await self._nominate_pair(best):
                     return
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_NOMINATION_POLL_S)
 
     async def _nominate_pair(self, pair: CandidatePair) -> bool:
         valid = await self._check(pair, nominate=True)
@@ -230,16 +233,16 @@ class IceAgent(aioice.Connection):
         self.check_complete(pair)
         return pair.nominated
 
-    def _patience_s(self, best: CandidatePair) -> float:
-        """How long to wait for a pair of a higher priority than this valid one."""
+    def _nomination_delay_s(self, best: CandidatePair) -> float:
+        """Return how long to wait for a pair of higher priority than this valid one."""
         unfinished = self._pairs_in(_State.WAITING, _State.FROZEN, _State.IN_PROGRESS)
         better = [pair for pair in unfinished if self._priority(pair) > self._priority(best)]
-        if any(_relays(pair) < _relays(best) for pair in better):
-            return _RELAY_PATIENCE_S
-        return _PATIENCE_S if better else 0.0
+        if any(_relay_count(pair) < _relay_count(best) for pair in better):
+            return _RELAY_NOMINATION_DELAY_S
+        return _NOMINATION_DELAY_S if better else 0.0
 
     def _pairs_in(self, *states: _State) -> Iterator[CandidatePair]:
-        """Pairs in one of these states, of the highest priority first."""
+        """Iterate over the pairs in one of these states, highest priority first."""
         return (pair for pair in self._check_list if pair.state in states)
 
     def _priority(self, pair: CandidatePair) -> int:
@@ -249,50 +252,54 @@ class IceAgent(aioice.Connection):
 
     @property
     def selected(self) -> CandidatePair | None:
-        """Where to send; None before a pair is nominated and after consent was lost."""
+        """The selected pair; None before a nomination and after consent was lost."""
         return self._nominated.get(1)
-
-    def send_now(self, data: bytes) -> bool:
-        """Sends on the selected pair; False when it was dropped."""
-        pair = self.selected
-        return pair is not None and cast(IceSocket, pair.protocol).send(data, pair.remote_addr)
 
     @property
     def consent(self) -> ConsentChecks | None:
-        """The checks of the selected pair; None while there is none."""
+        """The consent checks on the selected pair; None while there is no such pair."""
         return self._consent
 
-    def lose(self, reason: str) -> None:
-        """Nothing may be sent any more: consent was lost, or the way to the TURN server."""
-        if self.selected is not None:
-            self._stop_consent()
-            self._nominated.clear()
-            self._on_lost(self, reason)
+    def send_now(self, data: bytes) -> bool:
+        """Send on the selected pair; return False if the datagram was dropped."""
+        pair = self.selected
+        return pair is not None and cast(IceSocket, pair.protocol).send(data, pair.remote_addr)
 
     def protocol_lost(self, protocol: StunProtocol) -> None:
-        """A TURN server went away."""
+        """Handle the loss of the connection to a TURN server."""
         if not self._closing and self.selected is not None and self.selected.protocol is protocol:
-            self.lose("the connection to the TURN server was lost")
+            self._lose("the connection to the TURN server was lost")
 
     async def query_consent(self) -> None:
-        """Nothing: aioice's own checks are replaced by ``ConsentChecks``, which began with the selection."""
+        """Do nothing: ``ConsentChecks`` replaces aioice's own consent checks and has started with the selection."""
 
     async def close(self) -> None:
-        """Closes the sockets and gives allocations back."""
+        """Close the sockets and delete TURN allocations."""
         self._stop_consent()
         if self._nomination is not None:
             self._nomination.cancel()
-        for protocol in self._protocols:  # All allocations at the same time.
+        for protocol in self._protocols:  # Starts the deletion of all allocations at the same time.
             protocol.transport.close()
         await super().close()
 
     def _select(self) -> None:
         pair = self.selected
         assert pair is not None
+        assert self.remote_password is not None, "no pair is validated without it"
         self._stop_consent()
-        self._consent = ConsentChecks(self, pair, self.lose)
+        self._consent = ConsentChecks(pair, self.remote_password, self._build_consent_request, self._lose)
         self._selected_s = self._selected_s or asyncio.get_running_loop().time()
         self._on_selected(self)
+
+    def _build_consent_request(self, pair: CandidatePair) -> aioice_stun.Message:
+        return self.build_request(pair, nominate=False)
+
+    def _lose(self, reason: str) -> None:
+        """Stop sending: consent was lost, or the connection to the TURN server."""
+        if self.selected is not None:
+            self._stop_consent()
+            self._nominated.clear()
+            self._on_lost(self, reason)
 
     def _stop_consent(self) -> None:
         if self._consent is not None:
@@ -302,15 +309,18 @@ class IceAgent(aioice.Connection):
     def _is_settling(self) -> bool:
         return self._selected_s is not None and asyncio.get_running_loop().time() < self._selected_s + _SETTLING_S
 
-    # -- what arrives
+    # -- incoming datagrams
 
-    def admits(self, request: stun.Message, source: Address, local: IceSocket) -> bool:
-        """Whether a request is for us and from the peer (RFC 8445, 7.3). Strangers get no answer."""
+    def accepts_request(self, request: stun.Message, source: Address, local: IceSocket) -> bool:
+        """Return whether a binding request is authentic and addressed to this agent (RFC 8445, 7.3).
+
+        Other requests are not answered, except for 420 to authentic ones with unknown attributes.
+        """
         password = self.local_password.encode()
         username = request.attributes.get(stun.USERNAME, b"")
         expected = f"{self.local_username}:{self.remote_username or ''}".encode()
-        ours = username == expected if self.remote_username else username.startswith(expected)
-        if not (ours and request.has_fingerprint and request.is_authentic(password)):
+        is_ours = username == expected if self.remote_username else username.startswith(expected)
+        if not (is_ours and request.has_fingerprint and request.is_authentic(password)):
             self.counters.unauthenticated += 1
             return False
         unknown = request.unknown_required()
@@ -318,21 +328,21 @@ class IceAgent(aioice.Connection):
             answer = stun.build_error(request, 420, "Unknown Attribute", password, unknown)
             local.transport.sendto(answer, source)
             return False
-        if len(self._validated) < _MAX_LEARNT:
+        if len(self._validated) < _MAX_REMOTE_CANDIDATES:
             self._validated.add((local.id, source))
         return True
 
     def packet_received(self, data: bytes, source: Address, local: IceSocket) -> None:
-        """Passes on what comes from the peer: by any valid pair, for it may select another one than we do."""
+        """Pass on data from any validated address: the peer may have selected another pair than this side."""
         if (local.id, source) in self._validated:
             self._on_packet(data)
         else:
-            self.counters.stray += 1
+            self.counters.unvalidated += 1
 
     def data_received(self, data: bytes, component: int) -> None:
-        """aioice takes what it cannot read as STUN for data; ``IceSocket`` knows better."""
+        """Count malformed STUN, which aioice passes on as data; ``IceSocket`` has already separated real data."""
         self.counters.malformed += 1
 
 
-def _relays(pair: CandidatePair) -> int:
+def _relay_count(pair: CandidatePair) -> int:
     return [pair.local_candidate.type, pair.remote_candidate.type].count("relay")

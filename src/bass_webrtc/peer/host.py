@@ -1,0 +1,284 @@
+"""The engine as the connections of one server or client share it: peer slots, events, and a bridge for full ICE.
+
+    Engine ─► events ─► EngineHost ─► the slot's owner: its slot was released, or an unannounced SSRC arrived
+                            │     └─► the UDP mux: STUN, DTLS and SRTCP datagrams
+                            ├── slots: peer numbers, and when they can be reused
+                            └── Bridge: RTP between the audio threads and full ICE, which owns its sockets
+
+Also the protocols of a connection, whichever kind of ICE it has. Loop thread, unless stated otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import heapq
+import socket
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from ..core import Datagram, Engine, EngineEvent, NewSsrc, PeerRemoved, SourceEnded
+from ..errors import PeerLimitError
+from ..rtc.candidate import Candidate
+from ..rtc.remote_audio import RemoteAudio
+from ..stats import Kind, PeerStats
+
+_MAX_DATAGRAM_BYTES = 2048
+_DATAGRAMS_PER_CALL = 32
+
+
+class Connection(Protocol):
+    """The connection with one remote peer. Loop thread, except for ``stats`` and the attributes."""
+
+    @property
+    def id(self) -> int:
+        """The peer's slot, 0 to ``max_peers`` - 1."""
+
+    @property
+    def kind(self) -> Kind:
+        """What the peer does."""
+
+    @property
+    def state(self) -> str:
+        """``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+
+    @property
+    def close_reason(self) -> str:
+        """Why it ended; empty before."""
+
+    @property
+    def closing(self) -> asyncio.Task[None] | None:
+        """The task that closes sockets and deletes TURN allocations after the end; None if there are none."""
+
+    def add_candidates(self, candidates: Iterable[Candidate]) -> None:
+        """Add remote candidates; those that may not be used are ignored."""
+
+    def end_of_candidates(self) -> None:
+        """Handle the peer's end-of-candidates indication."""
+
+    def end(self, reason: str) -> None:
+        """Send RTCP BYE and close_notify, and release the slot. Idempotent."""
+
+    @property
+    def fraction_lost(self) -> float | None:
+        """Fraction of packets lost in the player's last report, 0 to 1; None if there is none."""
+
+    def stats(self) -> PeerStats:
+        """Return a snapshot. Any thread."""
+
+
+class SignaledConnection(Connection, Protocol):
+    """A connection whose offer and answer the program exchanges."""
+
+    @property
+    def offer_sdp(self) -> str:
+        """The local offer; empty if the peer made the offer."""
+
+    def take_answer(self, audio: RemoteAudio) -> None:
+        """Connect to the peer that answered the local offer. Ignored if it has answered already, or after the end."""
+
+
+class ConnectionObserver(Protocol):
+    """Receives the events of connections."""
+
+    def state_changed(self, connection: Connection) -> None:
+        """Handle a new value of ``connection.state``."""
+
+    def loss_reported(self) -> None:
+        """Handle a new ``fraction_lost`` of a player."""
+
+
+class SlotOwner(Protocol):
+    """The connection that occupies a slot."""
+
+    def accept_ssrc(self, ssrc: int) -> None:
+        """Receive a stream whose SSRC was not announced."""
+
+    def released(self) -> None:
+        """Handle the release of the slot: the audio threads no longer use it, and it can be taken again."""
+
+
+class EngineHost:
+    """Runs an engine and shares it between connections.
+
+    Attributes:
+        engine: The audio path.
+        srtcp_errors: Number of SRTCP packets that failed authentication or were replayed.
+    """
+
+    def __init__(self, engine: Engine, max_peers: int, on_source_ended: Callable[[], None] = lambda: None) -> None:
+        """Any thread. Nothing runs before ``start``.
+
+        Args:
+            engine: The audio path, which the host starts and closes.
+            max_peers: Number of slots.
+            on_source_ended: Called when the source has ended.
+        """
+        self.engine = engine
+        self.srtcp_errors = 0
+        self._max_peers = max_peers
+        self._on_source_ended = on_source_ended
+        self._on_datagram: Callable[[Datagram], None] = lambda _: None
+        self._free_slots = list(range(max_peers))
+        self._owners: dict[int, SlotOwner] = {}
+        self._slot_released = asyncio.Event()
+        self._sockets: list[socket.socket] = []
+
+    def start(self) -> None:
+        """Start the audio threads, and dispatch their events on the running loop."""
+        self.engine.start()
+        asyncio.get_running_loop().add_reader(self.engine.event_descriptor, self._dispatch_events)
+
+    def stop(self) -> None:
+        """Stop dispatching events. Idempotent."""
+        asyncio.get_running_loop().remove_reader(self.engine.event_descriptor)
+
+    def close(self) -> None:
+        """Stop the audio threads, free the engine and close the sockets that it used. Any thread, after ``stop``."""
+        self.engine.close()
+        for sock in self._sockets:
+            sock.close()
+
+    # -- sockets
+
+    def add_socket(self, sock: socket.socket) -> int:
+        """Let the audio threads use a bound, non-blocking UDP socket, which ``close`` closes; return its index."""
+        self._sockets.append(sock)
+        return self.engine.add_socket(sock.fileno())
+
+    @functools.cached_property
+    def bridge(self) -> Bridge:
+        """The bridge for full ICE, opened when the first connection needs it."""
+        return Bridge(self)
+
+    def set_datagram_handler(self, handler: Callable[[Datagram], None]) -> None:
+        """Dispatch datagrams to this function instead of dropping them."""
+        self._on_datagram = handler
+
+    # -- slots
+
+    def take_slot(self, owner: SlotOwner) -> int:
+        """Return the lowest free slot, which ``owner`` occupies from now on.
+
+        Raises:
+            PeerLimitError: All slots are taken.
+        """
+        if not self._free_slots:
+            raise PeerLimitError(f"{self._max_peers} peers are connected, which is the limit (max_peers)")
+        slot = heapq.heappop(self._free_slots)
+        self._owners[slot] = owner
+        return slot
+
+    def release_slot(self, slot: int) -> None:
+        """Remove the peer from the engine. The slot can be reused once both audio threads have released it."""
+        self.engine.remove_peer(slot)
+
+    async def wait_for_free_slot(self) -> None:
+        """Wait until ``take_slot`` succeeds."""
+        while not self._free_slots:
+            await self._next_release()
+
+    async def wait_until_released(self, timeout_s: float) -> None:
+        """Wait until the audio threads have released every slot, at most for ``timeout_s``."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while len(self._free_slots) < self._max_peers:
+                    await self._next_release()
+
+    async def _next_release(self) -> None:
+        self._slot_released.clear()
+        await self._slot_released.wait()
+
+    # -- events
+
+    def _dispatch_events(self) -> None:
+        for event in self.engine.events():
+            try:
+                self._dispatch(event)
+            except Exception as error:  # A failure with one peer must not affect the events of others.
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": "an event of the engine could not be handled", "exception": error}
+                )
+
+    def _dispatch(self, event: EngineEvent) -> None:
+        if isinstance(event, Datagram):
+            self._on_datagram(event)
+        elif isinstance(event, PeerRemoved):
+            heapq.heappush(self._free_slots, event.peer)
+            self._slot_released.set()
+            self._owners.pop(event.peer).released()
+        elif isinstance(event, NewSsrc):
+            if (owner := self._owners.get(event.peer)) is not None:
+                owner.accept_ssrc(event.ssrc)
+        elif isinstance(event, SourceEnded):
+            self._on_source_ended()
+
+
+class Bridge:
+    """UDP sockets on loopback between the audio threads and full ICE agents.
+
+        network thread ◄── inner ◄── outer, one per peer ◄── forward (RTP that ICE received)
+        sender thread  ──► inner ──► outer, one per peer ──► on_packet (RTP to send through a TURN server)
+
+    aioice reads its sockets itself, so received RTP must be forwarded to the network thread; and only aioice can
+    wrap relayed RTP. A direct pair does not send through the bridge: the sender thread uses ICE's own socket.
+    """
+
+    def __init__(self, host: EngineHost) -> None:
+        """
+        Args:
+            host: Gets the inner socket.
+        """
+        self._engine = host.engine
+        self._inner = _loopback_socket()
+        self._outer: dict[int, socket.socket] = {}
+        self._socket = host.add_socket(self._inner)
+        self._loop = asyncio.get_running_loop()
+
+    def open(self, slot: int, on_packet: Callable[[bytes], None]) -> None:
+        """Open the outer socket of a peer.
+
+        Args:
+            slot: The peer's slot.
+            on_packet: Called with the packets that the sender thread sends while ``route`` is in effect.
+        """
+        outer = self._outer[slot] = _loopback_socket()
+        # Connected, so that datagrams of other programs on this machine are not received.
+        outer.connect(self._inner.getsockname())
+        self._loop.add_reader(outer, functools.partial(_read, outer, on_packet))
+        self._engine.map_address(slot, self._socket, *outer.getsockname())
+
+    def close(self, slot: int) -> None:
+        """Close the outer socket of a peer, if it has one."""
+        outer = self._outer.pop(slot, None)
+        if outer is not None:
+            self._engine.unmap_address(slot, self._socket, *outer.getsockname())
+            self._loop.remove_reader(outer)
+            outer.close()
+
+    def forward(self, slot: int, data: bytes) -> None:
+        """Pass RTP that ICE received to the network thread; dropped if its socket buffer is full."""
+        with contextlib.suppress(OSError):
+            self._outer[slot].send(data)
+
+    def route(self, slot: int) -> None:
+        """Make the sender thread send the packets of this peer through the bridge."""
+        self._engine.set_path(slot, self._socket, *self._outer[slot].getsockname())
+
+
+def _read(outer: socket.socket, on_packet: Callable[[bytes], None]) -> None:
+    with contextlib.suppress(OSError):
+        for _ in range(_DATAGRAMS_PER_CALL):
+            on_packet(outer.recv(_MAX_DATAGRAM_BYTES))
+
+
+def _loopback_socket() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    sock.bind(("127.0.0.1", 0))
+    return sock

@@ -1,0 +1,92 @@
+"""Local addresses, and UDP sockets bound to them."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable, Sequence
+
+import ifaddr
+
+from ...errors import PortInUseError
+
+_RECEIVE_BUFFER_BYTES = 1 << 20
+_EXPEDITED_FORWARDING = 46 << 2
+"""DSCP EF, which RFC 8837, 5 recommends for interactive audio."""
+_MAX_PORT_ATTEMPTS = 20
+
+
+def format_address(host: str, port: int) -> str:
+    """Return ``host:port``, with brackets around IPv6 addresses."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def local_addresses() -> list[str]:
+    """List the addresses of this machine that a peer could reach: IPv4, then IPv6, loopback last, no link-local."""
+    found: list[ipaddress.IPv4Address | ipaddress.IPv6Address] = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            address = ipaddress.ip_address(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
+            if not address.is_link_local and address not in found:
+                found.append(address)
+    found.sort(key=lambda address: (address.is_loopback, address.version))
+    return [str(address) for address in found]
+
+
+def open_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
+    """Bind non-blocking UDP sockets to the same port on several addresses.
+
+    A socket per address makes a reply leave from the address that the request arrived at.
+
+    Args:
+        hosts: Addresses from ``local_addresses``. One that no longer exists is skipped.
+        port: 0 chooses a port that is free on all of them.
+
+    Raises:
+        PortInUseError: Another program uses the port.
+    """
+    for _ in range(1 if port else _MAX_PORT_ATTEMPTS):
+        sockets: list[socket.socket] = []
+        try:
+            for host in hosts:
+                _append_bound(sockets, host, port)
+            return sockets
+        except OSError as error:
+            _close_all(sockets)
+            if error.errno != errno.EADDRINUSE:
+                raise
+    what = f"UDP port {port} is" if port else f"{_MAX_PORT_ATTEMPTS} UDP ports in a row are"
+    raise PortInUseError(f"{what} in use by another program; choose another udp_port, or 0 for any")
+
+
+def _append_bound(sockets: list[socket.socket], host: str, port: int) -> None:
+    """Bind one more socket, to the port of the existing ones if there are any."""
+    chosen = sockets[0].getsockname()[1] if sockets else port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        _set_options(sock)
+        sock.bind((host, chosen))
+    except OSError as error:
+        sock.close()
+        if error.errno != errno.EADDRNOTAVAIL:
+            raise
+    else:
+        sockets.append(sock)
+
+
+def _set_options(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+    with contextlib.suppress(OSError):  # DSCP is a hint to routers, and not every system allows setting it.
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED_FORWARDING)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED_FORWARDING)
+
+
+def _close_all(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
