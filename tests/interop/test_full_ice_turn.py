@@ -48,7 +48,9 @@ def secret_turn(tmp_path: Path) -> Iterator[Coturn]:
 class End(IceRecorder):
     """A relay-only agent and what it reported."""
 
-    def __init__(self, turn: Coturn, servers: Sequence[IceServerAddress], *, controlling: bool) -> None:
+    def __init__(
+        self, turn: Coturn, servers: Sequence[IceServerAddress], *, controlling: bool, gather_timeout_s: float = 5.0
+    ) -> None:
         super().__init__()
         self.datagrams: asyncio.Queue[bytes] = asyncio.Queue()
         self.losses: asyncio.Queue[str] = asyncio.Queue()
@@ -56,7 +58,7 @@ class End(IceRecorder):
             tuple(servers),
             relay_only=True,
             policy=CandidatePolicy(allow_loopback=True),
-            gather_timeout_s=5.0,
+            gather_timeout_s=gather_timeout_s,
             tls_context=turn.tls_context(),
         )
         self.ice = FullIce(settings, self, controlling=controlling)
@@ -142,7 +144,7 @@ async def test_expired_and_forged_credentials_are_refused(secret: str, age_s: fl
 async def test_best_of_several_servers_is_used_beside_a_dead_one(turn: Coturn) -> None:
     servers = [TurnServer("127.0.0.1", 9, "me", "pw"), *map(turn.server, WAYS)]
     started_s = time.monotonic()
-    end = End(turn, servers, controlling=True)
+    end = End(turn, servers, controlling=True, gather_timeout_s=0.5)
     candidates = await end.ice.gather()
     assert time.monotonic() - started_s < 1.0
     assert len(candidates) == 3
