@@ -19,8 +19,9 @@ from ..bass import InputStream
 from ..config import CHANNELS, IceServer, ServerConfig, parse_ice_server
 from ..core import Engine
 from ..errors import BassWebRtcError, ClosedError, ConfigError
+from ..loop_thread import LoopThread
 from ..signaling.client.settings import ClientSettings
-from ..sources import Source, check_source
+from ..sources import Source, check_source, open_for_core
 from ..stats import Kind, PeerStats
 from .run import MAX_PEERS, ClientPlan, ClientRun
 
@@ -121,7 +122,8 @@ class _Client:
             run, self._run = self._run, None
             if run is not None:
                 self._engine_closing()
-                run.close()
+                run.loop.run(run.close())
+                run.loop.stop()
                 self._progress.set_running(False)
 
     def close(self) -> None:
@@ -174,7 +176,13 @@ class _Client:
 
     def _open(self) -> ClientRun:
         """Opens everything, or nothing."""
-        run = ClientRun.open(self._plan, self._source, self._progress)
+        source = open_for_core(self._source)
+        loop = LoopThread("bass-webrtc client")
+        try:
+            run = loop.run(ClientRun.open(loop, self._plan, source, self._progress))
+        except BaseException:
+            loop.stop()
+            raise
         self._engine_opened(run.engine)
         return run
 

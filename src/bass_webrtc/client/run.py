@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -31,7 +31,7 @@ from ..signaling.client.backoff import Backoff
 from ..signaling.client.rules import Answer, CounterOffer
 from ..signaling.client.session import SignalingSession
 from ..signaling.client.settings import ClientSettings
-from ..sources import Source, open_for_core
+from ..sources import OpenSource
 from ..stats import Kind, PeerStats
 from .watch import find_path, watch
 
@@ -154,64 +154,58 @@ class Attempt:
 
 
 class ClientRun:
-    """A running client. ``open`` and ``close`` block; call them from any thread but the loop's.
+    """A running client. The methods run on the loop thread, except for ``stats``.
 
     Attributes:
+        loop: The loop thread.
         engine: The audio path.
     """
 
     def __init__(
-        self, plan: ClientPlan, host: EngineHost, observer: RunObserver, loop: LoopThread, closing: ExitStack
+        self, loop: LoopThread, plan: ClientPlan, host: EngineHost, observer: RunObserver, closing: AsyncExitStack
     ) -> None:
-        """Begin the attempts, on the loop. Call ``open`` instead."""
+        """Begin the attempts. Call ``open`` instead; ``closing`` closes the engine and the source."""
+        self.loop = loop
         self.engine = host.engine
         self._plan = plan
         self._settings = plan.settings
         self._host = host
         self._observer = observer
+        self._closing = closing
         self._connection: FullConnection | None = None
         self._ending: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._run())
-        self._closing = closing.pop_all()
-        self._closing.callback(lambda: loop.run(self._stop()))
 
     @classmethod
-    def open(cls, plan: ClientPlan, source: Source, observer: RunObserver) -> ClientRun:
-        """Open the source, start the audio threads and begin the attempts; or leave nothing open.
+    async def open(cls, loop: LoopThread, plan: ClientPlan, source: OpenSource, observer: RunObserver) -> ClientRun:
+        """Start the audio threads and begin the attempts, or leave nothing open.
 
         Args:
+            loop: The loop thread, on which nothing else runs.
             plan: The settings.
-            source: What to send; None for a player.
+            source: What to send, opened by the caller: BASS selects devices per thread. Closed with the client.
             observer: Receives the progress.
 
         Raises:
-            BassWebRtcError: The source cannot be opened.
+            BassWebRtcError: The engine cannot start. The source is closed then.
         """
-        with ExitStack() as stack:
-            opened = open_for_core(source)
-            stack.callback(opened.close)
-            host = EngineHost(Engine(plan.config, opened.handle), MAX_PEERS)
+        async with AsyncExitStack() as stack:
+            stack.callback(source.close)
+            host = EngineHost(Engine(plan.config, source.handle), MAX_PEERS)
             stack.callback(host.close)
-            loop = LoopThread("bass-webrtc client")
-            stack.callback(loop.stop)
-            return loop.run(cls._start(plan, host, observer, loop, stack))
+            host.start()
+            stack.callback(host.stop)
+            return cls(loop, plan, host, observer, stack.pop_all())
 
-    @classmethod
-    async def _start(
-        cls, plan: ClientPlan, host: EngineHost, observer: RunObserver, loop: LoopThread, closing: ExitStack
-    ) -> ClientRun:
-        host.start()
-        return cls(plan, host, observer, loop, closing)
-
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the connection, delete the session at the server and close everything."""
-        self._closing.close()
+        await self._stop()
+        await self._closing.aclose()
 
     async def _stop(self) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await asyncio.gather(*self._ending, return_exceptions=True)
-        self._host.stop()
 
     def stats(self) -> PeerStats:
         """Return a snapshot of the newest connection. Any thread."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, ExitStack
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 
 from ..bass import InputStream
 from ..config import IceServerAddress, ServerConfig
@@ -20,7 +19,7 @@ from ..peer.host import EngineHost
 from ..peer.mux import UdpMux
 from ..signaling.server.http_server import HttpServer
 from ..signaling.server.sessions import Admit
-from ..sources import Source, open_for_core
+from ..sources import OpenSource
 from ..stats import Lateness, PeerStats, ServerStats, talks
 from .health import Faults, is_healthy, watch
 from .http import make_endpoints, make_http_server
@@ -28,10 +27,10 @@ from .peers import ServerPeers
 
 
 class ServerRun:
-    """A running server. ``open`` and ``close`` block; call them from any thread but the loop's.
+    """A running server. ``open`` and ``close`` run on the loop thread.
 
     Attributes:
-        loop: The loop thread that ``peers`` lives on.
+        loop: The loop thread.
         engine: The audio path.
         peers: The peers.
         http: The HTTP port; None with callback signaling.
@@ -42,29 +41,29 @@ class ServerRun:
     def __init__(
         self,
         loop: LoopThread,
+        host: EngineHost,
         peers: ServerPeers,
         http: HttpServer | None,
         input_stream: InputStream,
         *,
-        engine: Engine,
         udp_port: int,
-        stats: Callable[[], ServerStats],
-        closing: ExitStack,
+        closing: AsyncExitStack,
     ) -> None:
-        """Call ``open`` instead."""
+        """Call ``open`` instead; ``closing`` closes everything."""
         self.loop = loop
+        self.engine = host.engine
         self.peers = peers
         self.http = http
         self.input_stream = input_stream
-        self.engine = engine
         self.udp_port = udp_port
-        self._stats = stats
+        self._host = host
         self._closing = closing
 
     @classmethod
-    def open(
+    async def open(
         cls,
-        source: Source,
+        loop: LoopThread,
+        source: OpenSource,
         config: ServerConfig,
         ice_servers: Sequence[IceServerAddress],
         events: EventDispatcher,
@@ -73,78 +72,70 @@ class ServerRun:
         """Open everything, or nothing.
 
         Args:
-            source: What to send.
+            loop: The loop thread, on which nothing else runs.
+            source: What to send, opened by the caller: BASS selects devices per thread. Closed with the server.
             config: Settings.
             ice_servers: Those of ``config``.
-            events: Delivers events to the program. Started here, and stopped by ``close``.
+            events: Delivers events to the program.
             admit: Decides on each WHIP and WHEP request.
 
         Raises:
-            BassWebRtcError: The source or a port cannot be opened.
+            BassWebRtcError: A port cannot be opened. The source is closed then.
         """
-        with ExitStack() as stack:
-            events.start()
-            stack.callback(events.stop)
-            opened = open_for_core(source)
-            stack.callback(opened.close)
-            engine = Engine(config, opened.handle)
+        faults = Faults(events)
+        asyncio.get_running_loop().set_exception_handler(faults.handle)
+        async with AsyncExitStack() as stack:
+            stack.callback(source.close)
+            engine = Engine(config, source.handle)
             host = EngineHost(engine, config.max_peers, functools.partial(events.emit, "source_ended"))
             stack.callback(host.close)
             mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
-            faults = Faults(events)
-            loop = LoopThread("bass-webrtc loop", faults.handle)
-            stack.callback(loop.stop)
-            has_source = opened.handle is not None
+            has_source = source.handle is not None
             peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, has_source=has_source)
-            stats = functools.partial(_stats, host, peers)
             healthy = functools.partial(is_healthy, engine, config.frame_ms)
-            http = None
-            if config.signaling_mode != "callback":
-                endpoints = make_endpoints(config, peers, admit, ice_lite=mux is not None)
-                for endpoint in endpoints:
-                    peers.on_closed(endpoint.forget)
-                http = make_http_server(config, endpoints, stats, healthy)
-            on_loop = loop.run(_start(host, peers, http, functools.partial(watch, engine, healthy, faults)))
-            stack.callback(lambda: loop.run(on_loop.aclose()))
+            host.start()
+            stack.callback(host.stop)
+            stack.push_async_callback(peers.end_all, "the server stops")
+            http = _make_http(
+                config, peers, admit, functools.partial(_stats, host, peers), healthy, ice_lite=mux is not None
+            )
+            if http is not None:
+                stack.push_async_callback(http.stop)
+                await http.start()
+            stack.callback(asyncio.create_task(watch(engine, healthy, faults)).cancel)
             input_stream = InputStream(*engine.playout.mix_procedure, decode=config.decode_stream)
             stack.callback(input_stream.close)
-            return cls(
-                loop,
-                peers,
-                http,
-                input_stream,
-                engine=engine,
-                udp_port=mux.port if mux is not None else 0,
-                stats=stats,
-                closing=stack.pop_all(),
-            )
+            udp_port = mux.port if mux is not None else 0
+            return cls(loop, host, peers, http, input_stream, udp_port=udp_port, closing=stack.pop_all())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End all connections and close everything."""
-        self._closing.close()
+        await self._closing.aclose()
 
     def stats(self) -> ServerStats:
         """Return a snapshot. Any thread."""
-        return self._stats()
+        return _stats(self._host, self.peers)
 
 
 def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:
     return UdpMux(host, config.udp_port, config.public_ips, announce_local=config.announce_local_addresses)
 
 
-async def _start(
-    host: EngineHost, peers: ServerPeers, http: HttpServer | None, watch: Callable[[], Coroutine[Any, Any, None]]
-) -> AsyncExitStack:
-    """Start everything that lives on the loop, or nothing; return what stops it, on the loop."""
-    async with AsyncExitStack() as stack:
-        host.start()
-        stack.callback(host.stop)
-        stack.push_async_callback(peers.end_all, "the server stops")
-        if http is not None:
-            stack.push_async_callback(http.stop)
-            await http.start()
-        stack.callback(asyncio.create_task(watch()).cancel)
-        return stack.pop_all()
+def _make_http(
+    config: ServerConfig,
+    peers: ServerPeers,
+    admit: Admit,
+    stats: Callable[[], ServerStats],
+    healthy: Callable[[], bool],
+    *,
+    ice_lite: bool,
+) -> HttpServer | None:
+    if config.signaling_mode == "callback":
+        return None
+    endpoints = make_endpoints(config, peers, admit, ice_lite=ice_lite)
+    for endpoint in endpoints:
+        peers.on_closed(endpoint.forget)
+    return make_http_server(config, endpoints, stats, healthy)
 
 
 def _stats(host: EngineHost, peers: ServerPeers) -> ServerStats:

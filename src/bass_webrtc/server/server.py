@@ -24,8 +24,9 @@ from .. import exit_closing
 from ..config import CHANNELS, ServerConfig, parse_ice_server
 from ..errors import ClosedError
 from ..events import Callback, EventDispatcher
+from ..loop_thread import LoopThread
 from ..signaling.server.sessions import PeerRequest
-from ..sources import Source, check_source
+from ..sources import Source, check_source, open_for_core
 from ..stats import Kind, ServerStats
 from .peer import Peer, check_text
 from .run import ServerRun
@@ -78,7 +79,18 @@ class Server:
             if self._closed:
                 raise ClosedError("the server was closed; make a new one")
             if self._run is None:
-                self._run = ServerRun.open(self._source, self.config, self._ice_servers, self._events, self._admit)
+                self._run = self._open()
+
+    def _open(self) -> ServerRun:
+        source = open_for_core(self._source)
+        loop = LoopThread("bass-webrtc loop")
+        self._events.start()
+        try:
+            return loop.run(ServerRun.open(loop, source, self.config, self._ice_servers, self._events, self._admit))
+        except BaseException:
+            loop.stop()
+            self._events.stop()
+            raise
 
     def stop(self) -> None:
         """Says goodbye to all peers and closes the ports. ``start`` may follow. Idempotent."""
@@ -86,7 +98,9 @@ class Server:
             run, self._run = self._run, None
             if run is not None:
                 self._last_stats = run.stats()
-                run.close()
+                run.loop.run(run.close())
+                run.loop.stop()
+                self._events.stop()
 
     def close(self) -> None:
         """Stops for good. Idempotent."""
