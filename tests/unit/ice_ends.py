@@ -64,13 +64,13 @@ def introduce(a: End, b: End) -> None:
 
 @asynccontextmanager
 async def end_and_peer(
-    *, controlling: bool = False, tell: bool = True, connect_timeout_s: float = 39.5
+    *, controlling: bool = False, signal_candidate: bool = True, connect_timeout_s: float = 39.5
 ) -> AsyncIterator[tuple[End, IcePeer]]:
-    """Run an agent and a peer made of STUN messages; ``tell``: give the agent the peer's candidate."""
+    """Run an agent and a peer made of STUN messages; ``signal_candidate``: give the agent the peer's candidate."""
     end = End(controlling, connect_timeout_s=connect_timeout_s)
     await end.ice.gather()
     peer = await IcePeer.open(end.ice.credentials)
-    end.ice.set_remote(peer.credentials, [peer.candidate] if tell else [], ice_lite=False)
+    end.ice.set_remote(peer.credentials, [peer.candidate] if signal_candidate else [], ice_lite=False)
     yield end, peer
     await end.ice.close()
     peer.transport.close()

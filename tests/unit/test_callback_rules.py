@@ -90,8 +90,8 @@ def test_server_without_source_treats_sendrecv_as_publisher(server: bw.Server, m
     assert (peer_there.kind, direction(answer)) == ("publisher", "recvonly")
     peer.set_answer(answer)
     wait_until(lambda: peer.kind == "player")
-    ours, our_offer = mute.create_offer()
-    assert (ours.kind, direction(our_offer)) == ("publisher", "recvonly")
+    other_peer, other_offer = mute.create_offer()
+    assert (other_peer.kind, direction(other_offer)) == ("publisher", "recvonly")
 
 
 def test_server_without_source_refuses_players(server: bw.Server, mute: bw.Server) -> None:

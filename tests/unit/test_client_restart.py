@@ -183,10 +183,10 @@ def test_restarts_leak_no_sockets_or_threads(
 
 @covers("CL10")
 async def test_closing_during_restart_deletes_session(server: bw.Server, lose_address: Callable[..., None]) -> None:
-    asked = asyncio.Event()
+    patched = asyncio.Event()
 
     async def patch() -> bytes:
-        asked.set()
+        patched.set()
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -196,7 +196,7 @@ async def test_closing_during_restart_deletes_session(server: bw.Server, lose_ad
             await client.start()
             assert await client.wait_connected(20.0)
             lose_address()
-            await asyncio.wait_for(asked.wait(), 5.0)
+            await asyncio.wait_for(patched.wait(), 5.0)
             assert not client.connected
         assert scripted.methods() == ["POST", "PATCH", "DELETE"]
     await asyncio.to_thread(wait_until, lambda: server.peers == ())

@@ -129,7 +129,7 @@ async def test_early_data_is_kept_until_nomination() -> None:
 @covers("CL14")
 @in_virtual_time
 async def test_connect_without_candidates_fails_after_pac_timer() -> None:
-    async with end_and_peer(tell=False) as (end, _):
+    async with end_and_peer(signal_candidate=False) as (end, _):
         started_s = asyncio.get_running_loop().time()
         with pytest.raises(IceError, match="no usable candidate"):
             await end.ice.connect()
@@ -139,7 +139,7 @@ async def test_connect_without_candidates_fails_after_pac_timer() -> None:
 @in_virtual_time
 async def test_late_check_of_peer_without_candidates_connects() -> None:
     """OBS and FFmpeg send no usable candidates (RFC 8863)."""
-    async with end_and_peer(tell=False) as (end, peer):
+    async with end_and_peer(signal_candidate=False) as (end, peer):
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(39)
         peer.nominate(end.port)
@@ -148,10 +148,10 @@ async def test_late_check_of_peer_without_candidates_connects() -> None:
 
 
 @in_virtual_time
-@pytest.mark.parametrize("tell", [True, False])
-async def test_longer_connect_timeout_lets_peer_start_minutes_later(tell: bool) -> None:
+@pytest.mark.parametrize("signal_candidate", [True, False])
+async def test_longer_connect_timeout_lets_peer_start_minutes_later(signal_candidate: bool) -> None:
     """People carry the answer by hand. All checks have failed by then, and the peer's checks restart them."""
-    async with end_and_peer(tell=tell, connect_timeout_s=120.0) as (end, peer):
+    async with end_and_peer(signal_candidate=signal_candidate, connect_timeout_s=120.0) as (end, peer):
         peer.answers = False
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(100)
@@ -162,7 +162,7 @@ async def test_longer_connect_timeout_lets_peer_start_minutes_later(tell: bool) 
 
 @in_virtual_time
 async def test_longer_connect_timeout_expires() -> None:
-    async with end_and_peer(tell=False, connect_timeout_s=120.0) as (end, _):
+    async with end_and_peer(signal_candidate=False, connect_timeout_s=120.0) as (end, _):
         started_s = asyncio.get_running_loop().time()
         with pytest.raises(IceError, match=r"within 120\.0 s"):
             await end.ice.connect()
@@ -171,7 +171,7 @@ async def test_longer_connect_timeout_expires() -> None:
 
 @in_virtual_time
 async def test_late_candidate_restarts_connect_timeout() -> None:
-    async with end_and_peer(controlling=True, tell=False) as (end, peer):
+    async with end_and_peer(controlling=True, signal_candidate=False) as (end, peer):
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(39)
         peer.answers = False
@@ -288,7 +288,7 @@ async def test_failed_restart_keeps_old_pair() -> None:
     async with two_ends() as (a, b):
         old, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
         await a.ice.restart()
-        a.ice.set_remote(IceCredentials("nobody", "the-password-of-nobody"), ice_lite=False)
+        a.ice.set_remote(IceCredentials("unknown", "the-password-of-no-peer"), ice_lite=False)
         with pytest.raises(IceError):
             await a.ice.connect()
         assert a.ice.selected == old

@@ -26,7 +26,7 @@ from support.virtual_time import in_virtual_time
 @in_virtual_time
 async def test_check_without_priority_is_answered_and_used() -> None:
     """FFmpeg's have neither PRIORITY nor ICE-CONTROLLING; aioice raises KeyError."""
-    async with end_and_peer(tell=False) as (end, peer):
+    async with end_and_peer(signal_candidate=False) as (end, peer):
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(0.1)
         peer.check(end.port, USE_CANDIDATE)
@@ -67,7 +67,7 @@ async def test_unauthenticated_requests_get_no_answer() -> None:
         peer.check(end.port, PRIORITY, password="")
         peer.check(end.port, PRIORITY, password="not the right password!!")
         peer.check(end.port, PRIORITY, username="")
-        peer.check(end.port, PRIORITY, username=f"{ufrag}:somebody")
+        peer.check(end.port, PRIORITY, username=f"{ufrag}:other")
         peer.check(end.port, PRIORITY, username=f"another:{peer.credentials.ufrag}")
         peer.check(end.port, PRIORITY, username=f"{ufrag}:{peer.credentials.ufrag}s brother")
         peer.check(end.port, PRIORITY, fingerprint=False)
@@ -92,15 +92,15 @@ async def test_unknown_comprehension_required_attribute_gives_420() -> None:
 async def test_data_from_unvalidated_address_is_dropped_and_counted() -> None:
     """A ClientHello from an address without an authentic check does not reach DTLS."""
     async with end_and_peer() as (end, peer):
-        stranger = await IcePeer.open(end.ice.credentials)
-        stranger.send(b"\x16\xfe\xfd early", end.port)
+        outsider = await IcePeer.open(end.ice.credentials)
+        outsider.send(b"\x16\xfe\xfd early", end.port)
         await connect(end, peer)
-        stranger.send(b"\x16\xfe\xfd late", end.port)
+        outsider.send(b"\x16\xfe\xfd late", end.port)
         peer.send(A_PACKET, end.port)
         await asyncio.sleep(0.1)
         assert end.data == [A_PACKET]
         assert end.ice.counters.unvalidated == 2
-        stranger.transport.close()
+        outsider.transport.close()
 
 
 @covers("SE40", "SE42")
@@ -108,10 +108,10 @@ async def test_data_from_unvalidated_address_is_dropped_and_counted() -> None:
 async def test_empty_and_junk_datagrams_are_dropped_and_not_queued() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
-        with socket.socket(type=socket.SOCK_DGRAM) as stranger, socket.socket(fileno=os.dup(peer.descriptor)) as own:
+        with socket.socket(type=socket.SOCK_DGRAM) as outsider, socket.socket(fileno=os.dup(peer.descriptor)) as own:
             for number in range(4000):
                 for junk in (b"", b"\0", bytes(20), b"\x80" * 1200, bytes(1200)):
-                    stranger.sendto(junk, (HOST, end.port))
+                    outsider.sendto(junk, (HOST, end.port))
                 if number % 10 == 0:
                     await asyncio.sleep(0.001)
             own.sendto(b"", (HOST, end.port))
@@ -132,7 +132,7 @@ async def test_host_names_are_not_resolved(host: str, monkeypatch: pytest.Monkey
         raise AssertionError("the LAN was queried")
 
     monkeypatch.setattr(aioice.mdns, "create_mdns_protocol", refuse)
-    async with end_and_peer(tell=False) as (end, peer):
+    async with end_and_peer(signal_candidate=False) as (end, peer):
         end.ice.add_remote_candidate(Candidate("1", 1, "udp", 1, host, peer.port, "host"))
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(1)

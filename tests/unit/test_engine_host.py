@@ -1,0 +1,151 @@
+"""The engine host: slots, and dispatch of engine events."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
+
+import pytest
+
+from bass_webrtc.core import Datagram, Engine, EngineEvent, NewSsrc, PeerRemoved, SourceEnded
+from bass_webrtc.errors import PeerLimitError
+from bass_webrtc.peer.host import EngineHost
+
+
+class FakeEngine:
+    """Reports the events that a test queues."""
+
+    def __init__(self) -> None:
+        self.event_descriptor, self._wake = os.pipe()
+        self._events: list[EngineEvent] = []
+        self.removed: list[int] = []
+        self.calls: list[str] = []
+
+    def report(self, *events: EngineEvent) -> None:
+        self._events += events
+        os.write(self._wake, b"!")
+
+    def events(self) -> Iterator[EngineEvent]:
+        os.read(self.event_descriptor, 100)
+        events, self._events = self._events, []
+        return iter(events)
+
+    def start(self) -> None:
+        self.calls.append("start")
+
+    def remove_peer(self, slot: int) -> None:
+        self.removed.append(slot)
+
+    def add_socket(self, descriptor: int) -> int:
+        self.calls.append(f"add_socket {descriptor}")
+        return 0
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class Owner:
+    """Records what the host reports to the owner of a slot."""
+
+    def __init__(self) -> None:
+        self.ssrcs: list[int] = []
+        self.releases = 0
+
+    def accept_ssrc(self, ssrc: int) -> None:
+        self.ssrcs.append(ssrc)
+
+    def released(self) -> None:
+        self.releases += 1
+
+
+@pytest.fixture
+def engine() -> Iterator[FakeEngine]:
+    engine = FakeEngine()
+    yield engine
+    os.close(engine.event_descriptor)
+    os.close(engine._wake)
+
+
+@pytest.fixture
+async def host(engine: FakeEngine) -> AsyncIterator[EngineHost]:
+    host = EngineHost(cast(Engine, engine), 2)
+    host.start()
+    yield host
+    host.stop()
+
+
+async def test_slot_is_reused_after_its_release(host: EngineHost, engine: FakeEngine) -> None:
+    first, second, third = Owner(), Owner(), Owner()
+    assert (host.take_slot(first), host.take_slot(second)) == (0, 1)
+    with pytest.raises(PeerLimitError, match="max_peers"):
+        host.take_slot(third)
+    host.release_slot(0)
+    assert engine.removed == [0]
+    waiting = asyncio.create_task(host.wait_for_free_slot())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    engine.report(PeerRemoved(0))
+    await waiting
+    assert (first.releases, second.releases) == (1, 0)
+    assert host.take_slot(third) == 0
+
+
+async def test_wait_until_released_waits_for_all_slots(host: EngineHost, engine: FakeEngine) -> None:
+    await host.wait_until_released(10.0)
+    host.take_slot(Owner())
+    host.take_slot(Owner())
+    waiting = asyncio.create_task(host.wait_until_released(10.0))
+    engine.report(PeerRemoved(1))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    engine.report(PeerRemoved(0))
+    await waiting
+
+
+async def test_wait_until_released_times_out(host: EngineHost) -> None:
+    host.take_slot(Owner())
+    await host.wait_until_released(0.01)
+
+
+async def test_events_reach_owner_and_handlers(engine: FakeEngine) -> None:
+    ends: list[None] = []
+    host = EngineHost(cast(Engine, engine), 2, lambda: ends.append(None))
+    host.start()
+    datagrams: list[Datagram] = []
+    host.set_datagram_handler(datagrams.append)
+    owner = Owner()
+    slot = host.take_slot(owner)
+    datagram = Datagram(None, 0, "192.0.2.1", 5000, 0.0, b"\0")
+    engine.report(NewSsrc(slot, 7), NewSsrc(1, 8), datagram, SourceEnded())
+    await asyncio.sleep(0.01)
+    assert (owner.ssrcs, datagrams, len(ends)) == ([7], [datagram], 1)
+    host.stop()
+
+
+async def test_failing_event_does_not_affect_the_next_ones(host: EngineHost, engine: FakeEngine) -> None:
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    def fail(_: Datagram) -> None:
+        raise ValueError("one bad datagram")
+
+    host.set_datagram_handler(fail)
+    owner = Owner()
+    slot = host.take_slot(owner)
+    engine.report(Datagram(None, 0, "192.0.2.1", 5000, 0.0, b"\0"), NewSsrc(slot, 7))
+    await asyncio.sleep(0.01)
+    assert owner.ssrcs == [7]
+    assert [str(context["exception"]) for context in reported] == ["one bad datagram"]
+
+
+async def test_sockets_are_closed_after_the_engine(host: EngineHost, engine: FakeEngine) -> None:
+    sock = socket.socket(type=socket.SOCK_DGRAM)
+    number = sock.fileno()
+    assert host.add_socket(sock) == 0
+    host.stop()
+    host.close()
+    assert engine.calls == ["start", f"add_socket {number}", "close"]
+    assert sock.fileno() == -1
