@@ -1,148 +1,321 @@
-"""Statistics: frozen snapshots, with the names of W3C webrtc-stats where the W3C has one.
+"""Statistics: frozen snapshots, named as in W3C webrtc-stats where it has the statistic.
 
 https://www.w3.org/TR/webrtc-stats/
+
+Each field is described once, where it is declared: kind, unit and meaning. ``SERVER_STATISTICS`` and
+``PEER_STATISTICS`` are these descriptions as a table. The docstrings of the classes and the Prometheus metrics of
+``GET /metrics`` are derived from it, and the structures of ``bass_webrtc.h`` are checked against it by
+tests/unit/test_stats.py. The JSON of ``GET /api/stats`` has the fields themselves. Documentation can list the table:
+
+    for one in PEER_STATISTICS:
+        print(one.name, one.kind, one.unit, one.help)
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, fields, replace
+from inspect import cleandoc
+from typing import Any, Literal, TypeVar
 
 Kind = Literal["player", "publisher", "sendrecv"]
-"""What a remote peer does: it plays what we send, it publishes what we play, or both."""
+"""What a remote peer does: it receives the server's audio, sends its own, or both."""
+
+Stats = TypeVar("Stats")
 
 
 def plays(kind: Kind) -> bool:
-    """Whether such a peer hears us."""
+    """Whether such a peer receives audio from this side."""
     return kind != "publisher"
 
 
 def talks(kind: Kind) -> bool:
-    """Whether we hear such a peer."""
+    """Whether such a peer sends audio to this side."""
     return kind != "player"
 
 
 @dataclass(frozen=True, slots=True)
-class PeerStats:
-    """One remote peer, at one moment."""
+class Statistic:
+    """Description of one field of ``ServerStats`` or ``PeerStats``."""
 
-    id: int
-    kind: Kind
-    """``"player"``, ``"publisher"`` or ``"sendrecv"``. Of the last one ``fraction_lost`` and ``round_trip_time_ms`` are
-    as a player's, ``packets_lost``, ``jitter_ms`` and what follows as a publisher's."""
-    state: str
-    """``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``."""
-    connected_s: float
-    """Seconds since the peer was connected; 0 before."""
-    packets_sent: int = 0
-    bytes_sent: int = 0
-    """UDP payload bytes."""
-    packets_received: int = 0
-    bytes_received: int = 0
-    packets_lost: int = 0
-    """Of a player: what its receiver reports say. Of a publisher: what we miss (RFC 3550, 6.4.1)."""
-    fraction_lost: float = 0.0
-    """Of a player: the same, of its last reporting interval, 0 to 1."""
-    jitter_ms: float = 0.0
-    """Interarrival jitter: a player's report of our packets, or ours of a publisher's."""
-    round_trip_time_ms: float | None = None
-    """From a player's last receiver report; None before the first."""
-    jitter_buffer_ms: float = 0.0
-    """Of a publisher, as all that follows: the delay of its jitter buffer now."""
-    jitter_buffer_target_ms: float = 0.0
-    """The delay that the jitter buffer wants."""
-    jitter_buffer_delay_s: float = 0.0
-    """The sum over all samples that came out of packets of the time from arrival to decoding."""
-    jitter_buffer_emitted_count: int = 0
-    """Per channel: those samples. The mean delay is the one over the other."""
-    is_buffering: bool = False
-    """Whether the jitter buffer waits for packets to begin, or to begin again."""
-    drift_ppm: float = 0.0
-    """The peer's clock against the one that plays, as it is corrected."""
-    concealment_events: int = 0
-    """Lost or late passages that sound was made up for."""
-    concealed_samples: int = 0
-    """Per channel: how much that was, silence included."""
-    inserted_samples_for_deceleration: int = 0
-    """Per channel: time that was stretched, because more delay was wanted."""
-    removed_samples_for_acceleration: int = 0
-    """Per channel: time that was cut, because less delay was wanted, or to make a loss shorter."""
-    total_samples_received: int = 0
-    """Per channel: all that was played."""
-    fec_packets_used: int = 0
-    """Lost frames that were taken from Opus's in-band copy."""
-    red_packets_used: int = 0
-    """Lost frames that were taken from a redundant copy (RFC 2198)."""
-    late_packets: int = 0
-    duplicate_packets: int = 0
-    packets_discarded: int = 0
-    """Packets of no use: of another payload type, or malformed."""
-    decode_errors: int = 0
-    underruns: int = 0
-    """How often nothing was there to be played."""
-    audio_level_dbfs: float = -127.0
-    """RMS before the fader; -127 for silence."""
-    send_drops: int = 0
-    """Packets that the operating system did not take."""
-    srtp_errors: int = 0
-    """Packets of the peer that were not authentic, or replayed."""
-    codec: str = "opus/48000/2"
-    srtp_profile: str = ""
-    local_address: str = ""
-    remote_address: str = ""
+    name: str
+    """Name of the field and JSON key."""
+    kind: Literal["counter", "gauge", "quantiles", "text"]
+    """``"counter"``: a total that only grows; ``"gauge"``: a momentary value; ``"quantiles"``: several of them, a
+    ``Lateness``; ``"text"``: not a number, and not a metric."""
+    unit: str
+    """For example ``"packets"`` or ``"ms"``; empty for booleans and text."""
+    help: str
+    """Its meaning, one sentence or two."""
+    c_name: str = ""
+    """Name of the field in ``WebRtcStatsFFI`` or ``WebRtcPeerStatsFFI``; empty if the C API does not have it."""
+
+
+def _counter(help: str, unit: str, c_name: str = "") -> dict[str, Statistic]:
+    return {"statistic": Statistic("", "counter", unit, help, c_name)}
+
+
+def _gauge(help: str, unit: str = "", c_name: str = "") -> dict[str, Statistic]:
+    return {"statistic": Statistic("", "gauge", unit, help, c_name)}
+
+
+def _text(help: str, c_name: str = "") -> dict[str, Statistic]:
+    return {"statistic": Statistic("", "text", "", help, c_name)}
+
+
+def _table(owner: type) -> tuple[Statistic, ...]:
+    return tuple(replace(one.metadata["statistic"], name=one.name) for one in fields(owner) if one.metadata)
+
+
+def _documented(owner: type[Stats]) -> type[Stats]:
+    """Append the descriptions of the fields to the docstring of a class."""
+    lines = [f"    {one.name}: {one.help}{f' Unit: {one.unit}.' if one.unit else ''}" for one in _table(owner)]
+    owner.__doc__ = "\n".join([cleandoc(owner.__doc__ or ""), "", "Attributes:", *lines])
+    return owner
+
+
+@_documented
+@dataclass(frozen=True, slots=True)
+class PeerStats:
+    """Snapshot of one remote peer. Totals count from its connection on; samples are counted per channel.
+
+    For a player, ``packets_lost``, ``fraction_lost``, ``jitter_ms`` and ``round_trip_time_ms`` come from its receiver
+    reports. For a publisher, ``packets_lost``, ``jitter_ms`` and everything about the jitter buffer are measured here.
+    A ``"sendrecv"`` peer has the first kind of ``fraction_lost`` and ``round_trip_time_ms``, and the second kind of all
+    others.
+    """
+
+    id: int = field(metadata=_text("Number of the peer, 0 to ``max_peers`` - 1.", "peer_id"))
+    kind: Kind = field(metadata=_text('What the peer does: ``"player"``, ``"publisher"`` or ``"sendrecv"``.'))
+    state: str = field(metadata=_text('``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``.', "state"))
+    connected_s: float = field(metadata=_gauge("Time since the peer was connected; 0 before.", "s"))
+    packets_sent: int = field(default=0, metadata=_counter("RTP packets sent to the peer.", "packets", "packets_sent"))
+    bytes_sent: int = field(default=0, metadata=_counter("UDP payload bytes sent to the peer.", "bytes", "bytes_sent"))
+    packets_received: int = field(
+        default=0, metadata=_counter("Packets received from the peer.", "packets", "packets_received")
+    )
+    bytes_received: int = field(
+        default=0, metadata=_counter("UDP payload bytes received from the peer.", "bytes", "bytes_received")
+    )
+    packets_lost: int = field(
+        default=0,
+        metadata=_gauge(
+            "RTP packets lost: reported by a player, counted here for a publisher (RFC 3550, 6.4.1). "
+            "Duplicates reduce it.",
+            "packets",
+            "packets_lost",
+        ),
+    )
+    fraction_lost: float = field(
+        default=0.0,
+        metadata=_gauge(
+            "Share of packets that a player lost in its last reporting interval, 0 to 1.", "ratio", "fraction_lost"
+        ),
+    )
+    jitter_ms: float = field(
+        default=0.0,
+        metadata=_gauge("Interarrival jitter: reported by a player, measured here for a publisher.", "ms", "jitter_ms"),
+    )
+    round_trip_time_ms: float | None = field(
+        default=None,
+        metadata=_gauge(
+            "Round-trip time from the last receiver report of a player; None before the first.",
+            "ms",
+            "round_trip_time_ms",
+        ),
+    )
+    jitter_buffer_ms: float = field(
+        default=0.0, metadata=_gauge("Current delay of the jitter buffer.", "ms", "jitter_buffer_ms")
+    )
+    jitter_buffer_target_ms: float = field(
+        default=0.0, metadata=_gauge("Delay that the jitter buffer adapts to.", "ms", "jitter_buffer_target_ms")
+    )
+    jitter_buffer_delay_s: float = field(
+        default=0.0, metadata=_counter("Time from arrival to decoding, summed over all emitted samples.", "s")
+    )
+    jitter_buffer_emitted_count: int = field(
+        default=0,
+        metadata=_counter(
+            "Samples decoded from packets. jitter_buffer_delay_s divided by it is the mean delay.", "samples"
+        ),
+    )
+    is_buffering: bool = field(
+        default=False, metadata=_gauge("Whether the jitter buffer waits for packets before it plays.")
+    )
+    drift_ppm: float = field(
+        default=0.0, metadata=_gauge("Clock drift of the peer against the playing device, as it is corrected.", "ppm")
+    )
+    concealment_events: int = field(
+        default=0, metadata=_counter("Gaps that were concealed because packets were lost or late.", "events")
+    )
+    concealed_samples: int = field(
+        default=0, metadata=_counter("Samples that were concealed, including silence.", "samples", "concealed_samples")
+    )
+    inserted_samples_for_deceleration: int = field(
+        default=0, metadata=_counter("Samples inserted by stretching, to increase the delay.", "samples")
+    )
+    removed_samples_for_acceleration: int = field(
+        default=0, metadata=_counter("Samples removed, to decrease the delay or to shorten a concealed gap.", "samples")
+    )
+    total_samples_received: int = field(default=0, metadata=_counter("Samples played.", "samples"))
+    fec_packets_used: int = field(
+        default=0, metadata=_counter("Lost frames recovered from in-band FEC.", "frames", "fec_packets_used")
+    )
+    red_packets_used: int = field(
+        default=0,
+        metadata=_counter("Lost frames recovered from redundant copies (RFC 2198).", "frames", "red_packets_used"),
+    )
+    late_packets: int = field(
+        default=0, metadata=_counter("Packets that arrived after their playout time.", "packets", "late_packets")
+    )
+    duplicate_packets: int = field(
+        default=0, metadata=_counter("Packets that arrived more than once.", "packets", "duplicate_packets")
+    )
+    packets_discarded: int = field(
+        default=0,
+        metadata=_counter("Packets discarded because of an unknown payload type or malformed content.", "packets"),
+    )
+    decode_errors: int = field(default=0, metadata=_counter("Packets that are not valid Opus.", "packets"))
+    underruns: int = field(
+        default=0, metadata=_counter("Times the jitter buffer was empty when audio was needed.", "events")
+    )
+    audio_level_dbfs: float = field(
+        default=-127.0,
+        metadata=_gauge("RMS level of a publisher before its gain; -127 is silence.", "dBFS", "audio_level_dbfs"),
+    )
+    send_drops: int = field(
+        default=0, metadata=_counter("Packets to the peer that the operating system did not accept.", "packets")
+    )
+    srtp_errors: int = field(
+        default=0, metadata=_counter("Packets of the peer that failed authentication or were replayed.", "packets")
+    )
+    codec: str = field(default="opus/48000/2", metadata=_text("Codec, clock rate and channels."))
+    srtp_profile: str = field(default="", metadata=_text("SRTP protection profile; empty before the DTLS handshake."))
+    local_address: str = field(
+        default="", metadata=_text("Local ``host:port``; empty before a path is selected.", "local_address")
+    )
+    remote_address: str = field(
+        default="", metadata=_text("Remote ``host:port``; empty before a path is selected.", "remote_address")
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """How late the last packet of a frame left, over the last 10 s, in microseconds."""
+    """How late the last packet of a frame was sent, over the last 10 s, in microseconds."""
 
     p50: int = 0
+    """Median."""
     p99: int = 0
+    """99th percentile."""
     max: int = 0
+    """Maximum."""
 
 
+@_documented
 @dataclass(frozen=True, slots=True)
 class ServerStats:
-    """One server, at one moment."""
+    """Snapshot of one server. Totals count from ``start`` on. ``peers`` has the statistics of each peer."""
 
-    active_peers: int = 0
-    packets_sent: int = 0
-    packets_received: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    frames_sent: int = 0
-    """Opus frames, encoded once for all peers."""
-    late_frames: int = 0
-    """Frames whose last packet left more than one frame time late."""
-    frames_skipped: int = 0
-    """Frame times that passed while the process did not run at all for more than half a second."""
-    encode_errors: int = 0
-    source_underruns: int = 0
-    """Frames that were filled up with silence because the source had not enough."""
-    source_ended: bool = False
-    decode_errors: int = 0
-    """Packets of peers that were no Opus."""
-    input_buffer_ms: float = 0.0
-    """The longest of the publishers' jitter buffers."""
-    input_is_buffering: bool = False
-    """Whether some publisher's jitter buffer waits for packets to begin."""
-    playout_max_us: int = 0
-    """The longest that BASS's thread was in one of our stream procedures."""
-    playout_blocked: int = 0
-    """Blocks of a publisher, or of the mix, that were left silent because another thread was just playing it."""
-    clipped_samples: int = 0
-    """Samples of the mix, of both channels, that were too loud and were bent to fit."""
-    send_drops: int = 0
-    datagrams_dropped: int = 0
-    """Datagrams that were empty, too long, junk, or from an address that no peer has."""
-    srtp_errors: int = 0
-    events_dropped: int = 0
-    """STUN, DTLS and RTCP datagrams that came faster than they could be looked at."""
-    send_lateness_us: Lateness = field(default_factory=Lateness)
-    realtime_priority: bool = False
-    """Whether the sender thread got real-time priority."""
+    active_peers: int = field(default=0, metadata=_gauge("Connected peers.", "peers", "active_peers"))
+    packets_sent: int = field(
+        default=0, metadata=_counter("RTP packets sent to all peers.", "packets", "total_packets_sent")
+    )
+    packets_received: int = field(
+        default=0, metadata=_counter("Packets received from all peers.", "packets", "total_packets_received")
+    )
+    bytes_sent: int = field(
+        default=0, metadata=_counter("UDP payload bytes sent to all peers.", "bytes", "total_bytes_sent")
+    )
+    bytes_received: int = field(
+        default=0, metadata=_counter("UDP payload bytes received from all peers.", "bytes", "total_bytes_received")
+    )
+    frames_sent: int = field(
+        default=0, metadata=_counter("Opus frames sent; each is encoded once for all peers.", "frames")
+    )
+    late_frames: int = field(
+        default=0, metadata=_counter("Frames whose last packet was sent more than one frame duration late.", "frames")
+    )
+    frames_skipped: int = field(
+        default=0,
+        metadata=_counter(
+            "Frames skipped because the process did not run at all for more than half a second.", "frames"
+        ),
+    )
+    encode_errors: int = field(
+        default=0, metadata=_counter("Frames that Opus could not encode.", "frames", "total_encode_errors")
+    )
+    source_underruns: int = field(
+        default=0,
+        metadata=_counter(
+            "Frames completed with silence because the source had too little audio.", "frames", "output_underruns"
+        ),
+    )
+    source_ended: bool = field(default=False, metadata=_gauge("Whether the source has reached its end."))
+    decode_errors: int = field(
+        default=0,
+        metadata=_counter(
+            "Packets of the connected publishers that are not valid Opus.", "packets", "total_decode_errors"
+        ),
+    )
+    input_buffer_ms: float = field(
+        default=0.0, metadata=_gauge("Longest delay among the publishers' jitter buffers.", "ms", "input_buffer_level")
+    )
+    input_is_buffering: bool = field(
+        default=False,
+        metadata=_gauge(
+            "Whether any publisher's jitter buffer waits for packets before it plays.", c_name="input_is_buffering"
+        ),
+    )
+    playout_max_us: int = field(
+        default=0, metadata=_gauge("Longest time that one stream callback took on BASS's thread.", "us")
+    )
+    playout_blocked: int = field(
+        default=0,
+        metadata=_counter(
+            "Blocks of a publisher or the mix left silent because another thread was playing it at the time.", "blocks"
+        ),
+    )
+    clipped_samples: int = field(
+        default=0,
+        metadata=_counter(
+            "Samples of the mix, counted over both channels, that were limited to full scale.", "samples"
+        ),
+    )
+    send_drops: int = field(
+        default=0, metadata=_counter("Packets that the operating system did not accept.", "packets")
+    )
+    datagrams_dropped: int = field(
+        default=0,
+        metadata=_counter(
+            "Datagrams dropped because they were empty, too long, malformed or from an unknown address.", "datagrams"
+        ),
+    )
+    srtp_errors: int = field(
+        default=0, metadata=_counter("SRTP and SRTCP packets that failed authentication or were replayed.", "packets")
+    )
+    events_dropped: int = field(
+        default=0,
+        metadata=_counter(
+            "STUN, DTLS and RTCP datagrams dropped because they arrived faster than they could be processed.",
+            "datagrams",
+        ),
+    )
+    send_lateness_us: Lateness = field(
+        default_factory=Lateness,
+        metadata={
+            "statistic": Statistic(
+                "", "quantiles", "us", "How late the last packet of a frame was sent, over the last 10 s."
+            )
+        },
+    )
+    realtime_priority: bool = field(default=False, metadata=_gauge("Whether the sender thread has real-time priority."))
     peers: tuple[PeerStats, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The statistics as plain dicts and lists, for JSON."""
+        """Return the statistics as plain dicts and lists, for JSON."""
         return asdict(self)
+
+
+SERVER_STATISTICS = _table(ServerStats)
+"""Every statistic of ``ServerStats``, in the order of its fields."""
+PEER_STATISTICS = _table(PeerStats)
+"""Every statistic of ``PeerStats``, in the order of its fields."""
