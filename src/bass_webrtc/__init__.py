@@ -1,10 +1,10 @@
-"""bass-webrtc: a BASS channel plays in browsers.
+"""bass-webrtc: send BASS channels to browsers over WebRTC, and receive audio from them.
 
 import bass_webrtc as bw
 
 with bw.Server(bw.BassFile("song.mp3", loop=True)) as server:
     server.start()
-    input(f"Open {server.url} and press play. Return ends it.")
+    input(f"Open {server.url} and press play. Press Return to stop.")
 """
 
 from __future__ import annotations

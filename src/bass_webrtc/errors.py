@@ -1,15 +1,15 @@
-"""The exception tree: everything that bass-webrtc raises on purpose.
+"""The exception hierarchy of bass-webrtc.
 
 BassWebRtcError
  ├── ConfigError         an argument or a setting is wrong
- ├── BassError           a call into BASS failed; carries BASS's code and its name
+ ├── BassError           a call into BASS failed; has its error code and name
  ├── BassNotFoundError   no BASS library was found
- ├── PortInUseError      another program has the port
- ├── SdpError            a session description that cannot be read or used
- ├── SignalingError      an HTTP signaling request was refused or failed
- ├── IceError            no path to the peer, or the path was lost
- ├── DtlsError           the handshake failed
- ├── PeerLimitError      ``max_peers`` are connected already
+ ├── PortInUseError      another program uses the port
+ ├── SdpError            a session description is malformed or cannot be used
+ ├── SignalingError      a WHIP or WHEP request was refused or failed
+ ├── IceError            there is no path to the peer, or it was lost
+ ├── DtlsError           the DTLS handshake failed
+ ├── PeerLimitError      ``max_peers`` peers are connected already
  └── ClosedError         the object was closed
 """
 
@@ -21,15 +21,15 @@ class BassWebRtcError(Exception):
 
 
 class ConfigError(BassWebRtcError, ValueError):
-    """A setting or an argument is wrong: says what it was, what was expected and what to do."""
+    """A setting or an argument is wrong. The message has its value and what was expected."""
 
 
 class BassError(BassWebRtcError):
     """A call into BASS failed.
 
     Attributes:
-        code: BASS's error code, as ``BASS_ErrorGetCode`` gave it.
-        name: Its name, for example ``"BASS_ERROR_HANDLE"``.
+        code: Error code, from ``BASS_ErrorGetCode``.
+        name: Name of the error code, for example ``"BASS_ERROR_HANDLE"``.
         call: The BASS function that failed.
     """
 
@@ -41,11 +41,11 @@ class BassError(BassWebRtcError):
 
 
 class BassNotFoundError(BassWebRtcError):
-    """No BASS library is loaded in this process and none was found."""
+    """No BASS library is loaded in this process, and none was found."""
 
 
 class PortInUseError(BassWebRtcError):
-    """A TCP or UDP port that was asked for belongs to another program."""
+    """A requested TCP or UDP port is used by another program."""
 
 
 class SdpError(BassWebRtcError, ValueError):
@@ -53,13 +53,13 @@ class SdpError(BassWebRtcError, ValueError):
 
 
 class SignalingError(BassWebRtcError):
-    """A WHIP or WHEP request was refused, or its answer cannot be used.
+    """A WHIP or WHEP request was refused or failed, or its response cannot be used.
 
     Attributes:
         status: HTTP status code; 0 when there was no response.
-        url: The URL that was asked.
-        detail: What the server said, shortened.
-        retry_after_s: When the server wants to be asked again; None when it did not say.
+        url: URL of the request.
+        detail: The server's explanation, shortened, or what failed.
+        retry_after_s: Seconds after which the server allows another request; None if it did not say.
     """
 
     def __init__(self, status: int, url: str, detail: str, retry_after_s: float | None = None) -> None:
@@ -71,16 +71,16 @@ class SignalingError(BassWebRtcError):
 
 
 class IceError(BassWebRtcError):
-    """There is no path to the peer, or consent to use it was lost (RFC 8445, RFC 7675)."""
+    """There is no path to the peer (RFC 8445), or consent to use it was lost (RFC 7675)."""
 
 
 class DtlsError(BassWebRtcError):
-    """The DTLS handshake failed or timed out, or the certificate is not the one that was signaled."""
+    """The DTLS handshake failed or timed out, or the certificate does not match the signaled fingerprint."""
 
 
 class PeerLimitError(BassWebRtcError):
-    """As many peers as ``ServerConfig.max_peers`` allows are connected already."""
+    """``ServerConfig.max_peers`` peers are connected already."""
 
 
 class ClosedError(BassWebRtcError):
-    """The object was closed and cannot be used any more."""
+    """The object was closed, is not running, or was stopped before the call finished."""

@@ -1,4 +1,4 @@
-"""Where the audio comes from: a BASS channel, a file, a tone, or PCM of the program itself."""
+"""Sources of audio: a BASS channel, a file, a tone, or PCM samples from the program."""
 
 from __future__ import annotations
 
@@ -23,49 +23,51 @@ _MAX_CHANNELS = 8
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """A sine on each channel, for tests and line-up. Needs no BASS.
+    """A sine wave on each channel, for tests and line-up. Does not need BASS.
 
     Raises:
-        ConfigError: A frequency is not between 0 and 24000 Hz, or the level is above 0 dBFS.
+        ConfigError: A frequency or the level is out of range.
     """
 
     hz: float = 440.0
+    """Frequency in Hz, 0 to below 24000."""
     right_hz: float | None = None
-    """Of the right channel; None is the same as left."""
+    """Frequency of the right channel in Hz; None uses ``hz``."""
     level_dbfs: float = -12.0
-    """Peak; 0 is full scale."""
+    """Peak level in dBFS; 0 is full scale."""
 
     def __post_init__(self) -> None:
         for hz in (self.hz, self.right_hz):
             if hz is not None and not 0 <= hz < SAMPLE_RATE_HZ / 2:
-                raise ConfigError(f"a tone of {hz!r} Hz cannot be made; expected 0 to {SAMPLE_RATE_HZ // 2}")
+                raise ConfigError(f"frequency is {hz!r} Hz; expected 0 to below {SAMPLE_RATE_HZ // 2}")
         if not (self.level_dbfs <= 0 and math.isfinite(self.level_dbfs)):
-            raise ConfigError(f"a tone of {self.level_dbfs!r} dBFS cannot be made; expected 0 or less")
+            raise ConfigError(f"level_dbfs is {self.level_dbfs!r}; expected 0 or less")
 
 
 @dataclass(frozen=True, slots=True)
 class BassFile:
-    """A file or URL, decoded by BASS: any format that it, or a plugin beside its library, reads."""
+    """A file or URL that BASS decodes, in any format that BASS or a plugin next to its library can read."""
 
     path_or_url: str | PathLike[str]
+    """Path of a file, or an ``http``, ``https`` or ``ftp`` URL."""
     loop: bool = False
-    """Start again at the end. Otherwise silence follows and ``source_ended`` says so."""
+    """Start again at the end. Otherwise silence follows, and the event ``source_ended`` is emitted."""
 
 
 class PcmSource:
-    """Audio that the program makes itself. Holds half a second; needs no BASS.
+    """Audio that the program writes. Buffers half a second; does not need BASS.
 
-    ``write`` belongs to one thread at a time. One server at a time may use it.
+    Only one server or client at a time may use it.
     """
 
     def __init__(self, sample_rate: int = SAMPLE_RATE_HZ, channels: int = CHANNELS) -> None:
         """
         Args:
-            sample_rate: Hz, 8000 to 192000; converted to 48000.
-            channels: 1 to 8, in BASS's order; mixed to stereo.
+            sample_rate: Sample rate in Hz, 8000 to 192000; converted to 48000.
+            channels: Number of channels, 1 to 8, in the order of BASS; mixed down to stereo.
 
         Raises:
-            ConfigError: One of them is out of its range.
+            ConfigError: An argument is out of range.
         """
         if not (isinstance(sample_rate, int) and _LOWEST_RATE_HZ <= sample_rate <= _HIGHEST_RATE_HZ):
             raise ConfigError(f"sample_rate is {sample_rate!r}; expected {_LOWEST_RATE_HZ} to {_HIGHEST_RATE_HZ} Hz")
@@ -79,18 +81,18 @@ class PcmSource:
 
     @property
     def space(self) -> int:
-        """Frames that ``write`` would take now. Any thread."""
+        """Number of frames that ``write`` can accept now. Any thread."""
         return self._handle.space()
 
     def write(self, samples: ArrayLike) -> int:
-        """Gives audio to the sender. Never waits for it.
+        """Append audio to the buffer. Never waits for the sender. Any thread.
 
         Args:
-            samples: float32 ``[frames, channels]``, full scale 1.0; ``[frames]`` with one channel. What is not
-                a number is played as silence.
+            samples: float32 ``[frames, channels]``, full scale 1.0, or ``[frames]`` for one channel. NaN is sent as
+                silence.
 
         Returns:
-            Frames taken, from the start; fewer than given when half a second is waiting already.
+            Number of frames accepted, from the start; fewer than given if the buffer is full.
 
         Raises:
             ConfigError: The array has another shape.
@@ -100,7 +102,7 @@ class PcmSource:
             return self._handle.write(block) if len(block) else 0
 
     def end(self) -> None:
-        """What was written still plays, then ``source_ended`` comes."""
+        """Mark the end: the buffered audio is still sent, then the event ``source_ended`` is emitted. Any thread."""
         self._handle.end()
 
     def _as_block(self, samples: ArrayLike) -> NDArray[np.float32]:
@@ -108,40 +110,40 @@ class PcmSource:
         if block.ndim == 1 and self.channels == 1:
             block = block[:, np.newaxis]
         if block.ndim != 2 or block.shape[1] != self.channels:
-            raise ConfigError(f"the array has shape {block.shape}; expected [frames, {self.channels}]")
+            raise ConfigError(f"samples has shape {block.shape}; expected [frames, {self.channels}]")
         return block
 
 
 Source: TypeAlias = int | BassFile | Tone | PcmSource | None
-"""What a ``Server`` sends. An int is a BASS handle, from any wrapper."""
+"""What a ``Server`` or ``WhipClient`` sends. An int is a BASS handle, from any wrapper of BASS; None sends nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSource:
-    """A source that the core can read, until ``close``."""
+    """A source that the core can read until ``close`` is called."""
 
     handle: SourceHandle | None
     close: Callable[[], None]
 
 
 def check_source(source: object) -> None:
-    """Finds the mistake where it was made: before anything is opened.
+    """Check the type of a source, so that a mistake shows where it was made and not in ``start``.
 
     Raises:
-        ConfigError: It is none of the kinds of source.
+        ConfigError: It is not a source.
     """
     if isinstance(source, bool) or not isinstance(source, int | BassFile | Tone | PcmSource | None):
         kinds = "a BASS handle, BassFile, Tone, PcmSource or None"
-        raise ConfigError(f"{source!r} is no source; expected {kinds}")
+        raise ConfigError(f"source is {source!r}; expected {kinds}")
 
 
 def open_for_core(source: Source) -> OpenSource:
-    """Opens a source for the sender thread.
+    """Open a source for the sender thread. May block while BASS opens a file or URL.
 
     Raises:
-        ConfigError: It cannot be read: a missing file, a playing channel, a PcmSource that another server uses.
+        ConfigError: The source cannot be used: a missing file, a channel that is playing, a ``PcmSource`` in use.
         BassError: BASS cannot open it.
-        BassNotFoundError: It needs BASS and there is none.
+        BassNotFoundError: The source needs BASS, which was not found.
     """
     if source is None:
         return OpenSource(None, _nothing)
@@ -150,7 +152,7 @@ def open_for_core(source: Source) -> OpenSource:
         return OpenSource(SourceHandle.tone(source.hz, right_hz, source.level_dbfs), _nothing)
     if isinstance(source, PcmSource):
         if not source._in_use.acquire(blocking=False):
-            raise ConfigError("this PcmSource is used by another server; each needs one of its own")
+            raise ConfigError("the PcmSource is already in use; create one for each server or client")
         return OpenSource(source._handle, source._in_use.release)
     if isinstance(source, BassFile):
         channel = open_file(source.path_or_url, source.loop)

@@ -1,4 +1,4 @@
-"""The names that programs are written against."""
+"""The public names and signatures that programs depend on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLIC = {name: getattr(bass_webrtc, name) for name in bass_webrtc.__all__}
 CLASSES = [value for value in PUBLIC.values() if inspect.isclass(value)]
 
 
-def test_all_is_what_can_be_imported() -> None:
+def test_all_lists_everything_importable() -> None:
     visible = {
         name
         for name, value in vars(bass_webrtc).items()
@@ -28,11 +28,11 @@ def test_all_is_what_can_be_imported() -> None:
     assert list(bass_webrtc.__all__) == sorted(bass_webrtc.__all__)
 
 
-def test_the_names_that_readme_and_programs_start_from_are_there() -> None:
+def test_main_public_names_exist() -> None:
     assert set(PUBLIC) >= {"Server", "ServerConfig", "BassFile", "Tone", "PcmSource", "Peer", "PeerRequest", "aio"}
 
 
-def test_every_error_is_public_and_stands_in_the_tree_that_its_module_draws() -> None:
+def test_every_error_is_public_and_in_the_hierarchy_of_its_module_docstring() -> None:
     defined = {name: value for name, value in vars(errors).items() if inspect.isclass(value)}
     assert set(defined) <= set(PUBLIC)
     assert set(re.findall(r"\b(\w+Error)\b", str(errors.__doc__))) == set(defined)
@@ -47,7 +47,7 @@ def test_every_public_name_has_a_docstring(owner: type) -> None:
 
 
 NEVER_WAIT = {"on", "stats", "read", "read_input", "set_bitrate", "set_complexity"}
-"""Methods that an asyncio program calls as they are; any other is awaited there."""
+"""Methods that are no coroutines in ``bass_webrtc.aio``, either."""
 
 
 def _public(owner: type) -> dict[str, object]:
@@ -55,7 +55,7 @@ def _public(owner: type) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", ["Server", "WhipClient", "WhepClient"])
-def test_aio_has_a_twin_of_each_name_and_it_is_awaited_where_the_call_may_wait(name: str) -> None:
+def test_aio_has_every_member_with_the_same_signature_as_a_coroutine_if_it_may_wait(name: str) -> None:
     blocking, twins = _public(PUBLIC[name]), _public(getattr(aio, name))
     assert set(blocking) <= set(twins)
     for member, value in blocking.items():
@@ -70,11 +70,11 @@ def test_aio_has_a_twin_of_each_name_and_it_is_awaited_where_the_call_may_wait(n
         assert inspect.iscoroutinefunction(twin) is (member not in NEVER_WAIT), member
 
 
-def test_the_version_is_the_packages() -> None:
+def test_version_is_that_of_the_package() -> None:
     assert bass_webrtc.__version__ == importlib.metadata.version("bass-webrtc")
 
 
-def test_readme_names_only_what_exists() -> None:
+def test_readme_mentions_only_existing_names() -> None:
     named = set(re.findall(r"\bbw\.(\w+)", (ROOT / "README.md").read_text()))
     assert named
     assert named <= set(PUBLIC)
