@@ -1,20 +1,25 @@
-"""Settings: frozen dataclasses whose fields say unit, range and default, checked when they are made."""
+"""Settings: frozen dataclasses that check their values when they are created.
+
+StreamConfig                what a server and a client share: encoder, jitter buffer, input streams
+ └── ServerConfig           and everything that only a server has: ports, peers, HTTP, ICE, access
+IceServer, IceUrl           STUN and TURN servers
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
 from .errors import ConfigError
 
 SAMPLE_RATE_HZ = 48_000
-"""Of everything inside: Opus in WebRTC runs at 48 kHz (RFC 7587, 4.1)."""
+"""Internal sample rate: Opus in WebRTC runs at 48 kHz (RFC 7587, 4.1)."""
 
 CHANNELS = 2
-"""Of everything inside: stereo."""
+"""Internal channel count: stereo."""
 
 SignalingMode = Literal["http", "whip", "whep", "callback"]
 Application = Literal["audio", "voip", "lowdelay"]
@@ -188,99 +193,128 @@ def parse_ice_server(url: str, username: str | None = None, credential: str | No
 
 
 @dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """Settings of a ``Server``. Wrong values raise ``ConfigError``."""
+class StreamConfig:
+    """Audio settings that a ``Server`` and the clients share. Wrong values raise ``ConfigError``."""
 
     sample_rate: int = SAMPLE_RATE_HZ
-    """Hz. Only 48000: Opus in WebRTC runs at nothing else; sources of any rate are converted."""
+    """Sample rate in Hz. Must be 48000, the rate of Opus in WebRTC; sources of other rates are converted."""
     channels: int = CHANNELS
-    """Only 2; mono sources are put on both channels."""
+    """Number of channels. Must be 2; mono sources are copied to both channels."""
     bitrate_kbps: int = 128
-    """Of the Opus stream, in kbit/s, 6 to 510."""
+    """Bitrate of the Opus stream in kbit/s, 6 to 510."""
     buffer_ms: int = 100
-    """Upper bound for the delay with which a jitter buffer begins, 10 to 1000; it adapts from there."""
-    max_peers: int = 5
-    """How many may be connected at once, 1 to 10000. One more is refused with 503. Of one address half of them, rounded
-    up, may be about to connect; one more is refused with 429. Who does not begin within 10 s loses the place."""
-    signaling_mode: SignalingMode = "http"
-    """``"http"``: WHIP, WHEP and the page on one port; ``"whip"``, ``"whep"``: that endpoint only; ``"callback"``: no
-    HTTP and no port, the program carries offers and answers itself (``Server.add_peer``)."""
-    http_host: str = "127.0.0.1"
-    """Address the HTTP server listens on; ``"0.0.0.0"`` or ``"::"`` for all."""
-    http_port: int = 8080
-    """TCP port; 0 takes any that is free."""
-    udp_port: int = 8189
-    """The one UDP port of all peers; 0 takes any that is free. With full ICE each peer has ports of its own instead."""
-    public_ips: tuple[str, ...] = ()
-    """Addresses to announce besides the machine's own, for a server behind 1:1 NAT."""
-    announce_local_addresses: bool = True
-    """Tell peers the addresses of this machine's own interfaces. False: ``public_ips`` alone, and what ``ice_servers``
-    see of us; a server whose interfaces have public addresses names them there."""
-    visitor_ice_servers: tuple[IceServer, ...] = ()
-    """STUN and TURN servers that browsers and other clients are told to use, to get through to us from behind firewalls
-    that drop UDP. Whoever may connect is given the credentials: without ``token`` that is everybody."""
-    turn_secret: str | None = field(default=None, repr=False)
-    """The secret shared with these TURN servers (coturn: ``use-auth-secret``, ``static-auth-secret``): for those
-    without a ``username``, each visitor is given credentials of its own, which work for a day."""
-    ice_servers: tuple[IceServer, ...] = ()
-    """STUN and TURN servers. Any entry turns full ICE on for WHIP and WHEP, too; without one they have ICE-lite."""
-    ice_relay_only: bool = False
-    """Reach peers through TURN servers alone, and tell nobody another address of this machine."""
+    """Upper limit of a jitter buffer's initial delay in ms, 10 to 1000. The delay then adapts to the network."""
+    _: KW_ONLY
     decode_stream: bool = False
     """Make input streams decoding channels (BASS_STREAM_DECODE), for mixers."""
     frame_ms: int = 20
-    """Of an Opus frame: 10, 20, 40 or 60. Shorter has less delay and more overhead."""
+    """Duration of an Opus frame in ms: 10, 20, 40 or 60. Shorter frames have less delay and more overhead."""
     complexity: int = 10
-    """Of the Opus encoder, 0 (fast) to 10 (best)."""
+    """Complexity of the Opus encoder, 0 (least CPU time) to 10 (best quality)."""
     application: Application = "audio"
     """What the Opus encoder is tuned for: ``"audio"``, ``"voip"`` or ``"lowdelay"``."""
     fec: bool = True
-    """In-band FEC. Works in Opus's speech modes only; with music it costs and does nothing."""
+    """Send in-band FEC. It works in the speech modes of Opus only; music gains nothing from it."""
     dtx: bool = False
-    """Send nothing while the source is silent."""
-    token: str | None = None
-    """Bearer token asked of everybody; None asks for none. ``/api/stats`` and ``/metrics`` ask for it, too, or, where
-    there is none, for either of the next two; ``/healthz`` never does."""
-    publish_token: str | None = None
-    """Bearer token asked of publishers, instead of ``token``."""
-    play_token: str | None = None
-    """Bearer token asked of players, instead of ``token``."""
-    tls_certificate: str | Path | None = None
-    """PEM file of the HTTPS certificate chain; with ``tls_key``."""
-    tls_key: str | Path | None = None
-    """PEM file of the HTTPS private key."""
-    allow_origins: tuple[str, ...] = ()
-    """Web origins (``"https://radio.example"``) whose pages may use the endpoints; ``("*",)`` is any."""
-    trusted_proxies: tuple[str, ...] = ()
-    """Addresses and networks (``"10.0.0.0/8"``) of reverse proxies, whose ``X-Forwarded-For`` is believed: for
-    ``admit`` and for limits, which otherwise take all who come through a proxy for one visitor."""
-    allowed_hosts: tuple[str, ...] = ()
-    """Names of this server (``"radio.example"``, no port), against DNS rebinding: another ``Host`` is refused with 421.
-    IP addresses and localhost are always allowed. Empty: any name."""
-    strict_http: bool = False
-    """Refuse what the RFC lets a server refuse: PATCH without If-Match (428), and publishers who offer video or other
-    sections besides the audio (422; otherwise these are declined in the answer, and the audio is taken)."""
-    require_token_on_sessions: bool = False
-    """Ask for the token on PATCH and DELETE, too. The session URL is a secret already."""
-    demo_page: bool = True
-    """Serve the page at ``GET /``."""
+    """Send no packets while the source is silent."""
 
     def __post_init__(self) -> None:
         _require(self.sample_rate == SAMPLE_RATE_HZ, "sample_rate", self.sample_rate, "48000")
         _require(self.channels == CHANNELS, "channels", self.channels, "2")
         _require_range("bitrate_kbps", self.bitrate_kbps, 6, 510)
         _require_range("buffer_ms", self.buffer_ms, 10, 1000)
+        _require_range("complexity", self.complexity, 0, 10)
+        _require(self.application in _APPLICATIONS, "application", self.application, f"one of {_APPLICATIONS}")
+        _require(self.frame_ms in _FRAME_MS, "frame_ms", self.frame_ms, f"one of {_FRAME_MS}")
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples per channel in one Opus frame."""
+        return SAMPLE_RATE_HZ * self.frame_ms // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig(StreamConfig):
+    """Settings of a ``Server``. Wrong values raise ``ConfigError``.
+
+    Pass them by name. Only the first 15, ``sample_rate`` to ``ice_relay_only`` without the encoder's settings, are also
+    accepted by position.
+    """
+
+    max_peers: int = 5
+    """Maximum number of connected peers, 1 to 10000. The server refuses another with 503. At most half of them, rounded
+    up, may be connecting from one address; the server refuses another with 429. A peer that does not start to connect
+    within 10 s is removed."""
+    signaling_mode: SignalingMode = "http"
+    """``"http"``: WHIP, WHEP and the page on one port; ``"whip"`` or ``"whep"``: that endpoint only; ``"callback"``: no
+    HTTP and no port, the program carries offers and answers itself (``Server.add_peer``)."""
+    http_host: str = "127.0.0.1"
+    """Address that the HTTP server listens on; ``"0.0.0.0"`` or ``"::"`` for all."""
+    http_port: int = 8080
+    """TCP port of the HTTP server, 0 to 65535; 0 selects a free one."""
+    udp_port: int = 8189
+    """UDP port shared by all peers, 0 to 65535; 0 selects a free one. With full ICE each peer has its own ports."""
+    public_ips: tuple[str, ...] = ()
+    """Addresses to announce in addition to the machine's own, for a server behind a 1:1 NAT."""
+    announce_local_addresses: bool = True
+    """Announce the addresses of this machine's interfaces. False announces only ``public_ips`` and, with full ICE, what
+    the ``ice_servers`` report; if an interface has a public address, name it in ``public_ips``."""
+    visitor_ice_servers: tuple[IceServer, ...] = ()
+    """STUN and TURN servers that browsers and other clients are told to use, to reach the server from behind firewalls
+    that block UDP. Every client that may connect receives the credentials; without ``token`` that is everyone."""
+    turn_secret: str | None = field(default=None, repr=False)
+    """Secret shared with these TURN servers (coturn: ``use-auth-secret``, ``static-auth-secret``). Each client receives
+    its own credentials for servers without a ``username``; they are valid for a day."""
+    ice_servers: tuple[IceServer, ...] = ()
+    """STUN and TURN servers that this server uses itself. With any, WHIP and WHEP use full ICE, otherwise ICE-lite."""
+    ice_relay_only: bool = False
+    """Reach peers only through TURN servers, and announce no other address of this machine."""
+    _: KW_ONLY
+    token: str | None = None
+    """Bearer token that every client must send; None requires none. ``/api/stats`` and ``/metrics`` require it, too, or
+    else accept either of the next two, if set. ``/healthz`` never requires a token."""
+    publish_token: str | None = None
+    """Bearer token for publishers, instead of ``token``."""
+    play_token: str | None = None
+    """Bearer token for players, instead of ``token``."""
+    tls_certificate: str | Path | None = None
+    """PEM file with the certificate chain for HTTPS; requires ``tls_key``."""
+    tls_key: str | Path | None = None
+    """PEM file with the private key for HTTPS; requires ``tls_certificate``."""
+    allow_origins: tuple[str, ...] = ()
+    """Web origins (``"https://radio.example"``) whose pages may use the endpoints; ``("*",)`` allows all."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks (``"10.0.0.0/8"``) of reverse proxies whose ``X-Forwarded-For`` is trusted, for ``admit``
+    and for limits. Otherwise all clients behind a proxy count as one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names of this server (``"radio.example"``, without a port), against DNS rebinding: the server refuses a request
+    with another ``Host`` with 421. IP addresses and localhost are always allowed. Empty allows every name."""
+    strict_http: bool = False
+    """Refuse what the RFC lets a server refuse: PATCH without If-Match (428), and publishers that offer video or other
+    sections besides the audio (422; otherwise the answer declines these sections)."""
+    require_token_on_sessions: bool = False
+    """Require the token on PATCH and DELETE, too, although the session URL is already a secret."""
+    demo_page: bool = True
+    """Serve the page at ``GET /``."""
+
+    def __post_init__(self) -> None:
+        StreamConfig.__post_init__(self)  # super() would refer to the class without slots.
         _require_range("max_peers", self.max_peers, 1, 10_000)
         _require_range("http_port", self.http_port, 0, 65_535)
         _require_range("udp_port", self.udp_port, 0, 65_535)
-        _require_range("complexity", self.complexity, 0, 10)
         _require(self.signaling_mode in _MODES, "signaling_mode", self.signaling_mode, f"one of {_MODES}")
-        _require(self.application in _APPLICATIONS, "application", self.application, f"one of {_APPLICATIONS}")
-        _require(self.frame_ms in _FRAME_MS, "frame_ms", self.frame_ms, f"one of {_FRAME_MS}")
+        self._check_addresses()
+        self._check_ice_servers()
+        for name in ("token", "publish_token", "play_token", "turn_secret"):
+            _require(getattr(self, name) != "", name, "", "a token, or None for no token")
+        both = (self.tls_certificate is None) == (self.tls_key is None)
+        _require(both, "one of tls_certificate and tls_key", None, "both or neither")
+
+    def _check_addresses(self) -> None:
         for ip in self.public_ips:
-            _require(_is_ip(ip), "public_ips", ip, "IP addresses, no names")
+            _require(_is_ip(ip), "public_ips", ip, "IP addresses, not names")
         is_reachable = self.announce_local_addresses or bool(self.public_ips or self.ice_servers)
-        _require(is_reachable, "announce_local_addresses", False, "public_ips or ice_servers with it")
+        _require(is_reachable, "announce_local_addresses", False, "also public_ips or ice_servers")
         for network in self.trusted_proxies:
             _require(
                 _is_network(network), "trusted_proxies", network, "IP addresses and networks, such as '10.0.0.0/8'"
@@ -288,25 +322,18 @@ class ServerConfig:
         _require(isinstance(self.allowed_hosts, (tuple, list)), "allowed_hosts", self.allowed_hosts, "a tuple of names")
         for name in self.allowed_hosts:
             _require(_HOST_NAME.fullmatch(name) is not None, "allowed_hosts", name, "host names without a port")
+
+    def _check_ice_servers(self) -> None:
         for server in self.visitor_ice_servers:
             server.check_for_visitors()
             has_credentials = not server.is_turn or server.username is not None or self.turn_secret is not None
-            _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential of {server.url}")
+            _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential for {server.url}")
         are_servers = isinstance(self.ice_servers, (tuple, list)) and all(
             isinstance(one, IceServer) for one in self.ice_servers
         )
         _require(are_servers, "ice_servers", self.ice_servers, _SERVERS)
         has_relay = any(one.is_turn for one in self.ice_servers)
         _require(has_relay or not self.ice_relay_only, "ice_relay_only", True, "a TURN server among ice_servers")
-        for name in ("token", "publish_token", "play_token", "turn_secret"):
-            _require(getattr(self, name) != "", name, "''", "a token, or None for no token")
-        both = (self.tls_certificate is None) == (self.tls_key is None)
-        _require(both, "tls_certificate and tls_key", "one of them", "both or none")
-
-    @property
-    def frame_samples(self) -> int:
-        """Samples per channel of one Opus frame."""
-        return SAMPLE_RATE_HZ * self.frame_ms // 1000
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

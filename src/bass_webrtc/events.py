@@ -1,7 +1,8 @@
-"""Events: user callbacks, run one after the other on a thread of their own, never on an audio thread or the loop."""
+"""Events: user callbacks, called one after the other on the event thread, never on an audio or loop thread."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import queue
 import threading
@@ -18,30 +19,31 @@ _log = logging.getLogger(__name__)
 
 
 class EventDispatcher:
-    """Names, their callbacks, and the thread that calls them. Any thread."""
+    """The events of one object, the callbacks subscribed to them, and the event thread that calls these. Any thread."""
 
     def __init__(self, names: tuple[str, ...]) -> None:
         """
         Args:
-            names: The events there are.
+            names: The events that exist.
         """
         self._callbacks: dict[str, list[Callback]] = {name: [] for name in names}
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._ended: Future[None] = Future()
 
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
-        """Calls ``callback`` at each ``event``; an exception in it is logged.
+        """Call ``callback`` at every ``event``. An exception that it raises is logged.
 
         Returns:
-            A function that ends this; calling it twice does no harm.
+            A function that cancels the subscription. Calling it again does nothing.
 
         Raises:
-            ConfigError: There is no such event, or the callback cannot be called.
+            ConfigError: The event does not exist, or the callback is not callable.
         """
         if event not in self._callbacks:
-            raise ConfigError(f"there is no event {event!r}; expected one of {', '.join(self._callbacks)}")
+            raise ConfigError(f"unknown event {event!r}; expected one of {', '.join(self._callbacks)}")
         if not callable(callback):
-            raise ConfigError(f"{callback!r} cannot be called; expected a function")
+            raise ConfigError(f"callback is {callback!r}; expected a function")
         self._callbacks[event].append(callback)
 
         def unsubscribe() -> None:
@@ -51,12 +53,12 @@ class EventDispatcher:
         return unsubscribe
 
     def emit(self, event: str, *arguments: object) -> None:
-        """Has the callbacks called, soon, on the dispatcher's thread. Never blocks."""
+        """Schedule the callbacks of an event on the event thread. Never blocks."""
         for callback in tuple(self._callbacks[event]):
             self._calls.put(lambda callback=callback: _call_safely(event, callback, arguments))  # type: ignore[misc]
 
     def call(self, function: Callable[..., Result], *arguments: object) -> Future[Result]:
-        """Calls a function of the user on the dispatcher's thread and gives its result."""
+        """Call a user function on the event thread. Returns a future with its result or exception."""
         future: Future[Result] = Future()
 
         def run() -> None:
@@ -71,26 +73,42 @@ class EventDispatcher:
         return future
 
     def start(self) -> None:
-        """Starts the thread."""
-        self._thread = threading.Thread(target=self._run, name="bass-webrtc events", daemon=True)
+        """Start the event thread."""
+        self._ended = Future()
+        self._thread = threading.Thread(target=self._run, args=(self._ended,), name="bass-webrtc events", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Lets the calls that are waiting finish and ends the thread. From a callback it does not wait for itself."""
-        thread, self._thread = self._thread, None
-        if thread is None:
-            return
-        self._calls.put(None)
-        if thread is not threading.current_thread():
+        """Make the pending calls, then end the event thread and wait for it. On the event thread, do not wait."""
+        thread = self._end()
+        if thread is not None and thread is not threading.current_thread():
             thread.join()
 
-    def _run(self) -> None:
+    async def finish(self, caller: threading.Thread | None = None) -> None:
+        """Do what ``stop`` does, without blocking the running loop.
+
+        Args:
+            caller: A thread that is waiting for this. If it is the event thread, do not wait for that.
+        """
+        thread, ended = self._end(), self._ended
+        if thread is not None and thread is not caller:
+            await asyncio.wrap_future(ended)
+            thread.join()  # It has nothing more to do.
+
+    def _end(self) -> threading.Thread | None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._calls.put(None)
+        return thread
+
+    def _run(self, ended: Future[None]) -> None:
         while (call := self._calls.get()) is not None:
             call()
+        ended.set_result(None)
 
 
 def _call_safely(event: str, callback: Callback, arguments: tuple[Any, ...]) -> None:
     try:
         callback(*arguments)
     except Exception:
-        _log.exception("the callback %r of event %r failed", callback, event)
+        _log.exception("callback %r of event %r failed", callback, event)

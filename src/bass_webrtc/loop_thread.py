@@ -1,81 +1,394 @@
-"""An asyncio loop on a thread of its own, for a synchronous API on top of it."""
+"""The loop thread: an asyncio loop on a thread of its own, and objects that start and stop on one.
+
+    with Server(...)       .result()  ─┐
+                                       ├─► concurrent Future ◄─ coroutine on the loop thread (ICE, DTLS, RTCP, HTTP)
+    async with aio.Server  await      ─┘
+
+Each operation is implemented once, as a coroutine that runs on the loop thread and settles a
+``concurrent.futures.Future``. A synchronous caller waits for the future; a coroutine awaits it on its own loop,
+without a thread or polling. A caller's loop that blocks therefore does not delay any peer (docs/decisions.md).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import threading
+from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar
 
+from .bass import current_device, select_device
 from .errors import ClosedError
 
 Result = TypeVar("Result")
-FaultHandler = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
+Run = TypeVar("Run")
 
-_HELPERS_S = 1.0
-"""How long the end waits for helper threads: one may be looking up a name that nobody answers for."""
+_EXECUTOR_SHUTDOWN_S = 1.0
+"""How long the end of the loop waits for its executor, in which a name lookup without an answer may block."""
 
 
 class LoopThread:
-    """Runs coroutines for callers on other threads."""
+    """An asyncio loop on a daemon thread. Any thread, except where a method says otherwise.
 
-    def __init__(self, name: str, on_fault: FaultHandler | None = None) -> None:
-        """Starts the thread.
+    Attributes:
+        ended: Done when the loop is closed and the thread is about to exit.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Start the thread.
 
         Args:
-            name: Of the thread.
-            on_fault: Called there for an exception that nobody waits for; None logs it.
+            name: Name of the thread, as debuggers show it.
         """
+        self.ended: Future[None] = Future()
+        self._guard = threading.Lock()  # Of the two below, and of scheduling on a loop that may be closed.
+        self._accepts = True
+        self._ending = False
         self._loop = asyncio.new_event_loop()
-        self._loop.set_exception_handler(on_fault)
-        self._helpers = ThreadPoolExecutor(thread_name_prefix=f"{name} helper")
-        self._loop.set_default_executor(self._helpers)
+        self._executor = ThreadPoolExecutor(thread_name_prefix=f"{name} helper")
+        self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    def submit(self, coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Start a coroutine on the loop. Never blocks.
+
+        Returns:
+            A future with the coroutine's result or exception, or with ``ClosedError`` if the loop is stopped first.
+            Cancelling it cancels the coroutine.
+        """
+        future: Future[Result] = Future()
+
+        def begin() -> None:
+            task = self._loop.create_task(coroutine)
+            task.add_done_callback(lambda done: _settle(future, done))
+            future.add_done_callback(lambda done: self.call_soon(task.cancel) if done.cancelled() else None)
+
+        with self._guard:
+            if self._accepts:
+                self._loop.call_soon_threadsafe(begin)
+                return future
+        coroutine.close()
+        future.set_exception(ClosedError("it was stopped; call start first"))
+        return future
+
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Runs a coroutine on the loop and waits for its result, or raises what it raised. Not from the loop.
+        """Run a coroutine on the loop and wait for its result. Any thread but the loop thread.
 
         Raises:
-            ClosedError: The loop was stopped before there was a result.
+            ClosedError: The loop was stopped first.
         """
-        assert threading.current_thread() is not self._thread, "the loop would wait for itself"
-        try:
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-        except CancelledError:
-            raise ClosedError("it was stopped meanwhile") from None
-        except RuntimeError:
-            if not self._loop.is_closed():
-                raise
-            coroutine.close()
-            raise ClosedError("it was stopped") from None
+        assert threading.current_thread() is not self._thread, "the loop thread would wait for itself"
+        return wait(self.submit(coroutine))
 
     def call_soon(self, function: Callable[..., object], *arguments: object) -> None:
-        """Calls a function on the loop, soon. Never blocks; nothing happens after ``stop``."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(function, *arguments)
+        """Schedule a function on the loop. Never blocks; does nothing once the loop is stopping."""
+        with self._guard:
+            if self._accepts:
+                self._loop.call_soon_threadsafe(function, *arguments)
+
+    async def cancel_tasks(self) -> None:
+        """Refuse further calls, cancel every task but the current one and wait for them. Loop thread."""
+        with self._guard:
+            self._accepts = False
+        await asyncio.sleep(0)  # Tasks of calls that were accepted before begin.
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def end(self) -> Future[None]:
+        """Stop the loop: cancel its tasks and let the thread exit. Idempotent; never blocks. Returns ``ended``."""
+        with self._guard:
+            if not self._ending:
+                self._ending = True
+                self._loop.call_soon_threadsafe(self._loop.stop)
+        return self.ended
+
+    def join(self) -> None:
+        """Wait for the thread, which is ending. Any thread but the loop thread."""
+        self._thread.join()
 
     def stop(self) -> None:
-        """Ends the loop's remaining tasks and the thread. Not from the loop."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        """Stop the loop and wait for the thread. Idempotent. Any thread but the loop thread."""
+        self.end()
+        self.join()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
-            while tasks := asyncio.all_tasks(self._loop):  # Callers may have brought more meanwhile.
-                for task in tasks:
-                    task.cancel()
-                self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(self.cancel_tasks())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            self._end_helpers()
+            self._shut_executor_down()
         finally:
-            self._loop.close()
+            with self._guard:
+                self._accepts = False
+                self._loop.close()
+            self.ended.set_result(None)
 
-    def _end_helpers(self) -> None:
-        """asyncio's own way has no limit before Python 3.12, and the system looks for a name for half a minute."""
-        ending = threading.Thread(target=self._helpers.shutdown, name="helpers' end", daemon=True)
+    def _shut_executor_down(self) -> None:
+        """Wait for a limited time; before Python 3.12 asyncio sets no limit, and getaddrinfo may take 30 s."""
+        ending = threading.Thread(target=self._executor.shutdown, name="executor shutdown", daemon=True)
         ending.start()
-        ending.join(_HELPERS_S)
+        ending.join(_EXECUTOR_SHUTDOWN_S)
+
+
+def wait(future: Future[Result], timeout_s: float | None = None) -> Result:
+    """Wait for a future; cancel it if the wait ends otherwise, by timeout or ``KeyboardInterrupt``.
+
+    Raises:
+        TimeoutError: There was no result within ``timeout_s`` seconds.
+    """
+    try:
+        return future.result(timeout_s)
+    finally:
+        future.cancel()
+
+
+def _settle(future: Future[Result], task: asyncio.Task[Result]) -> None:
+    error = ClosedError("it was stopped before the call finished") if task.cancelled() else task.exception()
+    if not future.set_running_or_notify_cancel():  # The caller has cancelled it.
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(task.result())
+
+
+_Kind = Literal["start", "stop", "close"]
+
+
+@dataclass(eq=False)
+class _Operation:
+    kind: _Kind
+    caller: threading.Thread
+    device: int | None
+    """The caller's BASS device, which BASS keeps per thread: the source is opened on it."""
+    done: Future[None] = field(default_factory=Future)
+    ending: LoopThread | None = None
+    """The loop thread that ends with the operation."""
+
+
+class Lifecycle(ABC, Generic[Run]):
+    """What ``start``, ``stop`` and ``close`` do, for ``BlockingLifecycle`` and ``AsyncLifecycle``. Any thread.
+
+    Operations are queued, so they exclude one another. Each start makes a loop thread, which lives until stop has
+    finished. Whatever runs when the interpreter exits is closed then.
+    """
+
+    def __init__(self, thread_name: str, what: str) -> None:
+        """
+        Args:
+            thread_name: Name of the loop threads.
+            what: Noun for error messages, for example ``"server"``.
+        """
+        self._run: Run | None = None
+        self._loop: LoopThread | None = None
+        self._thread_name = thread_name
+        self._what = what
+        self._closed = False
+        self._guard = threading.Lock()  # Of the two below.
+        self._operations: deque[_Operation] = deque()
+        self._busy = False
+
+    @abstractmethod
+    async def _open(self, loop: LoopThread) -> Run:
+        """Open everything, or raise and leave nothing open. Loop thread; may block, because nothing else runs yet."""
+
+    @abstractmethod
+    async def _shut(self, run: Run, caller: threading.Thread) -> None:
+        """Close everything that ``_open`` opened. Loop thread.
+
+        Args:
+            run: What ``_open`` returned.
+            caller: The thread that asked for it. It may be waiting, so it must not be waited for.
+        """
+
+    def _stopping(self, run: Run) -> None:
+        """Called on the loop thread before ``_shut``, while other threads still see ``run``."""
+
+    def _request(self, kind: _Kind) -> _Operation:
+        """Queue an operation; its ``done`` is settled when it has finished. Never blocks."""
+        operation = _Operation(kind, threading.current_thread(), current_device())
+        if kind != "start":
+            operation.done.set_running_or_notify_cancel()  # It cannot be cancelled: nothing is left half closed.
+        with self._guard:
+            self._operations.append(operation)
+            is_first, self._busy = not self._busy, True
+        if is_first:
+            self._next()
+        return operation
+
+    def _perform(self, kind: _Kind) -> None:
+        """Do an operation and wait for it, and for the loop thread if it ends. Any thread but the loop thread."""
+        operation = self._request(kind)
+        try:
+            wait(operation.done)
+        finally:
+            if operation.ending is not None:
+                operation.ending.join()
+
+    def _next(self) -> None:
+        """Begin the next operation that has something to do. The caller's thread, or the end of a loop thread."""
+        while True:
+            with self._guard:
+                if not self._operations:
+                    self._busy = False
+                    return
+                operation = self._operations.popleft()
+            if operation.kind == "close":
+                self._closed = True
+            elif operation.kind == "start" and self._closed:
+                _fail(operation.done, ClosedError(f"the {self._what} was closed; create a new one"))
+                continue
+            if (operation.kind == "start") == (self._run is not None):
+                _succeed(operation.done)
+                continue
+            try:
+                if operation.kind == "start":
+                    _unclosed.add(self)
+                    self._loop = LoopThread(self._thread_name)
+                    self._loop.submit(self._start(self._loop, operation))
+                elif self._loop is not None and self._run is not None:
+                    self._loop.submit(self._stop(self._loop, self._run, operation))
+                return
+            except RuntimeError as error:  # The system has no thread left.
+                _unclosed.discard(self)
+                _fail(operation.done, error)
+
+    async def _start(self, loop: LoopThread, operation: _Operation) -> None:
+        done, task, opening = operation.done, asyncio.current_task(), True
+        assert task is not None
+
+        def cancel() -> None:
+            if opening:
+                task.cancel()
+
+        done.add_done_callback(lambda future: loop.call_soon(cancel) if future.cancelled() else None)
+        try:
+            select_device(operation.device)
+            run = await self._open(loop)
+        except BaseException as error:
+            self._end(loop, operation, error)
+            return
+        opening = False
+        if not done.set_running_or_notify_cancel():  # Cancelled at the last moment.
+            try:
+                await self._shut(run, operation.caller)
+            finally:
+                self._end(loop, operation)
+            return
+        self._run = run
+        done.set_result(None)
+        self._next()
+
+    async def _stop(self, loop: LoopThread, run: Run, operation: _Operation) -> None:
+        failed: BaseException | None = None
+        try:
+            self._stopping(run)
+            self._run = None
+            await self._shut(run, operation.caller)
+        except BaseException as error:
+            failed = error
+        self._end(loop, operation, failed)
+
+    def _end(self, loop: LoopThread, operation: _Operation, error: BaseException | None = None) -> None:
+        """Let the loop thread exit; when it has, settle the operation and begin the next one."""
+        operation.ending = loop
+
+        def ended(_: Future[None]) -> None:
+            _unclosed.discard(self)
+            self._loop = None
+            _succeed(operation.done) if error is None else _fail(operation.done, error)
+            self._next()
+
+        loop.end().add_done_callback(ended)
+
+
+def _succeed(done: Future[None]) -> None:
+    if done.running() or done.set_running_or_notify_cancel():
+        done.set_result(None)
+
+
+def _fail(done: Future[None], error: BaseException) -> None:
+    if done.running() or done.set_running_or_notify_cancel():
+        done.set_exception(error)
+
+
+class BlockingLifecycle(Lifecycle[Run]):
+    """``start``, ``stop`` and ``close`` that wait, and a context manager."""
+
+    def start(self) -> None:
+        """Start; do nothing if it runs already.
+
+        Raises:
+            BassWebRtcError: It cannot start; the message says why. Nothing is left open.
+            ClosedError: ``close`` was called before.
+        """
+        self._perform("start")
+
+    def stop(self) -> None:
+        """Stop and release everything; ``start`` may follow. Idempotent."""
+        self._perform("stop")
+
+    def close(self) -> None:
+        """Stop for good. Idempotent."""
+        self._perform("close")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncLifecycle(Lifecycle[Run]):
+    """``start``, ``stop`` and ``close`` as coroutines, and an asynchronous context manager.
+
+    Cancelling ``start`` undoes it. Cancelling ``stop`` or ``close`` does not interrupt them: they finish on the loop
+    thread.
+    """
+
+    async def start(self) -> None:
+        """Start; do nothing if it runs already.
+
+        Raises:
+            BassWebRtcError: It cannot start; the message says why. Nothing is left open.
+            ClosedError: ``close`` was called before.
+        """
+        await asyncio.wrap_future(self._request("start").done)
+
+    async def stop(self) -> None:
+        """Stop and release everything; ``start`` may follow. Idempotent."""
+        await asyncio.wrap_future(self._request("stop").done)
+
+    async def close(self) -> None:
+        """Stop for good. Idempotent."""
+        await asyncio.wrap_future(self._request("close").done)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+_unclosed: set[Lifecycle[Any]] = set()
+"""Everything that has started and not stopped."""
+
+
+@atexit.register
+def _close_all() -> None:
+    """Close at the interpreter's exit what the program left open, so that remote peers learn of it at once."""
+    for one in tuple(_unclosed):
+        one._perform("close")

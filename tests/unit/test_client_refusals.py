@@ -15,7 +15,7 @@ from client_servers import LOCATION, SDP, Seen, Server, response, serving
 
 import bass_webrtc as bw
 from bass_webrtc.client.run import ClientRun, ice_settings
-from bass_webrtc.config import ServerConfig
+from bass_webrtc.config import StreamConfig
 from bass_webrtc.core import Engine
 from bass_webrtc.peer.full import FullConnection
 from bass_webrtc.peer.host import Connection, EngineHost
@@ -163,8 +163,8 @@ class Offerer:
     """A server that makes a counter-offer: 406 with an offer, then PATCH with the answer."""
 
     def __init__(self) -> None:
-        config = ServerConfig(max_peers=1)
-        self._host = EngineHost(Engine(config, open_for_core(bw.Tone()).handle), config.max_peers)
+        config = StreamConfig()
+        self._host = EngineHost(Engine(config, 1, open_for_core(bw.Tone()).handle), 1)
         self._host.start()
         self.connected = asyncio.Event()
         self._connection = FullConnection(self._host, "player", config, self, ice_settings("127.0.0.1"), offers=True)

@@ -1,12 +1,14 @@
-"""Settings are checked where they are written."""
+"""Settings are checked when they are created."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
 
 import pytest
 
 from bass_webrtc import ConfigError, IceServer, ServerConfig
+from bass_webrtc.config import StreamConfig
 from support.conformance import covers
 
 
@@ -44,12 +46,12 @@ from support.conformance import covers
         ("tls_key", "only.pem"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_was_expected(name: str, wrong: object) -> None:
+def test_wrong_value_raises_with_its_name_and_what_was_expected(name: str, wrong: object) -> None:
     with pytest.raises(ConfigError, match=rf"{name}.*expected"):
         ServerConfig(**{name: wrong})  # type: ignore[arg-type]
 
 
-def test_the_defaults_are_the_ones_that_are_fixed() -> None:
+def test_defaults_do_not_change() -> None:
     config = ServerConfig()
     assert (config.sample_rate, config.channels, config.bitrate_kbps, config.max_peers) == (48_000, 2, 128, 5)
     assert (config.http_host, config.http_port, config.udp_port) == ("127.0.0.1", 8080, 8189)
@@ -64,7 +66,26 @@ def test_the_defaults_are_the_ones_that_are_fixed() -> None:
     assert config.frame_samples == 960
 
 
-def test_settings_do_not_change() -> None:
+def test_positional_arguments_keep_their_order() -> None:
+    """Those that programs could pass by position before the encoder's became keyword-only."""
+    names = (
+        *("sample_rate", "channels", "bitrate_kbps", "buffer_ms", "max_peers", "signaling_mode", "http_host"),
+        *("http_port", "udp_port", "public_ips", "announce_local_addresses", "visitor_ice_servers", "turn_secret"),
+        *("ice_servers", "ice_relay_only"),
+    )
+    assert tuple(inspect.signature(ServerConfig).parameters)[: len(names)] == names
+    with pytest.raises(TypeError):
+        ServerConfig(*(getattr(ServerConfig(), name) for name in names), True)  # type: ignore[call-arg]
+
+
+def test_stream_config_has_the_same_defaults_and_checks() -> None:
+    stream, server = StreamConfig(), ServerConfig()
+    assert all(getattr(stream, field.name) == getattr(server, field.name) for field in dataclasses.fields(stream))
+    with pytest.raises(ConfigError, match=r"buffer_ms.*expected"):
+        StreamConfig(buffer_ms=9)
+
+
+def test_settings_are_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         ServerConfig().max_peers = 6  # type: ignore[misc]
 
@@ -88,7 +109,7 @@ SECRET = "the north sea"
         IceServer("turn:h"),
     ],
 )
-def test_servers_that_visitors_cannot_use_are_refused(server: IceServer) -> None:
+def test_ice_servers_that_clients_cannot_use_are_refused(server: IceServer) -> None:
     with pytest.raises(ConfigError, match=r"ICE server|turn_secret"):
         ServerConfig(visitor_ice_servers=(server,))
 

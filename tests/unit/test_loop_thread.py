@@ -1,16 +1,20 @@
-"""The loop on a thread of its own: results, errors, and nothing left behind."""
+"""The loop thread: results, errors, lifecycles, and that nothing is left behind."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bass_webrtc import loop_thread
 from bass_webrtc.errors import ClosedError
-from bass_webrtc.loop_thread import LoopThread
+from bass_webrtc.loop_thread import AsyncLifecycle, BlockingLifecycle, Lifecycle, LoopThread, wait
 
 
 async def _thread_name() -> str:
@@ -21,7 +25,26 @@ async def _fail() -> None:
     raise ValueError("inside")
 
 
-def test_coroutines_run_there_and_their_results_come_here() -> None:
+async def _wait_forever(began: threading.Event, ended: threading.Event | None = None) -> None:
+    began.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        if ended is not None:
+            ended.set()
+
+
+@pytest.fixture
+def no_threads_left() -> Iterator[None]:
+    before = threading.active_count()
+    yield
+    deadline_s = time.monotonic() + 5.0
+    while threading.active_count() > before:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_run_returns_the_result_or_raises_the_exception() -> None:
     loop = LoopThread("a loop")
     assert loop.run(_thread_name()) == "a loop"
     with pytest.raises(ValueError, match="inside"):
@@ -29,30 +52,32 @@ def test_coroutines_run_there_and_their_results_come_here() -> None:
     loop.stop()
 
 
-def test_stop_cancels_what_still_runs_and_ends_the_thread() -> None:
+def test_stop_cancels_tasks_and_ends_the_thread() -> None:
     before = threading.active_count()
     loop = LoopThread("a loop")
-    ended = threading.Event()
-
-    async def wait_forever() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-
-    async def begin() -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(wait_forever())
-        await asyncio.sleep(0)
-        return task
-
-    task = loop.run(begin())
+    began, ended = threading.Event(), threading.Event()
+    call = loop.submit(_wait_forever(began, ended))
+    assert began.wait(5.0)
+    loop.stop()
     loop.stop()
     assert ended.is_set()
-    assert task.cancelled()
     assert threading.active_count() == before
+    with pytest.raises(ClosedError, match="stopped"):
+        call.result(0)
 
 
-def test_call_soon_runs_there_and_after_stop_does_nothing() -> None:
+def test_cancelled_future_cancels_the_coroutine() -> None:
+    loop = LoopThread("a loop")
+    began, ended = threading.Event(), threading.Event()
+    call = loop.submit(_wait_forever(began, ended))
+    assert began.wait(5.0)
+    with pytest.raises(TimeoutError):
+        wait(call, 0.01)
+    assert ended.wait(5.0)
+    loop.stop()
+
+
+def test_call_soon_does_nothing_after_stop() -> None:
     loop = LoopThread("a loop")
     called = threading.Event()
     loop.call_soon(called.set)
@@ -61,26 +86,27 @@ def test_call_soon_runs_there_and_after_stop_does_nothing() -> None:
     loop.call_soon(pytest.fail, "the loop has ended")
 
 
-def test_what_comes_too_late_is_told_that_it_was_stopped() -> None:
+def test_call_after_stop_raises_closed_error() -> None:
     loop = LoopThread("a loop")
-    began = threading.Event()
-
-    async def wait_for_ever() -> None:
-        began.set()
-        await asyncio.Event().wait()
-
-    with ThreadPoolExecutor() as threads:
-        waiting = threads.submit(lambda: loop.run(wait_for_ever()))
-        assert began.wait(5.0)
-        loop.stop()
-        with pytest.raises(ClosedError, match="stopped"):
-            waiting.result(5.0)
+    loop.stop()
     with pytest.raises(ClosedError, match="stopped"):
         loop.run(_thread_name())
 
 
-def test_stop_does_not_wait_for_a_name_that_is_looked_up_for_ever() -> None:
-    before = threading.active_count()
+def test_calls_that_race_with_stop_always_end() -> None:
+    """Each has a result or a ``ClosedError``; none waits forever."""
+    for _ in range(50):
+        loop = LoopThread("a loop")
+        with ThreadPoolExecutor() as threads:
+            calls = [threads.submit(lambda loop=loop: loop.submit(_thread_name())) for _ in range(8)]  # type: ignore[misc]
+            loop.stop()
+            for call in calls:
+                error = call.result(5.0).exception(5.0)
+                assert error is None or isinstance(error, ClosedError)
+
+
+@pytest.mark.usefixtures("no_threads_left")
+def test_stop_does_not_wait_for_a_blocked_name_lookup() -> None:
     loop = LoopThread("a loop")
     began, answered = threading.Event(), threading.Event()
 
@@ -91,16 +117,163 @@ def test_stop_does_not_wait_for_a_name_that_is_looked_up_for_ever() -> None:
     async def ask() -> None:
         await asyncio.get_running_loop().run_in_executor(None, look_up)
 
-    with ThreadPoolExecutor() as threads:
-        asking = threads.submit(lambda: loop.run(ask()))
-        assert began.wait(5.0)
-        start_s = time.monotonic()
-        loop.stop()
-        assert time.monotonic() - start_s < 5.0
-        with pytest.raises(ClosedError, match="stopped"):
-            asking.result(5.0)
+    call = loop.submit(ask())
+    assert began.wait(5.0)
+    start_s = time.monotonic()
+    loop.stop()
+    assert time.monotonic() - start_s < 5.0
+    with pytest.raises(ClosedError, match="stopped"):
+        call.result(5.0)
     answered.set()
-    deadline_s = time.monotonic() + 5.0
-    while threading.active_count() > before:
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
+
+
+class _Recorder(Lifecycle[LoopThread]):
+    """Records what is opened and shut; ``opening`` runs while it is opened."""
+
+    def __init__(self, opening: Callable[[], object] = lambda: None) -> None:
+        super().__init__("a lifecycle", "recorder")
+        self.log: list[str] = []
+        self.opening = opening
+
+    async def _open(self, loop: LoopThread) -> LoopThread:
+        self.log.append("open")
+        try:
+            self.opening()
+            await asyncio.sleep(0.01)
+        except BaseException:
+            await self._end_tasks(loop)
+            raise
+        return loop
+
+    async def _shut(self, run: LoopThread, caller: threading.Thread) -> None:
+        await self._end_tasks(run)
+        self.log.append("shut")
+
+    async def _end_tasks(self, loop: LoopThread) -> None:
+        await asyncio.sleep(0.01)
+        await loop.cancel_tasks()
+
+
+class Blocking(_Recorder, BlockingLifecycle[LoopThread]):
+    pass
+
+
+class Async(_Recorder, AsyncLifecycle[LoopThread]):
+    pass
+
+
+def test_source_opens_on_the_callers_bass_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """BASS keeps the current device per thread, and the loop thread is another one."""
+    selected: list[tuple[threading.Thread, int | None]] = []
+    devices = {threading.current_thread(): 3}
+    monkeypatch.setattr(loop_thread, "current_device", lambda: devices.get(threading.current_thread()))
+    monkeypatch.setattr(loop_thread, "select_device", lambda one: selected.append((threading.current_thread(), one)))
+    with Blocking() as one:
+        one.start()
+        ((thread, device),) = selected
+        assert (device, thread is threading.current_thread()) == (3, False)
+
+
+def test_start_stop_and_close_are_idempotent() -> None:
+    before = threading.active_count()
+    with Blocking() as one:
+        one.stop()
+        one.start()
+        one.start()
+        assert threading.active_count() == before + 1
+        one.stop()
+        one.stop()
+        assert threading.active_count() == before
+        one.start()
+    one.close()
+    assert one.log == ["open", "shut"] * 2
+    assert threading.active_count() == before
+    with pytest.raises(ClosedError, match="recorder was closed"):
+        one.start()
+
+
+@pytest.mark.usefixtures("no_threads_left")
+def test_operations_of_many_threads_exclude_one_another() -> None:
+    one = Blocking()
+    with ThreadPoolExecutor(8) as threads:
+        calls = [threads.submit(one.start if number % 2 else one.stop) for number in range(40)]
+        for call in calls:
+            call.result(10.0)
+    one.close()
+    assert one.log == ["open", "shut"] * (len(one.log) // 2)
+
+
+@pytest.mark.usefixtures("no_threads_left")
+def test_stop_waits_for_a_start_that_blocks() -> None:
+    began, goes_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        began.set()
+        goes_on.wait(5.0)
+
+    one = Blocking(block)
+    with ThreadPoolExecutor() as threads:
+        starting = threads.submit(one.start)
+        assert began.wait(5.0)
+        stopping = threads.submit(one.stop)
+        assert not stopping.done()
+        goes_on.set()
+        starting.result(5.0)
+        stopping.result(5.0)
+    assert one.log == ["open", "shut"]
+
+
+@pytest.mark.usefixtures("no_threads_left")
+def test_failed_start_raises_and_may_be_repeated() -> None:
+    one = Blocking(lambda: 1 // 0)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            one.start()
+    one.opening = lambda: None
+    one.start()
+    one.close()
+    assert one.log == ["open", "open", "open", "shut"]
+
+
+@pytest.mark.usefixtures("no_threads_left")
+async def test_blocking_start_does_not_block_the_callers_loop() -> None:
+    goes_on = threading.Event()
+    async with Async(lambda: goes_on.wait(5.0)) as one:
+        starting = asyncio.create_task(one.start())
+        await asyncio.sleep(0.01)
+        assert not starting.done()
+        goes_on.set()
+        await starting
+    assert one.log == ["open", "shut"]
+
+
+@pytest.mark.usefixtures("no_threads_left")
+async def test_cancelled_start_is_undone_and_cancelled_stop_finishes() -> None:
+    goes_on = threading.Event()
+    one = Async(lambda: goes_on.wait(5.0))
+    starting = asyncio.create_task(one.start())
+    await asyncio.sleep(0.01)
+    starting.cancel()
+    goes_on.set()
+    await asyncio.wait([starting])
+    await one.stop()
+    assert one.log == ["open"]
+    await one.start()
+    stopping = asyncio.create_task(one.stop())
+    await asyncio.sleep(0)
+    stopping.cancel()
+    await one.close()
+    assert one.log == ["open", "open", "shut"]
+
+
+def test_interpreter_exit_closes_what_is_running() -> None:
+    program = (
+        "import test_loop_thread as t\n"
+        "class Printer(t.Blocking):\n"
+        "    async def _shut(self, run, caller): print('shut')\n"
+        "Printer().start()\n"
+        "Printer()\n"
+    )
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "shut\n", "")

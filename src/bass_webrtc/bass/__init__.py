@@ -11,7 +11,7 @@ from .library import BassLibrary
 from .locate import find_bass, kept_error_code
 from .output import DEFAULT_OUTPUT, Output, find_splitter, open_output
 from .source import BassSource, open_source
-from .streams import InputStream
+from .streams import InputStream, current_device, select_device
 
 __all__ = [
     "DEFAULT_OUTPUT",
@@ -20,6 +20,7 @@ __all__ = [
     "InputStream",
     "Output",
     "OwnedChannel",
+    "current_device",
     "find_bass",
     "find_splitter",
     "kept_error_code",
@@ -27,4 +28,5 @@ __all__ = [
     "open_output",
     "open_recording",
     "open_source",
+    "select_device",
 ]

@@ -77,6 +77,19 @@ class InputStream:
         return handle
 
 
+def current_device() -> int | None:
+    """Return the BASS device of the calling thread; None if BASS is not loaded or initialised. Never loads BASS."""
+    library = _initialised_library()
+    return library.try_call("BASS_GetDevice") if library is not None else None
+
+
+def select_device(device: int | None) -> None:
+    """Make a device that ``current_device`` returned on another thread the calling thread's; None changes nothing."""
+    library = _initialised_library()
+    if library is not None and device is not None:
+        library.try_call("BASS_SetDevice", device)
+
+
 def _initialised_library() -> BassLibrary | None:
     """Return the program's BASS; None if none is loaded or initialised. Never loads one."""
     if not loaded_copies():

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from ..client.run import Attempt, ice_settings, usable_servers
-from ..config import ServerConfig
+from ..config import StreamConfig
 from ..core import Engine
 from ..errors import BassWebRtcError, ConfigError, SignalingError
 from ..loop_thread import LoopThread
@@ -175,9 +175,9 @@ class _Trial:
     def __init__(self, settings: ClientSettings, protocol: Protocol) -> None:
         self._settings = settings
         self._kind: Literal["publisher", "player"] = "publisher" if protocol == "whip" else "player"
-        self._config = ServerConfig(max_peers=1)
+        self._config = StreamConfig()
         self._source = open_for_core(Tone(level_dbfs=_QUIET_DBFS) if protocol == "whip" else None)
-        self._host = EngineHost(Engine(self._config, self._source.handle), self._config.max_peers)
+        self._host = EngineHost(Engine(self._config, 1, self._source.handle), 1)
         self._attempt: Attempt | None = None
         self.has_session = False
 

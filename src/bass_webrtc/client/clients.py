@@ -1,6 +1,7 @@
-"""``WhipClient`` pushes a source to a server that others run; ``WhepClient`` pulls one.
+"""``WhipClient`` sends a source to a WHIP server; ``WhepClient`` receives the audio of a WHEP server.
 
-How they connect, and connect again, is in ``client_run.py``. The public methods may be called from any thread.
+``run.py`` has how they connect and reconnect. ``WhipClientBase`` and ``WhepClientBase`` hold everything but the
+methods that wait, which ``BlockingClient`` and ``bass_webrtc.aio`` add. All public members are thread-safe.
 """
 
 from __future__ import annotations
@@ -8,193 +9,148 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
+from concurrent.futures import Future
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exit_closing
 from ..bass import InputStream
-from ..config import CHANNELS, IceServer, ServerConfig, parse_ice_server
+from ..config import CHANNELS, IceServer, StreamConfig, parse_ice_server
 from ..core import Engine
-from ..errors import BassWebRtcError, ClosedError, ConfigError
-from ..loop_thread import LoopThread
+from ..errors import BassWebRtcError, ConfigError
+from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.client.settings import ClientSettings
 from ..sources import Source, check_source, open_for_core
 from ..stats import Kind, PeerStats
-from .run import MAX_PEERS, ClientPlan, ClientRun
+from .run import ClientPlan, ClientRun
 
 
 class _Progress:
-    """How far a client is, for whoever waits for it. Any thread."""
+    """Whether a client is connected, may become so or has given up: the ``RunObserver`` of its run. Any thread."""
 
     def __init__(self) -> None:
-        self.connected = threading.Event()
-        self._changed = threading.Condition()
-        self._runs = False
-        self._error: BassWebRtcError | None = None
+        self.connected = False
         self.last_error: BassWebRtcError | None = None
+        self._guard = threading.Lock()  # Of all attributes.
+        self._running = False
+        self._error: BassWebRtcError | None = None
+        self._waiting: list[Future[bool]] = []
 
-    def set_running(self, runs: bool) -> None:
-        """It was started or stopped."""
-        with self._changed:
-            if runs and not self._runs:
+    def set_running(self, running: bool) -> None:
+        """The client was started or stopped."""
+        with self._guard:
+            if running and not self._running:
                 self._error = self.last_error = None
-            self._runs = runs
-            self._changed.notify_all()
+            self._running = running
+        self._notify()
 
     def set_connected(self, connected: bool) -> None:
-        """What ``ClientRun`` tells its observer."""
-        with self._changed:
-            (self.connected.set if connected else self.connected.clear)()
+        """See ``RunObserver``."""
+        with self._guard:
+            self.connected = connected
             if connected:
                 self.last_error = None
-            self._changed.notify_all()
+        self._notify()
 
     def attempt_failed(self, error: BassWebRtcError) -> None:
-        """What ``ClientRun`` tells its observer."""
+        """See ``RunObserver``."""
         self.last_error = error
 
     def give_up(self, error: BassWebRtcError) -> None:
-        """What ``ClientRun`` tells its observer."""
-        with self._changed:
+        """See ``RunObserver``."""
+        with self._guard:
             self._error = self.last_error = error
-            self._changed.notify_all()
+        self._notify()
 
-    def wait(self, timeout_s: float | None) -> bool:
-        """Until it is connected, or there is no hope."""
-        with self._changed:
-            self._changed.wait_for(self._is_decided, timeout_s)
-            if not self.connected.is_set() and self._error is not None:
-                raise self._error
-            return self.connected.is_set()
+    def decided(self) -> Future[bool]:
+        """A future with True when the client is connected, False when it is not running, or the error that ended it."""
+        future: Future[bool] = Future()
+        with self._guard:
+            self._waiting = [one for one in self._waiting if not one.cancelled()]
+            self._waiting.append(future)
+        self._notify()
+        return future
 
-    def _is_decided(self) -> bool:
-        return self.connected.is_set() or self._error is not None or not self._runs
+    def _notify(self) -> None:
+        with self._guard:
+            connected, error = self.connected, self._error
+            if not connected and error is None and self._running:
+                return
+            waiting, self._waiting = self._waiting, []
+        for future in waiting:
+            if not future.set_running_or_notify_cancel():
+                continue
+            if error is not None and not connected:
+                future.set_exception(error)
+            else:
+                future.set_result(connected)
 
 
-class _Client:
-    """What both clients share."""
+class ClientBase(Lifecycle[ClientRun]):
+    """What all clients share."""
 
     def __init__(
         self,
         own_kind: Kind,
         source: Source,
         settings: ClientSettings,
-        config: ServerConfig,
+        config: StreamConfig,
         ice_servers: Sequence[IceServer],
         reconnect: bool,
     ) -> None:
-        settings.endpoint  # noqa: B018  Raises for a URL that is none.
+        super().__init__("bass-webrtc client", "client")
+        settings.endpoint  # noqa: B018  Raises if the URL is wrong.
         servers = [parse_ice_server(one.url, one.username, one.credential) for one in ice_servers]
         self._plan = ClientPlan(own_kind, settings, config, servers, reconnect)
         self._source = source
-        self._lock = threading.Lock()  # start, stop and close exclude one another.
-        self._run: ClientRun | None = None
-        self._closed = False
         self._progress = _Progress()
-        exit_closing.register(self)
 
-    def start(self) -> None:
-        """Opens the source and begins to connect; ``wait_connected`` waits for it. Nothing if it runs already.
-
-        Raises:
-            BassWebRtcError: The source cannot be opened. Nothing is left open.
-            ClosedError: ``close`` was called.
-        """
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the client was closed; make a new one")
-            if self._run is None:
-                self._progress.set_running(True)
-                try:
-                    self._run = self._open()
-                finally:
-                    self._progress.set_running(self._run is not None)
-
-    def stop(self) -> None:
-        """Ends the session at the server and lets go of everything. ``start`` may follow. Idempotent.
-
-        A server that does not answer is waited for, for a few seconds.
-        """
-        with self._lock:
-            run, self._run = self._run, None
-            if run is not None:
-                self._engine_closing()
-                run.loop.run(run.close())
-                run.loop.stop()
-                self._progress.set_running(False)
-
-    def close(self) -> None:
-        """Stops for good. Idempotent."""
-        self.stop()
-        self._closed = True
-        exit_closing.unregister(self)
-
-    @property
-    def connected(self) -> bool:
-        """Whether audio flows, or could."""
-        return self._progress.connected.is_set()
-
-    @property
-    def last_error(self) -> BassWebRtcError | None:
-        """Why the newest attempt failed, or its connection ended; None before the first one, and while connected."""
-        return self._progress.last_error
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started, and not stopped since."""
-        return self._run is not None
-
-    def wait_connected(self, timeout_s: float | None = None) -> bool:
-        """Waits until it is connected.
-
-        Args:
-            timeout_s: How long at most; None waits as long as there is hope.
-
-        Returns:
-            False when the time is up, or it does not run.
-
-        Raises:
-            BassWebRtcError: It cannot be connected, and trying again would not help.
-        """
-        return self._progress.wait(timeout_s)
-
-    def stats(self) -> PeerStats:
-        """A snapshot of the connection; an empty one while there is none."""
-        run = self._run
-        return run.stats() if run is not None else PeerStats(0, self._plan.remote_kind, "closed", 0.0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _open(self) -> ClientRun:
-        """Opens everything, or nothing."""
-        source = open_for_core(self._source)
-        loop = LoopThread("bass-webrtc client")
+    async def _open(self, loop: LoopThread) -> ClientRun:
+        self._progress.set_running(True)
         try:
-            run = loop.run(ClientRun.open(loop, self._plan, source, self._progress))
+            run = await ClientRun.open(loop, self._plan, open_for_core(self._source), self._progress)
         except BaseException:
-            loop.stop()
+            self._progress.set_running(False)
             raise
         self._engine_opened(run.engine)
         return run
 
+    async def _shut(self, run: ClientRun, _caller: threading.Thread) -> None:
+        try:
+            self._engine_closing()
+            await run.close()
+        finally:
+            self._progress.set_running(False)
+
     def _engine_opened(self, engine: Engine) -> None:
-        """The engine is there; streams may be made of it."""
+        """Called when the engine runs."""
 
     def _engine_closing(self) -> None:
-        """The engine goes; nothing may play it any more."""
+        """Called before the engine is closed. Nothing may play from it afterwards."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up, so that audio can flow."""
+        return self._progress.connected
+
+    @property
+    def last_error(self) -> BassWebRtcError | None:
+        """Why the last attempt failed or its connection ended; None before the first one and while connected."""
+        return self._progress.last_error
+
+    @property
+    def running(self) -> bool:
+        """Whether the client was started and not stopped since. It may still be connecting."""
+        return self._run is not None
+
+    def stats(self) -> PeerStats:
+        """Return a snapshot of the connection's statistics; an empty one if there is no connection."""
+        run = self._run
+        return run.stats() if run is not None else PeerStats(0, self._plan.remote_kind, "closed", 0.0)
 
 
-class WhipClient(_Client):
-    """Pushes a source to a WHIP server (RFC 9725). A context manager."""
+class WhipClientBase(ClientBase):
+    """What ``bass_webrtc.WhipClient`` and ``bass_webrtc.aio.WhipClient`` share."""
 
     def __init__(
         self,
@@ -211,35 +167,34 @@ class WhipClient(_Client):
     ) -> None:
         """
         Args:
-            source: As of ``Server``; not None.
-            url: Of the endpoint.
-            token: Bearer token; None sends none.
-            bitrate_kbps: Of the Opus stream, 6 to 510.
-            ice_servers: STUN and TURN; those of the server's answer are used where there are none.
-            reconnect: Begin again when the connection ends or cannot be made yet.
-            trusted_origins: Origins (``"https://media.example"``) that get the token, too, when redirected to.
-            forbid_private: Let the server not lead us into private networks, for programs whose users choose the URL.
-            tls: Which certificates are believed over HTTPS, for an authority of one's own; None: those the system does.
+            source: What to send: a BASS handle, ``BassFile``, ``Tone`` or ``PcmSource``.
+            url: URL of the WHIP endpoint.
+            token: Bearer token to send; None sends none.
+            bitrate_kbps: Bitrate of the Opus stream, 6 to 510.
+            ice_servers: STUN and TURN servers; if empty, those that the server names in its answer.
+            reconnect: Connect again when the connection ends or an attempt fails.
+            trusted_origins: Origins (``"https://media.example"``) that receive the token, too, after a redirect.
+            forbid_private: Do not follow redirects into private networks. For programs whose users choose ``url``.
+            tls: TLS settings, for example with your own certificate authority; None uses the system's authorities.
 
         Raises:
-            ConfigError: One of them is wrong.
+            ConfigError: An argument is wrong.
         """
         check_source(source)
         if source is None:
-            raise ConfigError("a WhipClient needs something to send; None is no source here")
+            raise ConfigError("source is None; expected something to send, such as a BASS handle or a BassFile")
         settings = ClientSettings(url, token, tuple(trusted_origins), forbid_private, tls)
-        config = ServerConfig(bitrate_kbps=bitrate_kbps, max_peers=MAX_PEERS)
-        super().__init__("publisher", source, settings, config, ice_servers, reconnect)
+        super().__init__("publisher", source, settings, StreamConfig(bitrate_kbps=bitrate_kbps), ice_servers, reconnect)
 
     @property
     def source_ended(self) -> bool:
-        """Whether the source has played to its end; silence is sent since then. False while it does not run."""
+        """Whether the source has played to its end, after which silence is sent. False when not running."""
         run = self._run
         return run is not None and bool(run.engine.stats().source_ended)
 
 
-class WhepClient(_Client):
-    """Pulls a stream from a WHEP server. A context manager."""
+class WhepClientBase(ClientBase):
+    """What ``bass_webrtc.WhepClient`` and ``bass_webrtc.aio.WhepClient`` share."""
 
     def __init__(
         self,
@@ -256,41 +211,42 @@ class WhepClient(_Client):
     ) -> None:
         """
         Args:
-            url: Of the endpoint.
-            token: Bearer token; None sends none.
-            buffer_ms: Upper bound for the delay with which the jitter buffer begins, 10 to 1000; it adapts.
-            decode_stream: Make ``stream`` a decoding channel, for mixers.
-            ice_servers: STUN and TURN; those of the server's answer are used where there are none.
-            reconnect: Begin again when the connection ends or cannot be made yet.
-            trusted_origins: Origins (``"https://media.example"``) that get the token, too, when redirected to.
-            forbid_private: Let the server not lead us into private networks, for programs whose users choose the URL.
-            tls: Which certificates are believed over HTTPS, for an authority of one's own; None: those the system does.
+            url: URL of the WHEP endpoint.
+            token: Bearer token to send; None sends none.
+            buffer_ms: Upper limit of the jitter buffer's initial delay, 10 to 1000 ms. The delay then adapts.
+            decode_stream: Make ``stream`` a decoding channel (BASS_STREAM_DECODE), for a mixer.
+            ice_servers: STUN and TURN servers; if empty, those that the server names in its answer.
+            reconnect: Connect again when the connection ends or an attempt fails.
+            trusted_origins: Origins (``"https://media.example"``) that receive the token, too, after a redirect.
+            forbid_private: Do not follow redirects into private networks. For programs whose users choose ``url``.
+            tls: TLS settings, for example with your own certificate authority; None uses the system's authorities.
 
         Raises:
-            ConfigError: One of them is wrong.
+            ConfigError: An argument is wrong.
         """
         settings = ClientSettings(url, token, tuple(trusted_origins), forbid_private, tls)
-        config = ServerConfig(buffer_ms=buffer_ms, decode_stream=decode_stream, max_peers=MAX_PEERS)
+        config = StreamConfig(buffer_ms=buffer_ms, decode_stream=decode_stream)
         super().__init__("player", None, settings, config, ice_servers, reconnect)
         self._stream: InputStream | None = None
 
     @property
     def stream(self) -> int:
-        """HSTREAM, 48 kHz stereo float; the same over reconnects, with silence between. The program plays it.
+        """HSTREAM with the received audio: 48 kHz, stereo, float. Play it, or add it to a mixer.
 
-        0 until the program has called BASS_Init, and before ``start``; it is freed by ``stop``.
+        The handle stays the same across reconnects, with silence in between. 0 until the program has called BASS_Init,
+        and before ``start``; ``stop`` frees it.
         """
         stream = self._stream
         return stream.handle if stream is not None else 0
 
     def read(self, frames: int) -> NDArray[np.float32]:
-        """The next samples, for programs without BASS.
+        """Read the received audio without BASS. Never waits.
 
         Args:
-            frames: How many, at 48 kHz. Read at the pace of a clock; a short block has less delay.
+            frames: Number of frames at 48 kHz. Read at the pace of a clock; short blocks have less delay.
 
         Returns:
-            float32 ``[frames, 2]``; silence where nothing came.
+            float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived.
         """
         run = self._run
         return run.engine.playout.read_mix(frames) if run is not None else np.zeros((frames, CHANNELS), np.float32)
@@ -302,3 +258,56 @@ class WhepClient(_Client):
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
+
+
+class BlockingClient(ClientBase, BlockingLifecycle[ClientRun]):
+    """What a client's methods do that wait."""
+
+    def start(self) -> None:
+        """Open the source and begin to connect, without waiting for the connection; see ``wait_connected``.
+
+        Does nothing if the client is already running.
+
+        Raises:
+            BassWebRtcError: The source cannot be opened. Nothing is left open.
+            ClosedError: ``close`` was called before.
+        """
+        super().start()
+
+    def stop(self) -> None:
+        """End the session at the server and release everything; ``start`` may follow. Idempotent.
+
+        Waits a few seconds for a server that does not answer.
+        """
+        super().stop()
+
+    def wait_connected(self, timeout_s: float | None = None) -> bool:
+        """Wait until the client is connected.
+
+        Args:
+            timeout_s: Maximum wait in seconds; None waits as long as the client keeps trying.
+
+        Returns:
+            True when connected. False after ``timeout_s``, or if the client is not running.
+
+        Raises:
+            BassWebRtcError: The client has given up, because trying again would not help.
+        """
+        try:
+            return wait(self._progress.decided(), timeout_s)
+        except TimeoutError:
+            return False
+
+
+class WhipClient(WhipClientBase, BlockingClient):
+    """Sends a source to a WHIP server (RFC 9725).
+
+    A context manager that closes the client on exit. All members may be used from any thread.
+    """
+
+
+class WhepClient(WhepClientBase, BlockingClient):
+    """Receives the audio of a WHEP server.
+
+    A context manager that closes the client on exit. All members may be used from any thread.
+    """

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..config import IceServer, IceServerAddress, ServerConfig, parse_ice_server
+from ..config import IceServer, IceServerAddress, StreamConfig, parse_ice_server
 from ..core import Engine
 from ..errors import BassWebRtcError, ConfigError, SignalingError
 from ..loop_thread import LoopThread
@@ -54,7 +54,7 @@ class ClientPlan:
     own_kind: Kind
     """What the client is to the server: ``"publisher"`` (WHIP) or ``"player"`` (WHEP)."""
     settings: ClientSettings
-    config: ServerConfig
+    config: StreamConfig
     ice_servers: Sequence[IceServerAddress]
     reconnect: bool
 
@@ -92,7 +92,7 @@ class Attempt:
         session: SignalingSession,
         host: EngineHost,
         remote_kind: Kind,
-        config: ServerConfig,
+        config: StreamConfig,
         ice: IceSettings,
         on_connected: Callable[[FullConnection], None] = lambda _: None,
     ) -> None:
@@ -183,7 +183,7 @@ class ClientRun:
         Args:
             loop: The loop thread, on which nothing else runs.
             plan: The settings.
-            source: What to send, opened by the caller: BASS selects devices per thread. Closed with the client.
+            source: What to send, opened by the caller. Closed with the client.
             observer: Receives the progress.
 
         Raises:
@@ -191,8 +191,9 @@ class ClientRun:
         """
         async with AsyncExitStack() as stack:
             stack.callback(source.close)
-            host = EngineHost(Engine(plan.config, source.handle), MAX_PEERS)
+            host = EngineHost(Engine(plan.config, MAX_PEERS, source.handle), MAX_PEERS)
             stack.callback(host.close)
+            stack.push_async_callback(loop.cancel_tasks)
             host.start()
             stack.callback(host.stop)
             return cls(loop, plan, host, observer, stack.pop_all())

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import SAMPLE_RATE_HZ, ServerConfig
+from ..config import SAMPLE_RATE_HZ, StreamConfig
 from ..errors import BassWebRtcError, ClosedError
 from .compiled import ffi, lib
 from .playout import Playout
@@ -229,12 +229,12 @@ class Engine:
         playout: Playback of peers' audio.
     """
 
-    def __init__(self, config: ServerConfig, source: SourceHandle | None) -> None:
+    def __init__(self, config: StreamConfig, max_peers: int, source: SourceHandle | None) -> None:
         """Create a stopped engine. Any thread. The source is kept alive until ``close``."""
         settings = ffi.new(
             "bw_engine_config *",
             {
-                "max_peers": config.max_peers,
+                "max_peers": max_peers,
                 "frame_samples": config.frame_samples,
                 "bitrate_bps": config.bitrate_kbps * 1000,
                 "complexity": config.complexity,

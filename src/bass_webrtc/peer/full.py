@@ -17,7 +17,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from ..config import IceServerAddress, ServerConfig
+from ..config import IceServerAddress, StreamConfig
 from ..core import Engine
 from ..errors import ClosedError, DtlsError, IceError
 from ..rtc import dtls
@@ -73,7 +73,7 @@ class FullConnection:
         self,
         host: EngineHost,
         kind: Kind,
-        config: ServerConfig,
+        config: StreamConfig,
         observer: TrickleObserver,
         ice: IceSettings,
         *,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ..config import SAMPLE_RATE_HZ, ServerConfig
+from ..config import SAMPLE_RATE_HZ, StreamConfig
 from ..core import Engine, PeerKeys, ReceivingStream, Reception, SendingStream, Srtcp
 from ..rtc import dtls, rtcp
 from ..rtc.remote_audio import RemoteAudio
@@ -69,7 +69,7 @@ class Identity:
     """Random per session (RFC 7022)."""
 
 
-def check_limits(audio: RemoteAudio, config: ServerConfig) -> None:
+def check_limits(audio: RemoteAudio, config: StreamConfig) -> None:
     """Check that a player accepts the stream of this server: all players share one encoding (RFC 7587, 7.1).
 
     Raises:
@@ -129,7 +129,7 @@ class MediaSession:
         *,
         role: dtls.DtlsRole,
         certificate: dtls.Certificate,
-        config: ServerConfig,
+        config: StreamConfig,
         identity: Identity,
     ) -> None:
         """

@@ -1,4 +1,4 @@
-"""A remote peer as the program sees it: who it is, how it fares, and the fader of what it says."""
+"""``Peer``: the program's handle of one remote peer: signaling, statistics, audio, gain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bass import InputStream
-from ..config import CHANNELS, ServerConfig
+from ..config import CHANNELS, StreamConfig
 from ..core import Playout
 from ..errors import ClosedError, ConfigError
 from ..loop_thread import LoopThread
@@ -17,23 +17,24 @@ from ..rtc.negotiation import read_answer
 from ..stats import Kind, PeerStats, plays, talks
 
 MAX_GAIN = 16.0
+"""Upper limit of ``Peer.gain``, +24 dB."""
 
 
 def check_text(value: object, what: str) -> None:
-    """A description or a candidate is text, not the object of a browser that holds it.
+    """Check that an SDP or a candidate is a string, not the browser object that contains it.
 
     Raises:
-        ConfigError: It is something else.
+        ConfigError: ``value`` is of another type.
     """
     if not isinstance(value, str):
-        raise ConfigError(f"{what} is a {type(value).__name__}; expected its text")
+        raise ConfigError(f"{what} is a {type(value).__name__}; expected a string")
 
 
 class Peer:
-    """One remote peer, as the program sees it. Any thread.
+    """One remote peer that is connected to a server, or connecting. All members may be used from any thread.
 
     Attributes:
-        id: 0 to ``max_peers`` - 1; a number is used again when its peer is gone.
+        id: 0 to ``max_peers`` - 1. Reused after the peer has disconnected.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class Peer:
         connection: Connection,
         loop: LoopThread,
         playout: Playout,
-        config: ServerConfig,
+        config: StreamConfig,
         *,
         signaled: SignaledConnection | None = None,
     ) -> None:
@@ -50,7 +51,7 @@ class Peer:
             connection: The connection with the peer.
             loop: The loop thread that it lives on.
             playout: The receiving side of the engine.
-            config: The server's settings.
+            config: Settings of the stream.
             signaled: The same connection if the program exchanges its offer and answer.
         """
         self.id = connection.id
@@ -66,9 +67,9 @@ class Peer:
 
     @property
     def kind(self) -> Kind:
-        """``"player"`` (it hears us), ``"publisher"`` (we hear it) or ``"sendrecv"`` (both).
+        """``"player"`` (receives), ``"publisher"`` (sends) or ``"sendrecv"`` (both).
 
-        A peer that was offered both becomes one of the others when its answer wants no more.
+        A peer that was offered ``"sendrecv"`` becomes one of the others if its answer accepts only one direction.
         """
         return self._connection.kind
 
@@ -79,30 +80,33 @@ class Peer:
 
     @property
     def remote_address(self) -> str:
-        """``host:port``; empty before the first check."""
+        """``host:port`` of the peer; empty before the first ICE check."""
         return self.stats().remote_address
 
     def stats(self) -> PeerStats:
-        """A snapshot."""
+        """Return a snapshot of the peer's statistics."""
         return self._connection.stats()
 
     # -- signaling by the program
 
     def set_answer(self, sdp: str) -> None:
-        """Gives the peer's answer to the offer of ``Server.create_offer``. Does not wait for the connection.
+        """Apply the peer's answer to the offer of ``Server.create_offer``. Does not wait for the connection.
+
+        Args:
+            sdp: SDP of the answer.
 
         Raises:
-            SdpError: It cannot be read, or does not answer our offer; a better one may follow.
-            ConfigError: This peer made the offer itself, or its answer was given already; or ``sdp`` is no text.
-            ClosedError: The peer is gone.
+            SdpError: The answer is malformed or does not match the offer. Another one may be applied.
+            ConfigError: The peer was added with ``add_peer``, has its answer already, or ``sdp`` is not a string.
+            ClosedError: The peer has disconnected.
         """
         check_text(sdp, "the answer")
         self._check_open()
         signaled = self._signaled
         if signaled is None or not signaled.offer_sdp:
-            raise ConfigError(f"peer {self.id} made the offer itself; add_peer gave the answer to it")
+            raise ConfigError(f"peer {self.id} sent the offer itself; add_peer has returned the answer to it")
         if self._answered:
-            raise ConfigError(f"the answer of peer {self.id} was given already")
+            raise ConfigError(f"the answer of peer {self.id} was applied already; expected one answer per offer")
         audio = read_answer(sdp, signaled.offer_sdp)
         if plays(self.kind) and audio.receives:
             check_limits(audio, self._config)
@@ -112,18 +116,18 @@ class Peer:
     def add_ice_candidate(
         self, candidate: str | None, sdp_mid: str | None = None, sdp_mline_index: int | None = None
     ) -> None:
-        """Gives a candidate that the peer trickled, in any order with its answer. Does not wait for anything.
+        """Add a candidate that the peer trickled, before or after its answer. Never waits.
 
         Args:
-            candidate: As in JavaScript's ``RTCIceCandidate.candidate``; empty or None when there are no more. What may
-                not be used, such as ``.local`` names and TCP, is ignored.
-            sdp_mid: As the peer says. There is one transport, so neither this
-            sdp_mline_index: nor this makes a difference.
+            candidate: As in JavaScript's ``RTCIceCandidate.candidate``; empty or None marks the end of candidates.
+                Unusable candidates, such as ``.local`` names and TCP, are ignored.
+            sdp_mid: As sent by the peer; ignored, because there is only one transport.
+            sdp_mline_index: As sent by the peer; ignored.
 
         Raises:
-            SdpError: It is malformed.
-            ConfigError: It is no text.
-            ClosedError: The peer is gone.
+            SdpError: The candidate is malformed.
+            ConfigError: The candidate is not a string.
+            ClosedError: The peer has disconnected.
         """
         check_text(candidate or "", "the candidate")
         self._check_open()
@@ -134,16 +138,16 @@ class Peer:
 
     def _check_open(self) -> None:
         if self._connection.closed:
-            raise ClosedError(f"peer {self.id} is gone: {self._connection.close_reason or 'it was closed'}")
+            raise ClosedError(f"peer {self.id} has disconnected: {self._connection.close_reason or 'it was closed'}")
 
-    # -- what it says
+    # -- audio from the peer
 
     @property
     def input_stream(self) -> int:
-        """HSTREAM of a publisher alone; asking for it takes it out of the mix. 48 kHz stereo float.
+        """HSTREAM with the audio of this publisher: 48 kHz, stereo, float. Accessing it removes the peer from the mix.
 
-        The program plays it, or gives it to a mixer (``decode_stream``). It is freed when the peer is gone. 0 for a
-        player, and until the program has called BASS_Init.
+        Play it, or add it to a mixer (``decode_stream``). It is freed when the peer disconnects. 0 for a player, before
+        the peer is connected, and until the program has called BASS_Init.
         """
         if not self.is_receiving:
             return 0
@@ -153,13 +157,13 @@ class Peer:
         return handle
 
     def read(self, frames: int) -> NDArray[np.float32]:
-        """The next samples of a publisher alone, for programs without BASS; takes it out of the mix.
+        """Read the audio of this publisher without BASS; removes the peer from the mix. Never waits.
 
         Args:
-            frames: How many, at 48 kHz. Read at the pace of a clock; a short block has less delay.
+            frames: Number of frames at 48 kHz. Read at the pace of a clock; short blocks have less delay.
 
         Returns:
-            float32 ``[frames, 2]``; silence where nothing came.
+            float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived.
         """
         if not self.is_receiving:
             return np.zeros((frames, CHANNELS), np.float32)
@@ -167,12 +171,16 @@ class Peer:
         return self._playout.read_peer(self.id, frames)
 
     def return_to_mix(self) -> None:
-        """Puts a publisher that played on its own back into the mix."""
+        """Return a publisher to the mix, after ``input_stream`` or ``read`` has removed it."""
         self._playout.set_own(self.id, False)
 
     @property
     def gain(self) -> float:
-        """Fader of a publisher: a factor from 0 to 16, 1 at first. Changes make no click."""
+        """Gain of a publisher as a factor, 0 to 16; 1 by default. Changes are ramped, without clicks.
+
+        Raises:
+            ConfigError: Set to a value out of range.
+        """
         return self._gain
 
     @gain.setter
@@ -185,7 +193,7 @@ class Peer:
 
     @property
     def muted(self) -> bool:
-        """Whether a publisher is silenced. Changes make no click."""
+        """Whether a publisher is muted. Changes are ramped, without clicks."""
         return self._muted
 
     @muted.setter
@@ -196,11 +204,11 @@ class Peer:
 
     @property
     def is_receiving(self) -> bool:
-        """Whether we hear it: it talks, and is connected."""
+        """Whether the peer sends audio and is connected."""
         return talks(self.kind) and self._connection.state == "connected"
 
     def changed(self) -> None:
-        """Loop: the fader holds from the first packet on; the stream goes with the peer."""
+        """Apply gain and mute to a new connection; free the stream of a closed one. Loop thread."""
         if self.is_receiving:
             self._playout.set_gain(self.id, self._gain)
             self._playout.set_muted(self.id, self._muted)
@@ -208,7 +216,7 @@ class Peer:
             self._stream.close()
 
     def close(self) -> None:
-        """Ends the connection, soon; ``peer_disconnected`` says when."""
+        """Disconnect the peer, without waiting; the event ``peer_disconnected`` follows."""
         self._loop.call_soon(self._connection.end, "closed by the program")
 
     def __repr__(self) -> str:

@@ -73,7 +73,7 @@ class ServerRun:
 
         Args:
             loop: The loop thread, on which nothing else runs.
-            source: What to send, opened by the caller: BASS selects devices per thread. Closed with the server.
+            source: What to send, opened by the caller. Closed with the server.
             config: Settings.
             ice_servers: Those of ``config``.
             events: Delivers events to the program.
@@ -86,9 +86,10 @@ class ServerRun:
         asyncio.get_running_loop().set_exception_handler(faults.handle)
         async with AsyncExitStack() as stack:
             stack.callback(source.close)
-            engine = Engine(config, source.handle)
+            engine = Engine(config, config.max_peers, source.handle)
             host = EngineHost(engine, config.max_peers, functools.partial(events.emit, "source_ended"))
             stack.callback(host.close)
+            stack.push_async_callback(loop.cancel_tasks)
             mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
             has_source = source.handle is not None
             peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, has_source=has_source)

@@ -1,4 +1,4 @@
-"""START HERE: ``Server``, the one place where the audio path (C) and the control plane (Python) meet.
+"""START HERE: ``Server``, where the audio path (C) and the control plane (Python) meet.
 
     source ─► Engine (core: encode once, send to all) ─────────────────────────────► browsers
     BASS   ◄─ Playout (core: jitter buffers, mix) ◄──────────────────────────────────┘  │
@@ -6,228 +6,168 @@
     HTTP ─► Endpoints (WHIP, WHEP) ─► ServerPeers ─► LiteConnection ◄─ UdpMux ◄── STUN, DTLS, RTCP
     the program (add_peer …) ────────────┘     └───► FullPeer (any NAT) ◄─ aioice ◄──────┘
 
-The public methods may be called from any thread. Everything else lives on the loop thread.
+``ServerBase`` holds everything that never waits, and the operations that may wait, as coroutines on the loop thread.
+``Server`` waits for those; ``bass_webrtc.aio.Server`` awaits them. The public methods may be called from any thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from dataclasses import replace
-from types import TracebackType
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import exit_closing
 from ..config import CHANNELS, ServerConfig, parse_ice_server
 from ..errors import ClosedError
 from ..events import Callback, EventDispatcher
-from ..loop_thread import LoopThread
+from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.server.sessions import PeerRequest
 from ..sources import Source, check_source, open_for_core
 from ..stats import Kind, ServerStats
 from .peer import Peer, check_text
 from .run import ServerRun
 
+Result = TypeVar("Result")
+
 _EVENTS = ("peer_connected", "peer_disconnected", "peer_state", "source_ended", "error", "sdp", "ice_candidate")
 
 
-class Server:
-    """Sends one source to browsers and other WebRTC players, and gives the program what publishers send.
-
-    A context manager: leaving it closes. What is still open at the interpreter's exit is closed then.
+class ServerBase(Lifecycle[ServerRun]):
+    """What ``bass_webrtc.Server`` and ``bass_webrtc.aio.Server`` share.
 
     Attributes:
-        config: The settings.
-        admit: ``callable(PeerRequest) -> bool | str``, asked before anybody connects; a string is the reason that is
-            sent with 403. It runs on the events' thread, so a slow one delays events and newcomers. None: everybody.
+        config: The settings. A new value applies from the next ``start``.
+        admit: ``callable(PeerRequest) -> bool | str``, called before a peer that connects over HTTP is accepted. False
+            refuses it with 403; so does a string, which is the reason sent with it. Runs on the event thread, so a slow
+            one delays events and new peers. None (default) accepts every peer.
     """
 
     def __init__(self, source: Source, config: ServerConfig | None = None) -> None:
         """
         Args:
-            source: A BASS handle, ``BassFile``, ``Tone``, ``PcmSource``, or None for nothing to send.
+            source: What to send: a BASS handle, ``BassFile``, ``Tone``, ``PcmSource``, or None for nothing.
             config: Settings; ``ServerConfig()`` by default.
 
         Raises:
-            ConfigError: The source is none of these, or an ICE server's URL cannot be used.
+            ConfigError: ``source`` is of another type, or the URL of an ICE server cannot be used.
         """
+        super().__init__("bass-webrtc loop", "server")
         check_source(source)
         self.config = config or ServerConfig()
         self._ice_servers = [parse_ice_server(one.url, one.username, one.credential) for one in self.config.ice_servers]
         self.admit: Callable[[PeerRequest], bool | str] | None = None
         self._source = source
         self._events = EventDispatcher(_EVENTS)
-        self._lock = threading.Lock()  # start, stop and close exclude one another.
-        self._run: ServerRun | None = None
         self._last_stats = ServerStats()
-        self._closed = False
-        exit_closing.register(self)
 
-    def start(self) -> None:
-        """Opens the source and the ports and sends; returns when the HTTP port answers. Nothing if it runs already.
+    # -- operations, on the loop thread
 
-        With callback signaling no port is opened: peers get ports of their own when they come.
-
-        Raises:
-            BassWebRtcError: It cannot; the message says why and what to do. Nothing is left open.
-            ClosedError: ``close`` was called.
-        """
-        with self._lock:
-            if self._closed:
-                raise ClosedError("the server was closed; make a new one")
-            if self._run is None:
-                self._run = self._open()
-
-    def _open(self) -> ServerRun:
+    async def _open(self, loop: LoopThread) -> ServerRun:
         source = open_for_core(self._source)
-        loop = LoopThread("bass-webrtc loop")
         self._events.start()
         try:
-            return loop.run(ServerRun.open(loop, source, self.config, self._ice_servers, self._events, self._admit))
+            return await ServerRun.open(loop, source, self.config, self._ice_servers, self._events, self._admit)
         except BaseException:
-            loop.stop()
-            self._events.stop()
+            await self._events.finish()
             raise
 
-    def stop(self) -> None:
-        """Says goodbye to all peers and closes the ports. ``start`` may follow. Idempotent."""
-        with self._lock:
-            run, self._run = self._run, None
-            if run is not None:
-                self._last_stats = run.stats()
-                run.loop.run(run.close())
-                run.loop.stop()
-                self._events.stop()
+    def _stopping(self, run: ServerRun) -> None:
+        self._last_stats = run.stats()
 
-    def close(self) -> None:
-        """Stops for good. Idempotent."""
-        self.stop()
-        self._closed = True
-        exit_closing.unregister(self)
+    async def _shut(self, run: ServerRun, caller: threading.Thread) -> None:
+        await run.close()
+        await self._events.finish(caller)
+
+    async def _admit(self, request: PeerRequest) -> bool | str:
+        admit = self.admit
+        if admit is None:
+            return True
+        return await asyncio.wrap_future(self._events.call(admit, request))
+
+    def _add_peer(self, offer_sdp: str) -> Future[tuple[Peer, str]]:
+        check_text(offer_sdp, "the offer")
+        return self._submit(lambda run: run.peers.add(offer_sdp))
+
+    def _create_offer(self, kind: Kind) -> Future[tuple[Peer, str]]:
+        return self._submit(lambda run: run.peers.offer(kind))
+
+    def _remove_peer(self, peer_id: int) -> Future[None]:
+        return self._submit(lambda run: run.peers.remove(peer_id))
+
+    def _submit(self, call: Callable[[ServerRun], Coroutine[Any, Any, Result]]) -> Future[Result]:
+        run = self._run
+        if run is None:
+            raise ClosedError("the server is not running; call start first")
+        return run.loop.submit(call(run))
+
+    # -- state
 
     @property
     def url(self) -> str:
-        """Where the page is, for example ``"http://127.0.0.1:8080/"``; empty while it does not run, or has none."""
+        """URL of the page, for example ``"http://127.0.0.1:8080/"``; empty when not running or without HTTP."""
         run = self._run
         return run.http.url if run is not None and run.http is not None else ""
 
     @property
     def udp_port(self) -> int:
-        """The UDP port of all peers; 0 while it does not run, and with full ICE, where each peer has its own."""
+        """UDP port shared by all peers; 0 when not running, and with full ICE, where each peer has its own ports."""
         run = self._run
         return run.udp_port if run is not None else 0
 
-    # -- signaling by the program
-
-    def add_peer(self, offer_sdp: str) -> tuple[Peer, str]:
-        """Answers an offer that the program brought; half a second at most, for STUN and TURN servers.
-
-        It may be called in every ``signaling_mode``; such a peer has full ICE always. ``admit`` is not asked.
-
-        Args:
-            offer_sdp: Of a peer that wants to hear us (recvonly), to be heard (sendonly), or both (sendrecv).
-
-        Returns:
-            The peer: a ``"player"``, ``"publisher"`` or ``"sendrecv"``. A server without a source takes sendrecv as a
-            publisher. And the answer for it. Candidates that are found later come as ``ice_candidate``.
-
-        Raises:
-            SdpError: The offer cannot be read, or not answered.
-            ConfigError: It is no text.
-            PeerLimitError: There are ``max_peers`` already.
-            ClosedError: The server does not run, or was stopped meanwhile.
-        """
-        check_text(offer_sdp, "the offer")
-        run = self._running()
-        return run.loop.run(run.peers.add(offer_sdp))
-
-    def create_offer(self, kind: Kind = "sendrecv") -> tuple[Peer, str]:
-        """Makes an offer for the program to bring to a peer; half a second at most, as ``add_peer``.
-
-        The number of the peer is taken until its connection ends, or ``remove_peer`` gives up waiting for an answer.
-
-        Args:
-            kind: What the peer is to do: ``"player"``, it hears us (our offer is sendonly); ``"publisher"``, we hear it
-                (recvonly); ``"sendrecv"``, both, or what its answer leaves of it. A server without a source makes
-                that a publisher.
-
-        Returns:
-            The peer, which wants ``set_answer``, and the offer.
-
-        Raises:
-            ConfigError: There is no such kind, or nothing to play for a player.
-            PeerLimitError: There are ``max_peers`` already.
-            ClosedError: The server does not run, or was stopped meanwhile.
-        """
-        run = self._running()
-        return run.loop.run(run.peers.offer(kind))
-
-    def remove_peer(self, peer_id: int) -> None:
-        """Says goodbye to a peer, however it was signaled; it is none of ``peers`` any more.
-
-        Raises:
-            ConfigError: There is no such peer.
-            ClosedError: The server does not run.
-        """
-        run = self._running()
-        run.loop.run(run.peers.remove(peer_id))
-
-    async def _admit(self, request: PeerRequest) -> bool | str:
-        admit = self.admit
-        return True if admit is None else await asyncio.wrap_future(self._events.call(admit, request))
-
-    def _running(self) -> ServerRun:
-        run = self._run
-        if run is None:
-            raise ClosedError("the server does not run; call start first")
-        return run
-
-    # -- sound and events
-
-    @property
-    def engine_address(self) -> int:
-        """Of the core's ``bw_engine``, for C code that reads statistics, until ``stop``; 0 while it does not run."""
-        run = self._run
-        return run.engine.address if run is not None else 0
-
     @property
     def peers(self) -> tuple[Peer, ...]:
-        """Who is connected, or about to be."""
+        """All peers that are connected or connecting."""
         run = self._run
         return run.peers.all if run is not None else ()
 
     @property
-    def input_stream(self) -> int:
-        """HSTREAM: the mix of all publishers, 48 kHz stereo float. The program plays it, or gives it to a mixer.
+    def engine_address(self) -> int:
+        """Address of the core's ``bw_engine``, for C code that reads statistics. Valid until ``stop``; 0 when not
+        running."""
+        run = self._run
+        return run.engine.address if run is not None else 0
 
-        0 until the program has called BASS_Init, and while the server does not run; it is freed by ``stop``.
+    def stats(self) -> ServerStats:
+        """Return a snapshot of the statistics; after ``stop``, the last one."""
+        run = self._run
+        return run.stats() if run is not None else self._last_stats
+
+    # -- audio
+
+    @property
+    def input_stream(self) -> int:
+        """HSTREAM with the mix of all publishers: 48 kHz, stereo, float. Play it, or add it to a mixer.
+
+        0 until the program has called BASS_Init, and while the server is not running. ``stop`` frees it.
         """
         run = self._run
         return run.input_stream.handle if run is not None else 0
 
     def read_input(self, frames: int) -> NDArray[np.float32]:
-        """The next samples of the mix of all publishers, for programs without BASS.
+        """Read the mix of all publishers without BASS. Never waits.
 
         Args:
-            frames: How many, at 48 kHz. Read at the pace of a clock; a short block has less delay.
+            frames: Number of frames at 48 kHz. Read at the pace of a clock; short blocks have less delay.
 
         Returns:
-            float32 ``[frames, 2]``; silence where nothing came.
+            float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived.
         """
         run = self._run
         return run.engine.playout.read_mix(frames) if run is not None else np.zeros((frames, CHANNELS), np.float32)
 
     def set_bitrate(self, bitrate_kbps: int) -> None:
-        """Changes the bitrate of the Opus stream, from the next frame on, and for the next ``start``.
+        """Change the bitrate of the Opus stream, from the next frame on and for later starts. Never waits.
 
         Args:
             bitrate_kbps: 6 to 510.
 
         Raises:
-            ConfigError: It is not.
+            ConfigError: ``bitrate_kbps`` is out of range.
         """
         self.config = replace(self.config, bitrate_kbps=bitrate_kbps)
         run = self._run
@@ -235,48 +175,132 @@ class Server:
             run.loop.call_soon(run.engine.set_bitrate, bitrate_kbps * 1000)
 
     def set_complexity(self, complexity: int) -> None:
-        """Changes what the Opus encoder spends, from the next frame on, and for the next ``start``.
+        """Change the complexity of the Opus encoder, from the next frame on and for later starts. Never waits.
 
         Args:
-            complexity: 0 (fast) to 10 (best).
+            complexity: 0 (least CPU time) to 10 (best quality).
 
         Raises:
-            ConfigError: It is not.
+            ConfigError: ``complexity`` is out of range.
         """
         self.config = replace(self.config, complexity=complexity)
         run = self._run
         if run is not None:
             run.loop.call_soon(run.engine.set_complexity, complexity)
 
-    def stats(self) -> ServerStats:
-        """A snapshot; the last one after ``stop``."""
-        run = self._run
-        return run.stats() if run is not None else self._last_stats
+    # -- events
 
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
-        """Calls ``callback`` at each ``event``, on one thread of ours; an exception in it is logged.
+        """Call ``callback`` at every ``event``, on the event thread. An exception that it raises is logged.
+
+        =====================  ===========================  =====================================================
+        Event                  Arguments                    When
+        =====================  ===========================  =====================================================
+        ``peer_connected``     peer                         Audio can flow.
+        ``peer_disconnected``  peer, reason                 The connection has ended.
+        ``peer_state``         peer, state                  ``peer.state`` has changed.
+        ``source_ended``       none                         The source has reached its end.
+        ``error``              error                        Something failed; the server goes on. At most once an
+                                                            hour for each kind of fault.
+        ``sdp``                peer, type, sdp              ``add_peer`` returns an ``"answer"``, or
+                                                            ``create_offer`` an ``"offer"``.
+        ``ice_candidate``      peer, candidate, sdp_mid,    A candidate was found after ``sdp``; ``""`` means that
+                               sdp_mline_index              no more will follow.
+        =====================  ===========================  =====================================================
+
+        The ``error`` is a ``BassWebRtcError``, whose ``__cause__`` is the exception that led to it, if there was one.
+        ``sdp`` and ``ice_candidate`` are for peers that the program signals itself.
 
         Args:
-            event: ``"peer_connected"`` (peer), ``"peer_disconnected"`` (peer, reason), ``"peer_state"`` (peer, state),
-                ``"source_ended"`` (), ``"error"`` (error): the server goes on, but something in it failed by itself;
-                a ``BassWebRtcError``, whose ``__cause__`` is the exception if there was one, once an hour for each
-                kind at most. Of peers that the program signals: ``"sdp"`` (peer, type, sdp), what ``add_peer`` and
-                ``create_offer`` return, ``"answer"`` or ``"offer"``; after it ``"ice_candidate"`` (peer, candidate,
-                sdp_mid, sdp_mline_index), one that was found later, or ``""`` for no more.
-            callback: Called with the arguments in brackets.
+            event: One of the above.
+            callback: Called with these arguments.
 
         Returns:
-            A function that ends this.
+            A function that cancels the subscription.
 
         Raises:
-            ConfigError: There is no such event.
+            ConfigError: The event does not exist, or the callback is not callable.
         """
         return self._events.on(event, callback)
 
-    def __enter__(self) -> Server:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+class Server(ServerBase, BlockingLifecycle[ServerRun]):
+    """Sends one source to browsers and other WebRTC players, and receives the audio of publishers.
+
+    A context manager that closes the server on exit. A server that is still running when the interpreter exits is
+    closed then. All members may be used from any thread.
+
+    Attributes:
+        config: The settings. A new value applies from the next ``start``.
+        admit: ``callable(PeerRequest) -> bool | str``, called before a peer that connects over HTTP is accepted. False
+            refuses it with 403; so does a string, which is the reason sent with it. Runs on the event thread, so a slow
+            one delays events and new peers. None (default) accepts every peer.
+    """
+
+    def start(self) -> None:
+        """Open the source and the ports and start to send; do nothing if the server is already running.
+
+        Returns when the HTTP port answers. With callback signaling no port is opened: each peer gets its own ports.
+
+        Raises:
+            BassWebRtcError: The server cannot start; the message says why and what to do. Nothing is left open.
+            ClosedError: ``close`` was called before.
+        """
+        super().start()
+
+    def stop(self) -> None:
+        """Disconnect all peers and close the ports; ``start`` may follow. Idempotent."""
+        super().stop()
+
+    def add_peer(self, offer_sdp: str) -> tuple[Peer, str]:
+        """Answer an offer that the program received. Waits at most half a second, for STUN and TURN servers.
+
+        Works in every ``signaling_mode``. The peer always uses full ICE; ``admit`` is not called.
+
+        Args:
+            offer_sdp: SDP of a peer that wants to receive (recvonly), to send (sendonly) or both (sendrecv).
+
+        Returns:
+            The peer and the SDP answer for it. Its kind is ``"player"``, ``"publisher"`` or ``"sendrecv"``; a server
+            without a source accepts sendrecv as a publisher. Candidates found later come as ``ice_candidate`` events.
+
+        Raises:
+            SdpError: The offer is malformed or cannot be accepted.
+            ConfigError: The offer is not a string.
+            PeerLimitError: ``max_peers`` are connected already.
+            ClosedError: The server is not running, or was stopped meanwhile.
+        """
+        return wait(self._add_peer(offer_sdp))
+
+    def create_offer(self, kind: Kind = "sendrecv") -> tuple[Peer, str]:
+        """Create an offer for the program to send to a peer. Waits at most half a second, as ``add_peer``.
+
+        The peer counts towards ``max_peers`` until its connection ends, or ``remove_peer`` gives up waiting for an
+        answer.
+
+        Args:
+            kind: What the peer will do: ``"player"`` receives (the offer is sendonly), ``"publisher"`` sends
+                (recvonly), ``"sendrecv"`` does both, or what its answer leaves of it. A server without a source
+                turns ``"sendrecv"`` into ``"publisher"``.
+
+        Returns:
+            The peer, whose ``set_answer`` takes the answer, and the SDP offer.
+
+        Raises:
+            ConfigError: ``kind`` is unknown, or is ``"player"`` and the server has no source.
+            PeerLimitError: ``max_peers`` are connected already.
+            ClosedError: The server is not running, or was stopped meanwhile.
+        """
+        return wait(self._create_offer(kind))
+
+    def remove_peer(self, peer_id: int) -> None:
+        """Disconnect a peer, however it was signaled, and remove it from ``peers``.
+
+        Args:
+            peer_id: ``Peer.id``.
+
+        Raises:
+            ConfigError: There is no such peer.
+            ClosedError: The server is not running.
+        """
+        wait(self._remove_peer(peer_id))
