@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -112,6 +113,9 @@ def test_live_table_is_shown_on_a_terminal(start: Start) -> None:
         assert select.select([ours], [], [], 20)[0], shown
         shown += os.read(ours, 4096)
     process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # EIO: the process has closed its end.
+        while os.read(ours, 4096):  # A terminal that nobody reads blocks the process.
+            pass
     assert process.wait(timeout=10) == 0
     os.close(ours)
 
