@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -53,7 +54,11 @@ class LoopThread:
         self._executor = ThreadPoolExecutor(thread_name_prefix=f"{name} helper")
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # The system has no thread left.
+            self._loop.close()
+            raise
 
     def submit(self, coroutine: Coroutine[Any, Any, Result]) -> Future[Result]:
         """Start a coroutine on the loop. Never blocks.
@@ -245,10 +250,10 @@ class Lifecycle(ABC, Generic[Run]):
             if operation.kind == "close":
                 self._closed = True
             elif operation.kind == "start" and self._closed:
-                _fail(operation.done, ClosedError(f"the {self._what} was closed; create a new one"))
+                _settle_operation(operation.done, ClosedError(f"the {self._what} was closed; create a new one"))
                 continue
             if (operation.kind == "start") == (self._run is not None):
-                _succeed(operation.done)
+                _settle_operation(operation.done)
                 continue
             try:
                 if operation.kind == "start":
@@ -258,9 +263,9 @@ class Lifecycle(ABC, Generic[Run]):
                 elif self._loop is not None and self._run is not None:
                     self._loop.submit(self._stop(self._loop, self._run, operation))
                 return
-            except RuntimeError as error:  # The system has no thread left.
+            except BaseException as error:  # For example, no thread or file descriptor is left.
                 _unclosed.discard(self)
-                _fail(operation.done, error)
+                _settle_operation(operation.done, error)
 
     async def _start(self, loop: LoopThread, operation: _Operation) -> None:
         done, task, opening = operation.done, asyncio.current_task(), True
@@ -291,9 +296,11 @@ class Lifecycle(ABC, Generic[Run]):
     async def _stop(self, loop: LoopThread, run: Run, operation: _Operation) -> None:
         failed: BaseException | None = None
         try:
-            self._stopping(run)
-            self._run = None
-            await self._shut(run, operation.caller)
+            try:
+                self._stopping(run)
+            finally:
+                self._run = None
+                await self._shut(run, operation.caller)
         except BaseException as error:
             failed = error
         self._end(loop, operation, failed)
@@ -305,19 +312,18 @@ class Lifecycle(ABC, Generic[Run]):
         def ended(_: Future[None]) -> None:
             _unclosed.discard(self)
             self._loop = None
-            _succeed(operation.done) if error is None else _fail(operation.done, error)
+            _settle_operation(operation.done, error)
             self._next()
 
         loop.end().add_done_callback(ended)
 
 
-def _succeed(done: Future[None]) -> None:
-    if done.running() or done.set_running_or_notify_cancel():
+def _settle_operation(done: Future[None], error: BaseException | None = None) -> None:
+    if done.cancelled() or not (done.running() or done.set_running_or_notify_cancel()):
+        return
+    if error is None:
         done.set_result(None)
-
-
-def _fail(done: Future[None], error: BaseException) -> None:
-    if done.running() or done.set_running_or_notify_cancel():
+    else:
         done.set_exception(error)
 
 
@@ -385,6 +391,8 @@ class AsyncLifecycle(Lifecycle[Run]):
 
 _unclosed: set[Lifecycle[Any]] = set()
 """Everything that has started and not stopped."""
+
+os.register_at_fork(after_in_child=_unclosed.clear)  # A child has no loop threads, so its exit must not wait for them.
 
 
 @atexit.register

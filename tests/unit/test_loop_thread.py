@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
 
@@ -236,6 +237,59 @@ def test_failed_start_raises_and_may_be_repeated() -> None:
 
 
 @pytest.mark.usefixtures("no_threads_left")
+def test_start_without_resources_raises_and_may_be_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = Blocking()
+    for error in (OSError(24, "too many open files"), RuntimeError("can't start new thread")):
+        with monkeypatch.context() as patch:
+            patch.setattr(loop_thread, "LoopThread", Mock(side_effect=error))
+            with pytest.raises(type(error)):
+                one.start()
+    one.start()
+    one.close()
+    assert one.log == ["open", "shut"]
+
+
+@pytest.mark.usefixtures("no_threads_left")
+def test_failed_stop_raises_and_releases_everything() -> None:
+    class Failing(Blocking):
+        def _stopping(self, _run: LoopThread) -> None:
+            raise ValueError("no statistics")
+
+    one = Failing()
+    one.start()
+    with pytest.raises(ValueError, match="no statistics"):
+        one.stop()
+    one.close()
+    assert one.log == ["open", "shut"]
+
+
+@pytest.mark.usefixtures("no_threads_left")
+async def test_start_cancelled_after_its_last_await_is_undone() -> None:
+    class Opened(Async):
+        async def _open(self, loop: LoopThread) -> LoopThread:
+            self.opening()
+            return loop
+
+    began, goes_on = threading.Event(), threading.Event()
+
+    def block() -> None:
+        began.set()
+        goes_on.wait(5.0)
+
+    one = Opened(block)
+    starting = asyncio.create_task(one.start())
+    await asyncio.to_thread(began.wait, 5.0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    goes_on.set()
+    await asyncio.wait_for(one.stop(), 5.0)
+    one.opening = lambda: None
+    await one.start()
+    await one.close()
+    assert one.log == ["shut", "shut"]
+
+
+@pytest.mark.usefixtures("no_threads_left")
 async def test_blocking_start_does_not_block_the_callers_loop() -> None:
     goes_on = threading.Event()
     async with Async(lambda: goes_on.wait(5.0)) as one:
@@ -267,13 +321,27 @@ async def test_cancelled_start_is_undone_and_cancelled_stop_finishes() -> None:
 
 
 def test_interpreter_exit_closes_what_is_running() -> None:
+    assert _output_of("Printer().start()\nPrinter()\n") == "shut\n"
+
+
+def test_exit_of_a_forked_child_does_not_wait_for_the_parents_threads() -> None:
     program = (
+        "import os, signal\n"
+        "Printer().start()\n"
+        "child = os.fork()\n"
+        "if child: print(os.waitpid(child, 0)[1])\n"
+        "else: signal.alarm(10)\n"
+    )
+    assert _output_of(program) == "0\nshut\n"
+
+
+def _output_of(program: str) -> str:
+    printer = (
         "import test_loop_thread as t\n"
         "class Printer(t.Blocking):\n"
         "    async def _shut(self, run, caller): print('shut')\n"
-        "Printer().start()\n"
-        "Printer()\n"
     )
-    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{program}"]
+    command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{printer}{program}"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "shut\n", "")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
