@@ -29,6 +29,7 @@ class EventDispatcher:
         self._callbacks: dict[str, list[Callback]] = {name: [] for name in names}
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._newest_thread: threading.Thread | None = None
         self._ended: Future[None] = Future()
 
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
@@ -76,6 +77,7 @@ class EventDispatcher:
         """Start the event thread."""
         self._ended = Future()
         self._thread = threading.Thread(target=self._run, args=(self._ended,), name="bass-webrtc events", daemon=True)
+        self._newest_thread = self._thread
         self._thread.start()
 
     def stop(self) -> None:
@@ -94,6 +96,10 @@ class EventDispatcher:
         if thread is not None and thread is not caller:
             await asyncio.wrap_future(ended)
             thread.join()  # It has nothing more to do.
+
+    def is_event_thread(self) -> bool:
+        """Whether the calling thread is the event thread, which may be ending."""
+        return threading.current_thread() is self._newest_thread
 
     def _end(self) -> threading.Thread | None:
         thread, self._thread = self._thread, None

@@ -178,6 +178,8 @@ class _Operation:
     done: Future[None] = field(default_factory=Future)
     ending: LoopThread | None = None
     """The loop thread that ends with the operation."""
+    waits_for_stop: bool = False
+    """Whether a stop or close was unfinished when the operation was queued."""
 
 
 class Lifecycle(ABC, Generic[Run]):
@@ -198,8 +200,9 @@ class Lifecycle(ABC, Generic[Run]):
         self._thread_name = thread_name
         self._what = what
         self._closed = False
-        self._guard = threading.Lock()  # Of the two below.
+        self._guard = threading.Lock()  # Of the three below.
         self._operations: deque[_Operation] = deque()
+        self._current: _Operation | None = None
         self._busy = False
 
     @abstractmethod
@@ -218,12 +221,18 @@ class Lifecycle(ABC, Generic[Run]):
     def _stopping(self, run: Run) -> None:
         """Called on the loop thread before ``_shut``, while other threads still see ``run``."""
 
+    def _is_event_thread(self) -> bool:
+        """Whether the calling thread is one that ``_shut`` waits for unless it is the caller."""
+        return False
+
     def _request(self, kind: _Kind) -> _Operation:
         """Queue an operation; its ``done`` is settled when it has finished. Never blocks."""
         operation = _Operation(kind, threading.current_thread(), current_device())
         if kind != "start":
             operation.done.set_running_or_notify_cancel()  # It cannot be cancelled: nothing is left half closed.
         with self._guard:
+            ahead = (*self._operations, *((self._current,) if self._current is not None else ()))
+            operation.waits_for_stop = any(one.kind != "start" and not one.done.done() for one in ahead)
             self._operations.append(operation)
             is_first, self._busy = not self._busy, True
         if is_first:
@@ -231,8 +240,15 @@ class Lifecycle(ABC, Generic[Run]):
         return operation
 
     def _perform(self, kind: _Kind) -> None:
-        """Do an operation and wait for it, and for the loop thread if it ends. Any thread but the loop thread."""
+        """Do an operation and wait for it, and for the loop thread if it ends. Any thread but the loop thread.
+
+        The event thread does not wait while another thread is in stop or close, which waits for the event thread.
+        """
         operation = self._request(kind)
+        if operation.waits_for_stop and self._is_event_thread():
+            if kind == "start" and operation.done.cancel():
+                raise ClosedError(f"another thread is stopping the {self._what}; call start when it has finished")
+            return
         try:
             wait(operation.done)
         finally:
@@ -243,10 +259,13 @@ class Lifecycle(ABC, Generic[Run]):
         """Begin the next operation that has something to do. The caller's thread, or the end of a loop thread."""
         while True:
             with self._guard:
+                self._current = None
                 if not self._operations:
                     self._busy = False
                     return
-                operation = self._operations.popleft()
+                operation = self._current = self._operations.popleft()
+            if operation.done.cancelled():
+                continue
             if operation.kind == "close":
                 self._closed = True
             elif operation.kind == "start" and self._closed:

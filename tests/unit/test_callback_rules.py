@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -223,6 +224,34 @@ def test_stopped_server_refuses_signaling_calls() -> None:
     server.start()
     assert server.create_offer()[0].id == 0
     server.close()
+
+
+@pytest.mark.parametrize("operation", ["stop", "close", "start"])
+def test_stop_in_callback_does_not_deadlock_with_stop_of_another_thread(operation: str) -> None:
+    """The other thread waits for the callback, so the callback must not wait for the other thread."""
+    returned: list[str] = []
+    server = bw.Server(None, CALLBACK)
+
+    def call_again(_peer: bw.Peer, _reason: str) -> None:
+        try:
+            getattr(server, operation)()
+        except bw.ClosedError as error:
+            returned.append(str(error))
+        else:
+            returned.append("")
+
+    server.on("peer_disconnected", call_again)
+    server.start()
+    server.create_offer("publisher")
+    stopping = threading.Thread(target=server.stop, daemon=True)
+    stopping.start()
+    stopping.join(10.0)
+    assert not stopping.is_alive()
+    refusal = "another thread is stopping the server; call start when it has finished"
+    assert returned == [refusal if operation == "start" else ""]
+    server.close()
+    with pytest.raises(bw.ClosedError, match="closed"):
+        server.start()
 
 
 def test_sdp_event_carries_description(server: bw.Server, other: bw.Server) -> None:

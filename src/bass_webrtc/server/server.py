@@ -79,6 +79,9 @@ class ServerBase(Lifecycle[ServerRun]):
     def _stopping(self, run: ServerRun) -> None:
         self._last_stats = run.stats()
 
+    def _is_event_thread(self) -> bool:
+        return self._events.is_event_thread()
+
     async def _shut(self, run: ServerRun, caller: threading.Thread) -> None:
         await run.close()
         await self._events.finish(caller)
@@ -249,7 +252,11 @@ class Server(ServerBase, BlockingLifecycle[ServerRun]):
         super().start()
 
     def stop(self) -> None:
-        """Disconnect all peers and close the ports; ``start`` may follow. Idempotent."""
+        """Disconnect all peers and close the ports; ``start`` may follow. Idempotent.
+
+        Waits for the callbacks that are pending. In a callback, returns at once if another thread is stopping the
+        server already.
+        """
         super().stop()
 
     def add_peer(self, offer_sdp: str) -> tuple[Peer, str]:
