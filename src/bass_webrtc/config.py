@@ -89,7 +89,7 @@ class IceUrl:
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
         transport = "" if self.transport is None else f"?transport={self.transport}"
-        return f"{self.scheme}:{_bracketed(self.host)}{port}{transport}"
+        return f"{self.scheme}:{bracketed(self.host)}{port}{transport}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +350,8 @@ def _ice_url_error(url: str, problem: str) -> ConfigError:
     return ConfigError(f"ICE server {url[:80]!r} cannot be used: {problem}")
 
 
-def _bracketed(host: str) -> str:
+def bracketed(host: str) -> str:
+    """Return a host as it is written in a URL or before a port: IPv6 addresses in brackets (RFC 3986, 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 

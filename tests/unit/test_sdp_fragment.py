@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from offers import changed, without
 
 from bass_webrtc.errors import SdpError
-from bass_webrtc.rtc.candidate import CandidatePolicy, host_candidates, usable_candidates
+from bass_webrtc.rtc.candidate import CandidatePolicy, host_candidates
 from bass_webrtc.rtc.sdp import IceCredentials, UnusableSdpError
 from bass_webrtc.rtc.sdp_fragment import IceFragment, build_fragment, parse_fragment
 from support.conformance import covers
@@ -70,7 +70,7 @@ def test_unusable_candidates_do_not_affect_the_others() -> None:
             "udp 1 2001:db8::9 50000 typ host",
         )
     )  # fmt: skip
-    used = usable_candidates(parse_fragment(data).candidates, CandidatePolicy(ipv6=False))
+    used = filter(CandidatePolicy(ipv6=False).allows, parse_fragment(data).candidates)
     assert [candidate.host for candidate in used] == ["192.0.2.1"]
 
 

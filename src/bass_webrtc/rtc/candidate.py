@@ -147,11 +147,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def usable_candidates(candidates: Iterable[Candidate], policy: CandidatePolicy) -> tuple[Candidate, ...]:
-    """Return the candidates that the policy allows; the others are silently discarded (RFC 9725, 4.3.2)."""
-    return tuple(filter(policy.allows, candidates))
-
-
 def merge_candidates(
     known: Sequence[Candidate], new: Iterable[Candidate], limit: int = MAX_CANDIDATES
 ) -> tuple[Candidate, ...]:

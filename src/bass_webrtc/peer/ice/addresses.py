@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import ifaddr
 
+from ...config import bracketed
 from ...errors import PortInUseError
 
 _RECEIVE_BUFFER_BYTES = 1 << 20
@@ -20,7 +21,7 @@ _MAX_PORT_ATTEMPTS = 20
 
 def format_address(host: str, port: int) -> str:
     """Return ``host:port``, with brackets around IPv6 addresses."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return f"{bracketed(host)}:{port}"
 
 
 def local_addresses() -> list[str]:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
+from ...config import bracketed
+
 MAX_REDIRECTS = 10
 
 _MAX_CHARACTERS = 8192
@@ -186,5 +188,4 @@ def _host(text: str) -> str:
 
 
 def _origin(scheme: str, host: str, port: int | None) -> str:
-    bracketed = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{bracketed}" + ("" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}")
+    return f"{scheme}://{bracketed(host)}" + ("" if port in (None, _DEFAULT_PORTS.get(scheme)) else f":{port}")

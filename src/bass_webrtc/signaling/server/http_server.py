@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from ...config import bracketed
 from ...errors import BassWebRtcError, ConfigError, PortInUseError
 from ..messages import Headers, Refused, Request, Response
 from .cors import Cors
@@ -120,9 +121,8 @@ class HttpServer:
     @property
     def url(self) -> str:
         """URL of the page, as seen from this machine."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._settings.host, self._settings.host)
-        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        return f"{'http' if self._tls is None else 'https'}://{host}:{self._port}/"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._settings.host, self._settings.host)
+        return f"{'http' if self._tls is None else 'https'}://{bracketed(host)}:{self._port}/"
 
     async def start(self) -> int:
         """Start listening and return the port.
