@@ -37,7 +37,7 @@ SILENT_LANGUAGES = {"text", "toctree", "eval-rst", "literalinclude", "include"}
 """Pictures, and directives that are checked where the site is built."""
 NOT_RUN = re.compile(r"<!-- not run: (?P<reason>.+?) -->")
 
-# Where the code of a page runs: default ports may be taken, nobody presses Return, and BASS plays on "no sound".
+# Where the code of a page runs: default ports may be taken, no one presses Return, and BASS plays on "no sound".
 PREAMBLE = """
 import builtins, functools
 import bass_webrtc, bass_webrtc.server.server

@@ -33,7 +33,7 @@ def test_systemd_unit_has_a_command_that_exists() -> None:
 
 
 def verify(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What systemd says of a unit whose program is this Python."""
+    """The output of systemd-analyze for a unit whose program is this Python."""
     path = folder / UNIT.name
     path.write_text(text.replace("/opt/bass-webrtc/bin/bass-webrtc", os.path.realpath(sys.executable)))
     return subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)

@@ -110,7 +110,7 @@ def _publish(server: ServerProcess, publishers: PublisherFarm, count: int) -> No
             assert publishers.publish(server.whip_url, 440.0) == 201
         deadline_s = time.monotonic() + 10.0
         while sum(peer["packets_received"] > 0 for peer in server.stats()["peers"]) < PUBLISHERS:
-            assert time.monotonic() < deadline_s, "somebody is not heard"
+            assert time.monotonic() < deadline_s, "a publisher is not received"
             time.sleep(0.02)
         publishers.disconnect()
         _wait_until_alone(server)

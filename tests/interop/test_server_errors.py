@@ -20,7 +20,7 @@ from support.driving import connect, drive
 from support.player import Certificate, Player
 
 
-class Ears:
+class ErrorEvents:
     """The ``error`` events of a server."""
 
     def __init__(self, server: bw.Server) -> None:
@@ -33,7 +33,7 @@ class Ears:
         self._came.set()
 
     def wait(self) -> bw.BassWebRtcError:
-        assert self._came.wait(10), "no error was told"
+        assert self._came.wait(10), "no error event arrived"
         return self.errors[0]
 
 
@@ -47,7 +47,7 @@ def server() -> Iterator[bw.Server]:
 def test_failing_connection_is_reported_once_and_others_continue(
     server: bw.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ears, receive, failures = Ears(server), LiteConnection.receive, 0
+    events, receive, failures = ErrorEvents(server), LiteConnection.receive, 0
 
     def fail_for_the_first(self: LiteConnection, *arguments: object) -> None:
         nonlocal failures
@@ -61,18 +61,18 @@ def test_failing_connection_is_reported_once_and_others_continue(
     unlucky.post(f"{server.url}whep", 0.0)
     connect(lucky, f"{server.url}whep")
     drive([unlucky, lucky], lambda: failures > 3 and lucky.counters.packets > 25)
-    assert repr(ears.wait().__cause__) == "RuntimeError('failure 1')"
-    assert (failures > 3, len(ears.errors)) == (True, 1)
+    assert repr(events.wait().__cause__) == "RuntimeError('failure 1')"
+    assert (failures > 3, len(events.errors)) == (True, 1)
     assert lucky.counters.missing == 0
 
 
 def test_exception_in_admit_is_reported(server: bw.Server) -> None:
-    ears = Ears(server)
+    events = ErrorEvents(server)
     server.admit = lambda request: {}[request.address]  # type: ignore[index]
     player = Player(Certificate())
     assert not player.post(f"{server.url}whep", 0.0)
     assert player.status == 500
-    assert isinstance(ears.wait().__cause__, KeyError)
+    assert isinstance(events.wait().__cause__, KeyError)
 
 
 @contextlib.contextmanager
@@ -89,20 +89,20 @@ def no_descriptor_left() -> Iterator[None]:
 
 
 def test_failing_accept_is_reported_and_recovers(server: bw.Server) -> None:
-    ears, at = Ears(server), urllib.parse.urlsplit(server.url)
-    with socket.socket() as visitor:
+    events, at = ErrorEvents(server), urllib.parse.urlsplit(server.url)
+    with socket.socket() as client:
         with no_descriptor_left():
-            visitor.connect((at.hostname, at.port))
-            cause = ears.wait().__cause__
+            client.connect((at.hostname, at.port))
+            cause = events.wait().__cause__
         assert isinstance(cause, OSError)
-        assert "out of system resource" in str(ears.errors[0])
+        assert "out of system resource" in str(events.errors[0])
         with urllib.request.urlopen(f"{server.url}healthz", timeout=10) as response:
             assert response.status == 200
-    assert len(ears.errors) == 1
+    assert len(events.errors) == 1
 
 
 def test_stalled_sender_thread_is_reported(server: bw.Server) -> None:
-    ears = Ears(server)
+    events = ErrorEvents(server)
     assert server._run is not None
     lib.bw_engine_stop(server._run.engine._pointer)
-    assert "the sender thread" in str(ears.wait())
+    assert "the sender thread" in str(events.wait())

@@ -77,7 +77,7 @@ class Caller:
         return str(self._connection.localDescription.sdp)
 
     async def take_candidate(self, text: str, mid: str | None, index: int) -> None:
-        """Add a trickled candidate of ours; empty for end-of-candidates."""
+        """Add a candidate that the other side trickled; empty for end-of-candidates."""
         candidate = candidate_from_sdp(text.removeprefix("candidate:")) if text else None
         if candidate is not None:
             candidate.sdpMid, candidate.sdpMLineIndex = mid, index

@@ -1,4 +1,4 @@
-"""A scripted ICE peer made of plain STUN messages, correct or faulty as the test asks."""
+"""A scripted ICE peer made of plain STUN messages, correct or faulty as the test requires."""
 
 from __future__ import annotations
 

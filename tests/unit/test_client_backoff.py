@@ -157,7 +157,7 @@ def test_first_attempt_after_a_session_does_not_wait() -> None:
 
 
 def test_short_sessions_count_as_failures() -> None:
-    """A server that ends each session at once is not asked without a pause."""
+    """A server that ends each session at once is not contacted without a pause."""
     backoff = Backoff("player", source=Always(0.0))
     waits = []
     for now_s in range(0, 20, 5):

@@ -66,7 +66,7 @@ class ServerHandle:
 
     Attributes:
         source: What it sends.
-        listener: Receives its events; None for nobody.
+        listener: Receives its events; None for none.
     """
 
     description = "a server"

@@ -66,7 +66,7 @@ def _core() -> Finding:
         core = importlib.import_module(CORE_MODULE)
     except ImportError as error:
         return Finding("core", "error", str(error), ADVICE)
-    # Look the functions up through the core, to ask the libraries it is linked to.
+    # Look the functions up through the core, so that they come from the libraries it is linked to.
     library = ctypes.CDLL(core.__file__)
     versions = [_version_of(library, f"{name}_get_version_string") for name in ("opus", "srtp")]
     return Finding("core", "ok", ", ".join(version for version in versions if version))

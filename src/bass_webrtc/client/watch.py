@@ -122,7 +122,7 @@ def _is_address_gone(connection: FullConnection) -> bool:
 async def find_path(session: SignalingSession, connection: FullConnection, ended: asyncio.Future[str]) -> bool:
     """Find another path for a running session (RFC 9725, 4.3.3).
 
-    A server that refuses the ICE restart is not asked again; one that cannot be reached is, for a few seconds.
+    A refused ICE restart is not repeated; if the server cannot be reached, it is retried for a few seconds.
 
     Args:
         session: The HTTP side.

@@ -10,7 +10,7 @@ ADVICE = "Install libopus and libsrtp2 (Debian: libopus0 libsrtp2-1), or reinsta
 
 
 class _Missing:
-    """Stands in for ``ffi`` and ``lib`` when the import failed."""
+    """Placeholder for ``ffi`` and ``lib`` when the import failed."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

@@ -284,7 +284,7 @@ static void reset_slot(bw_slot *slot) {
 }
 
 /* Frees the state that one thread returned for a removed peer. Returns true when it was the last, so Python must be
- * told. */
+ * notified. */
 static bool finish_removal(bw_engine *engine, const bw_notice *notice, bool from_sender) {
     bw_slot *slot = &engine->slots[notice->peer];
     if (from_sender)

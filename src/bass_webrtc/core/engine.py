@@ -53,7 +53,7 @@ class PeerRemoved:
 
 @dataclass(frozen=True, slots=True)
 class SourceEnded:
-    """The source has ended; the sender goes on with silence."""
+    """The source has ended; the sender continues with silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +156,20 @@ class PeerCounters:
 class SourceHandle:
     """A source in the core, which the sender thread reads. Any thread."""
 
-    def __init__(self, pointer: Pointer, channels: int) -> None:
+    def __init__(self, pointer: Pointer) -> None:
         if not pointer:
             raise BassWebRtcError("cannot create the source; expected 8000 to 192000 Hz and 1 to 8 channels")
         self.pointer = ffi.gc(pointer, lib.bw_source_free)
-        self._channels = channels
 
     @classmethod
     def tone(cls, left_hz: float, right_hz: float, level_dbfs: float) -> SourceHandle:
         """Create a source with one sine per channel."""
-        return cls(lib.bw_source_new_tone(left_hz, right_hz, level_dbfs), 2)
+        return cls(lib.bw_source_new_tone(left_hz, right_hz, level_dbfs))
 
     @classmethod
     def pcm(cls, sample_rate_hz: int, channels: int) -> SourceHandle:
         """Create a source of interleaved float PCM passed to ``write``."""
-        return cls(lib.bw_source_new_pcm(sample_rate_hz, channels), channels)
+        return cls(lib.bw_source_new_pcm(sample_rate_hz, channels))
 
     @classmethod
     def bass(cls, get_data: int, handle: int, sample_rate_hz: int, channels: int, *, live: bool) -> SourceHandle:
@@ -184,7 +183,7 @@ class SourceHandle:
             live: The handle is a recording channel.
         """
         function = ffi.cast("void *", get_data)
-        return cls(lib.bw_source_new_bass(function, handle, sample_rate_hz, channels, live), channels)
+        return cls(lib.bw_source_new_bass(function, handle, sample_rate_hz, channels, live))
 
     def write(self, samples: Samples) -> int:
         """Copy as many frames as fit of C-contiguous float32 ``[frames, channels]``; return how many. One thread."""

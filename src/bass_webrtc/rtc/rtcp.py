@@ -87,7 +87,7 @@ class LossReported:
 
 @dataclass(frozen=True, slots=True)
 class ByeReceived:
-    """These sources have ended. The session goes on until consent expires (RFC 7675, 5.2)."""
+    """These sources have ended. The session continues until consent expires (RFC 7675, 5.2)."""
 
     ssrcs: tuple[int, ...]
 

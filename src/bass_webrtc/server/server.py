@@ -203,7 +203,7 @@ class ServerBase(Lifecycle[ServerRun]):
         ``peer_disconnected``  peer, reason                 The connection has ended.
         ``peer_state``         peer, state                  ``peer.state`` has changed.
         ``source_ended``       none                         The source has reached its end.
-        ``error``              error                        Something failed; the server goes on. At most once an
+        ``error``              error                        Something failed; the server keeps running. At most once an
                                                             hour for each kind of fault.
         ``sdp``                peer, type, sdp              ``add_peer`` returns an ``"answer"``, or
                                                             ``create_offer`` an ``"offer"``.

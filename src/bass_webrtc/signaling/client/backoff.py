@@ -88,7 +88,7 @@ class BackoffSettings:
     """Random share of a wait, so that clients do not all return at the same time (RFC 9725, 5)."""
     settled_s: float = 3.0
     """A session that was connected for at least this long is followed by an attempt without a wait. A shorter one
-    counts as another failure, so that a server that ends each session at once is not asked without a pause."""
+    counts as another failure, so that a server that ends each session at once is not contacted without a pause."""
 
 
 class Backoff:

@@ -1,7 +1,7 @@
 """Sessions as the endpoint sees them: their interface, the table of session URLs, and entity tags.
 
 ``server/peers.py`` implements ``Sessions`` and the connections implement ``Session``; the endpoint knows nothing of
-peers. Entity tags and conditions (RFC 9110, 8.8.3 and 13.1) tell which ICE session a PATCH means.
+peers. Entity tags and conditions (RFC 9110, 8.8.3 and 13.1) identify the ICE session that a PATCH refers to.
 """
 
 from __future__ import annotations
