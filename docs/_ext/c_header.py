@@ -162,7 +162,7 @@ def document(header: Header) -> list[str]:
 
 
 def _constants(items: list[Item], known: set[str]) -> list[str]:
-    """A table of ``#define`` lines that have a value; include guards and calling conventions have none of use."""
+    """A table of ``#define`` lines that have a value; include guards and calling conventions have none."""
     rows: list[str] = []
     for item in items:
         parts = item.code.split(None, 2)
@@ -211,7 +211,7 @@ def _indent(lines: list[str]) -> list[str]:
 
 
 def function(item: Item, known: set[str]) -> list[str]:
-    """A function as the C domain wants it, with its fields."""
+    """A function in the form that the C domain expects, with its fields."""
     prototype = " ".join(item.code.rstrip(";").replace("BASS_WEBRTC_CALL", " ").split())
     text, fields = split_fields(item.comment)
     body = [*prose(text, known), ""]

@@ -52,7 +52,7 @@ class Host:
         self.ip("link", "set", "lo", "up")
 
     def ip(self, *arguments: str) -> str:
-        """Runs iproute2's ``ip`` here and returns what it printed."""
+        """Run iproute2's ``ip`` here and return its output."""
         return _ip("-n", self.name, *arguments)
 
     def run(self, command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[Any]:
@@ -111,7 +111,7 @@ class Network:
             host.ip("link", "set", name, "up")
 
     def close(self) -> None:
-        """Removes every host."""
+        """Remove every host."""
         while self._hosts:
             self._hosts.pop().close()
 

@@ -51,7 +51,7 @@ class ServerAt:
             take(*self.told.pop(0))
 
     def close(self) -> None:
-        """Ends it."""
+        """Stop the server."""
         self.server.close()
 
     def __enter__(self) -> ServerAt:

@@ -124,7 +124,7 @@ async def test_relay_only_without_relay_opens_no_socket() -> None:
 @pytest.mark.parametrize(("number", "words"), [(403, "Forbidden"), (300, "Try Alternate")])
 @in_virtual_time
 async def test_refusing_turn_server_is_reported_with_reason(number: int, words: str) -> None:
-    """Also one that redirects to another server (RFC 8489, 10), which is not supported; see docs/internals/left-out.md."""
+    """Also one that redirects to another server (RFC 8489, 10), which is left out (docs/internals/left-out.md)."""
 
     class Refusing(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]

@@ -2,7 +2,7 @@
 
     DNS ─► TCP ─► TLS ─► OPTIONS ─► POST ─► ICE ─► DTLS ─► packets ─► DELETE
 
-Each step needs the one before it, so the first error is the last step but for DELETE, which comes after every POST.
+Each step needs the one before it, so the first error ends the examination, except for DELETE, which follows every POST.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _ICE_TIMEOUT_S = 15.0
 _DTLS_TIMEOUT_S = 10.0
 _PACKETS_TIMEOUT_S = 8.0
 """A server's first receiver report comes after up to 7.5 s (RFC 3550, 6.2: 5 s, times 1.5)."""
-_LOOK_EVERY_S = 0.02
+_POLL_INTERVAL_S = 0.02
 _ENOUGH_PACKETS = 25
 _QUIET_DBFS = -90.0
-"""What is published meanwhile: there, and not heard."""
+"""Level of the tone that is published: inaudible, but not digital silence."""
 
 _POST_ADVICE = {
     401: "Pass the token with --token",
@@ -61,18 +61,18 @@ _DTLS_ENDED_ADVICE = "Check the server's log; if it shows no error, a middlebox 
 
 
 def examine_endpoint(url: str, token: str | None = None, protocol: Protocol | None = None) -> Iterator[Finding]:
-    """Looks at an endpoint; a session of a few seconds begins there and is deleted.
+    """Examine an endpoint with a session of a few seconds, which is deleted at the end.
 
     Args:
-        url: Of the endpoint.
+        url: URL of the endpoint.
         token: Bearer token.
-        protocol: What it speaks; by default what the URL's path says.
+        protocol: Protocol of the endpoint; None takes it from the path of the URL.
 
     Returns:
-        The findings, each as soon as it is known. It takes half a minute at most; the caller's thread does the work.
+        The findings, each as soon as it is known. Takes at most half a minute, on the caller's thread.
 
     Raises:
-        ConfigError: The URL or the token cannot be used, or the URL does not say what it speaks.
+        ConfigError: The URL or the token cannot be used, or the path does not name the protocol.
     """
     settings = ClientSettings(url, token)
     chosen = protocol or _protocol_of(url)
@@ -182,7 +182,7 @@ class _Trial:
         self.has_session = False
 
     async def options(self) -> Finding:
-        """Ask for the server's ICE servers."""
+        """Request the list of ICE servers."""
         try:
             async with SignalingSession(self._kind, self._settings) as session:
                 servers = await session.ask_ice_servers()
@@ -230,7 +230,7 @@ class _Trial:
         return Finding("DTLS", "ok", self._stats().srtp_profile)
 
     async def packets(self) -> Finding:
-        """Wait for audio from the server, or for its report on ours."""
+        """Wait for audio from the server, or for its receiver report on the audio sent."""
         return await (self._received() if self._kind == "player" else self._sent())
 
     async def _received(self) -> Finding:
@@ -282,7 +282,7 @@ class _Trial:
         while not holds(self._stats()):
             if self._end_reason is not None or asyncio.get_running_loop().time() > give_up_s:
                 return False
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await asyncio.sleep(_POLL_INTERVAL_S)
         return True
 
     def _stats(self) -> PeerStats:

@@ -4,7 +4,7 @@
     BASS   ◄─ Playout (core: jitter buffers, mix) ◄──────────────────────────────────┘  │
                  ▲ keys, addresses                                                      │
     HTTP ─► Endpoints (WHIP, WHEP) ─► ServerPeers ─► LiteConnection ◄─ UdpMux ◄── STUN, DTLS, RTCP
-    the program (add_peer …) ────────────┘     └───► FullPeer (any NAT) ◄─ aioice ◄──────┘
+    the program (add_peer …) ────────────┘     └───► FullConnection ◄── aioice ◄─────────┘
 
 ``ServerBase`` holds everything that never waits, and the operations that may wait, as coroutines on the loop thread.
 ``Server`` waits for those; ``bass_webrtc.aio.Server`` awaits them. The public methods may be called from any thread.
