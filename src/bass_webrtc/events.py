@@ -76,9 +76,9 @@ class EventDispatcher:
     def start(self) -> None:
         """Start the event thread."""
         self._ended = Future()
-        self._thread = threading.Thread(target=self._run, args=(self._ended,), name="bass-webrtc events", daemon=True)
-        self._newest_thread = self._thread
-        self._thread.start()
+        thread = threading.Thread(target=self._run, args=(self._ended,), name="bass-webrtc events", daemon=True)
+        thread.start()
+        self._thread = self._newest_thread = thread
 
     def stop(self) -> None:
         """Make the pending calls, then end the event thread and wait for it. On the event thread, do not wait."""

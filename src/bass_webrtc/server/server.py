@@ -68,9 +68,9 @@ class ServerBase(Lifecycle[ServerRun]):
     # -- operations, on the loop thread
 
     async def _open(self, loop: LoopThread) -> ServerRun:
-        source = open_for_core(self._source)
         self._events.start()
         try:
+            source = open_for_core(self._source)
             return await ServerRun.open(loop, source, self.config, self._ice_servers, self._events, self._admit)
         except BaseException:
             await self._events.finish()
