@@ -136,6 +136,7 @@ async def test_connect_without_candidates_fails_after_pac_timer() -> None:
         assert asyncio.get_running_loop().time() - started_s == pytest.approx(39.5, abs=0.1)
 
 
+@covers("CL14")
 @in_virtual_time
 async def test_late_check_of_peer_without_candidates_connects() -> None:
     """OBS and FFmpeg send no usable candidates (RFC 8863)."""
