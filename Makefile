@@ -25,7 +25,7 @@ serve: $(VENV)/.installed
 
 test: test-packages static
 	@scripts/whip-server.sh $(abspath $(BIN))/npm
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: static
 	$(BIN)/pytest -q -n auto --dist worksteal tests/unit tests/loopback

@@ -86,4 +86,4 @@ class _Progress:
             typer.echo(self._activity if connected else "connection lost; retrying", err=True)
         elif error is not None and not connected and str(error) != self._last_message:
             self._last_message = str(error)
-            typer.echo(f"{error}; retrying", err=True)
+            typer.echo(f"{str(error).removesuffix('.')}; retrying", err=True)
