@@ -5,10 +5,12 @@
 #ifndef BW_BRIDGE_H
 #define BW_BRIDGE_H
 
-/* ------------------------------------------------------------------ library.c */
+/* ------------------------------------------------------------------ error.c */
 
 /* Sets the calling thread's error, for BASS_WEBRTC_ErrorGetCode and BASS_WEBRTC_ErrorGetMessage. */
 void bw_set_error(int code, const char *message);
+
+/* ------------------------------------------------------------------ library.c */
 
 /* Call the host's callbacks. A callback that is NULL is skipped. */
 void bw_call_on_sdp(const SignalingCallbacks *callbacks, uint32_t peer_id, const char *sdp_type, const char *sdp);

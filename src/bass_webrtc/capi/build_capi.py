@@ -2,7 +2,7 @@
 
     bass_webrtc.h ─► dispatch.py ─► dispatch.c, python_functions.h, the export list ─┐
                 └──► cffi, with bridge.h ─► binding.c ───────────────────────────────┤
-    library.c, stats.c, python_start.c ──────────────────────────────────────────────┴─► cc ─► libbass_webrtc.so
+    library.c, error.c, stats.c, python_start.c ─────────────────────────────────────┴─► cc ─► libbass_webrtc.so
 
 The library is linked with the shared libpython of this Python and contains the path of this environment's ``python``,
 so it needs no environment variables. It belongs to the environment: build it again after moving or upgrading that.
@@ -157,7 +157,7 @@ def find_libpython() -> Path:
 def _builder(header: Header) -> FFI:
     """cffi's description of the calls in both directions."""
     builder = FFI()
-    builder.embedding_api("")  # cffi exports nothing: the exported functions are in dispatch.c, library.c and stats.c.
+    builder.embedding_api("")  # cffi exports nothing: the exported functions are in other files.
     builder.cdef(f"{_BASS_TYPES}\n{header.types}")
     builder.cdef(declarations((HERE / "bridge.h").read_text()))
     builder.cdef('extern "Python+C" {\n' + dispatch.python_declarations(header) + "}")

@@ -22,7 +22,7 @@ WRITTEN_IN_C = {
     "BASS_WEBRTC_IsRunning": "may be called from an audio callback, so it must not wait for the interpreter's lock",
     "BASS_WEBRTC_AddPeer": "is BASS_WEBRTC_AddPeerEx with a capacity of BASS_WEBRTC_ANSWER_CAPACITY",
 }
-"""The functions that are not generated, because each of them ...; they are in ``library.c`` and ``stats.c``."""
+"""Functions written by hand, in ``library.c``, ``error.c`` and ``stats.c``, because each of them ..."""
 
 CLOSE_ALL = "close_all"
 """The one method of ``capi.Library`` that no exported function calls: the library closes all handles at exit."""

@@ -1,33 +1,13 @@
 /*
- * The parts of the library that need no Python: the version, the error of each thread, the checks at the start of every
- * generated function, and the calls of the host's callbacks. The statistics are in stats.c; dispatch.py generates the
+ * The parts of the library that need no Python: the version, the checks at the start of every generated function, and
+ * the calls of the host's callbacks. The errors are in error.c, the statistics in stats.c; dispatch.py generates the
  * rest.
  */
 #include "library.h"
 
 #include <fenv.h>
-#include <stdio.h>
 
 DWORD BASS_WEBRTC_CALL BASS_WEBRTC_GetVersion(void) { return BASS_WEBRTC_VERSION; }
-
-/* ------------------------------------------------------------------ the error of each thread, as BASS keeps it */
-
-static _Thread_local int last_code;
-static _Thread_local char last_message[1024];
-
-void bw_set_error(int code, const char *message) {
-    last_code = code;
-    snprintf(last_message, sizeof last_message, "%s", message);
-}
-
-void bw_clear_error(void) {
-    last_code = BASS_WEBRTC_OK;
-    last_message[0] = '\0';
-}
-
-int BASS_WEBRTC_CALL BASS_WEBRTC_ErrorGetCode(void) { return last_code; }
-
-const char *BASS_WEBRTC_CALL BASS_WEBRTC_ErrorGetMessage(void) { return last_message; }
 
 /* ------------------------------------------------------------------ checks before a call into Python */
 
