@@ -33,8 +33,9 @@ Protocol = Literal["whip", "whep"]
 _TCP_TIMEOUT_S = 5.0
 _ICE_TIMEOUT_S = 15.0
 _DTLS_TIMEOUT_S = 10.0
-_PACKETS_TIMEOUT_S = 8.0
-"""A server's first receiver report comes after up to 7.5 s (RFC 3550, 6.2: 5 s, times 1.5)."""
+_PACKETS_TIMEOUT_S = 10.0
+"""A round trip needs our first sender report, after up to 3.1 s, and the server's next report, up to 6.2 s later (RFC
+3550, 6.3.1: 2.5 s and 5 s, times 1.5, divided by 1.21828)."""
 _POLL_INTERVAL_S = 0.02
 _ENOUGH_PACKETS = 25
 _QUIET_DBFS = -90.0
