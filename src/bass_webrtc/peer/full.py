@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -24,11 +23,10 @@ from ..rtc import dtls
 from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio, build_answer, build_offer
 from ..rtc.negotiation import Offer
-from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
-from ..stats import Kind, PeerStats, plays, talks
+from ..stats import Kind, PeerStats
 from . import media
 from .host import Bridge, ConnectionObserver, EngineHost
 from .ice.addresses import format_address
@@ -179,23 +177,15 @@ class FullConnection:
         self._connecting = self._loop.create_task(self._connect())
 
     def _local_audio(self) -> LocalAudio:
-        sends = plays(self.kind)
         when = self._settings.end_of_candidates
-        return LocalAudio(
-            ice=self._ice.credentials,
-            candidates=self._ice.candidates,
+        return media.describe(
+            self.kind,
+            self._config,
+            self._identity,
+            self._certificate,
+            self._ice.credentials,
+            self._ice.candidates,
             end_of_candidates=when == "always" or (when == "if complete" and self._ice.is_complete),
-            fingerprint=self._certificate.fingerprint,
-            direction="recvonly" if not sends else "sendrecv" if talks(self.kind) else "sendonly",
-            ssrc=self._identity.ssrc,
-            cname=self._identity.cname,
-            stream_id=secrets.token_urlsafe(12),
-            track_id=secrets.token_urlsafe(12),
-            session_id=secrets.randbits(62),
-            opus=OpusParameters(stereo=True, sprop_stereo=sends, use_inband_fec=True),
-            red=True,
-            nack=sends,
-            ptime_ms=self._config.frame_ms if sends else None,
         )
 
     # -- candidates and ICE restarts

@@ -12,7 +12,6 @@ their events. Loop thread only, except for the statistics.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,9 +19,8 @@ from ..config import ServerConfig
 from ..errors import ClosedError
 from ..rtc import dtls, ice_lite
 from ..rtc.ice_lite import Path
-from ..rtc.local_audio import LocalAudio, build_answer
+from ..rtc.local_audio import build_answer
 from ..rtc.negotiation import Offer
-from ..rtc.opus_parameters import OpusParameters
 from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
 from ..stats import Kind, PeerStats, plays
@@ -108,8 +106,9 @@ class LiteConnection:
             identity=identity,
         )
         self._update_ufrags()
-        ptime_ms = config.frame_ms if plays(kind) else None
-        self.answer_sdp = build_answer(offer, self._local_audio(certificate, identity, ptime_ms))
+        candidates = self._mux.candidates(request.local, request.remote)
+        local = media.describe(kind, config, identity, certificate, self._ice.local, candidates, ice_lite=True)
+        self.answer_sdp = build_answer(offer, local)
         self._schedule()
 
     # -- signaling
@@ -285,25 +284,6 @@ class LiteConnection:
     def _set_state(self, state: str) -> None:
         self.state = state
         self._observer.state_changed(self)
-
-    def _local_audio(self, certificate: dtls.Certificate, identity: media.Identity, ptime_ms: int | None) -> LocalAudio:
-        sends = plays(self.kind)
-        return LocalAudio(
-            ice=self._ice.local,
-            ice_lite=True,
-            candidates=self._mux.candidates(self._request.local, self._request.remote),
-            fingerprint=certificate.fingerprint,
-            direction="sendonly" if sends else "recvonly",
-            ssrc=identity.ssrc,
-            cname=identity.cname,
-            stream_id=secrets.token_urlsafe(12),
-            track_id=secrets.token_urlsafe(12),
-            session_id=secrets.randbits(62),
-            opus=OpusParameters(stereo=True, sprop_stereo=sends, use_inband_fec=True),
-            red=True,
-            nack=sends,
-            ptime_ms=ptime_ms,
-        )
 
     # -- statistics: any thread
 

@@ -18,8 +18,11 @@ from typing import Any
 from ..config import SAMPLE_RATE_HZ, StreamConfig
 from ..core import Engine, PeerKeys, ReceivingStream, Reception, SendingStream, Srtcp
 from ..rtc import dtls, rtcp
+from ..rtc.candidate import Candidate
+from ..rtc.local_audio import LocalAudio
+from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
-from ..rtc.sdp import UnusableSdpError
+from ..rtc.sdp import IceCredentials, UnusableSdpError
 from ..stats import Kind, PeerStats, plays, talks
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
@@ -83,6 +86,49 @@ def check_limits(audio: RemoteAudio, config: StreamConfig) -> None:
         raise UnusableSdpError(
             f"the peer allows at most {audio.max_ptime_ms} ms per packet; this server sends {config.frame_ms} ms"
         )
+
+
+def describe(
+    kind: Kind,
+    config: StreamConfig,
+    identity: Identity,
+    certificate: dtls.Certificate,
+    ice: IceCredentials,
+    candidates: tuple[Candidate, ...],
+    *,
+    ice_lite: bool = False,
+    end_of_candidates: bool = True,
+) -> LocalAudio:
+    """Return the local side of a session description for a peer.
+
+    Args:
+        kind: What the peer does.
+        config: Settings of the stream.
+        identity: The local RTP source.
+        certificate: The local DTLS certificate.
+        ice: The local ICE credentials.
+        candidates: The local candidates.
+        ice_lite: Whether the local agent is ICE-lite.
+        end_of_candidates: Whether there are no other candidates.
+    """
+    sends = plays(kind)
+    return LocalAudio(
+        ice=ice,
+        ice_lite=ice_lite,
+        candidates=candidates,
+        end_of_candidates=end_of_candidates,
+        fingerprint=certificate.fingerprint,
+        direction="recvonly" if not sends else "sendrecv" if talks(kind) else "sendonly",
+        ssrc=identity.ssrc,
+        cname=identity.cname,
+        stream_id=secrets.token_urlsafe(12),
+        track_id=secrets.token_urlsafe(12),
+        session_id=secrets.randbits(62),
+        opus=OpusParameters(stereo=True, sprop_stereo=sends, use_inband_fec=True),
+        red=True,
+        nack=sends,
+        ptime_ms=config.frame_ms if sends else None,
+    )
 
 
 class RedundancyPolicy:
