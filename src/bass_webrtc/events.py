@@ -80,14 +80,8 @@ class EventDispatcher:
         thread.start()
         self._thread = self._newest_thread = thread
 
-    def stop(self) -> None:
-        """Make the pending calls, then end the event thread and wait for it. On the event thread, do not wait."""
-        thread = self._end()
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-
     async def finish(self, caller: threading.Thread | None = None) -> None:
-        """Do what ``stop`` does, without blocking the running loop.
+        """Make the pending calls, then end the event thread and wait for it, without blocking the running loop.
 
         Args:
             caller: A thread that is waiting for this. If it is the event thread, do not wait for that.

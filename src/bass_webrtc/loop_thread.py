@@ -174,7 +174,7 @@ class _Operation:
     kind: _Kind
     caller: threading.Thread
     device: int | None
-    """The caller's BASS device, which BASS keeps per thread: the source is opened on it."""
+    """The BASS device of a start's caller, which BASS keeps per thread: the source is opened on it."""
     done: Future[None] = field(default_factory=Future)
     ending: LoopThread | None = None
     """The loop thread that ends with the operation."""
@@ -227,7 +227,8 @@ class Lifecycle(ABC, Generic[Run]):
 
     def _request(self, kind: _Kind) -> _Operation:
         """Queue an operation; its ``done`` is settled when it has finished. Never blocks."""
-        operation = _Operation(kind, threading.current_thread(), current_device())
+        device = current_device() if kind == "start" else None
+        operation = _Operation(kind, threading.current_thread(), device)
         if kind != "start":
             operation.done.set_running_or_notify_cancel()  # It cannot be cancelled: nothing is left half closed.
         with self._guard:

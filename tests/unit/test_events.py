@@ -11,6 +11,11 @@ from bass_webrtc.errors import ConfigError
 from bass_webrtc.events import EventDispatcher
 
 
+def finish(dispatcher: EventDispatcher) -> None:
+    """Wait for the pending calls and the end of the event thread; on that thread, only request it."""
+    asyncio.run(dispatcher.finish(threading.current_thread()))
+
+
 @pytest.fixture
 def dispatcher() -> EventDispatcher:
     dispatcher = EventDispatcher(("happened", "else"))
@@ -23,7 +28,7 @@ def test_callbacks_run_in_order_on_one_other_thread(dispatcher: EventDispatcher)
     dispatcher.on("happened", lambda number, word: seen.append((number, word, threading.current_thread().ident)))
     for number in range(100):
         dispatcher.emit("happened", number, "word")
-    dispatcher.stop()
+    finish(dispatcher)
     assert [number for number, _, _ in seen] == list(range(100))
     threads = {thread for _, _, thread in seen}
     assert len(threads) == 1
@@ -41,7 +46,7 @@ def test_exception_in_a_callback_is_logged_and_the_next_callback_runs(
     dispatcher.on("happened", broken)
     dispatcher.on("happened", lambda: seen.append("second"))
     dispatcher.emit("happened")
-    dispatcher.stop()
+    finish(dispatcher)
     assert seen == ["second"]
     assert "user error" in caplog.text
 
@@ -53,7 +58,7 @@ def test_unsubscribe_stops_the_calls_and_is_idempotent(dispatcher: EventDispatch
     unsubscribe()
     unsubscribe()
     dispatcher.emit("happened", 2)
-    dispatcher.stop()
+    finish(dispatcher)
     assert seen == [1]
 
 
@@ -62,7 +67,7 @@ def test_unknown_event_and_non_callable_are_refused(dispatcher: EventDispatcher)
         dispatcher.on("hapened", print)
     with pytest.raises(ConfigError, match="expected a function"):
         dispatcher.on("happened", 5)  # type: ignore[arg-type]
-    dispatcher.stop()
+    finish(dispatcher)
 
 
 def test_call_returns_the_result_or_raises_the_exception(dispatcher: EventDispatcher) -> None:
@@ -72,14 +77,14 @@ def test_call_returns_the_result_or_raises_the_exception(dispatcher: EventDispat
     assert dispatcher.call(lambda a, b: a + b, 1, 2).result(5) == 3
     with pytest.raises(ValueError, match="user error"):
         dispatcher.call(broken).result(5)
-    dispatcher.stop()
+    finish(dispatcher)
 
 
-def test_stop_in_a_callback_does_not_deadlock(dispatcher: EventDispatcher) -> None:
+def test_finish_in_a_callback_does_not_deadlock(dispatcher: EventDispatcher) -> None:
     stopped = threading.Event()
 
     def stop() -> None:
-        dispatcher.stop()
+        finish(dispatcher)
         stopped.set()
 
     dispatcher.on("happened", stop)
@@ -87,10 +92,10 @@ def test_stop_in_a_callback_does_not_deadlock(dispatcher: EventDispatcher) -> No
     assert stopped.wait(5)
 
 
-def test_stop_is_idempotent_and_works_without_start(dispatcher: EventDispatcher) -> None:
-    dispatcher.stop()
-    dispatcher.stop()
-    EventDispatcher(()).stop()
+def test_finish_is_idempotent_and_works_without_start(dispatcher: EventDispatcher) -> None:
+    finish(dispatcher)
+    finish(dispatcher)
+    finish(EventDispatcher(()))
 
 
 async def test_finish_makes_the_pending_calls_and_does_not_block_the_loop(dispatcher: EventDispatcher) -> None:

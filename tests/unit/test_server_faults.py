@@ -26,8 +26,8 @@ class Reports:
         self._events.start()
         self.faults = Faults(self._events, lambda: self.now_s)
 
-    def all(self) -> list[str]:
-        self._events.stop()
+    async def all(self) -> list[str]:
+        await self._events.finish()
         return [str(error) for error in self.errors]
 
 
@@ -47,7 +47,10 @@ def test_each_kind_is_reported_and_logged_once_an_hour(caplog: pytest.LogCapture
     reports.faults.report("a request failed", fail(ValueError, "still"))
     reports.now_s = 3600.0
     reports.faults.report("a request failed", fail(ValueError, "again"))
-    assert reports.all() == ["a request failed: ValueError('number 0')", "a request failed: ValueError('again')"]
+    assert asyncio.run(reports.all()) == [
+        "a request failed: ValueError('number 0')",
+        "a request failed: ValueError('again')",
+    ]
     assert isinstance(reports.errors[0].__cause__, ValueError)
     assert len([record for record in caplog.records if record.levelno == logging.ERROR]) == 2
 
@@ -59,14 +62,14 @@ def test_different_kinds_are_reported_separately() -> None:
     reports.faults.report("a request failed", fail(ValueError, "a"))
     reports.faults.report("a request failed", fail(TypeError, "a"))
     reports.faults.report("a request failed", ValueError("never raised"))
-    assert len(reports.all()) == 5
+    assert len(asyncio.run(reports.all())) == 5
 
 
 def test_number_of_remembered_kinds_is_limited() -> None:
     reports = Reports()
     for number in range(1000):
         reports.faults.report(f"thing {number}")
-    assert len(reports.all()) == 100
+    assert len(asyncio.run(reports.all())) == 100
 
 
 async def test_unhandled_exception_on_loop_is_reported() -> None:
@@ -75,7 +78,7 @@ async def test_unhandled_exception_on_loop_is_reported() -> None:
     loop.set_exception_handler(reports.faults.handle)
     loop.call_soon(lambda: 1 // 0)
     await asyncio.sleep(0.01)
-    (message,) = reports.all()
+    (message,) = await reports.all()
     assert "division" in message
 
 
@@ -108,7 +111,7 @@ async def watch_for(checks: int, engine: FakeEngine, reports: Reports, monkeypat
 async def test_encoder_failure_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     reports, engine = Reports(), FakeEngine(encode_errors=3)
     await watch_for(5, engine, reports, monkeypatch)
-    (message,) = reports.all()
+    (message,) = await reports.all()
     assert "Opus" in message
 
 
@@ -119,10 +122,10 @@ async def test_stalled_sender_is_reported_once_after_two_checks(
     """One failed check is not enough: the whole process may have stalled."""
     reports = Reports()
     await watch_for(checks, FakeEngine(is_healthy=False), reports, monkeypatch)
-    assert len(reports.all()) == messages
+    assert len(await reports.all()) == messages
 
 
 async def test_healthy_audio_path_reports_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     reports = Reports()
     await watch_for(5, FakeEngine(), reports, monkeypatch)
-    assert reports.all() == []
+    assert await reports.all() == []
