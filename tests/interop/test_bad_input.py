@@ -187,42 +187,42 @@ def test_session_without_checks_is_removed_after_ten_seconds() -> None:
 
 
 @pytest.fixture
-def stranger() -> Iterator[socket.socket]:
+def unknown_socket() -> Iterator[socket.socket]:
     """A socket unknown to the server."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
-        stranger.bind(("127.0.0.1", 0))
-        stranger.settimeout(0.3)
-        yield stranger
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unknown_socket:
+        unknown_socket.bind(("127.0.0.1", 0))
+        unknown_socket.settimeout(0.3)
+        yield unknown_socket
 
 
 @covers("SE40")
 @pytest.mark.parametrize("size", [0, 1, 65_507])
 @pytest.mark.parametrize("when", ["before", "during", "after"])
 def test_datagrams_of_odd_sizes_are_harmless_at_any_time(
-    scene: Scene, stranger: socket.socket, size: int, when: str
+    scene: Scene, unknown_socket: socket.socket, size: int, when: str
 ) -> None:
     """Send them before, during and after a player's handshake, from another port and from its own."""
     junk = bytes([22]) * size
     player = Player(Certificate())
     player.post(scene.whep_url, time.monotonic())
     if when == "before":
-        _send_all(stranger, player, junk, scene)
+        _send_all(unknown_socket, player, junk, scene)
     drive([player], lambda: player.state == ("handshake" if when == "during" else "connected"))
     if when != "before":
-        _send_all(stranger, player, junk, scene)
+        _send_all(unknown_socket, player, junk, scene)
     assert drive([player], lambda: player.counters.packets > 10), player.reason
     assert player.counters.missing == 0
     assert player.delete() == 200
 
 
-def _send_all(stranger: socket.socket, player: Player, junk: bytes, scene: Scene) -> None:
+def _send_all(unknown_socket: socket.socket, player: Player, junk: bytes, scene: Scene) -> None:
     for _ in range(3):
-        stranger.sendto(junk, scene.udp_address)
+        unknown_socket.sendto(junk, scene.udp_address)
         player.send(junk)
 
 
 @covers("SE42", "OP18")
-def test_twenty_thousand_junk_datagrams_are_counted_and_dropped(scene: Scene, stranger: socket.socket) -> None:
+def test_twenty_thousand_junk_datagrams_are_counted_and_dropped(scene: Scene, unknown_socket: socket.socket) -> None:
     """Memory does not grow, every datagram is counted as dropped, and none is answered."""
     memory_kb, dropped = usage.memory_kb(os.getpid()), _dropped(scene)
     kinds = [
@@ -234,7 +234,7 @@ def test_twenty_thousand_junk_datagrams_are_counted_and_dropped(scene: Scene, st
     ]
     kinds += [stun.check("nobody:you", "password of nobody at all"), bytes([2]) + bytes(19), bytes([70]) * 1500]
     for number in range(20_000):
-        stranger.sendto(kinds[number % len(kinds)], scene.udp_address)
+        unknown_socket.sendto(kinds[number % len(kinds)], scene.udp_address)
         if number % 100 == 99:
             # Paced, because the socket buffer is not under test.
             time.sleep(0.002)
@@ -242,7 +242,7 @@ def test_twenty_thousand_junk_datagrams_are_counted_and_dropped(scene: Scene, st
     assert _dropped(scene) - dropped > 10_000
     assert usage.memory_kb(os.getpid()) - memory_kb < 2_000
     with pytest.raises(TimeoutError):
-        stranger.recv(2048)
+        unknown_socket.recv(2048)
 
 
 def _dropped(scene: Scene) -> int:
@@ -251,7 +251,7 @@ def _dropped(scene: Scene) -> int:
 
 
 @covers("SE41")
-def test_client_hello_from_unvalidated_address_is_dropped(scene: Scene, stranger: socket.socket) -> None:
+def test_client_hello_from_unvalidated_address_is_dropped(scene: Scene, unknown_socket: socket.socket) -> None:
     """DTLS from an address without a successful check is dropped; the real handshake completes."""
     player = Player(Certificate(), setup="active")
     player.post(scene.whep_url, time.monotonic())
@@ -260,12 +260,12 @@ def test_client_hello_from_unvalidated_address_is_dropped(scene: Scene, stranger
     with pytest.raises(SSL.WantReadError):
         hello.do_handshake()
     client_hello = hello.bio_read(65_536)
-    stranger.sendto(client_hello, scene.udp_address)
+    unknown_socket.sendto(client_hello, scene.udp_address)
     drive([player], lambda: player.state == "handshake")
-    stranger.sendto(client_hello, scene.udp_address)
+    unknown_socket.sendto(client_hello, scene.udp_address)
     assert drive([player], lambda: player.counters.packets > 10), player.reason
     with pytest.raises(TimeoutError):
-        stranger.recv(2048)
+        unknown_socket.recv(2048)
     assert player.delete() == 200
 
 
@@ -281,12 +281,12 @@ def test_unsignaled_certificate_ends_only_its_own_session(scene: Scene, setup: s
     impostor.vanish()
 
 
-def test_rtp_and_rtcp_from_unvalidated_address_are_dropped(scene: Scene, stranger: socket.socket) -> None:
+def test_rtp_and_rtcp_from_unvalidated_address_are_dropped(scene: Scene, unknown_socket: socket.socket) -> None:
     """Media from an address without a successful check is counted and dropped (RFC 7983)."""
     before = scene.server.stats()
     for _ in range(20):
-        stranger.sendto(struct.pack("!BBHII", 128, 111, 1, 2, 3) + bytes(100), scene.udp_address)
-        stranger.sendto(struct.pack("!BBHI", 129, 201, 7, 3) + bytes(40), scene.udp_address)
+        unknown_socket.sendto(struct.pack("!BBHII", 128, 111, 1, 2, 3) + bytes(100), scene.udp_address)
+        unknown_socket.sendto(struct.pack("!BBHI", 129, 201, 7, 3) + bytes(40), scene.udp_address)
     time.sleep(0.2)
     after = scene.server.stats()
     assert after.datagrams_dropped - before.datagrams_dropped == 40
@@ -295,17 +295,19 @@ def test_rtp_and_rtcp_from_unvalidated_address_are_dropped(scene: Scene, strange
 
 @covers("SE24", "SE25")
 @pytest.mark.parametrize("size", range(0, 28, 4))
-def test_truncated_stun_is_not_answered(scene: Scene, stranger: socket.socket, size: int) -> None:
+def test_truncated_stun_is_not_answered(scene: Scene, unknown_socket: socket.socket, size: int) -> None:
     """A truncated check, and one whose length field is too large."""
     check = stun.check("user:name", "some password that nobody has")
-    stranger.sendto(check[:size], scene.udp_address)
-    stranger.sendto(check[:2] + b"\xff\xfc" + check[4:], scene.udp_address)
+    unknown_socket.sendto(check[:size], scene.udp_address)
+    unknown_socket.sendto(check[:2] + b"\xff\xfc" + check[4:], scene.udp_address)
     with pytest.raises(TimeoutError):
-        stranger.recv(2048)
+        unknown_socket.recv(2048)
 
 
 @covers("SE24")
-def test_response_to_unauthenticated_check_is_not_longer_than_the_check(scene: Scene, stranger: socket.socket) -> None:
+def test_response_to_unauthenticated_check_is_not_longer_than_the_check(
+    scene: Scene, unknown_socket: socket.socket
+) -> None:
     """The server is no amplifier: a valid user name with a wrong password, from a forged address."""
     player = Player(Certificate())
     player.post(scene.whep_url, time.monotonic())
@@ -316,9 +318,9 @@ def test_response_to_unauthenticated_check_is_not_longer_than_the_check(scene: S
             None
         ),
     ):
-        stranger.sendto(message, scene.udp_address)
+        unknown_socket.sendto(message, scene.udp_address)
         try:
-            assert len(stranger.recv(2048)) <= len(message)
+            assert len(unknown_socket.recv(2048)) <= len(message)
         except TimeoutError:
             continue
     assert drive([player], lambda: player.counters.packets > 0), "the real player still gets in"

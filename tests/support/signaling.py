@@ -15,7 +15,7 @@ from bass_webrtc.signaling.server.endpoint import Endpoint
 from bass_webrtc.stats import Kind
 
 ANSWER = "v=0\r\n"
-STRANGER = "192.0.2.7"
+CLIENT = "192.0.2.7"
 
 
 class FakeSession:
@@ -82,7 +82,7 @@ async def ask(
     body: str | bytes = b"",
     *,
     headers: Mapping[str, str] | None = None,
-    remote: str = STRANGER,
+    remote: str = CLIENT,
     query: str = "",
     now_s: float = 0.0,
 ) -> Response:
