@@ -3,6 +3,7 @@
 # make check        format, lint, types, imports, unit and loopback tests
 # make docs         build the documentation site into build/docs; any warning is an error
 # make format       rewrite Python with ruff and C with clang-format
+# make attack       run the attack programs against a server on this machine and print what they measured
 # make bench        run the benchmarks
 # make fuzz         run each fuzzer of the core for ten minutes; make fuzz ARGS=60 for one minute
 # make screenshot   take the README's screenshot of the page (docs/images/page.png)
@@ -17,7 +18,7 @@ CORE    = src/bass_webrtc/core
 INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
-.PHONY: serve test check static docs format bench fuzz screenshot conformance clean \
+.PHONY: serve test check static docs format attack bench fuzz screenshot conformance clean \
         build-packages check-packages test-packages
 
 serve: $(VENV)/.installed
@@ -40,6 +41,9 @@ static: check-packages $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -E -q -W --keep-going -n -b html docs build/docs
 	@echo "build/docs/index.html"
+
+attack: test-packages $(VENV)/.installed-dev
+	@$(BIN)/pytest -q tests/attack $(ARGS)
 
 bench: test-packages $(VENV)/.installed-dev
 	@$(BIN)/python -m bench $(ARGS)

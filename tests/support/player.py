@@ -65,6 +65,8 @@ class Player:
         self.posted_s = 0.0
         self.first_packet_s = 0.0
         self.due_s = 0.0
+        self.source = ""
+        """Local address that it connects from; empty: the system chooses."""
         self.socket: socket.socket | None = None
         self.tx: Session | None = None
         self.answer: Answer
@@ -120,7 +122,9 @@ class Player:
         """POST to the endpoint, blocking; True for 201. The owner then calls the handlers."""
         self.posted_s = now_s
         parts = urllib.parse.urlsplit(url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        connection = http.client.HTTPConnection(
+            parts.hostname or "", parts.port, timeout=20, source_address=(self.source, 0) if self.source else None
+        )
         try:
             connection.connect()
             host = connection.sock.getsockname()[0]
@@ -200,9 +204,13 @@ class Player:
         if self.on_rtp is not None:
             self.on_rtp(data)
 
+    def check(self) -> bytes:
+        """Return an ICE check with a new transaction id."""
+        return stun.check(f"{self.answer.ufrag}:{self._ufrag}", self.answer.password)
+
     def _check(self) -> None:
         self._checks += 1
-        self._send(stun.check(f"{self.answer.ufrag}:{self._ufrag}", self.answer.password))
+        self._send(self.check())
 
     def _stun(self, data: bytes, now_s: float) -> None:
         message = stun.decode(data)
