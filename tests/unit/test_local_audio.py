@@ -285,14 +285,14 @@ def test_default_is_discard_port_without_candidates() -> None:
 @pytest.mark.parametrize(
     "sdp",
     [
-        offers.RFC_STYLE + "".join(f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:v{n}\r\n" for n in range(1000)),
+        offers.RFC_STYLE + "".join(f"m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:v{n}\r\n" for n in range(120)),
         changed(offers.MAX_BUNDLE_READER, "BUNDLE 0 1 2", "BUNDLE" + " 0 1" * 32_000),
-        changed(offers.MAX_BUNDLE_READER, "t=0 0\r\n", "t=0 0\r\n" + "a=group:BUNDLE x\r\n" * 6_000)
-        + "m=video 9 RTP/AVP 0\r\n" * 1000,
+        changed(offers.MAX_BUNDLE_READER, "t=0 0\r\n", "t=0 0\r\n" + "a=group:BUNDLE x\r\n" * 1_500)
+        + "m=video 9 RTP/AVP 0\r\n" * 120,
     ],
     ids=["sections", "long group", "many groups"],
 )
-def test_answer_to_128_kib_offer_takes_less_than_half_a_second(sdp: str) -> None:
+def test_answer_to_longest_offers_takes_less_than_half_a_second(sdp: str) -> None:
     start_s = time.process_time()
     text = answer(sdp)
     assert time.process_time() - start_s < 0.5

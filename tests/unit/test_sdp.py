@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import SdpError
-from bass_webrtc.rtc.sdp import Fingerprint, IceCredentials, Scope, SessionDescription, UnusableSdpError
+from bass_webrtc.rtc.sdp import (
+    MAX_FORMATS,
+    MAX_LINES,
+    MAX_SECTIONS,
+    Fingerprint,
+    IceCredentials,
+    Scope,
+    SessionDescription,
+    UnusableSdpError,
+)
 from support.conformance import covers
 
 MINIMAL = "v=0\no=- 1 1 IN IP4 0.0.0.0\ns=-\nt=0 0\n"
@@ -181,6 +190,28 @@ def test_malformed_fingerprints_are_rejected(text: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- any bytes, and time
+
+
+@covers("SD5")
+@pytest.mark.parametrize(
+    ("body", "limit"),
+    [
+        ("a=x\n" * MAX_LINES, f"more than {MAX_LINES} lines"),
+        ("\n" * MAX_LINES, f"more than {MAX_LINES} lines"),
+        ("m=audio 9 RTP/AVP 0\n" * (MAX_SECTIONS + 1), f"more than {MAX_SECTIONS} media sections"),
+        ("m=audio 9 RTP/AVP" + " 1" * (MAX_FORMATS + 1), f"more than {MAX_FORMATS} formats"),
+    ],
+    ids=["attributes", "blank lines", "sections", "formats"],
+)
+def test_description_beyond_a_limit_is_malformed(body: str, limit: str) -> None:
+    with pytest.raises(SdpError, match=limit):
+        SessionDescription.parse(MINIMAL + body)
+
+
+def test_description_at_the_limits_is_parsed() -> None:
+    sections = f"m=audio 9 RTP/AVP{' 1' * MAX_FORMATS}\n" * MAX_SECTIONS
+    lines = "a=x\n" * (MAX_LINES - MAX_SECTIONS - len(MINIMAL.splitlines()) - 1)
+    assert len(SessionDescription.parse(MINIMAL + sections + lines).media) == MAX_SECTIONS
 
 
 @covers("SE70")
