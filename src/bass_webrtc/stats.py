@@ -186,7 +186,10 @@ class PeerStats:
         default=0, metadata=_counter("Packets to the peer that the operating system did not accept.", "packets")
     )
     srtp_errors: int = field(
-        default=0, metadata=_counter("Packets of the peer that failed authentication or were replayed.", "packets")
+        default=0,
+        metadata=_counter(
+            "RTP and RTCP packets of the peer that failed authentication, were replayed, or had a 65th SSRC.", "packets"
+        ),
     )
     codec: str = field(default="opus/48000/2", metadata=_text("Codec, clock rate and channels."))
     srtp_profile: str = field(default="", metadata=_text("SRTP protection profile; empty before the DTLS handshake."))
@@ -290,7 +293,10 @@ class ServerStats:
         ),
     )
     srtp_errors: int = field(
-        default=0, metadata=_counter("SRTP and SRTCP packets that failed authentication or were replayed.", "packets")
+        default=0,
+        metadata=_counter(
+            "RTP and RTCP packets that failed authentication, were replayed, or had a peer's 65th SSRC.", "packets"
+        ),
     )
     events_dropped: int = field(
         default=0,

@@ -88,7 +88,7 @@ static inline bw_peer_config peer_config(uint32_t profile) {
 static inline listener add_listener(fixture *opened, uint32_t peer, const bw_peer_config *config) {
     listener added = {.peer = peer};
     added.socket = open_loopback_socket(&added.address);
-    added.srtp = bw_srtp_session(config->srtp_profile, config->local_key, 0, false);
+    added.srtp = bw_srtp_session(config->srtp_profile, config->local_key, false);
     CHECK(added.srtp != NULL);
     CHECK_EQ(bw_peer_add(opened->engine, peer, config), BW_OK);
     CHECK_EQ(bw_peer_set_path(opened->engine, peer, opened->socket_index, &added.address), BW_OK);

@@ -1,4 +1,4 @@
-/* Incoming RTP of one peer: accepted SSRCs, authenticity, report block values. Time is an argument. */
+/* Incoming RTP and RTCP of one peer: authenticity, accepted SSRCs, report block values. Time is an argument. */
 #include "engine_fixture.h"
 
 #include "../../src/bass_webrtc/core/incoming.h"
@@ -18,7 +18,6 @@ typedef struct {
 static bw_peer_config receiving_config(void) {
     bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
     config.receive = 1;
-    config.receive_ssrcs[0] = FIXTURE_SSRC;
     return config;
 }
 
@@ -52,10 +51,18 @@ static uint32_t make_packet(sender *from, uint32_t ssrc, uint64_t index, uint8_t
     return (uint32_t)length;
 }
 
-static bw_incoming_result take(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
+static bool take(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
     uint8_t bytes[64];
     uint32_t length = make_packet(from, ssrc, index, bytes);
-    return bw_incoming_take(from->incoming, bytes, &length, now_ns);
+    return bw_incoming_take_rtp(from->incoming, bytes, &length, now_ns);
+}
+
+/* A packet of somebody who does not have the key. */
+static bool take_forged(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
+    uint8_t bytes[64];
+    uint32_t length = make_packet(from, ssrc, index, bytes);
+    bytes[length - 1] ^= 1;
+    return bw_incoming_take_rtp(from->incoming, bytes, &length, now_ns);
 }
 
 static uint64_t received(void) { return bw_read_counter(&reception.packets_received); }
@@ -71,13 +78,13 @@ static void test_loss_is_counted_across_sequence_wrap(void) {
     for (int i = 0; i < 20; i++, s.index++) {
         if (i == 7 || i == 8)
             continue;
-        CHECK_EQ(take(&s, FIXTURE_SSRC, s.index, i * SECOND_NS / 50), BW_INCOMING_AUTHENTIC);
+        CHECK(take(&s, FIXTURE_SSRC, s.index, i * SECOND_NS / 50));
     }
     CHECK_EQ(received(), 18);
     CHECK_EQ(lost(), 2);
     CHECK_EQ(bw_read_counter(&reception.highest_sequence) - bw_read_counter(&reception.first_sequence), 19);
-    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 1, SECOND_NS), BW_INCOMING_REJECTED);   /* replayed */
-    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index - 12, SECOND_NS), BW_INCOMING_AUTHENTIC); /* late, not lost */
+    CHECK(!take(&s, FIXTURE_SSRC, s.index - 1, SECOND_NS)); /* replayed */
+    CHECK(take(&s, FIXTURE_SSRC, s.index - 12, SECOND_NS)); /* late, not lost */
     CHECK_EQ(lost(), 1);
     close_sender(&s);
 }
@@ -87,9 +94,9 @@ static void test_loss_is_counted_across_sequence_wrap(void) {
 static void test_jitter_is_change_of_transit_time(void) {
     sender s = open_sender();
     for (int i = 0; i < 100; i++, s.timestamp += 960)
-        CHECK_EQ(take(&s, FIXTURE_SSRC, s.index++, i * SECOND_NS / 50), BW_INCOMING_AUTHENTIC);
+        CHECK(take(&s, FIXTURE_SSRC, s.index++, i * SECOND_NS / 50));
     CHECK_EQ(bw_read_counter(&reception.jitter_ticks_16) / 16, 0);
-    CHECK_EQ(take(&s, FIXTURE_SSRC, s.index++, 100 * SECOND_NS / 50 + SECOND_NS / 100), BW_INCOMING_AUTHENTIC);
+    CHECK(take(&s, FIXTURE_SSRC, s.index++, 100 * SECOND_NS / 50 + SECOND_NS / 100));
     CHECK_NEAR(bw_read_counter(&reception.jitter_ticks_16) / 16.0, 480 / 16.0, 1);
     close_sender(&s);
 }
@@ -103,48 +110,95 @@ static void test_tampered_packet_is_rejected_without_effect(void) {
         uint32_t copy_length = length;
         memcpy(copy, bytes, sizeof copy);
         copy[i] ^= 1;
-        CHECK(bw_incoming_take(s.incoming, copy, &copy_length, 0) != BW_INCOMING_AUTHENTIC);
+        CHECK(!bw_incoming_take_rtp(s.incoming, copy, &copy_length, 0));
     }
     CHECK_EQ(received(), 0);
-    CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_AUTHENTIC);
+    CHECK_EQ(s.incoming->rtp.ssrc_count, 0);
+    CHECK(bw_incoming_take_rtp(s.incoming, bytes, &length, 0));
     CHECK_EQ(length, BW_RTP_HEADER_BYTES + PAYLOAD_BYTES);
     close_sender(&s);
 }
 
-static srtp_t session_for(uint32_t ssrc) {
-    bw_peer_config config = receiving_config();
-    return bw_srtp_session(config.srtp_profile, config.remote_key, ssrc, false);
+static bool has_stream(bw_incoming_session *session, uint32_t ssrc) {
+    uint32_t rollover;
+    return srtp_get_stream_roc(session->srtp, ssrc, &rollover) == srtp_err_status_ok;
 }
 
-/* Covers OP16: a session is requested once for an unannounced SSRC, which is received after the session was added. */
-static void test_session_is_requested_for_unannounced_ssrc(void) {
+static void forge_many(sender *s, int64_t now_ns) {
+    for (uint32_t ssrc = 0; ssrc < 1000; ssrc++) {
+        CHECK(!take_forged(s, ssrc, ssrc * 7, now_ns));
+        CHECK(!take_forged(s, FIXTURE_SSRC, s->index + ssrc * 65, now_ns));
+    }
+}
+
+/* Forged packets, with SSRC 0 and any other, before the first authentic packet and in a pause. */
+static void test_forged_packets_change_nothing(void) {
     sender s = open_sender();
-    CHECK_EQ(take(&s, 77, s.index, 0), BW_INCOMING_NEW_SSRC);
-    CHECK_EQ(s.incoming->requested_ssrc, 77);
-    CHECK_EQ(take(&s, 78, s.index, 0), BW_INCOMING_REJECTED); /* one request at a time */
-    CHECK(bw_incoming_add_stream(s.incoming, 77, session_for(77)) == NULL);
-    CHECK_EQ(take(&s, 77, s.index + 1, 0), BW_INCOMING_AUTHENTIC);
-    CHECK_EQ(atomic_load(&reception.ssrc), 77);
-    CHECK_EQ(lost(), 0); /* another stream has its own count */
-    srtp_t again = session_for(77);
-    CHECK(bw_incoming_add_stream(s.incoming, 77, again) == again); /* the SSRC already has a session */
-    srtp_dealloc(again);
+    bw_incoming before = *s.incoming;
+    forge_many(&s, 0);
+    CHECK_EQ(memcmp(&before, s.incoming, sizeof before), 0);
+    for (int i = 0; i < 20; i++) /* now with roll-over counter 1 */
+        CHECK(take(&s, FIXTURE_SSRC, s.index++, 0));
+    before = *s.incoming;
+    bw_reception reception_before = reception;
+    forge_many(&s, 60 * SECOND_NS);
+    CHECK_EQ(memcmp(&before, s.incoming, sizeof before), 0);
+    CHECK_EQ(memcmp(&reception_before, &reception, sizeof reception), 0);
+    for (uint32_t ssrc = 0; ssrc < 1000; ssrc++)
+        CHECK(!has_stream(&s.incoming->rtp, ssrc));
+    CHECK(!take(&s, FIXTURE_SSRC, s.index - 1, 61 * SECOND_NS)); /* the replay window is as before, too */
+    CHECK(take(&s, FIXTURE_SSRC, s.index++, 61 * SECOND_NS));
     close_sender(&s);
 }
 
-/* A thousand SSRCs create only four sessions, and a stream being received keeps its session. */
-static void test_thousand_ssrcs_do_not_displace_active_stream(void) {
+static void test_zero_is_a_valid_ssrc(void) {
     sender s = open_sender();
+    for (int i = 0; i < 20; i++)
+        CHECK(take(&s, 0, s.index++, 0));
+    CHECK_EQ(received(), 20);
+    CHECK_EQ(lost(), 0);
+    CHECK(!take(&s, 0, s.index - 20, 0));
+    close_sender(&s);
+}
+
+/* Covers OP16: each authentic SSRC is received from its first packet on, whether it was announced or not. */
+static void test_new_ssrc_is_received_at_once(void) {
+    sender s = open_sender();
+    CHECK(take(&s, FIXTURE_SSRC, s.index, 0));
+    CHECK(take(&s, 77, s.index, 0));
+    CHECK_EQ(atomic_load(&reception.ssrc), 77);
+    CHECK_EQ(received(), 1); /* another stream has its own count */
+    CHECK_EQ(lost(), 0);
+    CHECK(take(&s, FIXTURE_SSRC, s.index + 1, 0));
+    close_sender(&s);
+}
+
+/* Covers OP16: an authenticated peer cannot make the memory grow, and its first stream keeps its replay window. */
+static void test_number_of_ssrcs_is_limited(void) {
+    sender s = open_sender();
+    uint32_t accepted = 0;
     for (uint32_t i = 0; i < 1000; i++) {
-        int64_t now_ns = bw_now_ns();
-        CHECK_EQ(take(&s, FIXTURE_SSRC, s.index++, now_ns), BW_INCOMING_AUTHENTIC);
-        if (take(&s, 1000 + i, s.index, now_ns) == BW_INCOMING_NEW_SSRC) {
-            srtp_t unused = bw_incoming_add_stream(s.incoming, 1000 + i, session_for(1000 + i));
-            if (unused != NULL)
-                srtp_dealloc(unused);
-        }
+        CHECK(take(&s, FIXTURE_SSRC, s.index++, i * SECOND_NS));
+        accepted += take(&s, 1000 + i, 1, i * SECOND_NS);
     }
-    CHECK_EQ(received(), 1000);
+    CHECK_EQ(accepted, BW_MAX_SSRCS - 1);
+    CHECK(!has_stream(&s.incoming->rtp, 1000 + BW_MAX_SSRCS - 1));
+    CHECK(!take(&s, FIXTURE_SSRC, s.index - 1, 1000 * SECOND_NS));
+    CHECK(!take(&s, 1000, 1, 1000 * SECOND_NS));
+    CHECK(take(&s, 1000, 2, 1000 * SECOND_NS));
+    close_sender(&s);
+}
+
+/* Covers SE9: recorded packets are refused after any pause, roll-over or change of SSRC. */
+static void test_old_packets_are_rejected_after_rollover(void) {
+    sender s = open_sender();
+    for (uint32_t i = 0; i < 70000; i++)
+        CHECK(take(&s, FIXTURE_SSRC, s.index + i, 0));
+    for (uint32_t ssrc = 1; ssrc < BW_MAX_SSRCS; ssrc++)
+        CHECK(take(&s, ssrc, 1, 3600 * SECOND_NS));
+    for (uint32_t i = 0; i < 70000; i += 13)
+        CHECK(!take(&s, FIXTURE_SSRC, s.index + i, 7200 * SECOND_NS));
+    CHECK(take(&s, FIXTURE_SSRC, s.index + 70000, 7200 * SECOND_NS));
     close_sender(&s);
 }
 
@@ -152,18 +206,93 @@ static void test_malformed_rtp_is_rejected(void) {
     sender s = open_sender();
     uint8_t bytes[64] = {0x8F, FIXTURE_PAYLOAD_TYPE}; /* announces 15 CSRCs but ends before them */
     uint32_t length = 12;
-    CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_REJECTED);
+    CHECK(!bw_incoming_take_rtp(s.incoming, bytes, &length, 0));
     length = 1;
-    CHECK_EQ(bw_incoming_take(s.incoming, bytes, &length, 0), BW_INCOMING_REJECTED);
+    CHECK(!bw_incoming_take_rtp(s.incoming, bytes, &length, 0));
     close_sender(&s);
+}
+
+/* ---- RTCP */
+
+typedef struct {
+    bw_incoming *incoming;
+    srtp_t srtp;
+} reporter;
+
+static reporter open_reporter(uint32_t profile) {
+    bw_peer_config config = peer_config(profile);
+    reporter opened = {bw_incoming_new(&config, &reception), bw_srtp_session(profile, config.remote_key, true)};
+    CHECK(opened.incoming != NULL && opened.srtp != NULL);
+    return opened;
+}
+
+static void close_reporter(reporter *opened) {
+    bw_incoming_free(opened->incoming);
+    CHECK_EQ(srtp_dealloc(opened->srtp), srtp_err_status_ok);
+}
+
+static uint32_t make_report(reporter *from, uint32_t ssrc, uint8_t bytes[64]) {
+    int length = 8;
+    memset(bytes, 0, 64);
+    memcpy(bytes, (uint8_t[]){0x80, 201, 0, 1}, 4);
+    for (int i = 0; i < 4; i++)
+        bytes[4 + i] = (uint8_t)(ssrc >> (24 - 8 * i));
+    CHECK_EQ(srtp_protect_rtcp(from->srtp, bytes, &length), srtp_err_status_ok);
+    return (uint32_t)length;
+}
+
+static bool take_report(reporter *from, const uint8_t *bytes, uint32_t length) {
+    uint8_t copy[64];
+    memcpy(copy, bytes, sizeof copy);
+    return bw_incoming_take_rtcp(from->incoming, copy, &length) && length == 8;
+}
+
+/* Covers SE9 and SE10. */
+static void test_rtcp_is_authenticated_once(void) {
+    const uint32_t profiles[] = {BW_SRTP_AEAD_AES_128_GCM, BW_SRTP_AES128_CM_SHA1_80};
+    for (int profile = 0; profile < 2; profile++) {
+        reporter r = open_reporter(profiles[profile]);
+        uint8_t bytes[64], copy[64];
+        uint32_t length = make_report(&r, 0, bytes);
+        for (uint32_t i = 0; i < length; i++) {
+            memcpy(copy, bytes, sizeof copy);
+            copy[i] ^= 1;
+            CHECK(!take_report(&r, copy, length));
+            CHECK(!take_report(&r, bytes, i));
+        }
+        CHECK_EQ(r.incoming->rtcp.ssrc_count, 0);
+        CHECK(take_report(&r, bytes, length));
+        for (int i = 0; i < 300; i++) /* further than libsrtp2's window of 128 */
+            CHECK(take_report(&r, copy, make_report(&r, 0, copy)));
+        CHECK(!take_report(&r, bytes, length));
+        CHECK(!take_report(&r, copy, length));
+        close_reporter(&r);
+    }
+}
+
+static void test_number_of_rtcp_ssrcs_is_limited(void) {
+    reporter r = open_reporter(BW_SRTP_AES128_CM_SHA1_80);
+    uint8_t bytes[64];
+    uint32_t accepted = 0;
+    for (uint32_t ssrc = 0; ssrc < 1000; ssrc++)
+        accepted += take_report(&r, bytes, make_report(&r, ssrc, bytes));
+    CHECK_EQ(accepted, BW_MAX_SSRCS);
+    CHECK(!has_stream(&r.incoming->rtcp, BW_MAX_SSRCS));
+    CHECK(take_report(&r, bytes, make_report(&r, 0, bytes)));
+    close_reporter(&r);
 }
 
 int main(void) {
     RUN(test_loss_is_counted_across_sequence_wrap);
     RUN(test_jitter_is_change_of_transit_time);
     RUN(test_tampered_packet_is_rejected_without_effect);
-    RUN(test_session_is_requested_for_unannounced_ssrc);
-    RUN(test_thousand_ssrcs_do_not_displace_active_stream);
+    RUN(test_forged_packets_change_nothing);
+    RUN(test_zero_is_a_valid_ssrc);
+    RUN(test_new_ssrc_is_received_at_once);
+    RUN(test_number_of_ssrcs_is_limited);
+    RUN(test_old_packets_are_rejected_after_rollover);
     RUN(test_malformed_rtp_is_rejected);
+    RUN(test_rtcp_is_authenticated_once);
+    RUN(test_number_of_rtcp_ssrcs_is_limited);
     return 0;
 }

@@ -294,7 +294,7 @@ static void test_srtp_works_across_sequence_wrap(void) {
     for (int i = 0; i < 2; i++) {
         bw_peer_config config = peer_config(profiles[i]);
         bw_protector *protector = bw_protector_new(profiles[i], config.local_key);
-        srtp_t receiver = bw_srtp_session(profiles[i], config.local_key, 0, false);
+        srtp_t receiver = bw_srtp_session(profiles[i], config.local_key, false);
         for (uint64_t index = 65000; index < 66000; index++) {
             uint8_t bytes[128] = {0x80,
                                   FIXTURE_PAYLOAD_TYPE,

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from bass_webrtc.core import Datagram, Engine, EngineEvent, NewSsrc, PeerRemoved, SourceEnded
+from bass_webrtc.core import Datagram, Engine, EngineEvent, PeerRemoved, RtcpReceived, SourceEnded
 from bass_webrtc.errors import PeerLimitError
 from bass_webrtc.peer.host import EngineHost
 
@@ -51,11 +51,11 @@ class Owner:
     """Records what the host reports to the owner of a slot."""
 
     def __init__(self) -> None:
-        self.ssrcs: list[int] = []
+        self.rtcp: list[bytes] = []
         self.releases = 0
 
-    def accept_ssrc(self, ssrc: int) -> None:
-        self.ssrcs.append(ssrc)
+    def receive_rtcp(self, packet: bytes, now_s: float) -> None:
+        self.rtcp.append(packet)
 
     def released(self) -> None:
         self.releases += 1
@@ -119,9 +119,9 @@ async def test_events_reach_owner_and_handlers(engine: FakeEngine) -> None:
     owner = Owner()
     slot = host.take_slot(owner)
     datagram = Datagram(None, 0, "192.0.2.1", 5000, 0.0, b"\0")
-    engine.report(NewSsrc(slot, 7), NewSsrc(1, 8), datagram, SourceEnded())
+    engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded())
     await asyncio.sleep(0.01)
-    assert (owner.ssrcs, datagrams, len(ends)) == ([7], [datagram], 1)
+    assert (owner.rtcp, datagrams, len(ends)) == ([b"report"], [datagram], 1)
     host.stop()
 
 
@@ -135,9 +135,9 @@ async def test_failing_event_does_not_affect_the_next_ones(host: EngineHost, eng
     host.set_datagram_handler(fail)
     owner = Owner()
     slot = host.take_slot(owner)
-    engine.report(Datagram(None, 0, "192.0.2.1", 5000, 0.0, b"\0"), NewSsrc(slot, 7))
+    engine.report(Datagram(None, 0, "192.0.2.1", 5000, 0.0, b"\0"), RtcpReceived(slot, 0.0, b"report"))
     await asyncio.sleep(0.01)
-    assert owner.ssrcs == [7]
+    assert owner.rtcp == [b"report"]
     assert [str(context["exception"]) for context in reported] == ["one bad datagram"]
 
 

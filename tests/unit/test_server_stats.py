@@ -82,13 +82,13 @@ def test_player_stats_have_no_jitter_buffer() -> None:
 
 
 def test_server_stats_contain_playout_counters() -> None:
-    stats = snapshot(ENGINE, (peer_stats("publisher"),), srtcp_errors=0)
+    stats = snapshot(ENGINE, (peer_stats("publisher"),))
     assert (stats.playout_max_us, stats.playout_blocked, stats.clipped_samples) == (2, 3, 4)
     assert stats.input_is_buffering is True
 
 
 def test_json_and_metrics_agree() -> None:
-    stats = snapshot(ENGINE, (peer_stats("publisher"),), srtcp_errors=0)
+    stats = snapshot(ENGINE, (peer_stats("publisher"),))
     (peer,) = json.loads(json.dumps(stats.as_dict()))["peers"]
     lines = metrics.exposition(stats).decode().splitlines()
     for name in ("concealment_events", "removed_samples_for_acceleration", "inserted_samples_for_deceleration"):

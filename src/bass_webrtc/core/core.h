@@ -95,7 +95,7 @@ typedef struct {
     uint64_t packets_received; /* authentic RTP packets */
     uint64_t bytes_received;
     uint64_t datagrams_dropped; /* empty, too long, not a known protocol, or from an unknown address */
-    uint64_t srtp_errors;       /* packets that were not authentic, or were replayed */
+    uint64_t srtp_errors;       /* RTP and RTCP not authentic, replayed, or of one SSRC more than BW_MAX_SSRCS */
     uint64_t events_dropped;    /* datagrams for Python that were dropped because the event ring was full */
     uint32_t realtime_priority; /* 1 when the sender thread got real-time priority */
     uint32_t source_ended;      /* 1 when the source has ended */
@@ -113,17 +113,16 @@ int64_t bw_engine_start_ns(bw_engine *engine);
 
 /* ------------------------------------------------------------------ events: from the threads to the loop thread */
 
-#define BW_EVENT_DATAGRAM 1     /* STUN, DTLS or SRTCP; peer is BW_NO_PEER for STUN from an unknown address */
+#define BW_EVENT_DATAGRAM 1     /* STUN or DTLS; peer is BW_NO_PEER for STUN from an unknown address */
 #define BW_EVENT_PEER_REMOVED 2 /* both threads have released this slot; it can be reused */
 #define BW_EVENT_SOURCE_ENDED 3
-#define BW_EVENT_NEW_SSRC 4 /* RTP arrived with an unannounced SSRC (value); see bw_peer_add_ssrc */
+#define BW_EVENT_RTCP 4 /* authentic RTCP of a peer, decrypted */
 
 typedef struct {
     uint32_t kind; /* BW_EVENT_* */
     uint32_t peer;
     uint32_t socket;
     uint32_t length; /* bytes in data */
-    uint32_t value;
     int64_t time_ns; /* CLOCK_MONOTONIC at arrival */
     bw_address source;
     uint8_t data[2048];
@@ -139,7 +138,7 @@ uint32_t bw_engine_next_events(bw_engine *engine, bw_event *events, uint32_t cap
 
 #define BW_SRTP_AES128_CM_SHA1_80 1 /* numbers from the DTLS-SRTP registry (RFC 5764, RFC 7714) */
 #define BW_SRTP_AEAD_AES_128_GCM 7
-#define BW_MAX_SSRCS 4 /* incoming RTP streams tracked at once per peer */
+#define BW_MAX_SSRCS 64 /* of a peer, while it is connected; RTP and RTCP each */
 
 typedef struct {
     uint32_t srtp_profile;
@@ -155,7 +154,6 @@ typedef struct {
     uint32_t receive;
     uint8_t receive_payload_type;     /* of Opus received from this peer */
     uint8_t receive_red_payload_type; /* 0: not negotiated */
-    uint32_t receive_ssrcs[4];        /* announced in the SDP; 0: none */
     uint32_t jitter_start_ms;         /* initial target of the jitter buffer */
     uint32_t jitter_min_ms;
     uint32_t jitter_max_ms;
@@ -165,7 +163,8 @@ typedef struct {
 /* Assigns datagrams from this address on this socket to this peer. May be called before bw_peer_add. */
 int bw_peer_map_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
 int bw_peer_unmap_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
-/* Sets the peer's SRTP keys (copied from config). Media is received from then on, and sent once a path is set. */
+/* Sets the peer's SRTP keys (copied from config). RTCP, and media if config says so, is received from then on, from
+ * any SSRC whose packets are authentic; media is sent once a path is set. */
 int bw_peer_add(bw_engine *engine, uint32_t peer, const bw_peer_config *config);
 /* Sets where the sender sends to: socket index and address. */
 int bw_peer_set_path(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
@@ -178,8 +177,6 @@ int bw_peer_clear_path(bw_engine *engine, uint32_t peer);
 int bw_peer_set_redundancy(bw_engine *engine, uint32_t peer, uint32_t level);
 /* Sends this packet again if it is still in the history (generic NACK, RFC 4585, 6.2.1). */
 int bw_peer_resend(bw_engine *engine, uint32_t peer, uint32_t sequence);
-/* Accepts an SSRC reported by BW_EVENT_NEW_SSRC. remote_key: as in bw_peer_config; copied. */
-int bw_peer_add_ssrc(bw_engine *engine, uint32_t peer, uint32_t ssrc, uint32_t srtp_profile, const uint8_t *remote_key);
 /* Removes keys and streams. The slot can be reused after BW_EVENT_PEER_REMOVED. Unmap the peer's addresses first. */
 int bw_peer_remove(bw_engine *engine, uint32_t peer);
 
@@ -199,10 +196,10 @@ int bw_peer_get_stats(bw_engine *engine, uint32_t peer, bw_peer_stats *stats);
 
 /* Reception of the most recently received stream, for an RTCP report block (RFC 3550, 6.4.1). */
 typedef struct {
-    uint32_t ssrc;             /* 0: nothing received yet */
+    uint32_t ssrc;             /* meaningless before the first packet, like the rest; 0 is a valid SSRC */
     uint64_t first_sequence;   /* of the first packet */
     uint64_t highest_sequence; /* extended by the number of wraps */
-    uint64_t packets_received; /* including duplicates and late packets */
+    uint64_t packets_received; /* including duplicates and late packets; 0: nothing received yet */
     uint32_t jitter_ticks;     /* interarrival jitter in 48 kHz ticks */
 } bw_peer_reception;
 
@@ -233,14 +230,13 @@ void bw_source_end(bw_source *source);
 /* Any thread, once no engine uses the source. */
 void bw_source_free(bw_source *source);
 
-/* ------------------------------------------------------------------ SRTCP for Python's RTCP */
+/* ------------------------------------------------------------------ SRTCP of the RTCP that Python sends */
 
-/* Loop thread, all four. Keys: as in bw_peer_config; copied. The caller owns the object; new returns NULL on
+/* Loop thread, all three. Key: as in bw_peer_config; copied. The caller owns the object; new returns NULL on
  * failure. */
-bw_srtcp *bw_srtcp_new(uint32_t srtp_profile, const uint8_t *local_key, const uint8_t *remote_key);
+bw_srtcp *bw_srtcp_new(uint32_t srtp_profile, const uint8_t *local_key);
 void bw_srtcp_free(bw_srtcp *srtcp);
-/* Both work in place and return the new length in bytes. protect needs a capacity of at least length + 32. */
+/* Works in place and returns the new length in bytes. Needs a capacity of at least length + 32. */
 int bw_srtcp_protect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length, uint32_t capacity);
-int bw_srtcp_unprotect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length);
 
 #endif

@@ -182,7 +182,7 @@ static int add_incoming(bw_engine *engine, uint32_t peer, const bw_peer_config *
     bw_incoming *incoming = bw_incoming_new(config, &engine->slots[peer].reception);
     if (incoming == NULL)
         return BW_ERROR_SRTP;
-    int status = bw_playout_add(engine->playout, peer, &jitter);
+    int status = config->receive ? bw_playout_add(engine->playout, peer, &jitter) : BW_OK;
     if (status == BW_OK)
         status = command_network(engine, (bw_command){.kind = BW_COMMAND_ADD, .peer = peer, .pointer = incoming});
     if (status != BW_OK)
@@ -196,27 +196,13 @@ int bw_peer_add(bw_engine *engine, uint32_t peer, const bw_peer_config *config) 
     bw_slot *slot = &engine->slots[peer];
     if (slot->added || slot->removing)
         return BW_ERROR_BUSY;
-    int status = config->receive ? add_incoming(engine, peer, config) : BW_OK;
+    int status = add_incoming(engine, peer, config);
     if (status == BW_OK && config->ssrc != 0)
         status = add_outgoing(engine, peer, config);
     /* One of the two states may have been sent even on failure; bw_peer_remove reclaims it. */
     slot->added = status == BW_OK;
     if (slot->added)
         atomic_fetch_add(&engine->active_peers, 1);
-    return status;
-}
-
-int bw_peer_add_ssrc(bw_engine *engine, uint32_t peer, uint32_t ssrc, uint32_t srtp_profile,
-                     const uint8_t *remote_key) {
-    if (peer >= engine->config.max_peers || !engine->slots[peer].added || ssrc == 0)
-        return BW_ERROR_ARGUMENT;
-    srtp_t srtp = bw_srtp_session(srtp_profile, remote_key, ssrc, false);
-    if (srtp == NULL)
-        return BW_ERROR_SRTP;
-    int status = command_network(
-        engine, (bw_command){.kind = BW_COMMAND_ADD_SSRC, .peer = peer, .value = ssrc, .pointer = srtp});
-    if (status != BW_OK)
-        srtp_dealloc(srtp);
     return status;
 }
 
@@ -279,7 +265,7 @@ static void reset_slot(bw_slot *slot) {
                               &slot->bytes_received, &slot->srtp_errors};
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
         atomic_store(counters[i], 0);
-    atomic_store(&slot->reception.ssrc, 0);
+    atomic_store(&slot->reception.packets_received, 0);
     slot->added = slot->removing = false;
 }
 
@@ -298,25 +284,16 @@ static bool finish_removal(bw_engine *engine, const bw_notice *notice, bool from
     return true;
 }
 
-/* Returns true when the notice is an event for Python. */
-static bool process_notice(bw_engine *engine, const bw_notice *notice, bool from_sender) {
-    if (notice->kind == BW_EVENT_PEER_REMOVED)
-        return finish_removal(engine, notice, from_sender);
-    if (notice->kind == BW_NOTICE_SRTP_UNUSED)
-        srtp_dealloc(notice->pointer);
-    return notice->kind != BW_NOTICE_SRTP_UNUSED;
-}
-
 static uint32_t take_notices(bw_engine *engine, bw_ring *ring, uint32_t count, bw_event *events, uint32_t capacity) {
     uint32_t taken = 0;
     for (; count > 0 && taken < capacity; count--, bw_ring_pop(ring)) {
         bw_notice *notice = bw_ring_peek(ring);
-        if (!process_notice(engine, notice, ring == &engine->sender.notices))
+        bool from_sender = ring == &engine->sender.notices;
+        if (notice->kind == BW_EVENT_PEER_REMOVED && !finish_removal(engine, notice, from_sender))
             continue;
         events[taken].kind = notice->kind;
         events[taken].peer = notice->peer;
         events[taken].length = 0;
-        events[taken].value = notice->value;
         taken++;
     }
     return taken;

@@ -32,7 +32,7 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """A STUN, DTLS or SRTCP datagram from the network."""
+    """A STUN or DTLS datagram from the network."""
 
     peer: int | None
     """The peer that this address is mapped to; None for an unknown address (only STUN requests)."""
@@ -42,6 +42,16 @@ class Datagram:
     time_s: float
     """CLOCK_MONOTONIC at arrival, in seconds."""
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RtcpReceived:
+    """A peer has sent RTCP: authentic, not replayed, decrypted."""
+
+    peer: int
+    time_s: float
+    """CLOCK_MONOTONIC at arrival, in seconds."""
+    packet: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +66,7 @@ class SourceEnded:
     """The source has ended; the sender continues with silence."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewSsrc:
-    """RTP arrived with an unannounced SSRC; see ``Engine.add_ssrc``."""
-
-    peer: int
-    ssrc: int
-
-
-EngineEvent = Datagram | PeerRemoved | SourceEnded | NewSsrc
+EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,11 @@ class SendingStream:
 
 @dataclass(frozen=True, slots=True)
 class ReceivingStream:
-    """The RTP stream from one peer."""
+    """The RTP streams from one peer; each of its SSRCs is received, announced or not (RFC 8834, 4.8)."""
 
     payload_type: int
     red_payload_type: int = 0
     """0: not negotiated."""
-    ssrcs: tuple[int, ...] = ()
-    """Announced SSRCs; only the first four are used."""
     jitter_start_ms: int = 40
     jitter_min_ms: int = 10
     jitter_max_ms: int = 500
@@ -110,10 +110,11 @@ class Reception:
     """Reception of the most recently received stream; see ``bw_peer_reception`` in ``core.h``."""
 
     ssrc: int = 0
-    """0: nothing received yet."""
+    """Meaningless before the first packet."""
     first_sequence: int = 0
     highest_sequence: int = 0
     packets_received: int = 0
+    """0: nothing received yet."""
     jitter_ticks: int = 0
 
 
@@ -199,10 +200,10 @@ class SourceHandle:
 
 
 class Srtcp:
-    """SRTCP of one peer (RFC 3711, 3.4). Loop thread."""
+    """SRTCP of the RTCP sent to one peer (RFC 3711, 3.4). Loop thread."""
 
     def __init__(self, keys: PeerKeys) -> None:
-        pointer = lib.bw_srtcp_new(keys.profile, _padded(keys.local_key), _padded(keys.remote_key))
+        pointer = lib.bw_srtcp_new(keys.profile, _padded(keys.local_key))
         if not pointer:
             raise BassWebRtcError(f"libsrtp2 rejected SRTP profile {keys.profile}; expected 1 or 7")
         self._pointer = ffi.gc(pointer, lib.bw_srtcp_free)
@@ -213,12 +214,6 @@ class Srtcp:
         length = lib.bw_srtcp_protect(self._pointer, ffi.from_buffer("uint8_t[]", buffer), len(packet), len(buffer))
         assert length > 0, "RTCP packets built here have at least 8 bytes"
         return bytes(buffer[:length])
-
-    def unprotect(self, packet: bytes) -> bytes | None:
-        """Decrypt a compound packet; return None when it is not authentic or was replayed."""
-        buffer = bytearray(packet)
-        length = lib.bw_srtcp_unprotect(self._pointer, ffi.from_buffer("uint8_t[]", buffer), len(packet))
-        return bytes(buffer[:length]) if length > 0 else None
 
 
 class Engine:
@@ -296,12 +291,12 @@ class Engine:
             event = self._events[i]
             if event.kind == lib.BW_EVENT_DATAGRAM:
                 yield _datagram(event)
+            elif event.kind == lib.BW_EVENT_RTCP:
+                yield RtcpReceived(event.peer, event.time_ns / 1e9, ffi.buffer(event.data, event.length)[:])
             elif event.kind == lib.BW_EVENT_PEER_REMOVED:
                 yield PeerRemoved(event.peer)
             elif event.kind == lib.BW_EVENT_SOURCE_ENDED:
                 yield SourceEnded()
-            elif event.kind == lib.BW_EVENT_NEW_SSRC:
-                yield NewSsrc(event.peer, event.value)
 
     # -- peers: loop
 
@@ -328,11 +323,6 @@ class Engine:
             },
         )
         _check(lib.bw_peer_add(self._open(), peer, settings), f"cannot set up SRTP of peer {peer}")
-
-    def add_ssrc(self, peer: int, ssrc: int, keys: PeerKeys) -> None:
-        """Accept an SSRC reported by ``NewSsrc``."""
-        key = _padded(keys.remote_key)
-        _check(lib.bw_peer_add_ssrc(self._open(), peer, ssrc, keys.profile, key), "add_ssrc")
 
     def set_path(self, peer: int, socket_index: int, host: str, port: int) -> None:
         """Set the address that the sender sends to."""
@@ -458,7 +448,6 @@ def _receiving(stream: ReceivingStream) -> dict[str, object]:
         "receive": 1,
         "receive_payload_type": stream.payload_type,
         "receive_red_payload_type": stream.red_payload_type,
-        "receive_ssrcs": list(stream.ssrcs[: lib.BW_MAX_SSRCS]),
         "jitter_start_ms": stream.jitter_start_ms,
         "jitter_min_ms": stream.jitter_min_ms,
         "jitter_max_ms": stream.jitter_max_ms,

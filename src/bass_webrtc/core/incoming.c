@@ -1,12 +1,13 @@
 /*
- * Incoming RTP of one peer, on the network thread: SRTP unprotect, SSRCs, reception statistics.
+ * Incoming RTP and RTCP of one peer, on the network thread: SRTP unprotect, SSRCs, reception statistics.
  *
- *   datagram ─► SSRC known? ─► unprotect, replay window ─► count ─► the peer's packet ring
- *                   └ no ─► request a session from the loop thread, one at a time
+ *   datagram ─► room for its SSRC? ─► authentic? ─► replayed? ─► count ─► the peer's packet ring, or the loop thread
  *
- * The loop thread creates sessions, one per SSRC, so this thread creates none, and an attacker who forges source
- * addresses cannot make its memory grow (conformance label OP16: no more than BW_MAX_SSRCS). Memory that libsrtp2
- * allocates while unprotecting is freed before it returns.
+ * A packet changes nothing before it has authenticated. libsrtp2 keeps a template of a stream and copies it once a
+ * packet of a new SSRC is authentic, so forged packets need no memory and displace no stream. Authentic packets of ever
+ * more SSRCs are refused from BW_MAX_SSRCS on (conformance label OP16). No stream makes room for another: without its
+ * replay window, its recorded packets would be accepted again. Other memory that libsrtp2 allocates while unprotecting
+ * is freed before it returns.
  */
 #include "incoming.h"
 
@@ -14,7 +15,7 @@
 
 #include <string.h>
 
-#define RECENT_NS 1000000000 /* a stream received within this time is not replaced */
+#define RTCP_HEADER_BYTES 8
 #define TICKS_PER_MS (BW_SAMPLE_RATE_HZ / 1000)
 #define MAX_DROPOUT 3000 /* a larger step means that the sender restarted (RFC 3550, A.1) */
 
@@ -31,7 +32,8 @@ static void begin_reception(bw_reception *reception, uint32_t ssrc, uint16_t seq
 static void count_sequence(bw_reception *reception, uint32_t ssrc, uint16_t sequence) {
     uint64_t highest = bw_read_counter(&reception->highest_sequence);
     uint16_t step = (uint16_t)(sequence - (uint16_t)highest);
-    if (atomic_load_explicit(&reception->ssrc, memory_order_relaxed) != ssrc)
+    bool is_first = bw_read_counter(&reception->packets_received) == 0;
+    if (is_first || atomic_load_explicit(&reception->ssrc, memory_order_relaxed) != ssrc)
         begin_reception(reception, ssrc, sequence);
     else if (step < MAX_DROPOUT)
         bw_count(&reception->highest_sequence, step);
@@ -54,61 +56,44 @@ static void count_jitter(bw_incoming *incoming, uint32_t timestamp, int64_t now_
     incoming->has_transit = true;
 }
 
-/* ---- SSRCs */
-
-static bw_incoming_stream *find_stream(bw_incoming *incoming, uint32_t ssrc) {
-    for (uint32_t i = 0; i < BW_MAX_SSRCS; i++) {
-        if (incoming->streams[i].srtp != NULL && incoming->streams[i].ssrc == ssrc)
-            return &incoming->streams[i];
-    }
-    return NULL;
-}
-
-/* Returns a free entry, or the least recently received one; NULL while all are in use. */
-static bw_incoming_stream *find_free_stream(bw_incoming *incoming, int64_t now_ns) {
-    bw_incoming_stream *oldest = &incoming->streams[0];
-    for (uint32_t i = 0; i < BW_MAX_SSRCS; i++) {
-        if (incoming->streams[i].srtp == NULL)
-            return &incoming->streams[i];
-        if (incoming->streams[i].last_packet_ns < oldest->last_packet_ns)
-            oldest = &incoming->streams[i];
-    }
-    return now_ns - oldest->last_packet_ns > RECENT_NS ? oldest : NULL;
-}
-
-srtp_t bw_incoming_add_stream(bw_incoming *incoming, uint32_t ssrc, srtp_t srtp) {
-    int64_t now_ns = bw_now_ns();
-    bw_incoming_stream *stream = find_free_stream(incoming, now_ns);
-    incoming->session_requested = false;
-    if (stream == NULL || find_stream(incoming, ssrc) != NULL)
-        return srtp;
-    srtp_t before = stream->srtp;
-    /* last_packet_ns: a new session is not replaced for one second. */
-    *stream = (bw_incoming_stream){.ssrc = ssrc, .srtp = srtp, .last_packet_ns = now_ns};
-    return before;
-}
-
 /* ---- packets */
 
-bw_incoming_result bw_incoming_take(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
-    bw_rtp_packet packet;
-    if (!bw_rtp_parse(&packet, data, *length))
-        return BW_INCOMING_REJECTED;
-    bw_incoming_stream *stream = find_stream(incoming, packet.ssrc);
-    if (stream == NULL) {
-        bool ask = !incoming->session_requested && find_free_stream(incoming, now_ns) != NULL;
-        incoming->session_requested = incoming->session_requested || ask;
-        incoming->requested_ssrc = packet.ssrc;
-        return ask ? BW_INCOMING_NEW_SSRC : BW_INCOMING_REJECTED;
+static bool is_known(const bw_incoming_session *session, uint32_t ssrc) {
+    for (uint32_t i = 0; i < session->ssrc_count; i++) {
+        if (session->ssrcs[i] == ssrc)
+            return true;
     }
+    return false;
+}
+
+static bool unprotect(bw_incoming_session *session, uint32_t ssrc, uint8_t *data, uint32_t *length,
+                      srtp_err_status_t (*srtp_function)(srtp_t, void *, int *)) {
     int plain_length = (int)*length;
-    if (srtp_unprotect(stream->srtp, data, &plain_length) != srtp_err_status_ok)
-        return BW_INCOMING_REJECTED;
+    bool is_new = !is_known(session, ssrc);
+    if (is_new && session->ssrc_count == BW_MAX_SSRCS)
+        return false;
+    if (srtp_function(session->srtp, data, &plain_length) != srtp_err_status_ok)
+        return false;
+    if (is_new)
+        session->ssrcs[session->ssrc_count++] = ssrc;
     *length = (uint32_t)plain_length;
-    stream->last_packet_ns = now_ns;
+    return true;
+}
+
+bool bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
+    bw_rtp_packet packet;
+    if (!bw_rtp_parse(&packet, data, *length) || !unprotect(&incoming->rtp, packet.ssrc, data, length, srtp_unprotect))
+        return false;
     count_sequence(incoming->reception, packet.ssrc, packet.sequence);
     count_jitter(incoming, packet.timestamp, now_ns);
-    return BW_INCOMING_AUTHENTIC;
+    return true;
+}
+
+bool bw_incoming_take_rtcp(bw_incoming *incoming, uint8_t *data, uint32_t *length) {
+    if (*length < RTCP_HEADER_BYTES)
+        return false;
+    uint32_t ssrc = (uint32_t)data[4] << 24 | (uint32_t)data[5] << 16 | (uint32_t)data[6] << 8 | data[7];
+    return unprotect(&incoming->rtcp, ssrc, data, length, srtp_unprotect_rtcp);
 }
 
 /* ---- life: loop thread */
@@ -118,26 +103,21 @@ bw_incoming *bw_incoming_new(const bw_peer_config *config, bw_reception *recepti
     if (incoming == NULL)
         return NULL;
     incoming->reception = reception;
-    for (uint32_t i = 0; i < BW_MAX_SSRCS; i++) {
-        uint32_t ssrc = config->receive_ssrcs[i];
-        if (ssrc == 0 || find_stream(incoming, ssrc) != NULL)
-            continue;
-        incoming->streams[i].ssrc = ssrc;
-        incoming->streams[i].srtp = bw_srtp_session(config->srtp_profile, config->remote_key, ssrc, false);
-        if (incoming->streams[i].srtp == NULL) {
-            bw_incoming_free(incoming);
-            return NULL;
-        }
-    }
-    return incoming;
+    incoming->rtcp.srtp = bw_srtp_session(config->srtp_profile, config->remote_key, false);
+    if (config->receive)
+        incoming->rtp.srtp = bw_srtp_session(config->srtp_profile, config->remote_key, false);
+    if (incoming->rtcp.srtp != NULL && (incoming->rtp.srtp != NULL || !config->receive))
+        return incoming;
+    bw_incoming_free(incoming);
+    return NULL;
 }
 
 void bw_incoming_free(bw_incoming *incoming) {
     if (incoming == NULL)
         return;
-    for (uint32_t i = 0; i < BW_MAX_SSRCS; i++) {
-        if (incoming->streams[i].srtp != NULL)
-            srtp_dealloc(incoming->streams[i].srtp);
-    }
+    if (incoming->rtp.srtp != NULL)
+        srtp_dealloc(incoming->rtp.srtp);
+    if (incoming->rtcp.srtp != NULL)
+        srtp_dealloc(incoming->rtcp.srtp);
     free(incoming);
 }

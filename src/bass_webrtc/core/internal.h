@@ -61,8 +61,8 @@ bool bw_protect(bw_protector *protector, uint8_t *packet, int *length, uint64_t 
 
 /* ---- srtp.c */
 
-/* Creates a libsrtp2 session for one direction. ssrc 0: any SSRC (RTCP). Returns NULL on failure. */
-srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, uint32_t ssrc, bool outgoing);
+/* Creates a libsrtp2 session for all SSRCs of one direction. Returns NULL on failure. */
+srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, bool outgoing);
 
 /* ---- rtp.c: RTP packets of one frame for one peer */
 
@@ -138,7 +138,6 @@ typedef enum {
     BW_COMMAND_SET_COMPLEXITY,
     BW_COMMAND_MAP, /* socket, address */
     BW_COMMAND_UNMAP,
-    BW_COMMAND_ADD_SSRC, /* value: SSRC, pointer: srtp_t */
 } bw_command_kind;
 
 typedef struct {
@@ -150,16 +149,11 @@ typedef struct {
     bw_address address;
 } bw_command;
 
-#define BW_NOTICE_SRTP_UNUSED 100
-
 /* A message from a thread to the loop, other than a datagram. Never dropped: the rings have room for all that can be
  * outstanding. */
 typedef struct {
-    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED, BW_EVENT_NEW_SSRC (value), or
-     * BW_NOTICE_SRTP_UNUSED (pointer: session to free) */
-    uint32_t kind;
+    uint32_t kind; /* BW_EVENT_PEER_REMOVED (pointer: state to free) or BW_EVENT_SOURCE_ENDED */
     uint32_t peer;
-    uint32_t value;
     void *pointer;
 } bw_notice;
 
@@ -204,7 +198,7 @@ typedef struct {
     bw_route *routes; /* hash table with linear probing */
     uint32_t route_mask;
     uint32_t route_count;
-    bw_incoming **by_peer; /* by slot; NULL: the peer sends no media */
+    bw_incoming **by_peer; /* by slot; NULL: the peer has no SRTP keys yet */
     struct bw_inbox *batch;
 } bw_network;
 

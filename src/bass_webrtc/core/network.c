@@ -2,7 +2,8 @@
  * The network thread: reads the UDP sockets and demultiplexes datagrams (RFC 7983).
  *
  *   first byte 0..3 STUN ─► loop           20..63 DTLS ─► loop, from known addresses only
- *   128..191 RTP ─► incoming.c, or with a second byte of 192..223 RTCP ─► loop; from known addresses only
+ *   128..191 RTP ─► incoming.c ─► playout, or with a second byte of 192..223 RTCP ─► incoming.c ─► loop; from known
+ *   addresses only
  *   anything else is dropped and counted
  *
  * An address becomes known when Python maps it, which it does only after a STUN check with a valid MESSAGE-INTEGRITY.
@@ -18,7 +19,6 @@
 #define UNKNOWN_EVENTS 256
 #define ROUTES_PER_PEER 16 /* MAX_PATHS in rtc/ice_lite.py */
 #define COMMANDS_PER_PEER 16
-#define NOTICES_PER_PEER 4 /* peer removed, new SSRC, unused SRTP session, and one spare */
 #define STUN_HEADER_BYTES 20
 #define STUN_MAGIC_COOKIE 0x2112A442u
 
@@ -83,14 +83,14 @@ static void unmap_route(bw_network *network, const bw_command *command) {
 
 /* ---- datagrams for the loop thread */
 
-static void forward_datagram(bw_engine *engine, bw_ring *ring, uint32_t peer, uint32_t socket, const bw_address *source,
-                             const uint8_t *data, uint32_t length, int64_t now_ns) {
+static void forward_datagram(bw_engine *engine, bw_ring *ring, uint32_t kind, uint32_t peer, uint32_t socket,
+                             const bw_address *source, const uint8_t *data, uint32_t length, int64_t now_ns) {
     bw_event *event = bw_ring_begin_write(ring);
     if (event == NULL) {
         bw_count(&engine->events_dropped, 1);
         return;
     }
-    event->kind = BW_EVENT_DATAGRAM;
+    event->kind = kind;
     event->peer = peer;
     event->socket = socket;
     event->length = length;
@@ -126,24 +126,25 @@ static void count_rejected(bw_engine *engine, uint32_t peer) {
 }
 
 static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t length, int64_t now_ns) {
-    bw_incoming *incoming = engine->network.by_peer[peer];
     uint32_t wire_length = length;
-    switch (bw_incoming_take(incoming, data, &length, now_ns)) {
-    case BW_INCOMING_AUTHENTIC:
-        bw_count(&engine->slots[peer].packets_received, 1);
-        bw_count(&engine->slots[peer].bytes_received, wire_length);
-        bw_count(&engine->packets_received, 1);
-        bw_count(&engine->bytes_received, wire_length);
-        bw_playout_insert(engine->playout, peer, data, length, now_ns);
-        break;
-    case BW_INCOMING_NEW_SSRC:
-        bw_events_post(engine, &engine->network.notices,
-                       (bw_notice){.kind = BW_EVENT_NEW_SSRC, .peer = peer, .value = incoming->requested_ssrc});
-        break;
-    case BW_INCOMING_REJECTED:
+    if (!bw_incoming_take_rtp(engine->network.by_peer[peer], data, &length, now_ns)) {
         count_rejected(engine, peer);
-        break;
+        return;
     }
+    bw_count(&engine->slots[peer].packets_received, 1);
+    bw_count(&engine->slots[peer].bytes_received, wire_length);
+    bw_count(&engine->packets_received, 1);
+    bw_count(&engine->bytes_received, wire_length);
+    bw_playout_insert(engine->playout, peer, data, length, now_ns);
+}
+
+static void take_rtcp(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *source, uint8_t *data,
+                      uint32_t length, int64_t now_ns) {
+    bw_network *network = &engine->network;
+    if (bw_incoming_take_rtcp(network->by_peer[peer], data, &length))
+        forward_datagram(engine, &network->datagrams, BW_EVENT_RTCP, peer, socket, source, data, length, now_ns);
+    else
+        count_rejected(engine, peer);
 }
 
 static void take_datagram(bw_engine *engine, uint32_t socket, const struct sockaddr_storage *from, uint8_t *data,
@@ -152,26 +153,22 @@ static void take_datagram(bw_engine *engine, uint32_t socket, const struct socka
     bw_address source;
     bool is_known_family = bw_address_from_sockaddr(from, &source);
     uint32_t peer = is_known_family ? find_route(network, socket, &source)->peer : BW_NO_PEER;
+    bw_incoming *incoming = peer != BW_NO_PEER ? network->by_peer[peer] : NULL;
     bool stun = is_stun(data, length);
-    if (peer != BW_NO_PEER && (stun || is_dtls(data, length) || is_rtcp(data, length)))
-        forward_datagram(engine, &network->datagrams, peer, socket, &source, data, length, now_ns);
-    else if (peer != BW_NO_PEER && is_rtp_or_rtcp(data, length) && network->by_peer[peer] != NULL)
+    if (peer != BW_NO_PEER && (stun || is_dtls(data, length)))
+        forward_datagram(engine, &network->datagrams, BW_EVENT_DATAGRAM, peer, socket, &source, data, length, now_ns);
+    else if (incoming != NULL && is_rtcp(data, length))
+        take_rtcp(engine, peer, socket, &source, data, length, now_ns);
+    else if (incoming != NULL && incoming->rtp.srtp != NULL && is_rtp_or_rtcp(data, length))
         take_rtp(engine, peer, data, length, now_ns);
     else if (is_known_family && stun && is_binding_request(data))
-        forward_datagram(engine, &network->unknown_datagrams, BW_NO_PEER, socket, &source, data, length, now_ns);
+        forward_datagram(engine, &network->unknown_datagrams, BW_EVENT_DATAGRAM, BW_NO_PEER, socket, &source, data,
+                         length, now_ns);
     else
         bw_count(&engine->datagrams_dropped, 1);
 }
 
 /* ---- commands */
-
-static void add_ssrc(bw_engine *engine, const bw_command *command) {
-    bw_incoming *incoming = engine->network.by_peer[command->peer];
-    srtp_t unused = incoming ? bw_incoming_add_stream(incoming, command->value, command->pointer) : command->pointer;
-    if (unused != NULL)
-        bw_events_post(engine, &engine->network.notices,
-                       (bw_notice){.kind = BW_NOTICE_SRTP_UNUSED, .peer = command->peer, .pointer = unused});
-}
 
 static void remove_peer(bw_engine *engine, uint32_t peer) {
     bw_incoming *incoming = engine->network.by_peer[peer];
@@ -189,8 +186,6 @@ static void take_commands(bw_engine *engine) {
             unmap_route(network, command);
         else if (command->kind == BW_COMMAND_ADD)
             network->by_peer[command->peer] = command->pointer;
-        else if (command->kind == BW_COMMAND_ADD_SSRC)
-            add_ssrc(engine, command);
         else if (command->kind == BW_COMMAND_REMOVE)
             remove_peer(engine, command->peer);
     }
@@ -260,7 +255,7 @@ int bw_network_init(bw_engine *engine) {
     network->batch = calloc(1, sizeof *network->batch);
     network->by_peer = calloc(peers, sizeof(bw_incoming *));
     bool rings = bw_ring_init(&network->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
-                 bw_ring_init(&network->notices, NOTICES_PER_PEER * peers, sizeof(bw_notice)) &&
+                 bw_ring_init(&network->notices, peers, sizeof(bw_notice)) &&
                  bw_ring_init(&network->datagrams, KNOWN_EVENTS, sizeof(bw_event)) &&
                  bw_ring_init(&network->unknown_datagrams, UNKNOWN_EVENTS, sizeof(bw_event));
     if (!rings || !network->routes || !network->batch || !network->by_peer || !bw_wake_init(&network->wake))
@@ -275,15 +270,10 @@ static void free_undelivered(bw_network *network) {
     for (bw_command *command; network->commands.slots && (command = bw_ring_peek(&network->commands)) != NULL;) {
         if (command->kind == BW_COMMAND_ADD)
             bw_incoming_free(command->pointer);
-        else if (command->kind == BW_COMMAND_ADD_SSRC)
-            srtp_dealloc(command->pointer);
         bw_ring_pop(&network->commands);
     }
     for (bw_notice *notice; network->notices.slots && (notice = bw_ring_peek(&network->notices)) != NULL;) {
-        if (notice->kind == BW_EVENT_PEER_REMOVED)
-            bw_incoming_free(notice->pointer);
-        else if (notice->kind == BW_NOTICE_SRTP_UNUSED)
-            srtp_dealloc(notice->pointer);
+        bw_incoming_free(notice->pointer);
         bw_ring_pop(&network->notices);
     }
 }

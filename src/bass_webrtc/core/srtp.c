@@ -1,4 +1,4 @@
-/* SRTP of received packets, and SRTCP in both directions for Python's RTCP, with libsrtp2. Sending: protect.c. */
+/* SRTP and SRTCP of received packets, and SRTCP of the RTCP that Python sends, with libsrtp2. RTP: protect.c. */
 #include "internal.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@ static srtp_err_status_t srtp_initialised_status;
 
 static void initialise_srtp(void) { srtp_initialised_status = srtp_init(); }
 
-srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, uint32_t ssrc, bool outgoing) {
+srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, bool outgoing) {
     pthread_once(&srtp_initialised, initialise_srtp);
     srtp_policy_t policy = {0};
     srtp_profile_t number = (srtp_profile_t)profile;
@@ -22,33 +22,27 @@ srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, uint32_t ssrc, bool
         return NULL;
     memcpy(key_and_salt, key, 30);
     policy.key = key_and_salt;
-    /* With a specific SSRC, libsrtp2 creates the stream now, not on a thread that handles packets. */
-    policy.ssrc.type = ssrc ? ssrc_specific : outgoing ? ssrc_any_outbound : ssrc_any_inbound;
-    policy.ssrc.value = ssrc;
+    policy.ssrc.type = outgoing ? ssrc_any_outbound : ssrc_any_inbound;
     policy.window_size = REPLAY_WINDOW_PACKETS;
-    /* A retransmission repeats the same packet byte for byte, so no key stream is used for two plaintexts. */
-    policy.allow_repeat_tx = outgoing;
     if (srtp_create(&session, &policy) != srtp_err_status_ok)
         session = NULL;
     memset(key_and_salt, 0, sizeof key_and_salt);
     return session;
 }
 
-/* ---- SRTCP */
+/* ---- SRTCP of sent packets */
 
 struct bw_srtcp {
-    srtp_t outgoing;
-    srtp_t incoming;
+    srtp_t srtp;
 };
 
-bw_srtcp *bw_srtcp_new(uint32_t srtp_profile, const uint8_t *local_key, const uint8_t *remote_key) {
+bw_srtcp *bw_srtcp_new(uint32_t srtp_profile, const uint8_t *local_key) {
     bw_srtcp *srtcp = calloc(1, sizeof *srtcp);
     if (srtcp == NULL)
         return NULL;
-    srtcp->outgoing = bw_srtp_session(srtp_profile, local_key, 0, true);
-    srtcp->incoming = bw_srtp_session(srtp_profile, remote_key, 0, false);
-    if (srtcp->outgoing == NULL || srtcp->incoming == NULL) {
-        bw_srtcp_free(srtcp);
+    srtcp->srtp = bw_srtp_session(srtp_profile, local_key, true);
+    if (srtcp->srtp == NULL) {
+        free(srtcp);
         return NULL;
     }
     return srtcp;
@@ -57,10 +51,7 @@ bw_srtcp *bw_srtcp_new(uint32_t srtp_profile, const uint8_t *local_key, const ui
 void bw_srtcp_free(bw_srtcp *srtcp) {
     if (srtcp == NULL)
         return;
-    if (srtcp->outgoing != NULL)
-        srtp_dealloc(srtcp->outgoing);
-    if (srtcp->incoming != NULL)
-        srtp_dealloc(srtcp->incoming);
+    srtp_dealloc(srtcp->srtp);
     free(srtcp);
 }
 
@@ -68,16 +59,7 @@ int bw_srtcp_protect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length, uint32_t
     int protected_length = (int)length;
     if (length < 8 || capacity < length + 32)
         return BW_ERROR_ARGUMENT;
-    if (srtp_protect_rtcp(srtcp->outgoing, packet, &protected_length) != srtp_err_status_ok)
+    if (srtp_protect_rtcp(srtcp->srtp, packet, &protected_length) != srtp_err_status_ok)
         return BW_ERROR_SRTP;
     return protected_length;
-}
-
-int bw_srtcp_unprotect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length) {
-    int plain_length = (int)length;
-    if (length < 8)
-        return BW_ERROR_SRTP;
-    if (srtp_unprotect_rtcp(srtcp->incoming, packet, &plain_length) != srtp_err_status_ok)
-        return BW_ERROR_SRTP;
-    return plain_length;
 }

@@ -35,8 +35,8 @@ from .ice.full_ice import FullIce, IceSettings, SelectedPair
 OFFERED_MID = "0"
 """mid of the one audio section in local offers."""
 
+_FIRST_BYTES_OF_DTLS = range(20, 64)
 _FIRST_BYTE_OF_RTP = 128
-_RTCP_TYPES = range(192, 224)
 _RELEASE_TIMEOUT_S = 1.0
 _LINGER_S = 0.2
 """How long a descriptor outlives its use: more than two frame times, as ``core.h`` requires."""
@@ -376,11 +376,10 @@ class FullConnection:
         if self._media is None or self.closed:
             return
         self._datagrams += 1
-        if len(data) > 1 and data[0] >= _FIRST_BYTE_OF_RTP and data[1] not in _RTCP_TYPES:
+        if data and data[0] >= _FIRST_BYTE_OF_RTP:
             self._bridge.forward(self.id, data)
-        elif data:
-            if not self._media.receive(data, self._loop.time()):
-                self._host.srtcp_errors += 1
+        elif data and data[0] in _FIRST_BYTES_OF_DTLS:
+            self._media.receive_dtls(data, self._loop.time())
             self._advance()
 
     def _send_relayed(self, data: bytes) -> None:
@@ -390,10 +389,11 @@ class FullConnection:
 
     # -- media
 
-    def accept_ssrc(self, ssrc: int) -> None:
-        """Receive a stream whose SSRC the peer's description does not contain."""
+    def receive_rtcp(self, packet: bytes, now_s: float) -> None:
+        """Handle decrypted RTCP that the peer sent; ignored after the end."""
         if self._media is not None and not self.closed:
-            self._media.accept_ssrc(ssrc)
+            self._media.receive_rtcp(packet, now_s)
+            self._advance()
 
     def _on_timer(self) -> None:
         self._timer = None

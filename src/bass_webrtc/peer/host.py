@@ -1,9 +1,9 @@
 """The engine as the connections of one server or client share it: peer slots, events, and a bridge for full ICE.
 
-    Engine ─► events ─► EngineHost ─► the slot's owner: its slot was released, or an unannounced SSRC arrived
-                            │     └─► the UDP mux: STUN, DTLS and SRTCP datagrams
+    Engine ─► events ─► EngineHost ─► the slot's owner: RTCP arrived, or its slot was released
+                            │     └─► the UDP mux: STUN and DTLS datagrams
                             ├── slots: peer numbers, and when they can be reused
-                            └── Bridge: RTP between the audio threads and full ICE, which owns its sockets
+                            └── Bridge: media between the audio threads and full ICE, which owns its sockets
 
 Also the protocols of a connection, whichever kind of ICE it has. Loop thread, unless stated otherwise.
 """
@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from ..core import Datagram, Engine, EngineEvent, NewSsrc, PeerRemoved, SourceEnded
+from ..core import Datagram, Engine, EngineEvent, PeerRemoved, RtcpReceived, SourceEnded
 from ..errors import PeerLimitError
 from ..rtc.candidate import Candidate
 from ..rtc.remote_audio import RemoteAudio
@@ -96,8 +96,8 @@ class ConnectionObserver(Protocol):
 class SlotOwner(Protocol):
     """The connection that occupies a slot."""
 
-    def accept_ssrc(self, ssrc: int) -> None:
-        """Receive a stream whose SSRC was not announced."""
+    def receive_rtcp(self, packet: bytes, now_s: float) -> None:
+        """Handle decrypted RTCP that the peer sent. Also called after the end, until ``released``."""
 
     def released(self) -> None:
         """Handle the release of the slot: the audio threads no longer use it, and it can be taken again."""
@@ -108,7 +108,6 @@ class EngineHost:
 
     Attributes:
         engine: The audio path.
-        srtcp_errors: Number of SRTCP packets that failed authentication or were replayed.
     """
 
     def __init__(self, engine: Engine, max_peers: int, on_source_ended: Callable[[], None] = lambda: None) -> None:
@@ -120,7 +119,6 @@ class EngineHost:
             on_source_ended: Called when the source has ended.
         """
         self.engine = engine
-        self.srtcp_errors = 0
         self._max_peers = max_peers
         self._on_source_ended = on_source_ended
         self._on_datagram: Callable[[Datagram], None] = lambda _: None
@@ -212,9 +210,8 @@ class EngineHost:
             heapq.heappush(self._free_slots, event.peer)
             self._slot_released.set()
             self._owners.pop(event.peer).released()
-        elif isinstance(event, NewSsrc):
-            if (owner := self._owners.get(event.peer)) is not None:
-                owner.accept_ssrc(event.ssrc)
+        elif isinstance(event, RtcpReceived):
+            self._owners[event.peer].receive_rtcp(event.packet, event.time_s)
         elif isinstance(event, SourceEnded):
             self._on_source_ended()
 
@@ -222,11 +219,11 @@ class EngineHost:
 class Bridge:
     """UDP sockets on loopback between the audio threads and full ICE agents.
 
-        network thread ◄── inner ◄── outer, one per peer ◄── forward (RTP that ICE received)
+        network thread ◄── inner ◄── outer, one per peer ◄── forward (RTP and RTCP that ICE received)
         sender thread  ──► inner ──► outer, one per peer ──► on_packet (RTP to send through a TURN server)
 
-    aioice reads its sockets itself, so received RTP must be forwarded to the network thread; and only aioice can
-    wrap relayed RTP. A direct pair does not send through the bridge: the sender thread uses ICE's own socket.
+    aioice reads its sockets itself, so received RTP and RTCP must be forwarded to the network thread; and only aioice
+    can wrap relayed RTP. A direct pair does not send through the bridge: the sender thread uses ICE's own socket.
     """
 
     def __init__(self, host: EngineHost) -> None:
@@ -262,7 +259,7 @@ class Bridge:
             outer.close()
 
     def forward(self, slot: int, data: bytes) -> None:
-        """Pass RTP that ICE received to the network thread; dropped if its socket buffer is full."""
+        """Pass RTP or RTCP that ICE received to the network thread; dropped if its socket buffer is full."""
         with contextlib.suppress(OSError):
             self._outer[slot].send(data)
 

@@ -166,19 +166,20 @@ class LiteConnection:
     # -- datagrams and time
 
     def receive(self, data: bytes, path: Path, now_s: float) -> None:
-        """Handle one datagram: STUN from any sender that knows the ufrag, DTLS or SRTCP from a validated address."""
+        """Handle one datagram: STUN from any sender that knows the ufrag, DTLS from a validated address."""
         if self.closed:
             return
         if data[0] < _FIRST_BYTE_AFTER_STUN:
             self._ice.receive(data, path, now_s)
-        elif not self._media.receive(data, now_s):
-            self._host.srtcp_errors += 1
+        else:
+            self._media.receive_dtls(data, now_s)
         self._advance(now_s)
 
-    def accept_ssrc(self, ssrc: int) -> None:
-        """Receive a stream whose SSRC the offer does not contain."""
+    def receive_rtcp(self, packet: bytes, now_s: float) -> None:
+        """Handle decrypted RTCP that the peer sent; ignored after the end."""
         if not self.closed:
-            self._media.accept_ssrc(ssrc)
+            self._media.receive_rtcp(packet, now_s)
+            self._advance(now_s)
 
     def released(self) -> None:
         """Do nothing: all resources were released at the end."""

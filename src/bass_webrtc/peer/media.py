@@ -2,7 +2,7 @@
 
     new ── start ──► handshake ── certificate matches the fingerprint ──► connected ── close, Ended ──► ended
 
-Used like the sans-I/O protocols in ``rtc/``: after every ``start``, ``receive``, ``handle_timeout`` and ``close``,
+Used like the sans-I/O protocols in ``rtc/``: after every ``start``, ``receive_*``, ``handle_timeout`` and ``close``,
 send the datagrams from ``to_send`` on the selected path and handle ``events``. Loop thread, except for statistics.
 """
 
@@ -26,7 +26,6 @@ from ..rtc.sdp import IceCredentials, UnusableSdpError
 from ..stats import Kind, PeerStats, plays, talks
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
-_FIRST_BYTES_OF_DTLS = range(20, 64)
 _JITTER_MIN_MS = 2
 _JITTER_START_MS = 40
 _JITTER_MAX_MS = 500
@@ -198,9 +197,7 @@ class MediaSession:
         self.srtp_profile = ""
         self._timestamp_offset = _random.randrange(1 << 32)
         self._dtls = dtls.DtlsSession(certificate, role, audio.fingerprints)
-        self._keys: PeerKeys | None = None
         self._srtcp: Srtcp | None = None
-        self._srtcp_errors = 0
         self._rtcp: rtcp.RtcpSession | None = None
         self._redundancy = RedundancyPolicy()
         self._connected_at_s: float | None = None
@@ -211,25 +208,16 @@ class MediaSession:
         self._dtls.start(now_s)
         self._handle_dtls_events(now_s)
 
-    def receive(self, data: bytes, now_s: float) -> bool:
-        """Handle one DTLS or SRTCP datagram of the peer.
+    def receive_dtls(self, data: bytes, now_s: float) -> None:
+        """Handle one DTLS datagram of the peer."""
+        self._dtls.receive(data, now_s)
+        self._handle_dtls_events(now_s)
 
-        Returns:
-            False if it was SRTCP that failed authentication or was replayed.
-        """
-        if data[0] in _FIRST_BYTES_OF_DTLS:
-            self._dtls.receive(data, now_s)
-            self._handle_dtls_events(now_s)
-            return True
-        if self._srtcp is None or self._rtcp is None:
-            return True
-        packet = self._srtcp.unprotect(data)
-        if packet is None:
-            self._srtcp_errors += 1
-            return False
-        self._rtcp.receive(packet, now_s, time.time())
-        self._handle_rtcp_events(self._rtcp)
-        return True
+    def receive_rtcp(self, packet: bytes, now_s: float) -> None:
+        """Handle one RTCP datagram of the peer, which the audio path has authenticated and decrypted."""
+        if self._rtcp is not None:
+            self._rtcp.receive(packet, now_s, time.time())
+            self._handle_rtcp_events(self._rtcp)
 
     def to_send(self) -> list[bytes]:
         """Return the datagrams to send, each once."""
@@ -264,11 +252,6 @@ class MediaSession:
         self._dtls.close()
         return datagrams + self._dtls.to_send()
 
-    def accept_ssrc(self, ssrc: int) -> None:
-        """Receive a stream whose SSRC the peer's description does not contain (RFC 8834, 4.8: it is accepted)."""
-        if self._keys is not None:
-            self._engine.add_ssrc(self._peer, ssrc, self._keys)
-
     # -- DTLS
 
     def _handle_dtls_events(self, now_s: float) -> None:
@@ -281,12 +264,12 @@ class MediaSession:
                 self._events.append(Ended("closed by the peer"))
 
     def _connect(self, keys: dtls.SrtpKeys, now_s: float) -> None:
-        self._keys = PeerKeys(keys.profile, keys.local_key, keys.remote_key)
+        peer_keys = PeerKeys(keys.profile, keys.local_key, keys.remote_key)
         sends = plays(self._kind)
         sending = self._sending_stream() if sends else None
         receiving = self._receiving_stream() if talks(self._kind) else None
-        self._engine.add_peer(self._peer, self._keys, sending, receiving)
-        self._srtcp = Srtcp(self._keys)
+        self._engine.add_peer(self._peer, peer_keys, sending, receiving)
+        self._srtcp = Srtcp(peer_keys)
         self._rtcp = rtcp.RtcpSession(
             self._identity.ssrc,
             self._identity.cname,
@@ -312,7 +295,6 @@ class MediaSession:
         return ReceivingStream(
             payload_type=self._audio.payload_type,
             red_payload_type=self._audio.red_payload_type or 0,
-            ssrcs=self._audio.ssrcs,
             jitter_start_ms=min(self._config.buffer_ms, _JITTER_START_MS),
             jitter_min_ms=_JITTER_MIN_MS,
             jitter_max_ms=max(self._config.buffer_ms, _JITTER_MAX_MS),
@@ -351,7 +333,7 @@ class MediaSession:
 
     def _received(self) -> tuple[rtcp.ReceivedCounters, ...]:
         reception = self._engine.reception(self._peer)
-        if reception.ssrc == 0:
+        if not reception.packets_received:
             return ()
         return (
             rtcp.ReceivedCounters(
@@ -375,7 +357,6 @@ class MediaSession:
     def stats(self) -> dict[str, Any]:
         """Return the fields of ``PeerStats`` that this object knows."""
         counters = asdict(self._engine.peer_counters(self._peer))
-        counters["srtp_errors"] += self._srtcp_errors
         since_s = self._connected_at_s
         return _known_fields(counters) | {
             "connected_s": 0.0 if since_s is None else max(0.0, time.monotonic() - since_s),
@@ -405,6 +386,6 @@ def _known_fields(values: dict[str, Any]) -> dict[str, Any]:
 
 def _packets_lost(reception: Reception) -> int:
     """Return the cumulative loss (RFC 3550, A.3); duplicates reduce it, even below zero."""
-    if reception.ssrc == 0:
+    if not reception.packets_received:
         return 0
     return reception.highest_sequence - reception.first_sequence + 1 - reception.packets_received

@@ -1,7 +1,7 @@
 """One UDP port for all peers of an ICE-lite server: passes datagrams to the connections that they belong to.
 
     STUN ─► by the local ufrag in its USERNAME, so that a known address can become the path of a new peer
-    DTLS, SRTCP ─► by the slot of its source address, which a STUN check of that peer has validated
+    DTLS ─► by the slot of its source address, which a STUN check of that peer has validated
 
 Loop thread only.
 """
@@ -93,11 +93,11 @@ class UdpMux:
         self._by_ufrag.pop(ufrag, None)
 
     def add_slot(self, slot: int, receiver: DatagramReceiver) -> None:
-        """Pass DTLS and SRTCP from the addresses mapped to this slot to the receiver."""
+        """Pass DTLS from the addresses mapped to this slot to the receiver."""
         self._by_slot[slot] = receiver
 
     def remove_slot(self, slot: int) -> None:
-        """Drop DTLS and SRTCP for this slot."""
+        """Drop DTLS for this slot."""
         self._by_slot.pop(slot, None)
 
     # -- datagrams
@@ -112,7 +112,7 @@ class UdpMux:
     def _dispatch(self, datagram: Datagram) -> None:
         receiver = None
         if datagram.socket not in self._sockets:
-            return  # Sent to the bridge by another program on this machine: the bridge itself forwards RTP only.
+            return  # Sent to the bridge by another program on this machine: the bridge forwards RTP and RTCP only.
         if datagram.data[0] < _FIRST_BYTE_OF_DTLS:
             ufrag = stun.peek_username(datagram.data)
             receiver = self._by_ufrag.get(ufrag) if ufrag is not None else None

@@ -140,16 +140,15 @@ def _make_http(
 
 
 def _stats(host: EngineHost, peers: ServerPeers) -> ServerStats:
-    return snapshot(host.engine, tuple(peer.stats() for peer in peers.all), host.srtcp_errors)
+    return snapshot(host.engine, tuple(peer.stats() for peer in peers.all))
 
 
-def snapshot(engine: Engine, peers: tuple[PeerStats, ...], srtcp_errors: int) -> ServerStats:
+def snapshot(engine: Engine, peers: tuple[PeerStats, ...]) -> ServerStats:
     """Return the statistics of a server. Any thread.
 
     Args:
         engine: The audio path.
         peers: The statistics of all peers.
-        srtcp_errors: Number of SRTCP packets that failed authentication, which the engine does not see.
     """
     counters = engine.stats()
     playout = engine.playout.stats()
@@ -174,7 +173,7 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...], srtcp_errors: int) ->
         clipped_samples=playout.clipped_samples,
         send_drops=counters.send_drops,
         datagrams_dropped=counters.datagrams_dropped,
-        srtp_errors=counters.srtp_errors + srtcp_errors,
+        srtp_errors=counters.srtp_errors,
         events_dropped=counters.events_dropped,
         send_lateness_us=_lateness(engine.lateness_us()),
         realtime_priority=bool(counters.realtime_priority),
