@@ -199,6 +199,14 @@ class PeerStats:
     remote_address: str = field(
         default="", metadata=_text("Remote ``host:port``; empty before a path is selected.", "remote_address")
     )
+    nacks_ignored: int = field(
+        default=0,
+        metadata=_counter(
+            "Retransmission requests, of up to 17 packets each, that were ignored because the peer requested more than "
+            "100 packets per second.",
+            "requests",
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -324,6 +324,23 @@ static void test_srtp_works_across_sequence_wrap(void) {
     }
 }
 
+/* NACKs of any number of peers leave room in the command ring for everything else. */
+static void test_resends_use_half_of_the_command_ring(void) {
+    bw_engine_config settings = default_config();
+    bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
+    int status;
+    bw_engine *engine = bw_engine_new(&settings, NULL, &status); /* not started: nothing empties the ring */
+    uint32_t accepted = 0;
+    CHECK_EQ(bw_peer_add(engine, 0, &config), BW_OK);
+    while (accepted < 100000 && bw_peer_resend(engine, 0, accepted & 0xFFFF) == BW_OK)
+        accepted++;
+    CHECK_NEAR(accepted, engine->sender.commands.mask / 2, 1);
+    CHECK_EQ(bw_peer_resend(engine, 0, 1), BW_ERROR_BUSY);
+    CHECK_EQ(bw_peer_set_redundancy(engine, 0, 1), BW_OK);
+    CHECK_EQ(bw_peer_remove(engine, 0), BW_OK);
+    bw_engine_free(engine);
+}
+
 int main(void) {
     RUN(test_sequence_numbers_and_timestamps_are_consecutive);
     RUN(test_every_peer_gets_same_frame_with_own_header);
@@ -338,5 +355,6 @@ int main(void) {
     RUN(test_unsent_packets_are_counted_and_delay_no_peer);
     RUN(test_invalid_arguments_are_rejected);
     RUN(test_srtp_works_across_sequence_wrap);
+    RUN(test_resends_use_half_of_the_command_ring);
     return 0;
 }

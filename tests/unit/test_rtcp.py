@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.rtc.rtcp_packets import (
+    MAX_PACKETS,
     Compound,
     Goodbye,
     Nack,
@@ -162,6 +163,27 @@ class TestNtp:
 
     def test_wraps_in_2036(self) -> None:
         assert ntp_time(2_085_978_496.0) == 0
+
+
+class TestBounds:
+    def test_packets_of_one_datagram_are_limited(self) -> None:
+        whole = parse(Goodbye((1,)).to_bytes() * MAX_PACKETS)
+        assert (len(whole.packets), whole.malformed) == (MAX_PACKETS, 0)
+        longer = parse(Goodbye((1,)).to_bytes() * 500)
+        assert (len(longer.packets), longer.malformed) == (MAX_PACKETS, 1)
+
+    def test_description_items_are_limited(self) -> None:
+        def items(count: int) -> bytes:
+            return header(202, bytes(4) + b"\x02\x00" * count + bytes(2 if count % 2 else 4), count=1)
+
+        assert parse(items(64)).malformed == 0
+        assert parse(items(65)).malformed == 1
+
+    def test_nacked_sequences_are_limited_over_the_whole_datagram(self) -> None:
+        nack = Nack(1, 2, tuple(range(17))).to_bytes()
+        compound = parse(nack * 3, max_nacked=20)
+        assert [len(packet.sequences) for packet in compound.packets if isinstance(packet, Nack)] == [17, 3, 0]
+        assert compound.ignored_nack_items == 1
 
 
 class TestAnyBytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+import struct
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -295,6 +296,19 @@ class TestNack:
                 requested += len(event.sequences)
         assert 1000 <= requested <= 1200
 
+    def test_repeated_request_in_one_datagram_is_one_resend(self) -> None:
+        assert receive(session(), self.nack(5, 4, 5) * 20, 1.0) == [NackReceived((5, 4))]
+
+    def test_nacks_beyond_the_limit_are_not_read_and_counted(self) -> None:
+        """What they request, and about which stream, makes no difference."""
+        largest = struct.pack("!BBHII", 0x81, 205, 282, THEIRS, 9) + b"\x00\x01\xff\xff" * 280
+        rtcp = session()
+        assert receive(rtcp, largest, 1.0) == []
+        assert rtcp.ignored_nack_items == 280 - 12
+        assert receive(rtcp, largest + self.nack(5), 1.0) == []
+        assert rtcp.ignored_nack_items == 280 - 12 + 281
+        assert receive(rtcp, self.nack(5), 1.05) == [NackReceived((5,))]
+
     @covers("RT3")
     def test_our_nack_is_reduced_size_only_if_negotiated(self) -> None:
         reduced, compound = session(rsize=True), session(rsize=False)
@@ -356,6 +370,11 @@ class TestSources:
         run(rtcp, 60.0, counters=None)
         assert len(rtcp.events()) == MAX_SOURCES
 
+    def test_datagram_reports_once_on_our_stream(self) -> None:
+        rtcp = session()
+        datagram = report(*[block(lost=0.5)] * 31) + report(block(lost=0.25), ssrc=7)
+        assert receive(rtcp, datagram, 1.0) == [LossReported(0.5, 0, 10.0, None)]
+
     @covers("RT8")
     @pytest.mark.parametrize(
         "packet", [report(ssrc=OURS), SourceDescription(OURS, "x").to_bytes(), Nack(OURS, 1, (1,)).to_bytes()]
@@ -370,6 +389,22 @@ class TestSources:
         [(_, data), *_] = run(rtcp, 10.0)
         [later, _] = read(data)
         assert later.to_bytes()[4:8] == rtcp.ssrc.to_bytes(4)
+
+    def test_repeated_collision_in_one_datagram_causes_one_bye(self) -> None:
+        rtcp = session()
+        assert len(receive(rtcp, report(ssrc=OURS) * 32, 1.0)) == 1
+        assert len(rtcp.to_send()) == 1
+
+    def test_streams_and_reporters_with_ssrc_0_are_like_any_other(self) -> None:
+        rtcp = session(sends=False)
+        assert receive(rtcp, Report(0, SenderInfo(1 << 32, 0, 1, 1)).to_bytes(), 1.0) == []
+        rtcp.handle_timeout(10.0, WALL_S, None, [ReceivedCounters(0, 99, 100, 0, 0)])
+        [data] = rtcp.to_send()
+        sent_report = read(data)[0]
+        assert isinstance(sent_report, Report)
+        [sent_block] = sent_report.blocks
+        assert (sent_block.ssrc, sent_block.last_sr, sent_block.delay_since_last_sr) == (0, 1 << 16, 9 * 65536)
+        assert receive(rtcp, Goodbye((0,)).to_bytes(), 11.0) == [ByeReceived((0,))]
 
 
 class TestCircuitBreaker:

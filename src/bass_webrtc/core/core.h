@@ -175,7 +175,8 @@ int bw_peer_set_descriptor(bw_engine *engine, uint32_t peer, int descriptor, con
 int bw_peer_clear_path(bw_engine *engine, uint32_t peer);
 /* Adds redundant copies of the last `level` frames (0, 1 or 2) to each packet (RFC 2198). */
 int bw_peer_set_redundancy(bw_engine *engine, uint32_t peer, uint32_t level);
-/* Sends this packet again if it is still in the history (generic NACK, RFC 4585, 6.2.1). */
+/* Sends this packet again if it is still in the history (generic NACK, RFC 4585, 6.2.1). Returns BW_ERROR_BUSY while
+ * half of the sender's command ring is in use: requests of peers must not displace other commands. */
 int bw_peer_resend(bw_engine *engine, uint32_t peer, uint32_t sequence);
 /* Removes keys and streams. The slot can be reused after BW_EVENT_PEER_REMOVED. Unmap the peer's addresses first. */
 int bw_peer_remove(bw_engine *engine, uint32_t peer);

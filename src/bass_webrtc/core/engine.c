@@ -236,8 +236,11 @@ int bw_peer_set_redundancy(bw_engine *engine, uint32_t peer, uint32_t level) {
 }
 
 int bw_peer_resend(bw_engine *engine, uint32_t peer, uint32_t sequence) {
+    bw_ring *ring = &engine->sender.commands;
     if (sequence > 0xFFFF)
         return BW_ERROR_ARGUMENT;
+    if (bw_ring_count(ring) > ring->mask / 2)
+        return BW_ERROR_BUSY;
     return command_peer(engine, (bw_command){.kind = BW_COMMAND_RESEND, .peer = peer, .value = sequence});
 }
 

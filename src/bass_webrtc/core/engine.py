@@ -341,8 +341,10 @@ class Engine:
         _check(lib.bw_peer_set_redundancy(self._open(), peer, level), "set_redundancy")
 
     def resend(self, peer: int, sequence: int) -> None:
-        """Send a recent packet again (RFC 4585, 6.2.1)."""
-        _check(lib.bw_peer_resend(self._open(), peer, sequence), "resend")
+        """Send a recent packet again (RFC 4585, 6.2.1); ignored while the sender thread has too much to do."""
+        status = lib.bw_peer_resend(self._open(), peer, sequence)
+        if status != lib.BW_ERROR_BUSY:
+            _check(status, "resend")
 
     def remove_peer(self, peer: int) -> None:
         """Remove the peer from both threads; ``PeerRemoved`` reports completion."""

@@ -8,6 +8,7 @@ send the datagrams from ``to_send`` on the selected path and handle ``events``. 
 
 from __future__ import annotations
 
+import logging
 import random
 import secrets
 import time
@@ -24,6 +25,8 @@ from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials, UnusableSdpError
 from ..stats import Kind, PeerStats, plays, talks
+
+_log = logging.getLogger(__name__)
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _JITTER_MIN_MS = 2
@@ -200,6 +203,7 @@ class MediaSession:
         self._srtcp: Srtcp | None = None
         self._rtcp: rtcp.RtcpSession | None = None
         self._redundancy = RedundancyPolicy()
+        self._ignored_nacks_logged = 0
         self._connected_at_s: float | None = None
         self._events: list[MediaEvent] = []
 
@@ -238,6 +242,7 @@ class MediaSession:
         if self._rtcp is not None:
             self._rtcp.handle_timeout(now_s, time.time(), self._sent(now_s), self._received())
             self._handle_rtcp_events(self._rtcp)
+            self._log_ignored_nacks(self._rtcp.ignored_nack_items)
 
     def timeout_s(self) -> float | None:
         """Return when ``handle_timeout`` is due; None if never."""
@@ -313,6 +318,15 @@ class MediaSession:
             elif isinstance(event, rtcp.SsrcCollision):
                 self._events.append(Ended("the peer uses the SSRC of this side"))
 
+    def _log_ignored_nacks(self, total: int) -> None:
+        """Log them with the report timer, so at most every few seconds."""
+        if total > self._ignored_nacks_logged:
+            count = total - self._ignored_nacks_logged
+            _log.warning(
+                "ignored %d NACKs of peer %d: it requests over 100 packets per second again", count, self._peer
+            )
+            self._ignored_nacks_logged = total
+
     def _resend(self, sequences: Sequence[int]) -> None:
         if plays(self._kind):
             for sequence in sequences:
@@ -367,7 +381,9 @@ class MediaSession:
 
     def _player_stats(self) -> dict[str, Any]:
         """Return the values from the player's RTCP reports."""
-        return asdict(self._rtcp.snapshot()) if self._rtcp is not None else {}
+        if self._rtcp is None:
+            return {}
+        return asdict(self._rtcp.snapshot()) | {"nacks_ignored": self._rtcp.ignored_nack_items}
 
     def _publisher_stats(self) -> dict[str, Any]:
         """Return the values of the local receiver."""

@@ -19,6 +19,8 @@ _RTCP_TIMEOUT_S = 3 * REPORT_INTERVAL_S  # RFC 8083, 4.1.
 _STUCK_REPORTS = 5  # "k" of RFC 8083, 4.2.
 _CONGESTION_WINDOW_S = 3 * REPORT_INTERVAL_S  # RFC 8083, 4.3: CB_INTERVAL is 3 reports at this interval.
 _CONGESTION_REPORTS = 3
+_MAX_CONGESTION_REPORTS = 64
+"""Reports that are averaged, the latest ones, of a peer that reports more often than 4 times per second."""
 _TCP_FACTOR = 10.0
 _SAMPLE_S = 1.0
 """Minimum time over which the packet rate is measured; with DTX, packets are 0.4 s apart."""
@@ -53,7 +55,7 @@ class CircuitBreaker:
         self._highest_sequence: int | None = None
         self._stuck_reports = 0
         self._stuck_since_s = now_s
-        self._losses: deque[tuple[float, float]] = deque()
+        self._losses: deque[tuple[float, float]] = deque(maxlen=_MAX_CONGESTION_REPORTS)
         self.tripped = ""
 
     def update(self, packets: int, now_s: float) -> None:

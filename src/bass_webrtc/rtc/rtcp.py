@@ -8,12 +8,14 @@ call, send the packets from ``to_send`` and process ``events``; call ``handle_ti
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from .circuit_breaker import REPORT_INTERVAL_S, CircuitBreaker
 from .rtcp_packets import (
+    MAX_NACKED,
     Goodbye,
     Nack,
     Packet,
@@ -36,8 +38,9 @@ _SOURCE_TIMEOUT_S = 5 * REPORT_INTERVAL_S  # RFC 3550, 6.3.5.
 _MAX_SENDER_REPORTS = 8
 _MAX_ROUND_TRIP_S = 30.0
 _RESENDS_PER_S = 100.0
-_RESEND_BURST = 200.0
-"""Burst limit of resent packets; with ``_RESENDS_PER_S`` (twice the normal rate) it bounds what a peer can request."""
+_RESEND_BURST = float(MAX_NACKED)
+"""Burst limit of resent packets; with ``_RESENDS_PER_S`` (twice the normal rate) it bounds what a peer can request.
+Checked before a NACK is read, so a peer that requests more costs no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ class RtcpSession:
     Attributes:
         ssrc: Our SSRC.
         malformed: Number of malformed RTCP packets received.
+        ignored_nack_items: Number of NACK items (up to 17 packets each) that exceeded the peer's limit.
     """
 
     __slots__ = (
@@ -166,6 +170,7 @@ class RtcpSession:
         "_sent_before",
         "_snapshot",
         "_sources",
+        "ignored_nack_items",
         "malformed",
         "ssrc",
     )
@@ -182,6 +187,7 @@ class RtcpSession:
         """
         self.ssrc = ssrc
         self.malformed = 0
+        self.ignored_nack_items = 0
         self._cname = cname
         self._rsize = rsize
         self._random = random
@@ -203,10 +209,15 @@ class RtcpSession:
         """Process one authenticated, decrypted RTCP datagram. Never raises, whatever the bytes are."""
         if self._is_closed:
             return
-        compound = parse(packet)
+        refilled = self._resends_left + (now_s - self._resends_s) * _RESENDS_PER_S
+        self._resends_left, self._resends_s = min(refilled, _RESEND_BURST), now_s
+        compound = parse(packet, int(self._resends_left))
         self.malformed += compound.malformed
+        self.ignored_nack_items += compound.ignored_nack_items
         for part in compound.packets:
-            self._receive_packet(part, now_s, wall_s)
+            self._receive_packet(part, now_s)
+        self._receive_blocks([part for part in compound.packets if isinstance(part, Report)], now_s, wall_s)
+        self._receive_nacks([part for part in compound.packets if isinstance(part, Nack)])
 
     def handle_timeout(
         self, now_s: float, wall_s: float, sent: SentCounters | None, received: Iterable[ReceivedCounters] = ()
@@ -275,7 +286,7 @@ class RtcpSession:
         interval_s = REPORT_INTERVAL_S / 2 if self._is_first else REPORT_INTERVAL_S
         return interval_s * self._random.uniform(0.5, 1.5) / 1.21828
 
-    def _receive_packet(self, packet: Packet, now_s: float, wall_s: float) -> None:
+    def _receive_packet(self, packet: Packet, now_s: float) -> None:
         if isinstance(packet, Goodbye):
             self._receive_bye(packet)
             return
@@ -283,14 +294,14 @@ class RtcpSession:
             self._change_ssrc()
             return
         source = self._touch_source(packet.ssrc, now_s)
-        if isinstance(packet, Report):
-            if packet.sender is not None:
-                source.last_sr, source.last_sr_s = ntp_middle(packet.sender.ntp_time), now_s
-            for block in packet.blocks:
-                if block.ssrc == self.ssrc:
-                    self._receive_block(block, now_s, wall_s)
-        elif isinstance(packet, Nack) and packet.media_ssrc == self.ssrc:
-            self._receive_nack(packet, now_s)
+        if isinstance(packet, Report) and packet.sender is not None:
+            source.last_sr, source.last_sr_s = ntp_middle(packet.sender.ntp_time), now_s
+
+    def _receive_blocks(self, reports: Sequence[Report], now_s: float, wall_s: float) -> None:
+        """Process the first block about our stream: one reporter has one (RFC 3550, 6.4.1)."""
+        ours = (block for report in reports for block in report.blocks if block.ssrc == self.ssrc)
+        if (block := next(ours, None)) is not None:
+            self._receive_block(block, now_s, wall_s)
 
     def _receive_block(self, block: ReportBlock, now_s: float, wall_s: float) -> None:
         round_trip_time_s = self._round_trip_time_s(block, wall_s)
@@ -315,13 +326,12 @@ class RtcpSession:
         round_trip_time_s = ((elapsed ^ 0x80000000) - 0x80000000) / 65536
         return max(0.0, round_trip_time_s) if -0.1 < round_trip_time_s < _MAX_ROUND_TRIP_S else None
 
-    def _receive_nack(self, nack: Nack, now_s: float) -> None:
-        refilled = self._resends_left + (now_s - self._resends_s) * _RESENDS_PER_S
-        self._resends_left, self._resends_s = min(refilled, _RESEND_BURST), now_s
-        allowed = tuple(dict.fromkeys(nack.sequences))[: int(self._resends_left)]
-        if allowed:
-            self._resends_left -= len(allowed)
-            self._events.append(NackReceived(allowed))
+    def _receive_nacks(self, nacks: Sequence[Nack]) -> None:
+        self._resends_left -= sum(len(nack.sequences) for nack in nacks)
+        ours = (nack.sequences for nack in nacks if nack.media_ssrc == self.ssrc)
+        requested = dict.fromkeys(itertools.chain.from_iterable(ours))
+        if requested:
+            self._events.append(NackReceived(tuple(requested)))
 
     def _receive_bye(self, goodbye: Goodbye) -> None:
         ssrcs = tuple(ssrc for ssrc in goodbye.ssrcs if ssrc != self.ssrc)

@@ -3,7 +3,7 @@
     V=2 P count | type | length in words - 1 | body …     a datagram holds one or more: a compound packet
 
 Supports reports, CNAME, BYE and generic NACK. All other packets (XR, APP, REMB, TWCC …) are skipped. ``parse`` accepts
-any bytes, never raises, and takes time linear in their length.
+any bytes, never raises, and takes time linear in their length: it reads a bounded number of packets, items and NACKs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,12 @@ _GOODBYE = 203
 _TRANSPORT_FEEDBACK = 205
 _GENERIC_NACK = 1
 _CNAME = 1
+
+MAX_PACKETS = 16
+"""Packets read in one datagram; known senders put at most six into it."""
+MAX_NACKED = 200
+"""Sequence numbers read from the generic NACKs in one datagram: each item of 4 bytes requests up to 17 packets."""
+_MAX_DESCRIPTION_ITEMS = 64
 
 _header = Struct("!BBH")
 _u32 = Struct("!I")
@@ -131,33 +137,45 @@ class Compound:
 
     packets: tuple[Packet, ...]
     malformed: int
-    """Number of malformed packets. Unknown types are not counted."""
+    """Number of malformed packets, and of packets with too many items. Unknown types are not counted."""
+    ignored_nack_items: int = 0
+    """Number of generic NACK items that were not read because ``max_nacked`` was reached."""
 
 
-def parse(data: bytes) -> Compound:
+def parse(data: bytes, max_nacked: int = MAX_NACKED) -> Compound:
     """Parse one decrypted datagram, compound or reduced-size (RFC 5506: any packet type may come first).
 
-    A malformed packet is skipped and parsing continues; it stops at a length field that exceeds the datagram.
+    A malformed packet is skipped and parsing continues; it stops at a length field that exceeds the datagram, and
+    after ``MAX_PACKETS``.
+
+    Args:
+        data: The datagram.
+        max_nacked: Number of sequence numbers to read from its generic NACKs.
     """
     packets: list[Packet] = []
-    malformed = 0
+    malformed = ignored_nack_items = 0
     at, end = 0, len(data)
-    while at < end:
+    for _ in range(MAX_PACKETS):
         if end - at < 4:
-            malformed += 1
             break
         first, kind, words = _header.unpack_from(data, at)
         following = at + 4 * (words + 1)
         if first >> 6 != 2 or following > end:
-            malformed += 1
             break
         body_end = following - (data[following - 1] if first & 0x20 else 0)
+        count, body = first & 0x1F, data[at + 4 : max(body_end, at + 4)]
         try:
-            packets += _parse_packet(kind, first & 0x1F, data[at + 4 : max(body_end, at + 4)])
+            if kind == _TRANSPORT_FEEDBACK and count == _GENERIC_NACK:
+                nack, ignored = _parse_nack(body, max_nacked)
+                max_nacked -= len(nack.sequences)
+                ignored_nack_items += ignored
+                packets.append(nack)
+            else:
+                packets += _parse_packet(kind, count, body)
         except ValueError:
             malformed += 1
         at = following
-    return Compound(tuple(packets), malformed)
+    return Compound(tuple(packets), malformed + (at < end), ignored_nack_items)
 
 
 def ntp_time(wall_s: float) -> int:
@@ -179,8 +197,6 @@ def _parse_packet(kind: int, count: int, body: bytes) -> Sequence[Packet]:
     if kind == _GOODBYE:
         _require(4 * count <= len(body))
         return (Goodbye(tuple(_u32.unpack_from(body, 4 * at)[0] for at in range(count))),)
-    if kind == _TRANSPORT_FEEDBACK and count == _GENERIC_NACK:
-        return (_parse_nack(body),)
     return ()
 
 
@@ -206,13 +222,14 @@ def _block_to_bytes(block: ReportBlock) -> bytes:
 
 def _parse_source_description(count: int, body: bytes) -> list[SourceDescription]:
     found: list[SourceDescription] = []
-    at = 0
+    at = items = 0
     for _ in range(count):
         _require(at + 4 < len(body))
         (ssrc,) = _u32.unpack_from(body, at)
         at += 4
         while at < len(body) and body[at]:
-            _require(at + 2 <= len(body) and at + 2 + body[at + 1] <= len(body))
+            items += 1
+            _require(items <= _MAX_DESCRIPTION_ITEMS and at + 2 <= len(body) and at + 2 + body[at + 1] <= len(body))
             text = body[at + 2 : at + 2 + body[at + 1]]
             if body[at] == _CNAME:
                 found.append(SourceDescription(ssrc, text.decode(errors="replace")))
@@ -221,13 +238,18 @@ def _parse_source_description(count: int, body: bytes) -> list[SourceDescription
     return found
 
 
-def _parse_nack(body: bytes) -> Nack:
+def _parse_nack(body: bytes, limit: int) -> tuple[Nack, int]:
+    """Parse a generic NACK up to ``limit`` sequence numbers; return also the number of items that exceed it."""
     _require(len(body) >= 8 and len(body) % 4 == 0)
     sequences: list[int] = []
-    for first, mask in _nack_item.iter_unpack(body[8:]):
+    at = 8
+    while at < len(body) and len(sequences) < limit:
+        first, mask = _nack_item.unpack_from(body, at)
         sequences.append(first)
         sequences += [(first + bit + 1) & 0xFFFF for bit in range(16) if mask >> bit & 1]
-    return Nack(_u32.unpack_from(body)[0], _u32.unpack_from(body, 4)[0], tuple(sequences))
+        at += _nack_item.size
+    nack = Nack(_u32.unpack_from(body)[0], _u32.unpack_from(body, 4)[0], tuple(sequences[:limit]))
+    return nack, (len(body) - at) // _nack_item.size
 
 
 def _nack_items(sequences: Sequence[int]) -> list[tuple[int, int]]:
@@ -248,4 +270,4 @@ def _packet(count: int, kind: int, body: bytes) -> bytes:
 
 def _require(holds: bool) -> None:
     if not holds:
-        raise ValueError("the RTCP packet is shorter than its header says")
+        raise ValueError("the RTCP packet is shorter than its header says, or has too many items")
