@@ -110,7 +110,7 @@ class FullConnection:
         self._has_gathered = False
         self._timer: asyncio.TimerHandle | None = None
         self._released = asyncio.Event()
-        self._datagrams = 0
+        self._rtcp_datagrams = 0
         self._pair: SelectedPair | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._is_restarting = False
@@ -274,8 +274,9 @@ class FullConnection:
 
     @property
     def activity(self) -> int:
-        """Number of datagrams and consent responses received from the peer."""
-        return self._datagrams + self._ice.consent_responses
+        """Number of authentic packets and consent responses received from the peer."""
+        packets = self._host.engine.peer_counters(self.id).packets_received
+        return packets + self._rtcp_datagrams + self._ice.consent_responses
 
     def send_check(self) -> None:
         """Send an ICE check immediately; its response increases ``activity``."""
@@ -375,7 +376,6 @@ class FullConnection:
         """Handle a datagram from the peer."""
         if self._media is None or self.closed:
             return
-        self._datagrams += 1
         if data and data[0] >= _FIRST_BYTE_OF_RTP:
             self._bridge.forward(self.id, data)
         elif data and data[0] in _FIRST_BYTES_OF_DTLS:
@@ -392,6 +392,7 @@ class FullConnection:
     def receive_rtcp(self, packet: bytes, now_s: float) -> None:
         """Handle decrypted RTCP that the peer sent; ignored after the end."""
         if self._media is not None and not self.closed:
+            self._rtcp_datagrams += 1
             self._media.receive_rtcp(packet, now_s)
             self._advance()
 
