@@ -14,6 +14,7 @@
 #endif
 
 #include "core.h"
+#include "hmac.h"
 #include "platform.h"
 #include "playout.h"
 #include "ring.h"

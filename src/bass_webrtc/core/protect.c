@@ -8,10 +8,7 @@
  */
 #include "internal.h"
 
-/* EVP digests allocate for each packet (OpenSSL 3.0). SHA_CTX is a plain struct that can be copied. */
-#define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <string.h>
 
 #define KEY_BYTES 16
@@ -19,8 +16,6 @@
 #define GCM_TAG_BYTES 16
 #define CM_SALT_BYTES 14
 #define CM_TAG_BYTES 10
-#define SHA1_BYTES 20
-#define HMAC_BLOCK_BYTES 64
 #define IV_BYTES 16
 
 /* RFC 3711, 4.3.2 */
@@ -31,8 +26,7 @@
 struct bw_protector {
     bool is_gcm;
     EVP_CIPHER_CTX *cipher;
-    SHA_CTX inner; /* AES128_CM_SHA1_80 only: HMAC's two hash states after their padded keys (RFC 2104) */
-    SHA_CTX outer;
+    bw_hmac_key hmac;       /* AES128_CM_SHA1_80 only */
     uint8_t salt[IV_BYTES]; /* at its position in the IV, surrounded by zeros */
 };
 
@@ -53,20 +47,11 @@ static bool derive(const uint8_t *master, uint32_t salt_bytes, uint8_t label, ui
 }
 
 static bool init_hmac(bw_protector *protector, const uint8_t *master) {
-    uint8_t key[SHA1_BYTES], inner[HMAC_BLOCK_BYTES], outer[HMAC_BLOCK_BYTES];
-    if (!derive(master, CM_SALT_BYTES, LABEL_AUTHENTICATION, key, SHA1_BYTES))
-        return false;
-    memset(inner, 0x36, sizeof inner);
-    memset(outer, 0x5C, sizeof outer);
-    for (int i = 0; i < SHA1_BYTES; i++) {
-        inner[i] ^= key[i];
-        outer[i] ^= key[i];
-    }
-    bool done = SHA1_Init(&protector->inner) == 1 && SHA1_Update(&protector->inner, inner, sizeof inner) == 1 &&
-                SHA1_Init(&protector->outer) == 1 && SHA1_Update(&protector->outer, outer, sizeof outer) == 1;
+    uint8_t key[BW_HMAC_BYTES];
+    bool done = derive(master, CM_SALT_BYTES, LABEL_AUTHENTICATION, key, sizeof key);
+    if (done)
+        bw_hmac_set_key(&protector->hmac, key, sizeof key);
     OPENSSL_cleanse(key, sizeof key);
-    OPENSSL_cleanse(inner, sizeof inner);
-    OPENSSL_cleanse(outer, sizeof outer);
     return done;
 }
 
@@ -137,23 +122,25 @@ static bool protect_gcm(bw_protector *protector, uint8_t *packet, int *length, c
 }
 
 /* HMAC-SHA1 over a packet and the roll-over counter (RFC 3711, 4.2). */
-static bool sign(const bw_protector *protector, const uint8_t *packet, size_t bytes, const uint8_t rollover[4],
-                 uint8_t sum[SHA1_BYTES]) {
-    SHA_CTX inner = protector->inner, outer = protector->outer;
-    return SHA1_Update(&inner, packet, bytes) == 1 && SHA1_Update(&inner, rollover, 4) == 1 &&
-           SHA1_Final(sum, &inner) == 1 && SHA1_Update(&outer, sum, SHA1_BYTES) == 1 && SHA1_Final(sum, &outer) == 1;
+static void sign(const bw_protector *protector, const uint8_t *packet, size_t bytes, const uint8_t rollover[4],
+                 uint8_t sum[BW_HMAC_BYTES]) {
+    SHA_CTX hash;
+    bw_hmac_begin(&protector->hmac, &hash);
+    SHA1_Update(&hash, packet, bytes);
+    SHA1_Update(&hash, rollover, 4);
+    bw_hmac_end(&protector->hmac, &hash, sum);
 }
 
 /* Encrypts, then authenticates the packet and the roll-over counter (RFC 3711, 4.1.1 and 4.2). */
 static bool protect_cm(bw_protector *protector, uint8_t *packet, int *length, uint64_t index, const uint8_t *iv) {
     uint8_t *payload = packet + BW_RTP_HEADER_BYTES;
-    uint8_t rollover[4], sum[SHA1_BYTES];
+    uint8_t rollover[4], sum[BW_HMAC_BYTES];
     int written = 0;
     put_rollover(rollover, index);
     if (EVP_EncryptInit_ex(protector->cipher, NULL, NULL, NULL, iv) != 1 ||
-        EVP_EncryptUpdate(protector->cipher, payload, &written, payload, *length - BW_RTP_HEADER_BYTES) != 1 ||
-        !sign(protector, packet, (size_t)*length, rollover, sum))
+        EVP_EncryptUpdate(protector->cipher, payload, &written, payload, *length - BW_RTP_HEADER_BYTES) != 1)
         return false;
+    sign(protector, packet, (size_t)*length, rollover, sum);
     memcpy(packet + *length, sum, CM_TAG_BYTES);
     *length += CM_TAG_BYTES;
     return true;
