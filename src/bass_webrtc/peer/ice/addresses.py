@@ -13,7 +13,8 @@ import ifaddr
 from ...config import bracketed
 from ...errors import PortInUseError
 
-_RECEIVE_BUFFER_BYTES = 1 << 20
+_RECEIVE_BUFFER_BYTES = 1 << 22
+"""Requested; Linux gives net.core.rmem_max at most. In a flood, datagrams of others survive only in this buffer."""
 _EXPEDITED_FORWARDING = 46 << 2
 """DSCP EF, which RFC 8837, 5 recommends for interactive audio."""
 _MAX_PORT_ATTEMPTS = 20
