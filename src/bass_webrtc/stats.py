@@ -207,6 +207,10 @@ class PeerStats:
             "requests",
         ),
     )
+    datagrams_limited: int = field(
+        default=0,
+        metadata=_counter("STUN, DTLS and RTCP datagrams dropped because the peer sent too many.", "datagrams"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +301,9 @@ class ServerStats:
     datagrams_dropped: int = field(
         default=0,
         metadata=_counter(
-            "Datagrams dropped because they were empty, too long, malformed or from an unknown address.", "datagrams"
+            "Datagrams dropped because they were empty, too long, malformed, from an unknown address, or STUN that is "
+            "not authentic.",
+            "datagrams",
         ),
     )
     srtp_errors: int = field(
@@ -322,6 +328,10 @@ class ServerStats:
         },
     )
     realtime_priority: bool = field(default=False, metadata=_gauge("Whether the sender thread has real-time priority."))
+    datagrams_limited: int = field(
+        default=0,
+        metadata=_counter("STUN, DTLS and RTCP datagrams dropped because a peer sent too many.", "datagrams"),
+    )
     peers: tuple[PeerStats, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

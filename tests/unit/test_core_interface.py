@@ -11,15 +11,19 @@ from bass_webrtc.core import _core, build_core
 
 HEADER = "".join((build_core.HERE / name).read_text() for name in build_core.HEADERS)
 # Joins prototypes that ruff has wrapped.
-STUB = re.sub(r"\(\n +(.*)\n +\)", r"(\1)", (build_core.HERE / "_core.pyi").read_text())
+STUB = re.sub(
+    r"\(\n((?: {8}.*\n)+) +\)",
+    lambda wrapped: f"({' '.join(wrapped[1].split()).rstrip(',')})",
+    (build_core.HERE / "_core.pyi").read_text(),
+)
 PLAIN = re.sub(r"/\*.*?\*/", "", build_core.declarations(HEADER), flags=re.DOTALL)
 PROTOTYPES = re.findall(r"^(\w[\w ]*\*?)\b(bw_\w+)\(([^)]*)\);", PLAIN, re.MULTILINE)
 DEFINES = re.findall(r"^#define (\w+) (\S+)", PLAIN, re.MULTILINE)
 
 
 def _python_type(c_type: str) -> str:
-    """Read-only byte pointers also accept bytes."""
-    if c_type == "const uint8_t *":
+    """Read-only pointers to bytes and text also accept bytes."""
+    if c_type in ("const uint8_t *", "const char *"):
         return "Pointer | bytes"
     if "*" in c_type:
         return "Pointer"

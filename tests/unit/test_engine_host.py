@@ -6,11 +6,21 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from bass_webrtc.core import Datagram, Engine, EngineEvent, PeerRemoved, RtcpReceived, SourceEnded
+from bass_webrtc.core import (
+    Datagram,
+    Engine,
+    EngineEvent,
+    Limited,
+    PeerCounters,
+    PeerRemoved,
+    RtcpReceived,
+    SourceEnded,
+)
 from bass_webrtc.errors import PeerLimitError
 from bass_webrtc.peer.host import EngineHost
 
@@ -30,8 +40,12 @@ class FakeEngine:
 
     def events(self) -> Iterator[EngineEvent]:
         os.read(self.event_descriptor, 100)
-        events, self._events = self._events, []
-        return iter(events)
+        try:
+            while self._events:
+                yield self._events.pop(0)
+        finally:
+            if self._events:
+                os.write(self._wake, b"!")
 
     def start(self) -> None:
         self.calls.append("start")
@@ -42,6 +56,9 @@ class FakeEngine:
     def add_socket(self, descriptor: int) -> int:
         self.calls.append(f"add_socket {descriptor}")
         return 0
+
+    def peer_counters(self, slot: int) -> PeerCounters:
+        return PeerCounters(datagrams_limited=70 + slot)
 
     def close(self) -> None:
         self.calls.append("close")
@@ -118,7 +135,7 @@ async def test_events_reach_owner_and_handlers(engine: FakeEngine) -> None:
     host.set_datagram_handler(datagrams.append)
     owner = Owner()
     slot = host.take_slot(owner)
-    datagram = Datagram(None, 0, "192.0.2.1", 5000, 0.0, b"\0")
+    datagram = Datagram(0, 0, "192.0.2.1", 5000, 0.0, b"\0")
     engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded())
     await asyncio.sleep(0.01)
     assert (owner.rtcp, datagrams, len(ends)) == ([b"report"], [datagram], 1)
@@ -135,10 +152,32 @@ async def test_failing_event_does_not_affect_the_next_ones(host: EngineHost, eng
     host.set_datagram_handler(fail)
     owner = Owner()
     slot = host.take_slot(owner)
-    engine.report(Datagram(None, 0, "192.0.2.1", 5000, 0.0, b"\0"), RtcpReceived(slot, 0.0, b"report"))
+    engine.report(Datagram(0, 0, "192.0.2.1", 5000, 0.0, b"\0"), RtcpReceived(slot, 0.0, b"report"))
     await asyncio.sleep(0.01)
     assert owner.rtcp == [b"report"]
     assert [str(context["exception"]) for context in reported] == ["one bad datagram"]
+
+
+async def test_many_events_leave_time_for_other_work(
+    host: EngineHost, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes 2 ms here; after 5 ms the loop does something else."""
+    handled: list[Datagram] = []
+    clock = SimpleNamespace(monotonic=lambda: 0.002 * len(handled))
+    monkeypatch.setattr("bass_webrtc.peer.host.time", clock)
+    host.set_datagram_handler(handled.append)
+    engine.report(*[Datagram(0, 0, "192.0.2.1", 5000, 0.0, b"\0")] * 10)
+    seen = [0]
+    while seen[-1] < 10:
+        await asyncio.sleep(0)
+        seen.append(len(handled))
+    assert sorted(set(seen)) == [0, 3, 6, 9, 10]
+
+
+async def test_limited_peer_is_logged(host: EngineHost, engine: FakeEngine, caplog: pytest.LogCaptureFixture) -> None:
+    engine.report(Limited(3, "STUN"))
+    await asyncio.sleep(0.01)
+    assert caplog.messages == ["limited: peer 3 sends too much STUN; 73 datagrams dropped"]
 
 
 async def test_sockets_are_closed_after_the_engine(host: EngineHost, engine: FakeEngine) -> None:

@@ -45,6 +45,8 @@ class Lib:
     BW_NO_PEER: int
     BW_MAX_DATAGRAM: int
     BW_MAX_SOCKETS: int
+    BW_MAX_UFRAG_BYTES: int
+    BW_ICE_GENERATIONS: int
     BW_MAX_FRAME_BYTES: int
     BW_APPLICATION_AUDIO: int
     BW_APPLICATION_VOIP: int
@@ -53,6 +55,12 @@ class Lib:
     BW_EVENT_PEER_REMOVED: int
     BW_EVENT_SOURCE_ENDED: int
     BW_EVENT_RTCP: int
+    BW_EVENT_LIMITED: int
+    BW_QUOTA_STUN: int
+    BW_QUOTA_REPEATED_STUN: int
+    BW_QUOTA_DTLS: int
+    BW_QUOTA_RTCP: int
+    BW_QUOTAS: int
     BW_SRTP_AES128_CM_SHA1_80: int
     BW_SRTP_AEAD_AES_128_GCM: int
     BW_MAX_SSRCS: int
@@ -91,6 +99,16 @@ class Lib:
     def bw_engine_next_events(self, engine: Pointer, events: Pointer, capacity: int, /) -> int: ...
     def bw_peer_map_address(self, engine: Pointer, peer: int, socket: int, address: Pointer, /) -> int: ...
     def bw_peer_unmap_address(self, engine: Pointer, peer: int, socket: int, address: Pointer, /) -> int: ...
+    def bw_peer_add_ice(
+        self,
+        engine: Pointer,
+        peer: int,
+        ufrag: Pointer | bytes,
+        local_password: Pointer | bytes,
+        remote_password: Pointer | bytes,
+        /,
+    ) -> int: ...
+    def bw_peer_remove_ice(self, engine: Pointer, peer: int, ufrag: Pointer | bytes, /) -> int: ...
     def bw_peer_add(self, engine: Pointer, peer: int, config: Pointer, /) -> int: ...
     def bw_peer_set_path(self, engine: Pointer, peer: int, socket: int, address: Pointer, /) -> int: ...
     def bw_peer_set_descriptor(self, engine: Pointer, peer: int, descriptor: int, address: Pointer, /) -> int: ...

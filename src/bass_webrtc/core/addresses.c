@@ -1,4 +1,4 @@
-/* Conversion between bw_address and socket addresses, and comparison. Any thread. */
+/* Conversion between bw_address and socket addresses, comparison, and a hash. Any thread. */
 #include "internal.h"
 
 #include <string.h>
@@ -43,4 +43,14 @@ bool bw_address_from_sockaddr(const struct sockaddr_storage *in, bw_address *out
 bool bw_address_equal(const bw_address *a, const bw_address *b) {
     return a->family == b->family && a->port == b->port && a->scope_id == b->scope_id &&
            memcmp(a->ip, b->ip, sizeof a->ip) == 0;
+}
+
+uint32_t bw_address_hash(uint32_t socket, const bw_address *address) {
+    uint32_t hash = 2166136261u ^ socket; /* FNV-1a */
+    uint32_t bytes = address->family == 4 ? 4 : 16;
+    for (uint32_t i = 0; i < bytes; i++)
+        hash = (hash ^ address->ip[i]) * 16777619u;
+    hash = (hash ^ (address->port & 0xFF)) * 16777619u;
+    hash = (hash ^ (address->port >> 8)) * 16777619u;
+    return hash ^ hash >> 15;
 }

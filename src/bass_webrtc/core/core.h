@@ -36,6 +36,8 @@
 #define BW_NO_PEER 0xFFFFFFFF
 #define BW_MAX_DATAGRAM 2048 /* bytes of the longest datagram that is accepted; a longer one is dropped and counted */
 #define BW_MAX_SOCKETS 64
+#define BW_MAX_UFRAG_BYTES 32   /* of a local ICE user name fragment */
+#define BW_ICE_GENERATIONS 2    /* local ufrags of one peer: two during an ICE restart */
 #define BW_MAX_FRAME_BYTES 1275 /* of one Opus frame (RFC 6716, 3.2.1) */
 
 /* ------------------------------------------------------------------ engine: two threads, peers, queues */
@@ -94,7 +96,9 @@ typedef struct {
     uint64_t source_underruns; /* frames padded with silence although the source had not ended */
     uint64_t packets_received; /* authentic RTP packets */
     uint64_t bytes_received;
-    uint64_t datagrams_dropped; /* empty, too long, not a known protocol, or from an unknown address */
+    uint64_t datagrams_dropped; /* empty, too long, not a known protocol, from an unknown address, or STUN that is not
+                                   authentic */
+    uint64_t datagrams_limited; /* dropped because their peer had used up its quota (BW_QUOTA_*) */
     uint64_t srtp_errors;       /* RTP and RTCP not authentic, replayed, or of one SSRC more than BW_MAX_SSRCS */
     uint64_t events_dropped;    /* datagrams for Python that were dropped because the event ring was full */
     uint32_t realtime_priority; /* 1 when the sender thread got real-time priority */
@@ -113,16 +117,25 @@ int64_t bw_engine_start_ns(bw_engine *engine);
 
 /* ------------------------------------------------------------------ events: from the threads to the loop thread */
 
-#define BW_EVENT_DATAGRAM 1     /* STUN or DTLS; peer is BW_NO_PEER for STUN from an unknown address */
+#define BW_EVENT_DATAGRAM 1     /* authentic STUN from any address, or DTLS from a mapped one */
 #define BW_EVENT_PEER_REMOVED 2 /* both threads have released this slot; it can be reused */
 #define BW_EVENT_SOURCE_ENDED 3
-#define BW_EVENT_RTCP 4 /* authentic RTCP of a peer, decrypted */
+#define BW_EVENT_RTCP 4    /* authentic RTCP of a peer, decrypted */
+#define BW_EVENT_LIMITED 5 /* a peer used up a quota (value: BW_QUOTA_*); at most one such event per second */
+
+/* What each peer may send to the loop thread is limited, separately for: */
+#define BW_QUOTA_STUN 0
+#define BW_QUOTA_REPEATED_STUN 1 /* retransmitted by the peer, or recorded and sent again by anyone */
+#define BW_QUOTA_DTLS 2
+#define BW_QUOTA_RTCP 3
+#define BW_QUOTAS 4
 
 typedef struct {
     uint32_t kind; /* BW_EVENT_* */
     uint32_t peer;
     uint32_t socket;
     uint32_t length; /* bytes in data */
+    uint32_t value;  /* depends on kind */
     int64_t time_ns; /* CLOCK_MONOTONIC at arrival */
     bw_address source;
     uint8_t data[2048];
@@ -130,8 +143,8 @@ typedef struct {
 
 /* Any thread. Returns a descriptor that is readable while events are waiting. The engine owns it. */
 int bw_engine_event_fd(bw_engine *engine);
-/* Loop thread. Takes up to capacity events, those of known peers first. Returns how many. When it returns fewer than
- * capacity, the descriptor is no longer readable until the next event. */
+/* Loop thread. Takes up to capacity events, datagrams last. Returns how many. When it returns fewer than capacity, the
+ * descriptor is no longer readable until the next event. */
 uint32_t bw_engine_next_events(bw_engine *engine, bw_event *events, uint32_t capacity);
 
 /* ------------------------------------------------------------------ peers */
@@ -163,6 +176,12 @@ typedef struct {
 /* Assigns datagrams from this address on this socket to this peer. May be called before bw_peer_add. */
 int bw_peer_map_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
 int bw_peer_unmap_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
+/* Accepts STUN that is signed with these passwords (RFC 8445, 7.2.2 and 7.3): binding requests to this local ufrag from
+ * any address, and binding responses from an address that is mapped to this peer or recently sent such a request.
+ * Copied; removed with the peer. A third ufrag replaces the oldest. */
+int bw_peer_add_ice(bw_engine *engine, uint32_t peer, const char *ufrag, const char *local_password,
+                    const char *remote_password);
+int bw_peer_remove_ice(bw_engine *engine, uint32_t peer, const char *ufrag);
 /* Sets the peer's SRTP keys (copied from config). RTCP, and media if config says so, is received from then on, from
  * any SSRC whose packets are authentic; media is sent once a path is set. */
 int bw_peer_add(bw_engine *engine, uint32_t peer, const bw_peer_config *config);
@@ -190,6 +209,7 @@ typedef struct {
     uint64_t packets_received;
     uint64_t bytes_received;
     uint64_t srtp_errors;
+    uint64_t datagrams_limited;
 } bw_peer_stats;
 
 /* Any thread. Returns zeros for an unused slot. */

@@ -133,13 +133,42 @@ int bw_engine_set_complexity(bw_engine *engine, uint32_t complexity) {
 int bw_peer_map_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address) {
     if (peer >= engine->config.max_peers || socket >= atomic_load(&engine->socket_count))
         return BW_ERROR_ARGUMENT;
-    return command_network(engine, (bw_command){BW_COMMAND_MAP, peer, socket, -1, NULL, *address});
+    return command_network(engine,
+                           (bw_command){.kind = BW_COMMAND_MAP, .peer = peer, .value = socket, .address = *address});
 }
 
 int bw_peer_unmap_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address) {
     if (peer >= engine->config.max_peers || socket >= atomic_load(&engine->socket_count))
         return BW_ERROR_ARGUMENT;
-    return command_network(engine, (bw_command){BW_COMMAND_UNMAP, peer, socket, -1, NULL, *address});
+    return command_network(engine,
+                           (bw_command){.kind = BW_COMMAND_UNMAP, .peer = peer, .value = socket, .address = *address});
+}
+
+/* Copies a ufrag. Returns false when it is empty or too long. */
+static bool set_ufrag(bw_ice_keys *keys, const char *ufrag) {
+    size_t bytes = strlen(ufrag);
+    if (bytes == 0 || bytes > BW_MAX_UFRAG_BYTES)
+        return false;
+    keys->ufrag_bytes = (uint32_t)bytes;
+    memcpy(keys->ufrag, ufrag, bytes);
+    return true;
+}
+
+int bw_peer_add_ice(bw_engine *engine, uint32_t peer, const char *ufrag, const char *local_password,
+                    const char *remote_password) {
+    bw_command command = {.kind = BW_COMMAND_ADD_ICE, .peer = peer};
+    if (peer >= engine->config.max_peers || engine->slots[peer].removing || !set_ufrag(&command.ice, ufrag))
+        return BW_ERROR_ARGUMENT;
+    bw_hmac_set_key(&command.ice.local, local_password, strlen(local_password));
+    bw_hmac_set_key(&command.ice.remote, remote_password, strlen(remote_password));
+    return command_network(engine, command);
+}
+
+int bw_peer_remove_ice(bw_engine *engine, uint32_t peer, const char *ufrag) {
+    bw_command command = {.kind = BW_COMMAND_REMOVE_ICE, .peer = peer};
+    if (peer >= engine->config.max_peers || !set_ufrag(&command.ice, ufrag))
+        return BW_ERROR_ARGUMENT;
+    return command_network(engine, command);
 }
 
 static bw_outgoing *make_outgoing(uint32_t peer, const bw_peer_config *config) {
@@ -216,13 +245,15 @@ int bw_peer_set_path(bw_engine *engine, uint32_t peer, uint32_t socket, const bw
     if (socket >= atomic_load(&engine->socket_count))
         return BW_ERROR_ARGUMENT;
     int descriptor = atomic_load(&engine->sockets[socket]);
-    return command_peer(engine, (bw_command){BW_COMMAND_SET_PATH, peer, socket, descriptor, NULL, *address});
+    return command_peer(
+        engine, (bw_command){.kind = BW_COMMAND_SET_PATH, .peer = peer, .descriptor = descriptor, .address = *address});
 }
 
 int bw_peer_set_descriptor(bw_engine *engine, uint32_t peer, int descriptor, const bw_address *address) {
     if (descriptor < 0)
         return BW_ERROR_ARGUMENT;
-    return command_peer(engine, (bw_command){BW_COMMAND_SET_PATH, peer, 0, descriptor, NULL, *address});
+    return command_peer(
+        engine, (bw_command){.kind = BW_COMMAND_SET_PATH, .peer = peer, .descriptor = descriptor, .address = *address});
 }
 
 int bw_peer_clear_path(bw_engine *engine, uint32_t peer) {
@@ -253,6 +284,7 @@ int bw_peer_remove(bw_engine *engine, uint32_t peer) {
         if (engine->slots[peer].added)
             atomic_fetch_sub(&engine->active_peers, 1);
         engine->slots[peer].removing = true;
+        engine->slots[peer].occupant++;
         engine->slots[peer].pending_removals = 2;
     }
     return status;
@@ -265,7 +297,7 @@ int bw_engine_event_fd(bw_engine *engine) { return engine->events.read_descripto
 static void reset_slot(bw_slot *slot) {
     bw_counter *counters[] = {&slot->packets_sent,   &slot->bytes_sent,     &slot->octets_sent,
                               &slot->send_drops,     &slot->packets_resent, &slot->packets_received,
-                              &slot->bytes_received, &slot->srtp_errors};
+                              &slot->bytes_received, &slot->srtp_errors,    &slot->datagrams_limited};
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
         atomic_store(counters[i], 0);
     atomic_store(&slot->reception.packets_received, 0);
@@ -287,25 +319,33 @@ static bool finish_removal(bw_engine *engine, const bw_notice *notice, bool from
     return true;
 }
 
-static uint32_t take_notices(bw_engine *engine, bw_ring *ring, uint32_t count, bw_event *events, uint32_t capacity) {
+static uint32_t take_notices(bw_engine *engine, bw_ring *ring, bw_event *events, uint32_t capacity) {
     uint32_t taken = 0;
-    for (; count > 0 && taken < capacity; count--, bw_ring_pop(ring)) {
-        bw_notice *notice = bw_ring_peek(ring);
+    for (bw_notice *notice; taken < capacity && (notice = bw_ring_peek(ring)) != NULL; bw_ring_pop(ring)) {
         bool from_sender = ring == &engine->sender.notices;
+        if (notice->kind == BW_EVENT_LIMITED)
+            atomic_store(&engine->network.limit_notice_pending, false);
         if (notice->kind == BW_EVENT_PEER_REMOVED && !finish_removal(engine, notice, from_sender))
             continue;
         events[taken].kind = notice->kind;
         events[taken].peer = notice->peer;
         events[taken].length = 0;
+        events[taken].value = notice->value;
         taken++;
     }
     return taken;
 }
 
-static uint32_t take_datagrams(bw_ring *ring, bw_event *events, uint32_t capacity) {
+/* Takes datagrams, except those of a removed peer. */
+static uint32_t take_datagrams(bw_engine *engine, bw_event *events, uint32_t capacity) {
+    bw_ring *ring = &engine->network.datagrams;
     uint32_t taken = 0;
-    for (bw_event *event; taken < capacity && (event = bw_ring_peek(ring)) != NULL; bw_ring_pop(ring))
-        memcpy(&events[taken++], event, offsetof(bw_event, data) + event->length);
+    for (bw_event *event; taken < capacity && (event = bw_ring_peek(ring)) != NULL; bw_ring_pop(ring)) {
+        bw_slot *slot = &engine->slots[event->peer];
+        atomic_fetch_sub_explicit(&slot->queued, 1, memory_order_relaxed);
+        if (event->value == slot->occupant)
+            memcpy(&events[taken++], event, offsetof(bw_event, data) + event->length);
+    }
     return taken;
 }
 
@@ -314,15 +354,10 @@ uint32_t bw_engine_next_events(bw_engine *engine, bw_event *events, uint32_t cap
      * visible of threads that found the flag already set and therefore did not signal. */
     bw_wake_clear(&engine->events);
     atomic_exchange(&engine->events_signaled, false);
-    bw_network *network = &engine->network;
-    /* Take only the notices present now, after the datagrams that preceded them: once a slot is reported free, no
-     * datagram of its previous peer may follow. */
-    uint32_t sender_notices = bw_ring_count(&engine->sender.notices);
-    uint32_t network_notices = bw_ring_count(&network->notices);
-    uint32_t taken = take_datagrams(&network->datagrams, events, capacity);
-    taken += take_notices(engine, &engine->sender.notices, sender_notices, events + taken, capacity - taken);
-    taken += take_notices(engine, &network->notices, network_notices, events + taken, capacity - taken);
-    taken += take_datagrams(&network->unknown_datagrams, events + taken, capacity - taken);
+    /* Notices first: they are few, whereas datagrams may never end. */
+    uint32_t taken = take_notices(engine, &engine->sender.notices, events, capacity);
+    taken += take_notices(engine, &engine->network.notices, events + taken, capacity - taken);
+    taken += take_datagrams(engine, events + taken, capacity - taken);
     if (taken == capacity)
         bw_events_signal(engine);
     return taken;
@@ -347,6 +382,7 @@ void bw_engine_get_stats(bw_engine *engine, bw_engine_stats *stats) {
         .packets_received = bw_read_counter(&engine->packets_received),
         .bytes_received = bw_read_counter(&engine->bytes_received),
         .datagrams_dropped = bw_read_counter(&engine->datagrams_dropped),
+        .datagrams_limited = bw_read_counter(&engine->datagrams_limited),
         .srtp_errors = bw_read_counter(&engine->srtp_errors),
         .events_dropped = bw_read_counter(&engine->events_dropped),
         .realtime_priority = atomic_load(&engine->realtime_priority),
@@ -368,6 +404,7 @@ int bw_peer_get_stats(bw_engine *engine, uint32_t peer, bw_peer_stats *stats) {
         .packets_received = bw_read_counter(&slot->packets_received),
         .bytes_received = bw_read_counter(&slot->bytes_received),
         .srtp_errors = bw_read_counter(&slot->srtp_errors),
+        .datagrams_limited = bw_read_counter(&slot->datagrams_limited),
     };
     return BW_OK;
 }

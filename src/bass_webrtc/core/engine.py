@@ -23,19 +23,19 @@ from .playout import Playout
 if TYPE_CHECKING:
     from ._core import Pointer
 
-_EVENTS_PER_CALL = 64
 _LATENESS_CAPACITY = 1000
 _SRTCP_ROOM_BYTES = 32
+_PROTOCOLS = ("STUN", "repeated STUN", "DTLS", "RTCP")  # By BW_QUOTA_*.
 
 Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Datagram:
-    """A STUN or DTLS datagram from the network."""
+    """An authentic STUN or a DTLS datagram from the network."""
 
-    peer: int | None
-    """The peer that this address is mapped to; None for an unknown address (only STUN requests)."""
+    peer: int
+    """The peer that signed the STUN message, or that this address is mapped to."""
     socket: int
     host: str
     port: int
@@ -66,7 +66,15 @@ class SourceEnded:
     """The source has ended; the sender continues with silence."""
 
 
-EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Datagrams were dropped because this peer sent more than its quota. At most one per second, of any peer."""
+
+    peer: int
+    protocol: str
+
+
+EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded | Limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +141,7 @@ class EngineStats:
     packets_received: int = 0
     bytes_received: int = 0
     datagrams_dropped: int = 0
+    datagrams_limited: int = 0
     srtp_errors: int = 0
     events_dropped: int = 0
     realtime_priority: int = 0
@@ -152,6 +161,7 @@ class PeerCounters:
     packets_received: int = 0
     bytes_received: int = 0
     srtp_errors: int = 0
+    datagrams_limited: int = 0
 
 
 class SourceHandle:
@@ -247,7 +257,7 @@ class Engine:
         self._lock = threading.Lock()  # Serializes close and the statistics, which any thread reads.
         self._closed = False
         self._last_stats = EngineStats()
-        self._events = ffi.new("bw_event[]", _EVENTS_PER_CALL)
+        self._event = ffi.new("bw_event *")
         self._lateness = ffi.new("uint32_t[]", _LATENESS_CAPACITY)
 
     def start(self) -> None:
@@ -285,10 +295,9 @@ class Engine:
         )
 
     def events(self) -> Iterator[EngineEvent]:
-        """Yield up to 64 pending events. The descriptor stays readable while more are pending."""
-        count = lib.bw_engine_next_events(self._open(), self._events, _EVENTS_PER_CALL)
-        for i in range(count):
-            event = self._events[i]
+        """Yield the pending events. The caller may stop early: the descriptor stays readable while more are pending."""
+        event = self._event
+        while lib.bw_engine_next_events(self._open(), event, 1) == 1:
             if event.kind == lib.BW_EVENT_DATAGRAM:
                 yield _datagram(event)
             elif event.kind == lib.BW_EVENT_RTCP:
@@ -297,6 +306,8 @@ class Engine:
                 yield PeerRemoved(event.peer)
             elif event.kind == lib.BW_EVENT_SOURCE_ENDED:
                 yield SourceEnded()
+            elif event.kind == lib.BW_EVENT_LIMITED:
+                yield Limited(event.peer, _PROTOCOLS[event.value])
 
     # -- peers: loop
 
@@ -307,6 +318,17 @@ class Engine:
     def unmap_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
         """Undo ``map_address``."""
         _check(lib.bw_peer_unmap_address(self._open(), peer, socket_index, _address(host, port)), "unmap_address")
+
+    def add_ice(self, peer: int, ufrag: str, local_password: str, remote_password: str) -> None:
+        """Accept STUN of this peer: requests to this local ufrag, and responses signed with the remote password."""
+        status = lib.bw_peer_add_ice(
+            self._open(), peer, ufrag.encode(), local_password.encode(), remote_password.encode()
+        )
+        _check(status, f"add_ice: ufrag {ufrag!r} needs 1 to {lib.BW_MAX_UFRAG_BYTES} bytes")
+
+    def remove_ice(self, peer: int, ufrag: str) -> None:
+        """Undo ``add_ice``. Removing the peer does, too."""
+        _check(lib.bw_peer_remove_ice(self._open(), peer, ufrag.encode()), "remove_ice")
 
     def add_peer(
         self, peer: int, keys: PeerKeys, sends: SendingStream | None, receives: ReceivingStream | None = None
@@ -463,9 +485,8 @@ def _datagram(event: Pointer) -> Datagram:
     else:
         host = socket.inet_ntop(socket.AF_INET6, ffi.buffer(source.ip, 16)[:])
         host += f"%{source.scope_id}" if source.scope_id else ""
-    peer = None if event.peer == lib.BW_NO_PEER else event.peer
     data = ffi.buffer(event.data, event.length)[:]
-    return Datagram(peer, event.socket, host, source.port, event.time_ns / 1e9, data)
+    return Datagram(event.peer, event.socket, host, source.port, event.time_ns / 1e9, data)
 
 
 def _address(host: str, port: int) -> Pointer:

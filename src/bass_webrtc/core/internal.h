@@ -125,6 +125,17 @@ typedef struct {
     bw_counter jitter_ticks_16; /* jitter in RTP ticks, times 16 */
 } bw_reception;
 
+/* ---- ice.c: which peer sent a STUN message; network thread */
+
+typedef struct bw_ice bw_ice;
+
+typedef struct {
+    uint32_t ufrag_bytes;
+    uint8_t ufrag[BW_MAX_UFRAG_BYTES]; /* ours */
+    bw_hmac_key local;                 /* made from our password, which signs requests to us */
+    bw_hmac_key remote;                /* made from the peer's, which signs responses to us */
+} bw_ice_keys;
+
 /* ---- commands from the loop thread */
 
 typedef enum {
@@ -139,6 +150,8 @@ typedef enum {
     BW_COMMAND_SET_COMPLEXITY,
     BW_COMMAND_MAP, /* socket, address */
     BW_COMMAND_UNMAP,
+    BW_COMMAND_ADD_ICE, /* ice */
+    BW_COMMAND_REMOVE_ICE,
 } bw_command_kind;
 
 typedef struct {
@@ -148,13 +161,16 @@ typedef struct {
     int descriptor;
     void *pointer;
     bw_address address;
+    bw_ice_keys ice;
 } bw_command;
 
 /* A message from a thread to the loop, other than a datagram. Never dropped: the rings have room for all that can be
  * outstanding. */
 typedef struct {
-    uint32_t kind; /* BW_EVENT_PEER_REMOVED (pointer: state to free) or BW_EVENT_SOURCE_ENDED */
+    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED or BW_EVENT_LIMITED (value) */
+    uint32_t kind;
     uint32_t peer;
+    uint32_t value;
     void *pointer;
 } bw_notice;
 
@@ -188,29 +204,47 @@ typedef struct {
     bw_address address;
 } bw_route;
 
+/* A received datagram. */
+typedef struct {
+    uint32_t socket; /* index */
+    bw_address source;
+    uint8_t *data;
+    uint32_t length;
+    int64_t time_ns; /* CLOCK_MONOTONIC at arrival */
+} bw_datagram;
+
+typedef struct {
+    int64_t full_ns[BW_QUOTAS]; /* when each token bucket will be full */
+    uint32_t occupant;          /* how many peers were removed from this slot */
+} bw_peer_quotas;
+
 typedef struct {
     pthread_t thread;
     bw_ring commands;  /* loop → network */
     bw_ring notices;   /* network → loop */
-    bw_ring datagrams; /* network → loop, from known peers */
-    /* network → loop, STUN from unknown addresses; separate, so that a flood cannot displace known peers */
-    bw_ring unknown_datagrams;
-    bw_wake wake;     /* signaled when commands are waiting */
-    bw_route *routes; /* hash table with linear probing */
+    bw_ring datagrams; /* network → loop */
+    bw_wake wake;      /* signaled when commands are waiting */
+    bw_route *routes;  /* hash table with linear probing */
     uint32_t route_mask;
     uint32_t route_count;
-    bw_incoming **by_peer; /* by slot; NULL: the peer has no SRTP keys yet */
+    bw_ice *ice;
+    bw_peer_quotas *quotas;            /* by slot */
+    int64_t next_limit_notice_ns;      /* not before */
+    _Atomic bool limit_notice_pending; /* set by the network thread, cleared by the loop */
+    bw_incoming **by_peer;             /* by slot; NULL: the peer has no SRTP keys yet */
     struct bw_inbox *batch;
 } bw_network;
 
 /* State of one peer slot. All slots always exist, so any thread may read the counters. The named thread writes. */
 typedef struct {
     bw_counter packets_sent, bytes_sent, octets_sent, send_drops, packets_resent; /* sender */
-    bw_counter packets_received, bytes_received, srtp_errors;                     /* network */
+    bw_counter packets_received, bytes_received, srtp_errors, datagrams_limited;  /* network */
     bw_reception reception;                                                       /* network */
-    bool added;               /* loop only, like the two below: bw_peer_add succeeded */
+    _Atomic uint32_t queued;  /* datagrams in the ring; the network thread adds, the loop subtracts */
+    bool added;               /* loop only, like the three below: bw_peer_add succeeded */
     bool removing;            /* bw_peer_remove was called; BW_EVENT_PEER_REMOVED is due */
     uint8_t pending_removals; /* threads that have not returned their state yet */
+    uint32_t occupant;        /* as in bw_peer_quotas; a datagram with a lower number is from a removed peer */
 } bw_slot;
 
 struct bw_engine {
@@ -226,8 +260,9 @@ struct bw_engine {
     _Atomic bool running;
     bool threads_started;
     bw_counter frames_sent, frames_skipped, late_frames, packets_sent, bytes_sent, send_drops, encode_errors,
-        source_underruns;                                                                        /* sender */
-    bw_counter packets_received, bytes_received, datagrams_dropped, srtp_errors, events_dropped; /* network */
+        source_underruns; /* sender */
+    bw_counter packets_received, bytes_received, datagrams_dropped, datagrams_limited, srtp_errors,
+        events_dropped; /* network */
     _Atomic bool realtime_priority;
     _Atomic uint32_t active_peers; /* written by the loop */
 };
@@ -239,6 +274,7 @@ socklen_t bw_address_to_sockaddr(const bw_address *address, struct sockaddr_stor
 /* Returns false for a family that is neither IPv4 nor IPv6. IPv4-mapped IPv6 addresses are not converted to IPv4. */
 bool bw_address_from_sockaddr(const struct sockaddr_storage *in, bw_address *out);
 bool bw_address_equal(const bw_address *a, const bw_address *b);
+uint32_t bw_address_hash(uint32_t socket, const bw_address *address);
 
 /* ---- events.c: sender, network and loop thread */
 
@@ -246,6 +282,11 @@ bool bw_address_equal(const bw_address *a, const bw_address *b);
 void bw_events_signal(bw_engine *engine);
 /* Writes a notice to the calling thread's own ring and wakes the loop thread. */
 void bw_events_post(bw_engine *engine, bw_ring *notices, bw_notice notice);
+
+/* ---- forward.c: network thread */
+
+/* Passes a datagram to the loop thread, unless the peer has used up its quota (BW_QUOTA_*) or too many are waiting. */
+void bw_forward(bw_engine *engine, uint32_t peer, uint32_t quota, const bw_datagram *datagram);
 
 /* ---- sender.c: init, destroy and bw_outgoing_free on the loop thread, run as the sender thread */
 int bw_sender_init(bw_engine *engine, bw_source *source);

@@ -1,26 +1,27 @@
 /*
  * The network thread: reads the UDP sockets and demultiplexes datagrams (RFC 7983).
  *
- *   first byte 0..3 STUN ─► loop           20..63 DTLS ─► loop, from known addresses only
+ *   first byte 0..3 STUN ─► ice.c: only authentic messages ─► loop
+ *   20..23 DTLS ─► loop, from known addresses only
  *   128..191 RTP ─► incoming.c ─► playout, or with a second byte of 192..223 RTCP ─► incoming.c ─► loop; from known
  *   addresses only
  *   anything else is dropped and counted
  *
- * An address becomes known when Python maps it, which it does only after a STUN check with a valid MESSAGE-INTEGRITY.
- * Only the first bytes of an unauthenticated datagram are inspected.
+ * An address becomes known when Python maps it, which it does only after an authentic STUN message. What the loop gets
+ * is limited per peer (forward.c).
  */
+#include "ice.h"
 #include "incoming.h"
+#include "stun.h"
 
 #include <poll.h>
 #include <string.h>
 
 #define BATCH_DATAGRAMS 32
-#define KNOWN_EVENTS 1024
-#define UNKNOWN_EVENTS 256
+#define DATAGRAM_EVENTS 1024
 #define ROUTES_PER_PEER 16 /* MAX_PATHS in rtc/ice_lite.py */
 #define COMMANDS_PER_PEER 16
-#define STUN_HEADER_BYTES 20
-#define STUN_MAGIC_COOKIE 0x2112A442u
+#define NOTICES_OF_ALL 1 /* a peer used up a quota */
 
 typedef struct bw_inbox {
     struct mmsghdr messages[BATCH_DATAGRAMS];
@@ -31,19 +32,9 @@ typedef struct bw_inbox {
 
 /* ---- routes: address to peer */
 
-static uint32_t hash_route(uint32_t socket, const bw_address *address) {
-    uint32_t hash = 2166136261u ^ socket; /* FNV-1a */
-    uint32_t bytes = address->family == 4 ? 4 : 16;
-    for (uint32_t i = 0; i < bytes; i++)
-        hash = (hash ^ address->ip[i]) * 16777619u;
-    hash = (hash ^ (address->port & 0xFF)) * 16777619u;
-    hash = (hash ^ (address->port >> 8)) * 16777619u;
-    return hash ^ hash >> 15;
-}
-
 /* Returns the entry of this address, or the free entry where it would be inserted. */
 static bw_route *find_route(bw_network *network, uint32_t socket, const bw_address *address) {
-    uint32_t i = hash_route(socket, address) & network->route_mask;
+    uint32_t i = bw_address_hash(socket, address) & network->route_mask;
     while (network->routes[i].peer != BW_NO_PEER &&
            !(network->routes[i].socket == socket && bw_address_equal(&network->routes[i].address, address)))
         i = (i + 1) & network->route_mask;
@@ -65,7 +56,7 @@ static void erase_route(bw_network *network, bw_route *route) {
     uint32_t gap = (uint32_t)(route - network->routes);
     uint32_t mask = network->route_mask;
     for (uint32_t i = (gap + 1) & mask; network->routes[i].peer != BW_NO_PEER; i = (i + 1) & mask) {
-        uint32_t home = hash_route(network->routes[i].socket, &network->routes[i].address) & mask;
+        uint32_t home = bw_address_hash(network->routes[i].socket, &network->routes[i].address) & mask;
         if (((i - home) & mask) >= ((i - gap) & mask)) {
             network->routes[gap] = network->routes[i];
             gap = i;
@@ -81,36 +72,13 @@ static void unmap_route(bw_network *network, const bw_command *command) {
         erase_route(network, route);
 }
 
-/* ---- datagrams for the loop thread */
+/* ---- datagrams */
 
-static void forward_datagram(bw_engine *engine, bw_ring *ring, uint32_t kind, uint32_t peer, uint32_t socket,
-                             const bw_address *source, const uint8_t *data, uint32_t length, int64_t now_ns) {
-    bw_event *event = bw_ring_begin_write(ring);
-    if (event == NULL) {
-        bw_count(&engine->events_dropped, 1);
-        return;
-    }
-    event->kind = kind;
-    event->peer = peer;
-    event->socket = socket;
-    event->length = length;
-    event->time_ns = now_ns;
-    event->source = *source;
-    memcpy(event->data, data, length);
-    bw_ring_end_write(ring);
-    bw_events_signal(engine);
+/* Returns true for a record header of DTLS 1.0 or 1.2 (RFC 6347, 4.1) whose record fits into the datagram. */
+static bool is_dtls(const uint8_t *data, uint32_t length) {
+    return length >= 13 && data[0] >= 20 && data[0] <= 23 && data[1] == 0xFE && (data[2] == 0xFF || data[2] == 0xFD) &&
+           13 + ((uint32_t)data[11] << 8 | data[12]) <= length;
 }
-
-static bool is_stun(const uint8_t *data, uint32_t length) {
-    if (length < STUN_HEADER_BYTES || data[0] > 3)
-        return false;
-    uint32_t cookie = (uint32_t)data[4] << 24 | (uint32_t)data[5] << 16 | (uint32_t)data[6] << 8 | data[7];
-    return cookie == STUN_MAGIC_COOKIE;
-}
-
-static bool is_binding_request(const uint8_t *data) { return data[0] == 0x00 && data[1] == 0x01; }
-
-static bool is_dtls(const uint8_t *data, uint32_t length) { return length >= 13 && data[0] >= 20 && data[0] <= 63; }
 
 static bool is_rtp_or_rtcp(const uint8_t *data, uint32_t length) {
     return length >= 8 && data[0] >= 128 && data[0] <= 191;
@@ -138,32 +106,36 @@ static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t l
     bw_playout_insert(engine->playout, peer, data, length, now_ns);
 }
 
-static void take_rtcp(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *source, uint8_t *data,
-                      uint32_t length, int64_t now_ns) {
-    bw_network *network = &engine->network;
-    if (bw_incoming_take_rtcp(network->by_peer[peer], data, &length))
-        forward_datagram(engine, &network->datagrams, BW_EVENT_RTCP, peer, socket, source, data, length, now_ns);
+static void take_rtcp(bw_engine *engine, uint32_t peer, bw_datagram *datagram) {
+    if (bw_incoming_take_rtcp(engine->network.by_peer[peer], datagram->data, &datagram->length))
+        bw_forward(engine, peer, BW_QUOTA_RTCP, datagram);
     else
         count_rejected(engine, peer);
+}
+
+static void take_stun(bw_engine *engine, uint32_t mapped_peer, const bw_datagram *datagram) {
+    bw_ice_sender sender = bw_ice_take(engine->network.ice, mapped_peer, datagram);
+    if (sender.peer == BW_NO_PEER)
+        bw_count(&engine->datagrams_dropped, 1);
+    else
+        bw_forward(engine, sender.peer, sender.is_repeated ? BW_QUOTA_REPEATED_STUN : BW_QUOTA_STUN, datagram);
 }
 
 static void take_datagram(bw_engine *engine, uint32_t socket, const struct sockaddr_storage *from, uint8_t *data,
                           uint32_t length, int64_t now_ns) {
     bw_network *network = &engine->network;
-    bw_address source;
-    bool is_known_family = bw_address_from_sockaddr(from, &source);
-    uint32_t peer = is_known_family ? find_route(network, socket, &source)->peer : BW_NO_PEER;
+    bw_datagram datagram = {.socket = socket, .data = data, .length = length, .time_ns = now_ns};
+    bool is_known_family = bw_address_from_sockaddr(from, &datagram.source);
+    uint32_t peer = is_known_family ? find_route(network, socket, &datagram.source)->peer : BW_NO_PEER;
     bw_incoming *incoming = peer != BW_NO_PEER ? network->by_peer[peer] : NULL;
-    bool stun = is_stun(data, length);
-    if (peer != BW_NO_PEER && (stun || is_dtls(data, length)))
-        forward_datagram(engine, &network->datagrams, BW_EVENT_DATAGRAM, peer, socket, &source, data, length, now_ns);
+    if (is_known_family && bw_stun_is_likely(data, length))
+        take_stun(engine, peer, &datagram);
+    else if (peer != BW_NO_PEER && is_dtls(data, length))
+        bw_forward(engine, peer, BW_QUOTA_DTLS, &datagram);
     else if (incoming != NULL && is_rtcp(data, length))
-        take_rtcp(engine, peer, socket, &source, data, length, now_ns);
+        take_rtcp(engine, peer, &datagram);
     else if (incoming != NULL && incoming->rtp.srtp != NULL && is_rtp_or_rtcp(data, length))
         take_rtp(engine, peer, data, length, now_ns);
-    else if (is_known_family && stun && is_binding_request(data))
-        forward_datagram(engine, &network->unknown_datagrams, BW_EVENT_DATAGRAM, BW_NO_PEER, socket, &source, data,
-                         length, now_ns);
     else
         bw_count(&engine->datagrams_dropped, 1);
 }
@@ -172,6 +144,8 @@ static void take_datagram(bw_engine *engine, uint32_t socket, const struct socka
 
 static void remove_peer(bw_engine *engine, uint32_t peer) {
     bw_incoming *incoming = engine->network.by_peer[peer];
+    bw_ice_remove_peer(engine->network.ice, peer);
+    engine->network.quotas[peer] = (bw_peer_quotas){.occupant = engine->network.quotas[peer].occupant + 1};
     engine->network.by_peer[peer] = NULL;
     bw_events_post(engine, &engine->network.notices,
                    (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = incoming});
@@ -186,6 +160,10 @@ static void take_commands(bw_engine *engine) {
             unmap_route(network, command);
         else if (command->kind == BW_COMMAND_ADD)
             network->by_peer[command->peer] = command->pointer;
+        else if (command->kind == BW_COMMAND_ADD_ICE)
+            bw_ice_add(network->ice, command->peer, &command->ice);
+        else if (command->kind == BW_COMMAND_REMOVE_ICE)
+            bw_ice_remove(network->ice, command->peer, &command->ice);
         else if (command->kind == BW_COMMAND_REMOVE)
             remove_peer(engine, command->peer);
     }
@@ -254,11 +232,13 @@ int bw_network_init(bw_engine *engine) {
     network->routes = calloc(capacity, sizeof *network->routes);
     network->batch = calloc(1, sizeof *network->batch);
     network->by_peer = calloc(peers, sizeof(bw_incoming *));
+    network->quotas = calloc(peers, sizeof *network->quotas);
+    network->ice = bw_ice_new(peers);
     bool rings = bw_ring_init(&network->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
-                 bw_ring_init(&network->notices, peers, sizeof(bw_notice)) &&
-                 bw_ring_init(&network->datagrams, KNOWN_EVENTS, sizeof(bw_event)) &&
-                 bw_ring_init(&network->unknown_datagrams, UNKNOWN_EVENTS, sizeof(bw_event));
-    if (!rings || !network->routes || !network->batch || !network->by_peer || !bw_wake_init(&network->wake))
+                 bw_ring_init(&network->notices, peers + NOTICES_OF_ALL, sizeof(bw_notice)) &&
+                 bw_ring_init(&network->datagrams, DATAGRAM_EVENTS, sizeof(bw_event));
+    if (!rings || !network->routes || !network->batch || !network->by_peer || !network->quotas || !network->ice ||
+        !bw_wake_init(&network->wake))
         return BW_ERROR_MEMORY;
     for (uint32_t i = 0; i < capacity; i++)
         network->routes[i].peer = BW_NO_PEER;
@@ -287,7 +267,8 @@ void bw_network_destroy(bw_engine *engine) {
     bw_ring_destroy(&network->commands);
     bw_ring_destroy(&network->notices);
     bw_ring_destroy(&network->datagrams);
-    bw_ring_destroy(&network->unknown_datagrams);
+    bw_ice_free(network->ice);
+    free(network->quotas);
     free(network->routes);
     free(network->batch);
     free(network->by_peer);

@@ -14,18 +14,24 @@ import asyncio
 import contextlib
 import functools
 import heapq
+import logging
 import socket
+import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from ..core import Datagram, Engine, EngineEvent, PeerRemoved, RtcpReceived, SourceEnded
+from ..core import Datagram, Engine, EngineEvent, Limited, PeerRemoved, RtcpReceived, SourceEnded
 from ..errors import PeerLimitError
 from ..rtc.candidate import Candidate
 from ..rtc.remote_audio import RemoteAudio
 from ..stats import Kind, PeerStats
 
+_log = logging.getLogger(__name__)
+
 _MAX_DATAGRAM_BYTES = 2048
 _DATAGRAMS_PER_CALL = 32
+_DISPATCH_S = 0.005
+"""How long events are dispatched before other work of the loop gets its turn. One may take as long (a handshake)."""
 
 
 class Connection(Protocol):
@@ -195,6 +201,7 @@ class EngineHost:
     # -- events
 
     def _dispatch_events(self) -> None:
+        until_s = time.monotonic() + _DISPATCH_S
         for event in self.engine.events():
             try:
                 self._dispatch(event)
@@ -202,6 +209,8 @@ class EngineHost:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": "an event of the engine could not be handled", "exception": error}
                 )
+            if time.monotonic() >= until_s:
+                break
 
     def _dispatch(self, event: EngineEvent) -> None:
         if isinstance(event, Datagram):
@@ -214,6 +223,11 @@ class EngineHost:
             self._owners[event.peer].receive_rtcp(event.packet, event.time_s)
         elif isinstance(event, SourceEnded):
             self._on_source_ended()
+        elif isinstance(event, Limited):
+            dropped = self.engine.peer_counters(event.peer).datagrams_limited
+            _log.warning(
+                "limited: peer %d sends too much %s; %d datagrams dropped", event.peer, event.protocol, dropped
+            )
 
 
 class Bridge:

@@ -166,7 +166,7 @@ class LiteConnection:
     # -- datagrams and time
 
     def receive(self, data: bytes, path: Path, now_s: float) -> None:
-        """Handle one datagram: STUN from any sender that knows the ufrag, DTLS from a validated address."""
+        """Handle one datagram: authentic STUN from any address, DTLS from a validated one."""
         if self.closed:
             return
         if data[0] < _FIRST_BYTE_AFTER_STUN:
@@ -264,18 +264,17 @@ class LiteConnection:
     def _update_ufrags(self) -> None:
         before, self._live_ufrags = self._live_ufrags, self._ice.ufrags
         for ufrag in set(before) - set(self._live_ufrags):
-            self._mux.remove_ufrag(ufrag)
-        for ufrag in self._live_ufrags:
-            self._mux.add_ufrag(ufrag, self)
+            self._engine.remove_ice(self.id, ufrag)
+        local, remote = self._ice.local, self._ice.remote
+        if local.ufrag not in before:
+            self._engine.add_ice(self.id, local.ufrag, local.password, remote.password)
 
     def _release(self, reason: str) -> None:
-        """Release addresses, ufrags, slot and timer without sending anything."""
+        """Release addresses, slot and timer without sending anything."""
         self.close_reason = reason
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for ufrag in self._live_ufrags:
-            self._mux.remove_ufrag(ufrag)
         for path in self._ice.paths:
             self._engine.unmap_address(self.id, path.socket, path.host, path.port)
         self._mux.remove_slot(self.id)

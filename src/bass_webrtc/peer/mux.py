@@ -1,7 +1,9 @@
 """One UDP port for all peers of an ICE-lite server: passes datagrams to the connections that they belong to.
 
-    STUN ─► by the local ufrag in its USERNAME, so that a known address can become the path of a new peer
-    DTLS ─► by the slot of its source address, which a STUN check of that peer has validated
+    STUN ─► the peer that signed it, from any address, so that a known address can become the path of a new peer
+    DTLS ─► the peer of its source address, which a STUN check of that peer has validated
+
+The engine knows both, and drops everything else.
 
 Loop thread only.
 """
@@ -11,13 +13,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..core import Datagram
-from ..rtc import stun
 from ..rtc.candidate import Candidate, host_candidates, is_loopback
 from ..rtc.ice_lite import Path
 from .host import EngineHost
 from .ice.addresses import format_address, local_addresses, open_sockets
-
-_FIRST_BYTE_OF_DTLS = 20
 
 
 class DatagramReceiver(Protocol):
@@ -58,7 +57,6 @@ class UdpMux:
         self._addresses = {index: str(sock.getsockname()[0]) for index, sock in self._sockets.items()}
         self._public_ips = public_ips
         self._announce_local = announce_local
-        self._by_ufrag: dict[str, DatagramReceiver] = {}
         self._by_slot: dict[int, DatagramReceiver] = {}
         host.set_datagram_handler(self._dispatch)
 
@@ -84,20 +82,12 @@ class UdpMux:
 
     # -- receivers
 
-    def add_ufrag(self, ufrag: str, receiver: DatagramReceiver) -> None:
-        """Pass STUN requests with this local ufrag to the receiver."""
-        self._by_ufrag[ufrag] = receiver
-
-    def remove_ufrag(self, ufrag: str) -> None:
-        """Drop STUN requests with this ufrag."""
-        self._by_ufrag.pop(ufrag, None)
-
     def add_slot(self, slot: int, receiver: DatagramReceiver) -> None:
-        """Pass DTLS from the addresses mapped to this slot to the receiver."""
+        """Pass the datagrams of this slot's peer to the receiver."""
         self._by_slot[slot] = receiver
 
     def remove_slot(self, slot: int) -> None:
-        """Drop DTLS for this slot."""
+        """Drop the datagrams of this slot's peer."""
         self._by_slot.pop(slot, None)
 
     # -- datagrams
@@ -110,13 +100,8 @@ class UdpMux:
             self.send_errors += 1
 
     def _dispatch(self, datagram: Datagram) -> None:
-        receiver = None
         if datagram.socket not in self._sockets:
             return  # Sent to the bridge by another program on this machine: the bridge forwards RTP and RTCP only.
-        if datagram.data[0] < _FIRST_BYTE_OF_DTLS:
-            ufrag = stun.peek_username(datagram.data)
-            receiver = self._by_ufrag.get(ufrag) if ufrag is not None else None
-        elif datagram.peer is not None:
-            receiver = self._by_slot.get(datagram.peer)
+        receiver = self._by_slot.get(datagram.peer)
         if receiver is not None:
             receiver.receive(datagram.data, Path(datagram.socket, datagram.host, datagram.port), datagram.time_s)

@@ -121,32 +121,6 @@ class Message:
         return tuple(kind for kind in self.attributes if kind < _FIRST_OPTIONAL and kind not in _SUPPORTED)
 
 
-def peek_username(data: bytes) -> str | None:
-    """Read the receiver's user name fragment from an unverified binding request.
-
-    Used to find the peer for a datagram from an unknown address; it does not authenticate the sender.
-
-    Args:
-        data: Any datagram.
-
-    Returns:
-        The part of USERNAME before the colon, or None if this is not a binding request that has one.
-    """
-    try:
-        kind, _ = _parse_header(data)
-        if kind != BINDING_REQUEST:
-            return None
-        at, end = HEADER_BYTES, len(data)
-        for _ in range(MAX_ATTRIBUTES):
-            attribute, value, at = _parse_attribute(data, at, end)
-            if attribute == USERNAME:
-                local, colon, _remote = value.partition(b":")
-                return local.decode("ascii") if colon else None
-    except (StunError, UnicodeDecodeError):
-        return None
-    return None
-
-
 def build(kind: int, transaction_id: bytes, attributes: Iterable[tuple[int, bytes]], password: bytes) -> bytes:
     """Build a message that ends with MESSAGE-INTEGRITY and FINGERPRINT.
 

@@ -173,6 +173,7 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...]) -> ServerStats:
         clipped_samples=playout.clipped_samples,
         send_drops=counters.send_drops,
         datagrams_dropped=counters.datagrams_dropped,
+        datagrams_limited=counters.datagrams_limited,
         srtp_errors=counters.srtp_errors,
         events_dropped=counters.events_dropped,
         send_lateness_us=_lateness(engine.lateness_us()),
