@@ -16,13 +16,16 @@ from bass_webrtc.core import build_core
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CORE = ROOT / "src" / "bass_webrtc" / "core"
-FUZZERS = {"rtp_parse": 3000, "jitter_buffer": 8000, "playout": 8000}
+FUZZERS = {"rtp_parse": 3000, "jitter_buffer": 8000, "playout": 8000, "stun": 1500}
 """Name to maximum input length in bytes."""
 
 SOURCES = (
+    "addresses",
     "arrival",
     "delay_control",
     "drift",
+    "hmac",
+    "ice",
     "jitter_buffer",
     "opus_packet",
     "opus_receiver",
@@ -33,6 +36,7 @@ SOURCES = (
     "rtp_parse",
     "rtp_stream",
     "stretch",
+    "stun",
 )
 COMMON = ("clang", "-std=c11", "-Wall", "-Wextra", "-Werror", "-g", f"-I{CORE}", f"-I{HERE.parent / 'core'}")
 SANITIZED = ("-O2", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")

@@ -1,9 +1,10 @@
 /*
  * Writes the fuzzers' initial corpus, packets like those of known senders: write_seeds RTP_FOLDER JITTER_FOLDER
- * PLAYOUT_FOLDER.
+ * PLAYOUT_FOLDER STUN_FOLDER.
  */
 #include "jitter_script.h"
 #include "playout_script.h"
+#include "stun_message.h"
 #include "virtual_network.h"
 
 #define STREAM_FRAMES 20
@@ -128,8 +129,21 @@ static void write_playout(const char *folder, const char *name, int application,
     save(folder, name, seed.bytes, seed.length);
 }
 
+/* The first byte selects how fuzz_stun.c signs the message. */
+static void write_stun(const char *folder, const char *name, uint8_t signature, uint32_t kind, const char *username) {
+    static seed seed;
+    stun_message message = begin_stun(kind, 1);
+    if (username != NULL)
+        add_attribute(&message, USERNAME, username, (uint32_t)strlen(username));
+    add_attribute(&message, PRIORITY, "\x6e\0\1\xff", 4);
+    seed.length = 0;
+    add(&seed, &signature, 1);
+    add(&seed, message.bytes, message.length);
+    save(folder, name, seed.bytes, seed.length);
+}
+
 int main(int count, char **arguments) {
-    CHECK_EQ(count, 4);
+    CHECK_EQ(count, 5);
     write_rtp(arguments[1]);
     write_stream(arguments[2], "voice", OPUS_APPLICATION_VOIP, 24000, 960, 7, 0);
     write_stream(arguments[2], "voice_60_ms", OPUS_APPLICATION_VOIP, 24000, 2880, 5, 0);
@@ -140,5 +154,8 @@ int main(int count, char **arguments) {
     write_network(arguments[2], "raw_red", 2);
     write_playout(arguments[3], "voices", OPUS_APPLICATION_VOIP, 16000);
     write_playout(arguments[3], "music", OPUS_APPLICATION_AUDIO, 48000);
+    write_stun(arguments[4], "unsigned_request", 0, REQUEST, "ours:theirs");
+    write_stun(arguments[4], "request", 1, REQUEST, "ours:theirs");
+    write_stun(arguments[4], "response", 2, SUCCESS, NULL);
     return 0;
 }
