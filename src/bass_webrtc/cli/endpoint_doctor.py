@@ -61,13 +61,16 @@ _DTLS_SLOW_ADVICE = "ICE checks pass but larger packets may not: look for a tunn
 _DTLS_ENDED_ADVICE = "Check the server's log; if it shows no error, a middlebox may have answered instead of the server"
 
 
-def examine_endpoint(url: str, token: str | None = None, protocol: Protocol | None = None) -> Iterator[Finding]:
+def examine_endpoint(
+    url: str, token: str | None = None, protocol: Protocol | None = None, *, forbid_private: bool | None = None
+) -> Iterator[Finding]:
     """Examine an endpoint with a session of a few seconds, which is deleted at the end.
 
     Args:
         url: URL of the endpoint.
         token: Bearer token.
         protocol: Protocol of the endpoint; None takes it from the path of the URL.
+        forbid_private: As of ``WhipClient``.
 
     Returns:
         The findings, each as soon as it is known. Takes at most half a minute, on the caller's thread.
@@ -75,7 +78,7 @@ def examine_endpoint(url: str, token: str | None = None, protocol: Protocol | No
     Raises:
         ConfigError: The URL or the token cannot be used, or the path does not name the protocol.
     """
-    settings = ClientSettings(url, token)
+    settings = ClientSettings(url, token, forbid_private=forbid_private)
     chosen = protocol or _protocol_of(url)
     return _examine(settings, chosen)
 
@@ -201,7 +204,7 @@ class _Trial:
             self._host,
             "player" if self._kind == "publisher" else "publisher",
             self._config,
-            ice_settings(self._settings.endpoint.host),
+            ice_settings(self._settings.endpoint.host, trust=self._settings.trust()),
         )
         try:
             answer = await attempt.post()

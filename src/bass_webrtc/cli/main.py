@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TypeVar
+from typing import Annotated, TypedDict, TypeVar
 
 import typer
 from rich.console import Console
@@ -77,6 +77,10 @@ TokenToSend = Annotated[
 ClientIceServerUrls = Annotated[
     list[str] | None,
     typer.Option(metavar="URL", help=f"STUN or TURN server, instead of those the server names: {_ICE_SERVER_FORM}."),
+]
+AllowPrivate = Annotated[
+    bool,
+    typer.Option("--allow-private", help="Follow redirects and session URLs into private networks."),
 ]
 
 # Plain help: the boxes of Rich leave 23 of 80 columns to the text.
@@ -219,6 +223,7 @@ def push(
     bitrate: BitrateOption = 128,
     ice_server: ClientIceServerUrls = None,
     loop: LoopOption = False,
+    allow_private: AllowPrivate = False,
 ) -> None:
     """Push a source to a WHIP server.
 
@@ -227,7 +232,8 @@ def push(
 
     def make(opened: Source) -> WhipClient:
         with _config_errors_as_usage_errors():
-            return WhipClient(opened, url, token, bitrate, _ice_servers(ice_server))
+            servers = _ice_servers(ice_server)
+            return WhipClient(opened, url, token, bitrate, servers, **_private_networks(allow_private))
 
     push_pull.push(_open_source(source, loop), make, _stop_on_signals())
 
@@ -248,6 +254,7 @@ def pull(
     ] = None,
     ice_server: ClientIceServerUrls = None,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Record to a WAV file (overwrites it).")] = None,
+    allow_private: AllowPrivate = False,
 ) -> None:
     """Play or record a stream from a WHEP server.
 
@@ -255,7 +262,14 @@ def pull(
     """
     with _config_errors_as_usage_errors():
         player = InputPlayer(output_device or ("default" if record is None else "none"), record)
-        client = WhepClient(url, token, buffer_ms, player.decode_stream, _ice_servers(ice_server))
+        client = WhepClient(
+            url,
+            token,
+            buffer_ms,
+            player.decode_stream,
+            _ice_servers(ice_server),
+            **_private_networks(allow_private),
+        )
     push_pull.pull(client, player, _stop_on_signals(), _report_recording_error)
 
 
@@ -278,6 +292,7 @@ def examine(
     protocol: Annotated[
         Protocol | None, typer.Option(metavar="whip|whep", help="Protocol of the endpoint, if its URL does not tell.")
     ] = None,
+    allow_private: AllowPrivate = False,
 ) -> None:
     """Check this machine or an endpoint and suggest fixes.
 
@@ -285,7 +300,11 @@ def examine(
     """
     console = Console(soft_wrap=True, highlight=False)
     with _config_errors_as_usage_errors():
-        findings = doctor.examine() if url is None else endpoint_doctor.examine_endpoint(url, token, protocol)
+        findings = (
+            doctor.examine()
+            if url is None
+            else endpoint_doctor.examine_endpoint(url, token, protocol, **_private_networks(allow_private))
+        )
     failed = False
     for finding in findings:
         console.print(f"[{_LEVEL_STYLES[finding.level]}]{finding.level:8}[/] {finding.title}: {escape(finding.detail)}")
@@ -355,6 +374,15 @@ def _open_source(text: str | None, loop: bool) -> Iterator[Source]:
             yield recording.handle
     else:
         yield BassFile(text, loop=loop)
+
+
+class _PrivateNetworks(TypedDict, total=False):
+    forbid_private: bool
+
+
+def _private_networks(allow: bool) -> _PrivateNetworks:
+    """Return the clients' arguments for the option ``--allow-private``."""
+    return {"forbid_private": False} if allow else {}
 
 
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:

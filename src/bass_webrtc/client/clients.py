@@ -162,7 +162,7 @@ class WhipClientBase(ClientBase):
         reconnect: bool = True,
         *,
         trusted_origins: Sequence[str] = (),
-        forbid_private: bool = False,
+        forbid_private: bool | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """
@@ -174,7 +174,9 @@ class WhipClientBase(ClientBase):
             ice_servers: STUN and TURN servers; if empty, those that the server names in its answer.
             reconnect: Connect again when the connection ends or an attempt fails.
             trusted_origins: Origins (``"https://media.example"``) that receive the token, too, after a redirect.
-            forbid_private: Do not follow redirects into private networks. For programs whose users choose ``url``.
+            forbid_private: Where the server may send this client, by redirects, session URLs and ICE servers. None: a
+                server with a public address to public addresses only, another one also into private networks, but not
+                to this machine. True: to public addresses and its own host only. False: anywhere.
             tls: TLS settings, for example with your own certificate authority; None uses the system's authorities.
 
         Raises:
@@ -206,7 +208,7 @@ class WhepClientBase(ClientBase):
         reconnect: bool = True,
         *,
         trusted_origins: Sequence[str] = (),
-        forbid_private: bool = False,
+        forbid_private: bool | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """
@@ -218,7 +220,9 @@ class WhepClientBase(ClientBase):
             ice_servers: STUN and TURN servers; if empty, those that the server names in its answer.
             reconnect: Connect again when the connection ends or an attempt fails.
             trusted_origins: Origins (``"https://media.example"``) that receive the token, too, after a redirect.
-            forbid_private: Do not follow redirects into private networks. For programs whose users choose ``url``.
+            forbid_private: Where the server may send this client, by redirects, session URLs and ICE servers. None: a
+                server with a public address to public addresses only, another one also into private networks, but not
+                to this machine. True: to public addresses and its own host only. False: anywhere.
             tls: TLS settings, for example with your own certificate authority; None uses the system's authorities.
 
         Raises:

@@ -31,6 +31,7 @@ from ..signaling.client.backoff import Backoff
 from ..signaling.client.rules import Answer, CounterOffer
 from ..signaling.client.session import SignalingSession
 from ..signaling.client.settings import ClientSettings
+from ..signaling.client.urls import Trust
 from ..sources import OpenSource
 from ..stats import Kind, PeerStats
 from .watch import find_path, watch
@@ -272,7 +273,8 @@ class ClientRun:
             connection.send_check()  # Its response measures the round trip from the beginning.
             self._observer.set_connected(True)
 
-        ice = ice_settings(self._plan.settings.endpoint.host, self._plan.ice_servers)
+        settings = self._plan.settings
+        ice = ice_settings(settings.endpoint.host, self._plan.ice_servers, settings.trust())
         await self._host.wait_for_free_slot()
         return Attempt(session, self._host, self._plan.remote_kind, self._plan.config, ice, connected)
 
@@ -336,10 +338,35 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def ice_settings(server_host: str, ice_servers: Iterable[IceServerAddress] = ()) -> IceSettings:
-    """Return the ICE settings for a server; one on this machine may listen on loopback only, so that is used, too."""
+@dataclass(frozen=True, slots=True)
+class _ServerCandidates(CandidatePolicy):
+    """Which candidates of a server may be sent to: those on this machine only if the server is on it, too."""
+
+    allow_loopback: bool = True
+    trust: Trust | None = None
+
+    def allows(self, candidate: Candidate) -> bool:
+        """See ``CandidatePolicy``."""
+        is_trusted = self.trust is None or self.trust.allows_candidate(candidate.host)
+        return is_trusted and CandidatePolicy.allows(self, candidate)
+
+
+def ice_settings(
+    server_host: str, ice_servers: Iterable[IceServerAddress] = (), trust: Trust | None = None
+) -> IceSettings:
+    """Return the ICE settings for a server; one on this machine may listen on loopback only, so that is used, too.
+
+    Args:
+        server_host: Host of the configured URL.
+        ice_servers: Those that the user has configured; None means that those in the answer are used.
+        trust: Where the server may send this client; None: anywhere.
+    """
+    servers = tuple(ice_servers)
     hosts = tuple(local_addresses()) if is_loopback(server_host) else None
-    return IceSettings(tuple(ice_servers), hosts=hosts, policy=CandidatePolicy(allow_loopback=True))
+    settings = IceSettings(servers, hosts=hosts, policy=_ServerCandidates(trust=trust))
+    if servers or trust is None:
+        return settings
+    return replace(settings, allows_server=lambda host, address: trust.refusal(host, address) is None)
 
 
 def usable_servers(servers: Iterable[IceServer]) -> list[IceServerAddress]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, Protocol, cast
 
@@ -43,6 +43,8 @@ class IceSettings:
 
     servers: tuple[IceServerAddress, ...] = ()
     """STUN and TURN servers."""
+    allows_server: Callable[[str, str], bool] = lambda host, address: True
+    """Whether a server with this host may be queried at this address."""
     relay_only: bool = False
     """Send only through TURN servers, and announce only relayed candidates."""
     hosts: tuple[str, ...] | None = None
@@ -317,6 +319,7 @@ class FullIce:
             agent.new_socket,
             lambda candidate, local: self._candidate_found(session, candidate, local),
             on_done=lambda: self._gathering_done(session),
+            allows_server=settings.allows_server,
             public_ips=settings.public_ips,
             tls_context=settings.tls_context,
             hide_related=settings.relay_only or not settings.announce_local,

@@ -17,7 +17,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import aioice
 from aioice import stun as aioice_stun
@@ -39,6 +39,7 @@ _HIDDEN = {4: ("0.0.0.0", 9), 6: ("::", 9)}  # RFC 8839, 5.1.
 
 Found = tuple[aioice.Candidate, IceSocket]
 Query = Callable[[], Awaitable[Found | None]]
+Client = TypeVar("Client", TurnOverTcp, TurnOverUdp)
 
 
 class Gatherer:
@@ -54,6 +55,7 @@ class Gatherer:
         on_found: Callable[[aioice.Candidate, IceSocket], None],
         *,
         on_done: Callable[[], None],
+        allows_server: Callable[[str, str], bool] = lambda host, address: True,
         public_ips: Sequence[str] = (),
         tls_context: ssl.SSLContext | None = None,
         hide_related: bool = False,
@@ -63,6 +65,7 @@ class Gatherer:
             new_socket: Creates an ``IceSocket`` of the agent: for a UDP socket, or for the allocation of a TURN client.
             on_found: Called once for each candidate, at any time until ``close``.
             on_done: Called whenever the last outstanding query has ended.
+            allows_server: Whether a server with this host may be queried at this address.
             public_ips: Addresses that a 1:1 NAT in front of this machine forwards to it, ports unchanged.
             tls_context: For ``turns:``; by default the certificate authorities of the system are trusted.
             hide_related: Replace the related address of candidates by 0.0.0.0 or :: (RFC 8827, 6.4).
@@ -71,6 +74,7 @@ class Gatherer:
         self._new_socket = new_socket
         self._on_found = on_found
         self._on_done = on_done
+        self._allows_server = allows_server
         self._public_ips = tuple(public_ips)
         self._tls_context = tls_context
         self._hide_related = hide_related
@@ -158,9 +162,12 @@ class Gatherer:
     async def _reflect(self, server: IceServerAddress, base: IceSocket) -> Found | None:
         """Query a STUN server for the public address of a local socket (RFC 8489, 2)."""
         own = base.local_candidate
-        address = await _resolve(server, socket.AF_INET6 if ":" in own.host else socket.AF_INET)
-        if address is None:
+        addresses: list[Address] = []
+        with contextlib.suppress(socket.gaierror):
+            addresses = await self._resolve(server, socket.AF_INET6 if ":" in own.host else socket.AF_INET)
+        if not addresses:
             return None  # The server has no address of this family.
+        address = addresses[0]
         request = aioice_stun.Message(aioice_stun.Method.BINDING, aioice_stun.Class.REQUEST)
         # aioice retransmits after 500 ms: too late for an SDP answer that cannot be followed by trickled candidates.
         retransmission = asyncio.get_running_loop().call_later(_RETRANSMIT_S, base.send_stun, request, address)
@@ -190,12 +197,9 @@ class Gatherer:
         return local.local_candidate, local
 
     async def _connect(self, server: TurnServer) -> SteadyTurn:
-        loop = asyncio.get_running_loop()
-        address = (server.host, server.port)
         if server.transport == "udp":
-            _, over_udp = await loop.create_datagram_endpoint(lambda: TurnOverUdp(server), remote_addr=address)
-            return over_udp
-        _, over_tcp = await loop.create_connection(lambda: TurnOverTcp(server), *address)
+            return await self._open(server, _open_udp)
+        over_tcp = await self._open(server, _open_tcp)
         if server.tls:
             try:
                 await over_tcp.start_tls(await self._context(), server.host)
@@ -203,6 +207,34 @@ class Gatherer:
                 over_tcp.transport.close()
                 raise
         return over_tcp
+
+    async def _open(self, server: TurnServer, connect: Callable[[TurnServer, Address], Awaitable[Client]]) -> Client:
+        """Connect to the first address of a server that can be connected to."""
+        failure = OSError("the name has no address")
+        for address in await self._resolve(server, socket.AF_UNSPEC):
+            try:
+                return await connect(server, address)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    async def _resolve(self, server: IceServerAddress, family: socket.AddressFamily) -> list[Address]:
+        """Return the addresses of a server that may be queried.
+
+        Raises:
+            OSError: The name cannot be resolved, or none of its addresses may be queried.
+        """
+        if _is_ip(server.host):  # Needs no lookup in a thread.
+            is_of_family = family in (socket.AF_UNSPEC, socket.AF_INET6 if ":" in server.host else socket.AF_INET)
+            found = [(server.host, server.port)] if is_of_family else []
+        else:
+            loop = asyncio.get_running_loop()
+            infos = await loop.getaddrinfo(server.host, server.port, family=family, type=socket.SOCK_DGRAM)
+            found = [(str(address[0]), server.port) for *_, address in infos]
+        allowed = [address for address in found if self._allows_server(server.host, address[0])]
+        if found and not allowed:
+            raise ConnectionError("it is in a private network, to which the server of the session may not lead")
+        return allowed
 
     async def _context(self) -> ssl.SSLContext:
         if self._tls_context is None:
@@ -212,15 +244,22 @@ class Gatherer:
         return self._tls_context
 
 
-async def _resolve(server: IceServerAddress, family: socket.AddressFamily) -> Address | None:
-    with contextlib.suppress(ValueError):  # An IP address needs no lookup in a thread.
-        is_ipv6 = ipaddress.ip_address(server.host).version == 6
-        return (server.host, server.port) if is_ipv6 == (family == socket.AF_INET6) else None
+async def _open_udp(server: TurnServer, address: Address) -> TurnOverUdp:
     loop = asyncio.get_running_loop()
-    with contextlib.suppress(socket.gaierror):
-        for *_, address in await loop.getaddrinfo(server.host, server.port, family=family, type=socket.SOCK_DGRAM):
-            return str(address[0]), server.port
-    return None
+    _, client = await loop.create_datagram_endpoint(lambda: TurnOverUdp(server), remote_addr=address)
+    return client
+
+
+async def _open_tcp(server: TurnServer, address: Address) -> TurnOverTcp:
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(lambda: TurnOverTcp(server), *address)
+    return client
+
+
+def _is_ip(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
 
 
 def _candidate(

@@ -8,6 +8,8 @@ this module.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable
@@ -15,12 +17,11 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from ..messages import SDP, Fields, Headers
 from .errors import MAX_DETAIL_BYTES, ErrorMaker, Reply
-from .urls import Redirects, Trust, UnsafeUrlError, Url, is_private_address
+from .urls import Redirects, Trust, UnsafeUrlError, Url
 
 MAX_SDP_BYTES = 128 * 1024
 _ERROR_BODY_TIMEOUT_S = 1.0
@@ -29,6 +30,10 @@ _KEEPALIVE_S = 3.0
 
 OnHead = Callable[[int, Headers, Url], None]
 """Called with status, header and URL after redirects, before the body is read."""
+
+
+class _ForbiddenAddressError(OSError):
+    """A connection was not made because ``Trust`` does not allow the address."""
 
 
 class Fetcher:
@@ -59,7 +64,8 @@ class Fetcher:
         self._tls = tls
         self._connect_timeout_s = connect_timeout_s
         self.connect_s: float | None = None
-        self._http: aiohttp.ClientSession | None = None
+        self._http: dict[str, aiohttp.ClientSession] = {}
+        self._first_sockets: list[socket.socket] = []
         self._is_closed = False
 
     async def fetch(
@@ -104,7 +110,9 @@ class Fetcher:
         except TimeoutError:
             raise self._errors.make(0, redirects.url, f"no response within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._errors.make(0, redirects.url, _describe(error)) from _certificate_error(error)
+            # A redirect that is not allowed will not be allowed later either; a name may resolve otherwise then.
+            status = redirects.status if _is_forbidden(error) else 0
+            raise self._errors.make(status, redirects.url, _describe(error)) from _certificate_error(error)
         return reply
 
     async def stream(self, url: Url, media_type: str) -> AsyncGenerator[bytes]:
@@ -132,15 +140,14 @@ class Fetcher:
 
     async def reconnect(self) -> None:
         """Close the connections; the next request opens new ones. A request in progress fails."""
-        client, self._http = self._http, None
-        if client is not None:
+        clients, self._http = self._http, {}
+        for client in clients.values():
             await client.close()
 
     async def close(self) -> None:
         """Close the connections; further requests fail. Idempotent."""
         self._is_closed = True
-        if self._http is not None:
-            await self._http.close()
+        await self.reconnect()
 
     async def _send(
         self,
@@ -170,18 +177,35 @@ class Fetcher:
         if self._authorization is not None and redirects.gets_token:
             headers["Authorization"] = self._authorization
         url = URL(redirects.url.text, encoded=True)
-        return self._client().request(
+        return self._client(redirects.url.host).request(
             method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=on_sent
         )
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._http is None:
+    def _client(self, host: str) -> aiohttp.ClientSession:
+        """Return the client for the configured host, or that for all others."""
+        host = host if host == self._trust.endpoint.host else ""
+        if host not in self._http:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s)
-            self._http = _open_client(self._trust, self._tls, timeout, self._trace())
-        return self._http
+            open_socket = functools.partial(self._open_socket, host)
+            self._http[host] = _open_client(self._tls, timeout, self._trace(), open_socket)
+        return self._http[host]
+
+    def _open_socket(self, host: str, info: aiohttp.AddrInfoType) -> socket.socket:
+        """Open the socket for a connection if its address is allowed. All connections are opened here."""
+        family, kind, protocol, _, address = info
+        reason = self._trust.refusal(host, str(address[0]))
+        if reason is not None:
+            raise _ForbiddenAddressError(None, reason)
+        opened = socket.socket(family, kind, protocol)
+        if host and self._trust.home.address is None:
+            self._first_sockets.append(opened)
+        return opened
 
     def _trace(self) -> aiohttp.TraceConfig:
-        """Call ``on_sent``, and measure how long new connections take, without name resolution."""
+        """Call ``on_sent``, and measure how long new connections take, without name resolution.
+
+        The address of the first connection becomes the home of the client.
+        """
 
         async def begin(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
             context.connecting_since_s = asyncio.get_running_loop().time()
@@ -189,6 +213,10 @@ class Fetcher:
         async def end(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
             connect_s = asyncio.get_running_loop().time() - context.connecting_since_s
             self.connect_s = max(connect_s, self.connect_s or 0.0)
+            for opened in self._first_sockets:
+                with contextlib.suppress(OSError):  # One that has failed, or whose connection was too late.
+                    self._trust.home.reached(opened.getpeername()[0])
+            self._first_sockets.clear()
 
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_start.append(begin)
@@ -230,33 +258,16 @@ class Fetcher:
         return bytes(body)
 
 
-class _PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only, except the host of the configured URL."""
-
-    def __init__(self, endpoint_host: str) -> None:
-        self._endpoint_host = endpoint_host
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        allowed = [entry for entry in found if host == self._endpoint_host or not is_private_address(entry["host"])]
-        if not allowed:
-            raise OSError(None, "the name resolves to a private network")
-        return allowed
-
-    async def close(self) -> None:
-        await self._resolver.close()
-
-
 def _open_client(
-    trust: Trust, tls: ssl.SSLContext | None, timeout: aiohttp.ClientTimeout, trace: aiohttp.TraceConfig
+    tls: ssl.SSLContext | None,
+    timeout: aiohttp.ClientTimeout,
+    trace: aiohttp.TraceConfig,
+    open_socket: Callable[[aiohttp.AddrInfoType], socket.socket],
 ) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(
             ssl=True if tls is None else tls,
-            resolver=_PublicResolver(trust.endpoint.host) if trust.forbid_private else None,
+            socket_factory=open_socket,
             keepalive_timeout=_KEEPALIVE_S,
             # A name is resolved only once: the session is at the server that got the offer, and at interpreter exit,
             # when DELETE is sent, no thread can be started to resolve a name.
@@ -294,6 +305,11 @@ def _certificate_error(error: Exception) -> ssl.SSLCertVerificationError | None:
     return reason if isinstance(reason, ssl.SSLCertVerificationError) else None
 
 
+def _is_forbidden(error: Exception) -> bool:
+    """Return whether no address of the host is allowed."""
+    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, _ForbiddenAddressError)
+
+
 def _describe(error: Exception) -> str:
     """Describe an error without aiohttp's own text, which contains URLs and bytes from the server."""
     match error:
@@ -313,4 +329,4 @@ def _describe(error: Exception) -> str:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or "unknown reason"
+    return error.strerror or str(error) or "unknown reason"

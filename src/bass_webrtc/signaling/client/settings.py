@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigError
-from .urls import Trust, UnsafeUrlError, Url
+from .urls import Home, Trust, UnsafeUrlError, Url
 
 _TOKEN = re.compile(r"[!-~]+")
 
@@ -24,8 +24,8 @@ class ClientSettings:
     """Bearer token; None sends no ``Authorization`` field (RFC 9725, 4.7.1)."""
     trusted_origins: tuple[str, ...] = ()
     """Origins (``"https://media.example"``) that get the token, besides that of ``url``."""
-    forbid_private: bool = False
-    """Refuse redirects and session URLs that lead into private networks."""
+    forbid_private: bool | None = None
+    """Whether the server may lead into private networks; see ``Trust``."""
     tls: ssl.SSLContext | None = field(default=None, repr=False)
     """Which certificates are trusted; None: those that the system trusts."""
     request_timeout_s: float = 10.0
@@ -37,6 +37,8 @@ class ClientSettings:
     """For DELETE; a program that exits waits for it."""
     cancel_grace_s: float = 3.0
     """How long a cancelled POST waits for its 201: the server may have created a session, which must be deleted."""
+    home: Home = field(default_factory=Home, repr=False, compare=False)
+    """Learned by the first session with these settings."""
 
     def __post_init__(self) -> None:
         if self.token is not None and not _TOKEN.fullmatch(self.token):
@@ -71,7 +73,7 @@ class ClientSettings:
     def trust(self) -> Trust:
         """Return where requests may go."""
         origins = frozenset(_parsed("trusted_origins", origin).origin for origin in self.trusted_origins)
-        return Trust(self.endpoint, origins, self.forbid_private)
+        return Trust(self.endpoint, origins, self.forbid_private, self.home)
 
     def _user_and_password(self) -> tuple[str, str]:
         parts = urlsplit(self.url.strip())

@@ -1,6 +1,8 @@
 """URLs given by servers: parsed, resolved, checked before a request goes there, and shown without secrets.
 
 ``Trust`` decides where a request may go and whether the token may go with it (RFC 9725, 4.5; RFC 9110, 15.4; SE66).
+The networks that a server may lead to are in ``rtc/reach.py``. An address in a URL is checked at once, and every
+address, also that of a name, again when ``fetch.py`` connects to it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
 from ...config import bracketed
+from ...rtc.reach import Address, Scope, may_lead, parse_address, scope_of
 
 MAX_REDIRECTS = 10
 
@@ -18,6 +21,8 @@ _MAX_CHARACTERS = 8192
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HOST = re.compile(r"[a-z0-9._-]{1,253}")
+_NUMBER_LAST = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)\.?")
+"""Such a host is an IPv4 address (URL standard, 3.5), perhaps in one of the forms of inet_aton, such as 127.1."""
 _SAFE = "!$%&'()*+,/:;=?@[]~"
 """Not encoded when a URL is converted to ASCII. Encoded characters stay as they are, because some URLs are signed."""
 _LONG_SEGMENT = re.compile(r"[^/]{20,}")
@@ -88,16 +93,32 @@ class Url:
         return resolved
 
 
+class Home:
+    """The address at which a client reached the server that its user chose. One per client, shared by its sessions.
+
+    It does not change, so the host name cannot lead elsewhere later (DNS rebinding).
+    """
+
+    def __init__(self) -> None:
+        self.address: Address | None = None
+
+    def reached(self, host: str) -> None:
+        """Remember the address of the first connection."""
+        self.address = self.address or parse_address(host)
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Which URLs given by a server are followed: redirects, session URLs, ``reconnect`` events."""
+    """Where a client goes because a server says so: redirects, session URLs, events, ICE servers, candidates."""
 
     endpoint: Url
     """The URL given by the user. The token is for its origin."""
     trusted_origins: frozenset[str] = frozenset()
     """Further origins that may get the token."""
-    forbid_private: bool = False
-    """Refuse hosts in private networks and on this machine, except the host of ``endpoint``."""
+    forbid_private: bool | None = None
+    """None: what the server at ``home`` may lead to. True: besides the host of ``endpoint``, public addresses only.
+    False: any address."""
+    home: Home = field(default_factory=Home)
 
     def resolve(self, reference: str, base: Url) -> Url:
         """Resolve a reference and check that it may be followed.
@@ -106,9 +127,38 @@ class Trust:
             UnsafeUrlError: It must not be followed; the text gives the reason.
         """
         url = base.resolve(reference)
-        if self.forbid_private and is_private_host(url.host) and url.host != self.endpoint.host:
-            raise UnsafeUrlError("the URL leads into a private network")
+        reason = self.refusal(url.host, url.host)
+        if reason is not None:
+            raise UnsafeUrlError(reason)
         return url
+
+    def refusal(self, host: str, address: str) -> str | None:
+        """Return why a connection must not be made; None if it may.
+
+        Args:
+            host: Host of the URL.
+            address: Its IP address; a name, which is not resolved yet, is refused only if it is known to be private.
+        """
+        home, target = self.home.address, parse_address(address)
+        if self.forbid_private and host != self.endpoint.host:
+            return f"the URL leads into a private network: {address}" if is_private_host(address) else None
+        if self.forbid_private is False or home is None or target is None or may_lead(home, target):
+            return None
+        return (
+            f"the URL leads into a private network, from {home} to {target}; "
+            "forbid_private=False or --allow-private allows this"
+        )
+
+    def allows_candidate(self, host: str) -> bool:
+        """Return whether an ICE candidate of the server may be sent to, as far as that depends on its home.
+
+        As in browsers, these may be private addresses. They may be on this machine only if the server is.
+        """
+        target = parse_address(host)
+        if self.forbid_private is False or target is None or scope_of(target) is not Scope.LOOPBACK:
+            return True
+        home = self.home.address
+        return home is None or may_lead(home, target) or (home.is_loopback and str(target) in ("127.0.0.1", "::1"))
 
     def gets_token(self, url: Url) -> bool:
         """Return whether requests to a URL may carry the token."""
@@ -120,11 +170,13 @@ class Redirects:
 
     Attributes:
         url: Where the request goes next.
+        status: Status of the last redirect; 0 before the first.
         gets_token: Whether it carries the token. Once sent without the token, it stays without, as in browsers.
     """
 
     def __init__(self, trust: Trust, url: Url) -> None:
         self.url = url
+        self.status = 0
         self.gets_token = trust.gets_token(url)
         self._trust = trust
         self._seen = {url.text}
@@ -148,26 +200,17 @@ class Redirects:
             raise UnsafeUrlError(f"unsafe redirect: {error}") from None
         if self.url.text in self._seen:
             raise UnsafeUrlError("unsafe redirect: redirect loop")
+        self.status = status
         self._seen.add(self.url.text)
         self.gets_token = self.gets_token and self._trust.gets_token(self.url)
 
 
 def is_private_host(host: str) -> bool:
     """Return whether a host, as written, is this machine or in a private network. Other names are not resolved."""
-    if host == "localhost" or host.endswith((".localhost", ".local")):
+    if f".{host.rstrip('.')}".endswith((".localhost", ".local")):
         return True
-    return is_private_address(host)
-
-
-def is_private_address(host: str) -> bool:
-    """Return whether an IP address is not on the public Internet; False for names."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return is_private_address(str(address.ipv4_mapped))
-    return not address.is_global or address.is_multicast
+    address = parse_address(host)
+    return address is not None and scope_of(address) is not Scope.PUBLIC
 
 
 def _check_text(text: str) -> None:
@@ -180,10 +223,14 @@ def _check_text(text: str) -> None:
 def _host(text: str) -> str:
     """Return the host as sent: IDNA, lower case. Raises ValueError."""
     if ":" in text:
+        if not _HOST.fullmatch(text.partition("%")[2] or "-"):
+            raise ValueError("malformed zone identifier")
         return str(ipaddress.IPv6Address(text))
     host = text if text.isascii() else text.encode("idna").decode("ascii")
     if not _HOST.fullmatch(host):
         raise ValueError("no host")
+    if _NUMBER_LAST.fullmatch(host):
+        ipaddress.IPv4Address(host)
     return host
 
 
