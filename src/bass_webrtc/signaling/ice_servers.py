@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 from ..config import IceServer, IceUrl
 from ..errors import ConfigError
 from ..rtc.turn_credentials import time_limited_credentials
-from .messages import parse_parameters, split_outside_quotes
+from .messages import parse_links
 
 CREDENTIALS_LIFETIME_S = 24 * 3600.0
 """A TURN server checks credentials at each refresh, so they must outlive the session; after a day it starts anew."""
@@ -74,16 +74,14 @@ def parse_ice_servers(links: Iterable[str]) -> tuple[IceServer, ...]:
         The servers in order, without duplicates, at most MAX_ICE_SERVERS.
     """
     servers: dict[IceServer, None] = {}
-    for value in links:
-        for entry in split_outside_quotes(value, ","):
-            server = _parse_entry(entry)
-            if server is not None:
-                servers[server] = None
+    for target, parameters in parse_links(links):
+        server = _read_link(target, parameters)
+        if server is not None:
+            servers[server] = None
     return tuple(servers)[:MAX_ICE_SERVERS]
 
 
-def _parse_entry(entry: str) -> IceServer | None:
-    target, parameters = parse_parameters(entry)
+def _read_link(target: str, parameters: Mapping[str, str]) -> IceServer | None:
     if "ice-server" not in parameters.get("rel", "").lower().split():
         return None
     # "password" is the only type ever defined; many servers omit the parameter.

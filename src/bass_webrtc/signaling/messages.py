@@ -15,6 +15,15 @@ SDP = "application/sdp"
 SDP_FRAGMENT = "application/trickle-ice-sdpfrag"
 PROBLEM = "application/problem+json"
 
+MAX_LINK_CHARACTERS = 65_536
+MAX_LINKS = 100
+"""Links taken from the ``Link`` fields of one response."""
+MAX_PARAMETERS = 32
+"""Parameters taken from one link or header field."""
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*["\\]?|<[^>]*>?|[,;]', re.DOTALL)
+"""A quoted string or angle brackets, perhaps without their end, or a separator. No text fails to match on the way, so
+nothing is matched twice."""
+
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 """Reason phrases of RFC 9110; the ``http`` module of Python before 3.13 has older ones."""
 
@@ -115,36 +124,51 @@ def media_type(request: Request) -> str:
     return values[0].partition(";")[0].strip().lower() if len(values) == 1 else ""
 
 
+def parse_links(values: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Parse ``Link`` fields (RFC 8288, 3). Never raises.
+
+    Args:
+        values: The fields, each of which may contain several links joined by commas.
+
+    Yields:
+        Target and parameters of each link, as ``parse_parameters`` returns them; at most MAX_LINKS. Fields after the
+        first MAX_LINK_CHARACTERS are ignored.
+    """
+    size = found = 0
+    for value in values:
+        size += len(value)
+        if size > MAX_LINK_CHARACTERS:
+            return
+        for entry in filter(None, split_outside_quotes(value, ",")):
+            found += 1
+            if found > MAX_LINKS:
+                return
+            yield parse_parameters(entry)
+
+
 def parse_parameters(text: str) -> tuple[str, dict[str, str]]:
     """Parse ``value; name=value; name="quoted value"``, as in ``Link`` and ``Content-Type``. Never raises.
 
     Returns:
-        The text before the first semicolon, and the parameters. Names are in lower case; if a name is repeated, the
-        first value counts.
+        The text before the first semicolon, and at most MAX_PARAMETERS parameters. Names are in lower case; if a name
+        is repeated, the first value counts.
     """
     value, *parts = split_outside_quotes(text, ";")
     parameters: dict[str, str] = {}
-    for part in parts:
+    for part in parts[:MAX_PARAMETERS]:
         name, _, parameter = part.partition("=")
         parameters.setdefault(name.strip().lower(), _unquoted(parameter.strip()))
     return value.strip(), parameters
 
 
 def split_outside_quotes(text: str, separator: str) -> list[str]:
-    """Split at a character, except inside ``"quoted strings"`` and ``<angle brackets>``. Takes linear time."""
+    """Split at a comma or semicolon, except inside ``"quoted strings"`` and ``<angle brackets>``. Takes linear time."""
     parts: list[str] = []
-    begin, closing, is_escaped = 0, "", False
-    for position, character in enumerate(text):
-        if is_escaped:
-            is_escaped = False
-        elif closing:
-            is_escaped = character == "\\" and closing == '"'
-            closing = "" if character == closing else closing
-        elif character in '"<':
-            closing = '"' if character == '"' else ">"
-        elif character == separator:
-            parts.append(text[begin:position])
-            begin = position + 1
+    begin = 0
+    for match in _TOKEN.finditer(text):
+        if match[0] == separator:
+            parts.append(text[begin : match.start()])
+            begin = match.end()
     return [*parts, text[begin:]]
 
 

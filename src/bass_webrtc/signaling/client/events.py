@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from contextlib import aclosing
 
 from ...errors import SignalingError
-from ..messages import parse_parameters, split_outside_quotes
+from ..messages import parse_links
 from .errors import ErrorMaker
 from .fetch import Fetcher
 from .rules import read_location
@@ -66,8 +66,7 @@ def find_reconnect_events(links: Iterable[str]) -> str | None:
     Returns:
         The URL reference; None if the server offers no such events.
     """
-    for entry in (entry for value in links for entry in split_outside_quotes(value, ",")):
-        target, parameters = parse_parameters(entry)
+    for target, parameters in parse_links(links):
         offered = re.split(r"[\s,]+", parameters.get("events", RECONNECT))
         is_usable = target.startswith("<") and target.endswith(">") and RECONNECT in offered
         if is_usable and _RELATION in parameters.get("rel", "").lower().split():
