@@ -42,6 +42,8 @@ _MIN_CONNECT_TIMEOUT_S = 1.5
 _CONNECT_TIMEOUT_FACTOR = 4.0
 """The timeout of later TCP connections, as a multiple of the time that the first one took, to allow for distance."""
 _MOVE_TIMEOUT_S = 15.0
+_MOVE_INTERVAL_S = 2.0
+"""Between two moves of a session that the server requests; each costs a key pair and two handshakes."""
 _DELETE_WAIT_S = 0.5
 """How long a new attempt waits for the DELETE of the old session, which a dead server never answers."""
 
@@ -246,12 +248,13 @@ class ClientRun:
         """Run one session from POST to DELETE, and those that the server moves it to; return why the last one ended."""
         attempt = await self._new_attempt(SignalingSession(self._plan.own_kind, self._settings), backoff)
         self._connection = attempt.connection
+        move_s = 0.0
         try:
             await self._signal(attempt)
             while True:
                 keeping = asyncio.create_task(self._keep(attempt))
                 try:
-                    session = await _next_session(keeping, attempt.session)
+                    session = await _next_session(keeping, attempt.session, move_s)
                     successor = await self._connect_successor(session, backoff) if session is not None else None
                     if successor is None:
                         return await keeping
@@ -259,6 +262,7 @@ class ClientRun:
                     await _cancel(keeping)
                 former, attempt = attempt, successor
                 self._connection = attempt.connection
+                move_s = asyncio.get_running_loop().time() + _MOVE_INTERVAL_S
                 self._observer.set_connected(True)  # The former connection may have ended in the meantime.
                 await self._end(former)
         finally:
@@ -320,9 +324,17 @@ class ClientRun:
         await asyncio.wait({task}, timeout=_DELETE_WAIT_S)
 
 
-async def _next_session(keeping: asyncio.Task[str], session: SignalingSession) -> SignalingSession | None:
-    """Wait until the server moves the session; None if the session ends before, or cannot be moved."""
-    moving = asyncio.create_task(session.next_session())
+async def _next_session(
+    keeping: asyncio.Task[str], session: SignalingSession, not_before_s: float
+) -> SignalingSession | None:
+    """Wait until the server moves the session; None if the session ends before, or cannot be moved.
+
+    Args:
+        keeping: Ends with the session.
+        session: The session.
+        not_before_s: Time of the loop before which it is not moved.
+    """
+    moving = asyncio.create_task(_wait_for_move(session, not_before_s))
     try:
         await asyncio.wait({keeping, moving}, return_when=asyncio.FIRST_COMPLETED)
         return moving.result() if moving.done() else None
@@ -331,6 +343,12 @@ async def _next_session(keeping: asyncio.Task[str], session: SignalingSession) -
         return None
     finally:
         await _cancel(moving)
+
+
+async def _wait_for_move(session: SignalingSession, not_before_s: float) -> SignalingSession:
+    successor = await session.next_session()
+    await asyncio.sleep(not_before_s - asyncio.get_running_loop().time())
+    return successor
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:
@@ -366,7 +384,14 @@ def ice_settings(
     settings = IceSettings(servers, hosts=hosts, policy=_ServerCandidates(trust=trust))
     if servers or trust is None:
         return settings
-    return replace(settings, allows_server=lambda host, address: trust.refusal(host, address) is None)
+
+    def allows_server(host: str, address: str) -> bool:
+        reason = trust.refusal(host, address)
+        if reason is not None:
+            _log.info("an ICE server in the answer is skipped: %s", reason)
+        return reason is None
+
+    return replace(settings, allows_server=allows_server)
 
 
 def usable_servers(servers: Iterable[IceServer]) -> list[IceServerAddress]:

@@ -47,6 +47,11 @@ class Headers:
         values = self._values.get(name.lower())
         return None if values is None else ", ".join(values)
 
+    @property
+    def media_type(self) -> str:
+        """Type in ``Content-Type``, in lower case, without parameters (RFC 9110, 8.3.1); empty if there is none."""
+        return next(iter(self.all("Content-Type")), "").partition(";")[0].strip().lower()
+
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._values
 

@@ -89,7 +89,7 @@ class ErrorMaker:
 def _detail(reply: Reply) -> str:
     """Return the server's message: from a problem document (RFC 9457), other JSON or plain text, not from HTML."""
     text = reply.body[:MAX_DETAIL_BYTES].decode(errors="replace")
-    media_type = (reply.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+    media_type = reply.headers.media_type
     if media_type.endswith("json"):
         return _json_detail(text)
     return text if media_type in ("text/plain", "") else ""

@@ -27,6 +27,9 @@ EVENT_STREAM = "text/event-stream"
 MAX_EVENT_BYTES = 16 * 1024
 """Of one event; its URL may have 8192 characters."""
 
+MAX_STREAM_BYTES = 256 * 1024
+"""Of one event stream, after which the client subscribes again, so that events cannot take all of the loop's time."""
+
 _RELATION = "urn:ietf:params:whep:ext:core:server-sent-events"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _RESUBSCRIBE_S = 5.0
@@ -46,7 +49,7 @@ async def wait_for_reconnect(
         errors: Hides the URL of the event stream in errors.
         trust: Decides whether the URL of the event stream is followed.
         source: The URL found by ``find_reconnect_events``; None if the server offers no events.
-        timeout_s: For the subscription.
+        timeout_s: For each response.
 
     Returns:
         The URL in the event, unchecked.
@@ -136,26 +139,29 @@ async def _subscribe(fetcher: Fetcher, errors: ErrorMaker, trust: Trust, source:
         stream = read_location(reply.headers, reply.url, trust) if 200 <= reply.status < 300 else None
         if stream is not None:
             errors.hide(stream, shortest=10)
-            return await _read_events(fetcher, stream)
+            return await _read_events(fetcher, stream, timeout_s)
         logger.info("%s offers no event stream: HTTP %d", source.shown, reply.status)
     except (SignalingError, UnsafeUrlError) as error:
         logger.info("no server events: %s", error)
     return None
 
 
-async def _read_events(fetcher: Fetcher, stream: Url) -> str:
+async def _read_events(fetcher: Fetcher, stream: Url, timeout_s: float) -> str:
     """Wait for the URL of a ``reconnect`` event. Raises SignalingError if the stream cannot be used any more."""
     failures = 0
     while True:
         try:
-            reader = EventReader()
-            async with aclosing(fetcher.stream(stream, EVENT_STREAM)) as chunks:
+            reader, size = EventReader(), 0
+            async with aclosing(fetcher.stream(stream, EVENT_STREAM, timeout_s)) as chunks:
                 async for chunk in chunks:
                     failures = 0
                     for name, data in reader.feed(chunk):
                         url = read_reconnect(name, data)
                         if url is not None:
                             return url
+                    size += len(chunk)
+                    if size > MAX_STREAM_BYTES:
+                        break
         except SignalingError as error:
             # Status 0: the connection is gone, for instance because an ICE restart closed all connections.
             if error.status:

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -115,12 +115,13 @@ class Fetcher:
             raise self._errors.make(status, redirects.url, _describe(error)) from _certificate_error(error)
         return reply
 
-    async def stream(self, url: Url, media_type: str) -> AsyncGenerator[bytes]:
+    async def stream(self, url: Url, media_type: str, timeout_s: float) -> AsyncGenerator[bytes]:
         """GET a response that arrives incrementally and may never end. Redirects are not followed.
 
         Args:
             url: URL of the stream.
             media_type: Expected type.
+            timeout_s: For the header of the response.
 
         Yields:
             Bytes as they arrive.
@@ -130,11 +131,14 @@ class Fetcher:
         """
         request = self._send_request("GET", Redirects(self._trust, url), (("Accept", media_type),))
         try:
-            async with request as response:
-                if response.status != 200 or response.content_type != media_type:
+            async with asyncio.timeout(timeout_s) as limit, request as response:
+                limit.reschedule(None)
+                if response.status != 200 or Headers(response.headers.items()).media_type != media_type:
                     raise self._errors.make(response.status, url, f"expected 200 with {media_type}")
                 async for chunk in response.content.iter_any():
                     yield chunk
+        except TimeoutError:
+            raise self._errors.make(0, url, f"no response within {timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise self._errors.make(0, url, _describe(error)) from None
 
@@ -236,7 +240,7 @@ class Fetcher:
         if on_head is not None:
             on_head(response.status, headers, url)
         is_encoded = (headers.get("Content-Encoding") or "identity").strip().lower() != "identity"
-        if response.status >= 400 and response.content_type != SDP:
+        if response.status >= 400 and headers.media_type != SDP:
             body = b"" if is_encoded else await _read_some(response)
         elif is_encoded:
             raise self._errors.make(response.status, url, "the response is compressed; expected no Content-Encoding")
@@ -258,6 +262,13 @@ class Fetcher:
         return bytes(body)
 
 
+class _NoCookies(aiohttp.DummyCookieJar):
+    """Keeps no cookies and, unlike aiohttp's, does not parse them either."""
+
+    def update_cookies_from_headers(self, headers: Sequence[str], response_url: URL) -> None:
+        """Do nothing."""
+
+
 def _open_client(
     tls: ssl.SSLContext | None,
     timeout: aiohttp.ClientTimeout,
@@ -274,7 +285,7 @@ def _open_client(
             ttl_dns_cache=None,
         ),
         auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
+        cookie_jar=_NoCookies(),
         timeout=timeout,
         trace_configs=[trace],
         trust_env=False,

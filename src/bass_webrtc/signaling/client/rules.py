@@ -10,7 +10,6 @@ Other status codes count as the x00 of their class (RFC 9725, 4.1).
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ...config import IceServer
@@ -62,7 +61,7 @@ class CounterOffer:
 
 def creates_session(status: int, headers: Headers) -> bool:
     """Return whether a response to POST created a session, judged by its status and header alone."""
-    return 200 <= status < 300 or (status == 406 and _type(headers) == SDP)
+    return 200 <= status < 300 or (status == 406 and headers.media_type == SDP)
 
 
 def read_location(headers: Headers, url: Url, trust: Trust) -> Url | None:
@@ -96,9 +95,9 @@ def read_counter_offer(reply: Reply, session: Url | None, errors: ErrorMaker, wa
     Raises:
         SignalingError: It has no description or no URL for the answer, so it is a refusal; or it has expired.
     """
-    if _type(reply.headers) != SDP or session is None:
+    if reply.headers.media_type != SDP or session is None:
         raise errors.refusal(reply)
-    _, parameters = parse_parameters(reply.headers.get("Content-Type") or "")
+    _, parameters = parse_parameters(reply.headers.all("Content-Type")[0])
     valid_s = seconds_until(parameters.get("valid-until", ""), reply.headers.get("Date"), wall_s)
     valid_s = COUNTER_OFFER_VALID_S if valid_s is None else min(valid_s, _LONGEST_VALID_S)
     if valid_s <= 0:
@@ -112,7 +111,7 @@ def read_restart(reply: Reply, mid: str | None, errors: ErrorMaker) -> IceFragme
     Raises:
         SignalingError: It cannot be used; the old ICE session continues (RFC 9725, 4.3.3).
     """
-    media_type = _type(reply.headers)
+    media_type = reply.headers.media_type
     if media_type not in (SDP_FRAGMENT, ""):
         detail = f"the response to an ICE restart is {media_type[:60]}; expected {SDP_FRAGMENT}"
         raise errors.make(reply.status, reply.url, detail)
@@ -141,7 +140,7 @@ def _ice_servers(reply: Reply) -> tuple[IceServer, ...]:
 
 
 def _sdp_of(reply: Reply, errors: ErrorMaker) -> str:
-    media_type = _type(reply.headers)
+    media_type = reply.headers.media_type
     if media_type not in (SDP, ""):
         raise errors.make(reply.status, reply.url, f"the response is {media_type[:60]}; expected {SDP}")
     if not reply.body.strip():
@@ -152,8 +151,3 @@ def _sdp_of(reply: Reply, errors: ErrorMaker) -> str:
         return reply.body.decode()
     except UnicodeDecodeError:
         raise errors.make(reply.status, reply.url, "the session description is not UTF-8") from None
-
-
-def _type(headers: Headers) -> str:
-    values: Sequence[str] = headers.all("Content-Type")
-    return values[0].partition(";")[0].strip().lower() if values else ""
