@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bass_webrtc.signaling.client.urls import MAX_REDIRECTS, Redirects, Trust, UnsafeUrlError, Url, is_private_host
+from bass_webrtc.signaling.client.errors import ErrorMaker
+from bass_webrtc.signaling.client.urls import (
+    MAX_REDIRECTS,
+    Home,
+    Redirects,
+    Trust,
+    UnsafeUrlError,
+    Url,
+    is_private_host,
+)
 from support.conformance import covers
 
 FINAL = Url.parse("https://media.example/live/whip?stream=one")
@@ -69,6 +78,22 @@ def test_endpoint_must_be_an_absolute_url(text: str) -> None:
         Url.parse(text)
 
 
+@covers("SE66")
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1.", "127.0.0.0x1", "256.1.1.1", "0x"],
+)
+def test_ipv4_addresses_in_other_forms_are_refused(host: str) -> None:
+    """The system would resolve them, most of them to loopback (URL standard, 3.5)."""
+    with pytest.raises(UnsafeUrlError):
+        FINAL.resolve(f"https://{host}/s")
+
+
+@pytest.mark.parametrize("host", ["1.example", "127.0.0.1.example", "0x7f.example", "1and1", "[fe80::1%eth0]"])
+def test_host_with_numbers_is_a_host(host: str) -> None:
+    assert FINAL.resolve(f"https://{host}/s").host == host.strip("[]")
+
+
 def test_http_may_lead_to_https() -> None:
     assert Url.parse("http://media.example/whip").resolve("https://media.example/s").scheme == "https"
 
@@ -117,7 +142,9 @@ PRIVATE_ADDRESSES += ["::1", "fe80::1", "fd00::1", "::ffff:192.168.0.1"]
 
 
 @covers("SE66")
-@pytest.mark.parametrize("host", [*PRIVATE_ADDRESSES, "localhost", "a.localhost", "printer.local"])
+@pytest.mark.parametrize(
+    "host", [*PRIVATE_ADDRESSES, "localhost", "localhost.", "a.localhost", "printer.local", "printer.local."]
+)
 def test_private_hosts_are_recognised(host: str) -> None:
     assert is_private_host(host)
 
@@ -219,3 +246,81 @@ def test_private_networks_can_be_forbidden() -> None:
     redirects.follow(307, "http://192.168.1.5:81/x")
     with pytest.raises(UnsafeUrlError, match="private network"):
         redirects.follow(307, "http://169.254.169.254/latest")
+
+
+def trust(home: str, forbid_private: bool | None = None, url: str = "http://home.example/whip") -> Trust:
+    """Return the rules of a client that has reached its server at ``home``."""
+    known = Home()
+    known.reached(home)
+    return Trust(Url.parse(url), forbid_private=forbid_private, home=known)
+
+
+@covers("SE66")
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::ffff:127.0.0.1", "fd00::1"])
+def test_public_server_does_not_lead_into_private_networks(address: str) -> None:
+    """The error says what helps, and is not truncated."""
+    endpoint = Url.parse("http://home.example/whip")
+    redirects = Redirects(trust("8.8.8.8"), endpoint)
+    with pytest.raises(UnsafeUrlError, match="private network") as caught:
+        redirects.follow(307, f"http://[{address}]/x" if ":" in address else f"http://{address}/x")
+    error = ErrorMaker(()).make(307, endpoint, str(caught.value))
+    assert "8.8.8.8" in error.detail
+    assert error.detail.endswith("forbid_private=False or --allow-private allows this")
+
+
+@covers("SE66")
+def test_longest_refusal_is_not_truncated() -> None:
+    home, target = "2001:4860:4860:1111:1111:1111:1111:1111", "fd11:1111:1111:1111:1111:1111:1111:1111"
+    reason = f"unsafe redirect: {trust(home).refusal(target, target)}"
+    assert ErrorMaker(()).make(307, FINAL, reason).detail == reason
+
+
+@covers("SE66")
+def test_private_server_may_lead_into_private_networks_but_not_to_this_machine() -> None:
+    rules = trust("192.168.1.5")
+    assert rules.resolve("http://10.0.0.9:8080/x", rules.endpoint).port == 8080
+    for address in ("127.0.0.1", "169.254.169.254", "[::1]", "[fe80::1%25eth0]"):
+        with pytest.raises(UnsafeUrlError, match="private network"):
+            rules.resolve(f"http://{address}/x", rules.endpoint)
+
+
+@covers("SE66")
+def test_everything_can_be_allowed() -> None:
+    assert trust("8.8.8.8", forbid_private=False).refusal("127.0.0.3", "127.0.0.3") is None
+
+
+@covers("SE66")
+def test_host_of_the_configured_url_is_exempt_from_forbid_private_only_where_it_was() -> None:
+    """The name of a private server may lead to another private address, that of a public server may not."""
+    assert trust("192.168.1.5", forbid_private=True).refusal("home.example", "192.168.1.6") is None
+    assert trust("192.168.1.5", forbid_private=True).refusal("other.example", "192.168.1.6") is not None
+    assert trust("8.8.8.8", forbid_private=True).refusal("home.example", "192.168.1.6") is not None
+
+
+@covers("SE66")
+def test_home_is_the_first_address_that_was_reached() -> None:
+    home = Home()
+    for host in ("::ffff:8.8.8.8", "10.0.0.1"):
+        home.reached(host)
+    assert str(home.address) == "8.8.8.8"
+
+
+@covers("SE66")
+@pytest.mark.parametrize(
+    ("home", "candidate", "is_allowed"),
+    [
+        ("8.8.8.8", "127.0.0.1", False),
+        ("8.8.8.8", "::ffff:127.0.0.1", False),
+        ("8.8.8.8", "64:ff9b::127.0.0.1", False),
+        ("8.8.8.8", "192.168.1.6", True),  # As in browsers.
+        ("192.168.1.5", "127.0.0.1", False),
+        ("127.0.0.1", "127.0.0.1", True),
+        ("::1", "127.0.0.1", True),
+        ("127.0.0.2", "127.0.0.1", True),  # Its host name may be at 127.0.1.1, and its sockets are not.
+        ("127.0.0.2", "127.0.0.2", True),
+        ("127.0.0.2", "127.0.0.3", False),
+    ],
+)
+def test_candidates_on_this_machine_need_a_server_on_it(home: str, candidate: str, is_allowed: bool) -> None:
+    assert trust(home).allows_candidate(candidate) is is_allowed
+    assert trust(home, forbid_private=False).allows_candidate(candidate)
