@@ -6,24 +6,30 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
 import aiohttp
 import numpy as np
 import pytest
-from client_servers import SDP, Last, Seen, Server, response, serving
+from client_servers import SDP, Last, Seen, Server, answering, response, serving
 from hypothesis import given
 from hypothesis import strategies as st
 
 import bass_webrtc as bw
 from bass_webrtc.bass import find_bass
+from bass_webrtc.errors import SignalingError
 from bass_webrtc.signaling.client import events
+from bass_webrtc.signaling.client.errors import ErrorMaker
 from bass_webrtc.signaling.client.events import (
+    EVENT_STREAM,
     MAX_EVENT_BYTES,
+    MAX_STREAM_BYTES,
     EventReader,
     find_reconnect_events,
     read_reconnect,
 )
+from bass_webrtc.signaling.client.fetch import Fetcher
+from bass_webrtc.signaling.client.settings import ClientSettings
 from support.client_peers import wait_until
 from support.conformance import covers
 from support.publisher_recorder import Recorder, assert_tones_soon
@@ -85,6 +91,63 @@ def test_only_a_url_in_a_reconnect_event_is_used() -> None:
     for data in ("", "{}", "[]", "null", '{"url": 1}', "[" * 5000):
         assert read_reconnect("reconnect", data) is None
     assert read_reconnect("active", '{"url": "/whep2"}') is None
+
+
+# -- the stream
+
+
+async def stream_of(*replies: bytes, timeout_s: float = 5.0) -> tuple[str, int]:
+    """Wait for the URL of a reconnect event at a server that answers GET with these bytes; and the number of GETs."""
+    script = answering(GET=list(replies))
+    async with serving(script) as server:
+        settings = ClientSettings(server.url)
+        errors = ErrorMaker(())
+        fetcher = Fetcher(settings.trust(), None, errors)
+        try:
+            url = await events._read_events(fetcher, settings.endpoint, timeout_s)
+        finally:
+            await fetcher.close()
+        return url, len(server.requests)
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+MOVE = STREAM_HEAD + b'event: reconnect\ndata: {"url": "/whep2"}\n\n'
+
+
+@covers("SE66")
+@pytest.mark.parametrize("line", [b"\n", b":\n\n", b"event: active\ndata: {}\n\n", b"data:x\n\n"])
+async def test_stream_of_many_events_is_left_for_a_while(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A MB of events takes the loop 0.4 s, and a server could send a hundred of them a second."""
+    monkeypatch.setattr(events, "_RESUBSCRIBE_S", 0.0)
+    parsed = 0
+    feed = EventReader.feed
+
+    def counting(reader: EventReader, data: bytes) -> list[tuple[str, str]]:
+        nonlocal parsed
+        parsed += len(data)
+        return feed(reader, data)
+
+    monkeypatch.setattr(EventReader, "feed", counting)
+    flood = Last(STREAM_HEAD + line * (4_000_000 // len(line)))
+    assert await stream_of(flood, Last(MOVE)) == ("/whep2", 2)
+    assert parsed < 3 * MAX_STREAM_BYTES
+
+
+@covers("SE66")
+async def test_header_of_a_stream_has_a_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_RESUBSCRIBE_S", 0.0)
+    with pytest.raises(SignalingError, match="5 times in a row"):
+        await stream_of(b"HTTP/1.1 103 Early Hints\r\n\r\n", timeout_s=0.05)
+
+
+async def test_stream_itself_has_no_time_limit() -> None:
+    async with serving(answering(GET=STREAM_HEAD)) as server:
+        settings = ClientSettings(server.url)
+        fetcher = Fetcher(settings.trust(), None, ErrorMaker(()))
+        async with aclosing(fetcher.stream(settings.endpoint, EVENT_STREAM, 0.1)) as chunks:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(anext(chunks), 0.3)
+        await fetcher.close()
 
 
 # -- reconnecting

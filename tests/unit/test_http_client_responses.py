@@ -9,6 +9,7 @@ import socket
 import time
 from typing import Any
 
+import aiohttp
 import pytest
 from client_servers import (
     LOCATION,
@@ -99,6 +100,24 @@ async def test_answer_of_128_kib_is_read() -> None:
 
 
 @covers("SE66")
+async def test_fields_that_aiohttp_parses_slowly_are_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its content_type takes 1.7 s for a field of 8 kB, and it parses cookies that nobody reads."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(aiohttp.helpers.HeadersMixin, "_parse_content_type", fail)
+    monkeypatch.setattr(aiohttp.abc, "parse_set_cookie_headers", fail)
+    slow = ("Content-Type", "application/sdp;" + '"' * 8000)
+    cookies = [("Set-Cookie", "expires=" * 1000)] * 20
+    async with posted(answering(POST=response(201, slow, LOCATION, *cookies, body="v=0"))) as (server, _):
+        pass
+    assert server.methods() == ["POST", "DELETE"]
+    error, _server = await failure(answering(POST=response(400, slow, body="v=0")))
+    assert error.status == 400
+
+
+@covers("SE66")
 async def test_gigabyte_is_not_read() -> None:
     """With or without a Content-Length."""
     sent = 0
@@ -162,6 +181,25 @@ async def test_slow_server_times_out(head: bytes) -> None:
     error, _server = await failure(answering(POST=head), request_timeout_s=0.2, cancel_grace_s=0.1)
     assert error.detail == "no response within 0.2 s"
     assert time.monotonic() - begin_s < 3.0
+
+
+@covers("SE66")
+async def test_endless_interim_responses_time_out() -> None:
+    """Such as 103 (RFC 8297)."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.001)
+        writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/whip"
+        with pytest.raises(SignalingError, match="no response within"):
+            await SignalingSession("publisher", ClientSettings(url, request_timeout_s=0.2)).post(OFFER)
 
 
 @covers("SE66", "CL10")

@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import time
+import timeit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.config import IceServer
+from bass_webrtc.signaling import messages
+from bass_webrtc.signaling.client.events import find_reconnect_events
 from bass_webrtc.signaling.ice_servers import MAX_ICE_SERVERS, ice_server_link, ice_server_links, parse_ice_servers
-from bass_webrtc.signaling.messages import parse_parameters
+from bass_webrtc.signaling.messages import parse_parameters, split_outside_quotes
 from support.conformance import covers
 
 TURN = IceServer("turn:turn.example:3478?transport=udp", "me", "pass")
@@ -131,16 +133,86 @@ def test_any_text_can_be_parsed(values: list[str]) -> None:
         assert server.url.startswith(("stun:", "turn:", "turns:"))
 
 
+PIECES = [
+    "<",
+    '"',
+    '"\\',
+    '\\"',
+    ",",
+    ", ",
+    ";",
+    ";=",
+    "<>;",
+    "<a>,",
+    '<stun:a>;rel="ice-server",',
+    "%3F",
+    ' ;rel="a b c d"',
+    "é",
+]
+
+
 @covers("SE70")
-@pytest.mark.parametrize(
-    "piece", ["<", '"', '"\\', ",", ";", "<>;", '<stun:a>;rel="ice-server",', "%3F", ' ;rel="a b c d"']
-)
+@pytest.mark.parametrize("piece", PIECES)
 def test_parsing_takes_linear_time(piece: str) -> None:
-    """For 128 KiB."""
-    text = piece * (131_072 // len(piece))
-    begin_s = time.process_time()
-    parse_ice_servers([text])
-    assert time.process_time() - begin_s < 1.0
+    """Twice the text takes about twice the time: four times if it was quadratic."""
+
+    def seconds(size: int) -> float:
+        text = piece * (size // len(piece))
+        return min(timeit.repeat(lambda: (split_outside_quotes(text, ","), parse_parameters(text)), repeat=5, number=1))
+
+    assert any(seconds(400_000) < 3 * seconds(200_000) for _ in range(3))
+
+
+@covers("SE70")
+@pytest.mark.parametrize("piece", PIECES)
+def test_amount_of_parsed_text_is_limited(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fields of 800 kB cost no more than the first 64 kB, and at most 100 links are read."""
+    split, parsed = [0], [0]
+
+    def counting_split(text: str, separator: str) -> list[str]:
+        split[0] += len(text)
+        return split_outside_quotes(text, separator)
+
+    def counting_parse(text: str) -> tuple[str, dict[str, str]]:
+        parsed[0] += 1
+        return parse_parameters(text)
+
+    monkeypatch.setattr(messages, "split_outside_quotes", counting_split)
+    monkeypatch.setattr(messages, "parse_parameters", counting_parse)
+    field = piece * (8000 // len(piece))
+    for values in ([field] * 100, [field * 100], [link("stun:a.example"), *[field] * 100]):
+        split[0] = parsed[0] = 0
+        servers = parse_ice_servers(values)
+        find_reconnect_events(values)
+        assert split[0] <= 2 * 2 * messages.MAX_LINK_CHARACTERS
+        assert parsed[0] <= 2 * messages.MAX_LINKS
+    assert servers[0].url == "stun:a.example"
+
+
+def test_number_of_parameters_is_limited() -> None:
+    """The first ones count."""
+    _, parameters = parse_parameters('a; rel="x"' + "".join(f"; p{number}=1" for number in range(1000)))
+    assert parameters["rel"] == "x"
+    assert len(parameters) == messages.MAX_PARAMETERS
+
+
+@covers("SE70")
+@given(st.text(st.sampled_from('<>",;\\ab\n')))
+def test_text_is_split_outside_quotes_and_brackets(text: str) -> None:
+    """The parts are the text; a separator is where neither a quoted string nor a bracket is open."""
+    parts = split_outside_quotes(text, ",")
+    assert ",".join(parts) == text
+    closing, is_escaped, count = "", False, 1
+    for character in text:
+        if is_escaped:
+            is_escaped = False
+        elif closing:
+            is_escaped = character == "\\" and closing == '"'
+            closing = "" if character == closing else closing
+        else:
+            closing = {'"': '"', "<": ">"}.get(character, "")
+            count += character == ","
+    assert len(parts) == count
 
 
 NOW_S = 1_700_000_000.5
