@@ -166,6 +166,7 @@ async def _read_events(fetcher: Fetcher, stream: Url, timeout_s: float) -> str:
             # Status 0: the connection is gone, for instance because an ICE restart closed all connections.
             if error.status:
                 raise
+            logger.debug("the event stream ended: %s", error)
         except ValueError as error:
             raise SignalingError(0, stream.shown, str(error)) from None
         failures += 1
