@@ -28,7 +28,7 @@ from bass_webrtc import (
 )
 from bass_webrtc.bass import devices
 from bass_webrtc.bass.devices import Device
-from bass_webrtc.cli import demo, doctor, input_player, push_pull
+from bass_webrtc.cli import demo, doctor, endpoint_doctor, input_player, push_pull
 from bass_webrtc.cli import main as cli
 from bass_webrtc.cli.doctor import Finding
 from bass_webrtc.cli.recorder import Samples
@@ -153,6 +153,28 @@ def test_push_and_pull_parse_ice_servers_like_serve(monkeypatch: pytest.MonkeyPa
     assert _invoke("pull", "http://s.example/whep", *options).exit_code == 0
     assert made == [(IceServer("turn:t.example", "alice", "secret"), IceServer("stun:s.example"))] * 2
     assert _invoke("pull", "http://s.example/whep", "--ice-server", "turn:t.example").exit_code == 2
+
+
+@pytest.mark.parametrize(("options", "expected"), [([], None), (["--allow-private"], False)])
+def test_private_networks_can_be_allowed(
+    options: list[str], expected: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By push, pull and doctor; the default is that of the clients."""
+    made: list[object] = []
+
+    def make(*_: object, **more: object) -> list[Finding]:
+        made.append(more.get("forbid_private"))
+        return []
+
+    monkeypatch.setattr(cli, "WhipClient", make)
+    monkeypatch.setattr(cli, "WhepClient", make)
+    monkeypatch.setattr(endpoint_doctor, "examine_endpoint", make)
+    monkeypatch.setattr(push_pull, "push", lambda _opened, make, _stop: make(Tone()))
+    monkeypatch.setattr(push_pull, "pull", lambda *_: None)
+    assert _invoke("push", "tone", "http://s.example/whip", *options).exit_code == 0
+    assert _invoke("pull", "http://s.example/whep", *options).exit_code == 0
+    assert _invoke("doctor", "http://s.example/whep", *options).exit_code == 0
+    assert made == [expected] * 3
 
 
 @pytest.mark.parametrize("url", ["turn:t.example", "http://t.example"])

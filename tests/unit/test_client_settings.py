@@ -55,6 +55,11 @@ def test_timeouts_must_be_positive(name: str) -> None:
         ClientSettings("https://a.example", **{name: 0.0})  # type: ignore[arg-type]
 
 
+def test_forbid_private_is_checked() -> None:
+    with pytest.raises(ConfigError, match="forbid_private is 'no'; expected True, False or None"):
+        ClientSettings("https://a.example", forbid_private="no")  # type: ignore[arg-type]
+
+
 @covers("SE62")
 def test_repr_shows_no_secret() -> None:
     settings = ClientSettings("https://user:passw0rd@a.example/whip?key=s3cr3t", "t0ken")

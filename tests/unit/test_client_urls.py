@@ -324,3 +324,13 @@ def test_home_is_the_first_address_that_was_reached() -> None:
 def test_candidates_on_this_machine_need_a_server_on_it(home: str, candidate: str, is_allowed: bool) -> None:
     assert trust(home).allows_candidate(candidate) is is_allowed
     assert trust(home, forbid_private=False).allows_candidate(candidate)
+
+
+@covers("SE66")
+def test_server_whose_address_is_not_known_leads_to_public_addresses_only() -> None:
+    """As one that resets its first connection at once. The configured host itself is not known before either."""
+    rules = Trust(Url.parse("http://home.example/whip"))
+    assert rules.refusal("home.example", "10.0.0.1") is None
+    assert rules.refusal("other.example", "8.8.8.8") is None
+    assert rules.refusal("other.example", "10.0.0.1") is not None
+    assert not rules.allows_candidate("127.0.0.1")

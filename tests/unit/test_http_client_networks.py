@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -191,6 +192,23 @@ async def test_private_networks_can_be_allowed() -> None:
         async with posted(script, forbid_private=False, delete_timeout_s=0.1):
             pass
         assert service.connections > 0
+
+
+@covers("SE66")
+async def test_reset_of_the_first_connection_does_not_disable_the_check() -> None:
+    """The response is sent before the request arrives, and the connection is reset."""
+
+    def connected(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(response(307, ("Location", f"{service.origin}/x")))
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()
+
+    async with internal() as service, await asyncio.start_server(connected, "127.0.0.1", 0) as listener:
+        settings = ClientSettings(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/whip")
+        for _ in range(20):
+            with pytest.raises(SignalingError):
+                await SignalingSession("publisher", settings).post(OFFER)
+        assert service.connections == 0
 
 
 # The name of the server itself

@@ -8,7 +8,6 @@ this module.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import socket
 import ssl
@@ -65,7 +64,7 @@ class Fetcher:
         self._connect_timeout_s = connect_timeout_s
         self.connect_s: float | None = None
         self._http: dict[str, aiohttp.ClientSession] = {}
-        self._first_sockets: list[socket.socket] = []
+        self._first_sockets: list[tuple[socket.socket, str]] = []
         self._is_closed = False
 
     async def fetch(
@@ -202,7 +201,7 @@ class Fetcher:
             raise _ForbiddenAddressError(None, reason)
         opened = socket.socket(family, kind, protocol)
         if host and self._trust.home.address is None:
-            self._first_sockets.append(opened)
+            self._first_sockets.append((opened, str(address[0])))
         return opened
 
     def _trace(self) -> aiohttp.TraceConfig:
@@ -217,9 +216,9 @@ class Fetcher:
         async def end(_session: aiohttp.ClientSession, context: Any, _params: object) -> None:
             connect_s = asyncio.get_running_loop().time() - context.connecting_since_s
             self.connect_s = max(connect_s, self.connect_s or 0.0)
-            for opened in self._first_sockets:
-                with contextlib.suppress(OSError):  # One that has failed, or whose connection was too late.
-                    self._trust.home.reached(opened.getpeername()[0])
+            for opened, address in self._first_sockets:
+                if opened.fileno() >= 0:  # The others are closed: they have failed, or were slower.
+                    self._trust.home.reached(address)
             self._first_sockets.clear()
 
         trace = aiohttp.TraceConfig()

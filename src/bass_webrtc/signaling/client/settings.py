@@ -43,6 +43,8 @@ class ClientSettings:
     def __post_init__(self) -> None:
         if self.token is not None and not _TOKEN.fullmatch(self.token):
             raise ConfigError("token is empty or invalid; expected printable ASCII without spaces and without 'Bearer'")
+        if not isinstance(self.forbid_private, (bool, type(None))):
+            raise ConfigError(f"forbid_private is {self.forbid_private!r}; expected True, False or None")
         for name in ("request_timeout_s", "connect_timeout_s", "delete_timeout_s", "cancel_grace_s"):
             seconds = getattr(self, name)
             if seconds is not None and not seconds > 0:

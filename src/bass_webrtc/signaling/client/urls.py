@@ -127,7 +127,8 @@ class Trust:
             UnsafeUrlError: It must not be followed; the text gives the reason.
         """
         url = base.resolve(reference)
-        reason = self.refusal(url.host, url.host)
+        # Without a home, only the connection decides.
+        reason = self.refusal(url.host, url.host) if self.home.address or self.forbid_private else None
         if reason is not None:
             raise UnsafeUrlError(reason)
         return url
@@ -140,9 +141,12 @@ class Trust:
             address: Its IP address; a name, which is not resolved yet, is refused only if it is known to be private.
         """
         home, target = self.home.address, parse_address(address)
-        if self.forbid_private and host != self.endpoint.host:
+        is_own_host = host == self.endpoint.host
+        if self.forbid_private and not is_own_host:
             return f"the URL leads into a private network: {address}" if is_private_host(address) else None
-        if self.forbid_private is False or home is None or target is None or may_lead(home, target):
+        if self.forbid_private is False or target is None:
+            return None
+        if may_lead(home, target) if home else is_own_host or scope_of(target) is Scope.PUBLIC:
             return None
         return (
             f"the URL leads into a private network, from {home} to {target}; "
@@ -158,7 +162,9 @@ class Trust:
         if self.forbid_private is False or target is None or scope_of(target) is not Scope.LOOPBACK:
             return True
         home = self.home.address
-        return home is None or may_lead(home, target) or (home.is_loopback and str(target) in ("127.0.0.1", "::1"))
+        if home is None:
+            return False
+        return may_lead(home, target) or (home.is_loopback and str(target) in ("127.0.0.1", "::1"))
 
     def gets_token(self, url: Url) -> bool:
         """Return whether requests to a URL may carry the token."""
