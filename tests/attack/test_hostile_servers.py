@@ -14,6 +14,7 @@ import logging
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -173,9 +174,15 @@ def hostile() -> Iterator[Hostile]:
 
 
 @pytest.fixture(scope="module")
-def listening() -> Iterator[bw.WhepClient]:
+def server() -> Iterator[ServerProcess]:
+    with ServerProcess() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def listening(server: ServerProcess) -> Iterator[bw.WhepClient]:
     """An honest client of an honest server, in the process of the attacked clients."""
-    with ServerProcess() as server, bw.WhepClient(server.whep_url) as client:
+    with bw.WhepClient(server.whep_url) as client:
         client.start()
         assert client.wait_connected(20.0)
         yield client
@@ -439,6 +446,38 @@ def test_flood_of_events_costs_a_bounded_amount_of_time(hostile: Hostile, measur
     measured("hostile server: 64 MB of events", "stop() within 5 s", f"{took_s:.1f} s")
     assert took_s < 5
     assert hostile.requests.count(("GET", "/stream")) == 1
+
+
+@covers("SE66", "CL23")
+def test_session_is_not_moved_again_and_again(hostile: Hostile, server: ServerProcess, measured: Measured) -> None:
+    """Each move costs the client a key pair, ICE and DTLS. The server moves it as soon as it has connected."""
+
+    def forward(method: str, url: str, body: bytes | None = None) -> tuple[bytes, str]:
+        headers = {"Content-Type": "application/sdp"}
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method)) as response:
+            return response.read(), response.headers["Location"] or ""
+
+    def reply(method: str, path: str, body: bytes) -> Reply:
+        if path == "/events":
+            return 201, [("Location", "/stream")], b""
+        if method == "GET":
+            return 200, [("Content-Type", "text/event-stream")], b'event: reconnect\ndata: {"url": "/whep"}\n\n'
+        if method == "DELETE":
+            forward("DELETE", f"{server.url}{path[1:]}")
+            return 200, [], b""
+        answer, location = forward("POST", server.whep_url, body)
+        fields = [("Content-Type", "application/sdp"), ("Location", location), ("Link", f"</events>; {EVENTS}")]
+        return 201, fields, answer
+
+    hostile.reply = reply
+    with bw.WhepClient(hostile.url.replace("whip", "whep")) as client:
+        client.start()
+        assert client.wait_connected(10.0)
+        time.sleep(5)
+        assert client.connected
+    moves = hostile.requests.count(("POST", "/whep")) - 1
+    measured("hostile server: reconnect events without end", "4 moves in 5 s", moves)
+    assert 1 <= moves <= 4
 
 
 @covers("SE66")
