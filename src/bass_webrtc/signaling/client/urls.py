@@ -149,7 +149,7 @@ class Trust:
         if may_lead(home, target) if home else is_own_host or scope_of(target) is Scope.PUBLIC:
             return None
         return (
-            f"the URL leads into a private network, from {home} to {target}; "
+            f"the URL leads into a private network, from {home or 'an unknown address'} to {target}; "
             "forbid_private=False or --allow-private allows this"
         )
 
