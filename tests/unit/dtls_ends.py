@@ -128,6 +128,10 @@ class OpenSslPeer:
             self.error = "close_notify"
         except SSL.Error as error:
             self.error = error.args[0][-1][-1] if error.args[0] else self.error
+        return self.sent()
+
+    def sent(self) -> list[bytes]:
+        """Return the datagrams to send."""
         try:
             return pack([record.data for record in records(self.ssl.bio_read(65536))], 1200)
         except SSL.WantReadError:
@@ -135,11 +139,16 @@ class OpenSslPeer:
 
 
 def exchange(session: DtlsSession, peer: OpenSslPeer, rounds: int = 12) -> list[DtlsEvent]:
-    """Pass datagrams in both directions for some rounds, without loss or delay, and return the session's events."""
+    """Pass datagrams in both directions for some rounds, without loss or delay, and return the session's events.
+
+    Then wait for 3 s, in which the session believes what would end its handshake.
+    """
     session.start(0.0)
-    for _ in range(rounds):
-        for data in peer.step(session.to_send()):
-            session.receive(data, 0.0)
+    for now_s in (0.0, 3.0):
+        session.handle_timeout(now_s)
+        for _ in range(rounds):
+            for data in peer.step(session.to_send()):
+                session.receive(data, now_s)
     return session.events()
 
 

@@ -7,11 +7,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from dtls_ends import OURS, ROLES, OpenSslPeer, exchange, link, openssl_context, opposite
 
 from bass_webrtc.rtc.dtls import Closed, Connected, DtlsRole, DtlsSession
-from bass_webrtc.rtc.dtls_records import HANDSHAKE, AlertReader, records
+from bass_webrtc.rtc.dtls_records import HANDSHAKE, RecordReader, records
 from support.conformance import covers
 
 
-def sealed_alert(reader: AlertReader, level: int, description: int, *, number: int) -> bytes:
+def sealed_alert(reader: RecordReader, level: int, description: int, *, number: int) -> bytes:
     """Return an alert encrypted with the session key, as the peer would send it (RFC 5288, 3; RFC 6347, 4.1.2.1)."""
     epoch_and_number = (1).to_bytes(2) + number.to_bytes(6)
     covered = epoch_and_number + b"\x15\xfe\xfd" + (2).to_bytes(2)
@@ -94,7 +94,7 @@ class TestClosing:
         connection = link().run()
         connection.keys()
         session = connection.client if role == "client" else connection.server
-        reader = session._alerts
+        reader = session._reader
         assert reader is not None
         session.receive(sealed_alert(reader, 1, 41, number=7), 1.0)
         assert session.events() == []

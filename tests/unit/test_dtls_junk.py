@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bass_webrtc.rtc.dtls import Failed
-from bass_webrtc.rtc.dtls_records import ALERT, AlertReader, Record, pack, records
+from bass_webrtc.rtc.dtls_records import ALERT, Record, RecordReader, pack, records
 from support.conformance import covers
 
 
@@ -105,6 +105,6 @@ class TestRecords:
     @covers("SE70")
     @given(st.binary(max_size=100), st.integers(0, 2))
     def test_alert_reader_ignores_alerts_without_the_right_key(self, fragment: bytes, epoch: int) -> None:
-        reader = AlertReader(bytes(48), bytes(32), bytes(32), from_client=True)
+        reader = RecordReader(bytes(48), bytes(32), bytes(32), from_client=True)
         header = b"\x15\xfe\xfd" + epoch.to_bytes(2) + bytes(6) + len(fragment).to_bytes(2)
         assert not reader.ends_session(Record(ALERT, epoch, fragment, header + fragment))

@@ -6,6 +6,7 @@ Use from one thread at a time.
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ from .sdp import Fingerprint
 
 _DTLS_1_2 = 0xFEFD
 # "MUST support TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" (RFC 8827, 6.5), so every peer does. The RSA suite is for
-# peers with an RSA certificate. AlertReader supports only these two.
+# peers with an RSA certificate. RecordReader supports only these two.
 _CIPHERS = b"ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
@@ -103,6 +104,12 @@ def usable_fingerprints(fingerprints: Sequence[Fingerprint]) -> tuple[Fingerprin
     return ()
 
 
+def is_signaled(certificate: bytes, fingerprints: Sequence[Fingerprint]) -> bool:
+    """Return whether a certificate (DER) has one of the ``usable_fingerprints``."""
+    digest = hashlib.new(fingerprints[0].algorithm.replace("-", ""), certificate).hexdigest()
+    return any(fingerprint.value.replace(":", "").lower() == digest for fingerprint in fingerprints)
+
+
 def fingerprint_of(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
     """Return the fingerprint of a certificate (RFC 8122, 5); ``algorithm`` is one of ``USABLE_HASHES``."""
     return Fingerprint(algorithm, certificate.fingerprint(_HASHES[algorithm]).hex(":").upper())
@@ -120,13 +127,15 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, error: int, de
 def _context(certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> SSL.Context:
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_min_proto_version(_DTLS_1_2)
-    # DTLS 1.3 would need another AlertReader; peers that support it fall back to 1.2.
+    # DTLS 1.3 would need another RecordReader; peers that support it fall back to 1.2.
     context.set_max_proto_version(_DTLS_1_2)
     context.set_cipher_list(_CIPHERS)
     context.use_certificate(certificate)
     context.use_privatekey(private_key)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
     context.set_tlsext_use_srtp(b":".join(profile.name for profile in SRTP_PROFILES))
+    # DtlsSession has checked the cookie before OpenSSL does.
+    context.set_cookie_verify_callback(lambda _connection, _cookie: True)
     # A resumed session would skip the certificate check.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_QUERY_MTU)

@@ -1,10 +1,10 @@
-"""DTLS 1.2 records: parsing, packing into datagrams, and decrypting alerts without OpenSSL (RFC 6347, 4.1).
+"""DTLS 1.2 records: parsing, making, packing into datagrams, and decrypting without OpenSSL (RFC 6347, 4.1).
 
     type | version 0xFEFD | epoch (2) | sequence (6) | length (2) | fragment
 
 After the handshake an OpenSSL connection holds about 90 kB of memory per peer, and its only remaining use is to
-decrypt one alert: close_notify. ``AlertReader`` does that with 20 bytes of keys. It only decrypts: all records that we
-send are encrypted by OpenSSL, so no nonce can be reused here.
+decrypt one alert, close_notify, and to recognize the peer's Finished. ``RecordReader`` does that with 20 bytes of keys.
+It only decrypts: all records that we send are encrypted by OpenSSL, so no nonce can be reused here.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+CHANGE_CIPHER_SPEC = 20
 ALERT = 21
 HANDSHAKE = 22
 APPLICATION_DATA = 23
-_CONTENT_TYPES = frozenset({20, ALERT, HANDSHAKE, APPLICATION_DATA})
+_CONTENT_TYPES = frozenset({CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, APPLICATION_DATA})
 
 ALERT_CLOSE_NOTIFY = 0
 ALERT_BAD_CERTIFICATE = 42
@@ -28,6 +29,7 @@ _FATAL = 2
 
 HEADER_BYTES = 13
 _header = Struct("!BHH6sH")
+_DTLS_1_2 = 0xFEFD
 _DTLS_MAJOR = 0xFE  # DTLS 1.0 is 0xFEFF, 1.2 is 0xFEFD; the first hello may carry either.
 _KEY_BYTES, _SALT_BYTES, _NONCE_BYTES, _TAG_BYTES = 16, 4, 8, 16
 
@@ -58,6 +60,17 @@ def records(data: bytes) -> Iterator[Record]:
         at = end
 
 
+def plain_record(content_type: int, number: int, fragment: bytes) -> bytes:
+    """Return a record of epoch 0."""
+    return _header.pack(content_type, _DTLS_1_2, 0, number.to_bytes(6), len(fragment)) + fragment
+
+
+def ends_handshake(record: Record) -> bool:
+    """Return whether the record is a plaintext fatal alert or close_notify. Anyone can forge it."""
+    level, description = record.fragment if len(record.fragment) == 2 else (0, 255)
+    return record.content_type == ALERT and (level == _FATAL or description == ALERT_CLOSE_NOTIFY)
+
+
 def pack(parts: Sequence[bytes], mtu: int) -> list[bytes]:
     """Pack records into as few datagrams as possible, in order. Only a single record may exceed ``mtu`` bytes."""
     datagrams: list[bytes] = []
@@ -69,8 +82,8 @@ def pack(parts: Sequence[bytes], mtu: int) -> list[bytes]:
     return datagrams
 
 
-class AlertReader:
-    """Decrypts the alerts of one direction of TLS_ECDHE_*_WITH_AES_128_GCM_SHA256 (RFC 5288)."""
+class RecordReader:
+    """Decrypts the records of one direction of TLS_ECDHE_*_WITH_AES_128_GCM_SHA256 (RFC 5288)."""
 
     __slots__ = ("_key", "_salt")
 
@@ -80,7 +93,7 @@ class AlertReader:
             master_secret: 48 bytes.
             client_random: 32 bytes of the ClientHello.
             server_random: 32 bytes of the ServerHello.
-            from_client: Whether the alerts come from the client.
+            from_client: Whether the records come from the client.
         """
         # The key block is: client key, server key, client salt, server salt (RFC 5246, 6.3).
         seed = b"key expansion" + server_random + client_random
@@ -92,13 +105,17 @@ class AlertReader:
 
     def ends_session(self, record: Record) -> bool:
         """Return whether this is an authentic close_notify or fatal alert; both end the session (RFC 5246, 7.2)."""
-        alert = self._open(record)
+        alert = self._open(record) if record.content_type == ALERT else b""
         return len(alert) == 2 and (alert[0] == _FATAL or alert[1] == ALERT_CLOSE_NOTIFY)
 
+    def is_finished(self, record: Record) -> bool:
+        """Return whether this is an authentic handshake message: the peer's Finished, perhaps retransmitted."""
+        return record.content_type == HANDSHAKE and self._open(record) != b""
+
     def _open(self, record: Record) -> bytes:
-        """Return the plaintext; empty if the record is not an authentic alert."""
+        """Return the plaintext; empty if the record is not authentic."""
         length = len(record.fragment) - _NONCE_BYTES - _TAG_BYTES
-        if record.content_type != ALERT or record.epoch != 1 or length < 0:
+        if record.epoch != 1 or length < 0:
             return b""
         nonce = self._salt + record.fragment[:_NONCE_BYTES]
         # Epoch and sequence, type, version, length of the plaintext (RFC 5246, 6.2.3.3; RFC 6347, 4.1.2.1).
