@@ -40,6 +40,8 @@ _ICE_URL = re.compile(
 _ICE_URL_FORMS = "stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT][?transport=tcp]"
 _MAX_ICE_URL_CHARACTERS = 512
 _DEFAULT_ICE_PORTS = {"stun": 3478, "stuns": 5349, "turn": 3478, "turns": 5349}
+_TOKEN = re.compile(r"[!-~]+")
+_SECRET = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
 _UNSAFE = re.compile(r'[,;"\\\x00-\x20\x7f-\uffff]')
 """OBS splits ``Link`` fields at commas and semicolons even inside quotes, so credentials must not contain them."""
@@ -101,6 +103,13 @@ class IceServer:
     username: str | None = None
     """TURN user name, with ``credential``."""
     credential: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        _require(isinstance(self.url, str), "the URL of an ICE server", self.url, _ICE_URL_FORMS)
+        for name in ("username", "credential"):
+            value = getattr(self, name)
+            is_text = value is None or isinstance(value, str)
+            _require(is_text, f"the {name} of an ICE server", type(value), "a string or None")
 
     @property
     def is_turn(self) -> bool:
@@ -270,12 +279,13 @@ class ServerConfig(StreamConfig):
     ice_relay_only: bool = False
     """Reach peers only through TURN servers, and announce no other address of this machine."""
     _: KW_ONLY
-    token: str | None = None
-    """Bearer token that every client must send; None requires none. ``/api/stats`` and ``/metrics`` require it, too, or
+    token: str | None = field(default=None, repr=False)
+    """Bearer token that every client must send, in visible ASCII characters without spaces; None requires none.
+    ``/api/stats`` and ``/metrics`` require it, too, or
     else accept either of the next two, if set. ``/healthz`` never requires a token."""
-    publish_token: str | None = None
+    publish_token: str | None = field(default=None, repr=False)
     """Bearer token for publishers, instead of ``token``."""
-    play_token: str | None = None
+    play_token: str | None = field(default=None, repr=False)
     """Bearer token for players, instead of ``token``."""
     tls_certificate: str | Path | None = None
     """PEM file with the certificate chain for HTTPS; requires ``tls_key``."""
@@ -305,8 +315,15 @@ class ServerConfig(StreamConfig):
         _require(self.signaling_mode in _MODES, "signaling_mode", self.signaling_mode, f"one of {_MODES}")
         self._check_addresses()
         self._check_ice_servers()
-        for name in ("token", "publish_token", "play_token", "turn_secret"):
-            _require(getattr(self, name) != "", name, "", "a token, or None for no token")
+        _require(isinstance(self.http_host, str) and self.http_host != "", "http_host", self.http_host, "an address")
+        for name in ("token", "publish_token", "play_token"):
+            require_token(name, getattr(self, name))
+        _require_secret("turn_secret", self.turn_secret)
+        for name in ("tls_certificate", "tls_key"):
+            path = getattr(self, name)
+            _require(
+                path is None or (isinstance(path, (str, Path)) and path != ""), name, path, "the path of a PEM file"
+            )
         both = (self.tls_certificate is None) == (self.tls_key is None)
         _require(both, "one of tls_certificate and tls_key", None, "both or neither")
 
@@ -321,10 +338,12 @@ class ServerConfig(StreamConfig):
             )
         _require(isinstance(self.allowed_hosts, (tuple, list)), "allowed_hosts", self.allowed_hosts, "a tuple of names")
         for name in self.allowed_hosts:
-            _require(_HOST_NAME.fullmatch(name) is not None, "allowed_hosts", name, "host names without a port")
+            is_name = isinstance(name, str) and _HOST_NAME.fullmatch(name) is not None
+            _require(is_name, "allowed_hosts", name, "host names without a port")
 
     def _check_ice_servers(self) -> None:
         for server in self.visitor_ice_servers:
+            _require(isinstance(server, IceServer), "visitor_ice_servers", server, _SERVERS)
             server.check_for_visitors()
             has_credentials = not server.is_turn or server.username is not None or self.turn_secret is not None
             _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential for {server.url}")
@@ -346,6 +365,30 @@ def _require_range(name: str, value: int, lowest: int, highest: int) -> None:
     _require(is_number and lowest <= value <= highest, name, value, f"a whole number, {lowest} to {highest}")
 
 
+def require_token(name: str, token: object) -> None:
+    """Check a bearer token: None, or what a header field and a browser can carry. The error does not show it.
+
+    Wider than the ``b64token`` of RFC 6750, 2.1, which browsers and OBS do not enforce.
+
+    Raises:
+        ConfigError: It is not a string, empty, or has spaces, control or non-ASCII characters.
+    """
+    _require_form(
+        name, token, _TOKEN, "visible ASCII characters without spaces and without 'Bearer', or None for no token"
+    )
+
+
+def _require_secret(name: str, secret: object) -> None:
+    _require_form(name, secret, _SECRET, "characters without control characters or spaces around them, or None")
+
+
+def _require_form(name: str, secret: object, form: re.Pattern[str], expected: str) -> None:
+    if secret is None or (isinstance(secret, str) and form.fullmatch(secret)):
+        return
+    what = f"of type {type(secret).__name__}" if not isinstance(secret, str) else "unusable" if secret else "empty"
+    raise ConfigError(f"{name} is {what}; expected {expected}")
+
+
 def _ice_url_error(url: str, problem: str) -> ConfigError:
     return ConfigError(f"ICE server {url[:80]!r} cannot be used: {problem}")
 
@@ -355,17 +398,17 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _is_ip(text: str) -> bool:
+def _is_ip(text: object) -> bool:
     try:
-        ipaddress.ip_address(text)
+        ipaddress.ip_address(str(text))
     except ValueError:
         return False
     return True
 
 
-def _is_network(text: str) -> bool:
+def _is_network(text: object) -> bool:
     try:
-        ipaddress.ip_network(text)
+        ipaddress.ip_network(str(text))
     except ValueError:
         return False
     return True

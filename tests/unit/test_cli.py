@@ -130,6 +130,29 @@ def test_secrets_can_come_from_the_environment(servers: list[FakeServer]) -> Non
 
 
 @pytest.mark.parametrize(
+    "command", [("serve", "tone"), ("push", "tone", "http://h/whip"), ("pull", "http://h/whep"), ("doctor",)]
+)
+def test_empty_token_in_the_environment_is_refused(servers: list[FakeServer], command: tuple[str, ...]) -> None:
+    """Otherwise a script whose secret is missing starts a server that is open to everyone."""
+    result = _invoke(*command, BASS_WEBRTC_TOKEN="")
+    assert result.exit_code == 2
+    assert "BASS_WEBRTC_TOKEN is empty; expected a value, or unset it" in " ".join(result.output.split())
+    assert servers == []
+
+
+def test_empty_turn_secret_in_the_environment_is_refused(servers: list[FakeServer]) -> None:
+    result = _invoke("serve", "tone", BASS_WEBRTC_TURN_SECRET="")
+    assert result.exit_code == 2
+    assert "BASS_WEBRTC_TURN_SECRET is empty" in " ".join(result.output.split())
+    assert servers == []
+
+
+def test_option_overrides_an_empty_token_in_the_environment(servers: list[FakeServer]) -> None:
+    assert _invoke("serve", "tone", "--token", "secret", BASS_WEBRTC_TOKEN="").exit_code == 0
+    assert servers[0].config.token == "secret"
+
+
+@pytest.mark.parametrize(
     ("argument", "server"),
     [
         ("stun:s.example", IceServer("stun:s.example")),

@@ -11,6 +11,21 @@ from bass_webrtc import ConfigError, IceServer, ServerConfig
 from bass_webrtc.config import StreamConfig
 from support.conformance import covers
 
+TOKENS = ("token", "publish_token", "play_token")
+UNUSABLE = (
+    " ",
+    "s3cr3t key",
+    " s3cr3t",
+    "s3cr3t\n",
+    "s3cr3t\r\nX: y",
+    "s3cr3t\t",
+    "s3cr3t\x00",
+    "s3cr3t\x7f",
+    "s3cr3tä",
+    "s3cr3t€",
+)
+"""Tokens that a header field, or a browser's fetch, cannot carry."""
+
 
 @pytest.mark.parametrize(
     ("name", "wrong"),
@@ -42,6 +57,18 @@ from support.conformance import covers
         ("token", ""),
         ("play_token", ""),
         ("publish_token", ""),
+        *((name, wrong) for name in TOKENS for wrong in (5, b"secret", True, ["secret"], *UNUSABLE)),
+        *(("turn_secret", wrong) for wrong in ("", 5, b"shared", "shared\n", " shared", "sha\x00red", "\x7f")),
+        ("http_host", None),
+        ("http_host", 5),
+        ("http_host", ""),
+        ("public_ips", (5,)),
+        ("trusted_proxies", (5,)),
+        ("allowed_hosts", (5,)),
+        ("visitor_ice_servers", ("stun:s.example",)),
+        ("ice_servers", "stun:s.example"),
+        ("tls_certificate", 5),
+        ("tls_key", ""),
         ("tls_certificate", "only.pem"),
         ("tls_key", "only.pem"),
     ],
@@ -49,6 +76,31 @@ from support.conformance import covers
 def test_wrong_value_raises_with_its_name_and_what_was_expected(name: str, wrong: object) -> None:
     with pytest.raises(ConfigError, match=rf"{name}.*expected"):
         ServerConfig(**{name: wrong})  # type: ignore[arg-type]
+
+
+@covers("SE62", "SE65")
+@pytest.mark.parametrize("name", [*TOKENS, "turn_secret"])
+def test_error_does_not_show_an_unusable_secret(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}.*expected") as caught:
+        ServerConfig(**{name: "s3cr3t\n"})  # type: ignore[arg-type]
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize("token", ["a", "dGhl-bm9ydGg_c2Vh.~+/==", "p@ss,w0rd;\"'\\{}", "Bearer"])
+def test_tokens_that_browsers_and_encoders_can_send_are_accepted(name: str, token: str) -> None:
+    assert getattr(ServerConfig(**{name: token}), name) == token  # type: ignore[arg-type]
+
+
+@covers("SE62")
+def test_repr_shows_no_token() -> None:
+    assert "s3cr3t" not in repr(ServerConfig(token="s3cr3t", publish_token="s3cr3t", play_token="s3cr3t"))
+
+
+@pytest.mark.parametrize("arguments", [(5,), (b"stun:s",), ("turn:t", 5, "c"), ("turn:t", "u", b"c"), (None,)])
+def test_ice_server_of_wrong_types_is_refused(arguments: tuple[object, ...]) -> None:
+    with pytest.raises(ConfigError, match="expected"):
+        IceServer(*arguments)  # type: ignore[arg-type]
 
 
 def test_defaults_do_not_change() -> None:

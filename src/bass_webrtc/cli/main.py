@@ -7,6 +7,7 @@ Requested output goes to standard output, everything else to standard error.
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sys
@@ -66,13 +67,26 @@ def _whole_number(text: str) -> int:
         raise typer.BadParameter(f"{text!r} is not a number; expected a whole number") from None
 
 
+def _not_empty_in_environment(param: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse an environment variable that is set but empty; click would ignore it, and a server be open to everyone."""
+    variable = str(param.envvar)
+    if value is None and variable in os.environ:
+        raise typer.BadParameter(f"{variable} is empty; expected a value, or unset it")
+    return value
+
+
 BitrateOption = Annotated[
     int, typer.Option(parser=_whole_number, metavar="KBPS", help="Bitrate of the Opus stream in kbit/s, 6 to 510.")
 ]
 LoopOption = Annotated[bool, typer.Option(help="Start a file again when it ends.", show_default=False)]
 TokenToSend = Annotated[
     str | None,
-    typer.Option(metavar="TOKEN", envvar="BASS_WEBRTC_TOKEN", help='Bearer token, without the word "Bearer".'),
+    typer.Option(
+        metavar="TOKEN",
+        envvar="BASS_WEBRTC_TOKEN",
+        callback=_not_empty_in_environment,
+        help='Bearer token, without the word "Bearer".',
+    ),
 ]
 ClientIceServerUrls = Annotated[
     list[str] | None,
@@ -145,7 +159,12 @@ def serve(
     loop: LoopOption = False,
     token: Annotated[
         str | None,
-        typer.Option(metavar="TOKEN", envvar="BASS_WEBRTC_TOKEN", help="Require this bearer token from every client."),
+        typer.Option(
+            metavar="TOKEN",
+            envvar="BASS_WEBRTC_TOKEN",
+            callback=_not_empty_in_environment,
+            help="Require this bearer token from every client.",
+        ),
     ] = None,
     visitor_ice_server: Annotated[
         list[str] | None,
@@ -156,6 +175,7 @@ def serve(
         typer.Option(
             metavar="SECRET",
             envvar="BASS_WEBRTC_TURN_SECRET",
+            callback=_not_empty_in_environment,
             show_envvar=True,
             help="Secret shared with these TURN servers (coturn: static-auth-secret).",
         ),

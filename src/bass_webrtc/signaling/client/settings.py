@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import re
 import ssl
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from ...config import require_token
 from ...errors import ConfigError
 from .urls import Home, Trust, UnsafeUrlError, Url
-
-_TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,7 @@ class ClientSettings:
     """Learned by the first session with these settings."""
 
     def __post_init__(self) -> None:
-        if self.token is not None and not _TOKEN.fullmatch(self.token):
-            raise ConfigError("token is empty or invalid; expected printable ASCII without spaces and without 'Bearer'")
+        require_token("token", self.token)
         if not isinstance(self.forbid_private, (bool, type(None))):
             raise ConfigError(f"forbid_private is {self.forbid_private!r}; expected True, False or None")
         for name in ("request_timeout_s", "connect_timeout_s", "delete_timeout_s", "cancel_grace_s"):
