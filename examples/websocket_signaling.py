@@ -5,15 +5,17 @@ python examples/websocket_signaling.py
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 import bass_webrtc as bw
 
-HOST, PORT = "127.0.0.1", 8090
+MAX_CONNECTIONS = 5
+MAX_MESSAGE_BYTES = 64 * 1024
 PAGE = """<!doctype html>
 <title>A call</title>
 <button id="call">Call</button> <button id="called">Be called</button>
@@ -47,24 +49,58 @@ document.querySelector("#call").onclick = () => begin(true);
 document.querySelector("#called").onclick = () => begin(false);
 </script>"""
 
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help="address to listen on; 0.0.0.0 for all")
+parser.add_argument("--port", default=8090, type=int, help="TCP port")
+parser.add_argument(
+    "--allow-origin",
+    action="append",
+    default=[],
+    metavar="ORIGIN",
+    help="origin of the page, if it is not opened on this machine: https://radio.example; repeatable",
+)
+arguments = parser.parse_args()
+# Browsers let any web page open a WebSocket to any server, also to localhost, and name the page's origin. Comparing it
+# with the Host field would not do: a page whose name has been made to resolve to 127.0.0.1 sends its name in both.
+origins = {f"http://{name}:{arguments.port}" for name in ("127.0.0.1", "localhost")} | {*arguments.allow_origin}
 server = bw.aio.Server(bw.Tone(440, right_hz=880), bw.ServerConfig(signaling_mode="callback"))
 sockets: dict[bw.Peer, web.WebSocketResponse] = {}
+connections: set[web.WebSocketResponse] = set()
 
 
 async def signal(request: web.Request) -> web.WebSocketResponse:
-    """Serve one browser until its WebSocket closes."""
-    socket = web.WebSocketResponse()
-    await socket.prepare(request)
+    """Serve one browser until its WebSocket closes. Programs that are no browsers send no origin."""
+    if request.headers.get("Origin", f"http://127.0.0.1:{arguments.port}") not in origins:
+        raise web.HTTPForbidden(text="Pages of this origin may not connect; see --allow-origin.")
+    if len(connections) >= MAX_CONNECTIONS:
+        raise web.HTTPServiceUnavailable(text="Too many connections.")
+    socket = web.WebSocketResponse(heartbeat=20.0, max_msg_size=MAX_MESSAGE_BYTES)
+    connections.add(socket)
+    try:
+        await socket.prepare(request)
+        await talk(socket)
+    except (bw.BassWebRtcError, LookupError, TypeError, ValueError) as error:  # What the browser sent is of no use.
+        await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=str(error).encode()[:100])
+    finally:
+        connections.discard(socket)
+        for peer in [one for one, its_socket in sockets.items() if its_socket is socket]:
+            del sockets[peer]
+            peer.close()
+    return socket
+
+
+async def talk(socket: web.WebSocketResponse) -> None:
+    """Exchange descriptions and candidates with one browser, for one call."""
     peer: bw.Peer | None = None
     async for message in socket:
         if message.type is not WSMsgType.TEXT:
             break
         received = message.json()
-        if received["type"] == "offer":
+        if received["type"] == "offer" and peer is None:
             peer, answer = await server.add_peer(received["sdp"])
             sockets[peer] = socket
             await socket.send_json({"type": "answer", "sdp": answer})
-        elif received["type"] == "call me":
+        elif received["type"] == "call me" and peer is None:
             peer, offer = await server.create_offer()
             sockets[peer] = socket
             await socket.send_json({"type": "offer", "sdp": offer})
@@ -72,10 +108,6 @@ async def signal(request: web.Request) -> web.WebSocketResponse:
             peer.set_answer(received["sdp"])
         elif received["type"] == "candidate" and peer is not None:
             peer.add_ice_candidate(received["candidate"])
-    if peer is not None:
-        sockets.pop(peer, None)
-        peer.close()
-    return socket
 
 
 async def page(request: web.Request) -> web.Response:
@@ -105,4 +137,5 @@ app = web.Application()
 app.add_routes([web.get("/", page), web.get("/signaling", signal)])
 app.cleanup_ctx.append(play)
 with contextlib.suppress(KeyboardInterrupt):
-    web.run_app(app, host=HOST, port=PORT, print=lambda _: print(f"Open http://{HOST}:{PORT}/. Press Ctrl-C to quit."))
+    ready = f"Open http://{arguments.host}:{arguments.port}/. Press Ctrl-C to quit."
+    web.run_app(app, host=arguments.host, port=arguments.port, print=lambda _: print(ready))

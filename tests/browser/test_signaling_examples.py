@@ -55,21 +55,18 @@ def read_line(program: Program) -> str:
     return program.stdout.readline()
 
 
-def on_port(example: str, port: int) -> str:
-    """Change the port and enable Ctrl-C: background jobs of a shell ignore SIGINT, which Python respects."""
-    assert "PORT = " in example
+def with_sigint(example: str) -> str:
+    """Enable Ctrl-C: background jobs of a shell ignore SIGINT, which Python respects."""
     enable_sigint = "import signal as _signal\n\n_signal.signal(_signal.SIGINT, _signal.default_int_handler)\n"
-    return re.sub(r"(?<=PORT = ).*", f'"127.0.0.1", {port}', example).replace(
-        "import asyncio\n", f"import asyncio\n{enable_sigint}"
-    )
+    return example.replace("import asyncio\n", f"import asyncio\n{enable_sigint}")
 
 
 @pytest.mark.parametrize("button", ["call", "called"])
 def test_browser_calls_and_is_called_over_a_websocket(chromium_studio: Studio, tmp_path: Path, button: str) -> None:
     port = free_port()
     example = tmp_path / "websocket_signaling.py"
-    example.write_text(on_port((FOLDER / example.name).read_text(), port))
-    with running(str(example)) as program:
+    example.write_text(with_sigint((FOLDER / example.name).read_text()))
+    with running(str(example), "--port", str(port)) as program:
         assert f"http://127.0.0.1:{port}/" in read_line(program)
         tab = chromium_studio.browser.open(f"http://127.0.0.1:{port}/")
         tab.evaluate(f"document.querySelector('#{button}').click()")
