@@ -25,7 +25,7 @@ from bass_webrtc.rtc.dtls_flight import (
     fragments,
     hello_verify_request,
 )
-from bass_webrtc.rtc.dtls_records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, records
+from bass_webrtc.rtc.dtls_records import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEADER_BYTES, records
 from support.conformance import covers
 
 CONTEXT, FINGERPRINT = openssl_context()
@@ -129,12 +129,13 @@ FORGED: list[Callable[[], list[bytes]]] = [
 class Handshake:
     """A handshake with plain OpenSSL, datagram by datagram, without delay."""
 
-    def __init__(self, role: DtlsRole, *, split: bool = False) -> None:
+    def __init__(self, role: DtlsRole, *, split: bool = False, repeat: bool = False) -> None:
         self.session = DtlsSession(OURS, role, [FINGERPRINT])
         self.peer = OpenSslPeer(CONTEXT, opposite(role))
         self.events: list[DtlsEvent] = []
         self.sent: list[bytes] = []
         self._split = split
+        self._repeat = repeat
 
     def run(self, attack: Callable[[int], list[bytes]], now_s: float = 0.0) -> Handshake:
         """Run it; ``attack`` returns what arrives before each datagram of the peer, by its number."""
@@ -154,7 +155,7 @@ class Handshake:
         return self
 
     def _datagrams(self, sent: list[bytes]) -> Iterator[bytes]:
-        for data in sent:
+        for data in sent * (2 if self._repeat else 1):
             yield from ([one.data for one in records(data)] if self._split else [data])
 
     @property
@@ -175,12 +176,12 @@ class TestForgedRecords:
     def test_handshake_completes_whatever_is_forged_at_any_stage(
         self, forged: Callable[[], list[bytes]], role: DtlsRole, split: bool
     ) -> None:
-        """Before each datagram of the peer, with whole flights or each message in a datagram of its own."""
+        """Before each datagram of the peer: a whole flight, or each message in a datagram of its own, and repeated."""
         for stage in range(7 if split else 2):
             sent = forged() if role == "client" or stage > 0 else [one for one in forged() if not is_hello(one)]
             if forged is messages_of_another_server and role == "client" and split and stage == 3:
-                continue  # A well-formed CertificateRequest just before the server's: nothing can tell them apart.
-            assert Handshake(role, split=split).run(at_stage(stage, sent)).is_connected
+                continue  # CertificateRequest and ServerHelloDone just before the server's: nothing tells them apart.
+            assert Handshake(role, split=split, repeat=split).run(at_stage(stage, sent)).is_connected
 
     @covers("SE43")
     @pytest.mark.parametrize("role", ROLES)
@@ -204,14 +205,14 @@ class TestForgedRecords:
     def test_changed_copies_of_the_peers_records_do_no_harm(
         self, data: st.DataObject, role: DtlsRole, stage: int
     ) -> None:
-        """As a server, and as a client in all but ServerHello and CertificateRequest, which nothing signs in time."""
+        """Of another handshake, as an attacker makes them who sees only that. The peer sends its flight twice."""
         template = other_handshake()[role == "server"]
         forged = bytearray(data.draw(st.sampled_from(template[1 if role == "server" else 0 :])))
         for _ in range(data.draw(st.integers(0, 3))):
             forged[data.draw(st.integers(0, len(forged) - 1))] = data.draw(st.integers(0, 255))
         if role == "server" and is_hello(bytes(forged)):
             return
-        assert Handshake(role, split=True).run(at_stage(stage, [bytes(forged)])).is_connected
+        assert Handshake(role, split=True, repeat=True).run(at_stage(stage, [bytes(forged)])).is_connected
 
     @covers("SE43")
     def test_changed_copies_of_the_clients_own_flight_do_no_harm(self) -> None:
@@ -305,6 +306,36 @@ class TestHellos:
             session.handle_timeout(now_s)
         assert [type(event) for event in session.events()] == [Connected]
 
+    @covers("SE7")
+    @pytest.mark.parametrize("order", [(0, 1, 3, 2, 4), (4, 3, 2, 1, 0), (3, 4, 0, 1, 2), (2, 0, 4, 1, 3)])
+    def test_reordered_flight_of_a_server_is_accepted_before_it_is_repeated(self, order: tuple[int, ...]) -> None:
+        """When our own retransmission would be due: a CertificateRequest that comes first may be forged."""
+        session, peer = DtlsSession(OURS, "client", [FINGERPRINT]), OpenSslPeer(CONTEXT, "server")
+        session.start(0.0)
+        flight = [one.data for data in peer.step(session.to_send()) for one in records(data)]
+        for place in order:
+            session.receive(flight[place], 0.01)
+        session.handle_timeout(0.1)
+        for data in peer.step(session.to_send()):
+            session.receive(data, 0.1)
+        assert [type(event) for event in session.events()] == [Connected]
+
+    @covers("SE43")
+    @pytest.mark.parametrize("place", range(6))
+    def test_forged_certificate_request_is_not_taken_for_the_servers(self, place: int) -> None:
+        """Well-formed, at any place among the server's messages: of two, the one is taken that the server repeats."""
+        [forged] = [one for one in messages_of_another_server() if one[HEADER_BYTES] == CERTIFICATE_REQUEST]
+        session, peer = DtlsSession(OURS, "client", [FINGERPRINT]), OpenSslPeer(CONTEXT, "server")
+        session.start(0.0)
+        flight = [one.data for data in peer.step(session.to_send()) for one in records(data)]
+        for data in (*flight[:place], forged, *flight[place:]):
+            session.receive(data, 0.01)
+        for data in flight:
+            session.receive(data, 0.05)
+        for data in peer.step(session.to_send()):
+            session.receive(data, 0.1)
+        assert [type(event) for event in session.events()] == [Connected]
+
     @covers("SE41")
     def test_forged_hello_verify_request_does_not_divert_the_client(self) -> None:
         """A second ClientHello would be out of order for a server that has answered the first."""
@@ -322,6 +353,8 @@ class TestDoubt:
     def test_alert_of_a_peer_that_gives_up_ends_the_handshake_after_2_s(self, role: DtlsRole) -> None:
         session = DtlsSession(OURS, role, [FINGERPRINT])
         session.start(0.0)
+        if role == "server":
+            session.receive(other_handshake()[True][0], 0.9)
         session.receive(record(ALERT, b"\x02\x28"), 1.0)
         assert session.events() == []
         session.handle_timeout(2.9)
@@ -330,6 +363,15 @@ class TestDoubt:
         [event] = session.events()
         assert isinstance(event, Failed)
         assert "handshake failure" in event.reason
+
+    @covers("SE43")
+    def test_alert_before_the_client_hello_is_never_believed(self) -> None:
+        """A client that has not started cannot give up."""
+        session = DtlsSession(OURS, "server", [FINGERPRINT])
+        session.start(0.0)
+        for data in alerts():
+            session.receive(data, 0.1)
+        assert session.timeout_s() == 30.0
 
     @covers("SE43")
     def test_alert_is_not_believed_if_the_peer_continues(self) -> None:

@@ -30,7 +30,6 @@ datagrams from ``to_send`` and process ``events``; call ``handle_timeout`` at th
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -236,7 +235,7 @@ class DtlsSession:
         self._peer_flight: PeerFlight | None = None
         self._is_authentic = False
         self._has_changed_cipher = False
-        self._sealed: deque[bytes] = deque(maxlen=_MAX_SEALED_RECORDS)
+        self._sealed: list[bytes] = []
         self._alert: Record | None = None
         self._doubt_s: float | None = None
 
@@ -307,13 +306,18 @@ class DtlsSession:
     def _sort(self, record: Record, now_s: float) -> None:
         """Keep what a record can contribute to the handshake; ignore all others (RFC 6347, 4.1.2.7)."""
         if record.epoch == 1 and record.content_type in (ALERT, HANDSHAKE):
-            self._sealed.append(record.data)
+            self._sealed = [*self._sealed[1 - _MAX_SEALED_RECORDS :], record.data]
         elif record.epoch == 0 and record.content_type == HANDSHAKE:
             for fragment in fragments(record.fragment):
                 self._sort_fragment(fragment, now_s)
-        elif record.epoch == 0 and ends_handshake(record):
+        elif record.epoch == 0 and ends_handshake(record) and self._can_give_up:
             self._alert = self._alert or record
             self._doubt(now_s)
+
+    @property
+    def _can_give_up(self) -> bool:
+        """Whether a genuine alert is possible: a client sends its ClientHello first."""
+        return self._is_client or self._hello is not None
 
     def _sort_fragment(self, fragment: Fragment, now_s: float) -> None:
         if self._peer_flight is not None and self._peer_flight.expects(fragment):
@@ -402,8 +406,7 @@ class DtlsSession:
             elif self._peer_flight.is_refused:
                 self._doubt(now_s)
         if self._is_authentic and self._sealed:
-            sealed = list(self._sealed)
-            self._sealed.clear()
+            sealed, self._sealed = self._sealed, []
             if not self._has_changed_cipher:
                 self._has_changed_cipher = True
                 sealed.insert(0, plain_record(CHANGE_CIPHER_SPEC, self._next_number_in, b"\x01"))
@@ -564,7 +567,7 @@ class DtlsSession:
         if self._connection is not None:
             self._connection.set_app_data(None)
             self._connection = None
-        self._peer_flight = None
+        self._peer_flight = self._hello = self._refused_hello = self._verify_request = None
         self._incoming = Reassembly()
 
 

@@ -155,12 +155,12 @@ class PeerFlight:
     """Collects the peer's next flight until it is complete and authentic."""
 
     __slots__ = (
-        "_chosen",
         "_is_expected",
         "_is_signed",
         "_judged",
         "_kinds",
         "_number",
+        "_signed",
         "_variants",
         "first_sequence",
     )
@@ -185,7 +185,7 @@ class PeerFlight:
         self._is_signed = is_signed
         self._number = 0
         self._variants: list[list[_Variant]] = [[] for _ in kinds]
-        self._chosen: list[_Variant] = []
+        self._signed: list[_Variant] = []
         self._judged: dict[tuple[int, ...], bool] = {}
 
     def expects(self, fragment: Fragment) -> bool:
@@ -212,22 +212,19 @@ class PeerFlight:
     def authentic(self, *, in_order: bool = True) -> list[Message] | None:
         """Return the flight; None if messages are missing or none of the variants is authentic.
 
-        Nothing signs CertificateRequest before the end of the handshake. So the first one after the signed messages
-        is taken, which a sender that does not see the peer's datagrams can hardly hit.
+        Nothing signs CertificateRequest before the end of the handshake. So one that comes after the signed messages is
+        taken, which a sender that does not see the peer's datagrams can hardly hit; of several, one that is repeated.
 
         Args:
             in_order: False: also accept a CertificateRequest that came before the signed messages.
         """
-        if not self._chosen:
-            self._chosen = self._signed()
-        if self._chosen:
-            after = self._chosen[_SIGNED - 1].first_seen if in_order else 0
-            for variants in self._variants[len(self._chosen) :]:
-                following = [variant for variant in variants if variant.last_seen > after]
-                if not following:
-                    break
-                self._chosen.append(min(following, key=lambda variant: variant.last_seen))
-        return [one.message for one in self._chosen] if len(self._chosen) == len(self._kinds) else None
+        self._signed = self._signed or self._find_signed()
+        if not self._signed:
+            return None
+        after = self._signed[-1].first_seen if in_order else 0
+        following = [_choose(variants, after) for variants in self._variants[_SIGNED:]]
+        chosen = [*self._signed, *(one for one in following if one is not None)]
+        return [one.message for one in chosen] if len(chosen) == len(self._kinds) else None
 
     @property
     def has_certificate(self) -> bool:
@@ -240,7 +237,7 @@ class PeerFlight:
         """Whether messages have arrived that OpenSSL would refuse: a wrong certificate, or a wrong signature."""
         before_key = self._variants[: self._kinds.index(CERTIFICATE) + 1]
         is_wrong_certificate = all(before_key) and not self.has_certificate
-        return not self._chosen and (is_wrong_certificate or all(self._variants[:_SIGNED]))
+        return not self._signed and (is_wrong_certificate or all(self._variants[:_SIGNED]))
 
     def newest(self) -> list[Message]:
         """Return the newest variant of each message, up to the first missing one."""
@@ -251,7 +248,7 @@ class PeerFlight:
             messages.append(variants[-1].message)
         return messages
 
-    def _signed(self) -> list[_Variant]:
+    def _find_signed(self) -> list[_Variant]:
         """Return the first three messages if they are signed, the newest variants first; else an empty list."""
         for chosen in product(*(reversed(variants) for variants in self._variants[:_SIGNED])):
             key = tuple(one.first_seen for one in chosen)
@@ -271,6 +268,14 @@ class PeerFlight:
             return self._is_signed(messages, x509.load_der_x509_certificate(leaf))
         except (ValueError, UnsupportedAlgorithm):
             return False
+
+
+def _choose(variants: Sequence[_Variant], after: int) -> _Variant | None:
+    """Return the only variant seen after the signed messages, or the first that was seen again; else None."""
+    following = [variant for variant in variants if variant.last_seen > after]
+    if len(following) > 1:
+        following = [variant for variant in following if variant.last_seen > variant.first_seen]
+    return following[0] if following else None
 
 
 def leaf_of(message: Message) -> bytes:
