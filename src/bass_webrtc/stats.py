@@ -211,6 +211,9 @@ class PeerStats:
         default=0,
         metadata=_counter("STUN, DTLS and RTCP datagrams dropped because the peer sent too many.", "datagrams"),
     )
+    dtls_records_ignored: int = field(
+        default=0, metadata=_counter("DTLS records that did not belong to the handshake.", "records")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,7 @@ def test_peer_connects_whatever_is_forged_during_its_handshake(
     connect(player, server.whep_url)
     elapsed_ms = (time.monotonic() - began_s) * 1000
     assert drive([player], lambda: player.counters.packets > 20)
+    assert sum(peer["dtls_records_ignored"] for peer in server.stats()["peers"]) > 0
     player.delete()
     measured(f"forged DTLS {forged.__name__}, {setup}", "connects", f"after {elapsed_ms:.0f} ms")
 

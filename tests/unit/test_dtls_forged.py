@@ -230,6 +230,13 @@ class TestForgedRecords:
 
     @covers("SE43")
     @pytest.mark.parametrize("role", ROLES)
+    def test_ignored_records_are_counted(self, role: DtlsRole) -> None:
+        """Nothing is counted in a handshake without an attack, even if datagrams are repeated."""
+        assert Handshake(role, split=True, repeat=True).run(lambda at: []).session.ignored == 0
+        assert Handshake(role).run(at_stage(1 if role == "server" else 0, alerts())).session.ignored >= len(alerts())
+
+    @covers("SE43")
+    @pytest.mark.parametrize("role", ROLES)
     def test_records_after_the_handshake_do_nothing(self, role: DtlsRole) -> None:
         session = Handshake(role).run(lambda at: []).session
         for forged in FORGED:

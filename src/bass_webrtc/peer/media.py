@@ -269,6 +269,8 @@ class MediaSession:
                 self._events.append(Ended("closed by the peer"))
 
     def _connect(self, keys: dtls.SrtpKeys, now_s: float) -> None:
+        if self._dtls.ignored:
+            _log.warning("ignored %d DTLS records that did not belong to a peer's handshake", self._dtls.ignored)
         peer_keys = PeerKeys(keys.profile, keys.local_key, keys.remote_key)
         sends = plays(self._kind)
         sending = self._sending_stream() if sends else None
@@ -375,6 +377,7 @@ class MediaSession:
         return _known_fields(counters) | {
             "connected_s": 0.0 if since_s is None else max(0.0, time.monotonic() - since_s),
             "srtp_profile": self.srtp_profile,
+            "dtls_records_ignored": self._dtls.ignored,
             **(self._player_stats() if plays(self._kind) else {}),
             **(self._publisher_stats() if talks(self._kind) else {}),
         }

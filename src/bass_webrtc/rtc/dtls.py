@@ -149,7 +149,11 @@ DtlsEvent = Connected | Failed | Closed
 
 
 class DtlsSession:
-    """One DTLS association. Pass it only datagrams from a path that ICE has validated."""
+    """One DTLS association. Pass it only datagrams from a path that ICE has validated.
+
+    Attributes:
+        ignored: Number of records and messages ignored during the handshake that did not belong there.
+    """
 
     __slots__ = (
         "_alert",
@@ -182,6 +186,7 @@ class DtlsSession:
         "_sealed",
         "_verify_request",
         "_verify_requests",
+        "ignored",
     )
 
     def __init__(
@@ -224,6 +229,7 @@ class DtlsSession:
         self._deadline_s: float | None = None
         self._out: list[bytes] = []
         self._events: list[DtlsEvent] = []
+        self.ignored = 0
         # What the peer has sent, during the handshake:
         self._next_number_in = 0
         self._incoming = Reassembly()
@@ -310,9 +316,11 @@ class DtlsSession:
         elif record.epoch == 0 and record.content_type == HANDSHAKE:
             for fragment in fragments(record.fragment):
                 self._sort_fragment(fragment, now_s)
-        elif record.epoch == 0 and ends_handshake(record) and self._can_give_up:
-            self._alert = self._alert or record
-            self._doubt(now_s)
+        elif record.content_type != CHANGE_CIPHER_SPEC:
+            self.ignored += 1
+            if record.epoch == 0 and ends_handshake(record) and self._can_give_up:
+                self._alert = self._alert or record
+                self._doubt(now_s)
 
     @property
     def _can_give_up(self) -> bool:
@@ -333,6 +341,8 @@ class DtlsSession:
             message = self._incoming.add(fragment)
             if message is not None and self._verify_request is None and is_hello_verify_request(message):
                 self._verify_request = message
+        else:
+            self.ignored += 1
 
     def _receive_hello(self, message: Message, now_s: float) -> None:
         """Handle a ClientHello: answer the first, ask for a cookie before another one replaces it."""
@@ -346,6 +356,7 @@ class DtlsSession:
             self._try_hello(message, now_s)
         elif self._hello is not None and self._hello.sequence == 0:
             if message.sequence == 0:
+                self.ignored += 1
                 self._send_verify_request(now_s)
             elif self._cookie and secrets.compare_digest(hello.cookie, self._cookie):
                 self._try_hello(message, now_s)
