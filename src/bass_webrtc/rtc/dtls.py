@@ -100,7 +100,7 @@ _DOUBT_S = 2.0
 
 _COOKIE_BYTES = 16
 
-_MAX_RECORDS = 64
+_MAX_RECORDS = 32
 """Records read from one datagram."""
 
 _MAX_FED_BYTES = 8192
@@ -315,7 +315,9 @@ class DtlsSession:
             self._sealed = [*self._sealed[1 - _MAX_SEALED_RECORDS :], record.data]
         elif record.epoch == 0 and record.content_type == HANDSHAKE:
             for fragment in fragments(record.fragment):
-                self._sort_fragment(fragment, now_s)
+                if not self._sort_fragment(fragment, now_s):
+                    self.ignored += 1
+                    break
         elif record.content_type != CHANGE_CIPHER_SPEC:
             self.ignored += 1
             if record.epoch == 0 and ends_handshake(record) and self._can_give_up:
@@ -327,7 +329,8 @@ class DtlsSession:
         """Whether a genuine alert is possible: a client sends its ClientHello first."""
         return self._is_client or self._hello is not None
 
-    def _sort_fragment(self, fragment: Fragment, now_s: float) -> None:
+    def _sort_fragment(self, fragment: Fragment, now_s: float) -> bool:
+        """Keep a fragment of a message that the peer can send now; return whether it is one."""
         if self._peer_flight is not None and self._peer_flight.expects(fragment):
             self._alert = None  # A peer that sends its flight has not given up.
             message = None if self._is_authentic else self._incoming.add(fragment)
@@ -342,7 +345,8 @@ class DtlsSession:
             if message is not None and self._verify_request is None and is_hello_verify_request(message):
                 self._verify_request = message
         else:
-            self.ignored += 1
+            return False
+        return True
 
     def _receive_hello(self, message: Message, now_s: float) -> None:
         """Handle a ClientHello: answer the first, ask for a cookie before another one replaces it."""
