@@ -36,8 +36,7 @@ from functools import partial
 from itertools import islice
 from typing import Literal
 
-from cryptography import x509
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from ..errors import DtlsError
 from .dtls_certificate import (
@@ -45,7 +44,7 @@ from .dtls_certificate import (
     USABLE_HASHES,
     Certificate,
     SrtpProfile,
-    fingerprint_of,
+    digest_of,
     is_signaled,
     usable_fingerprints,
 )
@@ -552,7 +551,7 @@ class DtlsSession:
 
     def _finish(self, connection: SSL.Connection) -> None:
         """Complete the handshake: check the certificate again, export the keys, free the OpenSSL connection."""
-        certificate = connection.get_peer_certificate(as_cryptography=True)
+        certificate = connection.get_peer_certificate()
         profile = _selected_profile(connection)
         self._close_notify = _close_notify(connection)
         if certificate is None or not self._is_expected(certificate):
@@ -564,9 +563,9 @@ class DtlsSession:
             self._events.append(Connected(_srtp_keys(connection, profile, self._is_client)))
             self._release()
 
-    def _is_expected(self, certificate: x509.Certificate) -> bool:
+    def _is_expected(self, certificate: crypto.X509) -> bool:
         """Return whether the certificate matches a fingerprint of the preferred hash (RFC 8122, 5.1)."""
-        is_expected = fingerprint_of(certificate, self._expected[0].algorithm) in self._expected
+        is_expected = digest_of(certificate, self._expected[0].algorithm) in self._expected
         self._certificate_refused = not is_expected
         return is_expected
 
