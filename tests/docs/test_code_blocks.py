@@ -240,7 +240,8 @@ def test_shell_block_with_an_error_is_reported(line: str, fault: str) -> None:
 def test_options_in_prose_exist() -> None:
     """Option names in running text, such as ``--max-peers``, too."""
     options = {flag for command in COMMANDS.values() for parameter in command.params for flag in parameter.opts}
-    others = {"--answer", "--whip", "--whep", "--keep-going", "--audio", "--url"}  # of examples and of other programs
+    # Of examples and of other programs.
+    others = {"--answer", "--allow-origin", "--whip", "--whep", "--keep-going", "--audio", "--url"}
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         named = set(re.findall(r"`(--[a-z][a-z-]+)", text))
