@@ -1,9 +1,9 @@
 """WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep-03) endpoints, sans-I/O: a request in, a response out.
 
     OPTIONS ── any URL        allowed methods, CORS, ICE servers
-    POST    ── the endpoint   limits ► token ► admit ► type ► SDP ► create       201 Location, ETag, answer
-    PATCH   ── a session      limits ► (token) ► find ► type ► fragment ► If-Match ► trickle 204 | restart 200
-    DELETE  ── a session      limits ► (token) ► find ► close                   200
+    POST    ── the endpoint   token ► admit ► type ► SDP ► create                201 Location, ETag, answer
+    PATCH   ── a session      (token) ► find ► type ► fragment ► If-Match ► trickle 204 | restart 200
+    DELETE  ── a session      (token) ► find ► close                            200
 
 One class serves both protocols. They differ in who sends audio, which ``rtc`` checks, and in the response to GET.
 Refusals are ``Refused`` exceptions, checked in the order above; their body is always a problem document.
@@ -24,7 +24,6 @@ from ...stats import Kind
 from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, media_type
 from .auth import TokenPolicy
 from .cors import Cors, is_preflight
-from .limits import Limits, MethodLimiter
 from .sessions import Admit, Entry, IfMatch, PeerRequest, Sessions, SessionTable, no_such_session
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -53,7 +52,6 @@ class EndpointSettings:
     """Web origins that may use the endpoint; ``("*",)`` allows any."""
     ice_links: Callable[[], tuple[str, ...]] = field(default=tuple, repr=False)
     """Called for each client; returns values of ``Link`` fields, made by ``ice_server_links``."""
-    limits: Limits = field(default_factory=Limits)
     max_candidates: int = 100
     """Remote candidates accepted per ICE session (RFC 8445, 6.1.2.5); more are silently dropped."""
     retry_after_s: int = 5
@@ -77,7 +75,6 @@ class Endpoint:
         self._settings = settings
         self._sessions = sessions
         self._admit = admit
-        self._limiter = MethodLimiter(settings.limits)
         self._table = SessionTable(settings.max_candidates)
         self._handlers: dict[str, Callable[[Request, Entry], Coroutine[Any, Any, Response]]] = {
             "PATCH": self._patch,
@@ -118,7 +115,6 @@ class Endpoint:
         if request.method == "OPTIONS":
             return self._options(request, is_session=bool(secret))
         _require_allowed(request.method, _SESSION_METHODS if secret else _ENDPOINT_METHODS)
-        self._limiter.check(request.method, request.remote, now_s)
         if not secret:
             return await self._post(request) if request.method == "POST" else self._describe()
         if self._settings.require_token_on_sessions:

@@ -16,7 +16,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -38,10 +39,14 @@ from .http_connection import (
     read_body,
     to_aiohttp,
 )
+from .limits import Limits, RequestLimiter, client_network
+from .turns import Turns
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 256
+_BYTES_PER_WORK = 4096
+"""SDP that takes about as long to parse as a small request altogether."""
 _TLS_HANDSHAKE_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 2.0
 _SocketAddress = tuple[Any, ...]
@@ -84,6 +89,7 @@ class HttpSettings:
     linger_s: float = 1.0
     """How long the rest of a refused body is discarded, so that the client sees the response (RFC 9112, 9.6)."""
     max_connections: int = 4096
+    limits: Limits = field(default_factory=Limits)
 
 
 class HttpServer:
@@ -104,6 +110,8 @@ class HttpServer:
         self._settings = settings
         self._handlers = tuple(handlers)
         self._clock = clock
+        self._limiter = RequestLimiter(settings.limits)
+        self._turns = Turns(clock)
         self._trusted = parse_networks(settings.trusted_proxies)
         self._allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
         self._tls = None
@@ -117,6 +125,11 @@ class HttpServer:
     def port(self) -> int:
         """The TCP port; after ``start`` the actual one."""
         return self._port
+
+    @property
+    def requests_limited(self) -> int:
+        """Number of requests that a rate limit refused. Any thread."""
+        return self._limiter.refused
 
     @property
     def url(self) -> str:
@@ -180,7 +193,10 @@ class HttpServer:
             local=_local(incoming),
             query=query,
         )
+        network = client_network(request.remote)
+        await self._turns.take(network, id(incoming.protocol))
         try:
+            self._limiter.check(request.method, request.remote, self._clock())
             self._check_header(incoming, request)
             if handler is None:
                 raise Refused(404, "Not found.")
@@ -188,7 +204,11 @@ class HttpServer:
         except Refused as refusal:
             response = refusal.response().with_fields(() if handler is None else handler.cors.fields(request))
             return to_aiohttp(response, closes=not incoming.content.is_eof())
+        if body:
+            await self._turns.take(network, id(incoming.protocol), 2 + len(body) // _BYTES_PER_WORK)
         response = await handler.respond(replace(request, body=body), self._clock())
+        if response.status == HTTPStatus.UNAUTHORIZED:
+            self._limiter.count_unauthorized(request.remote, self._clock())
         logger.debug("%s %s %s: %d", request.remote, request.method, _loggable(path), response.status)
         return to_aiohttp(response)
 

@@ -1,13 +1,17 @@
-"""Rate limits for POST, PATCH and DELETE (RFC 9725, 5) per client network."""
+"""How often one client network may send requests (RFC 9725, 5), and whether a client is on this machine."""
 
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from ..messages import Refused
+from ..messages import Refused, Request
 
+logger = logging.getLogger(__name__)
+
+_LOG_INTERVAL_S = 1.0
 _MAX_KEYS = 4096
 """Networks remembered; the one not seen for the longest time is forgotten first."""
 
@@ -37,51 +41,118 @@ class RateLimiter:
         Returns:
             0 if the request is allowed; otherwise the seconds to wait, and the request is not counted.
         """
+        wait_s = self.excess_s(key, now_s)
         full_at_s = max(now_s, self._full_at_s.pop(key, now_s))
-        wait_s = full_at_s - now_s - self._tolerance_s
         # Reinserted at the end: dicts keep insertion order, so the first key is the one not seen for longest.
         self._full_at_s[key] = full_at_s if wait_s > 0 else full_at_s + self._interval_s
         if len(self._full_at_s) > self._max_keys:
             del self._full_at_s[next(iter(self._full_at_s))]
-        return max(0.0, wait_s)
+        return wait_s
+
+    def excess_s(self, key: str, now_s: float) -> float:
+        """Return what ``wait_s`` would return, and count nothing."""
+        return max(0.0, self._full_at_s.get(key, now_s) - now_s - self._tolerance_s)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Rates of one endpoint."""
+    """Rates of one server, per client network."""
 
-    post: Rate = field(default=Rate(per_s=20.0, burst=200))
-    patch: Rate = field(default=Rate(per_s=50.0, burst=400))
-    delete: Rate = field(default=Rate(per_s=50.0, burst=400))
+    all: Rate = Rate(per_s=100.0, burst=2000)
+    """All requests, of any method and for any path. The page is about 20 of them."""
+    post: Rate = Rate(per_s=20.0, burst=200)
+    patch: Rate = Rate(per_s=50.0, burst=400)
+    delete: Rate = Rate(per_s=50.0, burst=400)
+    unauthorized: Rate = Rate(per_s=10.0, burst=100)
+    """Responses with 401. Without this limit, tokens could be guessed at the rate of all requests."""
     limit_loopback: bool = False
-    """Also limit programs on this machine. Off: they could do more harm otherwise, and a local reverse proxy stands for
-    many clients."""
+    """Also limit programs on this machine. Off, because a local reverse proxy stands for many clients. All requests
+    take turns, so that others do not wait for a program that sends too many."""
 
 
-class MethodLimiter:
-    """Applies ``Limits`` to requests."""
+class RequestLimiter:
+    """Applies ``Limits`` to requests. Used on one event loop.
 
-    def __init__(self, limits: Limits) -> None:
+    Attributes:
+        refused: Number of requests that were refused. Any thread may read it.
+    """
+
+    def __init__(self, limits: Limits = Limits()) -> None:
+        self.refused = 0
         self._limit_loopback = limits.limit_loopback
-        self._limiters = {
-            "POST": RateLimiter(limits.post),
-            "PATCH": RateLimiter(limits.patch),
-            "DELETE": RateLimiter(limits.delete),
+        self._all = _Limiter("requests", limits.all)
+        self._methods = {
+            method: _Limiter(f"{method} requests", rate)
+            for method, rate in (("POST", limits.post), ("PATCH", limits.patch), ("DELETE", limits.delete))
         }
+        self._unauthorized = _Limiter("requests without a valid token", limits.unauthorized)
+        self._log = RefusalLog()
 
     def check(self, method: str, remote: str, now_s: float) -> None:
         """Count a request.
 
+        Args:
+            method: Its method.
+            remote: IP address of the client.
+            now_s: Monotonic time in seconds.
+
         Raises:
             Refused: 429, with the seconds to wait in ``Retry-After`` (RFC 6585, 4).
         """
-        limiter = self._limiters.get(method)
-        key = limited_network(remote, limit_loopback=self._limit_loopback)
-        if limiter is None or key is None:
+        network = limited_network(remote, limit_loopback=self._limit_loopback)
+        if network is None:
             return
-        wait_s = limiter.wait_s(key, now_s)
-        if wait_s > 0:
-            raise Refused(429, "Too many requests.", (("Retry-After", str(math.ceil(wait_s))),))
+        self._refuse(self._unauthorized, self._unauthorized.excess_s(network, now_s), network, now_s)
+        for limiter in (self._all, self._methods.get(method)):
+            if limiter is not None:
+                self._refuse(limiter, limiter.wait_s(network, now_s), network, now_s)
+
+    def count_unauthorized(self, remote: str, now_s: float) -> None:
+        """Count a request that was answered with 401."""
+        network = limited_network(remote, limit_loopback=self._limit_loopback)
+        if network is not None:
+            self._unauthorized.wait_s(network, now_s)
+
+    def _refuse(self, limiter: _Limiter, wait_s: float, network: str, now_s: float) -> None:
+        if wait_s <= 0:
+            return
+        self.refused += 1
+        excess = f"more than {limiter.rate.per_s:g} {limiter.what} per second"
+        self._log.refused(f"{excess} from {network}", now_s)
+        detail = f"Too many requests: {excess} from your address."
+        raise Refused(429, detail, (("Retry-After", str(math.ceil(wait_s))),))
+
+
+class _Limiter(RateLimiter):
+    def __init__(self, what: str, rate: Rate) -> None:
+        super().__init__(rate)
+        self.what = what
+        self.rate = rate
+
+
+class RefusalLog:
+    """Logs what a limit refuses, at most once per second."""
+
+    def __init__(self) -> None:
+        self._next_s = -math.inf
+
+    def refused(self, text: str, now_s: float) -> None:
+        """Log ``text``, unless another one was logged in the last second."""
+        if now_s >= self._next_s:
+            self._next_s = now_s + _LOG_INTERVAL_S
+            logger.warning("refused: %s", text)
+
+
+_FORWARDING = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
+
+
+def is_loopback_client(request: Request) -> bool:
+    """Return whether a program on this machine sent a request, and not a proxy on this machine for another client.
+
+    Any header field of a proxy counts, from whoever it is: it can only take rights away.
+    """
+    forwarded = any(name in _FORWARDING or name.startswith("x-forwarded-") for name in request.headers)
+    return not forwarded and _is_loopback(request.remote)
 
 
 def limited_network(remote: str, *, limit_loopback: bool = False) -> str | None:
@@ -91,12 +162,24 @@ def limited_network(remote: str, *, limit_loopback: bool = False) -> str | None:
         remote: IP address of the client. Other text is returned unchanged.
         limit_loopback: Whether loopback addresses count; if not, None is returned for them.
     """
+    if not limit_loopback and _is_loopback(remote):
+        return None
+    return client_network(remote)
+
+
+def client_network(remote: str) -> str:
+    """Return the network of a client: its IPv4 address, or its IPv6 /64. Other text is returned as it is."""
     try:
         address = ipaddress.ip_address(remote.partition("%")[0])
     except ValueError:
         return remote
-    if address.is_loopback and not limit_loopback:
-        return None
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address), 64), strict=False))
     return str(address)
+
+
+def _is_loopback(remote: str) -> bool:
+    try:
+        return ipaddress.ip_address(remote.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
