@@ -108,7 +108,8 @@ def main() -> None:
         reset_priority()
         return busy.set(threads)
 
-    settings = bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **config})
+    places = config.get("max_peers", 5)  # All publishers have the same address.
+    settings = bw.ServerConfig(**{"http_port": 0, "udp_port": 0, "max_peers_per_address": places, **config})
     with bw.Server(None, settings) as server, tempfile.TemporaryDirectory(prefix="bw-bench-") as folder:
         server.start()
         receiver = Receiver(server, own, Path(folder))

@@ -251,9 +251,8 @@ class ServerConfig(StreamConfig):
     """
 
     max_peers: int = 5
-    """Maximum number of connected peers, 1 to 10000. The server refuses another with 503. At most half of them, rounded
-    up, may be connecting from one address; the server refuses another with 429. A peer that does not start to connect
-    within 10 s is removed."""
+    """Maximum number of connected peers, 1 to 10000. The server refuses another with 503. A peer that does not start to
+    connect within 10 s is removed. See ``max_peers_per_address``."""
     signaling_mode: SignalingMode = "http"
     """``"http"``: WHIP, WHEP and the page on one port; ``"whip"`` or ``"whep"``: that endpoint only; ``"callback"``: no
     HTTP and no port, the program carries offers and answers itself (``Server.add_peer``)."""
@@ -306,10 +305,17 @@ class ServerConfig(StreamConfig):
     """Require the token on PATCH and DELETE, too, although the session URL is already a secret."""
     demo_page: bool = True
     """Serve the page at ``GET /``."""
+    max_peers_per_address: int | None = None
+    """Maximum number of WHIP and WHEP peers from one IPv4 address or IPv6 /64, connecting or connected, 1 to
+    ``max_peers``; the server refuses another with 429. None: half of ``max_peers``, rounded up. Unless it equals
+    ``max_peers``, the last tenth of all, at least one, is reserved for addresses without a peer (503 for others). Set
+    it to ``max_peers`` if all peers come from one address; behind a reverse proxy, set ``trusted_proxies`` instead."""
 
     def __post_init__(self) -> None:
         StreamConfig.__post_init__(self)  # super() would refer to the class without slots.
         _require_range("max_peers", self.max_peers, 1, 10_000)
+        if self.max_peers_per_address is not None:
+            _require_range("max_peers_per_address", self.max_peers_per_address, 1, self.max_peers)
         _require_range("http_port", self.http_port, 0, 65_535)
         _require_range("udp_port", self.udp_port, 0, 65_535)
         _require(self.signaling_mode in _MODES, "signaling_mode", self.signaling_mode, f"one of {_MODES}")

@@ -32,6 +32,11 @@ class EventDispatcher:
         self._newest_thread: threading.Thread | None = None
         self._ended: Future[None] = Future()
 
+    @property
+    def pending(self) -> int:
+        """Number of calls that wait for the event thread."""
+        return self._calls.qsize()
+
     def on(self, event: str, callback: Callback) -> Callable[[], None]:
         """Call ``callback`` at every ``event``. An exception that it raises is logged.
 

@@ -20,7 +20,7 @@ LEVEL_DBFS = -12.0
 
 def serve(**settings: Any) -> bw.Server:
     tone = bw.Tone(hz=440.0, right_hz=880.0, level_dbfs=LEVEL_DBFS)
-    server = bw.Server(tone, bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **settings}))
+    server = bw.Server(tone, bw.ServerConfig(**{"http_port": 0, "udp_port": 0, "max_peers_per_address": 5, **settings}))
     server.start()
     return server
 

@@ -73,6 +73,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 udp_port=0,
                 public_ips=(SERVERS,),
                 max_peers=50,  # Killed browsers do not end their sessions.
+                max_peers_per_address=50,
                 visitor_ice_servers=tuple(bw.IceServer(turn.url(way)) for way in ("udp", "tcp", "tls")),
                 turn_secret=SECRET,
             )

@@ -25,7 +25,7 @@ def test_page_recovers_from_a_network_outage(hosts: tuple[Host, Host], cut_s: fl
     """Outages shorter and longer than the ICE timeout. The page shows its state and needs no user action."""
     skip_for(missing_chromium())
     server_host, browser_host = hosts
-    config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, udp_port=0, max_peers=10)
+    config = bw.ServerConfig(http_host="10.77.0.1", http_port=0, udp_port=0, max_peers=10, max_peers_per_address=10)
     with bw.Server(bw.Tone(440.0), config) as server:
         with server_host.entered():
             server.start()

@@ -55,7 +55,8 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Scene]:
-    with bw.Server(bw.Tone(440.0, 880.0), bw.ServerConfig(http_port=0, udp_port=0, max_peers=10)) as server:
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers=10, max_peers_per_address=10)
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server:
         server.start()
         with PlayerFarm() as farm:
             farm.connect(f"{server.url}whep")
@@ -167,7 +168,8 @@ def test_flood_of_offers_ends_in_503_and_slots_are_freed(scene: Scene, farm: Pla
 def test_session_without_checks_is_removed_after_ten_seconds() -> None:
     """Its URL gets 404. A connected listener is not affected."""
     reasons: list[str] = []
-    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_peers=2)) as server:
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers=2, max_peers_per_address=2)
+    with bw.Server(bw.Tone(), config) as server:
         server.start()
         server.on("peer_disconnected", lambda peer, reason: reasons.append(reason))
         listener = Player(Certificate())

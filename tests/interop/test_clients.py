@@ -19,7 +19,7 @@ from support.server_process import ServerProcess
 
 pytestmark = real_time_audio
 
-ANY_PORTS = bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True)
+ANY_PORTS = bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True, max_peers_per_address=5)
 
 
 @pytest.fixture

@@ -43,7 +43,8 @@ def publishers() -> Iterator[PublisherFarm]:
 
 @contextmanager
 def serving(**config: object) -> Iterator[bw.Server]:
-    with bw.Server(None, bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **config})) as server:  # type: ignore[arg-type]
+    settings = {"http_port": 0, "udp_port": 0, "max_peers_per_address": 5, **config}
+    with bw.Server(None, bw.ServerConfig(**settings)) as server:  # type: ignore[arg-type]
         server.start()
         yield server
 

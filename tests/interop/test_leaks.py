@@ -71,7 +71,8 @@ def test_vanished_peers_are_removed_after_thirty_seconds() -> None:
     ended: dict[int, tuple[float, str]] = {}
     certificate = Certificate()
     vanished, reporter, checker, listener = players = [Player(certificate) for _ in range(4)]
-    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_peers=4)) as server:
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers=4, max_peers_per_address=4)
+    with bw.Server(bw.Tone(), config) as server:
         server.start()
         server.on("peer_disconnected", lambda peer, reason: ended.update({peer.id: (time.monotonic(), reason)}))
         for player in players:

@@ -61,7 +61,8 @@ class Scene:
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Scene]:
     """Use real-time priority if allowed: the good publisher and its reader are judged, not the machine."""
-    with realtime(), bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers_per_address=5)
+    with realtime(), bw.Server(None, config) as server:
         server.start()
         with PublisherFarm() as publishers, Recorder(server.read_input, keep_s=2.0) as mix:
             publishers.publish(f"{server.url}whip", NEIGHBOUR_HZ)

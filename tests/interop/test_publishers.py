@@ -27,7 +27,8 @@ pytestmark = real_time_audio
 @pytest.fixture
 def server(bass: Bass) -> Iterator[bw.Server]:
     """A server whose streams are decoding channels, pulled by ``bass``."""
-    with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True)) as server:
+    config = bw.ServerConfig(http_port=0, udp_port=0, decode_stream=True, max_peers_per_address=5)
+    with bw.Server(None, config) as server:
         server.start()
         yield server
 

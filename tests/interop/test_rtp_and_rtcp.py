@@ -23,7 +23,8 @@ NTP_EPOCH_S = 2_208_988_800
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[bw.Server]:
-    with bw.Server(bw.Tone(440.0, 880.0), bw.ServerConfig(http_port=0, udp_port=0)) as server:
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers_per_address=5)
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server:
         server.start()
         yield server
 

@@ -40,7 +40,7 @@ SDP, FRAGMENT = "application/sdp", "application/trickle-ice-sdpfrag"
 
 @pytest.fixture
 def server(dead_stun: bw.IceServer) -> Iterator[bw.Server]:
-    config = bw.ServerConfig(http_port=0, ice_servers=(dead_stun,))
+    config = bw.ServerConfig(http_port=0, ice_servers=(dead_stun,), max_peers_per_address=5)
     with bw.Server(bw.Tone(440.0, 880.0), config) as server:
         server.start()
         yield server

@@ -139,7 +139,7 @@ def forwarded_for(address: str) -> dict[str, str]:
 
 @covers("SE61")
 def test_one_address_cannot_occupy_every_slot() -> None:
-    """Unconnected sessions of one address (IPv6: one /64) get half of the slots, rounded up."""
+    """One address (IPv6: one /64) gets half of the slots, rounded up; the last one is for an address without any."""
     with serve({"trusted_proxies": ("127.0.0.1",), "max_peers": 5}) as server:
         server.start()
         same_network = ["2001:db8::1", "2001:db8::2", "2001:db8:0:0:1::", "2001:db8::4"]
@@ -148,5 +148,7 @@ def test_one_address_cannot_occupy_every_slot() -> None:
         assert int(replies[3].headers["Retry-After"]) > 0
         assert "2001" not in replies[3].body
         assert http_asking.post(server.url, headers=forwarded_for("203.0.113.1")).status == 201
+        refused = http_asking.post(server.url, headers=forwarded_for("203.0.113.1"))
+        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
         assert ask(server.url, "DELETE", replies[0].headers["Location"]).status == 200
         assert http_asking.post(server.url, headers=forwarded_for("2001:db8::4")).status == 201

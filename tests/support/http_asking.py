@@ -19,10 +19,20 @@ class Reply:
     body: str
 
 
-def ask(url: str, method: str, path: str, body: str | None = None, headers: Mapping[str, str] | None = None) -> Reply:
-    """Send a request to the server at ``url``; ``path`` may be a full URL."""
+def ask(
+    url: str,
+    method: str,
+    path: str,
+    body: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    source: str = "",
+) -> Reply:
+    """Send a request to the server at ``url`` from an own address; ``path`` may be a full URL."""
     parts, target = urllib.parse.urlsplit(url), urllib.parse.urlsplit(path)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=20, source_address=(source, 0) if source else None
+    )
     try:
         connection.request(method, target.path, body, dict(headers or {}))
         response = connection.getresponse()
@@ -36,7 +46,7 @@ def offer(direction: str = "recvonly") -> str:
     return Player(Certificate()).offer("127.0.0.1", 9).replace("a=recvonly", f"a={direction}")
 
 
-def post(url: str, path: str = "/whep", headers: Mapping[str, str] | None = None) -> Reply:
+def post(url: str, path: str = "/whep", headers: Mapping[str, str] | None = None, *, source: str = "") -> Reply:
     """POST a suitable offer of a client that never connects."""
     body = offer("sendonly" if path == "/whip" else "recvonly")
-    return ask(url, "POST", path, body, {"Content-Type": "application/sdp", **(headers or {})})
+    return ask(url, "POST", path, body, {"Content-Type": "application/sdp", **(headers or {})}, source=source)

@@ -127,8 +127,8 @@ class Player:
         )
         try:
             connection.connect()
-            host = connection.sock.getsockname()[0]
-            self.socket = _udp_socket(host)
+            server_host = connection.sock.getpeername()[0]
+            self.socket = _udp_socket(connection.sock.getsockname()[0])
             headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
             connection.request("POST", parts.path, self.offer(*self.socket.getsockname()[:2]), headers)
             response = connection.getresponse()
@@ -143,7 +143,7 @@ class Player:
         self.session_url = urllib.parse.urljoin(url, response.headers["Location"])
         self.etag = response.headers.get("ETag", "")
         self.answer = Answer.read(body)
-        self.socket.connect(self._server_address(host))
+        self.socket.connect(self._server_address(server_host))
         self.state, self.due_s = "checking", now_s
         return True
 

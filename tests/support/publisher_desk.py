@@ -60,7 +60,8 @@ def main() -> None:
     library = find_bass()
     library.call("BASS_Init", -1, 48_000, 0, None, None)
     busy = BusyThreads()
-    config = {"http_port": 0, "udp_port": 0, **json.loads(sys.argv[1])}
+    config = json.loads(sys.argv[1])
+    config = {"http_port": 0, "udp_port": 0, "max_peers_per_address": config.get("max_peers", 5), **config}
     with bw.Server(None, bw.ServerConfig(**config)) as server:
         server.start()
         library.call("BASS_ChannelPlay", server.input_stream, False)

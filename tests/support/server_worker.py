@@ -73,7 +73,9 @@ def main() -> None:
     if sys.argv[3:] == ["warm"]:
         print("warm", flush=True)  # noqa: T201 - what the parent process waits for
         sys.stdin.readline()
-    with bw.Server(bw.Tone(**tone), bw.ServerConfig(**{"http_port": 0, "udp_port": 0, **config})) as server:
+    # The peers of a test have one address.
+    defaults = {"http_port": 0, "udp_port": 0, "max_peers_per_address": config.get("max_peers", 5)}
+    with bw.Server(bw.Tone(**tone), bw.ServerConfig(**defaults | config)) as server:
         server.start()
         print(server.url, flush=True)  # noqa: T201 - what the parent process waits for
         handlers: dict[str, Callable[..., dict[str, Any]]] = {

@@ -60,12 +60,17 @@ class FakeSession:
 
 
 class FakeSessions:
-    """Creates fake sessions. ``failure`` makes it refuse."""
+    """Creates fake sessions. ``failure`` makes it refuse, ``full`` already before the offer is parsed."""
 
     def __init__(self) -> None:
         self.made: list[FakeSession] = []
         self.asked: list[tuple[Kind, Request]] = []
         self.failure: Exception | None = None
+        self.full: Exception | None = None
+
+    def check_room(self, request: Request) -> None:
+        if self.full is not None:
+            raise self.full
 
     async def create(self, kind: Kind, offer: Offer, request: Request) -> FakeSession:
         self.asked.append((kind, request))

@@ -37,6 +37,7 @@ class Studio:
     def config(self, **settings: object) -> bw.ServerConfig:
         """Return settings with free ports that allow the test page's origin."""
         place = {"http_host": self.address, "http_port": 0, "udp_port": 0, "allow_origins": (self.pages.origin,)}
+        place["max_peers_per_address"] = settings.get("max_peers", 5)
         return bw.ServerConfig(**place | settings)  # type: ignore[arg-type]
 
     def listener(self) -> Listener:

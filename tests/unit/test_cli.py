@@ -95,6 +95,7 @@ def _invoke(*arguments: str, **environment: str) -> Result:
 def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> None:
     result = _invoke(
         *("serve", "tone", "--host", "::", "--port", "81", "--udp-port", "82", "--max-peers", "9", "--bitrate", "64"),
+        *("--max-peers-per-address", "7"),
         *("--public-ip", "192.0.2.1", "--public-ip", "2001:db8::1", "--frame-ms", "10", "--token", "secret"),
         "--no-local-addresses",
         *("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--turn-secret", "shared"),
@@ -106,6 +107,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         http_port=81,
         udp_port=82,
         max_peers=9,
+        max_peers_per_address=7,
         bitrate_kbps=64,
         public_ips=("192.0.2.1", "2001:db8::1"),
         announce_local_addresses=False,

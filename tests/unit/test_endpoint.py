@@ -423,3 +423,42 @@ async def test_patch_with_sdp_is_refused(endpoint: Endpoint) -> None:
     assert response.status == 415
     assert header(response, "Accept-Patch") == "application/trickle-ice-sdpfrag"
     assert (await patch(endpoint, location, offers.END_OF_CANDIDATES_FRAGMENT, "*")).status == 204
+
+
+# Bounds
+
+
+async def test_full_server_refuses_before_it_reads_the_offer(sessions: FakeSessions) -> None:
+    """A flood of offers costs no parsing."""
+    endpoint = make_endpoint(sessions)
+    sessions.full = PeerLimitError("5 peers are connected, which is the limit (max_peers)")
+    assert (await post(endpoint, "no SDP at all")).status == 503
+    sessions.full = SignalingError(429, "/whep", "3 peers from your address are connected or connecting")
+    assert (await post(endpoint, "no SDP at all")).status == 429
+    assert not sessions.asked
+
+
+async def test_requests_that_wait_for_admission_are_bounded(sessions: FakeSessions) -> None:
+    """A client may disconnect and request again while ``admit`` has not returned."""
+    gate = asyncio.Event()
+
+    async def admit(_request: PeerRequest) -> bool:
+        await gate.wait()
+        return True
+
+    endpoint = Endpoint("player", EndpointSettings("/whep"), sessions, admit)
+
+    def ask_from(remote: str) -> asyncio.Task[Response]:
+        headers = {"Content-Type": "application/sdp"}
+        return asyncio.create_task(ask(endpoint, "POST", body=offers.CHROME_RECVONLY, headers=headers, remote=remote))
+
+    first = [ask_from("192.0.2.7") for _ in range(60)]
+    second = [ask_from("192.0.2.8") for _ in range(60)]
+    third = [ask_from("192.0.2.9")]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    gate.set()
+    statuses = [[(await task).status for task in tasks] for tasks in (first, second, third)]
+    assert [found.count(201) for found in statuses] == [50, 50, 0]
+    assert {status for found in statuses for status in found} == {201, 503}
+    assert (await ask_from("192.0.2.9")).status == 201

@@ -328,3 +328,26 @@ def test_entity_tag_is_found_in_any_position(tag: str, others: list[str], weak: 
 @given(st.lists(TAGS, max_size=4))
 def test_entity_tag_that_is_not_listed_is_not_found(others: list[str]) -> None:
     assert not lists_entity_tag([", ".join(others)], new_entity_tag())
+
+
+async def test_requests_that_wait_for_one_session_are_bounded() -> None:
+    sessions = FakeSessions()
+    endpoint = Endpoint("player", EndpointSettings("/whep"), sessions)
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    sessions.made[0].gate = asyncio.Event()
+    tasks = [asyncio.create_task(patch(endpoint, location, offers.RESTART_FRAGMENT, "*")) for _ in range(20)]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    sessions.made[0].gate.set()
+    statuses = [(await task).status for task in tasks]
+    assert statuses.count(429) == 4
+    assert statuses.count(200) >= 1
+
+
+async def test_fragment_larger_than_100_candidates_need_is_refused() -> None:
+    endpoint = Endpoint("player", EndpointSettings("/whep"), FakeSessions())
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    line = "a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag k3Vd network-id 1\r\n"
+    body = offers.TRICKLE_FRAGMENT.replace("a=end-of-candidates\r\n", "")
+    assert (await patch(endpoint, location, body + line * 100, "*")).status == 204
+    assert (await patch(endpoint, location, body + line * 1000, "*")).status == 413

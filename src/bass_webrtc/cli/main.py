@@ -48,6 +48,7 @@ _OPTION_OF_FIELD = {
     "public_ips": "--public-ip",
     "announce_local_addresses": "--no-local-addresses",
     "max_peers": "--max-peers",
+    "max_peers_per_address": "--max-peers-per-address",
     "bitrate_kbps": "--bitrate",
     "frame_ms": "--frame-ms",
     "token": "--token",
@@ -151,6 +152,15 @@ def serve(
     max_peers: Annotated[
         int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of connected peers, 1 to 10000.")
     ] = 5,
+    max_peers_per_address: Annotated[
+        int | None,
+        typer.Option(
+            parser=_whole_number,
+            metavar="N",
+            help="Maximum number of peers from one address.  [default: half of --max-peers]",
+            show_default=False,
+        ),
+    ] = None,
     bitrate: BitrateOption = 128,
     frame_ms: Annotated[
         int,
@@ -212,6 +222,7 @@ def serve(
             announce_local_addresses=not no_local_addresses,
             ice_servers=_ice_servers(ice_server),
             max_peers=max_peers,
+            max_peers_per_address=max_peers_per_address,
             bitrate_kbps=bitrate,
             frame_ms=frame_ms,
             token=token,

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import get_args
 
 from ..config import IceServerAddress, ServerConfig
-from ..errors import ClosedError, ConfigError, SignalingError
+from ..errors import ClosedError, ConfigError, PeerLimitError, SignalingError
 from ..events import EventDispatcher
 from ..loop_thread import LoopThread
 from ..peer.full import FullConnection
@@ -31,7 +31,7 @@ from ..rtc.negotiation import Offer, read_offer
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import UnusableSdpError
 from ..signaling.messages import Request
-from ..signaling.server.limits import limited_network
+from ..signaling.server.limits import RefusalLog, client_network
 from ..signaling.server.sessions import Session
 from ..stats import Kind, plays
 from .peer import Peer
@@ -42,12 +42,20 @@ _MAX_EXPECTED_LOSS_PERCENT = 30
 _LOSS_INTERVAL_S = 1.0
 _GATHER_TIMEOUT_S = 0.4
 """An answer must be ready within half a second even if a STUN server is dead."""
+_RESERVED_PART = 10
+"""The last tenth of the slots, at least one, is for networks without a peer."""
+_MAX_PENDING_EVENTS = 1000
+"""Calls that wait for the event thread. Each peer adds a few, so peers must not come faster than these are made."""
 _SIGNALED_CONNECT_TIMEOUT_S = 120.0
 """For peers that the program signals: people may carry the answer by hand."""
 
 
 class ServerPeers:
-    """The peers between a server's ``start`` and ``stop``."""
+    """The peers between a server's ``start`` and ``stop``.
+
+    Attributes:
+        refused: Number of WHIP and WHEP peers that were refused because there was no place for them. Any thread.
+    """
 
     def __init__(
         self,
@@ -78,10 +86,12 @@ class ServerPeers:
         self._events = events
         self._has_source = has_source
         self._peers: dict[Connection, Peer] = {}
-        self._pending: dict[Connection, str] = {}
-        """Connections that are not connected yet, and the network that requested each."""
+        self._networks: dict[Connection, str] = {}
+        """The WHIP and WHEP peers, and the network of each."""
+        self._refusal_log = RefusalLog()
         self._closing: set[asyncio.Task[None]] = set()
         self._on_closed: list[Callable[[Connection], None]] = []
+        self.refused = 0
         self._expected_loss_percent = 0
         self._next_loss_s = 0.0
 
@@ -100,8 +110,8 @@ class ServerPeers:
         """Answer an offer; see ``Sessions.create``."""
         if kind == "player" and not self._has_source:
             raise SignalingError(409, request.path, "this server has nothing to play")
-        network = limited_network(request.remote)
-        self._check_pending(network, request.path)
+        self.check_room(request)
+        network = client_network(request.remote)
         if self._mux is None:
             return await self._create_full(kind, offer, network)
         addresses = RequestAddresses(request.local, request.remote)
@@ -109,19 +119,39 @@ class ServerPeers:
         self._register(connection, network)
         return connection
 
-    def _check_pending(self, network: str | None, path: str) -> None:
-        """Keep one network that posts offers without ever connecting from taking all slots.
-
-        Connected peers do not count.
+    def check_room(self, request: Request) -> None:
+        """Keep one network from taking all slots, whether its peers connect or only post offers.
 
         Raises:
-            SignalingError: Half of the slots are taken by unconnected sessions of this network.
+            PeerLimitError: All slots are taken.
+            SignalingError: 429, the network has its share; 503, the remaining slots are reserved for other networks, or
+                the program cannot follow.
         """
-        pending = sum(other == network for other in self._pending.values())
-        if network is not None and pending >= (self._config.max_peers + 1) // 2:
-            raise SignalingError(429, path, f"{pending} sessions from your address are not connected yet")
+        network, path = client_network(request.remote), request.path
+        places = self._config.max_peers
+        limit = self._config.max_peers_per_address or (places + 1) // 2
+        held = sum(other == network for other in self._networks.values())
+        free = places - len(self._peers)
+        if free <= 0:
+            self._refused(f"max_peers ({places}) peers are connected or connecting")
+            raise PeerLimitError(f"{places} peers are connected, which is the limit (max_peers)")
+        if held >= limit:
+            self._refused(f"{held} peers from {network} are connected or connecting")
+            detail = f"{held} peers from your address are connected or connecting"
+            raise SignalingError(429, path, f"{detail}, which is the limit (max_peers_per_address)")
+        if held > 0 and limit < places and free <= max(1, places // _RESERVED_PART):
+            self._refused(f"the last {free} of {places} places are reserved for addresses other than {network}")
+            detail = f"the last {free} of {places} places (max_peers) are reserved for other addresses"
+            raise SignalingError(503, path, f"{detail} (max_peers_per_address)")
+        if self._events.pending > _MAX_PENDING_EVENTS:
+            self._refused("the callbacks of events take too long")
+            raise SignalingError(503, path, "the program that runs this server is busy")
 
-    async def _create_full(self, kind: Kind, offer: Offer, network: str | None) -> FullConnection:
+    def _refused(self, why: str) -> None:
+        self.refused += 1
+        self._refusal_log.refused(why, time.monotonic())
+
+    async def _create_full(self, kind: Kind, offer: Offer, network: str) -> FullConnection:
         """Answer with all candidates: a server does not trickle over HTTP (RFC 9725, 4.3.2)."""
         if plays(kind):
             check_limits(offer.audio, self._config)
@@ -193,9 +223,8 @@ class ServerPeers:
             self._ice_settings(), connect_timeout_s=_SIGNALED_CONNECT_TIMEOUT_S, end_of_candidates="if complete"
         )
 
-    def _register(self, connection: Connection, network: str | None) -> None:
-        if network is not None:
-            self._pending[connection] = network
+    def _register(self, connection: Connection, network: str) -> None:
+        self._networks[connection] = network
         self._add_peer(connection, Peer(connection, self._loop, self._host.engine.playout, self._config))
 
     def _register_signaled(self, connection: FullConnection) -> Peer:
@@ -215,12 +244,11 @@ class ServerPeers:
         peer = self._peers[connection]
         peer.changed()
         self._events.emit("peer_state", peer, connection.state)
-        if connection.state in ("connected", "closed"):
-            self._pending.pop(connection, None)
         if connection.state == "connected":
             self._events.emit("peer_connected", peer)
         elif connection.closed:
             del self._peers[connection]
+            self._networks.pop(connection, None)
             if connection.closing is not None:
                 self._closing.add(connection.closing)
                 connection.closing.add_done_callback(self._closing.discard)

@@ -1,7 +1,7 @@
 """WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep-03) endpoints, sans-I/O: a request in, a response out.
 
     OPTIONS ── any URL        allowed methods, CORS, ICE servers
-    POST    ── the endpoint   token ► admit ► type ► SDP ► create                201 Location, ETag, answer
+    POST    ── the endpoint   token ► room ► admit ► type ► SDP ► create          201 Location, ETag, answer
     PATCH   ── a session      (token) ► find ► type ► fragment ► If-Match ► trickle 204 | restart 200
     DELETE  ── a session      (token) ► find ► close                            200
 
@@ -12,6 +12,7 @@ Refusals are ``Refused`` exceptions, checked in the order above; their body is a
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,11 +25,18 @@ from ...stats import Kind
 from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, media_type
 from .auth import TokenPolicy
 from .cors import Cors, is_preflight
+from .limits import client_network
 from .sessions import Admit, Entry, IfMatch, PeerRequest, Sessions, SessionTable, no_such_session
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _ENDPOINT_METHODS = "OPTIONS, GET, HEAD, POST"
 _SESSION_METHODS = "OPTIONS, GET, HEAD, PATCH, DELETE"
+_MAX_FRAGMENT_BYTES = 32 * 1024
+"""Of a PATCH: several times what 100 candidates need. Each candidate takes 20 µs of the loop thread."""
+_MAX_ADMISSIONS = 100
+"""Requests that wait for ``admit`` at the same time; half of them from one network."""
+_MAX_PATCHES = 16
+"""Requests that wait for one session at the same time."""
 _NO_STORE = ("Cache-Control", "no-store")
 _ACCEPT_POST = ("Accept-Post", SDP)
 _ACCEPT_PATCH = ("Accept-Patch", SDP_FRAGMENT)
@@ -75,6 +83,7 @@ class Endpoint:
         self._settings = settings
         self._sessions = sessions
         self._admit = admit
+        self._admissions: Counter[str] = Counter()
         self._table = SessionTable(settings.max_candidates)
         self._handlers: dict[str, Callable[[Request, Entry], Coroutine[Any, Any, Response]]] = {
             "PATCH": self._patch,
@@ -142,6 +151,10 @@ class Endpoint:
 
     async def _post(self, request: Request) -> Response:
         self._settings.tokens.check(request)
+        try:
+            self._sessions.check_room(request)
+        except BassWebRtcError as error:
+            raise self._refusal(error) from None
         await self._check_admission(request)
         _require_type(request, SDP, _ACCEPT_POST)
         try:
@@ -170,9 +183,17 @@ class Endpoint:
     async def _check_admission(self, request: Request) -> None:
         if self._admit is None:
             return
+        network = client_network(request.remote)
+        if self._admissions[network] >= _MAX_ADMISSIONS // 2 or self._admissions.total() >= _MAX_ADMISSIONS:
+            raise Refused(503, "Too many requests are waiting to be admitted.", self._retry_after())
         headers = {name: request.headers.get(name) or "" for name in request.headers}
         token = self._settings.tokens.presented(request)
-        verdict = await self._admit(PeerRequest(request.remote, self.kind, headers, token))
+        self._admissions[network] += 1
+        try:
+            verdict = await self._admit(PeerRequest(request.remote, self.kind, headers, token))
+        finally:
+            self._admissions[network] -= 1
+            self._admissions += Counter()  # Forgets networks without requests.
         if isinstance(verdict, str) or not verdict:
             raise Refused(403, verdict or "You may not connect here.")
 
@@ -180,17 +201,28 @@ class Endpoint:
 
     async def _patch(self, request: Request, entry: Entry) -> Response:
         _require_type(request, SDP_FRAGMENT, _ACCEPT_PATCH)
+        if len(request.body) > _MAX_FRAGMENT_BYTES:
+            raise Refused(413, f"The body is larger than {_MAX_FRAGMENT_BYTES} bytes.")
         try:
             fragment = parse_fragment(request.body, mid=entry.mid)
         except SdpError as error:
             raise self._refusal(error) from None
-        async with entry.lock:
-            if entry.ended:
-                raise no_such_session()
-            is_restart = self._is_restart(fragment, entry)
-            self._check_precondition(request, fragment, entry)
-            fragment = self._limit_candidates(fragment, entry, is_restart=is_restart)
-            return await self._restart(fragment, entry) if is_restart else self._trickle(fragment, entry)
+        if entry.patches >= _MAX_PATCHES:
+            raise Refused(429, "Too many requests of this session are in progress.", self._retry_after())
+        entry.patches += 1
+        try:
+            async with entry.lock:
+                return await self._apply(request, fragment, entry)
+        finally:
+            entry.patches -= 1
+
+    async def _apply(self, request: Request, fragment: IceFragment, entry: Entry) -> Response:
+        if entry.ended:
+            raise no_such_session()
+        is_restart = self._is_restart(fragment, entry)
+        self._check_precondition(request, fragment, entry)
+        fragment = self._limit_candidates(fragment, entry, is_restart=is_restart)
+        return await self._restart(fragment, entry) if is_restart else self._trickle(fragment, entry)
 
     def _is_restart(self, fragment: IceFragment, entry: Entry) -> bool:
         """Changed credentials make a PATCH a restart, not If-Match (RFC 9725, 4.3.3)."""

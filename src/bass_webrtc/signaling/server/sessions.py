@@ -66,6 +66,14 @@ class Session(Protocol):
 class Sessions(Protocol):
     """Creates sessions."""
 
+    def check_room(self, request: Request) -> None:
+        """Check that a client may have another session, before its offer is parsed. ``create`` checks again.
+
+        Raises:
+            PeerLimitError: The maximum number of peers is reached: 503.
+            SignalingError: The client has its share of them, or the program cannot follow, with the status.
+        """
+
     async def create(self, kind: Kind, offer: Offer, request: Request) -> Session:
         """Answer an offer.
 
@@ -140,6 +148,8 @@ class Entry:
     entity_tag: str = field(default_factory=new_entity_tag)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while a PATCH or DELETE is processed."""
+    patches: int = 0
+    """Requests that hold or wait for ``lock``."""
     deleted: bool = False
 
     @property

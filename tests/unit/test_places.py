@@ -1,0 +1,143 @@
+"""Who may have one of the server's places: no address can take all of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import pytest
+
+from bass_webrtc.config import ServerConfig
+from bass_webrtc.errors import PeerLimitError, SignalingError
+from bass_webrtc.peer.host import Connection, EngineHost
+from bass_webrtc.server.peers import ServerPeers
+from bass_webrtc.signaling.messages import Request
+from bass_webrtc.signaling.server.limits import client_network
+
+A, B, C, LOCAL = "192.0.2.7", "2001:db8::7", "198.51.100.7", "127.0.0.1"
+
+
+class FakeEvents:
+    pending = 0
+
+    def emit(self, *arguments: object) -> None:
+        pass
+
+
+class FakeConnection:
+    """A connection of a WHIP or WHEP peer."""
+
+    closed = False
+    closing = None
+    close_reason = ""
+
+    def __init__(self, state: str = "new") -> None:
+        self.state = state
+
+
+class FakePeer:
+    def changed(self) -> None:
+        pass
+
+
+class Scene:
+    def __init__(self, **config: Any) -> None:
+        self.events = FakeEvents()
+        unused = cast(Any, None)
+        self.peers = ServerPeers(
+            cast(EngineHost, unused),
+            None,
+            unused,
+            ServerConfig(**config),
+            (),
+            cast(Any, self.events),
+            has_source=True,
+        )
+
+    def connect(self, address: str, state: str = "new") -> str:
+        """Return "ok", or the status of the refusal."""
+        request = Request("POST", "/whep", remote=address)
+        try:
+            self.peers.check_room(request)
+        except PeerLimitError:
+            return "full"
+        except SignalingError as error:
+            return str(error.status)
+        self.add(FakeConnection(state), address)
+        return "ok"
+
+    def add(self, connection: FakeConnection, address: str = "") -> None:
+        found = cast(Connection, connection)
+        self.peers._peers[found] = cast(Any, FakePeer())
+        if address:
+            self.peers._networks[found] = client_network(address)
+
+    def end_first(self) -> None:
+        connection = cast(Any, next(iter(self.peers._peers)))
+        connection.state, connection.closed = "closed", True
+        self.peers.state_changed(connection)
+
+
+@pytest.mark.parametrize("state", ["new", "connected"])
+def test_one_address_gets_half_and_the_last_place_is_left_for_a_third(state: str) -> None:
+    scene = Scene(max_peers=5)
+    assert [scene.connect(A, state) for _ in range(4)] == ["ok", "ok", "ok", "429"]
+    assert [scene.connect("::1", state) for _ in range(2)] == ["ok", "503"]
+    assert scene.connect(C, state) == "ok"
+    assert scene.connect("203.0.113.1", state) == "full"
+    assert scene.peers.refused == 3
+
+
+@pytest.mark.parametrize(
+    ("max_peers", "per_address", "accepted"),
+    [
+        (1, None, 1),
+        (2, None, 1),
+        (3, None, 2),
+        (10, None, 5),
+        (10, 1, 1),
+        (10, 9, 9),
+        (10, 10, 10),
+        (100, 99, 90),
+        (100, 100, 100),
+    ],
+)
+@pytest.mark.parametrize("address", [A, LOCAL, "::1"])
+def test_number_of_places_of_one_address(max_peers: int, per_address: int | None, accepted: int, address: str) -> None:
+    """Loopback is an address like any other. The last tenth is for others, unless one address may have all."""
+    scene = Scene(max_peers=max_peers, max_peers_per_address=per_address)
+    assert [scene.connect(address) for _ in range(max_peers + 1)].count("ok") == accepted
+
+
+def test_addresses_of_one_ipv6_network_share_their_places() -> None:
+    scene = Scene(max_peers=4)
+    assert [scene.connect(f"2001:db8::{number}") for number in range(3)] == ["ok", "ok", "429"]
+
+
+def test_place_is_free_again_when_the_peer_has_gone() -> None:
+    scene = Scene(max_peers=2)
+    assert [scene.connect(A), scene.connect(A)] == ["ok", "429"]
+    scene.end_first()
+    assert scene.connect(A) == "ok"
+
+
+def test_peers_that_the_program_signals_count_for_all_but_for_no_address() -> None:
+    scene = Scene(max_peers=4)
+    for _ in range(3):
+        scene.add(FakeConnection())
+    assert [scene.connect(A), scene.connect(A)] == ["ok", "full"]
+
+
+def test_peers_wait_for_a_program_whose_callbacks_take_too_long() -> None:
+    """Each peer adds events, so their queue would grow without end."""
+    scene = Scene()
+    scene.events.pending = 2000
+    assert scene.connect(A) == "503"
+
+
+def test_refusals_are_logged_once_per_second(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene(max_peers=1)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(10):
+            scene.connect(A)
+    assert caplog.messages == ["refused: max_peers (1) peers are connected or connecting"]
