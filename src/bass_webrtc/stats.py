@@ -13,7 +13,7 @@ tests/unit/test_stats.py. The JSON of ``GET /api/stats`` has the fields themselv
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from inspect import cleandoc
 from typing import Any, Literal, TypeVar
 
@@ -335,11 +335,29 @@ class ServerStats:
         default=0,
         metadata=_counter("STUN, DTLS and RTCP datagrams dropped because a peer sent too many.", "datagrams"),
     )
+    requests_limited: int = field(
+        default=0, metadata=_counter("HTTP requests refused with 429 because one address sent too many.", "requests")
+    )
+    peers_refused: int = field(
+        default=0,
+        metadata=_counter(
+            "WHIP and WHEP peers refused for want of a place (max_peers, max_peers_per_address).", "peers"
+        ),
+    )
     peers: tuple[PeerStats, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the statistics as plain dicts and lists, for JSON."""
-        return asdict(self)
+        return {
+            **shallow_dict(self),
+            "send_lateness_us": shallow_dict(self.send_lateness_us),
+            "peers": tuple(shallow_dict(peer) for peer in self.peers),
+        }
+
+
+def shallow_dict(instance: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass with slots. ``dataclasses.asdict`` copies values and takes 8 times as long."""
+    return {name: getattr(instance, name) for name in instance.__slots__}
 
 
 SERVER_STATISTICS = _table(ServerStats)

@@ -84,7 +84,7 @@ class PageStub:
         """Stop the server, as in a restart."""
         self.run(self._server.stop())
 
-    def _stats(self) -> ServerStats:
+    async def _stats(self) -> ServerStats:
         peers = [
             PeerStats(id=number, kind="player", state="connected", connected_s=1.0) for number in range(self.listeners)
         ]

@@ -62,7 +62,10 @@ async def test_head_has_the_fields_of_get_and_no_body() -> None:
 
 
 async def test_site_responses_have_their_types() -> None:
-    site = Site(SiteSettings(page=False), ServerStats, lambda: True)
+    async def no_statistics() -> ServerStats:
+        return ServerStats()
+
+    site = Site(SiteSettings(page=False), no_statistics, lambda: True)
     server = HttpServer(QUICK, [site])
     await server.start()
     try:

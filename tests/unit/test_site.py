@@ -40,7 +40,10 @@ def folder(tmp_path: Path) -> Path:
 def make_site(
     folder: Path, settings: SiteSettings | None = None, *, stats: ServerStats = STATS, healthy: bool = True
 ) -> Site:
-    return Site(settings or SiteSettings(), lambda: stats, lambda: healthy, folder)
+    async def collect() -> ServerStats:
+        return stats
+
+    return Site(settings or SiteSettings(), collect, lambda: healthy, folder)
 
 
 async def ask(site: Site, path: str, method: str = "GET", **headers: str) -> Response:
@@ -162,5 +165,39 @@ async def test_allowed_origins_may_read_statistics(folder: Path) -> None:
 
 
 async def test_package_contains_the_page() -> None:
-    site = Site(SiteSettings(), lambda: STATS, lambda: True)
-    assert (await ask(site, "/")).status == 200
+    async def collect() -> ServerStats:
+        return STATS
+
+    assert (await ask(Site(SiteSettings(), collect, lambda: True), "/")).status == 200
+
+
+ADDRESSED = ServerStats(
+    peers=(PeerStats(7, "player", "connected", 1.5, local_address="192.0.2.1:8189", remote_address="192.0.2.7:5000"),)
+)
+
+
+@pytest.mark.parametrize(
+    ("remote", "fields", "token", "shown"),
+    [
+        ("127.0.0.1", {}, None, True),
+        ("::1", {}, None, True),
+        ("192.0.2.9", {}, None, False),
+        ("127.0.0.1", {"X-Forwarded-For": "192.0.2.9"}, None, False),
+        ("127.0.0.1", {"Via": "1.1 proxy"}, None, False),
+        ("192.0.2.9", {"Authorization": "Bearer sesame"}, "sesame", True),
+        ("127.0.0.1", {"X-Forwarded-For": "192.0.2.9", "Authorization": "Bearer sesame"}, "sesame", True),
+    ],
+)
+async def test_addresses_of_peers_are_for_this_machine_and_for_tokens(
+    folder: Path, remote: str, fields: dict[str, str], token: str | None, shown: bool
+) -> None:
+    site = make_site(folder, SiteSettings(tokens=TokenPolicy(token)), stats=ADDRESSED)
+    bodies = {}
+    for path in ("/api/stats", "/metrics"):
+        response = await site.respond(HttpRequest("GET", path, Headers(fields.items()), remote=remote), 0.0)
+        assert response.status == 200
+        bodies[path] = response.body
+    assert b"192.0.2" not in bodies["/metrics"]
+    (peer,) = json.loads(bodies["/api/stats"])["peers"]
+    expected = ("192.0.2.1:8189", "192.0.2.7:5000") if shown else ("", "")
+    assert (peer["local_address"], peer["remote_address"]) == expected

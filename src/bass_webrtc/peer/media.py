@@ -13,7 +13,7 @@ import random
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import SAMPLE_RATE_HZ, StreamConfig
@@ -24,7 +24,7 @@ from ..rtc.local_audio import LocalAudio
 from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials, UnusableSdpError
-from ..stats import Kind, PeerStats, plays, talks
+from ..stats import Kind, PeerStats, plays, shallow_dict, talks
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ _TWO_COPIES_FROM = 0.04
 conceal, two leave 0.05 %."""
 _CLEAN_REPORTS = 4
 """Reports arrive about every 5 s, so copies continue for about 20 s after the last loss: losses come in groups."""
+
+_PEER_FIELDS = frozenset(PeerStats.__slots__)
 
 _random = random.SystemRandom()
 """Shared by all sessions: each instance holds 2.5 kB of generator state that it never uses."""
@@ -372,9 +374,9 @@ class MediaSession:
 
     def stats(self) -> dict[str, Any]:
         """Return the fields of ``PeerStats`` that this object knows."""
-        counters = asdict(self._engine.peer_counters(self._peer))
+        counters = _known_fields(self._engine.peer_counters(self._peer))
         since_s = self._connected_at_s
-        return _known_fields(counters) | {
+        return counters | {
             "connected_s": 0.0 if since_s is None else max(0.0, time.monotonic() - since_s),
             "srtp_profile": self.srtp_profile,
             "dtls_records_ignored": self._dtls.ignored,
@@ -386,21 +388,22 @@ class MediaSession:
         """Return the values from the player's RTCP reports."""
         if self._rtcp is None:
             return {}
-        return asdict(self._rtcp.snapshot()) | {"nacks_ignored": self._rtcp.ignored_nack_items}
+        return shallow_dict(self._rtcp.snapshot()) | {"nacks_ignored": self._rtcp.ignored_nack_items}
 
     def _publisher_stats(self) -> dict[str, Any]:
         """Return the values of the local receiver."""
         reception = self._engine.reception(self._peer)
         receiver = self._engine.playout.receiver_stats(self._peer)
-        return _known_fields(asdict(receiver)) | {
+        return _known_fields(receiver) | {
             "is_buffering": bool(receiver.is_buffering),
             "packets_lost": _packets_lost(reception),
             "jitter_ms": reception.jitter_ticks * 1000 / SAMPLE_RATE_HZ,
         }
 
 
-def _known_fields(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in PeerStats.__slots__}
+def _known_fields(counters: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that ``PeerStats`` has, too."""
+    return {name: getattr(counters, name) for name in counters.__slots__ if name in _PEER_FIELDS}
 
 
 def _packets_lost(reception: Reception) -> int:

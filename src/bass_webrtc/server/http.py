@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from ..config import ServerConfig
 from ..signaling.ice_servers import ice_server_links
@@ -53,7 +53,7 @@ def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ic
 def make_http_server(
     config: ServerConfig,
     endpoints: Sequence[Endpoint],
-    stats: Callable[[], ServerStats],
+    stats: Callable[[], Awaitable[ServerStats]],
     is_healthy: Callable[[], bool],
 ) -> HttpServer:
     """Make the HTTP server of the endpoints and the site; it is not started yet.

@@ -33,7 +33,8 @@ from ..rtc.sdp import UnusableSdpError
 from ..signaling.messages import Request
 from ..signaling.server.limits import RefusalLog, client_network
 from ..signaling.server.sessions import Session
-from ..stats import Kind, plays
+from ..signaling.server.snapshots import PEERS_PER_STEP
+from ..stats import Kind, PeerStats, plays
 from .peer import Peer
 
 _RELEASE_TIMEOUT_S = 1.0
@@ -99,6 +100,15 @@ class ServerPeers:
     def all(self) -> tuple[Peer, ...]:
         """Peers that are connected or connecting. Any thread."""
         return tuple(self._peers.values())
+
+    async def stats_in_steps(self) -> tuple[PeerStats, ...]:
+        """Return the statistics of all peers. The loop does other work meanwhile: they are some milliseconds apart."""
+        found: list[PeerStats] = []
+        for number, peer in enumerate(self.all, start=1):
+            found.append(peer.stats())
+            if number % PEERS_PER_STEP == 0:
+                await asyncio.sleep(0)
+        return tuple(found)
 
     def on_closed(self, callback: Callable[[Connection], None]) -> None:
         """Call a function with each connection that has ended."""

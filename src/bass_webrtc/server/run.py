@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 from ..bass import InputStream
 from ..config import IceServerAddress, ServerConfig
@@ -97,9 +98,11 @@ class ServerRun:
             host.start()
             stack.callback(host.stop)
             stack.push_async_callback(peers.end_all, "the server stops")
-            http = _make_http(
-                config, peers, admit, functools.partial(_stats, host, peers), healthy, ice_lite=mux is not None
-            )
+
+            async def collect() -> ServerStats:
+                return _snapshot(host, peers, http, await peers.stats_in_steps())
+
+            http = _make_http(config, peers, admit, collect, healthy, ice_lite=mux is not None)
             if http is not None:
                 stack.push_async_callback(http.stop)
                 await http.start()
@@ -115,7 +118,7 @@ class ServerRun:
 
     def stats(self) -> ServerStats:
         """Return a snapshot. Any thread."""
-        return _stats(self._host, self.peers)
+        return _snapshot(self._host, self.peers, self.http, tuple(peer.stats() for peer in self.peers.all))
 
 
 def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:
@@ -126,7 +129,7 @@ def _make_http(
     config: ServerConfig,
     peers: ServerPeers,
     admit: Admit,
-    stats: Callable[[], ServerStats],
+    stats: Callable[[], Awaitable[ServerStats]],
     healthy: Callable[[], bool],
     *,
     ice_lite: bool,
@@ -139,8 +142,14 @@ def _make_http(
     return make_http_server(config, endpoints, stats, healthy)
 
 
-def _stats(host: EngineHost, peers: ServerPeers) -> ServerStats:
-    return snapshot(host.engine, tuple(peer.stats() for peer in peers.all))
+def _snapshot(
+    host: EngineHost, peers: ServerPeers, http: HttpServer | None, peer_stats: tuple[PeerStats, ...]
+) -> ServerStats:
+    return replace(
+        snapshot(host.engine, peer_stats),
+        requests_limited=http.requests_limited if http is not None else 0,
+        peers_refused=peers.refused,
+    )
 
 
 def snapshot(engine: Engine, peers: tuple[PeerStats, ...]) -> ServerStats:
@@ -152,7 +161,7 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...]) -> ServerStats:
     """
     counters = engine.stats()
     playout = engine.playout.stats()
-    receivers = [engine.playout.receiver_stats(peer.id) for peer in peers if talks(peer.kind)]
+    receivers = [peer for peer in peers if talks(peer.kind)]
     return ServerStats(
         active_peers=sum(peer.state == "connected" for peer in peers),
         packets_sent=counters.packets_sent,

@@ -7,20 +7,19 @@ impossible.
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Any
 
 from ...stats import ServerStats
 from ..messages import Fields, Refused, Request, Response
 from .auth import TokenPolicy
 from .cors import Cors
-from .metrics import CONTENT_TYPE, exposition
+from .limits import is_loopback_client
+from .metrics import CONTENT_TYPE, families
 from .sessions import lists_entity_tag
+from .snapshots import Snapshots, anonymous_json, full_json
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
@@ -58,7 +57,7 @@ class SiteSettings:
     page: bool = True
     """Serve the page at ``/``."""
     tokens: TokenPolicy = field(default_factory=TokenPolicy)
-    """Required for statistics and metrics, which contain the addresses of all peers."""
+    """Required for statistics and metrics. Without a token, only programs on this machine see addresses of peers."""
     allow_origins: tuple[str, ...] = ()
     """Web origins that may read the statistics."""
 
@@ -75,7 +74,7 @@ class Site:
 
     Args:
         settings: Settings of the site.
-        stats: Returns current statistics; called on the loop thread.
+        stats: Returns current statistics; called on the loop thread, at most 10 times per second.
         is_healthy: Returns whether audio is being sent.
         folder: Folder with the page's files; by default the one in the package.
     """
@@ -83,16 +82,16 @@ class Site:
     def __init__(
         self,
         settings: SiteSettings,
-        stats: Callable[[], ServerStats],
+        stats: Callable[[], Awaitable[ServerStats]],
         is_healthy: Callable[[], bool],
         folder: Traversable | None = None,
     ) -> None:
         self.cors = Cors(settings.allow_origins)
         self._tokens = settings.tokens
-        self._stats = stats
+        self._snapshots = Snapshots(stats)
         self._is_healthy = is_healthy
         self._files = dict(_read_files(folder or files("bass_webrtc") / "web")) if settings.page else {}
-        self._routes: dict[str, Callable[[Request], Response]] = {
+        self._routes: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/api/stats": self._statistics,
             "/healthz": self._health,
             "/metrics": self._metrics,
@@ -105,28 +104,30 @@ class Site:
     async def respond(self, request: Request, now_s: float) -> Response:
         """Answer one request."""
         try:
-            response = self._dispatch(request)
+            response = await self._dispatch(request)
         except Refused as refusal:
             response = refusal.response()
         return response.with_fields(self.cors.fields(request))
 
-    def _dispatch(self, request: Request) -> Response:
+    async def _dispatch(self, request: Request) -> Response:
         if request.method == "OPTIONS":
             return Response(204, (("Allow", _METHODS), *self.cors.preflight_fields(request)))
         if request.method not in _METHODS.split(", "):
             raise Refused(405, f"{request.method} is not allowed here.", (("Allow", _METHODS),))
         route = self._routes.get(request.path)
-        return _send_file(self._files[request.path], request) if route is None else route(request)
+        return _send_file(self._files[request.path], request) if route is None else await route(request)
 
-    def _statistics(self, request: Request) -> Response:
+    async def _statistics(self, request: Request) -> Response:
         self._tokens.check(request)
-        return _data("application/json", _json(self._stats().as_dict()))
+        shows_addresses = self._tokens.token is not None or is_loopback_client(request)
+        body = await self._snapshots.encoded(full_json if shows_addresses else anonymous_json)
+        return _data("application/json", body)
 
-    def _metrics(self, request: Request) -> Response:
+    async def _metrics(self, request: Request) -> Response:
         self._tokens.check(request)
-        return _data(CONTENT_TYPE, exposition(self._stats()))
+        return _data(CONTENT_TYPE, await self._snapshots.encoded(families))
 
-    def _health(self, _request: Request) -> Response:
+    async def _health(self, _request: Request) -> Response:
         if self._is_healthy():
             return _data("application/json", b'{"status": "ok"}')
         raise Refused(503, "The server is not sending audio.")
@@ -154,19 +155,3 @@ def _send_file(file: _File, request: Request) -> Response:
 
 def _data(content_type: str, body: bytes) -> Response:
     return Response(200, (("Content-Type", content_type), ("Cache-Control", "no-store")), body)
-
-
-def _json(value: Any) -> bytes:
-    """Encode as JSON. It has no infinities, so the level of digital silence, -inf dBFS, becomes null."""
-    try:
-        return json.dumps(value, allow_nan=False).encode()
-    except ValueError:
-        return json.dumps(_finite(value), allow_nan=False).encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(one) for one in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
