@@ -308,7 +308,7 @@ class ServerConfig(StreamConfig):
     max_peers_per_address: int | None = None
     """Maximum number of WHIP and WHEP peers from one IPv4 address or IPv6 /64, connecting or connected, 1 to
     ``max_peers``; the server refuses another with 429. None: half of ``max_peers``, rounded up. Unless it equals
-    ``max_peers``, the last tenth of all, at least one, is reserved for addresses without a peer (503 for others). Set
+    ``max_peers``, the last tenth of all, at least one, is reserved for addresses without a peer (429 for others). Set
     it to ``max_peers`` if all peers come from one address; behind a reverse proxy, set ``trusted_proxies`` instead."""
 
     def __post_init__(self) -> None:

@@ -149,6 +149,6 @@ def test_one_address_cannot_occupy_every_slot() -> None:
         assert "2001" not in replies[3].body
         assert http_asking.post(server.url, headers=forwarded_for("203.0.113.1")).status == 201
         refused = http_asking.post(server.url, headers=forwarded_for("203.0.113.1"))
-        assert (refused.status, refused.headers["Retry-After"]) == (503, "5")
+        assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
         assert ask(server.url, "DELETE", replies[0].headers["Location"]).status == 200
         assert http_asking.post(server.url, headers=forwarded_for("2001:db8::4")).status == 201

@@ -40,7 +40,7 @@ class StubEndpoint:
     def serves(self, path: str) -> bool:
         return any(path == known or path.startswith(known + "/") for known in self.paths)
 
-    async def respond(self, request: Request, now_s: float) -> Response:
+    async def respond(self, request: Request) -> Response:
         self.requests.append(request)
         if request.method == "OPTIONS":
             return Response(204, (("Accept-Post", "application/sdp"), *self.links))

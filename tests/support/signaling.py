@@ -89,12 +89,11 @@ async def ask(
     headers: Mapping[str, str] | None = None,
     remote: str = CLIENT,
     query: str = "",
-    now_s: float = 0.0,
 ) -> Response:
     """Send one request to an endpoint."""
     data = body.encode() if isinstance(body, str) else body
     request = Request(method, path, Headers((headers or {}).items()), data, remote, query=query)
-    return await endpoint.respond(request, now_s)
+    return await endpoint.respond(request)
 
 
 async def post(endpoint: Endpoint, offer: str | bytes, path: str = "/whep", **headers: str) -> Response:

@@ -29,7 +29,7 @@ class Echo:
     def serves(self, path: str) -> bool:
         return path.startswith("/echo")
 
-    async def respond(self, request: Request, now_s: float) -> Response:
+    async def respond(self, request: Request) -> Response:
         self.requests.append(request)
         if request.path == "/echo/bug":
             raise RuntimeError("inner details")

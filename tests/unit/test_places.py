@@ -13,6 +13,7 @@ from bass_webrtc.peer.host import Connection, EngineHost
 from bass_webrtc.server.peers import ServerPeers
 from bass_webrtc.signaling.messages import Request
 from bass_webrtc.signaling.server.limits import client_network
+from support.conformance import covers
 
 A, B, C, LOCAL = "192.0.2.7", "2001:db8::7", "198.51.100.7", "127.0.0.1"
 
@@ -78,11 +79,12 @@ class Scene:
         self.peers.state_changed(connection)
 
 
+@covers("SE61")
 @pytest.mark.parametrize("state", ["new", "connected"])
 def test_one_address_gets_half_and_the_last_place_is_left_for_a_third(state: str) -> None:
     scene = Scene(max_peers=5)
     assert [scene.connect(A, state) for _ in range(4)] == ["ok", "ok", "ok", "429"]
-    assert [scene.connect("::1", state) for _ in range(2)] == ["ok", "503"]
+    assert [scene.connect("::1", state) for _ in range(2)] == ["ok", "429"]
     assert scene.connect(C, state) == "ok"
     assert scene.connect("203.0.113.1", state) == "full"
     assert scene.peers.refused == 3

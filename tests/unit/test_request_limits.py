@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
+import aiohttp
 import pytest
+from http_ends import QUICK, serving
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.signaling.messages import Headers, Refused, Request
+from bass_webrtc.signaling.server.auth import TokenPolicy
+from bass_webrtc.signaling.server.endpoint import EndpointSettings
 from bass_webrtc.signaling.server.limits import (
     Limits,
     Rate,
@@ -150,6 +155,31 @@ def test_limiter_forgets_the_key_not_seen_for_longest() -> None:
     assert limiter.wait_s("c", 0.0) == 0.0  # b is forgotten, a was seen later.
     assert limiter.wait_s("a", 0.0) == 1.0
     assert limiter.wait_s("b", 0.0) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("path", "statuses"), [("/nothing", [404, 404, 429]), ("/whep", [200, 200, 429]), ("/whep/x", [404, 404, 429])]
+)
+async def test_server_limits_every_path_before_it_reads_the_body(path: str, statuses: list[int]) -> None:
+    settings = dataclasses.replace(QUICK, limits=Limits(all=Rate(per_s=0.1, burst=2), limit_loopback=True))
+    async with serving(settings) as (server, _, _), aiohttp.ClientSession(server.url) as client:
+        found = []
+        for _ in range(3):
+            async with client.get(path) as response:
+                found.append(response.status)
+        assert found == statuses
+        assert server.requests_limited == 1
+
+
+async def test_server_counts_requests_that_get_401() -> None:
+    settings = dataclasses.replace(QUICK, limits=Limits(unauthorized=Rate(per_s=0.1, burst=2), limit_loopback=True))
+    endpoint = EndpointSettings("/whep", tokens=TokenPolicy("sesame"))
+    async with serving(settings, endpoint) as (server, _, _), aiohttp.ClientSession(server.url) as client:
+        found = []
+        for token in ("a", "b", "sesame"):
+            async with client.post("/whep", data="v=0", headers={"Authorization": f"Bearer {token}"}) as response:
+                found.append(response.status)
+        assert found == [401, 401, 429]
 
 
 @covers("WS51")

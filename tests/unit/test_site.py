@@ -48,7 +48,7 @@ def make_site(
 
 async def ask(site: Site, path: str, method: str = "GET", **headers: str) -> Response:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    return await site.respond(HttpRequest(method, path, Headers(fields.items())), 0.0)
+    return await site.respond(HttpRequest(method, path, Headers(fields.items())))
 
 
 @pytest.mark.parametrize(
@@ -176,6 +176,7 @@ ADDRESSED = ServerStats(
 )
 
 
+@covers("SE62")
 @pytest.mark.parametrize(
     ("remote", "fields", "token", "shown"),
     [
@@ -194,7 +195,7 @@ async def test_addresses_of_peers_are_for_this_machine_and_for_tokens(
     site = make_site(folder, SiteSettings(tokens=TokenPolicy(token)), stats=ADDRESSED)
     bodies = {}
     for path in ("/api/stats", "/metrics"):
-        response = await site.respond(HttpRequest("GET", path, Headers(fields.items()), remote=remote), 0.0)
+        response = await site.respond(HttpRequest("GET", path, Headers(fields.items()), remote=remote))
         assert response.status == 200
         bodies[path] = response.body
     assert b"192.0.2" not in bodies["/metrics"]

@@ -134,7 +134,7 @@ class ServerPeers:
 
         Raises:
             PeerLimitError: All slots are taken.
-            SignalingError: 429, the network has its share; 503, the remaining slots are reserved for other networks, or
+            SignalingError: 429, the network has its share, or the remaining slots are reserved for other networks; 503,
                 the program cannot follow.
         """
         network, path = client_network(request.remote), request.path
@@ -152,7 +152,7 @@ class ServerPeers:
         if held > 0 and limit < places and free <= max(1, places // _RESERVED_PART):
             self._refused(f"the last {free} of {places} places are reserved for addresses other than {network}")
             detail = f"the last {free} of {places} places (max_peers) are reserved for other addresses"
-            raise SignalingError(503, path, f"{detail} (max_peers_per_address)")
+            raise SignalingError(429, path, f"{detail} (max_peers_per_address)")
         if self._events.pending > _MAX_PENDING_EVENTS:
             self._refused("the callbacks of events take too long")
             raise SignalingError(503, path, "the program that runs this server is busy")

@@ -21,7 +21,7 @@ const PROBLEMS = {
   lost: { temporary: true, title: "Connection lost", advice: "" },
   full: { temporary: true, title: "The server is full", advice: "No slots are free." },
   "no-programme": { temporary: true, title: "Nothing is on air", advice: "The server has no programme at the moment." },
-  hurried: { temporary: true, title: "Too many attempts", advice: "The server asks clients to wait." },
+  hurried: { temporary: true, title: "The server limits your address", advice: "" },
   broken: { temporary: true, title: "Internal server error", advice: "" },
   unauthorized: {
     temporary: false,

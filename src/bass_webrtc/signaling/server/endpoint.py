@@ -102,22 +102,21 @@ class Endpoint:
         """Remove a session that has ended: its URL answers 404 from now on. Unknown sessions are ignored."""
         self._table.forget(session)
 
-    async def respond(self, request: Request, now_s: float) -> Response:
+    async def respond(self, request: Request) -> Response:
         """Answer one request. Never raises.
 
         Args:
             request: A request whose path ``serves`` accepts.
-            now_s: Monotonic time in seconds, for the rate limits.
         """
         try:
-            response = await self._dispatch(request, now_s)
+            response = await self._dispatch(request)
         except Refused as refusal:
             response = refusal.response()
         except Exception as error:
             response = self._internal_error(error).response()
         return response.with_fields(self.cors.fields(request))
 
-    async def _dispatch(self, request: Request, now_s: float) -> Response:
+    async def _dispatch(self, request: Request) -> Response:
         if request.method not in KNOWN_METHODS:
             raise Refused(501, "The method is not supported.")
         secret = request.path[len(self._settings.path) :].removeprefix("/")

@@ -61,7 +61,7 @@ class Handler(Protocol):
     def serves(self, path: str) -> bool:
         """Return whether this handler answers requests to a path."""
 
-    async def respond(self, request: Request, now_s: float) -> Response:
+    async def respond(self, request: Request) -> Response:
         """Answer a request. Never raises."""
 
 
@@ -206,7 +206,7 @@ class HttpServer:
             return to_aiohttp(response, closes=not incoming.content.is_eof())
         if body:
             await self._turns.take(network, id(incoming.protocol), 2 + len(body) // _BYTES_PER_WORK)
-        response = await handler.respond(replace(request, body=body), self._clock())
+        response = await handler.respond(replace(request, body=body))
         if response.status == HTTPStatus.UNAUTHORIZED:
             self._limiter.count_unauthorized(request.remote, self._clock())
         logger.debug("%s %s %s: %d", request.remote, request.method, _loggable(path), response.status)

@@ -101,7 +101,7 @@ class Site:
         """Return whether a path exists."""
         return path in self._routes or path in self._files
 
-    async def respond(self, request: Request, now_s: float) -> Response:
+    async def respond(self, request: Request) -> Response:
         """Answer one request."""
         try:
             response = await self._dispatch(request)
