@@ -342,12 +342,3 @@ async def test_requests_that_wait_for_one_session_are_bounded() -> None:
     statuses = [(await task).status for task in tasks]
     assert statuses.count(429) == 4
     assert statuses.count(200) >= 1
-
-
-async def test_fragment_larger_than_100_candidates_need_is_refused() -> None:
-    endpoint = Endpoint("player", EndpointSettings("/whep"), FakeSessions())
-    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
-    line = "a=candidate:1387637174 1 udp 2122260223 192.0.2.1 61764 typ host generation 0 ufrag k3Vd network-id 1\r\n"
-    body = offers.TRICKLE_FRAGMENT.replace("a=end-of-candidates\r\n", "")
-    assert (await patch(endpoint, location, body + line * 100, "*")).status == 204
-    assert (await patch(endpoint, location, body + line * 1000, "*")).status == 413

@@ -31,8 +31,6 @@ from .sessions import Admit, Entry, IfMatch, PeerRequest, Sessions, SessionTable
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _ENDPOINT_METHODS = "OPTIONS, GET, HEAD, POST"
 _SESSION_METHODS = "OPTIONS, GET, HEAD, PATCH, DELETE"
-_MAX_FRAGMENT_BYTES = 32 * 1024
-"""Of a PATCH: several times what 100 candidates need. Each candidate takes 20 µs of the loop thread."""
 _MAX_ADMISSIONS = 100
 """Requests that wait for ``admit`` at the same time; half of them from one network."""
 _MAX_PATCHES = 16
@@ -200,8 +198,6 @@ class Endpoint:
 
     async def _patch(self, request: Request, entry: Entry) -> Response:
         _require_type(request, SDP_FRAGMENT, _ACCEPT_PATCH)
-        if len(request.body) > _MAX_FRAGMENT_BYTES:
-            raise Refused(413, f"The body is larger than {_MAX_FRAGMENT_BYTES} bytes.")
         try:
             fragment = parse_fragment(request.body, mid=entry.mid)
         except SdpError as error:

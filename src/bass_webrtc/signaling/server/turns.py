@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 _WORK_PER_ROUND = 4
 """Work in one iteration of the loop, about 1 ms; a request that is more work by itself has an iteration alone."""
-_LEVEL_S = 0.05
-"""A connection with fewer than 20 requests per second goes before the others of its network that have more."""
+_LEVEL_S = 1.0
+"""A new connection, and one with less than a request per second, goes before others of its network that have more."""
 _MAX_AHEAD_S = 10.0
 _MAX_CONNECTIONS = 4096
 _Turn = tuple[float, int, int, asyncio.Future[None]]
@@ -36,16 +36,16 @@ class Turns:
         self._clock = clock
         self._waiting: dict[str, list[_Turn]] = {}
         """By network; the first network is the next one."""
-        self._levels_s: dict[int, float] = {}
+        self._levels_s: dict[Hashable, float] = {}
         self._numbers = itertools.count()
         self._room = _WORK_PER_ROUND
 
-    async def take(self, network: str, connection: int, work: int = 1) -> None:
+    async def take(self, network: str, connection: Hashable, work: int = 1) -> None:
         """Wait for the turn of a request.
 
         Args:
             network: The client's network, see ``client_network``.
-            connection: Identifies its connection.
+            connection: Identifies its connection, such as the client's address and port.
             work: How much work the request is, 1 for a small one.
         """
         level_s = self._raise_level(connection, work)
@@ -56,7 +56,7 @@ class Turns:
         heapq.heappush(self._waiting.setdefault(network, []), (level_s, next(self._numbers), work, turn))
         await turn
 
-    def _raise_level(self, connection: int, work: int) -> float:
+    def _raise_level(self, connection: Hashable, work: int) -> float:
         now_s = self._clock()
         before_s = min(max(now_s, self._levels_s.pop(connection, now_s)), now_s + _MAX_AHEAD_S)
         self._levels_s[connection] = before_s + work * _LEVEL_S
