@@ -151,7 +151,8 @@ typedef struct {
     uint32_t opus_bitrate;  /* in kbit/s: 6 to 510; default 128 */
     uint32_t buffer_ms;     /* upper limit of the initial delay of a jitter buffer, which then adapts, in ms: 10 to
                                1000; default 100 */
-    uint8_t max_peers;      /* how many peers may be connected at the same time; default 5 */
+    uint8_t max_peers;      /* how many peers may be connected at the same time; default 5. Half of them, rounded up,
+                               may come over HTTP from one address. */
     uint8_t signaling_mode; /* BASS_WEBRTC_SIGNALING_* */
     uint16_t http_port;     /* TCP port; 0: any free port, see BASS_WEBRTC_GetPort */
     uint8_t decode_stream;  /* 1: the streams that the library returns are decoding channels, for a mixer */
