@@ -195,8 +195,8 @@ class HttpServer:
             local=_local(incoming),
             query=query,
         )
-        network, connection = client_network(request.remote), _peer_name(incoming)
-        await self._turns.take(network, connection)
+        network, peer_name = client_network(request.remote), _peer_name(incoming)
+        await self._turns.take(network, peer_name)
         try:
             self._limiter.check(request.method, request.remote, self._clock())
             self._check_header(incoming, request)
@@ -207,7 +207,7 @@ class HttpServer:
             response = refusal.response().with_fields(() if handler is None else handler.cors.fields(request))
             return to_aiohttp(response, closes=not incoming.content.is_eof())
         if body:
-            await self._turns.take(network, connection, _WORK_OF_BODY + len(body) // _BYTES_PER_WORK)
+            await self._turns.take(network, peer_name, _WORK_OF_BODY + len(body) // _BYTES_PER_WORK)
         response = await handler.respond(replace(request, body=body))
         if response.status == HTTPStatus.UNAUTHORIZED:
             self._limiter.count_unauthorized(request.remote, self._clock())
