@@ -1,8 +1,10 @@
 """Requests take turns on the loop, so that nobody waits for a client that sends many.
 
-request ─► network A: connection 1, connection 2 … ─┐
-           network B: connection 3                  ├─► a few per iteration of the loop ─► respond
-           network C: …                             ┘   the networks in turn
+    request ─► network A: connection 1, connection 2 … ─┐
+               network B: connection 3                  ├─► a few per iteration of the loop ─► respond
+               network C: …                             ┘   the networks in turn
+
+A network is an IPv4 address or an IPv6 /64.
 """
 
 from __future__ import annotations
