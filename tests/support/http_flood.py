@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import selectors
 import socket
 import sys
@@ -161,6 +162,7 @@ class _Worker:
 
 
 def main() -> None:
+    os.nice(10)  # A flood from elsewhere would take no CPU time of the server's machine.
     worker = _Worker(int(sys.argv[1]), sys.argv[2:])
     serve_commands(sys.stdin, {"start": worker.start, "stop": worker.stop})
 
