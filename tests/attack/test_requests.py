@@ -141,8 +141,8 @@ def test_nobody_waits_for_a_flood_from_many_addresses(
     server: ServerProcess, honest: HonestPeer, name: str, measured: Callable[[str, str, object], None]
 ) -> None:
     addresses = tuple(f"127.0.1.{number}" for number in range(1, 6))
-    flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=250, sources=addresses)
-    with flooded(server, honest, flood, f"{name}, 250 connections of 5 addresses", measured):
+    flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=150, sources=addresses)
+    with flooded(server, honest, flood, f"{name}, 150 connections of 5 addresses", measured):
         pass
 
 
