@@ -343,6 +343,27 @@ class TestHellos:
             session.receive(data, 0.1)
         assert [type(event) for event in session.events()] == [Connected]
 
+    @covers("SE7")
+    def test_server_that_requests_no_certificate_is_accepted_after_100_ms(self) -> None:
+        """FFmpeg does not. Until then, its ServerHelloDone might be forged."""
+        context, fingerprint = openssl_context()
+        context.set_verify(SSL.VERIFY_NONE, lambda *_: True)
+        session, peer = DtlsSession(OURS, "client", [fingerprint]), OpenSslPeer(context, "server")
+        session.start(0.0)
+        for data in peer.step(session.to_send()):
+            session.receive(data, 0.01)
+        assert session.to_send() == []
+        session.handle_timeout(0.1)
+        for data in peer.step(session.to_send()):
+            session.receive(data, 0.1)
+        assert [type(event) for event in session.events()] == [Connected]
+
+    @covers("SE43")
+    def test_forged_end_of_the_flight_does_not_suppress_our_certificate(self) -> None:
+        """An early ServerHelloDone, between the server's datagrams."""
+        forged = handshake(Message(SERVER_HELLO_DONE, 3, b""))
+        assert Handshake("client", split=True).run(lambda at: [forged]).is_connected
+
     @covers("SE41")
     def test_forged_hello_verify_request_does_not_divert_the_client(self) -> None:
         """A second ClientHello would be out of order for a server that has answered the first."""

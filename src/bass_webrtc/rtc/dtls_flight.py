@@ -155,6 +155,7 @@ class PeerFlight:
     """Collects the peer's next flight until it is complete and authentic."""
 
     __slots__ = (
+        "_early_end",
         "_is_expected",
         "_is_signed",
         "_judged",
@@ -186,12 +187,14 @@ class PeerFlight:
         self._number = 0
         self._variants: list[list[_Variant]] = [[] for _ in kinds]
         self._signed: list[_Variant] = []
+        self._early_end: Message | None = None
         self._judged: dict[tuple[int, ...], bool] = {}
 
     def expects(self, fragment: Fragment) -> bool:
         """Return whether a message of this kind has this sequence number in the flight."""
         place = fragment.sequence - self.first_sequence
-        return 0 <= place < len(self._kinds) and self._kinds[place] == fragment.kind
+        is_early_end = place == _SIGNED and fragment.kind == SERVER_HELLO_DONE and len(self._kinds) > _SIGNED
+        return is_early_end or (0 <= place < len(self._kinds) and self._kinds[place] == fragment.kind)
 
     def add(self, message: Message) -> None:
         """Add a message that the flight expects."""
@@ -200,7 +203,11 @@ class PeerFlight:
         if message.kind == CERTIFICATE and not self._is_expected(leaf_of(message)) and self.has_certificate:
             return
         self._number += 1
-        variants = self._variants[message.sequence - self.first_sequence]
+        place = message.sequence - self.first_sequence
+        if self._kinds[place] != message.kind:
+            self._early_end = message
+            return
+        variants = self._variants[place]
         for variant in variants:
             if variant.message == message:
                 variant.last_seen = self._number
@@ -216,15 +223,18 @@ class PeerFlight:
         taken, which a sender that does not see the peer's datagrams can hardly hit; of several, one that is repeated.
 
         Args:
-            in_order: False: also accept a CertificateRequest that came before the signed messages.
+            in_order: False: also accept a CertificateRequest that came before the signed messages, and a server that
+                sends none, such as FFmpeg.
         """
         self._signed = self._signed or self._find_signed()
         if not self._signed:
             return None
         after = self._signed[-1].first_seen if in_order else 0
         following = [_choose(variants, after) for variants in self._variants[_SIGNED:]]
-        chosen = [*self._signed, *(one for one in following if one is not None)]
-        return [one.message for one in chosen] if len(chosen) == len(self._kinds) else None
+        messages = [one.message for one in (*self._signed, *following) if one is not None]
+        if self._early_end is not None and not in_order and not self._variants[_SIGNED]:
+            return [*messages[:_SIGNED], self._early_end]
+        return messages if len(messages) == len(self._kinds) else None
 
     @property
     def has_certificate(self) -> bool:
