@@ -15,6 +15,7 @@ from bass_webrtc.rtc.candidate import (
     CandidatePolicy,
     host_candidates,
     merge_candidates,
+    parse_candidates,
 )
 from support.conformance import covers
 
@@ -200,6 +201,14 @@ def test_candidates_of_one_peer_are_capped() -> None:
     kept = merge_candidates((), flood)
     assert kept == tuple(flood[:MAX_CANDIDATES])
     assert merge_candidates(kept, flood[200:]) == kept
+
+
+@covers("SE70")
+def test_candidates_after_many_lines_are_ignored() -> None:
+    line = "candidate:1 1 udp 1 192.0.2.1 50000 typ host"
+    other = "candidate:1 1 udp 1 192.0.2.2 50000 typ host"
+    assert len(parse_candidates([line] * 255 + [other])) == 2
+    assert len(parse_candidates([line] * 256 + [other, "malformed"])) == 1
 
 
 def test_host_candidates_have_decreasing_priorities_and_distinct_foundations() -> None:

@@ -25,7 +25,7 @@ async def test_large_body_is_refused_unread() -> None:
         response = await raw(
             server,
             b"POST /whep HTTP/1.1\r\nHost: x\r\nOrigin: %s\r\nContent-Type: application/sdp\r\n"
-            b"Content-Length: 32769\r\n\r\n" % ORIGIN.encode(),
+            b"Content-Length: 131073\r\n\r\n" % ORIGIN.encode(),
         )
         assert status(response) == 413
         assert b"\r\nConnection: close\r\n" in response
@@ -35,10 +35,10 @@ async def test_large_body_is_refused_unread() -> None:
 
 @covers("SE60", "SE70")
 async def test_body_of_maximum_size_is_read() -> None:
-    """32 KiB are allowed, and refused quickly because they are not SDP."""
+    """128 KiB are allowed, and refused quickly because they are not SDP."""
     async with serving() as (server, _, _), aiohttp.ClientSession(server.url) as client:
         started_s = time.monotonic()
-        async with client.post("/whep", data=b"v" * 32_768, headers=SDP) as response:
+        async with client.post("/whep", data=b"v" * 131_072, headers=SDP) as response:
             assert response.status == 400
         assert time.monotonic() - started_s < 2.0
 

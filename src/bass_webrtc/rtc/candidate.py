@@ -17,6 +17,8 @@ from .sdp import shorten
 
 MAX_CANDIDATES = 100
 """Maximum number of candidates kept per peer; RFC 8445, 6.1.2.5 proposes this limit for pairs."""
+_MAX_LINES = 256
+"""Candidate lines read of one description or fragment, duplicates and all; browsers send up to 40."""
 
 _LONGEST = 1024
 """Longest candidate line accepted, in characters; real ones have about 150."""
@@ -145,6 +147,21 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
     except ValueError:
         return False
+
+
+def parse_candidates(lines: Sequence[str]) -> tuple[Candidate, ...]:
+    """Parse the candidates of a description or fragment.
+
+    Args:
+        lines: Values of the ``a=candidate`` lines. Those after the 256th are ignored: each takes 20 us.
+
+    Returns:
+        The candidates without duplicates, at most MAX_CANDIDATES.
+
+    Raises:
+        SdpError: A candidate is malformed.
+    """
+    return merge_candidates((), map(Candidate.parse, lines[:_MAX_LINES]))
 
 
 def merge_candidates(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import SdpError
-from .candidate import Candidate, merge_candidates
+from .candidate import Candidate, parse_candidates
 from .opus_parameters import OpusParameters
 from .sdp import (
     Fingerprint,
@@ -32,8 +32,6 @@ _RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]+)/([0-9]{1,9})(?:/([!-~]+))?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _ICE_OPTION = re.compile(r"[^ ,]+")  # libdatachannel (OBS) separates them with commas.
 _MILLISECONDS = re.compile(r"[0-9]{1,5}(?:\.[0-9]{1,5})?")
-_MAX_CANDIDATE_LINES = 256
-"""Lines read, including duplicates and candidates of other transports; browsers have up to 40."""
 _DIGEST_BYTES = {"sha-256": 32, "sha-384": 48, "sha-512": 64}
 """Accepted hashes and their lengths, most preferred first (RFC 8122, 5 prefers SHA-256)."""
 
@@ -128,7 +126,7 @@ def read_audio(description: SessionDescription, section: MediaSection, *, defaul
         ice=ice,
         ice_lite="ice-lite" in scope,
         ice_options=tuple(_ICE_OPTION.findall(first(scope, "ice-options") or "")),
-        candidates=merge_candidates((), map(Candidate.parse, scope.get("candidate", [])[:_MAX_CANDIDATE_LINES])),
+        candidates=parse_candidates(scope.get("candidate", ())),
         end_of_candidates="end-of-candidates" in scope,
         setup=_setup(scope, default_setup),
         fingerprints=_fingerprints(scope),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .candidate import Candidate, merge_candidates
+from .candidate import Candidate, parse_candidates
 from .sdp import IceCredentials, Scope, Section, UnusableSdpError, first, read_lines
 
 
@@ -59,7 +59,7 @@ def parse_fragment(data: bytes | str, *, mid: str | None = None) -> IceFragment:
     scope = _join_scopes([*(matching or media), session])
     return IceFragment(
         IceCredentials.from_scope(scope),
-        merge_candidates((), [Candidate.parse(text) for text in scope.get("candidate", ())]),
+        parse_candidates(scope.get("candidate", ())),
         "end-of-candidates" in scope,
         first(scope, "mid"),
     )

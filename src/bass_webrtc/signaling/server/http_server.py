@@ -1,6 +1,6 @@
 """HTTP server: converts bytes to ``Request`` and ``Response`` to bytes, and limits what a client can consume.
 
-    TCP, TLS ─► aiohttp's parser ─► Host? ─► body, at most 32 KiB ─► handler.respond ─► bytes
+    TCP, TLS ─► aiohttp's parser ─► Host? ─► body, at most 128 KiB ─► handler.respond ─► bytes
 
 Uses aiohttp's low-level server rather than its application: routing needs two prefixes only, and aiohttp must neither
 log paths nor write its own error pages, because session URLs are secrets.
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 _BACKLOG = 256
 _WORK_OF_BODY = 4
 _BYTES_PER_WORK = 2048
-"""Work of a request with SDP, in units of a request without: an offer takes 1.5 ms, 32 KiB up to 5 ms more."""
+"""Work of a request with SDP, in units of a request without: an offer takes 1.5 ms, 128 KiB up to 20 ms more."""
 _TLS_HANDSHAKE_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 2.0
 _SocketAddress = tuple[Any, ...]
@@ -80,8 +80,8 @@ class HttpSettings:
     """Names accepted in ``Host``, besides IP addresses and localhost, against DNS rebinding. Empty: any name."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted."""
-    max_body_bytes: int = 32 * 1024
-    """Offers of browsers have up to 10 kB, 100 candidates 13 kB. Parsing 128 KiB would take 20 to 30 ms of the loop."""
+    max_body_bytes: int = 128 * 1024
+    """Offers of browsers have up to 10 kB, large conferences more. Parsing it takes at most 20 ms of the loop."""
     max_header_bytes: int = 32 * 1024
     """For all header fields together."""
     body_timeout_s: float = 10.0
