@@ -46,6 +46,12 @@ class SrtpProfile:
     salt_bytes: int
 
 
+_SIGNATURE_ALGORITHMS = (
+    b"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:RSA-PSS+SHA256:RSA+SHA256:RSA+SHA384:RSA+SHA512"
+)
+"""Those of certificates in use, instead of OpenSSL's 20. A path that is not validated gets only three times as many
+bytes as came from there: with this list, one check of Firefox allows its answer, our ClientHello and our own check."""
+
 SRTP_PROFILES = (
     SrtpProfile(7, b"SRTP_AEAD_AES_128_GCM", 16, 12),
     SrtpProfile(1, b"SRTP_AES128_CM_SHA1_80", 16, 14),
@@ -146,4 +152,8 @@ def _context(certificate: x509.Certificate, private_key: ec.EllipticCurvePrivate
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_QUERY_MTU)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # pyOpenSSL has no method for this. Without it, our first flight is 24 bytes longer.
+    set_algorithms = getattr(getattr(SSL, "_lib", None), "SSL_CTX_set1_sigalgs_list", None)
+    if set_algorithms is not None:
+        set_algorithms(context._context, _SIGNATURE_ALGORITHMS)
     return context
