@@ -344,6 +344,10 @@ class ServerStats:
             "WHIP and WHEP peers refused for want of a place (max_peers, max_peers_per_address).", "peers"
         ),
     )
+    replayed_checks: int = field(
+        default=0,
+        metadata=_counter("ICE checks dropped because they had been received from another address before.", "checks"),
+    )
     peers: tuple[PeerStats, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _MAX_DATAGRAM_BYTES = 2048
 _DATAGRAMS_PER_CALL = 32
 _DISPATCH_S = 0.005
 """How long events are dispatched before other work of the loop gets its turn. One may take as long (a handshake)."""
+_LOG_INTERVAL_S = 1.0
 
 
 class Connection(Protocol):
@@ -114,6 +115,7 @@ class EngineHost:
 
     Attributes:
         engine: The audio path.
+        replayed_checks: Number of authentic ICE checks that had been received from another address before.
     """
 
     def __init__(self, engine: Engine, max_peers: int, on_source_ended: Callable[[], None] = lambda: None) -> None:
@@ -125,6 +127,8 @@ class EngineHost:
             on_source_ended: Called when the source has ended.
         """
         self.engine = engine
+        self.replayed_checks = 0
+        self._replay_logged_s = -_LOG_INTERVAL_S
         self._max_peers = max_peers
         self._on_source_ended = on_source_ended
         self._on_datagram: Callable[[Datagram], None] = lambda _: None
@@ -163,6 +167,14 @@ class EngineHost:
     def set_datagram_handler(self, handler: Callable[[Datagram], None]) -> None:
         """Dispatch datagrams to this function instead of dropping them."""
         self._on_datagram = handler
+
+    def replay_dropped(self, address: str) -> None:
+        """Count a replayed ICE check, and log the address that it came from, at most once per second."""
+        self.replayed_checks += 1
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._replay_logged_s + _LOG_INTERVAL_S:
+            self._replay_logged_s = now_s
+            _log.warning("dropped: ICE check replayed from %s; %d so far", address, self.replayed_checks)
 
     # -- slots
 

@@ -88,7 +88,13 @@ class LiteConnection:
         self._request = request
         self._local_address = self._remote_address = ""
         self._timer: asyncio.TimerHandle | None = None
-        self._ice = ice_lite.IceLite(IceCredentials.generate(), offer.audio.ice, now_s=self._loop.time())
+        self._held: list[bytes] = []
+        self._ice = ice_lite.IceLite(
+            IceCredentials.generate(),
+            offer.audio.ice,
+            now_s=self._loop.time(),
+            checks_first=offer.audio.setup == "passive",
+        )
         self._live_ufrags: tuple[str, ...] = ()
         self.id = self._host.take_slot(self)
         self._mux.add_slot(self.id, self)
@@ -166,14 +172,15 @@ class LiteConnection:
     # -- datagrams and time
 
     def receive(self, data: bytes, path: Path, now_s: float) -> None:
-        """Handle one datagram: authentic STUN from any address, DTLS from a validated one."""
+        """Handle one datagram: authentic STUN from any address, DTLS from a path of the peer."""
         if self.closed:
             return
         if data[0] < _FIRST_BYTE_AFTER_STUN:
             self._ice.receive(data, path, now_s)
         else:
+            self._ice.count_received(path, len(data))
             self._media.receive_dtls(data, now_s)
-        self._advance(now_s)
+        self._advance(now_s, path)
 
     def receive_rtcp(self, packet: bytes, now_s: float) -> None:
         """Handle decrypted RTCP that the peer sent; ignored after the end."""
@@ -191,23 +198,44 @@ class LiteConnection:
         self._media.handle_timeout(now_s)
         self._advance(now_s)
 
-    def _advance(self, now_s: float) -> None:
-        """Send the output of ICE and media, handle their events, and schedule the next timeout."""
-        for ice_event in self._ice.events():
-            self._handle_ice_event(ice_event, now_s)
-        for data, path in self._ice.to_send():
-            self._mux.send(data, path)
+    def _advance(self, now_s: float, path: Path | None = None) -> None:
+        """Send the output of ICE and media, handle their events, and schedule the next timeout.
+
+        Args:
+            now_s: Current time.
+            path: Where a datagram was received; None without one.
+        """
+        self._handle_ice_events(now_s)
+        for data, destination in self._ice.to_send():
+            self._mux.send(data, destination)
         self._send(self._media.to_send())
         for media_event in self._media.events():
             if not self.closed:
-                self._handle_media_event(media_event)
+                self._handle_media_event(media_event, path, now_s)
+        self._handle_ice_events(now_s)  # The end of the handshake validates the path.
+        if not self.closed:
+            for data, destination in self._ice.checks(now_s):
+                self._mux.send(data, destination)
         self._schedule()
 
+    def _handle_ice_events(self, now_s: float) -> None:
+        for event in self._ice.events():
+            if not self.closed:
+                self._handle_ice_event(event, now_s)
+
     def _send(self, datagrams: Iterable[bytes]) -> None:
+        """Send on the selected path; what exceeds its limit before it is validated waits for the next call.
+
+        Newer datagrams replace those that wait: they repeat them, or the peer has answered them.
+        """
+        waiting, self._held = list(datagrams) or self._held, []
         path = self._ice.selected
         if path is not None:  # RFC 8445, 12: never send without the peer's consent.
-            for data in datagrams:
-                self._mux.send(data, path)
+            for data in waiting:
+                if self._ice.may_send(path, len(data)):
+                    self._mux.send(data, path)
+                else:
+                    self._held.append(data)
 
     def _schedule(self) -> None:
         """Set the only timer. It may fire before anything is due, which is harmless."""
@@ -224,10 +252,16 @@ class LiteConnection:
     # -- events
 
     def _handle_ice_event(self, event: ice_lite.IceEvent, now_s: float) -> None:
-        if isinstance(event, ice_lite.PathValidated):
-            self._engine.map_address(self.id, event.path.socket, event.path.host, event.path.port)
+        if isinstance(event, ice_lite.PathAdded):
+            self._mux.add_path(event.path, self.id)
+        elif isinstance(event, ice_lite.PathValidated):
+            self._mux.validate_path(event.path, self.id)
+            if event.path == self._ice.selected and self.state == "connected":
+                self._set_media_path(event.path)
         elif isinstance(event, ice_lite.PathSelected):
             self._use_path(event.path, now_s)
+        elif isinstance(event, ice_lite.ReplayDropped):
+            self._host.replay_dropped(format_address(event.path.host, event.path.port))
         elif isinstance(event, ice_lite.PathDropped):
             self._drop_path(event.path)
         elif isinstance(event, ice_lite.Restarted):
@@ -236,11 +270,11 @@ class LiteConnection:
             never = self.state == "new"
             self._release("no ICE check came within 10 s" if never else "no ICE check came for 30 s (consent expired)")
 
-    def _handle_media_event(self, event: media.MediaEvent) -> None:
+    def _handle_media_event(self, event: media.MediaEvent, path: Path | None, now_s: float) -> None:
         if isinstance(event, media.Connected):
-            path = self._ice.selected
-            assert path is not None, "the handshake needs a path"
-            self._engine.set_path(self.id, path.socket, path.host, path.port)
+            self._ice.handshake_completed(path, now_s)
+            if self._ice.selected is not None:
+                self._set_media_path(self._ice.selected)
             self._set_state("connected")
         elif isinstance(event, media.Ended):
             self.end(event.reason)
@@ -251,13 +285,18 @@ class LiteConnection:
         self._local_address = self._mux.local_address(path)
         self._remote_address = format_address(path.host, path.port)
         if self.state == "connected":
-            self._engine.set_path(self.id, path.socket, path.host, path.port)
+            self._set_media_path(path)
         elif self.state == "new":
             self._media.start(now_s)
             self._set_state("connecting")
 
+    def _set_media_path(self, path: Path) -> None:
+        """Let the sender thread use the selected path once it is validated; until then it stays on the former one."""
+        if self._ice.is_validated(path):
+            self._engine.set_path(self.id, path.socket, path.host, path.port)
+
     def _drop_path(self, path: Path) -> None:
-        self._engine.unmap_address(self.id, path.socket, path.host, path.port)
+        self._mux.remove_path(path, self.id)
         if self._ice.selected is None and self.state == "connected":
             self._engine.clear_path(self.id)  # RFC 7675, 5.1: also during a restart.
 
@@ -276,7 +315,7 @@ class LiteConnection:
             self._timer.cancel()
             self._timer = None
         for path in self._ice.paths:
-            self._engine.unmap_address(self.id, path.socket, path.host, path.port)
+            self._mux.remove_path(path, self.id)
         self._mux.remove_slot(self.id)
         self._host.release_slot(self.id)
         self._set_state("closed")

@@ -1,7 +1,7 @@
 """One UDP port for all peers of an ICE-lite server: passes datagrams to the connections that they belong to.
 
     STUN ─► the peer that signed it, from any address, so that a known address can become the path of a new peer
-    DTLS ─► the peer of its source address, which a STUN check of that peer has validated
+    DTLS ─► the peer that the path is mapped to: the first one that checked it, or the last one that validated it
 
 The engine knows both, and drops everything else.
 
@@ -58,6 +58,7 @@ class UdpMux:
         self._public_ips = public_ips
         self._announce_local = announce_local
         self._by_slot: dict[int, DatagramReceiver] = {}
+        self._by_path: dict[Path, list[int]] = {}
         host.set_datagram_handler(self._dispatch)
 
     # -- addresses
@@ -89,6 +90,39 @@ class UdpMux:
     def remove_slot(self, slot: int) -> None:
         """Drop the datagrams of this slot's peer."""
         self._by_slot.pop(slot, None)
+
+    # -- paths
+
+    def add_path(self, path: Path, slot: int) -> None:
+        """Map a path to a slot, unless it is mapped to another one: a check alone does not take it away."""
+        slots = self._by_path.setdefault(path, [])
+        slots.append(slot)
+        if len(slots) == 1:
+            self._map(path, slot)
+
+    def validate_path(self, path: Path, slot: int) -> None:
+        """Map a path that belongs to this slot, which has been added to it, even if another slot had it."""
+        slots = self._by_path[path]
+        if slots[0] != slot:
+            slots.remove(slot)
+            slots.insert(0, slot)
+            self._map(path, slot)
+
+    def remove_path(self, path: Path, slot: int) -> None:
+        """Undo ``add_path``, if it was called."""
+        slots = self._by_path.get(path, [])
+        if slot not in slots:
+            return
+        was_mapped = slots[0] == slot
+        slots.remove(slot)
+        if not slots:
+            del self._by_path[path]
+            self.host.engine.unmap_address(slot, path.socket, path.host, path.port)
+        elif was_mapped:
+            self._map(path, slots[0])
+
+    def _map(self, path: Path, slot: int) -> None:
+        self.host.engine.map_address(slot, path.socket, path.host, path.port)
 
     # -- datagrams
 

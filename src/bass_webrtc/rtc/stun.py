@@ -53,6 +53,7 @@ _SUPPORTED = frozenset(
     {USERNAME, MESSAGE_INTEGRITY, ERROR_CODE, UNKNOWN_ATTRIBUTES, XOR_MAPPED_ADDRESS, PRIORITY, USE_CANDIDATE}
 )
 _FIRST_OPTIONAL = 0x8000
+_PEER_REFLEXIVE_PRIORITY = (110 << 24 | 65_535 << 8 | 255).to_bytes(4)  # RFC 8445, 5.1.2.1, component 1.
 
 _header = Struct("!HH4s12s")
 _attribute = Struct("!HH")
@@ -138,6 +139,20 @@ def build(kind: int, transaction_id: bytes, attributes: Iterable[tuple[int, byte
     signed = covered + _attribute.pack(MESSAGE_INTEGRITY, _INTEGRITY_BYTES) + integrity
     signed = _with_length(signed, len(signed) - HEADER_BYTES + 8)
     return signed + _attribute.pack(FINGERPRINT, 4) + _u32.pack(_fingerprint(signed))
+
+
+def build_check(transaction_id: bytes, username: bytes, password: bytes) -> bytes:
+    """Build a connectivity check of a controlled agent (RFC 8445, 7.2.2).
+
+    The tie-breaker is 0, so a peer that believes that it is controlled, too, takes the other role (7.3.1.1).
+
+    Args:
+        transaction_id: 12 random bytes.
+        username: The receiver's and our user name fragment, separated by a colon.
+        password: The receiver's password.
+    """
+    attributes = ((USERNAME, username), (PRIORITY, _PEER_REFLEXIVE_PRIORITY), (ICE_CONTROLLED, bytes(8)))
+    return build(BINDING_REQUEST, transaction_id, attributes, password)
 
 
 def build_success(request: Message, host: str, port: int, password: bytes) -> bytes:

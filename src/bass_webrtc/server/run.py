@@ -146,18 +146,19 @@ def _snapshot(
     host: EngineHost, peers: ServerPeers, http: HttpServer | None, peer_stats: tuple[PeerStats, ...]
 ) -> ServerStats:
     return replace(
-        snapshot(host.engine, peer_stats),
+        snapshot(host.engine, peer_stats, host.replayed_checks),
         requests_limited=http.requests_limited if http is not None else 0,
         peers_refused=peers.refused,
     )
 
 
-def snapshot(engine: Engine, peers: tuple[PeerStats, ...]) -> ServerStats:
+def snapshot(engine: Engine, peers: tuple[PeerStats, ...], replayed_checks: int = 0) -> ServerStats:
     """Return the statistics of a server. Any thread.
 
     Args:
         engine: The audio path.
         peers: The statistics of all peers.
+        replayed_checks: Number of replayed ICE checks.
     """
     counters = engine.stats()
     playout = engine.playout.stats()
@@ -187,6 +188,7 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...]) -> ServerStats:
         events_dropped=counters.events_dropped,
         send_lateness_us=_lateness(engine.lateness_us()),
         realtime_priority=bool(counters.realtime_priority),
+        replayed_checks=replayed_checks,
         peers=peers,
     )
 
