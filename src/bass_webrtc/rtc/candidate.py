@@ -26,6 +26,7 @@ _FOUNDATION = re.compile(r"[!-~]{1,32}")
 _HOST = re.compile(r"[!-~]{1,253}")
 _WORD = re.compile(r"[!-~]+")
 _NUMBER = re.compile(r"[0-9]{1,10}")
+_THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")  # RFC 1122, 3.2.1.3.
 _TYPE_PREFERENCES = {"host": 126, "prflx": 110, "srflx": 100, "relay": 0}  # RFC 8445, 5.1.2.2.
 
 
@@ -136,7 +137,18 @@ class CandidatePolicy:
             return self.allow_loopback
         if address.is_link_local:
             return self.allow_link_local
-        return not (address.is_unspecified or address.is_multicast or address.is_reserved)
+        return _is_unicast(address)
+
+
+def is_usable_address(host: str, port: int) -> bool:
+    """Whether a peer can be reached at an IP address: not multicast, broadcast, reserved or port 0."""
+    return port > 0 and _is_unicast(ipaddress.ip_address(host))
+
+
+def _is_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if address.is_loopback:  # ::1 is in the reserved ::/8.
+        return True
+    return not (address.is_multicast or address.is_reserved or address in _THIS_NETWORK or address.is_unspecified)
 
 
 def is_loopback(host: str) -> bool:

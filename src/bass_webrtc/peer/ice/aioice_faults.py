@@ -10,6 +10,9 @@
     holds data back while a TURN channel is refreshed                 refreshed in the background
     refreshes a channel after 500 s; its permission lasts 300 s       after 240 s (RFC 8656, 9 and 12)
     waits 63 s for a dead TURN server when closing                    1 s
+    refreshes an allocation of 0 s without any pause                  less than 30 s is refused; at most 600 s counts
+    uses any address that a server reports                            ``is_usable_address`` decides
+    takes quadratic time for many short messages over TCP             linear; a message over 4 KiB ends the connection
     lets unsent data pile up while TCP is blocked                     dropped, counted; small system buffer, too
 
 The faults of its check list are worked around in ``agent.py``.
@@ -28,17 +31,25 @@ from typing import Protocol
 
 from aioice import stun as aioice_stun
 from aioice.ice import Connection, StunProtocol
-from aioice.turn import TurnClientMixin, TurnClientTcpProtocol, TurnClientUdpProtocol
+from aioice.turn import TurnClientMixin, TurnClientTcpProtocol, TurnClientUdpProtocol, is_channel_data
 
 from ...config import TurnServer
 from ...rtc import stun
+from ...rtc.candidate import is_usable_address
+from .addresses import format_address
 
 Address = tuple[str, int]
 
 _FIRST_BYTES_OF_STUN = range(4)  # RFC 7983, 7.
+_STUN_HEADER_BYTES = 20
+_TURN_HEADER_BYTES = 4
 _MAX_UNSENT_BYTES = 1 << 14
 """One second of audio at 128 kbit/s. Data that waits longer arrives too late to be played."""
 _ALLOCATION_LIFETIME_S = 600
+_MIN_LIFETIME_S = 30
+_MAX_TURN_MESSAGE_BYTES = 1 << 12
+"""Relayed datagrams have at most 1,500 bytes, other messages of a server a few hundred."""
+_FIRST_BYTE_AFTER_CHANNELS = 0x80
 _CHANNEL_REFRESH_S = 240
 _REFRESH_RETRY_S = 10
 _DELETE_TIMEOUT_S = 1.0
@@ -65,6 +76,9 @@ class Receiver(Protocol):
 
     def accepts_request(self, request: stun.Message, source: Address, local: IceSocket) -> bool:
         """Return whether to process a binding request."""
+
+    def may_send_check(self, remote: Address, local: IceSocket) -> bool:
+        """Return whether a check may be sent to this address now, and count it if so."""
 
     def packet_received(self, data: bytes, source: Address, local: IceSocket) -> None:
         """Handle a datagram that is not STUN, from any source."""
@@ -103,6 +117,12 @@ class IceSocket(StunProtocol):
                 super().datagram_received(data, addr)
             except struct.error:
                 self._agent.counters.malformed += 1
+
+    def send_stun(self, message: aioice_stun.Message, addr: Address) -> None:
+        """Send a message, unless it is a check and the agent has sent too many."""
+        is_check = message.message_class == aioice_stun.Class.REQUEST and "USERNAME" in message.attributes
+        if not is_check or self._agent.may_send_check(addr, self):
+            super().send_stun(message, addr)
 
     def send(self, data: bytes, destination: Address) -> bool:
         """Send immediately; return False if the datagram was dropped: too much data waits, or the socket is closed."""
@@ -151,8 +171,27 @@ class SteadyTurn(TurnClientMixin):
 
     def datagram_received(self, data: bytes | str, addr: Address) -> None:
         """Handle a message of the server; malformed ones are ignored."""
+        assert isinstance(data, bytes)
+        if not data or len(data) > _MAX_TURN_MESSAGE_BYTES or not (is_channel_data(data) or _is_stun(data)):
+            return
         with contextlib.suppress(struct.error):
             super().datagram_received(data, addr)
+
+    async def request(self, request: aioice_stun.Message) -> tuple[aioice_stun.Message, Address]:
+        """Send a request and return the response.
+
+        Raises:
+            ConnectionError: The response has a lifetime or an address that cannot be right.
+        """
+        response, source = await super().request(request)
+        lifetime_s = response.attributes.get("LIFETIME")
+        if lifetime_s is not None and request.attributes.get("LIFETIME") != 0:
+            if lifetime_s < _MIN_LIFETIME_S:
+                raise ConnectionError(f"it grants an allocation for {lifetime_s} s; expected {_MIN_LIFETIME_S} or more")
+            response.attributes["LIFETIME"] = min(lifetime_s, _ALLOCATION_LIFETIME_S)
+        for name in ("XOR-RELAYED-ADDRESS", "XOR-MAPPED-ADDRESS"):
+            check_reported(response.attributes.get(name))
+        return response, source
 
     def send_now(self, data: bytes, peer: Address) -> bool:
         """Send to a peer through its channel, which a check has bound; return False if the datagram was dropped."""
@@ -201,6 +240,29 @@ class TurnOverTcp(SteadyTurn, TurnClientTcpProtocol):
 
     transport: asyncio.Transport
 
+    def __init__(self, server: TurnServer) -> None:
+        super().__init__(server)
+        self._received = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Split the stream into messages (RFC 8656, 12.4 and 12.5); one that is too long ends the connection."""
+        received = self._received
+        received += data
+        address = self.transport.get_extra_info("peername")
+        at = 0
+        while len(received) - at >= _TURN_HEADER_BYTES:
+            length = int.from_bytes(received[at + 2 : at + 4])
+            is_stun = received[at] in _FIRST_BYTES_OF_STUN
+            end = at + length + (_STUN_HEADER_BYTES if is_stun else _TURN_HEADER_BYTES + -length % 4)
+            if received[at] >= _FIRST_BYTE_AFTER_CHANNELS or end - at > _MAX_TURN_MESSAGE_BYTES:
+                self.transport.abort()
+                return
+            if end > len(received):
+                break
+            self.datagram_received(bytes(received[at:end]), address)
+            at = end
+        del received[:at]
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Limit the send buffer of the system: by default it holds minutes of audio."""
         super().connection_made(transport)
@@ -225,6 +287,24 @@ class TurnOverTcp(SteadyTurn, TurnClientTcpProtocol):
         if over_tls is None:
             raise ConnectionResetError("the connection was lost during the TLS handshake")
         self.transport = over_tls
+
+
+def check_reported(address: Address | None) -> None:
+    """Check an address that a STUN or TURN server reports, if there is one.
+
+    Raises:
+        ConnectionError: No peer can be reached there.
+    """
+    if address is not None and not is_usable_address(*address):
+        raise ConnectionError(f"it reports the address {format_address(*address)}, where no peer can be reached")
+
+
+def _is_stun(data: bytes) -> bool:
+    try:
+        stun.Message.parse(data)
+    except stun.StunError:
+        return False
+    return True
 
 
 def _unsent_bytes(transport: asyncio.Transport | asyncio.DatagramTransport) -> int:

@@ -26,7 +26,7 @@ from aioice.turn import TurnTransport
 
 from ...config import IceServerAddress, StunServer, TurnServer
 from .addresses import open_sockets
-from .aioice_faults import Address, IceSocket, SteadyTurn, TurnOverTcp, TurnOverUdp
+from .aioice_faults import Address, IceSocket, SteadyTurn, TurnOverTcp, TurnOverUdp, check_reported
 
 SERVER_TIMEOUT_S = 10.0
 """How long a query may take in the background. TLS to a distant server takes six round trips."""
@@ -178,6 +178,7 @@ class Gatherer:
         mapped = response.attributes.get("XOR-MAPPED-ADDRESS")
         if mapped is None:
             raise ConnectionError("its response has no XOR-MAPPED-ADDRESS")
+        check_reported(mapped)
         preference = (own.priority >> 8) & 0xFFFF
         return _candidate("srflx", mapped, preference, own.host, self._related((own.host, own.port))), base
 
