@@ -160,12 +160,70 @@ async def test_nothing_is_sent_where_policy_forbids_it() -> None:
 @covers("SE27")
 @in_virtual_time
 async def test_500_candidates_make_100_pairs() -> None:
-    end = End(hosts=[HOST, "127.0.0.2"])
+    """The agent uses 32 candidates, each with all of its own."""
+    end = End(hosts=[HOST, "127.0.0.2", "127.0.0.3", "127.0.0.4"])
     await end.ice.gather()
     many = [Candidate(str(n), 1, "udp", n, "127.0.0.9", 10_000 + n, "host") for n in range(500)]
     end.ice.set_remote(IceCredentials("peer", "the-password-of-the-peer"), many, ice_lite=False)
-    assert len(end.ice._current.agent._check_list) == 100
+    pairs = end.ice._current.agent._check_list
+    assert len(pairs) == 100
+    assert len({pair.remote_addr for pair in pairs}) <= 32
     await end.ice.close()
+
+
+@covers("SE27")
+@pytest.mark.parametrize("hosts", [1, 4])
+@in_virtual_time
+async def test_description_with_invented_addresses_causes_at_most_100_checks(hosts: int) -> None:
+    """Many sockets of ours, none of which the peer's addresses answer."""
+    victims = [await IcePeer.open(IceCredentials("peer", "the-password-of-the-peer")) for _ in range(50)]
+    credentials = victims[0].credentials
+    for victim in victims:
+        victim.answers = False
+    end = End(hosts=[f"127.0.0.{host}" for host in range(1, 1 + hosts)])
+    await end.ice.gather()
+    end.ice.set_remote(credentials, [victim.candidate for victim in victims], ice_lite=False)
+    connecting = asyncio.create_task(end.ice.connect())
+    received: list[int] = []
+    for _ in range(40):
+        await asyncio.sleep(1)
+        received.append(sum(len(victim.requests) for victim in victims))
+    assert 32 < received[-1] <= 100
+    assert received[0] <= 60
+    assert max(len(victim.requests) for victim in victims) <= 7 * hosts
+    assert sum(bool(victim.requests) for victim in victims) <= 32
+    await end.ice.close()
+    await asyncio.gather(connecting, return_exceptions=True)
+    for victim in victims:
+        victim.transport.close()
+
+
+@in_virtual_time
+async def test_candidate_after_many_unanswered_ones_is_checked() -> None:
+    async with end_and_peer(signal_candidate=False) as (end, peer):
+        for port in range(20_000, 20_031):
+            end.ice.add_remote_candidate(Candidate("1", 1, "udp", port, "127.0.0.9", port, "host"))
+        connecting = asyncio.create_task(end.ice.connect())
+        await asyncio.sleep(35)
+        end.ice.add_remote_candidate(peer.candidate)
+        await asyncio.sleep(0.5)
+        assert peer.requests
+        peer.nominate(end.port)
+        assert (await connecting).remote == (HOST, peer.port)
+
+
+@in_virtual_time
+async def test_check_from_elsewhere_brings_less_than_three_times_its_size() -> None:
+    """The source of a check may be forged, and a check may have been recorded."""
+    async with end_and_peer() as (end, peer):
+        await connect(end, peer)
+        elsewhere = await IcePeer.open(end.ice.credentials, peer.credentials)
+        elsewhere.answers = False
+        elsewhere.nominate(end.port)
+        await asyncio.sleep(60)
+        assert len(elsewhere.requests) + len(elsewhere.responses) <= 3
+        assert end.pairs[-1].remote == (HOST, peer.port)
+        elsewhere.transport.close()
 
 
 @covers("SE30")

@@ -13,7 +13,9 @@ What differs from aioice 0.13, besides its sockets (``aioice_faults.py``):
 - Consent is checked by ``consent_checks.py``.
 - Candidates with host names, including ``.local``, are ignored (RFC 8839, 5.1); aioice would query the LAN by
   multicast DNS.
-- Requests without PRIORITY are accepted. The numbers of pairs and of peer-reflexive candidates are limited.
+- Requests without PRIORITY are accepted.
+- What a peer can make this agent send is limited: candidates, pairs, checks per second, unanswered checks of a pair and
+  of all pairs together. A description of 6 kB that names 100 invented addresses caused 600 checks otherwise.
 
 Loop thread only.
 """
@@ -31,7 +33,7 @@ from aioice.ice import CandidatePair, StunProtocol, candidate_pair_priority
 
 from ...errors import IceError
 from ...rtc import stun
-from ...rtc.candidate import MAX_CANDIDATES, Candidate
+from ...rtc.candidate import Candidate
 from ...rtc.sdp import IceCredentials
 from .aioice_faults import Address, IceCounters, IceSocket, SteadyTurn
 from .consent_checks import ConsentChecks
@@ -39,9 +41,22 @@ from .consent_checks import ConsentChecks
 PAC_TIMER_S = 39.5
 """The longest time that a check may take (RFC 8863, 4). The timer restarts for a candidate that arrives late."""
 
+MAX_SIGNALED_CANDIDATES = 32
+"""Candidates of a peer that are used in one ICE session, over its description and all that it trickles."""
 _MAX_PAIRS = 100  # RFC 8445, 6.1.2.5.
-_MAX_REMOTE_CANDIDATES = 2 * MAX_CANDIDATES
+_MAX_REMOTE_CANDIDATES = 200
 """Signaled and peer-reflexive candidates, and validated addresses."""
+_CHECKS_WITHOUT_PAUSE = 10
+_CHECK_INTERVAL_S = 0.05
+"""Ta (RFC 8445, 14.2). The first ten pairs are checked every 20 ms."""
+_PEER_REFLEXIVE_RETRANSMISSIONS = 1
+"""Of a check of an address that is known from the peer's check only, which may have been recorded and sent from
+elsewhere: with our answer, fewer than three times as many bytes go there as came from there (RFC 9000, 8.1)."""
+_UNANSWERED_CHECKS = 36
+_CHECKS_PER_CANDIDATE = 2
+_CHECKS_PER_INCOMING = 2
+"""Checks, with retransmissions, that one ICE session may send to addresses which have not answered: 36, two for each
+signaled candidate and two for each check of the peer. So a description causes at most 100."""
 _ROLE_CONFLICT = 487
 _NOMINATION_POLL_S = 0.02
 _NOMINATION_DELAY_S = 0.05
@@ -85,12 +100,19 @@ class IceAgent(aioice.Connection):
         self.counters = counters
         self._on_packet, self._on_selected, self._on_lost = on_packet, on_selected, on_lost
         self._validated: set[tuple[int, Address]] = set()
+        """From where the peer has sent an authentic check: data is accepted from there."""
+        self._answered: set[tuple[int, Address]] = set()
+        """Where the peer has answered a check: it receives there."""
         self._in_flight: dict[CandidatePair, aioice_stun.Message] = {}
         self._nomination: asyncio.Task[None] | None = None
         self._consent: ConsentChecks | None = None
         self._selected_s: float | None = None
         self._deadline: asyncio.Timeout | None = None
         self._connect_timeout_s = connect_timeout_s
+        self._signaled = 0
+        self._checks_left = _UNANSWERED_CHECKS
+        self._paced_checks = 0
+        self._next_check_s = 0.0
 
     # -- candidates
 
@@ -112,10 +134,12 @@ class IceAgent(aioice.Connection):
 
     def add_remote(self, candidate: Candidate) -> None:
         """Add a remote candidate and pair it; its address must be one that may be sent to."""
-        if self._closing or len(self._remote_candidates) >= MAX_CANDIDATES:
+        if self._closing or self._signaled >= MAX_SIGNALED_CANDIDATES:
             return
         if (candidate.host, candidate.port) in {(own.host, own.port) for own in self._local_candidates}:
             return  # A peer must not make the agent send to itself.
+        self._signaled += 1
+        self._checks_left += _CHECKS_PER_CANDIDATE
         c = candidate
         remote = aioice.Candidate(c.foundation, 1, "udp", c.priority, c.host, c.port, c.type)
         self._add_remote_candidate(remote, c.host)
@@ -158,6 +182,26 @@ class IceAgent(aioice.Connection):
             return "there is no local candidate: no network address, and no TURN server gave an allocation"
         return f"none of {len(self._check_list)} candidate pairs works, after {waited}"
 
+    def _check_periodic(self) -> bool:
+        """Start the next check of the list, unless that would be too soon after the previous one."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._next_check_s:
+            return True
+        if next(self._pairs_in(_State.WAITING, _State.FROZEN), None) is not None:
+            self._paced_checks += 1
+            if self._paced_checks >= _CHECKS_WITHOUT_PAUSE:
+                self._next_check_s = now_s + _CHECK_INTERVAL_S
+        return super()._check_periodic()
+
+    def may_send_check(self, remote: Address, local: IceSocket) -> bool:
+        """Return whether a check, or a retransmission, may be sent to this address now, and count it if so."""
+        if (local.id, remote) in self._answered:
+            return True
+        if self._checks_left == 0:
+            return False
+        self._checks_left -= 1
+        return True
+
     async def check_start(self, pair: CandidatePair) -> None:
         """Check a pair without nominating it."""
         self.check_state(pair, _State.IN_PROGRESS)
@@ -173,7 +217,9 @@ class IceAgent(aioice.Connection):
             was_controlling = self.ice_controlling
             request = self._in_flight[pair] = self.build_request(pair, nominate)
             try:
-                _, source = await pair.protocol.request(request, pair.remote_addr, self.remote_password.encode())
+                _, source = await pair.protocol.request(
+                    request, pair.remote_addr, self.remote_password.encode(), self._retransmissions(pair)
+                )
             except aioice_stun.TransactionFailed as error:
                 if error.response.error_code != _ROLE_CONFLICT:
                     return False
@@ -186,6 +232,11 @@ class IceAgent(aioice.Connection):
                 self._in_flight.pop(pair, None)
         return False
 
+    def _retransmissions(self, pair: CandidatePair) -> int | None:
+        """Return how often to repeat a check; None: as often as RFC 8489, 6.2.1 says."""
+        has_answered = (pair.protocol.id, pair.remote_addr) in self._answered
+        return None if has_answered or pair.remote_candidate.type != "prflx" else _PEER_REFLEXIVE_RETRANSMISSIONS
+
     def check_incoming(self, message: aioice_stun.Message, addr: Address, protocol: StunProtocol) -> None:
         """Handle an authentic check of the peer, and repeat our own unanswered check on the same pair."""
         known = next((c for c in self._remote_candidates if (c._network_host, c.port) == addr), None)
@@ -193,6 +244,7 @@ class IceAgent(aioice.Connection):
         request = self._in_flight.get(pair) if pair is not None else None
         if known is None and len(self._remote_candidates) >= _MAX_REMOTE_CANDIDATES:
             return
+        self._checks_left = min(self._checks_left + _CHECKS_PER_INCOMING, _MAX_PAIRS)
         message.attributes.setdefault("PRIORITY", candidate_priority(1, "prflx"))  # FFmpeg sends none.
         super().check_incoming(message, addr, protocol)
         if request is not None:
@@ -205,6 +257,7 @@ class IceAgent(aioice.Connection):
         super().check_complete(pair)
         if pair.state == _State.SUCCEEDED:
             self._validated.add((pair.protocol.id, pair.remote_addr))
+            self._answered.add((pair.protocol.id, pair.remote_addr))
         if before is not None and self._is_settling() and self._priority(before) > self._priority(pair):
             self._nominated[1] = before
         if self.selected is not before:

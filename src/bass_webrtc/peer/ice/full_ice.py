@@ -262,7 +262,7 @@ class FullIce:
         """Discard the session of a ``restart`` that has no selected pair yet. Idempotent."""
         pending, self._pending = self._pending, None
         if pending is not None:
-            self._retire(pending)
+            self._retire(pending, 0.0)  # The peer has not used its sockets.
 
     # -- data
 
@@ -344,7 +344,7 @@ class FullIce:
     def _agent_selected(self, agent: IceAgent) -> None:
         """Use the nominated pair. If it is the first one of a restart, the new session takes over."""
         if self._pending is not None and agent is self._pending.agent:
-            self._retire(self._current)
+            self._retire(self._current, _LINGER_S)
             self._current, self._pending = self._pending, None
         if self._closed or agent is not self._current.agent or agent.selected is None:
             return
@@ -367,12 +367,12 @@ class FullIce:
         else:
             self._observer.data_received(data)
 
-    def _retire(self, session: _Session) -> None:
-        """Close a replaced session after a short delay."""
-        self._retired[session] = asyncio.create_task(self._close_later(session))
+    def _retire(self, session: _Session, delay_s: float) -> None:
+        """Close a replaced session."""
+        self._retired[session] = asyncio.create_task(self._close_later(session, delay_s))
 
-    async def _close_later(self, session: _Session) -> None:
-        await asyncio.sleep(_LINGER_S)
+    async def _close_later(self, session: _Session, delay_s: float) -> None:
+        await asyncio.sleep(delay_s)
         await session.close()
         del self._retired[session]
 
