@@ -203,6 +203,7 @@ class TestValidation:
         assert request.has_fingerprint
         assert {stun.PRIORITY, stun.ICE_CONTROLLED} <= set(request.attributes)
 
+    @covers("SE32")
     def test_answer_validates_the_path(self) -> None:
         agent = ice()
         agent.receive(browser(), A, 1.0)
@@ -211,6 +212,7 @@ class TestValidation:
         assert agent.is_validated(A)
         assert agent.events() == [PathAdded(A), PathSelected(A), PathValidated(A)]
 
+    @covers("SE32")
     def test_wrong_answers_do_not_validate_the_path(self) -> None:
         agent = ice()
         agent.receive(browser(), A, 1.0)
@@ -237,6 +239,7 @@ class TestValidation:
         agent.receive(browser(), A, 29.0)
         assert len(agent.checks(29.0)) == 1
 
+    @covers("SE32")
     def test_media_stays_until_the_new_path_is_validated(self) -> None:
         """As after a NAT rebinding: it moves as soon as our check is answered, within one round trip."""
         agent = connected(A)
@@ -264,6 +267,7 @@ class TestValidation:
         answer_checks(agent, 0.1, A)
         assert agent.selected == A
 
+    @covers("SE32")
     def test_handshake_validates_the_path_on_which_it_ended(self) -> None:
         agent = ice()
         agent.receive(browser(), A, 0.0)
@@ -274,6 +278,7 @@ class TestValidation:
         agent.handshake_completed(A, 0.2)
         assert agent.is_validated(A)
 
+    @covers("SE32")
     def test_recorded_checks_from_many_addresses_do_not_evict_validated_paths(self) -> None:
         agent = connected(A)
         agent.receive(browser(), B, 1.0)
@@ -289,6 +294,7 @@ class TestValidation:
 class TestAmplification:
     """RFC 9000, 8.1: before an address is validated, at most three times as much is sent there as came from there."""
 
+    @covers("SE32")
     def test_one_check_brings_at_most_three_times_its_size(self) -> None:
         agent = ice()
         request = browser()
@@ -364,6 +370,7 @@ class TestAmplification:
 
 
 class TestReplays:
+    @covers("SE32")
     def test_check_from_another_address_is_dropped(self) -> None:
         agent = connected(A)
         recorded = nominating()
@@ -373,7 +380,6 @@ class TestReplays:
             agent.receive(recorded, B, float(second))
         assert agent.events() == [ReplayDropped(B)] * 9
         assert agent.to_send() == []
-        assert agent.checks(2.0) == [] or B not in agent.paths
         assert agent.paths == (A,)
 
     def test_retransmission_on_the_same_path_is_answered_but_changes_nothing(self) -> None:
@@ -397,6 +403,7 @@ class TestReplays:
         assert agent.selected == A
         assert ConsentExpired() not in agent.events()
 
+    @covers("SE32")
     def test_more_checks_than_are_remembered_do_not_keep_a_session_that_the_peer_left(self) -> None:
         agent = connected(A)
         answer_checks(agent, 1.0, A)  # It answers our checks, so it must go on to do so.

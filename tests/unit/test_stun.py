@@ -245,3 +245,14 @@ class TestAnyBytes:
             with pytest.raises(stun.StunError):
                 stun.Message.parse(data + b"\x00")
             assert time.process_time() - started < 0.1
+
+
+def test_check_of_a_controlled_agent() -> None:
+    """RFC 8445, 7.2.2. The tie-breaker loses against every other one, so the peer becomes controlling."""
+    check = stun.Message.parse(stun.build_check(bytes(range(12)), b"theirs:ours", b"their password"))
+    assert (check.kind, check.transaction_id) == (stun.BINDING_REQUEST, bytes(range(12)))
+    assert check.attributes[stun.USERNAME] == b"theirs:ours"
+    assert check.attributes[stun.ICE_CONTROLLED] == bytes(8)
+    assert int.from_bytes(check.attributes[stun.PRIORITY]) >> 24 == 110
+    assert check.is_authentic(b"their password")
+    assert check.has_fingerprint
