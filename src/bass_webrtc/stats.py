@@ -348,6 +348,13 @@ class ServerStats:
         default=0,
         metadata=_counter("ICE checks dropped because they had been received from another address before.", "checks"),
     )
+    http_connections: int = field(default=0, metadata=_gauge("Open HTTP connections.", "connections"))
+    http_connections_refused: int = field(
+        default=0,
+        metadata=_counter(
+            "HTTP connections that a limit refused, or closed while they were idle, for another one.", "connections"
+        ),
+    )
     peers: tuple[PeerStats, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator
 from bass_webrtc.signaling.messages import Request, Response
 from bass_webrtc.signaling.server.cors import Cors
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
+from bass_webrtc.signaling.server.http_connection import Timeouts
 from bass_webrtc.signaling.server.http_server import HttpServer, HttpSettings
 from support.signaling import FakeSessions
 
 SDP = {"Content-Type": "application/sdp"}
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 ORIGIN = "https://radio.example"
-QUICK = HttpSettings(port=0, body_timeout_s=0.2, idle_timeout_s=0.3, linger_s=0.2)
+QUICK = HttpSettings(port=0, timeouts=Timeouts(header_s=0.3, body_s=0.2, idle_s=0.3, write_s=0.3, linger_s=0.2))
 
 
 class Echo:
@@ -33,7 +34,8 @@ class Echo:
         self.requests.append(request)
         if request.path == "/echo/bug":
             raise RuntimeError("inner details")
-        return Response(200, (("Content-Type", "text/plain"),), request.body)
+        body = b"v" * 2_000_000 if request.path == "/echo/long" else request.body
+        return Response(200, (("Content-Type", "text/plain"),), body)
 
 
 @contextlib.asynccontextmanager

@@ -145,10 +145,14 @@ def _make_http(
 def _snapshot(
     host: EngineHost, peers: ServerPeers, http: HttpServer | None, peer_stats: tuple[PeerStats, ...]
 ) -> ServerStats:
+    stats = replace(snapshot(host.engine, peer_stats, host.replayed_checks), peers_refused=peers.refused)
+    if http is None:
+        return stats
     return replace(
-        snapshot(host.engine, peer_stats, host.replayed_checks),
-        requests_limited=http.requests_limited if http is not None else 0,
-        peers_refused=peers.refused,
+        stats,
+        requests_limited=http.requests_limited,
+        http_connections=http.open_connections,
+        http_connections_refused=http.refused_connections,
     )
 
 

@@ -151,6 +151,22 @@ def parse_links(values: Iterable[str]) -> Iterator[tuple[str, dict[str, str]]]:
             yield parse_parameters(entry)
 
 
+def split_host(text: str) -> tuple[str, str]:
+    """Split ``host[:port]`` of a ``Host`` field, an origin or a URL. Never raises.
+
+    Returns:
+        The host in lower case, without the brackets of an IPv6 address and without the dot at the end of a name; and
+        the port, empty for 80 and 443, which browsers omit.
+    """
+    text = text.strip().lower()
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        host, _, port = text.partition(":")
+    return host.removesuffix("."), "" if port in ("80", "443") else port
+
+
 def parse_parameters(text: str) -> tuple[str, dict[str, str]]:
     """Parse ``value; name=value; name="quoted value"``, as in ``Link`` and ``Content-Type``. Never raises.
 

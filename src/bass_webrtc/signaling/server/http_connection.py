@@ -9,15 +9,19 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+import socket
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from ...errors import ConfigError
-from ..messages import Fields, Refused, Response
+from ..messages import Fields, Refused, Response, split_host
+from .connections import Connections
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +34,227 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-class Connection(RequestHandler):
-    """aiohttp's connection, with problem documents for requests that cannot be parsed."""
+class Phase(Enum):
+    """What a connection is doing."""
 
-    __slots__ = ()
+    CONNECT = auto()
+    """TLS handshake."""
+    IDLE = auto()
+    """Nothing of the next request has arrived."""
+    HEADER = auto()
+    """The header of a request arrives."""
+    BODY = auto()
+    """The body of a request arrives."""
+    WORK = auto()
+    """The server works on a request."""
+    WRITE = auto()
+    """The response is sent, or the connection closes once all of it is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long a connection waits for the client, in seconds."""
+
+    header_s: float = 10.0
+    """For a header to arrive, from its first byte: a client that sends it slowly gets no more time. Also for the first
+    byte of a new connection."""
+    body_s: float = 10.0
+    """For a body to arrive, all of it."""
+    idle_s: float = 20.0
+    """For the next request to begin."""
+    write_s: float = 10.0
+    """For the client to read any part of a response."""
+    linger_s: float = 1.0
+    """For the rest of a refused body, which is discarded."""
+
+
+class SilentConnection:
+    """A connection from which nothing has arrived yet. It needs a socket and a timer, but no parser and no task.
+
+    Args:
+        accepted: Its socket.
+        connections: All connections of the server; this one is counted there until something arrives or it ends.
+        network: What limits per address count it under.
+        timeout_s: How long the server waits for the client's first byte.
+        begin: Called with socket and network when that has arrived.
+    """
+
+    is_waiting = True
+
+    def __init__(
+        self,
+        accepted: socket.socket,
+        connections: Connections[AnyConnection],
+        network: str,
+        timeout_s: float,
+        begin: Callable[[socket.socket, str], None],
+    ) -> None:
+        self.network = network
+        self.descriptor = accepted.fileno()
+        self._accepted = accepted
+        self._connections = connections
+        self._begin = begin
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(accepted, self._arrived)
+        self._timer = self._loop.call_later(timeout_s, self.abort)
+        connections.add(self)
+
+    def end(self) -> None:
+        """Close the connection."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection."""
+        self._leave()
+        self._accepted.close()
+
+    def _arrived(self) -> None:
+        self._leave()
+        self._begin(self._accepted, self.network)
+
+    def _leave(self) -> None:
+        self._loop.remove_reader(self._accepted)
+        self._timer.cancel()
+        self._connections.discard(self)
+
+
+class Connection(RequestHandler):
+    """aiohttp's connection, with problem documents for requests that cannot be parsed, timeouts, and an early end.
+
+    Args:
+        manager: aiohttp's server.
+        connections: All connections of the server; this one is counted there until it ends.
+        network: What limits per address count it under.
+        accepted: Its socket, which is closed with it.
+        timeouts: How long it waits for the client.
+
+    Attributes:
+        network: As above.
+        descriptor: Number of the socket's file descriptor.
+        ended: Done when the connection has ended.
+        is_reused: Whether it has carried a request before.
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_connections",
+        "_phase",
+        "_socket",
+        "_task",
+        "_timeouts",
+        "_timer",
+        "_unsent",
+        "descriptor",
+        "ended",
+        "is_reused",
+        "network",
+    )
+
+    def __init__(
+        self,
+        manager: web.Server,
+        connections: Connections[AnyConnection],
+        network: str,
+        accepted: socket.socket,
+        timeouts: Timeouts,
+    ) -> None:
+        super().__init__(
+            manager,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # aiohttp documents None.
+            auto_decompress=False,
+            lingering_time=timeouts.linger_s,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_FIELD_BYTES,
+        )
+        self.network = network
+        self.descriptor = accepted.fileno()
+        self._accepted = accepted
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._connections = connections
+        self._timeouts = timeouts
+        self._task: asyncio.Task[Any] | None = None
+        self._socket: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
+        self.is_reused = False
+        self._enter(Phase.CONNECT)
+        connections.add(self)
+
+    def connect(self, tls: dict[str, Any]) -> None:
+        """Start the TLS handshake, if there is one, and then serve requests.
+
+        Args:
+            tls: Arguments of ``connect_accepted_socket``.
+        """
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            self._task = None
+            if task.cancelled() or task.exception() is not None or self._phase is Phase.CONNECT:
+                self._accepted.close()
+                self._end()
+
+        self._task = self._loop.create_task(self._loop.connect_accepted_socket(lambda: self, self._accepted, **tls))
+        self._task.add_done_callback(ended)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the server waits for the client, and does not work on a request."""
+        return self._phase is not Phase.WORK
+
+    def end(self) -> None:
+        """Close the connection, if a request is complete after the response."""
+        if self._phase in (Phase.WORK, Phase.WRITE):
+            self.close()
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close the connection at once; what was not sent is lost."""
+        if self._task is not None:
+            self._task.cancel()
+        if self._socket is not None:
+            self._socket.abort()
+
+    def wait_for_body(self) -> None:
+        """The server waits for the body of a request."""
+        self._enter(Phase.BODY)
+
+    def work(self) -> None:
+        """The server works on a request."""
+        self._enter(Phase.WORK)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The connection can be used."""
+        self._socket = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+        self._enter(Phase.HEADER)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The connection has ended."""
+        self._end()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has arrived."""
+        if self._phase is Phase.IDLE:
+            self._enter(Phase.HEADER)
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than the server writes."""
+        super().pause_writing()
+        self._unsent = self._buffered()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response."""
+        self._enter(Phase.WRITE)
+        self.is_reused = True
+        sent = await super().finish_response(request, resp, start_time)
+        self._enter(Phase.IDLE if resp.keep_alive else Phase.WRITE)
+        return sent
 
     def handle_error(
         self,
@@ -52,13 +273,42 @@ class Connection(RequestHandler):
             refusal = Refused(500, "Internal server error.")
         return to_aiohttp(refusal.response(), closes=True)
 
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._connections.renew(self)
+        self._unsent = self._buffered()
+        timeouts = self._timeouts
+        timeout_s = {Phase.HEADER: timeouts.header_s, Phase.IDLE: timeouts.idle_s, Phase.WRITE: timeouts.write_s}
+        self._wait(timeout_s.get(phase))
 
-class RejectedConnection(asyncio.Protocol):
-    """Closes a connection beyond the maximum."""
+    def _wait(self, timeout_s: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        is_open = self._socket is not None
+        self._timer = self._loop.call_later(timeout_s, self._expired) if timeout_s is not None and is_open else None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Close the connection."""
-        transport.close()
+    def _expired(self) -> None:
+        buffered = self._buffered()
+        if self._phase is not Phase.WRITE:
+            self._enter(Phase.WRITE)  # It closes when the rest of the last response is sent.
+            self.force_close()
+        elif buffered < self._unsent:
+            self._enter(self._phase)
+        else:
+            self.abort()
+
+    def _buffered(self) -> int:
+        return self._socket.get_write_buffer_size() if self._socket is not None else 0
+
+    def _end(self) -> None:
+        self._connections.discard(self)
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self._task = self._socket = None
+        self._wait(None)
+
+
+AnyConnection = SilentConnection | Connection
 
 
 def to_aiohttp(response: Response, *, closes: bool = False) -> web.Response:
@@ -85,6 +335,8 @@ async def read_body(request: web.BaseRequest, max_bytes: int, timeout_s: float) 
     if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
     await _send_continue(request)
+    if not request.protocol.connected:  # aiohttp's error for it would be a RuntimeError.
+        raise Refused(400, "The client has gone.")
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
@@ -134,6 +386,12 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
     return str(client)
 
 
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Return whether an address is one of a trusted proxy."""
+    parsed = _parse_address(address)
+    return parsed is not None and any(parsed in network for network in trusted)
+
+
 def is_allowed_host(host: str | None, allowed: Collection[str]) -> bool:
     """Return whether the ``Host`` field names this server. Protects against DNS rebinding.
 
@@ -144,9 +402,15 @@ def is_allowed_host(host: str | None, allowed: Collection[str]) -> bool:
         host: Value of the field, with or without a port.
         allowed: Names of this server, in lower case.
     """
-    name = (host or "").strip().lower()
-    name = name[1:].partition("]")[0] if name.startswith("[") else name.partition(":")[0]
-    return name == "localhost" or name in allowed or _parse_address(name) is not None
+    name, _port = split_host(host or "")
+    is_local = name == "localhost" or name.endswith(".localhost")
+    return is_local or name in allowed or _parse_address(name) is not None
+
+
+def is_public(text: str) -> bool:
+    """Return whether an address is one of the internet: not loopback, private or link-local."""
+    address = _parse_address(text)
+    return address is not None and address.is_global
 
 
 def plain_address(text: str) -> str:

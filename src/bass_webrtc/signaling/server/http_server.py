@@ -1,6 +1,6 @@
 """HTTP server: converts bytes to ``Request`` and ``Response`` to bytes, and limits what a client can consume.
 
-    TCP, TLS ─► aiohttp's parser ─► Host? ─► body, at most 128 KiB ─► handler.respond ─► bytes
+    accept ─► too many? ─► TLS ─► aiohttp's parser ─► Host? ─► body, at most 128 KiB ─► handler.respond ─► bytes
 
 Uses aiohttp's low-level server rather than its application: routing needs two prefixes only, and aiohttp must neither
 log paths nor write its own error pages, because session URLs are secrets.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
 import logging
 import os
 import socket
@@ -26,14 +27,16 @@ from aiohttp import web
 from ...config import bracketed
 from ...errors import BassWebRtcError, ConfigError, PortInUseError
 from ..messages import Headers, Refused, Request, Response
+from .connections import Connections
 from .cors import Cors
 from .http_connection import (
-    MAX_FIELD_BYTES,
-    MAX_LINE_BYTES,
+    AnyConnection,
     Connection,
-    RejectedConnection,
+    SilentConnection,
+    Timeouts,
     client_address,
     is_allowed_host,
+    is_trusted,
     parse_networks,
     plain_address,
     read_body,
@@ -48,8 +51,17 @@ _BACKLOG = 256
 _WORK_OF_BODY = 4
 _BYTES_PER_WORK = 2048
 """Work of a request with SDP, in units of a request without: an offer takes 1.5 ms, 128 KiB up to 20 ms more."""
-_TLS_HANDSHAKE_TIMEOUT_S = 10.0
-_STOP_TIMEOUT_S = 2.0
+_SEND_BUFFER_BYTES = 128 * 1024
+"""Of the system, for each connection. Without a limit, a client that does not read its responses fills megabytes."""
+_TLS_HANDSHAKE_TIMEOUT_S = 5.0
+_ACCEPTED_AT_ONCE = 8
+"""Connections accepted before everything else on the loop runs."""
+_ACCEPT_PAUSE_S = 0.05
+"""Before the next attempt, when no connection can be accepted."""
+_STOP_GRACE_S = 0.5
+"""How long requests in progress may take when the server stops."""
+_STOP_CANCEL_S = 0.1
+"""How long their handlers may take to be cancelled after that."""
 _SocketAddress = tuple[Any, ...]
 """Host and port; for IPv6 also flow label and scope."""
 
@@ -84,13 +96,10 @@ class HttpSettings:
     """Offers of browsers have up to 10 kB, large conferences more. Parsing it takes at most 20 ms of the loop."""
     max_header_bytes: int = 32 * 1024
     """For all header fields together."""
-    body_timeout_s: float = 10.0
-    """For the body to arrive."""
-    idle_timeout_s: float = 20.0
-    """For the header of a request to arrive, on a new or a reused connection."""
-    linger_s: float = 1.0
-    """How long the rest of a refused body is discarded, so that the client sees the response (RFC 9112, 9.6)."""
-    max_connections: int = 4096
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    max_connections: int = 1000
+    max_connections_per_address: int = 64
+    """From one IPv4 address or IPv6 /64; trusted proxies may open more."""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -120,7 +129,11 @@ class HttpServer:
         if settings.tls_certificate is not None and settings.tls_key is not None:
             self._tls = tls_context(settings.tls_certificate, settings.tls_key)
         self._web: web.Server | None = None
-        self._listeners: list[asyncio.Server] = []
+        self._connections: Connections[AnyConnection] = Connections(
+            settings.max_connections, settings.max_connections_per_address, clock
+        )
+        self._listeners: list[socket.socket] = []
+        self._accepting: list[asyncio.Task[None]] = []
         self._port = settings.port
 
     @property
@@ -132,6 +145,16 @@ class HttpServer:
     def requests_limited(self) -> int:
         """Number of requests that a rate limit refused. Any thread."""
         return self._limiter.refused
+
+    @property
+    def open_connections(self) -> int:
+        """Number of open connections. Any thread."""
+        return len(self._connections)
+
+    @property
+    def refused_connections(self) -> int:
+        """Number of connections that a limit refused or closed. Any thread."""
+        return self._connections.refused
 
     @property
     def url(self) -> str:
@@ -146,45 +169,85 @@ class HttpServer:
             PortInUseError: Another program uses the port.
             ConfigError: The host or the port cannot be used.
         """
-        sockets = await listen(self._settings.host, self._settings.port)
-        self._port = sockets[0].getsockname()[1]
+        self._listeners = list(await listen(self._settings.host, self._settings.port))
+        self._port = self._listeners[0].getsockname()[1]
         self._web = web.Server(self._handle)
-        loop = asyncio.get_running_loop()
-        timeout_s = None if self._tls is None else _TLS_HANDSHAKE_TIMEOUT_S
-        for one in sockets:
-            self._listeners.append(
-                await loop.create_server(self._accept, sock=one, ssl=self._tls, ssl_handshake_timeout=timeout_s)
-            )
+        for listener in self._listeners:
+            listener.setblocking(False)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)  # Accepted sockets inherit it.
+            self._accepting.append(asyncio.create_task(self._accept_all(listener)))
         return self._port
 
     async def stop(self) -> None:
-        """Stop listening, wait briefly for requests in progress, and close all connections. Idempotent."""
+        """Stop listening, wait briefly for requests in progress, and close all connections. Idempotent.
+
+        Takes at most 0.7 s, whatever the clients do.
+        """
+        accepting, self._accepting = self._accepting, []
+        for task in accepting:
+            task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.close()
-        if self._web is not None:
-            self._web.pre_shutdown()
-            await self._web.shutdown(_STOP_TIMEOUT_S)
-            self._web = None
-        for listener in listeners:
-            await listener.wait_closed()
+        if self._web is None:
+            return
+        for connection in self._connections.all():
+            connection.end()
+        await self._wait_until_closed(_STOP_GRACE_S)
+        for connection in self._connections.all():
+            connection.abort()
+        await self._web.shutdown(_STOP_CANCEL_S / 2)  # It waits twice: for the handler, and for its cancellation.
+        await self._wait_until_closed(_STOP_CANCEL_S)
+        self._web = None
 
-    def _accept(self) -> asyncio.Protocol:
+    async def _wait_until_closed(self, timeout_s: float) -> None:
+        if ended := [one.ended for one in self._connections.all() if isinstance(one, Connection)]:
+            await asyncio.wait(ended, timeout=timeout_s)
+
+    async def _accept_all(self, listener: socket.socket) -> None:
+        """Accept connections until cancelled. asyncio's own server would neither count them nor stop at a limit."""
+        loop = asyncio.get_running_loop()
+        for count in itertools.count():
+            pause_s = 0.0
+            try:
+                accepted, address = await loop.sock_accept(listener)
+            except ConnectionError:  # The client has gone.
+                pass
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._connections.free_descriptor()
+                pause_s = _ACCEPT_PAUSE_S
+            else:
+                self._admit(accepted, plain_address(address[0]))
+            if pause_s or self._turns.are_waited_for or count % _ACCEPTED_AT_ONCE == 0:
+                await asyncio.sleep(pause_s)
+
+    def _admit(self, accepted: socket.socket, address: str) -> None:
+        network = client_network(address)
+        is_proxy = is_trusted(address, self._trusted)
+        if self._connections.admit(network, accepted.fileno(), is_proxy=is_proxy):
+            SilentConnection(accepted, self._connections, network, self._settings.timeouts.header_s, self._begin)
+        else:
+            accepted.close()
+
+    def _begin(self, accepted: socket.socket, network: str) -> None:
         assert self._web is not None
-        if len(self._web.connections) >= self._settings.max_connections:
-            return RejectedConnection()
-        return Connection(
-            self._web,
-            loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # aiohttp documents None.
-            auto_decompress=False,
-            keepalive_timeout=self._settings.idle_timeout_s,
-            lingering_time=self._settings.linger_s,
-            max_line_size=MAX_LINE_BYTES,
-            max_field_size=MAX_FIELD_BYTES,
-        )
+        connection = Connection(self._web, self._connections, network, accepted, self._settings.timeouts)
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {
+                "ssl": self._tls,
+                "ssl_handshake_timeout": _TLS_HANDSHAKE_TIMEOUT_S,
+                "ssl_shutdown_timeout": self._settings.timeouts.write_s,
+            }
+        connection.connect(tls)
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
+        connection = incoming.protocol
+        assert isinstance(connection, Connection)
+        if not connection.is_reused:  # Otherwise it may still be closed: clients send their request again then.
+            connection.work()
         path, query = _split_target(incoming.raw_path)
         handler = next((handler for handler in self._handlers if handler.serves(path)), None)
         request = Request(
@@ -197,15 +260,18 @@ class HttpServer:
         )
         network, peer_name = client_network(request.remote), _peer_name(incoming)
         await self._turns.take(network, peer_name)
+        connection.work()
         try:
             self._limiter.check(request.method, request.remote, self._clock())
             self._check_header(incoming, request)
             if handler is None:
                 raise Refused(404, "Not found.")
-            body = await read_body(incoming, self._settings.max_body_bytes, self._settings.body_timeout_s)
+            connection.wait_for_body()
+            body = await read_body(incoming, self._settings.max_body_bytes, self._settings.timeouts.body_s)
         except Refused as refusal:
             response = refusal.response().with_fields(() if handler is None else handler.cors.fields(request))
             return to_aiohttp(response, closes=not incoming.content.is_eof())
+        connection.work()
         if body:
             await self._turns.take(network, peer_name, _WORK_OF_BODY + len(body) // _BYTES_PER_WORK)
         response = await handler.respond(replace(request, body=body))
