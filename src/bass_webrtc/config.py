@@ -42,7 +42,8 @@ _MAX_ICE_URL_CHARACTERS = 512
 _DEFAULT_ICE_PORTS = {"stun": 3478, "stuns": 5349, "turn": 3478, "turns": 5349}
 _TOKEN = re.compile(r"[!-~]+")
 _SECRET = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
-_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
+_HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _UNSAFE = re.compile(r'[,;"\\\x00-\x20\x7f-\uffff]')
 """OBS splits ``Link`` fields at commas and semicolons even inside quotes, so credentials must not contain them."""
 
@@ -291,13 +292,16 @@ class ServerConfig(StreamConfig):
     tls_key: str | Path | None = None
     """PEM file with the private key for HTTPS; requires ``tls_certificate``."""
     allow_origins: tuple[str, ...] = ()
-    """Web origins (``"https://radio.example"``) whose pages may use the endpoints; ``("*",)`` allows all."""
+    """Web origins (``"https://radio.example"``) whose pages may use the server, besides its own page; ``("*",)`` allows
+    all. The server refuses requests of other pages with 403. Programs that are not browsers send no origin."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks (``"10.0.0.0/8"``) of reverse proxies whose ``X-Forwarded-For`` is trusted, for ``admit``
     and for limits. Otherwise all clients behind a proxy count as one."""
     allowed_hosts: tuple[str, ...] = ()
     """Names of this server (``"radio.example"``, without a port), against DNS rebinding: the server refuses a request
-    with another ``Host`` with 421. IP addresses and localhost are always allowed. Empty allows every name."""
+    with another ``Host`` with 421. IP addresses, localhost, this machine's names and those that end in ``.local`` are
+    always allowed. Empty: at a loopback, private or link-local address only these, at a public address every name.
+    ``("*",)`` allows every name."""
     strict_http: bool = False
     """Refuse what the RFC lets a server refuse: PATCH without If-Match (428), and publishers that offer video or other
     sections besides the audio (422; otherwise the answer declines these sections)."""
@@ -310,6 +314,12 @@ class ServerConfig(StreamConfig):
     ``max_peers``; the server refuses another with 429. None: half of ``max_peers``, rounded up. Unless it equals
     ``max_peers``, the last tenth of all, at least one, is reserved for addresses without a peer (429 for others). Set
     it to ``max_peers`` if all peers come from one address; behind a reverse proxy, set ``trusted_proxies`` instead."""
+    max_connections: int = 1000
+    """Maximum number of open HTTP connections, 1 to 100000; in addition at most half of the file descriptors that the
+    process may open, and fewer when it is about to run out of them. At the maximum a new connection takes the place of
+    an idle one, and is refused if there is none."""
+    max_connections_per_address: int = 64
+    """The same for one IPv4 address or IPv6 /64, 1 to 100000. Does not apply to ``trusted_proxies``."""
 
     def __post_init__(self) -> None:
         StreamConfig.__post_init__(self)  # super() would refer to the class without slots.
@@ -318,6 +328,8 @@ class ServerConfig(StreamConfig):
             _require_range("max_peers_per_address", self.max_peers_per_address, 1, self.max_peers)
         _require_range("http_port", self.http_port, 0, 65_535)
         _require_range("udp_port", self.udp_port, 0, 65_535)
+        _require_range("max_connections", self.max_connections, 1, 100_000)
+        _require_range("max_connections_per_address", self.max_connections_per_address, 1, 100_000)
         _require(self.signaling_mode in _MODES, "signaling_mode", self.signaling_mode, f"one of {_MODES}")
         self._check_addresses()
         self._check_ice_servers()
@@ -346,6 +358,12 @@ class ServerConfig(StreamConfig):
         for name in self.allowed_hosts:
             is_name = isinstance(name, str) and _HOST_NAME.fullmatch(name) is not None
             _require(is_name, "allowed_hosts", name, "host names without a port")
+        _require(
+            isinstance(self.allow_origins, (tuple, list)), "allow_origins", self.allow_origins, "a tuple of origins"
+        )
+        for origin in self.allow_origins:
+            if origin != "*":
+                checked_origin(origin)
 
     def _check_ice_servers(self) -> None:
         for server in self.visitor_ice_servers:
@@ -359,6 +377,20 @@ class ServerConfig(StreamConfig):
         _require(are_servers, "ice_servers", self.ice_servers, _SERVERS)
         has_relay = any(one.is_turn for one in self.ice_servers)
         _require(has_relay or not self.ice_relay_only, "ice_relay_only", True, "a TURN server among ice_servers")
+
+
+def checked_origin(origin: str) -> str:
+    """Return an entry of ``allow_origins`` in lower case.
+
+    ``null`` is refused, because all sandboxed frames and local files share it.
+
+    Raises:
+        ConfigError: It is not a web origin.
+    """
+    expected = "origins without a path, such as 'https://radio.example', or '*'"
+    is_origin = isinstance(origin, str) and _ORIGIN.fullmatch(origin.lower()) is not None
+    _require(is_origin, "allow_origins", origin, expected)
+    return origin.lower()
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

@@ -64,7 +64,8 @@ def send(url: str, method: str, path: str, headers: dict[str, str]) -> Reply:
         ({"publish_token": "for-publishers"}, "GET", "/metrics", PUBLISHER, 200),
         (THREE_TOKENS, "GET", "/healthz", {}, 200),
         # SE64: DNS rebinding, a foreign host name that resolves to our address.
-        ({}, "GET", "/", {"Host": "evil.example"}, 200),
+        ({}, "GET", "/", {"Host": "evil.example"}, 421),
+        ({"allowed_hosts": ("*",)}, "GET", "/", {"Host": "evil.example"}, 200),
         ({"allowed_hosts": ("Radio.example",)}, "GET", "/", {"Host": "evil.example"}, 421),
         ({"allowed_hosts": ("Radio.example",)}, "POST", "/whep", {"Host": "evil.example"}, 421),
         ({"allowed_hosts": ("Radio.example",)}, "GET", "/", {"Host": "radio.example:8080"}, 200),

@@ -1,5 +1,9 @@
 """Cross-origin access (Fetch standard, "CORS protocol"): which web pages may use this server.
 
+A browser sends the requests of any page, for example to a server on the same machine that needs no token, and only
+keeps the responses from the page. Requests of pages that are not allowed are therefore refused. Programs other than
+browsers send no ``Origin``.
+
 Credentials mode is never allowed: the server uses no cookies, and a page that has the token sends it itself.
 """
 
@@ -8,10 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ...errors import ConfigError
-from ..messages import Fields, Request
-
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+from ...config import checked_origin
+from ..messages import Fields, Refused, Request, split_host
 
 ALLOWED_METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
 _ALLOWED_FIELDS = "Authorization, Content-Type, If-Match, ETag"
@@ -19,10 +21,11 @@ _ALLOWED_FIELDS = "Authorization, Content-Type, If-Match, ETag"
 _EXPOSED_FIELDS = "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate"
 _MAX_AGE_S = 7200
 """How long a browser may cache a preflight response; the maximum in Chromium."""
+_LONGEST_SHOWN = 100
 
 
 class Cors:
-    """Decides which origins may read responses.
+    """Decides which origins may send requests and read the responses.
 
     Args:
         allow_origins: Origins such as ``"https://radio.example"``; ``"*"`` allows all. If empty, only the server's own
@@ -34,7 +37,24 @@ class Cors:
 
     def __init__(self, allow_origins: Sequence[str] = ()) -> None:
         self._any = "*" in allow_origins
-        self._origins = frozenset(_checked(origin) for origin in allow_origins if origin != "*")
+        self._origins = frozenset(checked_origin(origin) for origin in allow_origins if origin != "*")
+
+    def check(self, request: Request) -> None:
+        """Check that no page of another site sends the request.
+
+        Links from other sites work: a browser that follows one sends no ``Origin``.
+
+        Raises:
+            Refused: 403, the origin is neither the server's own nor allowed.
+        """
+        if self._any:
+            return
+        origin = request.headers.get("Origin")
+        if origin is None:
+            if request.headers.get("Sec-Fetch-Site") == "cross-site" and not _is_navigation(request):
+                raise Refused(403, "Pages of other sites may not use this server without naming their origin.")
+        elif origin.lower() not in self._origins and not _is_own(origin, request):
+            raise _foreign(origin)
 
     def fields(self, request: Request) -> Fields:
         """Return the header fields for any response, including errors."""
@@ -65,15 +85,30 @@ class Cors:
         return origin if origin is not None and origin.lower() in self._origins else None
 
 
+def _is_own(origin: str, request: Request) -> bool:
+    """Return whether a page of this server sends the request.
+
+    The scheme does not count, because a proxy may terminate TLS.
+    """
+    scheme, separator, authority = origin.partition("://")
+    is_web = scheme.lower() in ("http", "https") and bool(separator)
+    return is_web and split_host(authority) == split_host(request.headers.get("Host") or "")
+
+
+def _is_navigation(request: Request) -> bool:
+    return request.method in ("GET", "HEAD") and request.headers.get("Sec-Fetch-Mode") == "navigate"
+
+
+def _foreign(origin: str) -> Refused:
+    shown = re.sub(r"[^A-Za-z0-9+._:/\[\]-]", "?", origin[:_LONGEST_SHOWN])
+    return Refused(
+        403,
+        f'Pages of "{shown}" may not use this server. If they should, start the server with '
+        f"--allow-origin {shown} (allow_origins).",
+    )
+
+
 def is_preflight(request: Request) -> bool:
     """Return whether the request is a CORS preflight of a browser."""
     is_options = request.method == "OPTIONS"
     return is_options and "Origin" in request.headers and "Access-Control-Request-Method" in request.headers
-
-
-def _checked(origin: str) -> str:
-    """Return the origin in lower case. ``null`` is refused, because all sandboxed frames and local files share it."""
-    lowered = origin.lower()
-    if not _ORIGIN.fullmatch(lowered):
-        raise ConfigError(f"allow_origins contains {origin!r}; expected '*' or scheme://host[:port] without a path")
-    return lowered

@@ -1,6 +1,6 @@
 """HTTP server: converts bytes to ``Request`` and ``Response`` to bytes, and limits what a client can consume.
 
-    accept ─► too many? ─► TLS ─► aiohttp's parser ─► Host? ─► body, at most 128 KiB ─► handler.respond ─► bytes
+    accept ─► too many? ─► TLS ─► aiohttp's parser ─► Host, Origin? ─► body, at most 128 KiB ─► handler.respond ─► bytes
 
 Uses aiohttp's low-level server rather than its application: routing needs two prefixes only, and aiohttp must neither
 log paths nor write its own error pages, because session URLs are secrets.
@@ -29,13 +29,13 @@ from ...errors import BassWebRtcError, ConfigError, PortInUseError
 from ..messages import Headers, Refused, Request, Response
 from .connections import Connections
 from .cors import Cors
+from .hosts import HostNames, target_authority
 from .http_connection import (
     AnyConnection,
     Connection,
     SilentConnection,
     Timeouts,
     client_address,
-    is_allowed_host,
     is_trusted,
     parse_networks,
     plain_address,
@@ -89,7 +89,7 @@ class HttpSettings:
     """PEM certificate chain; together with ``tls_key`` it enables HTTPS."""
     tls_key: str | Path | None = None
     allowed_hosts: tuple[str, ...] = ()
-    """Names accepted in ``Host``, besides IP addresses and localhost, against DNS rebinding. Empty: any name."""
+    """Names accepted in ``Host``, see ``HostNames``."""
     trusted_proxies: tuple[str, ...] = ()
     """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted."""
     max_body_bytes: int = 128 * 1024
@@ -124,7 +124,7 @@ class HttpServer:
         self._limiter = RequestLimiter(settings.limits)
         self._turns = Turns(clock)
         self._trusted = parse_networks(settings.trusted_proxies)
-        self._allowed_hosts = frozenset(name.lower() for name in settings.allowed_hosts)
+        self._host_names = HostNames(settings.allowed_hosts, settings.host)
         self._tls = None
         if settings.tls_certificate is not None and settings.tls_key is not None:
             self._tls = tls_context(settings.tls_certificate, settings.tls_key)
@@ -253,7 +253,7 @@ class HttpServer:
         request = Request(
             incoming.method,
             path,
-            Headers(incoming.headers.items()),
+            _headers(incoming),
             remote=self._remote(incoming),
             local=_local(incoming),
             query=query,
@@ -266,6 +266,7 @@ class HttpServer:
             self._check_header(incoming, request)
             if handler is None:
                 raise Refused(404, "Not found.")
+            handler.cors.check(request)
             connection.wait_for_body()
             body = await read_body(incoming, self._settings.max_body_bytes, self._settings.timeouts.body_s)
         except Refused as refusal:
@@ -286,11 +287,9 @@ class HttpServer:
     def _check_header(self, incoming: web.BaseRequest, request: Request) -> None:
         if sum(len(name) + len(value) for name, value in incoming.raw_headers) > self._settings.max_header_bytes:
             raise Refused(431, "The header fields are too long.")
-        host = request.headers.get("Host")
-        if host is None and incoming.version >= (1, 1):
+        if "Host" not in request.headers and incoming.version >= (1, 1):
             raise Refused(400, "The Host field is missing.")
-        if self._allowed_hosts and not is_allowed_host(host, self._allowed_hosts):
-            raise Refused(421, "This server does not serve the requested host.")
+        self._host_names.check(request)
 
 
 async def listen(host: str, port: int) -> tuple[socket.socket, ...]:
@@ -371,6 +370,15 @@ def _listen_error(error: OSError, host: str, port: int) -> BassWebRtcError:
     return ConfigError(f"cannot listen on {host} port {port}: {error.strerror}")
 
 
+def _headers(incoming: web.BaseRequest) -> Headers:
+    """Return the header fields; host and port of a target in absolute form replace ``Host``."""
+    authority = target_authority(incoming.raw_path)
+    if authority is None:
+        return Headers(incoming.headers.items())
+    fields = [(name, value) for name, value in incoming.headers.items() if name.lower() != "host"]
+    return Headers([*fields, ("Host", authority)])
+
+
 def _local(incoming: web.BaseRequest) -> str:
     name = incoming.transport.get_extra_info("sockname") if incoming.transport is not None else None
     return plain_address(name[0]) if name else ""
@@ -383,7 +391,7 @@ def _peer_name(incoming: web.BaseRequest) -> Hashable:
 
 def _split_target(target: str) -> tuple[str, str]:
     """Return path and query of a request target. Servers must accept the absolute form as well (RFC 9112, 3.2.2)."""
-    if target.startswith(("http://", "https://")):
+    if target.lower().startswith(("http://", "https://")):
         _authority, slash, rest = target.partition("://")[2].partition("/")
         target = slash + rest or "/"
     path, _, query = target.partition("?")
