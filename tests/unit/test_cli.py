@@ -100,6 +100,8 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         "--no-local-addresses",
         *("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--turn-secret", "shared"),
         *("--visitor-ice-server", "stun:s.example", "--visitor-ice-server", "turns:t.example:443?transport=tcp"),
+        *("--allowed-host", "radio.example", "--allowed-host", "*", "--allow-origin", "https://page.example"),
+        *("--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8"),
     )
     assert result.exit_code == 0, result.output
     assert servers[0].config == ServerConfig(
@@ -117,6 +119,9 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         tls_key=Path("key.pem"),
         visitor_ice_servers=(IceServer("stun:s.example"), IceServer("turns:t.example:443?transport=tcp")),
         turn_secret="shared",
+        allowed_hosts=("radio.example", "*"),
+        allow_origins=("https://page.example",),
+        trusted_proxies=("127.0.0.1", "10.0.0.0/8"),
     )
 
 

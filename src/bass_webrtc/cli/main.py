@@ -55,6 +55,9 @@ _OPTION_OF_FIELD = {
     "turn_secret": "--turn-secret",
     "tls_certificate": "--tls-cert",
     "tls_key": "--tls-key",
+    "allowed_hosts": "--allowed-host",
+    "allow_origins": "--allow-origin",
+    "trusted_proxies": "--trusted-proxy",
     "buffer_ms": "--buffer-ms",
     "url": "URL",
 }
@@ -194,6 +197,18 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate chain (PEM).")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help='Serve requests to this host name, too; "*" for all; repeatable.'),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help='Let pages of this web origin use the server; "*" for all; repeatable.'),
+    ] = None,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ADDRESS", help="Trust X-Forwarded-For of this proxy or network; repeatable."),
+    ] = None,
     input_device: Annotated[
         str,
         typer.Option(metavar="none|default|N", help="Play incoming audio on this BASS output."),
@@ -230,6 +245,9 @@ def serve(
             turn_secret=turn_secret,
             tls_certificate=tls_cert,
             tls_key=tls_key,
+            allow_origins=tuple(allow_origin or ()),
+            trusted_proxies=tuple(trusted_proxy or ()),
+            allowed_hosts=tuple(allowed_host or ()),
             decode_stream=player.decode_stream,
         )
     stop = _stop_on_signals()

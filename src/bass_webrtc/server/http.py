@@ -73,6 +73,8 @@ def make_http_server(
         tls_key=config.tls_key,
         allowed_hosts=config.allowed_hosts,
         trusted_proxies=config.trusted_proxies,
+        max_connections=config.max_connections,
+        max_connections_per_address=config.max_connections_per_address,
     )
     return HttpServer(settings, [*endpoints, site])
 
