@@ -190,7 +190,8 @@ async def test_player_listens_through_the_proxy_and_ends_its_session(proxy: Prox
     try:
         async with asyncio.timeout(60.0), proxy.session() as http:
             await connection.setLocalDescription(await connection.createOffer())
-            offer, fields = connection.localDescription.sdp, {"Content-Type": "application/sdp"}
+            offer = connection.localDescription.sdp
+            fields = {"Content-Type": "application/sdp", "Origin": proxy.url.removesuffix("/radio/")}
             async with http.post(urljoin(proxy.url, "whep"), data=offer.encode(), headers=fields) as response:
                 answer = await response.text()
                 assert response.status == 201, answer
@@ -233,6 +234,13 @@ def test_listen_and_talk_keys_work_under_the_prefix(proxy: Proxy) -> None:
 async def test_foreign_host_name_is_refused_behind_the_proxy(proxy: Proxy) -> None:
     async with proxy.session() as http, http.get(proxy.url, headers={"Host": "attacker.example"}) as response:
         assert response.status != 200 or not await response.text()
+
+
+async def test_page_of_another_site_is_refused_behind_the_proxy(proxy: Proxy) -> None:
+    fields = {"Content-Type": "application/sdp", "Origin": "https://attacker.example"}
+    async with proxy.session() as http, http.post(urljoin(proxy.url, "whep"), data=b"v=0", headers=fields) as response:
+        assert response.status == 403
+        assert "--allow-origin https://attacker.example" in await response.text()
 
 
 def test_replacing_what_is_not_there_fails() -> None:
