@@ -192,7 +192,7 @@ def test_replayed_check_does_not_move_the_stream(
         assert heard > 0.95
         assert listener.counters.missing == 0
         assert sum(len(one.receive()) for one in attacks) == 0
-        assert replayed > 100
+        assert replayed + server.stats()["datagrams_limited"] > 100
         figures.assert_unharmed()
 
 
