@@ -230,6 +230,25 @@ namespace BassWebRtc
             ushort udp_port,
             [MarshalAs(UnmanagedType.LPUTF8Str)] string public_ips);
 
+        /// <summary>Sets the names of a server, separated by commas; "*" for all.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetAllowedHosts(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string names);
+
+        /// <summary>Sets the web origins whose pages may use a server, separated by commas; "*" for all.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetAllowedOrigins(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string origins);
+
+        /// <summary>Sets the reverse proxies whose X-Forwarded-For a server trusts, separated by commas.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetTrustedProxies(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string networks);
+
+        /// <summary>Sets how many peers may come over HTTP from one address; 0 for half of max_peers.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetMaxPeersPerAddress(IntPtr handle, uint peers);
+
         /// <summary>Sets the bearer token that a server requires from every client, or that a client sends.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetToken(
@@ -394,5 +413,9 @@ namespace BassWebRtc
         /// <summary>Ends the session of a WHEP client at the server and frees the client's handle.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_WhepFree(IntPtr handle);
+
+        /// <summary>Sets whether a client's server may send the client to any address: 1; default: 0.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetAllowPrivate(IntPtr handle, byte allow);
     }
 }

@@ -189,6 +189,22 @@ function BASS_WEBRTC_Create(source_channel: Cardinal; config: PWebRtcConfigFFI):
 function BASS_WEBRTC_SetAddress(handle: Pointer; http_host: PAnsiChar; udp_port: Word; public_ips: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
+// Sets the names of a server, separated by commas; "*" for all.
+function BASS_WEBRTC_SetAllowedHosts(handle: Pointer; names: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the web origins whose pages may use a server, separated by commas; "*" for all.
+function BASS_WEBRTC_SetAllowedOrigins(handle: Pointer; origins: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the reverse proxies whose X-Forwarded-For a server trusts, separated by commas.
+function BASS_WEBRTC_SetTrustedProxies(handle: Pointer; networks: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets how many peers may come over HTTP from one address; 0 for half of max_peers.
+function BASS_WEBRTC_SetMaxPeersPerAddress(handle: Pointer; peers: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
 // Sets the bearer token that a server requires from every client, or that a client sends.
 function BASS_WEBRTC_SetToken(handle: Pointer; token: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
@@ -323,6 +339,10 @@ function BASS_WEBRTC_WhepIsConnected(handle: Pointer): LongBool;
 
 // Ends the session of a WHEP client at the server and frees the client's handle.
 function BASS_WEBRTC_WhepFree(handle: Pointer): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets whether a client's server may send the client to any address: 1; default: 0.
+function BASS_WEBRTC_SetAllowPrivate(handle: Pointer; allow: Byte): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
 implementation

@@ -27,7 +27,7 @@ standards = pytest.mark.parametrize("standard", c_library.STANDARDS)
 def test_chromium_plays_the_tone_of_serve(standard: str) -> None:
     skip_for(missing_chromium())
     binary = c_library.program(c_library.EXAMPLES / "serve.c", standard)
-    # The test player's page has another origin, which a C program cannot allow.
+    # The test player's page has another origin, which serve.c does not allow.
     with (
         c_library.running([str(binary), "", "0"]) as process,
         Chromium(extra_flags=("--disable-web-security",)) as browser,

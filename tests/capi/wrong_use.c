@@ -42,6 +42,10 @@ static void *running_server(void) {
 static void check_refused_by_server_functions(void *handle) {
     SignalingCallbacks callbacks = {NULL, NULL, NULL, NULL};
     CHECK_FAILS(BASS_WEBRTC_SetAddress(handle, NULL, 0, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetAllowedHosts(handle, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetAllowedOrigins(handle, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetTrustedProxies(handle, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetMaxPeersPerAddress(handle, 0), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_SetCallbacks(handle, &callbacks), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_SetBitrate(handle, 64), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_Start(handle), BASS_WEBRTC_ERROR_HANDLE);
@@ -63,6 +67,7 @@ static void check_refused_by_server_functions(void *handle) {
 }
 
 static void check_refused_by_client_functions(void *handle) {
+    CHECK_FAILS(BASS_WEBRTC_SetAllowPrivate(handle, 1), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_WhipStart(handle), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_WhipStop(handle), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_WhipIsConnected(handle), BASS_WEBRTC_ERROR_HANDLE);
@@ -138,11 +143,24 @@ static void wrong_arguments(void) {
     CHECK_FAILS(BASS_WEBRTC_SetBitrate(server, 5), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_SetToken(server, ""), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_SetAddress(server, NULL, 0, "nowhere"), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK_FAILS(BASS_WEBRTC_SetAllowedHosts(server, "radio.example,tv.example:80"), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK(strstr(BASS_WEBRTC_ErrorGetMessage(), "'tv.example:80'") != NULL);
+    CHECK_FAILS(BASS_WEBRTC_SetAllowedHosts(server, "\xff"), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK_FAILS(BASS_WEBRTC_SetAllowedOrigins(server, "radio.example"), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK(strstr(BASS_WEBRTC_ErrorGetMessage(), "'radio.example'") != NULL);
+    CHECK_FAILS(BASS_WEBRTC_SetTrustedProxies(server, "10.0.0.0/33"), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK(strstr(BASS_WEBRTC_ErrorGetMessage(), "'10.0.0.0/33'") != NULL);
+    CHECK_FAILS(BASS_WEBRTC_SetMaxPeersPerAddress(server, 6), BASS_WEBRTC_ERROR_ILLPARAM); /* max_peers is 5 */
+    CHECK(strstr(BASS_WEBRTC_ErrorGetMessage(), "6") != NULL);
     CHECK_FAILS(BASS_WEBRTC_GetStats(server, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_WORKS(BASS_WEBRTC_Start(server));
     CHECK_WORKS(BASS_WEBRTC_Start(server)); /* does nothing the second time */
     CHECK_FAILS(BASS_WEBRTC_SetToken(server, "secret"), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_SetAddress(server, NULL, 0, NULL), BASS_WEBRTC_ERROR_ALREADY);
+    CHECK_FAILS(BASS_WEBRTC_SetAllowedHosts(server, "*"), BASS_WEBRTC_ERROR_ALREADY);
+    CHECK_FAILS(BASS_WEBRTC_SetAllowedOrigins(server, "*"), BASS_WEBRTC_ERROR_ALREADY);
+    CHECK_FAILS(BASS_WEBRTC_SetTrustedProxies(server, NULL), BASS_WEBRTC_ERROR_ALREADY);
+    CHECK_FAILS(BASS_WEBRTC_SetMaxPeersPerAddress(server, 5), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStats(server, 0, &peer_stats), BASS_WEBRTC_ERROR_NOTAVAIL);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStats(server, 0, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_ReadPcm(server, BASS_WEBRTC_ALL_PEERS, NULL, 960) + 1, BASS_WEBRTC_ERROR_ILLPARAM);

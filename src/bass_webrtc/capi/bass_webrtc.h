@@ -152,7 +152,7 @@ typedef struct {
     uint32_t buffer_ms;     /* upper limit of the initial delay of a jitter buffer, which then adapts, in ms: 10 to
                                1000; default 100 */
     uint8_t max_peers;      /* how many peers may be connected at the same time; default 5. Half of them, rounded up,
-                               may come over HTTP from one address. */
+                               may come over HTTP from one address, see BASS_WEBRTC_SetMaxPeersPerAddress. */
     uint8_t signaling_mode; /* BASS_WEBRTC_SIGNALING_* */
     uint16_t http_port;     /* TCP port; 0: any free port, see BASS_WEBRTC_GetPort */
     uint8_t decode_stream;  /* 1: the streams that the library returns are decoding channels, for a mixer */
@@ -268,6 +268,47 @@ void *BASS_WEBRTC_CALL BASS_WEBRTC_Create(DWORD source_channel, const WebRtcConf
  * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetAddress(void *handle, const char *http_host, uint16_t udp_port,
                                             const char *public_ips);
+
+/* Sets the names of a server, in place of those set before: for a server behind a reverse proxy or with a name in the
+ * local network. The HTTP server answers 421 to a request with another Host.
+ *
+ * IP addresses, localhost, the names of this machine and names that end in .local are always allowed. Without this call
+ * only these are, at a loopback, private or link-local address; at a public address every name is.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             names: host names without a port, such as "radio.example", separated by commas; "*" for every name; NULL
+ *             or empty for the default.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowedHosts(void *handle, const char *names);
+
+/* Sets the web origins whose pages may use a server, besides its own page, in place of those set before. The HTTP
+ * server answers 403 to pages of other origins. Programs that are not browsers send no origin.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             origins: such as "https://radio.example", separated by commas; "*" for all; NULL or empty for none.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowedOrigins(void *handle, const char *origins);
+
+/* Sets the reverse proxies whose X-Forwarded-For a server trusts, in place of those set before. All clients of another
+ * proxy count as one address, which has half of max_peers and 64 HTTP connections.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             networks: IP addresses and networks, such as "127.0.0.1,10.0.0.0/8", separated by commas; NULL or empty
+ *             for none.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetTrustedProxies(void *handle, const char *networks);
+
+/* Sets how many peers may come over HTTP from one IPv4 address or IPv6 /64. The HTTP server answers 429 to another one.
+ * Unless it is max_peers, the last tenth of max_peers, at least one, is reserved for addresses without a peer.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             peers: 1 to max_peers; 0 for half of max_peers, rounded up.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetMaxPeersPerAddress(void *handle, uint32_t peers);
 
 /* Sets the bearer token that a server requires from every client, or that a client sends.
  *
@@ -580,6 +621,18 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_WhepIsConnected(void *handle);
  * Ownership:  the handle and its stream are no longer valid.
  * Threads:    waits for the server's response, a few seconds at most. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_WhepFree(void *handle);
+
+/* Sets whether a client's server may send the client to any address, by redirects, session URLs and ICE servers.
+ * Without this call a server with a public address may send it to public addresses only; another one also into private
+ * networks, but not to this machine, unless the server itself is at that address.
+ *
+ * Call it before BASS_WEBRTC_WhipStart. A WHEP client connects anew, as for BASS_WEBRTC_SetToken.
+ *
+ * Parameters: handle: from BASS_WEBRTC_ConnectWhip or BASS_WEBRTC_ConnectWhep.
+ *             allow: 1: anywhere; 0: the default.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the client is running). */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowPrivate(void *handle, uint8_t allow);
 
 #ifdef __cplusplus
 }

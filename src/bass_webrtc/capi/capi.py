@@ -128,12 +128,27 @@ class Library:
 
     def set_address(self, handle: int, http_host: Any, udp_port: int, public_ips: Any) -> None:
         """BASS_WEBRTC_SetAddress."""
-        ips = (ip.strip() for ip in (self._text_or_none(public_ips) or "").split(","))
         self._server(handle).change(
             http_host=self._text_or_none(http_host) or ServerConfig().http_host,
             udp_port=udp_port,
-            public_ips=tuple(filter(None, ips)),
+            public_ips=self._list(public_ips),
         )
+
+    def set_allowed_hosts(self, handle: int, names: Any) -> None:
+        """BASS_WEBRTC_SetAllowedHosts."""
+        self._server(handle).change(allowed_hosts=self._list(names))
+
+    def set_allowed_origins(self, handle: int, origins: Any) -> None:
+        """BASS_WEBRTC_SetAllowedOrigins."""
+        self._server(handle).change(allow_origins=self._list(origins))
+
+    def set_trusted_proxies(self, handle: int, networks: Any) -> None:
+        """BASS_WEBRTC_SetTrustedProxies."""
+        self._server(handle).change(trusted_proxies=self._list(networks))
+
+    def set_max_peers_per_address(self, handle: int, peers: int) -> None:
+        """BASS_WEBRTC_SetMaxPeersPerAddress."""
+        self._server(handle).change(max_peers_per_address=peers or None)
 
     def set_token(self, handle: int, token: Any) -> None:
         """BASS_WEBRTC_SetToken."""
@@ -294,7 +309,14 @@ class Library:
         buffer_ms = buffer_ms or ServerConfig().buffer_ms
 
         def make(options: ClientOptions) -> WhepClient:
-            return WhepClient(url, options.token, buffer_ms, bool(decode_stream), options.ice_servers)
+            return WhepClient(
+                url,
+                options.token,
+                buffer_ms,
+                bool(decode_stream),
+                options.ice_servers,
+                forbid_private=options.forbid_private,
+            )
 
         return self._add(WhepHandle(make))
 
@@ -309,6 +331,10 @@ class Library:
     def whep_free(self, handle: int) -> None:
         """BASS_WEBRTC_WhepFree."""
         _close(self._handles.take(handle, WhepHandle))
+
+    def set_allow_private(self, handle: int, allow: int) -> None:
+        """BASS_WEBRTC_SetAllowPrivate."""
+        self._handles.get(handle, WhipHandle, WhepHandle).set_allow_private(bool(allow))
 
     def close_all(self) -> None:
         """Close everything that the host left open. Called when the process, or its Python, exits."""
@@ -338,6 +364,11 @@ class Library:
 
     def _text_or_none(self, pointer: Any) -> str | None:
         return self._text(pointer, "a string") if pointer else None
+
+    def _list(self, pointer: Any) -> tuple[str, ...]:
+        """The items of a text that separates them by commas."""
+        items = (item.strip() for item in (self._text_or_none(pointer) or "").split(","))
+        return tuple(filter(None, items))
 
     def _samples(self, pointer: Any, frames: int, channels: int) -> NDArray[np.float32]:
         """The caller's memory as an array of shape (frames, channels), float32; not copied."""

@@ -20,6 +20,7 @@ class ClientOptions:
 
     token: str | None = None
     ice_servers: tuple[IceServer, ...] = ()
+    forbid_private: bool | None = None
 
 
 def is_connected(client: WhipClient | WhepClient) -> bool:
@@ -41,6 +42,10 @@ class _ClientHandle(ABC):
     def add_ice_server(self, server: IceServer) -> None:
         """Add a STUN or TURN server."""
         self._change(lambda options: replace(options, ice_servers=(*options.ice_servers, server)))
+
+    def set_allow_private(self, allow: bool) -> None:
+        """Set whether the server may send the client anywhere."""
+        self._change(lambda options: replace(options, forbid_private=False if allow else None))
 
     @abstractmethod
     def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
@@ -78,7 +83,14 @@ class WhipHandle(_ClientHandle):
         before.close()
 
     def _make(self, options: ClientOptions) -> WhipClient:
-        return WhipClient(self.source, self._url, options.token, self._bitrate_kbps, options.ice_servers)
+        return WhipClient(
+            self.source,
+            self._url,
+            options.token,
+            self._bitrate_kbps,
+            options.ice_servers,
+            forbid_private=options.forbid_private,
+        )
 
 
 class WhepHandle(_ClientHandle):
