@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import count, pairwise
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from dtls_ends import OURS, ROLES, OpenSslPeer, link, openssl_context, opposite
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,8 @@ from bass_webrtc.rtc.dtls_flight import (
     SERVER_HELLO,
     SERVER_HELLO_DONE,
     Message,
+    PeerFlight,
+    client_is_signed,
     fragments,
     hello_verify_request,
 )
@@ -505,6 +509,56 @@ class ServerWithCookie:
 def is_hello(data: bytes) -> bool:
     """Return whether a record contains a ClientHello."""
     return any(part.kind == CLIENT_HELLO for one in records(data) for part in fragments(one.fragment))
+
+
+class TestCostOfSignatures:
+    def test_wrongly_signed_variants_cost_three_verifications_per_datagram(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(x509, "load_der_x509_certificate", lambda _der: None)
+        leaf = b"the signaled certificate"
+        verified: list[bytes] = []
+
+        def is_signed(messages: Sequence[Message], _certificate: x509.Certificate) -> bool:
+            verified.append(messages[-1].body)
+            return False
+
+        flight = PeerFlight(FLIGHT_OF_CLIENT, 1, lambda der: der == leaf, is_signed)
+        costs = []
+        for number in range(20):
+            entries = len(leaf).to_bytes(3) + leaf + bytes((0, 0, 1, number))
+            flight.add(Message(FLIGHT_OF_CLIENT[0], 1, len(entries).to_bytes(3) + entries))
+            flight.add(Message(FLIGHT_OF_CLIENT[1], 2, bytes((1, number))))
+            flight.add(Message(FLIGHT_OF_CLIENT[2], 3, bytes((4, 3, 0, 1, number))))
+            before = len(verified)
+            assert flight.authentic() is None
+            assert verified[before][-1] == number, "the newest messages come first"
+            costs.append(len(verified) - before)
+
+        assert max(costs) == 3
+
+    @pytest.mark.parametrize(
+        ("bits", "exponent"),
+        [pytest.param(8192, 65537, id="long key"), pytest.param(2048, (1 << 2000) + 1, id="long exponent")],
+    )
+    def test_rsa_keys_whose_verification_takes_long_are_refused(self, bits: int, exponent: int) -> None:
+        class SlowKey:
+            key_size = bits
+
+            def public_numbers(self) -> rsa.RSAPublicNumbers:
+                return rsa.RSAPublicNumbers(exponent, (1 << bits) - 1)
+
+            def verify(self, *_arguments: object) -> None:
+                raise AssertionError("verified")
+
+        class Holder:
+            def public_key(self) -> SlowKey:
+                return SlowKey()
+
+        rsa.RSAPublicKey.register(SlowKey)
+        signature = Message(FLIGHT_OF_CLIENT[2], 3, bytes((4, 1, 0, 1, 7)))
+
+        assert not client_is_signed(b"", [signature], Holder())  # type: ignore[arg-type]
 
 
 def test_helpers_cover_every_place_of_a_flight() -> None:
