@@ -284,6 +284,23 @@ async def test_accepting_survives_a_process_without_descriptors(monkeypatch: pyt
             assert calls < 20
 
 
+async def test_accepting_survives_a_system_that_cannot_watch_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    failures = [OSError(code, os.strerror(code)) for code in (errno.ENOMEM, errno.ENOSPC)]
+    original = loop.add_reader
+
+    def add_reader(fd: object, callback: object, *args: object) -> None:
+        if failures:
+            raise failures.pop()
+        original(fd, callback, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(loop, "add_reader", add_reader)
+    async with serving() as (server, _, _):
+        for _ in range(2):
+            assert await raw(server, GET) == b"", "closed without an answer"
+        assert status(await raw(server, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))) == 200
+
+
 LONG = b"GET /echo/long HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 """The response is longer than the buffers of both systems."""
 

@@ -226,9 +226,12 @@ class HttpServer:
     def _admit(self, accepted: socket.socket, address: str) -> None:
         network = client_network(address)
         is_proxy = is_trusted(address, self._trusted)
-        if self._connections.admit(network, accepted.fileno(), is_proxy=is_proxy):
+        if not self._connections.admit(network, accepted.fileno(), is_proxy=is_proxy):
+            accepted.close()
+            return
+        try:
             SilentConnection(accepted, self._connections, network, self._settings.timeouts.header_s, self._begin)
-        else:
+        except OSError:  # The system cannot watch another socket (epoll_ctl: ENOMEM, ENOSPC).
             accepted.close()
 
     def _begin(self, accepted: socket.socket, network: str) -> None:
