@@ -265,6 +265,13 @@ def test_configured_origin_is_allowed() -> None:
     assert origin_answer("127.0.0.1:8080", "https://RADIO.example", ORIGIN) == 200
 
 
+def test_refusal_of_the_null_origin_does_not_suggest_a_value_that_the_option_refuses() -> None:
+    refusal = refusal_of(Cors().check, request("127.0.0.1", Origin="null"))
+    assert refusal is not None
+    assert "Local files" in refusal.detail
+    assert "--allow-origin null" not in refusal.detail
+
+
 @given(st.text(max_size=300))
 def test_refusal_of_an_origin_names_the_option(origin: str) -> None:
     refusal = refusal_of(Cors().check, request("127.0.0.1", Origin=origin))

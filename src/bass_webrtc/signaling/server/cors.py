@@ -100,6 +100,12 @@ def _is_navigation(request: Request) -> bool:
 
 
 def _foreign(origin: str) -> Refused:
+    if origin == "null":
+        return Refused(
+            403,
+            "Local files and sandboxed frames may not use this server, because they have no origin of their own. "
+            'Serve the page over HTTP, or allow all pages with --allow-origin "*" (allow_origins).',
+        )
     shown = re.sub(r"[^A-Za-z0-9+._:/\[\]-]", "?", origin[:_LONGEST_SHOWN])
     return Refused(
         403,
