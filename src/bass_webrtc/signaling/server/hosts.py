@@ -13,8 +13,9 @@ import socket
 import threading
 from collections.abc import Sequence
 
+from ...rtc.reach import Scope, parse_address, scope_of
 from ..messages import Refused, Request, split_host
-from .http_connection import is_allowed_host, is_public
+from .http_connection import is_allowed_host
 
 _NAME = r"[^\x00-\x20\x7f:/?#@\[\]\\]+"
 _HOST = re.compile(rf"(?:\[[0-9a-f:.]+(?:%{_NAME})?\]|{_NAME})(?::[0-9]*)?", re.IGNORECASE)
@@ -52,7 +53,7 @@ class HostNames:
             return
         if len(values) > 1 or not _HOST.fullmatch(values[0].strip()):
             raise Refused(400, "The Host field is malformed.")
-        if self._any or (not self._has_names and is_public(request.local)):
+        if self._any or (not self._has_names and _is_public(request.local)):
             return
         name, _port = split_host(values[0])
         if not (is_allowed_host(values[0], self._names | self._full_names) or name.endswith(".local")):
@@ -79,6 +80,11 @@ def full_host_names() -> set[str]:
     with contextlib.suppress(RuntimeError):  # The system has no thread left.
         thread.start()
     return names
+
+
+def _is_public(address: str) -> bool:
+    parsed = parse_address(address)
+    return parsed is not None and scope_of(parsed) is Scope.PUBLIC
 
 
 def _misdirected(name: str) -> Refused:

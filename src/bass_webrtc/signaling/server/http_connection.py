@@ -407,12 +407,6 @@ def is_allowed_host(host: str | None, allowed: Collection[str]) -> bool:
     return is_local or name in allowed or _parse_address(name) is not None
 
 
-def is_public(text: str) -> bool:
-    """Return whether an address is one of the internet: not loopback, private or link-local."""
-    address = _parse_address(text)
-    return address is not None and address.is_global
-
-
 def plain_address(text: str) -> str:
     """Return an address with IPv4-mapped IPv6 converted to IPv4; other text unchanged."""
     address = _parse_address(text)

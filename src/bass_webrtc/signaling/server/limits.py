@@ -7,6 +7,7 @@ import logging
 import math
 from dataclasses import dataclass
 
+from ...rtc.candidate import is_loopback
 from ..messages import Refused, Request
 
 logger = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ def is_loopback_client(request: Request) -> bool:
     Any header field of a proxy counts, from whoever it is: it can only take rights away.
     """
     forwarded = any(name in _FORWARDING or name.startswith("x-forwarded-") for name in request.headers)
-    return not forwarded and _is_loopback(request.remote)
+    return not forwarded and is_loopback(request.remote)
 
 
 def limited_network(remote: str, *, limit_loopback: bool = False) -> str | None:
@@ -162,7 +163,7 @@ def limited_network(remote: str, *, limit_loopback: bool = False) -> str | None:
         remote: IP address of the client. Other text is returned unchanged.
         limit_loopback: Whether loopback addresses count; if not, None is returned for them.
     """
-    if not limit_loopback and _is_loopback(remote):
+    if not limit_loopback and is_loopback(remote):
         return None
     return client_network(remote)
 
@@ -176,10 +177,3 @@ def client_network(remote: str) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address), 64), strict=False))
     return str(address)
-
-
-def _is_loopback(remote: str) -> bool:
-    try:
-        return ipaddress.ip_address(remote.partition("%")[0]).is_loopback
-    except ValueError:
-        return False
