@@ -22,6 +22,7 @@ from typing import Protocol
 
 from ..core import Datagram, Engine, EngineEvent, Limited, PeerRemoved, RtcpReceived, SourceEnded
 from ..errors import PeerLimitError
+from ..limited_log import LimitedLog
 from ..rtc.candidate import Candidate
 from ..rtc.remote_audio import RemoteAudio
 from ..stats import Kind, PeerStats
@@ -32,7 +33,6 @@ _MAX_DATAGRAM_BYTES = 2048
 _DATAGRAMS_PER_CALL = 32
 _DISPATCH_S = 0.005
 """How long events are dispatched before other work of the loop gets its turn. One may take as long (a handshake)."""
-_LOG_INTERVAL_S = 1.0
 
 
 class Connection(Protocol):
@@ -128,7 +128,7 @@ class EngineHost:
         """
         self.engine = engine
         self.replayed_checks = 0
-        self._replay_logged_s = -_LOG_INTERVAL_S
+        self._replay_log = LimitedLog(_log)
         self._max_peers = max_peers
         self._on_source_ended = on_source_ended
         self._on_datagram: Callable[[Datagram], None] = lambda _: None
@@ -171,10 +171,8 @@ class EngineHost:
     def replay_dropped(self, address: str) -> None:
         """Count a replayed ICE check, and log the address that it came from, at most once per second."""
         self.replayed_checks += 1
-        now_s = asyncio.get_running_loop().time()
-        if now_s >= self._replay_logged_s + _LOG_INTERVAL_S:
-            self._replay_logged_s = now_s
-            _log.warning("dropped: ICE check replayed from %s; %d so far", address, self.replayed_checks)
+        text = f"dropped: ICE check replayed from {address}; {self.replayed_checks} so far"
+        self._replay_log.warning(text, asyncio.get_running_loop().time())
 
     # -- slots
 

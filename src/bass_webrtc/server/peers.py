@@ -10,6 +10,7 @@ Implements ``Sessions`` for the endpoints and ``TrickleObserver`` for the connec
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typing import get_args
 from ..config import IceServerAddress, ServerConfig
 from ..errors import ClosedError, ConfigError, PeerLimitError, SignalingError
 from ..events import EventDispatcher
+from ..limited_log import LimitedLog
 from ..loop_thread import LoopThread
 from ..peer.full import FullConnection
 from ..peer.host import Connection, EngineHost
@@ -31,11 +33,13 @@ from ..rtc.negotiation import Offer, read_offer
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import UnusableSdpError
 from ..signaling.messages import Request
-from ..signaling.server.limits import RefusalLog, client_network
+from ..signaling.server.limits import client_network
 from ..signaling.server.sessions import Session
 from ..signaling.server.snapshots import PEERS_PER_STEP
 from ..stats import Kind, PeerStats, plays
 from .peer import Peer
+
+_log = logging.getLogger(__name__)
 
 _RELEASE_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 3.0
@@ -89,7 +93,7 @@ class ServerPeers:
         self._peers: dict[Connection, Peer] = {}
         self._networks: dict[Connection, str] = {}
         """The WHIP and WHEP peers, and the network of each."""
-        self._refusal_log = RefusalLog()
+        self._refusal_log = LimitedLog(_log)
         self._closing: set[asyncio.Task[None]] = set()
         self._on_closed: list[Callable[[Connection], None]] = []
         self.refused = 0
@@ -159,7 +163,7 @@ class ServerPeers:
 
     def _refused(self, why: str) -> None:
         self.refused += 1
-        self._refusal_log.refused(why, time.monotonic())
+        self._refusal_log.warning(f"refused: {why}", time.monotonic())
 
     async def _create_full(self, kind: Kind, offer: Offer, network: str) -> FullConnection:
         """Answer with all candidates: a server does not trickle over HTTP (RFC 9725, 4.3.2)."""

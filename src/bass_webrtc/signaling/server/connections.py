@@ -15,6 +15,8 @@ import sys
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
+from ...limited_log import LimitedLog
+
 try:
     import resource
 except ImportError:  # Windows.
@@ -26,7 +28,6 @@ _FEWEST = 8
 """Connections that may be open however few descriptors the program has left."""
 _WINDOWS_SOCKETS = 512
 """How many sockets one ``select`` of Windows can watch."""
-_LOG_INTERVAL_S = 1.0
 
 
 class Member(Protocol):
@@ -76,7 +77,7 @@ class Connections(Generic[AnyMember]):
         self._members: dict[str, dict[AnyMember, None]] = {}
         self._high: set[AnyMember] = set()
         self._count = 0
-        self._logged_s = -_LOG_INTERVAL_S
+        self._log = LimitedLog(logger)
 
     def __len__(self) -> int:
         """Number of open connections."""
@@ -166,11 +167,8 @@ class Connections(Generic[AnyMember]):
 
     def _replaced(self, network: str, closed: bool, reason: str) -> bool:
         self.refused += 1
-        now_s = self._clock()
-        if now_s - self._logged_s >= _LOG_INTERVAL_S:
-            self._logged_s = now_s
-            what = "closed an idle connection" if closed else "refused"
-            logger.warning("%s: %s (%d times so far)", what, reason, self.refused)
+        what = "closed an idle connection" if closed else "refused"
+        self._log.warning(f"{what}: {reason} ({self.refused} times so far)", self._clock())
         return closed
 
 

@@ -7,12 +7,12 @@ import logging
 import math
 from dataclasses import dataclass
 
+from ...limited_log import LimitedLog
 from ...rtc.candidate import is_loopback
 from ..messages import Refused, Request
 
 logger = logging.getLogger(__name__)
 
-_LOG_INTERVAL_S = 1.0
 _MAX_KEYS = 4096
 """Networks remembered; the one not seen for the longest time is forgotten first."""
 
@@ -87,7 +87,7 @@ class RequestLimiter:
             for method, rate in (("POST", limits.post), ("PATCH", limits.patch), ("DELETE", limits.delete))
         }
         self._unauthorized = _Limiter("requests without a valid token", limits.unauthorized)
-        self._log = RefusalLog()
+        self._log = LimitedLog(logger)
 
     def check(self, method: str, remote: str, now_s: float) -> None:
         """Count a request.
@@ -119,7 +119,7 @@ class RequestLimiter:
             return
         self.refused += 1
         excess = f"more than {limiter.rate.per_s:g} {limiter.what} per second"
-        self._log.refused(f"{excess} from {network}", now_s)
+        self._log.warning(f"refused: {excess} from {network}", now_s)
         detail = f"Too many requests: {excess} from your address."
         raise Refused(429, detail, (("Retry-After", str(math.ceil(wait_s))),))
 
@@ -129,19 +129,6 @@ class _Limiter(RateLimiter):
         super().__init__(rate)
         self.what = what
         self.rate = rate
-
-
-class RefusalLog:
-    """Logs what a limit refuses, at most once per second."""
-
-    def __init__(self) -> None:
-        self._next_s = -math.inf
-
-    def refused(self, text: str, now_s: float) -> None:
-        """Log ``text``, unless another one was logged in the last second."""
-        if now_s >= self._next_s:
-            self._next_s = now_s + _LOG_INTERVAL_S
-            logger.warning("refused: %s", text)
 
 
 _FORWARDING = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"})
