@@ -6,7 +6,7 @@
  *   anything else is dropped
  *
  * The loop thread therefore sees only authentic messages. Anyone can send others: an unknown ufrag costs one look-up, a
- * wrong password one HMAC. Whoever records a message can send it again, from any address; a filter recognizes such
+ * wrong password one HMAC. A recorded message can be sent again, from any address; a filter recognizes such
  * repetitions, so that they do not use up the quota of the peer's new messages.
  */
 #include "ice.h"

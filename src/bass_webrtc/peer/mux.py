@@ -10,6 +10,7 @@ Loop thread only.
 
 from __future__ import annotations
 
+import contextlib
 from typing import Protocol
 
 from ..core import Datagram
@@ -32,7 +33,6 @@ class UdpMux:
     Attributes:
         host: The engine that shares the sockets.
         port: The UDP port.
-        send_errors: Number of datagrams that the system refused to send.
     """
 
     def __init__(
@@ -50,7 +50,6 @@ class UdpMux:
             PortInUseError: Another program uses the port.
         """
         self.host = host
-        self.send_errors = 0
         sockets = open_sockets(local_addresses(), port)
         self.port: int = sockets[0].getsockname()[1]
         self._sockets = {host.add_socket(sock): sock for sock in sockets}
@@ -127,11 +126,9 @@ class UdpMux:
     # -- datagrams
 
     def send(self, data: bytes, path: Path) -> None:
-        """Send a STUN, DTLS or SRTCP datagram; never blocks. One that the system refuses is lost and counted."""
-        try:
+        """Send a STUN, DTLS or SRTCP datagram; never blocks. One that the system refuses is lost."""
+        with contextlib.suppress(OSError):  # Unreachable, or the buffer is full. All of these protocols retransmit.
             self._sockets[path.socket].sendto(data, (path.host, path.port))
-        except OSError:  # Unreachable, or the buffer is full. All of these protocols retransmit.
-            self.send_errors += 1
 
     def _dispatch(self, datagram: Datagram) -> None:
         if datagram.socket not in self._sockets:

@@ -391,7 +391,7 @@ class DtlsSession:
         )
 
     def _send_verify_request(self, now_s: float) -> None:
-        """Ask for a cookie, which only the peer receives. Whoever sends it back is at its address."""
+        """Ask for a cookie. It is sent to the peer's address, so a client that returns it is there."""
         if self._verify_requests.permits(now_s):
             self._cookie = self._cookie or secrets.token_bytes(_COOKIE_BYTES)
             request = hello_verify_request(self._cookie).encoded

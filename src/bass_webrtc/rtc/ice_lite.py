@@ -1,7 +1,7 @@
 """ICE-lite agent for one peer: answers checks, validates paths, tracks consent (RFC 8445, RFC 7675).
 
 The peer checks every candidate pair it knows; a check signed with our password proves that the peer knows it, but not
-that the peer is at the address that the packet names: anybody who has recorded the check can send it again from
+that the peer is at the address that the packet names: an attacker can record the check and send it again from
 elsewhere. So a path is validated before media uses it. This agent sends a check of its own to the address, and an
 answer signed with the peer's password proves that the peer receives there; on the first path, the end of the DTLS
 handshake proves the same. Until then, at most three times as many bytes are sent to the address as it has sent
@@ -13,8 +13,8 @@ handshake proves the same. Until then, at most three times as many bytes are sen
 
 Each transaction id counts once: a check that was received on another path is dropped, one that was received on the
 same path is answered and changes nothing. A validated path is dropped after 30 s without a new check of the peer, and
-if the peer answers our checks, after 60 s without an answer: who sends many recorded checks under the peer's address
-cannot keep a session alive that the peer has left. A peer that sends no check within 10 s has failed: peers check as
+if the peer answers our checks, after 60 s without an answer: recorded checks that are sent from the peer's address do
+not keep a session alive that the peer has left. A peer that sends no check within 10 s has failed: peers check as
 soon as they have our answer.
 
 Sans-I/O: call from one thread at a time; ``now_s`` is any monotonic clock, in seconds. After every ``receive`` and
@@ -174,11 +174,6 @@ class IceLite:
 
     Attributes:
         selected: The path to send on; None before the first check and after consent expired.
-        malformed: Number of datagrams that were not STUN messages.
-        unauthenticated: Number of requests without FINGERPRINT, with an unknown user name, or not signed with our
-            password, and of answers not signed with the peer's. Such requests are not answered, because their source
-            address may be forged.
-        rejected: Number of authentic requests that were answered with an error.
     """
 
     __slots__ = (
@@ -199,10 +194,7 @@ class IceLite:
         "_started_s",
         "_transactions",
         "_wanted",
-        "malformed",
-        "rejected",
         "selected",
-        "unauthenticated",
     )
 
     def __init__(
@@ -246,9 +238,6 @@ class IceLite:
         self._events: list[IceEvent] = []
         self._expired = False
         self.selected: Path | None = None
-        self.malformed = 0
-        self.unauthenticated = 0
-        self.rejected = 0
 
     @property
     def local(self) -> IceCredentials:
@@ -288,7 +277,6 @@ class IceLite:
         try:
             message = stun.Message.parse(data)
         except stun.StunError:
-            self.malformed += 1
             return
         # Indications are keepalives (RFC 8445, 11) and prove nothing.
         if message.kind == stun.BINDING_REQUEST:
@@ -410,8 +398,7 @@ class IceLite:
 
     def _receive_request(self, request: stun.Message, path: Path, now_s: float) -> None:
         generation = self._authenticate(request)
-        if generation is None:
-            self.unauthenticated += 1
+        if generation is None:  # Not answered: the source address may be forged.
             return
         known = self._transactions.get(request.transaction_id)
         if known is not None and self._is_replay(known, path):
@@ -444,7 +431,7 @@ class IceLite:
     def _is_replay(self, known: Path, path: Path) -> bool:
         """Return whether a check that was received on ``known`` before may not count on ``path``.
 
-        Whoever copies a check may be faster than the check itself. That does not make a validated path lose it.
+        A copy of a check may arrive before the check itself; a validated path then still accepts the check.
         """
         if path not in self._paths:
             return True
@@ -458,7 +445,6 @@ class IceLite:
             return
         generation, after_handshake = check
         if not response.is_authentic(generation.remote_password):
-            self.unauthenticated += 1
             return
         self._peer_answers |= after_handshake
         self._validate(path, state, now_s)
@@ -481,7 +467,6 @@ class IceLite:
         reason: str,
         unknown: tuple[int, ...] = (),
     ) -> None:
-        self.rejected += 1
         self._out.append((stun.build_error(request, code, reason, generation.password, unknown), path))
 
     def _complete_restart(self, generation: _Generation) -> None:

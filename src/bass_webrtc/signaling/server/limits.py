@@ -137,7 +137,7 @@ _FORWARDING = frozenset({"forwarded", "via", "x-real-ip", "x-client-ip", "true-c
 def is_loopback_client(request: Request) -> bool:
     """Return whether a program on this machine sent a request, and not a proxy on this machine for another client.
 
-    Any header field of a proxy counts, from whoever it is: it can only take rights away.
+    Any header field of a proxy counts, even if a client made it up: it can only take rights away.
     """
     forwarded = any(name in _FORWARDING or name.startswith("x-forwarded-") for name in request.headers)
     return not forwarded and is_loopback(request.remote)
