@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from typing import Any, cast
 
 import offers
@@ -11,6 +12,7 @@ import pytest
 
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import Engine, EngineStats, PeerCounters, PlayoutStats, ReceiverStats, Reception
+from bass_webrtc.limited_log import LimitedLog
 from bass_webrtc.peer.media import Identity, MediaSession
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.rtc.negotiation import read_offer
@@ -62,6 +64,7 @@ def peer_stats(kind: Kind) -> PeerStats:
         certificate=Certificate.generate(),
         config=ServerConfig(),
         identity=Identity(),
+        log=LimitedLog(logging.getLogger(__name__)),
     )
     return PeerStats(**({"id": 5, "kind": kind, "state": "connected"} | session.stats()))
 

@@ -171,6 +171,7 @@ class FullConnection:
             certificate=self._certificate,
             config=self._config,
             identity=self._identity,
+            log=self._host.media_log,
         )
         self._ice.set_remote(audio.ice, audio.candidates, ice_lite=audio.ice_lite)
         self._set_state("connecting")

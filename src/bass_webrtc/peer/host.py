@@ -116,6 +116,7 @@ class EngineHost:
     Attributes:
         engine: The audio path.
         replayed_checks: Number of authentic ICE checks that had been received from another address before.
+        media_log: For warnings about what peers send in DTLS and RTCP.
     """
 
     def __init__(self, engine: Engine, max_peers: int, on_source_ended: Callable[[], None] = lambda: None) -> None:
@@ -128,6 +129,7 @@ class EngineHost:
         """
         self.engine = engine
         self.replayed_checks = 0
+        self.media_log = LimitedLog(_log)
         self._replay_log = LimitedLog(_log)
         self._max_peers = max_peers
         self._on_source_ended = on_source_ended

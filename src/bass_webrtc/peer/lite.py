@@ -110,6 +110,7 @@ class LiteConnection:
             certificate=certificate,
             config=config,
             identity=identity,
+            log=self._host.media_log,
         )
         self._update_ufrags()
         candidates = self._mux.candidates(request.local, request.remote)

@@ -8,7 +8,6 @@ send the datagrams from ``to_send`` on the selected path and handle ``events``. 
 
 from __future__ import annotations
 
-import logging
 import random
 import secrets
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 from ..config import SAMPLE_RATE_HZ, StreamConfig
 from ..core import Engine, PeerKeys, ReceivingStream, Reception, SendingStream, Srtcp
+from ..limited_log import LimitedLog
 from ..rtc import dtls, rtcp
 from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio
@@ -25,8 +25,6 @@ from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials, UnusableSdpError
 from ..stats import Kind, PeerStats, plays, shallow_dict, talks
-
-_log = logging.getLogger(__name__)
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _JITTER_MIN_MS = 2
@@ -181,6 +179,7 @@ class MediaSession:
         certificate: dtls.Certificate,
         config: StreamConfig,
         identity: Identity,
+        log: LimitedLog,
     ) -> None:
         """
         Args:
@@ -192,12 +191,14 @@ class MediaSession:
             certificate: Local certificate.
             config: Settings of the stream.
             identity: Local RTP source.
+            log: For warnings that peers can cause; shared by all sessions of a server.
         """
         self._engine = engine
         self._peer = peer
         self._kind = kind
         self._audio = audio
         self._config = config
+        self._log = log
         self._identity = identity
         self.srtp_profile = ""
         self._timestamp_offset = _random.randrange(1 << 32)
@@ -244,7 +245,7 @@ class MediaSession:
         if self._rtcp is not None:
             self._rtcp.handle_timeout(now_s, time.time(), self._sent(now_s), self._received())
             self._handle_rtcp_events(self._rtcp)
-            self._log_ignored_nacks(self._rtcp.ignored_nack_items)
+            self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
 
     def timeout_s(self) -> float | None:
         """Return when ``handle_timeout`` is due; None if never."""
@@ -272,7 +273,10 @@ class MediaSession:
 
     def _connect(self, keys: dtls.SrtpKeys, now_s: float) -> None:
         if self._dtls.ignored:
-            _log.warning("ignored %d DTLS records that did not belong to a peer's handshake", self._dtls.ignored)
+            text = (
+                f"ignored {self._dtls.ignored} DTLS records that did not belong to the handshake of peer {self._peer}"
+            )
+            self._log.warning(text, now_s)
         peer_keys = PeerKeys(keys.profile, keys.local_key, keys.remote_key)
         sends = plays(self._kind)
         sending = self._sending_stream() if sends else None
@@ -322,13 +326,11 @@ class MediaSession:
             elif isinstance(event, rtcp.SsrcCollision):
                 self._events.append(Ended("the peer uses the SSRC of this side"))
 
-    def _log_ignored_nacks(self, total: int) -> None:
-        """Log them with the report timer, so at most every few seconds."""
+    def _log_ignored_nacks(self, total: int, now_s: float) -> None:
         if total > self._ignored_nacks_logged:
             count = total - self._ignored_nacks_logged
-            _log.warning(
-                "ignored %d NACKs of peer %d: it requests over 100 packets per second again", count, self._peer
-            )
+            text = f"ignored {count} NACKs of peer {self._peer}: it requests over 100 packets per second again"
+            self._log.warning(text, now_s)
             self._ignored_nacks_logged = total
 
     def _resend(self, sequences: Sequence[int]) -> None:
