@@ -6,14 +6,15 @@
  * The quotas are token buckets, far above what clients send: they check a candidate pair every 20 ms at most, send RTCP
  * for each received packet at most, and a DTLS handshake takes some ten datagrams and is retransmitted rarely. STUN and
  * RTCP are charged after they were authenticated, so nobody else can use up a peer's quota of them. DTLS cannot be
- * authenticated here; after the handshake it carries nothing but the closing alert.
+ * authenticated here. Its burst leaves room for a handshake among forged records of the peer's address; after the
+ * handshake, DTLS carries nothing but the closing alert.
  */
 #include "internal.h"
 
 #include <string.h>
 
 #define SECOND_NS 1000000000
-#define QUEUED_PER_PEER 32
+#define QUEUED_PER_PEER 128
 #define NOTICE_INTERVAL_NS SECOND_NS
 
 static const struct {
@@ -22,7 +23,7 @@ static const struct {
 } QUOTAS[BW_QUOTAS] = {
     [BW_QUOTA_STUN] = {100, 100},
     [BW_QUOTA_REPEATED_STUN] = {20, 20},
-    [BW_QUOTA_DTLS] = {100, 100},
+    [BW_QUOTA_DTLS] = {200, 400},
     [BW_QUOTA_RTCP] = {200, 200},
 };
 
