@@ -33,6 +33,7 @@ CANDIDATES = "".join(CANDIDATE.format(number, 5000 + number) for number in range
 CREDENTIALS = "".join(f"{line}\r\n" for line in OFFER.splitlines() if line.startswith(("a=ice-ufrag", "a=ice-pwd")))
 TRICKLE = CREDENTIALS + "m=audio 9 RTP/AVP 0\r\na=mid:0\r\n" + CANDIDATES
 POST = request("POST", "/whep", OFFER, **SDP)
+CHUNKS = "1\r\na\r\n" * 4000 + "0\r\n\r\n"
 FLOODS = {
     "GET of the page's script": [request("GET", "/main.js")],
     "GET of the endpoint": [request("GET", "/whep")],
@@ -44,6 +45,8 @@ FLOODS = {
     "POST and DELETE": [POST, request("DELETE", "{0}")],
     "POST without SDP": [request("POST", "/whep", "v=0", **SDP)],
     "POST of 100 kB": [request("POST", "/whep", OFFER + CANDIDATES * 15, **SDP)],
+    "POST in chunks of one byte": [request("POST", "/whep", Transfer_Encoding="chunked", **SDP) + CHUNKS],
+    "refused POST in chunks of one byte": [request("POST", "/nothing", Transfer_Encoding="chunked") + CHUNKS],
     "PATCH with 100 candidates": [POST, *[request("PATCH", "{0}", TRICKLE, **FRAGMENT)] * 99],
     "PATCH of 100 kB": [POST, *[request("PATCH", "{0}", TRICKLE + CANDIDATES * 13, **FRAGMENT)] * 99],
     "DELETE of an unknown session": [request("DELETE", "/whep/unknown")],

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Hashable
 from dataclasses import replace
 
 import aiohttp
@@ -16,6 +17,7 @@ from http_ends import ORIGIN, QUICK, SDP, raw, serving, status
 from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.endpoint import EndpointSettings
 from bass_webrtc.signaling.server.http_connection import Timeouts
+from bass_webrtc.signaling.server.turns import Turns
 from support.conformance import covers
 
 
@@ -61,6 +63,41 @@ async def test_endless_chunks_are_refused() -> None:
             assert status(await reader.read()) == 413
         writer.close()
         assert not sessions.asked
+
+
+CHUNKED = b"Host: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@covers("SE60")
+@pytest.mark.parametrize(
+    ("path", "expected"), [(b"/whep", 415), (b"/nothing", 404)], ids=["accepted body", "refused body"]
+)
+async def test_small_chunks_take_turns(path: bytes, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20,000 chunks of one byte are 100 kB, but take the loop 60 ms; no turn parses more than about 256 of them."""
+    turns = []
+    take = Turns.take
+
+    async def counted(self: Turns, network: str, connection: Hashable, work: int = 1) -> None:
+        turns.append(connection)
+        await take(self, network, connection, work)
+
+    monkeypatch.setattr(Turns, "take", counted)
+    async with serving() as (server, _, _):
+        request = b"POST %s HTTP/1.1\r\nConnection: close\r\n" % path + CHUNKED
+        response = await raw(server, request + b"1\r\na\r\n" * 20_000 + b"0\r\n\r\n")
+    assert status(response) == expected
+    assert len(turns) > 20_000 / 300
+
+
+async def test_client_that_leaves_during_a_refused_body_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as (server, _, _):
+        for _ in range(5):
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(b"POST /nothing HTTP/1.1\r\n" + CHUNKED + b"1\r\na\r\n" * 5000)
+            assert status(await reader.readuntil(b"\r\n")) == 404
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+    assert not caplog.records
 
 
 @covers("SE62", "SE68")

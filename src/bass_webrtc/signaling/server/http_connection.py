@@ -7,10 +7,11 @@ session URL, so parse errors become problem documents here, and nothing is logge
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, cast
@@ -29,6 +30,9 @@ MAX_LINE_BYTES = 8000
 """Of the request line."""
 MAX_FIELD_BYTES = 8190
 """Of one header field. Differs from MAX_LINE_BYTES, so that an error shows which limit was exceeded."""
+
+_PART_BYTES = 4096
+"""Of a body, parsed at once; aiohttp also stops after a sixteenth as many chunks, which take it 1 ms."""
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -133,6 +137,7 @@ class Connection(RequestHandler):
         descriptor: Number of the socket's file descriptor.
         ended: Done when the connection has ended.
         is_reused: Whether it has carried a request before.
+        take_turn: Waits for the turn to read a part of the body of the current request.
     """
 
     __slots__ = (
@@ -148,6 +153,7 @@ class Connection(RequestHandler):
         "ended",
         "is_reused",
         "network",
+        "take_turn",
     )
 
     def __init__(
@@ -163,7 +169,8 @@ class Connection(RequestHandler):
             loop=asyncio.get_running_loop(),
             access_log=None,  # type: ignore[arg-type]  # aiohttp documents None.
             auto_decompress=False,
-            lingering_time=timeouts.linger_s,
+            lingering_time=0,  # aiohttp's own would take no turns.
+            read_bufsize=_PART_BYTES,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_FIELD_BYTES,
         )
@@ -178,6 +185,7 @@ class Connection(RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = 0
         self.is_reused = False
+        self.take_turn: Callable[[], Awaitable[None]] | None = None
         self._enter(Phase.CONNECT)
         connections.add(self)
 
@@ -253,8 +261,30 @@ class Connection(RequestHandler):
         self._enter(Phase.WRITE)
         self.is_reused = True
         sent = await super().finish_response(request, resp, start_time)
+        if not request.content.is_eof():
+            await self._discard_body(request)
         self._enter(Phase.IDLE if resp.keep_alive else Phase.WRITE)
         return sent
+
+    async def read_part(self, request: web.BaseRequest) -> bytes:
+        """Return the next part of a body, empty at its end. Each takes a turn: small chunks are much work.
+
+        Raises:
+            ConnectionResetError: The client has gone.
+        """
+        if not self.connected:  # aiohttp's error for it would be a RuntimeError.
+            raise ConnectionResetError
+        part = await request.content.readany()
+        if part and self.take_turn is not None:
+            await self.take_turn()
+        return part
+
+    async def _discard_body(self, request: web.BaseRequest) -> None:
+        """Discard the rest of a refused body for a while: a client that still sends would not see the response."""
+        with contextlib.suppress(TimeoutError, web.RequestPayloadError, HttpProcessingError, ConnectionError):
+            async with asyncio.timeout(self._timeouts.linger_s):
+                while await self.read_part(request):
+                    pass
 
     def handle_error(
         self,
@@ -325,7 +355,7 @@ def to_aiohttp(response: Response, *, closes: bool = False) -> web.Response:
     return made
 
 
-async def read_body(request: web.BaseRequest, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(connection: Connection, request: web.BaseRequest, max_bytes: int, timeout_s: float) -> bytes:
     """Read the body of a request, up to a maximum.
 
     Raises:
@@ -335,13 +365,11 @@ async def read_body(request: web.BaseRequest, max_bytes: int, timeout_s: float) 
     if declared is not None and declared > max_bytes:
         raise _too_large(max_bytes)
     await _send_continue(request)
-    if not request.protocol.connected:  # aiohttp's error for it would be a RuntimeError.
-        raise Refused(400, "The client has gone.")
     body = bytearray()
     try:
         async with asyncio.timeout(timeout_s):
-            while chunk := await request.content.readany():
-                body += chunk
+            while part := await connection.read_part(request):
+                body += part
                 if len(body) > max_bytes:
                     raise _too_large(max_bytes)
     except TimeoutError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import itertools
 import logging
 import os
@@ -53,6 +54,8 @@ _BYTES_PER_WORK = 2048
 """Work of a request with SDP, in units of a request without: an offer takes 1.5 ms, 128 KiB up to 20 ms more."""
 _SEND_BUFFER_BYTES = 128 * 1024
 """Of the system, for each connection. Without a limit, a client that does not read its responses fills megabytes."""
+_RECEIVE_BUFFER_BYTES = 8 * 1024
+"""Of the system, for each connection, and so also what is parsed at once. Linux doubles it."""
 _TLS_HANDSHAKE_TIMEOUT_S = 5.0
 _ACCEPTED_AT_ONCE = 8
 """Connections accepted before everything else on the loop runs."""
@@ -174,7 +177,9 @@ class HttpServer:
         self._web = web.Server(self._handle)
         for listener in self._listeners:
             listener.setblocking(False)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)  # Accepted sockets inherit it.
+            # Accepted sockets inherit both.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             self._accepting.append(asyncio.create_task(self._accept_all(listener)))
         return self._port
 
@@ -262,7 +267,8 @@ class HttpServer:
             query=query,
         )
         network, peer_name = client_network(request.remote), _peer_name(incoming)
-        await self._turns.take(network, peer_name)
+        connection.take_turn = functools.partial(self._turns.take, network, peer_name)
+        await connection.take_turn()
         connection.work()
         try:
             self._limiter.check(request.method, request.remote, self._clock())
@@ -271,7 +277,7 @@ class HttpServer:
                 raise Refused(404, "Not found.")
             handler.cors.check(request)
             connection.wait_for_body()
-            body = await read_body(incoming, self._settings.max_body_bytes, self._settings.timeouts.body_s)
+            body = await read_body(connection, incoming, self._settings.max_body_bytes, self._settings.timeouts.body_s)
         except Refused as refusal:
             response = refusal.response().with_fields(() if handler is None else handler.cors.fields(request))
             return to_aiohttp(response, closes=not incoming.content.is_eof())
