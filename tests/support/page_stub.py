@@ -66,7 +66,7 @@ class PageStub:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         site = Site(SiteSettings(), self._stats, lambda: True)
-        self._server = HttpServer(HttpSettings(port=0), [self.endpoint, site])
+        self._server = HttpServer(HttpSettings(port=0, allowed_hosts=("radio.test",)), [self.endpoint, site])
         asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
         self.url = self._server.url
 
