@@ -299,12 +299,12 @@ def test_number_of_ssrcs_is_limited(scene: Scene, publisher: Publisher) -> None:
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.5)
 
-    def add_strangers() -> None:
+    def add_forged() -> None:
         for _ in range(20):
             ssrc = secrets.randbits(32)
             publisher.send(publisher.protect(rtp(bytes(40), 1, 2, ssrc)))
 
-    publisher.play(encoder, 1.0, add_strangers)
+    publisher.play(encoder, 1.0, add_forged)
     assert scene.bad.state == "connected"
     # The others were announced to the loop, one at a time while a stream was free.
     assert scene.bad.stats().srtp_errors > 500
