@@ -222,6 +222,8 @@ class HttpServer:
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
                     self._connections.free_descriptor()
+                message = "HTTP connections cannot be accepted: out of system resources"
+                loop.call_exception_handler({"message": message, "exception": error})
                 pause_s = _ACCEPT_PAUSE_S
             else:
                 self._admit(accepted, plain_address(address[0]))
