@@ -74,7 +74,7 @@ async def turn_service() -> TurnService:
     return (await loop.create_datagram_endpoint(TurnService, local_addr=(HOST, 0)))[1]
 
 
-@pytest.mark.parametrize("lifetime_s", [0, 1, 29])
+@pytest.mark.parametrize("lifetime_s", [0, 1, 5])
 @in_virtual_time
 async def test_allocation_for_a_few_seconds_is_refused(lifetime_s: int) -> None:
     """aioice would refresh it without a pause: 8,683 times in 3 s."""
@@ -103,9 +103,9 @@ async def test_refresh_for_zero_seconds_ends_the_allocation() -> None:
     service.transport.close()
 
 
-@pytest.mark.parametrize(("lifetime_s", "refreshes"), [(30, 40), (600, 2), (0xFFFFFFFF, 2)])
+@pytest.mark.parametrize(("lifetime_s", "refreshes"), [(6, 200), (600, 2), (0xFFFFFFFF, 2)])
 @in_virtual_time
-async def test_refreshes_are_between_25_and_500_seconds_apart(lifetime_s: int, refreshes: int) -> None:
+async def test_refreshes_are_between_5_and_500_seconds_apart(lifetime_s: int, refreshes: int) -> None:
     service = await turn_service()
     service.lifetime_s = lifetime_s
     end = End(servers=[service.server])

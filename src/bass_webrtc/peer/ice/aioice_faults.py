@@ -10,7 +10,7 @@
     holds data back while a TURN channel is refreshed                 refreshed in the background
     refreshes a channel after 500 s; its permission lasts 300 s       after 240 s (RFC 8656, 9 and 12)
     waits 63 s for a dead TURN server when closing                    1 s
-    refreshes an allocation of 0 s without any pause                  less than 30 s is refused; at most 600 s counts
+    refreshes an allocation of 0 s without any pause                  less than 6 s is refused; at most 600 s counts
     uses any address that a server reports                            ``is_usable_address`` decides
     takes quadratic time for many short messages over TCP             linear; a message over 4 KiB ends the connection
     lets unsent data pile up while TCP is blocked                     dropped, counted; small system buffer, too
@@ -46,7 +46,7 @@ _TURN_HEADER_BYTES = 4
 _MAX_UNSENT_BYTES = 1 << 14
 """One second of audio at 128 kbit/s. Data that waits longer arrives too late to be played."""
 _ALLOCATION_LIFETIME_S = 600
-_MIN_LIFETIME_S = 30
+_MIN_LIFETIME_S = 6
 _MAX_TURN_MESSAGE_BYTES = 1 << 12
 """Relayed datagrams have at most 1,500 bytes, other messages of a server a few hundred."""
 _FIRST_BYTE_AFTER_CHANNELS = 0x80
