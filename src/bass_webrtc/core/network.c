@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define BATCH_DATAGRAMS 32
-#define DATAGRAM_EVENTS 2048
+#define DATAGRAM_EVENTS 1024
 #define ROUTES_PER_PEER 16 /* MAX_PATHS in rtc/ice_lite.py */
 #define COMMANDS_PER_PEER 16
 #define NOTICES_OF_ALL 1 /* a peer used up a quota */

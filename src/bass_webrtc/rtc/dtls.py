@@ -215,7 +215,7 @@ class DtlsSession:
         self._is_client = role == "client"
         self._mtu = mtu
         self._handshake_timeout_s = handshake_timeout_s
-        self._context = certificate.context
+        self._context: SSL.Context | None = certificate.context
         self._connection: SSL.Connection | None = self._new_connection()
         self._reader: RecordReader | None = None
         self._close_notify: list[bytes] = []
@@ -304,7 +304,7 @@ class DtlsSession:
         self._out += self._close_notify
         self._close_notify = []
         self._reader = None
-        self._release()
+        self._end_handshake()
 
     # -- Records of the peer during the handshake
 
@@ -463,6 +463,7 @@ class DtlsSession:
     # -- OpenSSL
 
     def _new_connection(self) -> SSL.Connection:
+        assert self._context is not None, "the handshake has ended"
         connection = SSL.Connection(self._context)
         connection.set_app_data(self._is_expected)
         connection.set_ciphertext_mtu(self._mtu)
@@ -561,7 +562,7 @@ class DtlsSession:
         else:
             self._reader = _record_reader(connection, from_client=not self._is_client)
             self._events.append(Connected(_srtp_keys(connection, profile, self._is_client)))
-            self._release()
+            self._end_handshake()
 
     def _is_expected(self, certificate: crypto.X509) -> bool:
         """Return whether the certificate matches a fingerprint of the preferred hash (RFC 8122, 5.1)."""
@@ -575,6 +576,11 @@ class DtlsSession:
     def _fail(self, reason: str) -> None:
         self.close()
         self._events.append(Failed(reason))
+
+    def _end_handshake(self) -> None:
+        """Free everything of OpenSSL: a context alone holds 30 kB."""
+        self._release()
+        self._context = None
 
     def _release(self) -> None:
         """Free the OpenSSL connection and what the peer has sent."""
