@@ -48,7 +48,7 @@ FLOODS = {
     "POST in chunks of one byte": [request("POST", "/whep", Transfer_Encoding="chunked", **SDP) + CHUNKS],
     "refused POST in chunks of one byte": [request("POST", "/nothing", Transfer_Encoding="chunked") + CHUNKS],
     "PATCH with 100 candidates": [POST, *[request("PATCH", "{0}", TRICKLE, **FRAGMENT)] * 99],
-    "PATCH of 100 kB": [POST, *[request("PATCH", "{0}", TRICKLE + CANDIDATES * 13, **FRAGMENT)] * 99],
+    "PATCH of 30 kB": [POST, *[request("PATCH", "{0}", TRICKLE + CANDIDATES * 4, **FRAGMENT)] * 99],
     "DELETE of an unknown session": [request("DELETE", "/whep/unknown")],
 }
 
