@@ -52,6 +52,10 @@ FLOODS = {
     "DELETE of an unknown session": [request("DELETE", "/whep/unknown")],
 }
 
+LARGE_BODIES = ("PATCH of 30 kB", "refused POST in chunks of one byte")
+LARGE_BODIES_WAIT_MS = 300.0
+"""Reading tens of megabytes per second of refused bodies takes that long; docs/security.md says so."""
+
 
 class SecondClient:
     """Opens and ends sessions, and measures the wait for the responses. A context manager; one thread."""
@@ -87,7 +91,12 @@ class SecondClient:
 
 @contextlib.contextmanager
 def flooded(
-    server: ServerProcess, honest: HonestPeer, flood: HttpFlood, name: str, measured: Callable[[str, str, object], None]
+    server: ServerProcess,
+    honest: HonestPeer,
+    flood: HttpFlood,
+    name: str,
+    measured: Callable[[str, str, object], None],
+    max_wait_ms: float = MAX_WAIT_MS,
 ) -> Iterator[None]:
     """Measure the honest peers during the block, and assert that they were unharmed."""
     with flood:
@@ -100,13 +109,13 @@ def flooded(
     per_s = sum(flood.statuses.values()) / (SECONDS + 0.3)
     measured(
         f"{name}, {per_s:.0f} requests/s",
-        f"{MAX_WAIT_MS:.0f} ms",
+        f"{max_wait_ms:.0f} ms",
         f"{figures}, POST {second.longest_ms:.0f} ms",
     )
     assert sum(flood.statuses.values()) > 50, flood.statuses
-    figures.assert_unharmed()
+    figures.assert_unharmed(max_wait_ms)
     assert set(second.statuses) == {200, 201}, second.statuses
-    assert second.longest_ms < MAX_WAIT_MS
+    assert second.longest_ms < max_wait_ms
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +135,8 @@ def test_nobody_waits_for_a_flood_of_requests(
     server: ServerProcess, honest: HonestPeer, name: str, measured: Callable[[str, str, object], None]
 ) -> None:
     flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=60)
-    with flooded(server, honest, flood, f"{name}, 60 connections", measured):
+    max_wait_ms = LARGE_BODIES_WAIT_MS if name in LARGE_BODIES else MAX_WAIT_MS
+    with flooded(server, honest, flood, f"{name}, 60 connections", measured, max_wait_ms):
         pass
 
 
