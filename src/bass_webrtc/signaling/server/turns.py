@@ -1,4 +1,4 @@
-"""Requests take turns on the loop, so that nobody waits for a client that sends many.
+"""Requests take turns on the loop, so that one client's flood does not delay the others.
 
     request ─► network A: connection 1, connection 2 … ─┐
                network B: connection 3                  ├─► a few per iteration of the loop ─► respond
