@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
+from support.attacks import Measured
+
 _PROPERTY = "attack"
 
 
 @pytest.fixture
-def measured(record_property: Callable[[str, object], None]) -> Callable[[str, str, object], None]:
+def measured(record_property: Callable[[str, object], None]) -> Measured:
     """A function that adds a row to the table: attack, bound, measured value."""
 
     def add(attack: str, bound: str, value: object) -> None:

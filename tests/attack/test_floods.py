@@ -13,19 +13,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from support import stun, usage
-from support.attacks import MAX_WAIT_MS, HonestPeer, flood, measures_waits
+from support.attacks import BOUND, HonestPeer, Measured, flood, measures_waits
 from support.driving import connect, drive
 from support.player import Certificate, Player
 from support.server_process import ServerProcess
 
 pytestmark = measures_waits
 
-Measured = Callable[[str, str, object], None]
-
 FLOOD_S = 2.0
 DATAGRAMS = 20_000
 """Prepared before the flood, so that it costs no time."""
-BOUND = f"nothing missing, {MAX_WAIT_MS:.0f} ms"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from itertools import count, cycle, islice
 
 import pytest
 
-from support.attacks import MAX_WAIT_MS, HonestPeer, flood, measures_waits
+from support.attacks import MAX_WAIT_MS, HonestPeer, Measured, flood, measures_waits
 from support.conformance import covers
 from support.driving import connect, drive
 from support.player import Certificate, Player
@@ -110,7 +110,7 @@ def test_peer_connects_whatever_is_forged_during_its_handshake(
     server: ServerProcess,
     setup: str,
     forged: Callable[[], list[bytes]],
-    measured: Callable[[str, str, object], None],
+    measured: Measured,
 ) -> None:
     began_s = time.monotonic()
     player = Attacked(Certificate(), setup, forged(), first=True)
@@ -144,9 +144,7 @@ def test_forged_records_do_not_end_a_connection(server: ServerProcess, setup: st
 
 @covers("SE41", "SE43")
 @measures_waits
-def test_flood_of_client_hellos_and_fragments_gets_few_answers(
-    server: ServerProcess, measured: Callable[[str, str, object], None]
-) -> None:
+def test_flood_of_client_hellos_and_fragments_gets_few_answers(server: ServerProcess, measured: Measured) -> None:
     """From a peer that never completes its handshake. A listener beside it is not affected."""
     player = Player(Certificate(), setup="active")
     player.loses = lambda: player.state == "handshake"  # What it sends and gets from DTLS on is dropped.

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from support import usage
-from support.attacks import MAX_WAIT_MS, HonestPeer, flood, measures_waits
+from support.attacks import BOUND, HonestPeer, Measured, flood, measures_waits
 from support.driving import connect, drive
 from support.player import Certificate, Player
 from support.publisher import Publisher, ToneEncoder
@@ -22,13 +22,10 @@ from support.server_process import ServerProcess
 
 pytestmark = measures_waits
 
-Measured = Callable[[str, str, object], None]
-
 PAUSE_S = 1.3
 """Streams that were silent for a second used to make room for others."""
 FORGED_PER_S, NACKS_PER_S = 5_000, 4_000
 FLOOD_S = 2.0
-BOUND = f"nothing missing, {MAX_WAIT_MS:.0f} ms"
 
 
 @pytest.fixture

@@ -5,20 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 
-from support.attacks import MAX_WAIT_MS, HonestPeer, measures_waits
+from support.attacks import BOUND, MAX_WAIT_MS, HonestPeer, Measured, measures_waits
 from support.server_process import ServerProcess
 
 pytestmark = measures_waits
 
 
-def test_honest_peer_is_unharmed_without_an_attack(measured: Callable[[str, str, object], None]) -> None:
+def test_honest_peer_is_unharmed_without_an_attack(measured: Measured) -> None:
     with ServerProcess() as server, HonestPeer(server.url) as honest:
         honest.begin()
         time.sleep(2)
         figures = honest.end()
-    measured("none", f"nothing missing, {MAX_WAIT_MS:.0f} ms", figures)
+    measured("none", BOUND, figures)
     figures.assert_unharmed()
 
 

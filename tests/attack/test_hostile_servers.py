@@ -21,11 +21,12 @@ from typing import Any
 import pytest
 
 import bass_webrtc as bw
+from support.attacks import Measured
 from support.client_peers import wait_until
 from support.conformance import covers
 from support.server_process import ServerProcess
 
-Measured = Callable[[str, str, object], None]
+Measured = Measured
 Fields = list[tuple[str, str]]
 Reply = tuple[int, Fields, bytes]
 """Status, header fields, body."""

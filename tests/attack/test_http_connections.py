@@ -12,18 +12,16 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from support.attacks import MAX_WAIT_MS, HonestPeer, measures_waits
+from support.attacks import MAX_WAIT_MS, HonestPeer, Measured, measures_waits
 from support.certificates import write_certificate
 from support.server_process import ServerProcess
-
-Measured = Callable[[str, str, object], None]
 
 DESCRIPTORS = 1024
 COUNT = 1100

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 
-from support.attacks import HonestPeer
+from support.attacks import HonestPeer, Measured
 from support.farm import PlayerFarm
 from support.http_asking import post
 from support.server_process import ServerProcess
@@ -15,7 +14,7 @@ from support.server_process import ServerProcess
 ATTACKER, THIRD = "127.0.0.2", "127.0.0.3"
 
 
-def test_one_client_with_ipv4_and_ipv6_leaves_a_place(measured: Callable[[str, str, object], None]) -> None:
+def test_one_client_with_ipv4_and_ipv6_leaves_a_place(measured: Measured) -> None:
     with ServerProcess(http_host="::", max_peers_per_address=None) as server:
         ipv4_url = server.url.replace("[::1]", "127.0.0.1")
         ipv4 = [post(ipv4_url).status for _ in range(5)]
@@ -37,7 +36,7 @@ def test_one_client_with_two_ipv4_addresses_leaves_a_place() -> None:
             assert honest.end().packets > 0
 
 
-def test_connected_peers_of_one_address_leave_places(measured: Callable[[str, str, object], None]) -> None:
+def test_connected_peers_of_one_address_leave_places(measured: Measured) -> None:
     with ServerProcess(max_peers_per_address=None) as server, PlayerFarm() as farm:
         farm.connect(server.whep_url, 3)
         refused = post(server.url)

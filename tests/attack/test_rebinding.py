@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from urllib.parse import urlsplit
 
 import pytest
 
+from support.attacks import Measured
 from support.http_asking import offer
 from support.server_process import ServerProcess
-
-Measured = Callable[[str, str, object], None]
 
 REQUESTS = [
     ("POST", "/whip"),

@@ -10,13 +10,13 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
 from support import http_asking
-from support.attacks import MAX_WAIT_MS, HonestPeer, measures_waits
+from support.attacks import MAX_WAIT_MS, HonestPeer, Measured, measures_waits
 from support.farm import PlayerFarm
 from support.http_flood import HttpFlood, request
 from support.server_process import ServerProcess
@@ -95,7 +95,7 @@ def flooded(
     honest: HonestPeer,
     flood: HttpFlood,
     name: str,
-    measured: Callable[[str, str, object], None],
+    measured: Measured,
     max_wait_ms: float = MAX_WAIT_MS,
 ) -> Iterator[None]:
     """Measure the honest peers during the block, and assert that they were unharmed."""
@@ -132,7 +132,7 @@ def honest(server: ServerProcess) -> Iterator[HonestPeer]:
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_nobody_waits_for_a_flood_of_requests(
-    server: ServerProcess, honest: HonestPeer, name: str, measured: Callable[[str, str, object], None]
+    server: ServerProcess, honest: HonestPeer, name: str, measured: Measured
 ) -> None:
     flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=60)
     max_wait_ms = LARGE_BODIES_WAIT_MS if name in LARGE_BODIES else MAX_WAIT_MS
@@ -142,7 +142,7 @@ def test_nobody_waits_for_a_flood_of_requests(
 
 @pytest.mark.parametrize("name", ["GET of the page's script", "unknown path", "POST", "POST and DELETE"])
 def test_nobody_waits_for_requests_on_new_connections(
-    server: ServerProcess, honest: HonestPeer, name: str, measured: Callable[[str, str, object], None]
+    server: ServerProcess, honest: HonestPeer, name: str, measured: Measured
 ) -> None:
     flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=40, keep=False)
     with flooded(server, honest, flood, f"{name}, 40 new connections", measured):
@@ -151,7 +151,7 @@ def test_nobody_waits_for_requests_on_new_connections(
 
 @pytest.mark.parametrize("name", ["unknown path", "POST"])
 def test_nobody_waits_for_a_flood_from_many_addresses(
-    server: ServerProcess, honest: HonestPeer, name: str, measured: Callable[[str, str, object], None]
+    server: ServerProcess, honest: HonestPeer, name: str, measured: Measured
 ) -> None:
     addresses = tuple(f"127.0.1.{number}" for number in range(1, 6))
     flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=150, sources=addresses)
@@ -159,18 +159,14 @@ def test_nobody_waits_for_a_flood_from_many_addresses(
         pass
 
 
-def test_nobody_waits_for_pipelined_requests(
-    server: ServerProcess, honest: HonestPeer, measured: Callable[[str, str, object], None]
-) -> None:
+def test_nobody_waits_for_pipelined_requests(server: ServerProcess, honest: HonestPeer, measured: Measured) -> None:
     flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS["unknown path"], connections=20, pipelined=50)
     with flooded(server, honest, flood, "unknown path, 20 connections, 50 at once", measured):
         pass
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/api/stats"])
-def test_nobody_waits_for_a_flood_of_statistics_requests(
-    path: str, measured: Callable[[str, str, object], None]
-) -> None:
+def test_nobody_waits_for_a_flood_of_statistics_requests(path: str, measured: Measured) -> None:
     """With 100 peers, one response took 19 to 32 ms of the loop thread."""
     with (
         ServerProcess(max_peers=150, max_peers_per_address=140) as server,
