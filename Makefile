@@ -2,6 +2,8 @@
 # make test         install what the tests need and run all of them, after format, lint, types and imports
 # make check        format, lint, types, imports, unit and loopback tests
 # make docs         build the documentation site into build/docs; any warning is an error
+# make wheels       build the wheels and the source distribution into dist; make wheels ARGS="linux-x64 sdist" for some
+# make sdk          build archives with the C library and everything it needs into dist; make sdk ARGS=windows-x64 for one
 # make format       rewrite Python with ruff and C with clang-format
 # make attack       run the attack programs against a server on this machine and print what they measured
 # make bench        run the benchmarks
@@ -18,7 +20,7 @@ CORE    = src/bass_webrtc/core
 INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
-.PHONY: serve test check static docs format attack bench fuzz screenshot conformance clean \
+.PHONY: serve test check static docs wheels sdk format attack bench fuzz screenshot conformance clean \
         build-packages check-packages test-packages
 
 serve: $(VENV)/.installed
@@ -48,6 +50,9 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -E -q -W --keep-going -n -b html docs build/docs
 	@echo "build/docs/index.html"
 
+wheels sdk: test-packages $(VENV)/.installed-dev
+	@$(BIN)/python scripts/$@.py $(ARGS)
+
 attack: test-packages $(VENV)/.installed-dev
 	@$(BIN)/pytest -q tests/attack $(ARGS)
 
@@ -69,7 +74,7 @@ conformance: $(VENV)/.installed-dev
 	$(BIN)/python scripts/conformance.py
 
 clean:
-	rm -rf build $(VENV) $(CORE)/_core.c $(CORE)/_core.*.so
+	rm -rf build dist $(VENV) $(CORE)/_core.c $(CORE)/_core.*.so
 
 build-packages check-packages test-packages:
 	@PYTHON="$(PYTHON)" scripts/debian-packages.sh $(@:-packages=)
