@@ -1,7 +1,7 @@
-/* console.exe PROGRAM ARGUMENTS...: runs a program, and passes on a Ctrl-C that is typed into its console.
+/* console.exe PROGRAM ARGUMENTS...: runs a program in a console, and interrupts it when Ctrl-C is typed there.
  *
- * Wine processes what is typed only while a program reads the console, so this one reads it. The program ends with this
- * one, however this one ends.
+ * Wine only ends a pending read when Ctrl-C is typed, so this program reads the console and raises the event. The
+ * program ends with this one, however this one ends.
  */
 #include <windows.h>
 
@@ -13,9 +13,8 @@ static BOOL WINAPI ignore_ctrl_c(DWORD event) { return event == CTRL_C_EVENT; }
 static DWORD WINAPI read_console(void *console) {
     char typed[64];
     DWORD count;
-    /* Ctrl-C aborts a read, successfully and with nothing read; the end of the console fails it. */
-    while (ReadFile(console, typed, sizeof typed, &count, NULL) || GetLastError() == ERROR_OPERATION_ABORTED)
-        ;
+    while (ReadFile(console, typed, sizeof typed, &count, NULL))
+        GenerateConsoleCtrlEvent(CTRL_C_EVENT, 0);
     return 0;
 }
 
