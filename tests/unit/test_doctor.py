@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from bass_webrtc.cli import doctor
 from bass_webrtc.config import ServerConfig
+from bass_webrtc.core.libraries import Libraries
 from bass_webrtc.errors import BassNotFoundError
 
 FREE_PORTS = ServerConfig(http_port=0, udp_port=0)
@@ -35,9 +37,22 @@ def test_every_problem_has_advice() -> None:
 
 def test_python_core_and_bass_are_found() -> None:
     assert finding("Python").level == "ok"
-    assert "libopus" in finding("core").detail
-    assert "libsrtp" in finding("core").detail
+    assert re.fullmatch(
+        r"libopus [\d.]+\S* \((no )?deep PLC, (no )?OSCE\), libsrtp2 [\d.]+, OpenSSL 3.*", finding("core").detail
+    )
     assert finding("BASS").detail.startswith("2.4.")
+
+
+@pytest.mark.parametrize(
+    ("deep_plc", "osce", "text"), [(False, False, "(no deep PLC, no OSCE)"), (True, True, "(deep PLC, OSCE)")]
+)
+def test_doctor_shows_what_libopus_was_built_with(
+    monkeypatch: pytest.MonkeyPatch, deep_plc: bool, osce: bool, text: str
+) -> None:
+    monkeypatch.setattr(
+        doctor, "libraries", lambda: Libraries("libopus 1.6.1", "libsrtp2 2.7.0", "OpenSSL 3.5.7", deep_plc, osce)
+    )
+    assert finding("core").detail == f"libopus 1.6.1 {text}, libsrtp2 2.7.0, OpenSSL 3.5.7"
 
 
 def test_old_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import os
 import platform
@@ -18,6 +17,7 @@ from ..bass.library import BassLibrary
 from ..bass.locate import find_bass
 from ..config import ServerConfig
 from ..core.compiled import ADVICE
+from ..core.libraries import libraries
 from ..errors import BassWebRtcError
 
 Level = Literal["ok", "warning", "error"]
@@ -63,22 +63,14 @@ def _python() -> Finding:
 
 def _core() -> Finding:
     try:
-        core = importlib.import_module(CORE_MODULE)
+        importlib.import_module(CORE_MODULE)
     except ImportError as error:
         return Finding("core", "error", str(error), ADVICE)
-    # Look the functions up through the core, so that they come from the libraries it is linked to.
-    library = ctypes.CDLL(core.__file__)
-    versions = [_version_of(library, f"{name}_get_version_string") for name in ("opus", "srtp")]
-    return Finding("core", "ok", ", ".join(version for version in versions if version))
-
-
-def _version_of(library: ctypes.CDLL, function: str) -> str:
-    try:
-        get_version = library[function]
-    except AttributeError:
-        return ""
-    get_version.restype = ctypes.c_char_p
-    return bytes(get_version()).decode(errors="replace")
+    found = libraries()
+    models = ", ".join(
+        name if present else f"no {name}" for name, present in (("deep PLC", found.deep_plc), ("OSCE", found.osce))
+    )
+    return Finding("core", "ok", f"{found.opus} ({models}), {found.srtp}, {found.openssl}")
 
 
 def _bass() -> Iterator[Finding]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from ..errors import BassWebRtcError
 
-ADVICE = "Install libopus and libsrtp2 (Debian: libopus0 libsrtp2-1), or reinstall bass-webrtc"
+if sys.platform == "win32":
+    ADVICE = "Reinstall bass-webrtc with a 64-bit Python 3.11 or newer"
+else:
+    ADVICE = "Install libopus and libsrtp2 (Debian: libopus0 libsrtp2-1), or reinstall bass-webrtc"
 
 
 class _Missing:

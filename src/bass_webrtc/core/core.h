@@ -260,4 +260,17 @@ void bw_srtcp_free(bw_srtcp *srtcp);
 /* Works in place and returns the new length in bytes. Needs a capacity of at least length + 32. */
 int bw_srtcp_protect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length, uint32_t capacity);
 
+/* ------------------------------------------------------------------ libraries */
+
+typedef struct {
+    const char *opus; /* name and version, as the library tells it */
+    const char *srtp;
+    const char *openssl;
+    uint32_t deep_plc; /* 1: libopus conceals loss with a neural network at decoder complexity 5 and above */
+    uint32_t osce;     /* 1: libopus enhances speech with a neural network at decoder complexity 6 and above */
+} bw_libraries;
+
+/* Any thread but the audio path's: it allocates and takes milliseconds. The strings are constant. */
+void bw_get_libraries(bw_libraries *libraries);
+
 #endif
