@@ -2,12 +2,22 @@
 
 The interface is declared only in ``core.h`` and ``playout.h``: the C compiler includes them, and cffi's declarations
 are read from them. setuptools runs this file from the project's root (``setup.py``).
+
+Two environment variables, which ``scripts/wheels.py`` sets together with setuptools' own (``CC``, ``LDSHARED``):
+
+``BASS_WEBRTC_TARGET``
+    ``linux-x64``, ``linux-arm64`` or ``windows-x64``. Default: the running platform.
+``BASS_WEBRTC_THIRD_PARTY``
+    The folder that ``scripts/third-party.sh TARGET`` has printed: its static libraries are linked instead of the
+    system's shared ones. Required for Windows.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 from cffi import FFI
@@ -36,14 +46,30 @@ def sources() -> list[Path]:
     return sorted(path for path in HERE.glob("*.c") if path.name != "_core.c")
 
 
+def third_party() -> Path | None:
+    """Return the folder with the static libraries to link, or None for the system's shared libraries."""
+    folder = os.environ.get("BASS_WEBRTC_THIRD_PARTY")
+    return Path(folder) if folder else None
+
+
+def is_for_windows() -> bool:
+    """Return whether the core is built for Windows."""
+    return os.environ.get("BASS_WEBRTC_TARGET", sys.platform).startswith("win")
+
+
 def pkg_config(flag: str) -> list[str]:
     """Return pkg-config's output for all libraries.
 
     Raises:
         SystemExit: pkg-config or a library is missing; the message names the packages to install.
     """
+    folder = third_party()
+    options, variables = [flag], {}
+    if folder is not None:
+        options, variables = [flag, "--static"], {"PKG_CONFIG_LIBDIR": str(folder / "lib/pkgconfig")}
+    command = ["pkg-config", *options, *LIBRARIES]
     try:
-        result = subprocess.run(["pkg-config", flag, *LIBRARIES], capture_output=True, text=True, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | variables)
     except FileNotFoundError:
         raise SystemExit(f"bass-webrtc: pkg-config is missing; {_advice('pkg-config')}") from None
     except subprocess.CalledProcessError as error:
@@ -51,25 +77,56 @@ def pkg_config(flag: str) -> list[str]:
     return result.stdout.split()
 
 
+def link_flags() -> list[str]:
+    """Return the linker's flags for the core's libraries.
+
+    Raises:
+        SystemExit: As ``pkg_config``.
+    """
+    libraries = ["-pthread", "-lm", *pkg_config("--libs")]
+    if is_for_windows():  # Everything but the system's own DLLs is linked into the core.
+        return ["-static", *libraries, "-lws2_32", "-lavrt", "-lwinmm"]
+    if third_party() is not None:  # Exported, they could replace other copies of these libraries in the host program.
+        return [*libraries, "-Wl,--exclude-libs,ALL"]
+    return libraries
+
+
 def _advice(*more: str) -> str:
     packages = " ".join(("gcc", "libc6-dev", *more, *LIBRARIES.values()))
     return f"the core needs libopus, libsrtp2 and libcrypto with their headers; on Debian: apt-get install {packages}"
 
 
-def _builder() -> FFI:
+def _windows_python() -> Path:
+    folder = third_party()
+    if folder is None:
+        raise SystemExit(
+            "bass-webrtc: for Windows, BASS_WEBRTC_THIRD_PARTY must name the folder that "
+            "`scripts/third-party.sh windows-x64` prints"
+        )
+    return folder / "python"
+
+
+def ffibuilder() -> FFI:
+    """Return cffi's description of the extension module.
+
+    Raises:
+        SystemExit: As ``pkg_config``, or the target is Windows and ``BASS_WEBRTC_THIRD_PARTY`` is not set.
+    """
+    include_dirs, extra_objects = ["src/bass_webrtc/core"], []
+    if is_for_windows():
+        include_dirs.append(str(_windows_python() / "include"))
+        extra_objects.append(str(_windows_python() / "lib/libpython3.dll.a"))
     builder = FFI()
-    builder.cdef(declarations("".join((HERE / name).read_text() for name in HEADERS)))
+    builder.cdef(declarations("".join((HERE / name).read_text(encoding="utf-8") for name in HEADERS)))
     builder.set_source(
         "bass_webrtc.core._core",
         '#include "core.h"',
         # setuptools expects paths relative to the project's root.
         sources=[f"src/bass_webrtc/core/{path.name}" for path in sources()],
         depends=[f"src/bass_webrtc/core/{path.name}" for path in sorted(HERE.glob("*.h"))],
-        include_dirs=["src/bass_webrtc/core"],
+        include_dirs=include_dirs,
+        extra_objects=extra_objects,
         extra_compile_args=[*COMPILE_FLAGS, *pkg_config("--cflags")],
-        extra_link_args=["-pthread", "-lm", *pkg_config("--libs")],
+        extra_link_args=link_flags(),
     )
     return builder
-
-
-ffibuilder = _builder()
