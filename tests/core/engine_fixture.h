@@ -3,14 +3,9 @@
 #ifndef BW_ENGINE_FIXTURE_H
 #define BW_ENGINE_FIXTURE_H
 
-#include "../../src/bass_webrtc/core/internal.h"
-#include "check.h"
+#include "system.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #define FIXTURE_SSRC 0x11223344u
 #define FIXTURE_PAYLOAD_TYPE 111
@@ -42,13 +37,12 @@ static inline int open_loopback_socket(bw_address *address) {
     struct sockaddr_storage name = {0};
     socklen_t length = sizeof name;
     bw_address loopback = {.family = 4, .ip = {127, 0, 0, 1}};
-    struct timeval timeout = {.tv_sec = RECEIVE_TIMEOUT_S};
-    int one = socket(AF_INET, SOCK_DGRAM, 0);
+    int one = (int)socket(AF_INET, SOCK_DGRAM, 0);
     CHECK(one >= 0);
     CHECK_EQ(bind(one, (struct sockaddr *)&name, bw_address_to_sockaddr(&loopback, &name)), 0);
     CHECK_EQ(getsockname(one, (struct sockaddr *)&name, &length), 0);
     CHECK(bw_address_from_sockaddr(&name, address));
-    setsockopt(one, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+    set_receive_timeout(one, RECEIVE_TIMEOUT_S);
     return one;
 }
 
@@ -70,7 +64,7 @@ static inline fixture open_engine(bw_engine_config config, bw_source *source) {
 
 static inline void close_engine(fixture *opened) {
     bw_engine_free(opened->engine);
-    close(opened->socket);
+    close_socket(opened->socket);
 }
 
 static inline bw_peer_config peer_config(uint32_t profile) {
@@ -97,12 +91,12 @@ static inline listener add_listener(fixture *opened, uint32_t peer, const bw_pee
 
 static inline void close_listener(listener *added) {
     srtp_dealloc(added->srtp);
-    close(added->socket);
+    close_socket(added->socket);
 }
 
 /* Returns the next packet as received; false when none arrived in time. */
 static inline bool receive_wire(listener *from, packet *received) {
-    received->wire_length = (int)recv(from->socket, received->wire, sizeof received->wire, 0);
+    received->wire_length = (int)recv(from->socket, (char *)received->wire, sizeof received->wire, 0);
     return received->wire_length > 0;
 }
 
@@ -131,8 +125,7 @@ static inline bw_event wait_event(fixture *opened, uint32_t kind) {
             if (event.kind == kind)
                 return event;
         }
-        struct pollfd ready = {.fd = bw_engine_event_fd(opened->engine), .events = POLLIN};
-        CHECK_EQ(poll(&ready, 1, RECEIVE_TIMEOUT_S * 1000), 1);
+        CHECK(is_readable(bw_engine_event_fd(opened->engine), RECEIVE_TIMEOUT_S * 1000));
     }
 }
 

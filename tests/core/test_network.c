@@ -20,14 +20,12 @@ static wire open_wire(void) {
 }
 
 static void close_wire(wire *w) {
-    close(w->remote);
+    close_socket(w->remote);
     close_engine(&w->f);
 }
 
 static void send_to_engine(wire *w, const void *data, size_t length) {
-    struct sockaddr_storage name;
-    socklen_t name_length = bw_address_to_sockaddr(&w->f.address, &name);
-    CHECK_EQ(sendto(w->remote, data, length, 0, (struct sockaddr *)&name, name_length), length);
+    CHECK(send_to(w->remote, data, length, &w->f.address));
 }
 
 static uint64_t dropped(wire *w) {
@@ -115,8 +113,7 @@ static void test_routes_are_found_after_others_were_erased(void) {
 
 /* Avoids drops in the kernel, which the engine cannot count. */
 static void wait_until_all_is_read(wire *w) {
-    struct pollfd waiting = {.fd = w->f.socket, .events = POLLIN};
-    while (poll(&waiting, 1, 0) == 1)
+    while (is_readable(w->f.socket, 0))
         sched_yield();
 }
 

@@ -133,9 +133,7 @@ static bw_engine_stats stats_of(scene *s) {
 
 /* Sends a datagram and waits until the network thread has handled it. */
 static void send_datagram(scene *s, const client *from, const void *data, uint32_t length) {
-    struct sockaddr_storage name;
-    socklen_t name_length = bw_address_to_sockaddr(&s->f.address, &name);
-    CHECK_EQ(sendto(from->socket, data, length, 0, (struct sockaddr *)&name, name_length), length);
+    CHECK(send_to(from->socket, data, length, &s->f.address));
     s->sent++;
     for (uint64_t counted = 0; counted < s->sent; sched_yield()) {
         bw_engine_stats stats = stats_of(s);
@@ -189,7 +187,7 @@ static void test_only_authentic_requests_reach_loop(void) {
     CHECK_EQ(peer_of(&s, &from, &indication), BW_NO_PEER);
     CHECK_EQ(peer_of_check(&s, &from, "ours:peer", LOCAL_PASSWORD), 3);
     CHECK_EQ(stats_of(&s).datagrams_dropped, s.sent - 1);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -201,7 +199,7 @@ static void test_request_from_address_of_one_peer_reaches_another(void) {
     CHECK_EQ(bw_peer_map_address(s.f.engine, 3, s.f.socket_index, &from.address), BW_OK);
     CHECK_EQ(peer_of_check(&s, &from, "four:peer", LOCAL_PASSWORD), 4);
     CHECK_EQ(peer_of_check(&s, &from, "three:peer", LOCAL_PASSWORD), 3);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -219,9 +217,9 @@ static void test_response_must_come_from_address_of_peer_and_have_its_password(v
         CHECK_EQ(peer_of(&s, &mapped, &right), 3);
         CHECK_EQ(peer_of(&s, &checking, &right), 3);
     }
-    close(mapped.socket);
-    close(checking.socket);
-    close(other.socket);
+    close_socket(mapped.socket);
+    close_socket(checking.socket);
+    close_socket(other.socket);
     close_scene(&s);
 }
 
@@ -237,7 +235,7 @@ static void test_responses_from_shared_address_reach_the_peer_that_signed_them(v
     stun_message of_four = make_stun(SUCCESS, 1, NULL, "another password");
     CHECK_EQ(peer_of(&s, &from, &of_three), 3);
     CHECK_EQ(peer_of(&s, &from, &of_four), 4);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -254,7 +252,7 @@ static void test_requests_of_another_peer_do_not_displace_a_requester(void) {
     stun_message of_four = make_stun(SUCCESS, 1, NULL, "another password");
     CHECK_EQ(peer_of(&s, &from, &of_four), 4);
     CHECK_EQ(peer_of(&s, &from, &of_three), 3);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -275,7 +273,7 @@ static void test_ufrags_of_restart_are_accepted_until_removed(void) {
     CHECK_EQ(peer_of_check(&s, &from, "third:peer", LOCAL_PASSWORD), 3);
     CHECK_EQ(bw_peer_remove(s.f.engine, 3), BW_OK);
     CHECK_EQ(peer_of_check(&s, &from, "third:peer", LOCAL_PASSWORD), BW_NO_PEER);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -297,7 +295,7 @@ static void test_each_of_many_ufrags_belongs_to_its_peer(void) {
         snprintf(ufrag, sizeof ufrag, "ufrag%u", removed);
         CHECK_EQ(bw_peer_remove_ice(s.f.engine, removed % 8, ufrag), BW_OK);
     }
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -336,8 +334,8 @@ static void test_one_peer_cannot_use_up_the_quota_of_another(void) {
     CHECK_EQ(peer_stats.datagrams_limited, 500 - s.from[3]);
     for (int i = 0; i < 50; i++)
         CHECK_EQ(peer_of_check(&s, &honest, "four:peer", LOCAL_PASSWORD), 4);
-    close(flooder.socket);
-    close(honest.socket);
+    close_socket(flooder.socket);
+    close_socket(honest.socket);
     close_scene(&s);
 }
 
@@ -350,7 +348,7 @@ static void test_limit_is_reported_at_most_once_per_second(void) {
         peer_of_check(&s, &from, "three:peer", LOCAL_PASSWORD);
     CHECK_AT_LEAST(s.limit_notices, 1);
     CHECK_AT_MOST(s.limit_notices, 1 + (double)(bw_now_ns() - start_ns) / 1e9);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -369,8 +367,8 @@ static void test_repeated_messages_do_not_use_up_quota_of_new_ones(void) {
     CHECK_AT_LEAST(stats_of(&s).datagrams_limited, 300);
     for (uint32_t i = 0; i < 50; i++)
         CHECK_EQ(peer_of_check(&s, &peer, "three:peer", LOCAL_PASSWORD), 3);
-    close(peer.socket);
-    close(attacker.socket);
+    close_socket(peer.socket);
+    close_socket(attacker.socket);
     close_scene(&s);
 }
 
@@ -381,7 +379,7 @@ static void test_retransmitted_message_is_accepted(void) {
     stun_message check = make_stun(REQUEST, 1, "three:peer", LOCAL_PASSWORD);
     for (int i = 0; i < 8; i++) /* RFC 8489, 6.2.1: seven, at growing intervals */
         CHECK_EQ(peer_of(&s, &from, &check), 3);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -396,7 +394,7 @@ static void test_junk_dtls_does_not_use_up_quota_of_stun(void) {
         send_datagram(&s, &from, record, sizeof record);
     CHECK_AT_LEAST(stats_of(&s).datagrams_limited, 300);
     CHECK_EQ(peer_of_check(&s, &from, "three:peer", LOCAL_PASSWORD), 3);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 
@@ -409,11 +407,7 @@ static void test_few_datagrams_of_one_peer_wait(void) {
     add_ice(&s, 4, "four");
     for (uint32_t i = 0; i < 500; i++) {
         stun_message check = make_stun(REQUEST, i, i < 499 ? "three:peer" : "four:peer", LOCAL_PASSWORD);
-        struct sockaddr_storage name;
-        socklen_t name_length = bw_address_to_sockaddr(&s.f.address, &name);
-        const client *from = i < 499 ? &flooder : &honest;
-        CHECK_EQ(sendto(from->socket, check.bytes, check.length, 0, (struct sockaddr *)&name, name_length),
-                 check.length);
+        CHECK(send_to(i < 499 ? flooder.socket : honest.socket, check.bytes, check.length, &s.f.address));
         if (i % 20 == 19) /* leave room in the socket's buffer */
             for (uint64_t handled = 0; handled + 128 < i; sched_yield())
                 handled = stats_of(&s).datagrams_limited + stats_of(&s).events_dropped;
@@ -424,8 +418,8 @@ static void test_few_datagrams_of_one_peer_wait(void) {
             break;
         CHECK_LESS(before, 160);
     }
-    close(flooder.socket);
-    close(honest.socket);
+    close_socket(flooder.socket);
+    close_socket(honest.socket);
     close_scene(&s);
 }
 
@@ -436,16 +430,13 @@ static void test_datagrams_of_removed_peer_are_not_delivered(void) {
     add_ice(&s, 3, "three");
     for (uint32_t i = 0; i < 20; i++) {
         stun_message check = make_stun(REQUEST, i, "three:peer", LOCAL_PASSWORD);
-        struct sockaddr_storage name;
-        socklen_t name_length = bw_address_to_sockaddr(&s.f.address, &name);
-        sendto(from.socket, check.bytes, check.length, 0, (struct sockaddr *)&name, name_length);
+        CHECK(send_to(from.socket, check.bytes, check.length, &s.f.address));
     }
     wait_event(&s.f, BW_EVENT_DATAGRAM);
     CHECK_EQ(bw_peer_remove(s.f.engine, 3), BW_OK);
     bw_event event;
     do {
-        struct pollfd ready = {.fd = bw_engine_event_fd(s.f.engine), .events = POLLIN};
-        CHECK_EQ(poll(&ready, 1, RECEIVE_TIMEOUT_S * 1000), 1);
+        CHECK(is_readable(bw_engine_event_fd(s.f.engine), RECEIVE_TIMEOUT_S * 1000));
         if (bw_engine_next_events(s.f.engine, &event, 1) == 0)
             event.kind = 0;
         CHECK(event.kind != BW_EVENT_DATAGRAM);
@@ -453,12 +444,10 @@ static void test_datagrams_of_removed_peer_are_not_delivered(void) {
     CHECK_EQ(bw_engine_next_events(s.f.engine, &event, 1), 0);
     add_ice(&s, 3, "again");
     stun_message check = make_stun(REQUEST, 100, "again:peer", LOCAL_PASSWORD);
-    struct sockaddr_storage name;
-    socklen_t name_length = bw_address_to_sockaddr(&s.f.address, &name);
-    sendto(from.socket, check.bytes, check.length, 0, (struct sockaddr *)&name, name_length);
+    CHECK(send_to(from.socket, check.bytes, check.length, &s.f.address));
     event = wait_event(&s.f, BW_EVENT_DATAGRAM);
     CHECK_EQ(memcmp(event.data, check.bytes, check.length), 0);
-    close(from.socket);
+    close_socket(from.socket);
     close_scene(&s);
 }
 

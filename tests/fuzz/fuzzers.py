@@ -30,7 +30,7 @@ SOURCES = (
     "opus_packet",
     "opus_receiver",
     "packet_queue",
-    "platform",
+    "platform_posix",
     "playout",
     "resampler",
     "rtp_parse",

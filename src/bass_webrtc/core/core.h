@@ -16,7 +16,9 @@
  * network thread. Nothing here takes the Python interpreter's lock. The engine must outlive every call into it.
  *
  * Functions that return int return BW_OK (or the documented value) or a negative BW_ERROR_*. Units are part of the
- * names. Addresses are plain bytes, so no sockaddr layout crosses this interface.
+ * names. Monotonic time is CLOCK_MONOTONIC, on Windows the performance counter: the clock of Python's
+ * time.perf_counter. Addresses are plain bytes, so no sockaddr layout crosses this interface. A descriptor is a socket's
+ * fileno() in Python, on Windows too.
  */
 #ifndef BW_CORE_H
 #define BW_CORE_H
@@ -111,8 +113,8 @@ void bw_engine_get_stats(bw_engine *engine, bw_engine_stats *stats);
 /* Any thread. Writes how late the last packet of each tick was sent, in microseconds, for up to capacity ticks of
  * the last 10 s, in no particular order. Returns how many were written. */
 uint32_t bw_engine_get_lateness(bw_engine *engine, uint32_t *lateness_us, uint32_t capacity);
-/* Any thread. Returns the CLOCK_MONOTONIC time in nanoseconds of media time 0, or 0 before the start. A peer's RTP
- * time at time t is timestamp_offset + (t - start_ns) * 48000 / 1e9. */
+/* Any thread. Returns the monotonic time in nanoseconds of media time 0, or 0 before the start. A peer's RTP time at
+ * time t is timestamp_offset + (t - start_ns) * 48000 / 1e9. */
 int64_t bw_engine_start_ns(bw_engine *engine);
 
 /* ------------------------------------------------------------------ events: from the threads to the loop thread */
@@ -136,7 +138,7 @@ typedef struct {
     uint32_t socket;
     uint32_t length; /* bytes in data */
     uint32_t value;  /* depends on kind */
-    int64_t time_ns; /* CLOCK_MONOTONIC at arrival */
+    int64_t time_ns; /* monotonic time of arrival */
     bw_address source;
     uint8_t data[2048];
 } bw_event;

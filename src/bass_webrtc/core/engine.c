@@ -30,7 +30,7 @@ static int init(bw_engine *engine, bw_source *source) {
 bw_engine *bw_engine_new(const bw_engine_config *config, bw_source *source, int *status) {
     bw_engine *engine = NULL;
     *status = config_is_valid(config) ? BW_OK : BW_ERROR_ARGUMENT;
-    if (*status == BW_OK && (engine = aligned_alloc(64, (sizeof *engine + 63) / 64 * 64)) == NULL)
+    if (*status == BW_OK && (engine = bw_allocate_aligned(sizeof *engine)) == NULL)
         *status = BW_ERROR_MEMORY;
     if (engine == NULL)
         return NULL;
@@ -78,12 +78,12 @@ void bw_engine_free(bw_engine *engine) {
     bw_playout_free(engine->playout);
     bw_wake_destroy(&engine->events);
     free(engine->slots);
-    free(engine);
+    bw_free_aligned(engine);
 }
 
 int bw_engine_add_socket(bw_engine *engine, int descriptor) {
     uint32_t count = atomic_load(&engine->socket_count);
-    if (count == BW_MAX_SOCKETS || descriptor < 0)
+    if (count == BW_MAX_SOCKETS || !bw_prepare_socket(descriptor))
         return BW_ERROR_ARGUMENT;
     atomic_store(&engine->sockets[count], descriptor);
     atomic_store_explicit(&engine->socket_count, count + 1, memory_order_release);
@@ -250,7 +250,7 @@ int bw_peer_set_path(bw_engine *engine, uint32_t peer, uint32_t socket, const bw
 }
 
 int bw_peer_set_descriptor(bw_engine *engine, uint32_t peer, int descriptor, const bw_address *address) {
-    if (descriptor < 0)
+    if (!bw_prepare_socket(descriptor))
         return BW_ERROR_ARGUMENT;
     return command_peer(
         engine, (bw_command){.kind = BW_COMMAND_SET_PATH, .peer = peer, .descriptor = descriptor, .address = *address});

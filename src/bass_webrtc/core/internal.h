@@ -210,7 +210,7 @@ typedef struct {
     bw_address source;
     uint8_t *data;
     uint32_t length;
-    int64_t time_ns; /* CLOCK_MONOTONIC at arrival */
+    int64_t time_ns; /* bw_now_ns at arrival */
 } bw_datagram;
 
 typedef struct {

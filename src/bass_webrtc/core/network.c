@@ -14,7 +14,6 @@
 #include "incoming.h"
 #include "stun.h"
 
-#include <poll.h>
 #include <string.h>
 
 #define BATCH_DATAGRAMS 32
@@ -206,7 +205,7 @@ void *bw_network_run(void *argument) {
         for (uint32_t i = 0; i < count; i++)
             descriptors[i] = (struct pollfd){.fd = atomic_load(&engine->sockets[i]), .events = POLLIN};
         descriptors[count] = (struct pollfd){.fd = engine->network.wake.read_descriptor, .events = POLLIN};
-        if (poll(descriptors, count + 1, -1) < 0)
+        if (bw_poll(descriptors, count + 1, -1) < 0)
             continue;
         if (descriptors[count].revents) {
             bw_wake_clear(&engine->network.wake);

@@ -1,3 +1,5 @@
+/* platform.h for Linux and other POSIX systems. */
+#ifndef _WIN32
 #include "internal.h"
 
 #include <errno.h>
@@ -14,6 +16,7 @@
 
 /* Above normal threads, below audio servers and drivers (JACK: 10 and up, kernel threads: 50). */
 #define REALTIME_PRIORITY 8
+#define CACHE_LINE_BYTES 64
 
 int64_t bw_now_ns(void) {
     struct timespec now;
@@ -25,7 +28,20 @@ static struct timespec to_timespec(int64_t ns) {
     return (struct timespec){.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
 
-void bw_sleep_until_ns(int64_t deadline_ns) {
+static bool request_realtime(void) {
+    struct sched_param parameters = {.sched_priority = REALTIME_PRIORITY};
+    int policy = SCHED_FIFO;
+#ifdef SCHED_RESET_ON_FORK
+    policy |= SCHED_RESET_ON_FORK; /* A child that the host forks must not inherit real-time priority. */
+#endif
+    return pthread_setschedparam(pthread_self(), policy, &parameters) == 0 ||
+           pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters) == 0;
+}
+
+bw_pacer bw_pacer_begin(void) { return (bw_pacer){.has_realtime_priority = request_realtime()}; }
+
+void bw_pacer_sleep_until_ns(bw_pacer *pacer, int64_t deadline_ns) {
+    (void)pacer;
 #ifdef __linux__
     struct timespec deadline = to_timespec(deadline_ns);
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL) == EINTR) {
@@ -38,15 +54,7 @@ void bw_sleep_until_ns(int64_t deadline_ns) {
 #endif
 }
 
-bool bw_request_realtime(void) {
-    struct sched_param parameters = {.sched_priority = REALTIME_PRIORITY};
-    int policy = SCHED_FIFO;
-#ifdef SCHED_RESET_ON_FORK
-    policy |= SCHED_RESET_ON_FORK; /* A child that the host forks must not inherit real-time priority. */
-#endif
-    return pthread_setschedparam(pthread_self(), policy, &parameters) == 0 ||
-           pthread_setschedparam(pthread_self(), SCHED_FIFO, &parameters) == 0;
-}
+void bw_pacer_end(bw_pacer *pacer) { (void)pacer; }
 
 void bw_block_signals(void) {
     sigset_t all;
@@ -106,10 +114,20 @@ void bw_wake_clear(bw_wake *wake) {
     }
 }
 
+int bw_poll(struct pollfd *descriptors, uint32_t count, int timeout_ms) {
+    return poll(descriptors, (nfds_t)count, timeout_ms);
+}
+
+bool bw_prepare_socket(int descriptor) { return descriptor >= 0; }
+
 #ifdef BW_HAVE_MMSG
 
 int bw_send_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
-    return sendmmsg(descriptor, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    for (;;) {
+        int sent = sendmmsg(descriptor, messages, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0 || errno != EINTR)
+            return sent;
+    }
 }
 
 int bw_receive_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
@@ -119,8 +137,10 @@ int bw_receive_batch(int descriptor, struct mmsghdr *messages, unsigned int coun
 #else
 
 int bw_send_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
-    for (unsigned int i = 0; i < count; i++) {
-        if (sendmsg(descriptor, &messages[i].msg_hdr, MSG_DONTWAIT) < 0)
+    for (unsigned int i = 0; i < count;) {
+        if (sendmsg(descriptor, &messages[i].msg_hdr, MSG_DONTWAIT) >= 0)
+            i++;
+        else if (errno != EINTR)
             return i ? (int)i : -1;
     }
     return (int)count;
@@ -135,5 +155,13 @@ int bw_receive_batch(int descriptor, struct mmsghdr *messages, unsigned int coun
     }
     return (int)count;
 }
+
+#endif
+
+void *bw_allocate_aligned(size_t bytes) {
+    return aligned_alloc(CACHE_LINE_BYTES, (bytes + CACHE_LINE_BYTES - 1) / CACHE_LINE_BYTES * CACHE_LINE_BYTES);
+}
+
+void bw_free_aligned(void *memory) { free(memory); }
 
 #endif

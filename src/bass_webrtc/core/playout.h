@@ -71,7 +71,7 @@ void bw_playout_get_stats(bw_playout *playout, bw_playout_stats *stats);
 void bw_playout_insert(bw_playout *playout, uint32_t peer, const uint8_t *data, uint32_t length, int64_t arrival_ns);
 
 /* Playing thread, both. Fill the block with interleaved 48 kHz stereo; never wait, allocate or lock. Only one thread
- * at a time may play the mix, and one each peer; a second one gets silence. now_ns: CLOCK_MONOTONIC, or 0 to read
+ * at a time may play the mix, and one each peer; a second one gets silence. now_ns: monotonic time, or 0 to read
  * the clock. read_peer needs the route BW_PLAYOUT_OWN. */
 void bw_playout_read_mix(bw_playout *playout, float *output, uint32_t frames, int64_t now_ns);
 void bw_playout_read_peer(bw_playout *playout, uint32_t peer, float *output, uint32_t frames, int64_t now_ns);

@@ -10,7 +10,6 @@
  */
 #include "internal.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define BATCH_PACKETS 64
@@ -54,8 +53,6 @@ static void flush(bw_engine *engine) {
     uint32_t done = 0;
     while (done < batch->count) {
         int sent = bw_send_batch(batch->descriptor, batch->messages + done, batch->count - done);
-        if (sent < 0 && errno == EINTR)
-            continue;
         for (int i = 0; i < sent; i++)
             count_sent(engine, batch, done + (uint32_t)i);
         done += sent > 0 ? (uint32_t)sent : 0;
@@ -290,7 +287,8 @@ void *bw_sender_run(void *argument) {
     bw_engine *engine = argument;
     int64_t frame_ns = (int64_t)engine->config.frame_samples * 1000000000 / BW_SAMPLE_RATE_HZ;
     bw_block_signals();
-    atomic_store(&engine->realtime_priority, bw_request_realtime());
+    bw_pacer pacer = bw_pacer_begin();
+    atomic_store(&engine->realtime_priority, pacer.has_realtime_priority);
     int64_t start_ns = bw_now_ns();
     atomic_store(&engine->sender.start_ns, start_ns);
     for (int64_t number = 0; atomic_load_explicit(&engine->running, memory_order_acquire); number++) {
@@ -300,11 +298,12 @@ void *bw_sender_run(void *argument) {
             number += behind_ns / frame_ns;
         }
         int64_t deadline_ns = start_ns + number * frame_ns;
-        bw_sleep_until_ns(deadline_ns);
+        bw_pacer_sleep_until_ns(&pacer, deadline_ns);
         take_commands(engine);
         send_frame(engine, encode_frame(engine, (uint32_t)number));
         record_lateness(engine, deadline_ns, frame_ns);
     }
+    bw_pacer_end(&pacer);
     return NULL;
 }
 

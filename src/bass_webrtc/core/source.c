@@ -302,7 +302,7 @@ bool bw_source_is_idle(const bw_source *source) {
 /* ---- life */
 
 static bw_source *allocate_source(source_kind kind, uint32_t rate_hz, uint32_t channels) {
-    bw_source *source = aligned_alloc(64, (sizeof *source + 63) / 64 * 64);
+    bw_source *source = bw_allocate_aligned(sizeof *source);
     if (source == NULL)
         return NULL;
     memset(source, 0, sizeof *source);
@@ -372,5 +372,5 @@ void bw_source_free(bw_source *source) {
     free(source->ring);
     free(source->chunk);
     free(source->staging);
-    free(source);
+    bw_free_aligned(source);
 }
