@@ -74,3 +74,24 @@ def test_error_for_missing_library_names_packages(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemExit, match=r"pkg-config is missing.*apt-get install .*pkg-config"):
         build_core.pkg_config("--libs")
+
+
+def test_static_libraries_are_those_of_the_given_folder(tmp_path: Path) -> None:
+    (tmp_path / "lib/pkgconfig").mkdir(parents=True)
+    for name in build_core.LIBRARIES:
+        described = f"Name: {name}\nDescription: {name}\nVersion: 1\nCflags: -I{tmp_path}/include\n"
+        described += f"Libs: -L{tmp_path}/lib -l{name.removeprefix('lib')}\nLibs.private: -lneeded-by-{name}\n"
+        (tmp_path / f"lib/pkgconfig/{name}.pc").write_text(described)
+    assert build_core.pkg_config("--cflags", tmp_path) == [f"-I{tmp_path}/include"]
+    on_linux = build_core.link_flags("linux-x64", tmp_path)
+    assert {f"-L{tmp_path}/lib", "-lopus", "-lsrtp2", "-lcrypto", "-lneeded-by-libcrypto"} <= set(on_linux)
+    on_windows = build_core.link_flags("windows-x64", tmp_path)
+    assert on_windows[0] == "-static"
+    assert set(on_windows) - set(on_linux) == {"-static", "-lws2_32", "-lavrt", "-lwinmm"}
+
+
+def test_core_for_windows_requires_static_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BASS_WEBRTC_TARGET", "windows-x64")
+    monkeypatch.delenv("BASS_WEBRTC_THIRD_PARTY", raising=False)
+    with pytest.raises(SystemExit, match=r"BASS_WEBRTC_THIRD_PARTY is not set.*scripts/third-party.sh windows-x64"):
+        build_core.ffibuilder()

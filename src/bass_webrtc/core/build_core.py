@@ -46,30 +46,22 @@ def sources() -> list[Path]:
     return sorted(path for path in HERE.glob("*.c") if path.name != "_core.c")
 
 
-def third_party() -> Path | None:
-    """Return the folder with the static libraries to link, or None for the system's shared libraries."""
-    folder = os.environ.get("BASS_WEBRTC_THIRD_PARTY")
-    return Path(folder) if folder else None
-
-
-def is_for_windows() -> bool:
-    """Return whether the core is built for Windows."""
-    return os.environ.get("BASS_WEBRTC_TARGET", sys.platform).startswith("win")
-
-
-def pkg_config(flag: str) -> list[str]:
+def pkg_config(flag: str, folder: Path | None = None) -> list[str]:
     """Return pkg-config's output for all libraries.
+
+    Args:
+        flag: ``--cflags`` or ``--libs``.
+        folder: Of the static libraries to use instead of the system's shared ones.
 
     Raises:
         SystemExit: pkg-config or a library is missing; the message names the packages to install.
     """
-    folder = third_party()
-    options, variables = [flag], {}
+    command, environment = ["pkg-config", flag, *LIBRARIES], dict(os.environ)
     if folder is not None:
-        options, variables = [flag, "--static"], {"PKG_CONFIG_LIBDIR": str(folder / "lib/pkgconfig")}
-    command = ["pkg-config", *options, *LIBRARIES]
+        command.append("--static")
+        environment["PKG_CONFIG_LIBDIR"] = str(folder / "lib/pkgconfig")
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | variables)
+        result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     except FileNotFoundError:
         raise SystemExit(f"bass-webrtc: pkg-config is missing; {_advice('pkg-config')}") from None
     except subprocess.CalledProcessError as error:
@@ -77,33 +69,29 @@ def pkg_config(flag: str) -> list[str]:
     return result.stdout.split()
 
 
-def link_flags() -> list[str]:
+def link_flags(target: str = sys.platform, folder: Path | None = None) -> list[str]:
     """Return the linker's flags for the core's libraries.
+
+    Args:
+        target: As ``BASS_WEBRTC_TARGET``.
+        folder: As for ``pkg_config``.
 
     Raises:
         SystemExit: As ``pkg_config``.
     """
-    libraries = ["-pthread", "-lm", *pkg_config("--libs")]
-    if is_for_windows():  # Everything but the system's own DLLs is linked into the core.
+    libraries = ["-pthread", "-lm", *pkg_config("--libs", folder)]
+    if _is_windows(target):  # Only DLLs of the system are not linked statically.
         return ["-static", *libraries, "-lws2_32", "-lavrt", "-lwinmm"]
-    if third_party() is not None:  # Exported, they could replace other copies of these libraries in the host program.
-        return [*libraries, "-Wl,--exclude-libs,ALL"]
     return libraries
+
+
+def _is_windows(target: str) -> bool:
+    return target.startswith("win")  # "windows-x64", or Python's "win32".
 
 
 def _advice(*more: str) -> str:
     packages = " ".join(("gcc", "libc6-dev", *more, *LIBRARIES.values()))
     return f"the core needs libopus, libsrtp2 and libcrypto with their headers; on Debian: apt-get install {packages}"
-
-
-def _windows_python() -> Path:
-    folder = third_party()
-    if folder is None:
-        raise SystemExit(
-            "bass-webrtc: for Windows, BASS_WEBRTC_THIRD_PARTY must name the folder that "
-            "`scripts/third-party.sh windows-x64` prints"
-        )
-    return folder / "python"
 
 
 def ffibuilder() -> FFI:
@@ -112,10 +100,16 @@ def ffibuilder() -> FFI:
     Raises:
         SystemExit: As ``pkg_config``, or the target is Windows and ``BASS_WEBRTC_THIRD_PARTY`` is not set.
     """
+    target = os.environ.get("BASS_WEBRTC_TARGET", sys.platform)
+    named = os.environ.get("BASS_WEBRTC_THIRD_PARTY")
+    folder = Path(named) if named else None
     include_dirs, extra_objects = ["src/bass_webrtc/core"], []
-    if is_for_windows():
-        include_dirs.append(str(_windows_python() / "include"))
-        extra_objects.append(str(_windows_python() / "lib/libpython3.dll.a"))
+    if _is_windows(target):
+        if folder is None:
+            advice = f"set it to what `scripts/third-party.sh {target}` prints"
+            raise SystemExit(f"bass-webrtc: BASS_WEBRTC_THIRD_PARTY is not set, which {target} requires; {advice}")
+        include_dirs.append(str(folder / "python/include"))
+        extra_objects.append(str(folder / "python/lib/libpython3.dll.a"))
     builder = FFI()
     builder.cdef(declarations("".join((HERE / name).read_text(encoding="utf-8") for name in HEADERS)))
     builder.set_source(
@@ -126,7 +120,7 @@ def ffibuilder() -> FFI:
         depends=[f"src/bass_webrtc/core/{path.name}" for path in sorted(HERE.glob("*.h"))],
         include_dirs=include_dirs,
         extra_objects=extra_objects,
-        extra_compile_args=[*COMPILE_FLAGS, *pkg_config("--cflags")],
-        extra_link_args=link_flags(),
+        extra_compile_args=[*COMPILE_FLAGS, *pkg_config("--cflags", folder)],
+        extra_link_args=link_flags(target, folder),
     )
     return builder
