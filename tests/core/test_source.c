@@ -6,7 +6,7 @@
 
 #define FRAME 960
 #define BASS_FLOAT 0x40000000u
-#define FAILED 0xFFFFFFFFu
+#define BASS_ERROR 0xFFFFFFFFu
 
 /* ---- a fake BASS channel */
 
@@ -24,7 +24,7 @@ static uint32_t fake_get_data(uint32_t handle, void *buffer, uint32_t length) {
     uint32_t frames = (length & ~BASS_FLOAT) / (bass.channels * 4);
     frames = frames < bass.available ? frames : bass.available;
     if (frames == 0 && bass.ended)
-        return FAILED;
+        return BASS_ERROR;
     float *out = buffer;
     for (uint32_t i = 0; i < frames; i++, bass.position++) {
         for (uint32_t c = 0; c < bass.channels; c++)

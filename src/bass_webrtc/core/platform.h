@@ -13,6 +13,7 @@
 
 #ifdef _WIN32
 #define WIN32_LEAN_AND_MEAN
+#define NOGDI /* has macros of common names, such as ERROR */
 #include <winsock2.h>
 #include <ws2tcpip.h>
 
