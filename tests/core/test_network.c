@@ -111,12 +111,6 @@ static void test_routes_are_found_after_others_were_erased(void) {
     close_wire(&w);
 }
 
-/* Avoids drops in the kernel, which the engine cannot count. */
-static void wait_until_all_is_read(wire *w) {
-    while (is_readable(w->f.socket, 0))
-        sched_yield();
-}
-
 /* Covers SE42: a flood from an unknown address is counted, wakes nobody, and does not affect known peers. */
 static void test_flood_from_unknown_address_does_not_reach_the_loop(void) {
     enum { DATAGRAMS = 20000 };
@@ -127,8 +121,8 @@ static void test_flood_from_unknown_address_does_not_reach_the_loop(void) {
     for (int sent = 0; sent < DATAGRAMS; sent++) {
         stun_message *flood = sent % 2 ? &unknown : &forged;
         send_to_engine(&w, flood->bytes, flood->length);
-        if (sent % 100 == 99)
-            wait_until_all_is_read(&w);
+        while (sent % 100 == 99 && dropped(&w) <= (uint64_t)sent) /* so that the system's buffer never overflows */
+            sched_yield();
     }
     stun_message check = make_stun(REQUEST, 1, "ours:theirs", "local");
     send_to_engine(&w, check.bytes, check.length);
