@@ -7,6 +7,7 @@ of a program is shown when it fails, or with ``pytest -s``.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import pytest
 
+import build_cache
 from bass_webrtc.core import build_core
 
 HERE = Path(__file__).parent
-CORE = HERE.parents[1] / "src" / "bass_webrtc" / "core"
+ROOT = HERE.parents[1]
+CORE = ROOT / "src" / "bass_webrtc" / "core"
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread")
 BUILDS = {
     "address": ("-O2", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"),
@@ -29,6 +32,7 @@ BUILDS = {
 SOURCES = {path.stem.removeprefix("test_"): path.read_text() for path in HERE.glob("test_*.c")}
 PROGRAMS = sorted(SOURCES)
 THREADED = [name for name in PROGRAMS if "Threaded." in SOURCES[name].partition("*/")[0]]
+UNTIMED = set(PROGRAMS) - set(THREADED)
 LONG = [name for name in PROGRAMS if "BW_FULL_LENGTH" in SOURCES[name]]
 
 
@@ -38,64 +42,85 @@ def _compiler() -> str:
     return compiler
 
 
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
 def _pkg_config(flag: str) -> list[str]:
-    command = ["pkg-config", flag, *build_core.LIBRARIES]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return _output("pkg-config", flag, *build_core.LIBRARIES).split()
 
 
 class Build:
-    """Object files of the core, compiled with one set of flags."""
+    """The core, compiled with one set of flags, and programs linked with it; both are kept for the next run.
 
-    def __init__(self, flags: tuple[str, ...], folder: Path) -> None:
-        self._command = [_compiler(), *WARNINGS, *flags, f"-I{CORE}", f"-I{HERE}", *_pkg_config("--cflags")]
-        self._folder = folder
-        sources = [path for path in sorted(CORE.glob("*.c")) if path.name != "_core.c"]
+    Programs without threads take a whole core for up to a minute. They run with ``nice``, because other tests judge
+    audio in real time meanwhile.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._command = [_compiler(), *WARNINGS, *BUILDS[kind], *_pkg_config("--cflags")]
+        self._command += [f"-I{path.relative_to(ROOT)}" for path in (CORE, HERE)]
+        self._sources = [path for path in sorted(CORE.glob("*.c")) if path.name != "_core.c"]
+        versions = (_output(_compiler(), "--version"), *_pkg_config("--modversion"))
+        headers = sorted((*CORE.glob("*.h"), *HERE.glob("*.h")))
+        self._inputs: list[str | Path] = [*self._command, *versions, *self._sources, *headers]
+        self._objects = build_cache.made(f"core-{kind}", self._inputs, self._compile)
+
+    def _compile(self, folder: Path) -> None:
+        def compile_one(source: Path) -> None:
+            self._run("-c", str(source.relative_to(ROOT)), "-o", str(folder / f"{source.stem}.o"))
+
         with ThreadPoolExecutor(os.cpu_count()) as compilers:
-            self._objects = list(compilers.map(self._compile, sources))
+            list(compilers.map(compile_one, self._sources))
 
-    def _compile(self, source: Path) -> str:
-        compiled = self._folder / f"{source.stem}.o"
-        subprocess.run([*self._command, "-c", str(source), "-o", str(compiled)], check=True)
-        return str(compiled)
+    def _run(self, *arguments: str) -> None:
+        # Relative paths, so that the product is the same in every clone.
+        subprocess.run([*self._command, f"-ffile-prefix-map={ROOT}=.", *arguments], check=True, cwd=ROOT)
 
-    def link(self, source: str) -> str:
+    def program(self, name: str) -> str:
         """Compile one program of this folder, link it with the core, and return its path."""
-        binary = str(self._folder / Path(source).stem)
-        link = [*self._command, str(HERE / source), *self._objects, "-o", binary, *_pkg_config("--libs"), "-lm"]
-        subprocess.run(link, check=True)
-        return binary
+        source = HERE / f"{name}.c"
+
+        def link(folder: Path) -> None:
+            objects = map(str, sorted(self._objects.glob("*.o")))
+            libraries = [*_pkg_config("--libs"), "-lm"]
+            self._run(str(source.relative_to(ROOT)), *objects, "-o", str(folder / name), *libraries)
+
+        return str(build_cache.made(f"core-{self._kind}-{name}", [*self._inputs, source], link) / name)
 
     def run(self, program: str) -> None:
-        """Link and run one test program; its output becomes part of the test's output."""
-        subprocess.run([self.link(f"test_{program}.c")], check=True)
+        """Run one program; its output becomes part of the test's output."""
+        prefix = ["nice"] if program.removeprefix("test_") in UNTIMED else []
+        subprocess.run([*prefix, self.program(program)], check=True)
 
 
-@pytest.fixture(scope="module")
-def builds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Build]:
-    """One build of the core per entry of ``BUILDS``."""
-    return {kind: Build(flags, tmp_path_factory.mktemp(kind)) for kind, flags in BUILDS.items()}
+@functools.cache
+def build(kind: str) -> Build:
+    """The core as an entry of ``BUILDS`` says."""
+    return Build(kind)
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_program_passes_under_address_and_undefined_behavior_sanitizers(builds: dict[str, Build], program: str) -> None:
-    builds["address"].run(program)
+def test_program_passes_under_address_and_undefined_behavior_sanitizers(program: str) -> None:
+    build("address").run(f"test_{program}")
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("program", THREADED)
-def test_threaded_program_passes_under_thread_sanitizer(builds: dict[str, Build], program: str) -> None:
-    builds["thread"].run(program)
+def test_threaded_program_passes_under_thread_sanitizer(program: str) -> None:
+    build("thread").run(f"test_{program}")
 
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("program", LONG)
-def test_program_passes_in_full_length(builds: dict[str, Build], program: str) -> None:
+def test_program_passes_in_full_length(program: str) -> None:
     """Simulates hours of virtual time."""
-    builds["fast"].run(program)
+    build("fast").run(f"test_{program}")
 
 
 @pytest.mark.timeout(300)
-def test_audio_threads_do_not_allocate(builds: dict[str, Build]) -> None:
+def test_audio_threads_do_not_allocate() -> None:
     """``probe_allocations.c`` counts allocations of the running sender and playing threads."""
-    subprocess.run([builds["fast"].link("probe_allocations.c")], check=True)
+    build("fast").run("probe_allocations")
