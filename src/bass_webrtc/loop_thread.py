@@ -13,11 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
+import errno
+import math
 import os
+import selectors
+import sys
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -31,6 +37,55 @@ Run = TypeVar("Run")
 
 _EXECUTOR_SHUTDOWN_S = 1.0
 """How long the end of the loop waits for its executor, in which a name lookup without an answer may block."""
+
+WATCHED_SOCKETS = 512 if sys.platform == "win32" else None
+"""How many sockets one loop can watch; None: as many as there are descriptors."""
+
+_INTERRUPTIBLE_S = 0.1 if sys.platform == "win32" else None
+"""How long a thread may wait at once. On Windows, Ctrl-C does not interrupt a wait."""
+
+
+class SelectSelector(selectors.SelectSelector):
+    """Refuses a socket that ``select`` has no room for. asyncio's loop would end with a ``ValueError`` instead.
+
+    Args:
+        limit: How many sockets ``select`` can watch.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """Watch a socket.
+
+        Raises:
+            OSError: EMFILE: too many are watched.
+        """
+        if len(self.get_map()) >= self._limit:
+            raise OSError(errno.EMFILE, f"the loop watches {self._limit} sockets, which is the limit of select()")
+        return super().register(fileobj, events, data)
+
+
+class SelectLoop(asyncio.SelectorEventLoop):
+    """The loop on Windows. asyncio's default there, the proactor, cannot watch the core's sockets.
+
+    Its clock is the core's, the performance counter; ``time.monotonic`` has steps of 15.6 ms before Python 3.13.
+    """
+
+    def __init__(self, limit: int = 512) -> None:
+        super().__init__(SelectSelector(limit))
+        # Timers that are due within this time run at once. asyncio takes the resolution of time.monotonic.
+        self._clock_resolution = time.get_clock_info("perf_counter").resolution
+
+    def time(self) -> float:
+        """Return the time of ``time.perf_counter``."""
+        return time.perf_counter()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Create a loop that can watch sockets, and whose clock is the core's."""
+    return SelectLoop() if sys.platform == "win32" else asyncio.new_event_loop()
 
 
 class LoopThread:
@@ -50,7 +105,7 @@ class LoopThread:
         self._guard = threading.Lock()  # Of the two below, and of scheduling on a loop that may be closed.
         self._accepts = True
         self._ending = False
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         self._executor = ThreadPoolExecutor(thread_name_prefix=f"{name} helper")
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -151,9 +206,30 @@ def wait(future: Future[Result], timeout_s: float | None = None) -> Result:
         TimeoutError: There was no result within ``timeout_s`` seconds.
     """
     try:
-        return future.result(timeout_s)
+        for part_s in _parts(timeout_s):
+            with contextlib.suppress(TimeoutError):
+                return future.result(part_s)
+            if future.done():
+                break
+        return future.result(0)
     finally:
         future.cancel()
+
+
+def wait_for_event(event: threading.Event, timeout_s: float | None = None) -> bool:
+    """Wait like ``event.wait``, such that Ctrl-C interrupts it on Windows, too."""
+    return any(event.wait(part_s) for part_s in _parts(timeout_s))
+
+
+def _parts(timeout_s: float | None) -> Iterator[float | None]:
+    """Divide a wait into parts that are short enough for Ctrl-C."""
+    if _INTERRUPTIBLE_S is None:
+        yield timeout_s
+        return
+    end_s = math.inf if timeout_s is None else time.perf_counter() + timeout_s
+    while (left_s := end_s - time.perf_counter()) > _INTERRUPTIBLE_S:
+        yield _INTERRUPTIBLE_S
+    yield max(0.0, left_s)
 
 
 def _settle(future: Future[Result], task: asyncio.Task[Result]) -> None:
@@ -412,7 +488,9 @@ class AsyncLifecycle(Lifecycle[Run]):
 _unclosed: set[Lifecycle[Any]] = set()
 """Everything that has started and not stopped."""
 
-os.register_at_fork(after_in_child=_unclosed.clear)  # A child has no loop threads, so its exit must not wait for them.
+if sys.platform != "win32":
+    # A child has no loop threads, so its exit must not wait for them.
+    os.register_at_fork(after_in_child=_unclosed.clear)
 
 
 @atexit.register

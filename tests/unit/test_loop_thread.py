@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +17,15 @@ import pytest
 
 from bass_webrtc import loop_thread
 from bass_webrtc.errors import ClosedError
-from bass_webrtc.loop_thread import AsyncLifecycle, BlockingLifecycle, Lifecycle, LoopThread, wait
+from bass_webrtc.loop_thread import (
+    AsyncLifecycle,
+    BlockingLifecycle,
+    Lifecycle,
+    LoopThread,
+    SelectLoop,
+    wait,
+    wait_for_event,
+)
 
 
 async def _thread_name() -> str:
@@ -126,6 +136,95 @@ def test_stop_does_not_wait_for_a_blocked_name_lookup() -> None:
     with pytest.raises(ClosedError, match="stopped"):
         call.result(5.0)
     answered.set()
+
+
+# The loop of Windows, which works everywhere
+
+
+def test_more_sockets_than_select_can_watch_do_not_end_the_loop() -> None:
+    async def watch_too_many() -> tuple[int | None, bytes]:
+        loop = asyncio.get_running_loop()
+        pairs = [socket.socketpair() for _ in range(8)]
+        try:
+            for number in range(7):  # The loop itself watches one.
+                loop.add_reader(pairs[number][0], lambda: None)
+            with pytest.raises(OSError, match="8 sockets") as refused:
+                loop.add_reader(pairs[7][0], lambda: None)
+            loop.add_writer(pairs[0][0], lambda: None)  # It is watched already.
+            await asyncio.sleep(0.01)
+            loop.remove_reader(pairs[1][0])
+            pairs[7][0].setblocking(False)
+            pairs[7][1].send(b"heard")
+            return refused.value.errno, await loop.sock_recv(pairs[7][0], 100)
+        finally:
+            for one in pairs[0] + sum(pairs[1:], ()):
+                loop.remove_reader(one)
+                loop.remove_writer(one)
+                one.close()
+
+    with asyncio.Runner(loop_factory=lambda: SelectLoop(8)) as runner:
+        assert runner.run(watch_too_many()) == (errno.EMFILE, b"heard")
+
+
+def test_clock_of_the_loop_is_that_of_the_core() -> None:
+    async def times() -> list[float]:
+        loop = asyncio.get_running_loop()
+        before_s = time.perf_counter()
+        fired: asyncio.Future[float] = loop.create_future()
+        loop.call_at(before_s + 0.01, lambda: fired.set_result(time.perf_counter()))
+        return [before_s, loop.time(), before_s + 0.01 - 1e-6, await fired]
+
+    with asyncio.Runner(loop_factory=SelectLoop) as runner:
+        found = runner.run(times())
+    assert found == sorted(found)
+
+
+# Waits that Ctrl-C interrupts on Windows
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits take place in parts of 10 ms, as they do in parts of 100 ms on Windows."""
+    monkeypatch.setattr(loop_thread, "_INTERRUPTIBLE_S", 0.01)
+
+
+@pytest.mark.usefixtures("parts")
+def test_wait_in_parts_ends_with_the_result_the_error_or_the_timeout() -> None:
+    loop = LoopThread("a loop")
+    assert wait(loop.submit(asyncio.sleep(0.05, "slept"))) == "slept"
+    assert wait(loop.submit(asyncio.sleep(0.05, "slept")), 5.0) == "slept"
+    with pytest.raises(ValueError, match="inside"):
+        loop.run(_fail())
+    for timeout_s in (0.0, 0.005, 0.035):
+        started_s = time.perf_counter()
+        with pytest.raises(TimeoutError):
+            wait(loop.submit(asyncio.sleep(30)), timeout_s)
+        assert time.perf_counter() - started_s >= timeout_s - 0.001
+    loop.stop()
+
+
+@pytest.mark.usefixtures("parts")
+def test_timeout_error_of_the_call_ends_an_endless_wait() -> None:
+    async def time_out() -> None:
+        raise TimeoutError("of the call")
+
+    loop = LoopThread("a loop")
+    with pytest.raises(TimeoutError, match="of the call"):
+        loop.run(time_out())
+    loop.stop()
+
+
+@pytest.mark.usefixtures("parts")
+def test_no_part_of_a_wait_for_an_event_is_long() -> None:
+    event, waits = Mock(), list[float]()
+    event.wait = lambda timeout_s: waits.append(timeout_s) or len(waits) == 5  # type: ignore[func-returns-value]
+    assert wait_for_event(event)
+    assert waits == [0.01] * 5
+    real = threading.Event()
+    assert not wait_for_event(real, 0.0)
+    assert not wait_for_event(real, 0.025)
+    real.set()
+    assert wait_for_event(real, 0.0)
 
 
 class _Recorder(Lifecycle[LoopThread]):
