@@ -9,7 +9,7 @@ BassWebRtcError
  ├── SignalingError      a WHIP or WHEP request was refused or failed
  ├── IceError            there is no path to the peer, or it was lost
  ├── DtlsError           the DTLS handshake failed
- ├── PeerLimitError      ``max_peers`` peers are connected already
+ ├── PeerLimitError      as many peers as allowed are connected already
  └── ClosedError         the object was closed
 """
 
@@ -79,7 +79,7 @@ class DtlsError(BassWebRtcError):
 
 
 class PeerLimitError(BassWebRtcError):
-    """``ServerConfig.max_peers`` peers are connected already."""
+    """``ServerConfig.max_peers`` peers are connected already, or on Windows as many with full ICE as it allows."""
 
 
 class ClosedError(BassWebRtcError):

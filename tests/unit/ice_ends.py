@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from bass_webrtc.config import IceServerAddress
-from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings
+from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings, SocketBudget
 from bass_webrtc.rtc.candidate import CandidatePolicy
 from support.ice_peer import HOST, IcePeer
 from support.ice_recorder import IceRecorder
@@ -28,6 +27,7 @@ class End(IceRecorder):
         *,
         relay_only: bool = False,
         connect_timeout_s: float = 39.5,
+        budget: SocketBudget | None = None,
     ) -> None:
         super().__init__()
         settings = IceSettings(
@@ -37,7 +37,7 @@ class End(IceRecorder):
             policy=LOOPBACK,
             connect_timeout_s=connect_timeout_s,
         )
-        self.ice = FullIce(settings, self, controlling=controlling)
+        self.ice = FullIce(settings, self, budget, controlling=controlling)
 
     @property
     def port(self) -> int:
@@ -46,9 +46,11 @@ class End(IceRecorder):
 
 
 @asynccontextmanager
-async def two_ends(*, controlling: tuple[bool, bool] = (True, False)) -> AsyncIterator[tuple[End, End]]:
-    """Run two agents with each other's credentials and candidates."""
-    a, b = End(controlling[0]), End(controlling[1])
+async def two_ends(
+    *, controlling: tuple[bool, bool] = (True, False), budget: SocketBudget | None = None
+) -> AsyncIterator[tuple[End, End]]:
+    """Run two agents with each other's credentials and candidates; ``budget``: of the first one."""
+    a, b = End(controlling[0], budget=budget), End(controlling[1])
     await a.ice.gather()
     await b.ice.gather()
     introduce(a, b)
@@ -84,7 +86,3 @@ async def connect(end: End, peer: IcePeer) -> None:
         await peer.checked.wait()
     peer.nominate(end.port)
     await connecting
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))

@@ -6,17 +6,20 @@ See also test_full_ice_arrivals.py and test_full_ice_gathering.py.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 
 import pytest
-from ice_ends import A_PACKET, End, connect, end_and_peer, introduce, open_files, two_ends
+from ice_ends import A_PACKET, End, connect, end_and_peer, introduce, two_ends
 
-from bass_webrtc.errors import ClosedError, IceError
+from bass_webrtc.config import parse_ice_server
+from bass_webrtc.errors import ClosedError, IceError, PeerLimitError
+from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings, SocketBudget
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import stun
 from support.conformance import covers
 from support.ice_peer import CONTROLLED, CONTROLLING, HOST, PRIORITY, USE_CANDIDATE, IcePeer
+from support.ice_recorder import IceRecorder
+from support.usage import own_descriptors
 from support.virtual_time import in_virtual_time
 
 # -- connecting
@@ -98,7 +101,7 @@ async def test_duplicate_of_descriptor_sends_to_peer_and_outlives_agent() -> Non
     async with two_ends() as (a, b):
         pair, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
         assert pair.descriptor is not None
-        with socket.socket(fileno=os.dup(pair.descriptor)) as own:
+        with socket.socket(fileno=socket.dup(pair.descriptor)) as own:
             own.sendto(A_PACKET, pair.remote)
             await asyncio.sleep(0.01)
             await a.ice.close()
@@ -260,9 +263,9 @@ async def test_restart_takes_over_when_its_pair_is_selected() -> None:
         assert b.data == [b"\x80 by the old pair", b"\x80 by the new pair"]
         assert a.pairs == [old, new]
         assert old.local != new.local
-        files = open_files()
+        files = own_descriptors()
         await asyncio.sleep(2)
-        assert open_files() == files - 2
+        assert own_descriptors() == files - 2
 
 
 @covers("WS28")
@@ -272,7 +275,7 @@ async def test_data_on_old_pair_is_received_after_restart() -> None:
         await asyncio.gather(a.ice.connect(), b.ice.connect())
         old = b.pairs[0]
         assert old.descriptor is not None
-        own = socket.socket(fileno=os.dup(old.descriptor))
+        own = socket.socket(fileno=socket.dup(old.descriptor))
         await a.ice.restart()
         await b.ice.restart()
         introduce(a, b)
@@ -315,12 +318,70 @@ async def test_restart_recovers_lost_session() -> None:
         again.transport.close()
 
 
+# -- a limited number of sockets
+
+
+@in_virtual_time
+async def test_agent_that_needs_more_sockets_than_are_left_is_refused() -> None:
+    """Each needs one for its address and one for the bridge."""
+    budget = SocketBudget(5)
+    settings = IceSettings(hosts=(HOST,))
+    first, second, third = (FullIce(settings, IceRecorder(), budget, controlling=True) for _ in range(3))
+    await first.gather()
+    await second.gather()
+    with pytest.raises(PeerLimitError, match=r"needs 2 sockets.* 4 of the 5"):
+        await third.gather()
+    await third.close()
+    await second.close()
+    await second.close()
+    again = FullIce(settings, IceRecorder(), budget, controlling=True)
+    assert await again.gather()
+    await first.close()
+    await again.close()
+
+
+@covers("WS28")
+@in_virtual_time
+async def test_restart_without_sockets_is_refused_and_keeps_the_pair() -> None:
+    async with two_ends(budget=SocketBudget(2)) as (a, b):
+        old, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
+        credentials = a.ice.credentials
+        with pytest.raises(PeerLimitError):
+            await a.ice.restart()
+        assert (a.ice.selected, a.ice.credentials) == (old, credentials)
+        a.ice.send(A_PACKET)
+        await asyncio.sleep(0.1)
+        assert b.data == [A_PACKET]
+
+
+@in_virtual_time
+async def test_sockets_of_a_former_session_can_be_used_again() -> None:
+    async with two_ends(budget=SocketBudget(4)) as (a, b):
+        await asyncio.gather(a.ice.connect(), b.ice.connect())
+        for _ in range(3):
+            await a.ice.restart()
+            await b.ice.restart()
+            introduce(a, b)
+            await asyncio.gather(a.ice.connect(), b.ice.connect())
+            await asyncio.sleep(2.1)
+
+
+@in_virtual_time
+async def test_each_turn_server_needs_a_socket() -> None:
+    servers = tuple(parse_ice_server(f"{scheme}:127.0.0.1:9", "me", "secret") for scheme in ("turn", "turns"))
+    settings = IceSettings(hosts=(HOST,), servers=(*servers, parse_ice_server("stun:127.0.0.1:9")))
+    end = FullIce(settings, IceRecorder(), SocketBudget(3), controlling=True)
+    with pytest.raises(PeerLimitError, match="needs 4 sockets"):
+        await end.gather()
+    await end.close()
+
+
 # -- closing
 
 
 @in_virtual_time
 async def test_close_releases_everything_and_ends_connect() -> None:
-    files = open_files()
+    files = own_descriptors()
     async with end_and_peer() as (end, _):
         connecting = asyncio.create_task(end.ice.connect())
         await asyncio.sleep(0.1)
@@ -333,5 +394,5 @@ async def test_close_releases_everything_and_ends_connect() -> None:
             await end.ice.restart()
         assert not end.ice.send(A_PACKET)
     await asyncio.sleep(0.1)
-    assert open_files() == files
+    assert own_descriptors() == files
     assert len(asyncio.all_tasks()) == 1

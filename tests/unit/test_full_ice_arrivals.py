@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 
 import aioice.mdns
@@ -108,7 +107,10 @@ async def test_data_from_unvalidated_address_is_dropped_and_counted() -> None:
 async def test_empty_and_junk_datagrams_are_dropped_and_not_queued() -> None:
     async with end_and_peer() as (end, peer):
         await connect(end, peer)
-        with socket.socket(type=socket.SOCK_DGRAM) as outsider, socket.socket(fileno=os.dup(peer.descriptor)) as own:
+        with (
+            socket.socket(type=socket.SOCK_DGRAM) as outsider,
+            socket.socket(fileno=socket.dup(peer.descriptor)) as own,
+        ):
             for number in range(4000):
                 for junk in (b"", b"\0", bytes(20), b"\x80" * 1200, bytes(1200)):
                     outsider.sendto(junk, (HOST, end.port))

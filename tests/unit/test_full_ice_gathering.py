@@ -7,12 +7,13 @@ import socket
 import struct
 
 import pytest
-from ice_ends import End, open_files
+from ice_ends import End
 
 from bass_webrtc.config import StunServer, TurnServer
 from support import stun
 from support.conformance import covers
 from support.ice_peer import HOST
+from support.usage import own_descriptors
 from support.virtual_time import in_virtual_time
 
 
@@ -113,10 +114,10 @@ async def test_servers_added_later_are_queried_too() -> None:
 @in_virtual_time
 async def test_relay_only_without_relay_opens_no_socket() -> None:
     service = await stun_service()
-    files = open_files()
+    files = own_descriptors()
     end = End(servers=[service.server], relay_only=True)
     assert await end.ice.gather() == ()
-    assert open_files() == files
+    assert own_descriptors() == files
     await end.ice.close()
     service.transport.close()
 

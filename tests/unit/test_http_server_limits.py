@@ -7,7 +7,6 @@ import contextlib
 import errno
 import logging
 import os
-import resource
 import socket
 import ssl
 import time
@@ -19,6 +18,8 @@ import aiohttp
 import pytest
 from http_ends import QUICK, Echo, raw, serving, status
 
+from bass_webrtc import loop_thread
+from bass_webrtc.loop_thread import LoopThread, SelectLoop
 from bass_webrtc.signaling.server.connections import Connections, process_descriptor_limit
 from bass_webrtc.signaling.server.http_connection import Timeouts
 from bass_webrtc.signaling.server.http_server import HttpServer
@@ -161,6 +162,7 @@ def test_a_few_connections_are_possible_however_few_descriptors_are_left() -> No
 
 
 def test_process_without_a_limit_is_not_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert process_descriptor_limit() is None
     table = Table(most=2000)
@@ -255,6 +257,28 @@ async def test_addresses_have_limits_of_their_own() -> None:
         with closing(sockets):
             await settled(server, 20)
             assert server.refused_connections == 0
+
+
+@covers("SE61")
+@pytest.mark.parametrize("limit", [40, None], ids=["as on Windows", "unaware"])
+def test_more_clients_than_the_loop_can_watch_do_not_end_it(monkeypatch: pytest.MonkeyPatch, limit: int | None) -> None:
+    """On Windows, HTTP has half of what ``select`` can watch. The clients here have plain sockets."""
+    monkeypatch.setattr("bass_webrtc.signaling.server.connections.process_descriptor_limit", lambda: limit)
+    monkeypatch.setattr("bass_webrtc.signaling.server.connections.WATCHED_SOCKETS", limit)
+    monkeypatch.setattr(loop_thread, "new_event_loop", lambda: SelectLoop(40))
+    loop = LoopThread("a loop")
+    server = HttpServer(PATIENT, [Echo()])
+    loop.run(server.start())
+    address = ("127.0.0.1", server.port)
+    clients = [socket.create_connection(address, timeout=10) for _ in range(60)]
+    with closing(clients):
+        if limit is not None:
+            loop.run(settled(server, 20))
+    with socket.create_connection(address, timeout=10) as client:
+        client.sendall(GET)
+        assert status(client.recv(1000)) == 200
+    loop.run(server.stop())
+    loop.stop()
 
 
 async def test_accepting_survives_a_process_without_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
@@ -114,7 +114,7 @@ class FullConnection:
         self._pair: SelectedPair | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._is_restarting = False
-        self._ice = FullIce(ice, self, controlling=offers)
+        self._ice = FullIce(ice, self, host.socket_budget, controlling=offers)
         self._bridge = host.bridge
         self.id = host.take_slot(self)
         self._path = _SendingPath(host.engine, self._bridge, self.id)
@@ -473,7 +473,7 @@ class _SendingPath:
         if pair.descriptor is None:
             self._bridge.route(self._slot)
         else:
-            self._descriptor = os.dup(pair.descriptor)
+            self._descriptor = socket.dup(pair.descriptor)
             self._engine.set_descriptor(self._slot, self._descriptor, *pair.remote)
         self._close_later(before)
 
@@ -490,7 +490,7 @@ class _SendingPath:
         """Close all descriptors. After ``leave``, when the slot is released."""
         for descriptor, timer in self._lingering.items():
             timer.cancel()
-            os.close(descriptor)
+            socket.close(descriptor)
         self._lingering.clear()
 
     def _close_later(self, descriptor: int | None) -> None:
@@ -500,7 +500,7 @@ class _SendingPath:
 
     def _close_now(self, descriptor: int) -> None:
         del self._lingering[descriptor]
-        os.close(descriptor)
+        socket.close(descriptor)
 
 
 def _agreed_kind(kind: Kind, audio: RemoteAudio) -> Kind:

@@ -23,14 +23,18 @@ from typing import Protocol
 from ..core import Datagram, Engine, EngineEvent, Limited, PeerRemoved, RtcpReceived, SourceEnded
 from ..errors import PeerLimitError
 from ..limited_log import LimitedLog
+from ..loop_thread import WATCHED_SOCKETS
 from ..rtc.candidate import Candidate
 from ..rtc.remote_audio import RemoteAudio
 from ..stats import Kind, PeerStats
+from .ice.full_ice import SocketBudget
 
 _log = logging.getLogger(__name__)
 
 _MAX_DATAGRAM_BYTES = 2048
 _DATAGRAMS_PER_CALL = 32
+_OTHER_SOCKETS = 32
+"""Sockets that a loop watches beside those of HTTP connections and of full ICE, such as listening ones."""
 _DISPATCH_S = 0.005
 """How long events are dispatched before other work of the loop gets its turn. One may take as long (a handshake)."""
 
@@ -114,6 +118,7 @@ class EngineHost:
     """Runs an engine and shares it between connections.
 
     Attributes:
+        socket_budget: For full ICE: Windows limits how many sockets the loop can watch, and HTTP uses up to half.
         engine: The audio path.
         replayed_checks: Number of authentic ICE checks that had been received from another address before.
         media_log: For warnings about what peers send in DTLS and RTCP.
@@ -128,6 +133,7 @@ class EngineHost:
             on_source_ended: Called when the source has ended.
         """
         self.engine = engine
+        self.socket_budget = SocketBudget(None if WATCHED_SOCKETS is None else WATCHED_SOCKETS // 2 - _OTHER_SOCKETS)
         self.replayed_checks = 0
         self.media_log = LimitedLog(_log)
         self._replay_log = LimitedLog(_log)
@@ -213,7 +219,7 @@ class EngineHost:
     # -- events
 
     def _dispatch_events(self) -> None:
-        until_s = time.monotonic() + _DISPATCH_S
+        until_s = time.perf_counter() + _DISPATCH_S
         for event in self.engine.events():
             try:
                 self._dispatch(event)
@@ -221,7 +227,7 @@ class EngineHost:
                 asyncio.get_running_loop().call_exception_handler(
                     {"message": "an event of the engine could not be handled", "exception": error}
                 )
-            if time.monotonic() >= until_s:
+            if time.perf_counter() >= until_s:
                 break
 
     def _dispatch(self, event: EngineEvent) -> None:

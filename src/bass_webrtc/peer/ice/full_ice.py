@@ -21,8 +21,8 @@ from typing import Literal, Protocol, cast
 import aioice
 from aioice.ice import CandidatePair
 
-from ...config import IceServerAddress
-from ...errors import ClosedError, IceError
+from ...config import IceServerAddress, TurnServer
+from ...errors import ClosedError, IceError, PeerLimitError
 from ...rtc.candidate import Candidate, CandidatePolicy, is_loopback
 from ...rtc.sdp import IceCredentials
 from .addresses import local_addresses
@@ -33,6 +33,8 @@ from .gathering import Gatherer
 _PUBLIC = CandidatePolicy()
 _MAX_EARLY = 16
 """Datagrams kept that arrive before this side has selected a pair, such as the peer's first ClientHello."""
+_BRIDGE_SOCKETS = 1
+"""Of a peer, between the core and the agent."""
 _LINGER_S = 2.0
 """How long the sockets of the session before a restart stay open: the peer may use them a little longer."""
 
@@ -78,7 +80,7 @@ class SelectedPair:
     descriptor: int | None
     """The UDP socket for ``sendto``, unconnected and non-blocking; None for a relayed pair. It is borrowed and is
     closed some time after the next ``pair_selected``, ``pair_lost`` or ``close``. Another thread that sends must use
-    an ``os.dup`` made in ``pair_selected`` and close it when it has stopped sending."""
+    a ``socket.dup`` made in ``pair_selected`` and close it when it has stopped sending."""
     remote_type: str
     """``"host"``, ``"srflx"``, ``"prflx"`` or ``"relay"``."""
 
@@ -105,17 +107,54 @@ class IceObserver(Protocol):
         """Handle the end of gathering, unless it was complete when ``gather`` returned."""
 
 
+class SocketBudget:
+    """How many sockets the agents of one loop may have together. Loop thread.
+
+    Args:
+        limit: How many; None: no limit.
+    """
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    def take(self, count: int) -> None:
+        """Count sockets that will be opened.
+
+        Raises:
+            PeerLimitError: There would be too many.
+        """
+        if self._limit is not None and self._taken + count > self._limit:
+            raise PeerLimitError(
+                f"a peer with full ICE needs {count} sockets here, one for each local address and TURN server and one "
+                f"more; {self._taken} of the {self._limit} sockets for such peers are in use"
+            )
+        self._taken += count
+
+    def give_back(self, count: int) -> None:
+        """Count sockets that were closed."""
+        self._taken -= count
+
+
 class _Session:
     """One ICE session: an agent and its gatherer."""
 
-    def __init__(self, agent: IceAgent, gatherer: Gatherer) -> None:
+    def __init__(self, agent: IceAgent, gatherer: Gatherer, budget: SocketBudget) -> None:
         self.agent = agent
         self.gatherer = gatherer
         self.has_gathered = False
+        self._budget = budget
+        self._sockets = 0
+
+    def take_sockets(self, count: int) -> None:
+        self._budget.take(count)
+        self._sockets += count
 
     async def close(self) -> None:
         await self.gatherer.close()
         await self.agent.close()
+        sockets, self._sockets = self._sockets, 0
+        self._budget.give_back(sockets)
 
 
 class FullIce:
@@ -126,17 +165,21 @@ class FullIce:
         counters: Dropped datagrams, over all restarts.
     """
 
-    def __init__(self, settings: IceSettings, observer: IceObserver, *, controlling: bool) -> None:
+    def __init__(
+        self, settings: IceSettings, observer: IceObserver, budget: SocketBudget | None = None, *, controlling: bool
+    ) -> None:
         """Nothing is opened or sent before ``gather``.
 
         Args:
             settings: Servers, local addresses, limits.
             observer: Receives the events; none after ``close``.
+            budget: Counts the sockets; None: there is no limit.
             controlling: True for the side that makes the offer. With an ICE-lite peer this side always becomes
                 controlling (RFC 8445, 6.1.1).
         """
         self._settings = settings
         self._observer = observer
+        self._budget = budget or SocketBudget()
         self._servers = settings.servers
         self._early: deque[bytes] = deque(maxlen=_MAX_EARLY)
         self._closed = False
@@ -181,14 +224,20 @@ class FullIce:
 
         Returns:
             The candidates, highest priority first.
+
+        Raises:
+            PeerLimitError: The loop cannot watch as many sockets.
         """
         session = self._newest
         settings = self._settings
+        hosts: tuple[str, ...] = ()
         if not settings.relay_only:
             # Listed anew each time: a changed address is a frequent reason for a restart.
-            await session.gatherer.open_hosts(_default_hosts() if settings.hosts is None else settings.hosts)
-            if self._closed:
-                raise ClosedError("ICE was closed while it was gathering")
+            hosts = _default_hosts() if settings.hosts is None else settings.hosts
+        session.take_sockets(len(hosts) + _turn_servers(self._servers) + _BRIDGE_SOCKETS)
+        await session.gatherer.open_hosts(hosts)
+        if self._closed:
+            raise ClosedError("ICE was closed while it was gathering")
         await session.gatherer.query(self._servers, settings.gather_timeout_s)
         session.has_gathered = True
         return self.candidates
@@ -197,8 +246,12 @@ class FullIce:
         """Query more servers, such as those in a WHIP answer (RFC 9725, 4.6).
 
         Their candidates lead to ``candidate_gathered``; a later ``restart`` queries these servers as well.
+
+        Raises:
+            PeerLimitError: The loop cannot watch as many sockets.
         """
         added = tuple(server for server in ice_servers if server not in self._servers)
+        self._newest.take_sockets(_turn_servers(added))
         self._servers += added
         await self._newest.gatherer.query(added, self._settings.gather_timeout_s)
 
@@ -251,12 +304,19 @@ class FullIce:
 
         Returns:
             The new local candidates, on new sockets.
+
+        Raises:
+            PeerLimitError: The loop cannot watch as many sockets. The former session continues.
         """
         if self._closed:
             raise ClosedError("ICE was closed")
         self.cancel_restart()
         self._pending = self._new_session(controlling=self._current.agent.ice_controlling)
-        return await self.gather()
+        try:
+            return await self.gather()
+        except PeerLimitError:
+            self.cancel_restart()
+            raise
 
     def cancel_restart(self) -> None:
         """Discard the session of a ``restart`` that has no selected pair yet. Idempotent."""
@@ -324,7 +384,7 @@ class FullIce:
             tls_context=settings.tls_context,
             hide_related=settings.relay_only or not settings.announce_local,
         )
-        session = _Session(agent, gatherer)
+        session = _Session(agent, gatherer, self._budget)
         return session
 
     def _candidate_found(self, session: _Session, candidate: aioice.Candidate, local: IceSocket) -> None:
@@ -381,6 +441,10 @@ def _default_hosts() -> tuple[str, ...]:
     """Return all local addresses without loopback: other machines cannot use it, and this one can use the others."""
     hosts = local_addresses()
     return tuple(host for host in hosts if not is_loopback(host)) or tuple(hosts)
+
+
+def _turn_servers(servers: Iterable[IceServerAddress]) -> int:
+    return sum(isinstance(server, TurnServer) for server in servers)
 
 
 def _from_aioice(candidate: aioice.Candidate) -> Candidate:

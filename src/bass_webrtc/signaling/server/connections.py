@@ -11,11 +11,11 @@ So idle connections, which cost a client nothing, never keep another client out.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from ...limited_log import LimitedLog
+from ...loop_thread import WATCHED_SOCKETS
 
 try:
     import resource
@@ -26,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 _FEWEST = 8
 """Connections that may be open however few descriptors the program has left."""
-_WINDOWS_SOCKETS = 512
-"""How many sockets one ``select`` of Windows can watch."""
 
 
 class Member(Protocol):
@@ -148,7 +146,7 @@ class Connections(Generic[AnyMember]):
         connection is open, although later ones get lower numbers again.
         """
         limit = self._descriptor_limit()
-        return sys.platform != "win32" and limit is not None and descriptor >= limit - limit // 8
+        return WATCHED_SOCKETS is None and limit is not None and descriptor >= limit - limit // 8
 
     def _make_room(self, network: str) -> bool:
         """Close a connection of the network that has the most, unless ``network`` would then have more than that."""
@@ -175,6 +173,6 @@ class Connections(Generic[AnyMember]):
 def process_descriptor_limit() -> int | None:
     """Return how many descriptors this process may have at the moment, or on Windows sockets; None: no limit."""
     if resource is None:
-        return _WINDOWS_SOCKETS
+        return WATCHED_SOCKETS
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return None if soft == resource.RLIM_INFINITY else soft
