@@ -40,7 +40,7 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
-        monkeypatch.setattr(server_peers, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        monkeypatch.setattr(server_peers, "time", SimpleNamespace(perf_counter=lambda: self.now_s))
         self._host = FakeHost()
         unused = cast(Any, None)
         self.peers = ServerPeers(

@@ -150,7 +150,7 @@ class Recorder:
             self._report_errors(self._file, self._file.close)
 
     def _run(self) -> None:
-        while not self._stop.wait(self.read_due(time.monotonic())):
+        while not self._stop.wait(self.read_due(time.perf_counter())):
             pass
 
     def _report_errors(self, file: WavFile, operation: Callable[[], None]) -> None:
@@ -162,7 +162,7 @@ class Recorder:
             self._on_error(error)
 
     def __enter__(self) -> Recorder:
-        self.start(time.monotonic())
+        self.start(time.perf_counter())
         self._thread.start()
         return self
 

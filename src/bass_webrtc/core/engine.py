@@ -423,13 +423,13 @@ class Engine:
             return list(ffi.unpack(self._lateness, count)) if count else []
 
     def running_s(self, now_s: float) -> float:
-        """Return the seconds of CLOCK_MONOTONIC since the sender thread started; 0 when it is not running."""
+        """Return the seconds of ``time.perf_counter`` since the sender thread started; 0 when it is not running."""
         with self._lock:
             start_ns = 0 if self._closed else lib.bw_engine_start_ns(self._pointer)
         return now_s - start_ns / 1e9 if start_ns else 0.0
 
     def rtp_timestamp(self, timestamp_offset: int, now_s: float) -> int:
-        """Return a stream's RTP time at a CLOCK_MONOTONIC time."""
+        """Return a stream's RTP time at a time of ``time.perf_counter``."""
         return (timestamp_offset + round(self.running_s(now_s) * SAMPLE_RATE_HZ)) & 0xFFFFFFFF
 
     def _read_stats(self) -> EngineStats:

@@ -202,6 +202,8 @@ class MediaSession:
         self._identity = identity
         self.srtp_profile = ""
         self._timestamp_offset = _random.randrange(1 << 32)
+        # Read once: RTP and NTP times then advance alike, and time.time has steps of 15.6 ms on Windows.
+        self._epoch_s = time.time() - time.perf_counter()
         self._dtls = dtls.DtlsSession(certificate, role, audio.fingerprints)
         self._srtcp: Srtcp | None = None
         self._rtcp: rtcp.RtcpSession | None = None
@@ -223,7 +225,7 @@ class MediaSession:
     def receive_rtcp(self, packet: bytes, now_s: float) -> None:
         """Handle one RTCP datagram of the peer, which the audio path has authenticated and decrypted."""
         if self._rtcp is not None:
-            self._rtcp.receive(packet, now_s, time.time())
+            self._rtcp.receive(packet, now_s, self._epoch_s + now_s)
             self._handle_rtcp_events(self._rtcp)
 
     def to_send(self) -> list[bytes]:
@@ -243,7 +245,7 @@ class MediaSession:
         self._dtls.handle_timeout(now_s)
         self._handle_dtls_events(now_s)
         if self._rtcp is not None:
-            self._rtcp.handle_timeout(now_s, time.time(), self._sent(now_s), self._received())
+            self._rtcp.handle_timeout(now_s, self._epoch_s + now_s, self._sent(now_s), self._received())
             self._handle_rtcp_events(self._rtcp)
             self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
 
@@ -379,7 +381,7 @@ class MediaSession:
         counters = _known_fields(self._engine.peer_counters(self._peer))
         since_s = self._connected_at_s
         return counters | {
-            "connected_s": 0.0 if since_s is None else max(0.0, time.monotonic() - since_s),
+            "connected_s": 0.0 if since_s is None else max(0.0, time.perf_counter() - since_s),
             "srtp_profile": self.srtp_profile,
             "dtls_records_ignored": self._dtls.ignored,
             **(self._player_stats() if plays(self._kind) else {}),

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Faults:
     """Reports errors to the program. Loop thread."""
 
-    def __init__(self, events: EventDispatcher, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, events: EventDispatcher, clock: Callable[[], float] = time.perf_counter) -> None:
         """
         Args:
             events: Must have an ``"error"`` event.
@@ -82,7 +82,7 @@ def is_healthy(engine: Engine, frame_ms: int) -> bool:
     """Return whether the sender thread is less than a second behind the clock. Any thread."""
     counters = engine.stats()
     sent_s = (counters.frames_sent + counters.frames_skipped) * frame_ms / 1000
-    return sent_s > engine.running_s(time.monotonic()) - _UNHEALTHY_AFTER_S
+    return sent_s > engine.running_s(time.perf_counter()) - _UNHEALTHY_AFTER_S
 
 
 def _origin(error: BaseException) -> object:

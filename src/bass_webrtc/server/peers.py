@@ -163,7 +163,7 @@ class ServerPeers:
 
     def _refused(self, why: str) -> None:
         self.refused += 1
-        self._refusal_log.warning(f"refused: {why}", time.monotonic())
+        self._refusal_log.warning(f"refused: {why}", time.perf_counter())
 
     async def _create_full(self, kind: Kind, offer: Offer, network: str) -> FullConnection:
         """Answer with all candidates: a server does not trickle over HTTP (RFC 9725, 4.3.2)."""
@@ -282,7 +282,7 @@ class ServerPeers:
 
         Computed at most once a second: 500 players send 100 reports per second, and each computation visits all.
         """
-        now_s = time.monotonic()
+        now_s = time.perf_counter()
         if now_s < self._next_loss_s:
             return
         self._next_loss_s = now_s + _LOSS_INTERVAL_S

@@ -34,7 +34,7 @@ class Snapshots:
     """Encoded statistics, renewed at most 10 times per second. Used on one event loop."""
 
     def __init__(
-        self, collect: Callable[[], Awaitable[ServerStats]], clock: Callable[[], float] = time.monotonic
+        self, collect: Callable[[], Awaitable[ServerStats]], clock: Callable[[], float] = time.perf_counter
     ) -> None:
         """
         Args:
