@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import sys
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Literal, cast
@@ -20,6 +21,14 @@ SAMPLE_RATE_HZ = 48_000
 
 CHANNELS = 2
 """Internal channel count: stereo."""
+
+FORBIDDEN_PORT = (
+    "which Windows reserves ('netsh int ipv4 show excludedportrange tcp', or udp) or another program uses; choose "
+    "another port, or 0 for any"
+    if sys.platform == "win32"
+    else "which this user may not use; ports from 1024 need no privilege"
+)
+"""What it means that the system refuses a port with EACCES."""
 
 SignalingMode = Literal["http", "whip", "whep", "callback"]
 Application = Literal["audio", "voip", "lowdelay"]

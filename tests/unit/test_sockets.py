@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 
 import pytest
 
-from bass_webrtc.errors import PortInUseError
+from bass_webrtc.errors import ConfigError, PortInUseError
 from bass_webrtc.peer.ice.addresses import local_addresses, open_sockets
 
 
@@ -35,6 +36,24 @@ def test_port_in_use_is_reported_and_leaves_nothing_open() -> None:
         with pytest.raises(PortInUseError, match=f"UDP port {port} is in use by another program; choose another"):
             open_sockets(["127.0.0.1", "127.0.0.2"], port)
     open_sockets(["127.0.0.1"], port)[0].close()
+
+
+def test_forbidden_port_is_reported_and_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A privileged port on Linux; on Windows, one that Hyper-V has reserved."""
+    opened = []
+
+    class Refused(socket.socket):
+        def bind(self, _address: object) -> None:
+            opened.append(self)
+            raise PermissionError(errno.EACCES, "forbidden")
+
+    monkeypatch.setattr(socket, "socket", Refused)
+    with pytest.raises(ConfigError, match=r"udp_port is 500, which .*port"):
+        open_sockets(["127.0.0.1"], 500)
+    with pytest.raises(PortInUseError, match="20 UDP ports in a row"):
+        open_sockets(["127.0.0.1"], 0)
+    assert len(opened) == 21
+    assert all(one.fileno() == -1 for one in opened)
 
 
 def test_missing_address_is_skipped() -> None:

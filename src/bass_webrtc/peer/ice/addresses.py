@@ -6,12 +6,13 @@ import contextlib
 import errno
 import ipaddress
 import socket
+import sys
 from collections.abc import Iterable, Sequence
 
 import ifaddr
 
-from ...config import bracketed
-from ...errors import PortInUseError
+from ...config import FORBIDDEN_PORT, bracketed
+from ...errors import ConfigError, PortInUseError
 
 _RECEIVE_BUFFER_BYTES = 1 << 22
 """Requested; Linux gives net.core.rmem_max at most. In a flood, datagrams of others survive only in this buffer."""
@@ -48,6 +49,7 @@ def open_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
 
     Raises:
         PortInUseError: Another program uses the port.
+        ConfigError: This program may not use the port.
     """
     for _ in range(1 if port else _MAX_PORT_ATTEMPTS):
         sockets: list[socket.socket] = []
@@ -57,7 +59,9 @@ def open_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
             return sockets
         except OSError as error:
             _close_all(sockets)
-            if error.errno != errno.EADDRINUSE:
+            if error.errno == errno.EACCES and port:
+                raise ConfigError(f"udp_port is {port}, {FORBIDDEN_PORT}") from error
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
     what = f"UDP port {port} is" if port else f"{_MAX_PORT_ATTEMPTS} UDP ports in a row are"
     raise PortInUseError(f"{what} in use by another program; choose another udp_port, or 0 for any")
@@ -81,6 +85,8 @@ def _append_bound(sockets: list[socket.socket], host: str, port: int) -> None:
 
 def _set_options(sock: socket.socket) -> None:
     sock.setblocking(False)
+    if sys.platform == "win32":  # Where another program can otherwise bind the same port and get the datagrams.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
     with contextlib.suppress(OSError):  # DSCP is a hint to routers, and not every system allows setting it.
         if sock.family == socket.AF_INET6:

@@ -16,6 +16,7 @@ import logging
 import os
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from ...config import bracketed
+from ...config import FORBIDDEN_PORT, bracketed
 from ...errors import BassWebRtcError, ConfigError, PortInUseError
 from ..messages import Headers, Refused, Request, Response
 from .connections import Connections
@@ -121,7 +122,7 @@ class HttpServer:
     """
 
     def __init__(
-        self, settings: HttpSettings, handlers: Sequence[Handler], clock: Callable[[], float] = time.monotonic
+        self, settings: HttpSettings, handlers: Sequence[Handler], clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._settings = settings
         self._handlers = tuple(handlers)
@@ -367,8 +368,22 @@ async def _resolve(host: str, port: int) -> list[tuple[int, _SocketAddress]]:
 
 
 def _open_socket(family: int, address: _SocketAddress) -> socket.socket:
-    dual = family == socket.AF_INET6 and address[0] == "::"
-    return socket.create_server(address, family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Former connections of the port may be in TIME_WAIT. Windows allows that; SO_REUSEADDR would allow a second
+        # program on the same port there, and without SO_EXCLUSIVEADDRUSE that program would need it only itself.
+        if sys.platform == "win32":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        sock.bind(address)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _listen_error(error: OSError, host: str, port: int) -> BassWebRtcError:
@@ -382,7 +397,7 @@ def _listen_error(error: OSError, host: str, port: int) -> BassWebRtcError:
     if error.errno == errno.EADDRNOTAVAIL:
         return ConfigError(f"http_host is {host!r}; expected an address of this machine")
     if error.errno == errno.EACCES:
-        return ConfigError(f"http_port is {port}, which this user may not use; ports from 1024 need no privilege")
+        return ConfigError(f"http_port is {port}, {FORBIDDEN_PORT}")
     return ConfigError(f"cannot listen on {host} port {port}: {error.strerror}")
 
 
