@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +34,10 @@ from bass_webrtc.cli import demo, doctor, endpoint_doctor, input_player, push_pu
 from bass_webrtc.cli import main as cli
 from bass_webrtc.cli.doctor import Finding
 from bass_webrtc.cli.recorder import Samples
+
+STOPPING = [signal.SIGINT, signal.SIGTERM]
+if sys.platform == "win32":
+    STOPPING.append(signal.SIGBREAK)
 
 
 class FakeServer:
@@ -378,9 +384,19 @@ def test_operating_system_error_names_the_file(
     assert capsys.readouterr().err == f"bass-webrtc: {tmp_path}/missing/input.wav: No such file or directory\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_output_in_a_code_page_without_arrows_does_not_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows gives a pipe such an encoding."""
+    pipe = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(pipe, encoding="cp1252", newline="\n"))
+    monkeypatch.setattr(cli, "app", lambda: print("↑ 128 kbit/s, Müller"))  # noqa: T201
+    cli.main()
+    sys.stdout.flush()
+    assert pipe.getvalue() == "? 128 kbit/s, Müller\n".encode("cp1252")
+
+
+@pytest.mark.parametrize("number", STOPPING)
 def test_first_signal_stops_and_second_kills(number: signal.Signals) -> None:
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {each: signal.getsignal(each) for each in STOPPING}
     try:
         stop = cli._stop_on_signals()
         assert not stop.is_set()

@@ -44,7 +44,7 @@ def find_bass() -> BassLibrary:
     loaded = loaded_copies()
     named = os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
-        return _open_named(Path(named), loaded)
+        return _open_named(Path(named).absolute(), loaded)  # The loader looks for a bare name elsewhere.
     if len(loaded) > 1:
         raise ConfigError(
             f"BASS is loaded twice: {_listed(loaded)}. Handles of one are unknown to the other. "

@@ -6,6 +6,7 @@ Requested output goes to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -30,6 +31,7 @@ from ..bass import open_recording
 from ..client.clients import WhepClient, WhipClient
 from ..config import IceServer, ServerConfig, parse_ice_server
 from ..errors import BassWebRtcError, ConfigError
+from ..loop_thread import wait_for_event
 from ..server.server import Server
 from ..sources import BassFile, PcmSource, Source, Tone
 from . import capi, demo, doctor, endpoint_doctor, live_table, push_pull
@@ -261,7 +263,7 @@ def serve(
             elif sys.stdout.isatty():
                 _show_table(server, stop, config.max_peers)
             else:
-                stop.wait()
+                wait_for_event(stop)
 
 
 @app.command()
@@ -369,6 +371,9 @@ app.add_typer(capi.app, name="capi")
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # A pipe may have an encoding without arrows and boxes; Windows has such code pages by default.
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         app()
     except BassWebRtcError as error:
@@ -394,14 +399,17 @@ def _config_errors_as_usage_errors() -> Iterator[None]:
 
 
 def _stop_on_signals() -> threading.Event:
-    """Return an event that the first Ctrl-C or SIGTERM sets. A second one kills the process."""
+    """Return an event that the first Ctrl-C, SIGTERM or on Windows Ctrl-Break sets. A second one kills the process."""
     stop = threading.Event()
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if sys.platform == "win32":
+        numbers.append(signal.SIGBREAK)
+    for number in numbers:
         signal.signal(number, on_signal)
     return stop
 
@@ -471,14 +479,14 @@ def _parse_number(convert: Callable[[str], Number], text: str, form: str) -> Num
 
 
 def _print_json_lines(server: Server, stop: threading.Event, interval_s: float) -> None:
-    while not stop.wait(interval_s):
+    while not wait_for_event(stop, interval_s):
         typer.echo(json.dumps(server.stats().as_dict()))
 
 
 def _show_table(server: Server, stop: threading.Event, max_peers: int) -> None:
-    before, before_s = server.stats(), time.monotonic()
+    before, before_s = server.stats(), time.perf_counter()
     with Live(auto_refresh=False) as live:
-        while not stop.wait(_TABLE_INTERVAL_S):
-            now, now_s = server.stats(), time.monotonic()
+        while not wait_for_event(stop, _TABLE_INTERVAL_S):
+            now, now_s = server.stats(), time.perf_counter()
             live.update(live_table.render(now, before, now_s - before_s, max_peers), refresh=True)
             before, before_s = now, now_s

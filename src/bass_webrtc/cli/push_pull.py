@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 import typer
 
 from ..client.clients import WhepClient, WhipClient
+from ..loop_thread import wait_for_event
 from ..sources import Source
 from .input_player import InputPlayer
 from .recorder import Samples
@@ -31,10 +32,10 @@ def push(
     with opened as source, make(source) as client:
         client.start()
         progress = _Progress("pushing")
-        while not stop.wait(_POLL_INTERVAL_S):
+        while not wait_for_event(stop, _POLL_INTERVAL_S):
             progress.report(client)
             if client.source_ended:
-                stop.wait(_PLAYOUT_DELAY_S)
+                wait_for_event(stop, _PLAYOUT_DELAY_S)
                 typer.echo("source ended", err=True)
                 return
 
@@ -50,7 +51,7 @@ def pull(client: WhepClient, player: InputPlayer, stop: threading.Event, on_erro
         client.start()
         progress = _Progress("pulling")
         with player.play(_PulledStream(client), on_error):
-            while not stop.wait(_POLL_INTERVAL_S):
+            while not wait_for_event(stop, _POLL_INTERVAL_S):
                 progress.report(client)
 
 
