@@ -1,7 +1,12 @@
-"""``--forbid-skips-except TEXT`` for CI, where every test dependency is installed; reruns need a reason."""
+"""``--forbid-skips-except TEXT`` for CI, where every test dependency is installed; reruns need a reason.
+
+On Windows, tests run on the loop of the product and those of ``support.windows_skips`` are skipped.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Generator
 from typing import Any
 
@@ -12,11 +17,26 @@ pytest_plugins = ["support.fixtures"]
 
 # The time that an example takes means nothing on a busy machine.
 settings.register_profile("bass-webrtc", deadline=None)
+settings.register_profile("few-examples", deadline=None, max_examples=10)
 settings.load_profile("bass-webrtc")
+
+if sys.platform == "win32":
+    from bass_webrtc.loop_thread import new_event_loop
+    from support.windows_skips import reason_to_skip
+
+    class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
+        """asyncio's own default, the proactor, is for callers of ``aio``; everything else runs on the product's."""
+
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            return new_event_loop()
+
+    asyncio.set_event_loop_policy(_LoopPolicy())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if sys.platform == "win32" and (why := reason_to_skip(item.nodeid)):
+            item.add_marker(pytest.mark.skip(why))
         marker = item.get_closest_marker("flaky")
         if marker is not None and not marker.kwargs.get("reason"):
             raise pytest.UsageError(f"{item.nodeid} has reruns without a reason; use support.reruns.rerun")

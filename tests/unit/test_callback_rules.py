@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 import threading
@@ -60,10 +59,13 @@ def test_callback_server_opens_no_port_and_has_no_url() -> None:
 def _bound_sockets() -> set[tuple[int, int]]:
     """Type and port of the IP sockets of this process."""
     found = set()
-    for name in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as one:
-            if one.family in (socket.AF_INET, socket.AF_INET6):
-                found.add((int(one.type), one.getsockname()[1]))
+    for number in range(4096):
+        with contextlib.suppress(OSError):
+            one = socket.socket(fileno=number)
+            with contextlib.suppress(OSError):
+                if one.family in (socket.AF_INET, socket.AF_INET6):
+                    found.add((int(one.type), one.getsockname()[1]))
+            one.detach()
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import socket
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from bass_webrtc.signaling.client.rules import Answer
 from bass_webrtc.signaling.client.session import SignalingSession
 from bass_webrtc.signaling.client.settings import ClientSettings
 from support.conformance import covers
+from support.usage import own_descriptors
 
 
 @covers("CL3", "CL6", "CL10", "CL11")
@@ -321,7 +321,7 @@ async def test_sessions_leave_no_task_and_no_file_descriptor() -> None:
                         await session.trickle([A])
         gc.collect()
         await settle()
-        counts.append((len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))))
+        counts.append((len(asyncio.all_tasks()), own_descriptors()))
     assert counts[1] == counts[2]
 
 

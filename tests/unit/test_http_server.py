@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 import ssl
 import time
@@ -26,6 +25,7 @@ from bass_webrtc.stats import ServerStats
 from support.certificates import write_certificate
 from support.conformance import covers
 from support.signaling import ANSWER
+from support.usage import own_descriptors
 
 # Requests
 
@@ -207,7 +207,7 @@ async def test_all_addresses_include_ipv4() -> None:
 @covers("SE61")
 async def test_stop_closes_connections_descriptors_and_tasks() -> None:
     """Stopping twice is the same."""
-    before = len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())
+    before = own_descriptors(), len(asyncio.all_tasks())
     server = HttpServer(QUICK, [Echo()])
     await server.start()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -221,7 +221,7 @@ async def test_stop_closes_connections_descriptors_and_tasks() -> None:
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
-    assert (len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks())) == before
+    assert (own_descriptors(), len(asyncio.all_tasks())) == before
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", server.port)
 
