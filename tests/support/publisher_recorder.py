@@ -7,9 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.typing import NDArray
 
 from . import tones
@@ -128,6 +130,16 @@ def assert_tones_soon(
     if recorder.worst_late_s > _MACHINE_LATE_S:
         samples = recorder.take(1.0)
     assert_tones(samples, left_hz, right_hz, level_dbfs, bent=_BENT)
+
+
+def end_of_sound(path: Path, seconds: float) -> Samples:
+    """Return the last seconds of a recording, up to 0.25 s before the sound ends."""
+    samples, rate_hz = soundfile.read(path, dtype="float32")
+    assert rate_hz == SAMPLE_RATE_HZ
+    loud = np.flatnonzero(np.abs(samples).max(axis=1) > 0.01)
+    assert len(loud) > 0, "silence"
+    end = int(loud[-1]) - SAMPLE_RATE_HZ // 4
+    return np.asarray(samples[end - round(seconds * SAMPLE_RATE_HZ) : end])
 
 
 def steady_hz(samples: Samples, near_hz: float, hop: int = 480) -> float:

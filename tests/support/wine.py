@@ -2,7 +2,8 @@
 
     with wine.Machine() as windows:
         assert windows.run(wine.python(), "-c", "print(1)").stdout == "1\\n"
-        with windows.start(wine.python(), "-m", "bass_webrtc", "serve", "tone", console=True) as server:
+        ours = {"PYTHONPATH": wine.windows_path(wine.package())}
+        with windows.start(wine.python(), "-m", "bass_webrtc", "serve", "tone", console=True, **ours) as server:
             ...
             server.interrupt()
 
@@ -32,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import build_cache
+import wheels
 
 from .netns import Host
 
@@ -56,10 +58,14 @@ _SETTINGS = r"""Windows Registry Editor Version 5.00
 "winemenubuilder.exe"=""
 "ucrtbase"="native"
 
+[HKEY_CURRENT_USER\Software\Wine\Drivers]
+"Audio"=""
+
 [HKEY_CURRENT_USER\Software\Wine\WineDbg]
 "ShowCrashDialog"=dword:00000000
 """
-"""No offer to download Mono or Gecko, no menu entries on the Linux desktop, our ucrtbase.dll, no window for a crash."""
+"""No offer to download Mono or Gecko, no menu entries on the Linux desktop, our ucrtbase.dll, no sound card (ALSA would
+write to standard error), and no window for a crash."""
 _SERVER_LINGERS_S = 60
 """How long a wineserver waits for another program: the most that one outlives a test session that was killed."""
 
@@ -117,6 +123,12 @@ def python(version: str = "3.11") -> Path:
         _pip("install", f"--target={folder / 'Lib' / 'site-packages'}", *target, *requirements)
 
     return build_cache.made(f"python-{version}", (*_DISTRIBUTIONS[version], *requirements), make) / "python.exe"
+
+
+def package() -> Path:
+    """Return a folder for PYTHONPATH that has the content of our wheel for Windows."""
+    wheel = wheels.wheel("windows-x64")
+    return build_cache.made("package-windows-x64", (wheel,), lambda to: shutil.unpack_archive(wheel, to, "zip"))
 
 
 def _download(version: str, folder: Path) -> None:
@@ -312,6 +324,11 @@ class Process:
         """Return the next line of its standard error, without its end; empty if it has ended."""
         assert self.popen.stderr is not None
         return self.popen.stderr.readline().rstrip("\n")
+
+    def end(self, timeout_s: float = 30.0) -> tuple[int, str, str]:
+        """Wait until it ends by itself; return its exit code and the rest of its standard output and error."""
+        output, errors = self.popen.communicate(timeout=timeout_s)
+        return self.popen.returncode, output, errors
 
     def close(self) -> None:
         """End it, if it has not ended by itself."""
