@@ -27,6 +27,9 @@ DATA_FLOAT = 0x40000000
 SPLIT_SLAVE = 0x1000
 """A splitter that receives only what another one has already taken from the source."""
 
+LAST_CRASHING_VERSION = 0x02040502
+"""BASSmix 2.4.5.2 for Windows x64, of 2011, which sound-lib contains: reading a splitter calls a null pointer."""
+
 Split = Callable[[int, int], int]
 """Creates a splitter of a stream, with flags; returns 0 on failure."""
 
@@ -51,7 +54,7 @@ class Output:
         """Play a decoding channel (float, stereo) and return a tap of what is played.
 
         Raises:
-            ConfigError: BASSmix was not found.
+            ConfigError: BASSmix was not found, or its splitters crash.
             BassError: BASS returned an error.
         """
         split = find_splitter(self._library)
@@ -121,18 +124,19 @@ def find_splitter(library: BassLibrary | None = None) -> Split:
     """Return BASS_Split_StreamCreate of the BASSmix in the folder of this process's BASS.
 
     Raises:
-        ConfigError: BASSmix was not found.
+        ConfigError: BASSmix was not found, or its splitters crash.
         BassNotFoundError: No BASS library was found.
     """
     library = library or find_bass()
     path = library.path.with_name(LIBRARY_NAME.replace("bass", "bassmix"))
+    advice = f"put {path.name} from https://www.un4seen.com into {path.parent}, or leave one of the two out"
     try:
-        function = _load(path)["BASS_Split_StreamCreate"]
+        bassmix = _load(path)
+        function, version = bassmix["BASS_Split_StreamCreate"], bassmix["BASS_Mixer_GetVersion"]
     except (OSError, AttributeError):
-        raise ConfigError(
-            f"playing and recording at once needs BASSmix: put {path.name} from https://www.un4seen.com into "
-            f"{path.parent}, or leave one of the two out"
-        ) from None
+        raise ConfigError(f"playing and recording at once needs BASSmix: {advice}") from None
+    if sys.platform == "win32" and version() <= LAST_CRASHING_VERSION:
+        raise ConfigError(f"playing and recording at once needs BASSmix newer than 2.4.5.2: {advice}")
     function.restype = DWORD
     function.argtypes = (DWORD, DWORD, ctypes.c_void_p)
     return lambda stream, flags: int(function(stream, flags, None))
