@@ -234,10 +234,12 @@ class Machine:
     Args:
         host: The network host it runs on; None for this machine's own network. Wine refuses the same UDP port on two
             IPv4 addresses, which servers with UDP ports for peers need; ``give_one_address`` prepares such a host.
+        niced: Whether its programs have a lower priority than other tests.
     """
 
-    def __init__(self, host: Host | None = None) -> None:
+    def __init__(self, host: Host | None = None, *, niced: bool = False) -> None:
         self._host = host
+        self._loader = ("nice", "wine") if niced else ("wine",)
         self._folder = tempfile.TemporaryDirectory(prefix="bw-wine-")
         self.prefix = Path(self._folder.name)
         _copy_prefix(prefix(), self.prefix)
@@ -256,7 +258,7 @@ class Machine:
         """
         words = [windows_path(word) if isinstance(word, Path) else word for word in (program, *arguments)]
         popen: Callable[..., subprocess.Popen[str]] = subprocess.Popen if self._host is None else self._host.popen
-        return Process(popen, words, _environment(self.prefix) | environment, console=console)
+        return Process(popen, self._loader, words, _environment(self.prefix) | environment, console=console)
 
     def run(
         self, program: Path | str, *arguments: Path | str, timeout_s: float = 60.0, text: str = "", **environment: str
@@ -294,6 +296,7 @@ class Process:
     def __init__(
         self,
         popen: Callable[..., subprocess.Popen[str]],
+        loader: Sequence[str],
         words: Sequence[str],
         environment: dict[str, str],
         *,
@@ -308,7 +311,7 @@ class Process:
                 tty.setraw(end)  # Wine handles Ctrl-C, not the terminal.
                 words = ["console.exe", *words]
             pipes["stdin"] = end if console else subprocess.PIPE
-            self.popen = popen(["wine", *words], env=environment, errors="replace", **pipes)
+            self.popen = popen([*loader, *words], env=environment, errors="replace", **pipes)
 
     def interrupt(self) -> None:
         """Press Ctrl-C in its console."""

@@ -56,7 +56,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-@pytest.mark.parametrize("profile", ["build", "check", "test"])
+@pytest.mark.parametrize("profile", ["build", "check", "packages", "test"])
 def test_nothing_happens_when_nothing_is_missing(machine: Machine, profile: str) -> None:
     result = machine.run(profile)
     assert (result.returncode, result.stdout, result.stderr, machine.calls()) == (0, "", "", [])
@@ -77,6 +77,14 @@ def test_profile_test_installs_more_than_profile_build(machine: Machine) -> None
     machine.missing = "libopus-dev chromium"
     machine.run("test")
     assert machine.calls()[-1].endswith("libopus-dev chromium noninteractive")
+
+
+def test_profile_packages_is_part_of_profile_test(machine: Machine) -> None:
+    machine.missing = "gcc-mingw-w64-x86-64-posix wine"
+    machine.run("packages")
+    assert machine.calls()[-1].endswith("gcc-mingw-w64-x86-64-posix noninteractive")
+    machine.run("test")
+    assert machine.calls()[-1].endswith("gcc-mingw-w64-x86-64-posix wine noninteractive")
 
 
 def test_debian_python_is_installed_without_any_python(machine: Machine) -> None:
