@@ -66,6 +66,7 @@ _SETTINGS = r"""Windows Registry Editor Version 5.00
 """
 """No offer to download Mono or Gecko, no menu entries on the Linux desktop, our ucrtbase.dll, no sound card (ALSA would
 write to standard error), and no window for a crash."""
+_CONSOLE = r"C:\windows\system32\console.exe"
 _SERVER_LINGERS_S = 60
 """How long a wineserver waits for another program: the most that one outlives a test session that was killed."""
 
@@ -309,7 +310,7 @@ class Process:
                 self._console, end = pty.openpty()
                 stack.callback(os.close, end)
                 tty.setraw(end)  # Wine handles Ctrl-C, not the terminal.
-                words = ["console.exe", *words]
+                words = [_CONSOLE, *words]
             pipes["stdin"] = end if console else subprocess.PIPE
             self.popen = popen([*loader, *words], env=environment, errors="replace", **pipes)
 
