@@ -278,7 +278,7 @@ class Machine:
     def _on_host(self, command: Sequence[str]) -> None:
         run = subprocess.run if self._host is None else self._host.run
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        run(command, env=_environment(self.prefix), check=False, timeout=30, **quiet)
+        run(command, env=_environment(self.prefix), check=False, timeout=120, **quiet)
 
     def __enter__(self) -> Machine:
         return self
