@@ -34,10 +34,11 @@ from typing import Any
 
 import build_cache
 import wheels
+from toolchains import MINGW
 
 from .netns import Host
 
-COMPILER = "x86_64-w64-mingw32-gcc-posix"
+COMPILER = MINGW
 """Compiles C for Windows."""
 
 _PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -219,9 +220,8 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _check(command: Sequence[str], **options: Any) -> str:
-    result = subprocess.run(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
-    )
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    result: subprocess.CompletedProcess[str] = subprocess.run(command, text=True, check=False, **pipes, **options)
     assert result.returncode == 0, f"{' '.join(command)}: {result.stdout}"
     return result.stdout
 
@@ -265,7 +265,7 @@ class Machine:
         self, program: Path | str, *arguments: Path | str, timeout_s: float = 60.0, text: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end, with this text as its standard input; return its exit code and output."""
-        with self.start(program, *arguments, **environment) as process:
+        with self.start(program, *arguments, console=False, **environment) as process:
             output, errors = process.popen.communicate(text, timeout_s)
             return subprocess.CompletedProcess(process.popen.args, process.popen.returncode, output, errors)
 
@@ -276,7 +276,7 @@ class Machine:
         self._folder.cleanup()
 
     def _on_host(self, command: Sequence[str]) -> None:
-        run = subprocess.run if self._host is None else self._host.run
+        run: Callable[..., object] = subprocess.run if self._host is None else self._host.run
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         run(command, env=_environment(self.prefix), check=False, timeout=120, **quiet)
 
