@@ -72,6 +72,12 @@ class FakeServer:
         return ServerStats(frames_sent=len(self.log))
 
 
+@pytest.fixture(autouse=True)
+def whole_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows divides them, and ``Rounds`` counts them."""
+    monkeypatch.setattr("bass_webrtc.loop_thread._INTERRUPTIBLE_S", None)
+
+
 class Rounds(threading.Event):
     """An event that is set after the given number of waits."""
 
