@@ -2,7 +2,48 @@
 
 from __future__ import annotations
 
-SKIPS: dict[str, tuple[str, ...]] = {}
+_SIGNAL = "it ends a process by a signal, which Windows has not; its counterpart, Ctrl-C, needs a console"
+SKIPS: dict[str, tuple[str, ...]] = {
+    "it runs a shell script for Debian": ("tests/unit/test_debian_packages.py",),
+    "Wine refuses the same UDP port on two IPv4 addresses, so these tests run where there is one": (
+        "tests/unit/test_sockets.py::test_free_port_is_same_on_every_address",
+        "tests/unit/test_sockets.py::test_local_addresses_end_with_loopback_and_have_no_link_local",
+        "tests/unit/test_sockets.py::test_missing_address_is_skipped",
+    ),
+    "Windows has no fork": (
+        "tests/unit/test_loop_thread.py::test_exit_of_a_forked_child_does_not_wait_for_the_parents_threads",
+    ),
+    "Windows has no /proc and no /dev/fd": (
+        "tests/unit/test_bass_locate.py::test_other_library_in_environment_variable_is_rejected",
+        "tests/unit/test_recorder.py::test_file_that_cannot_seek_is_rejected",
+    ),
+    "LoadLibrary finds a loaded library by its name": (
+        "tests/unit/test_bass_locate.py::test_loaded_copy_is_never_loaded_again",
+    ),
+    "Windows has no limit of descriptors, and gives them no low numbers": (
+        "tests/unit/test_http_server_limits.py::test_process_without_a_limit_is_not_limited",
+        "tests/unit/test_http_server_limits.py::test_last_descriptors_are_kept_for_the_program",
+        "tests/unit/test_http_server_limits.py::test_a_few_connections_are_possible_however_few_descriptors_are_left",
+    ),
+    "Python cannot request real-time priority on Windows": (
+        "tests/unit/test_doctor.py::test_refused_real_time_priority_comes_with_three_ways_to_grant_it",
+        "tests/unit/test_doctor.py::test_priority_check_does_not_change_the_calling_thread",
+    ),
+    "sound-lib's BASSmix 2.4.5.2 for Windows crashes": (
+        "tests/unit/test_input_player.py::test_tap_returns_everything_played_even_if_read_late",
+    ),
+    "PulseAudio is for Linux": ("tests/loopback/test_bass_source.py::test_bass_records_its_default_input",),
+    "it opens a pseudo-terminal": ("tests/loopback/test_command_line.py::test_live_table_is_shown_on_a_terminal",),
+    _SIGNAL: (
+        "tests/loopback/test_client_commands.py::test_client_reconnects_after_a_server_restart",
+        "tests/loopback/test_client_commands.py::test_pulled_stream_is_played",
+        "tests/loopback/test_client_commands.py::test_pulled_stream_is_recorded",
+        "tests/loopback/test_client_commands.py::test_unreachable_server_is_reported_once",
+        "tests/loopback/test_command_line.py::test_demo_programme_plays_without_a_gap",
+        "tests/loopback/test_command_line.py::test_signal_ends_serve_silently_with_code_0",
+        "tests/loopback/test_examples.py::test_example_serves_until_it_is_stopped[asyncio_station]",
+    ),
+}
 """Reason to the tests: beginnings of their ids, each up to a ``::``, a ``[`` or the end."""
 
 
