@@ -1,0 +1,95 @@
+"""The unit and loopback tests under Wine, with the Windows wheel, but for those of ``support.windows_skips``."""
+
+from __future__ import annotations
+
+import contextlib
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import wheels
+from support import netns, wine
+from support.fixtures import skip_for
+from support.windows_skips import SKIPS, covers, reason_to_skip
+
+ROOT = Path(__file__).parents[2]
+_PROCESSES = 3
+_TIMEOUT_S = 1200.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one test."""
+
+    test: str
+    outcome: str
+    """``"passed"``, ``"skipped"``, ``"failure"`` or ``"error"``."""
+    message: str = ""
+
+
+@pytest.mark.timeout(_TIMEOUT_S + 60)
+def test_unit_and_loopback_tests_pass_on_windows(tmp_path: Path) -> None:
+    skip_for(wine.missing() or netns.missing())
+    with zipfile.ZipFile(wheels.wheel("windows-x64")) as wheel:
+        wheel.extractall(tmp_path / "package")
+    results = run_tests(tmp_path / "package", tmp_path)
+    bad = [one for one in results if one.outcome in ("failure", "error")]
+    assert not bad, "\n\n".join(f"{one.outcome}: {one.test}\n{one.message}" for one in bad)
+    skipped = {one.test: one.message for one in results if one.outcome == "skipped"}
+    assert skipped == {one.test: reason for one in results if (reason := reason_to_skip(one.test))}
+    tests = [one.test for one in results]
+    unused = [entry for entries in SKIPS.values() for entry in entries if not any(covers(entry, one) for one in tests)]
+    assert not unused, "these entries of windows_skips.py name no test"
+
+
+def run_tests(package: Path, folder: Path) -> list[Result]:
+    """Run all tests in several processes on one machine that has one IPv4 address; ``folder`` gets the reports.
+
+    Raises:
+        AssertionError: pytest did not run to its end.
+    """
+    files = sorted(path for kind in ("unit", "loopback") for path in (ROOT / "tests" / kind).glob("test_*.py"))
+    with _machine() as machine, contextlib.ExitStack() as stack:
+        running = []
+        for number in range(_PROCESSES):
+            report = folder / f"report{number}.xml"
+            options = ("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short")
+            reporting = f"--junitxml={wine.windows_path(report)}"
+            paths: list[Path | str] = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, *files[number::_PROCESSES]]
+            process = machine.start(
+                *(wine.python(), "-m", "pytest", *options, reporting, *paths),
+                PYTHONPATH=wine.windows_path(package),
+                PYTHONDONTWRITEBYTECODE="1",
+            )
+            running.append((stack.enter_context(process), report))
+        found: list[Result] = []
+        for process, report in running:
+            output, errors = process.popen.communicate(timeout=_TIMEOUT_S)
+            assert process.popen.returncode in (0, 1), output[-4000:] + errors[-4000:]
+            found += _read(report)
+        return found
+
+
+@contextlib.contextmanager
+def _machine() -> Iterator[wine.Machine]:
+    with netns.Network() as network:
+        host, other = network.host("windows"), network.host("other")
+        network.link(host, "10.77.0.1/24", other, "10.77.0.2/24")
+        wine.give_one_address(host)
+        with wine.Machine(host) as machine:
+            yield machine
+
+
+def _read(report: Path) -> Iterator[Result]:
+    for case in ElementTree.parse(report).iter("testcase"):
+        test = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name')}"
+        outcome = next((one for one in case if one.tag in ("failure", "error", "skipped")), None)
+        if outcome is None:
+            yield Result(test, "passed")
+        else:
+            text = (outcome.get("message") or "") if outcome.tag == "skipped" else (outcome.text or "")
+            yield Result(test, outcome.tag, text)
