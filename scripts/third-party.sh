@@ -278,13 +278,15 @@ build_python() {
     for module in $left_out; do
         export "py_cv_module_$module=n/a"
     done
-    run env MODULE_BUILDTYPE=static PKG_CONFIG=false "OPT=-DNDEBUG -O3 -g0 -fwrapv -fno-sanitize=undefined" \
+    run env MODULE_BUILDTYPE=static PKG_CONFIG=false \
+        "OPT=-DNDEBUG -O3 -g0 -fwrapv -fno-sanitize=undefined -Wno-date-time" \
         "ZLIB_CFLAGS=-I$deps/include" "ZLIB_LIBS=-L$deps/lib -lz" \
         "LIBFFI_CFLAGS=-I$deps/include" "LIBFFI_LIBS=-L$deps/lib -lffi" \
         ../configure --prefix=/usr --enable-shared --without-static-libpython --without-ensurepip \
-        --disable-test-modules --with-openssl="$deps" "LDFLAGS=-Wl,-Bsymbolic -Wl,-rpath,'\$\$ORIGIN/../lib'" \
-        "LIBS=-ldl -pthread"
-    run make -s -j"$jobs" all
+        --disable-test-modules --with-openssl="$deps" "LIBS=-ldl -pthread" \
+        "LDFLAGS=-Wl,-Bsymbolic -Wl,--gc-sections -Wl,-rpath,'\$\$ORIGIN/../lib'"
+    sed -i 's/-Wl,-h/-Wl,-soname,/' Makefile # zig knows only the long name
+    run make -s -j"$jobs" python pybuilddir.txt PY3LIBRARY=
 
     # What "make install" does, without tests, programs and compiled files.
     made=$work/made
@@ -301,9 +303,11 @@ build_python() {
     cd "$made/lib/python3.13"
     rm -rf test idlelib tkinter turtledemo turtle.py ensurepip pydoc_data pydoc.py __phello__ sqlite3 curses dbm
     find . -name __pycache__ -prune -exec rm -rf {} +
-    for name in zlib libffi python; do
+    for name in zlib libffi; do
         cp "$work/$name/LICENSE" "$prefix/licenses/$name.txt"
     done
+    # The second file has the licenses of what Python contains, such as expat and libmpdec.
+    cat "$work/python/LICENSE" "$work/python/Doc/license.rst" >"$prefix/licenses/python.txt"
     mv "$made" "$prefix/python"
 }
 
