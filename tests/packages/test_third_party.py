@@ -16,18 +16,17 @@ from pathlib import Path
 
 import pytest
 
+import toolchains
+from support import wine
+from support.fixtures import skip_for
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "third-party.sh"
 CORE = ROOT / "src" / "bass_webrtc" / "core"
 TESTS = ROOT / "tests" / "core"
+VERSIONS = "libopus 1.6.1, libsrtp2 2.7.0, OpenSSL 3.5.7 "
 FIRST_TARBALL = "openssl_3.5.7.orig.tar.gz"
 """The one that the script unpacks first."""
-
-COMPILERS = {
-    "linux-x64": ("gcc",),
-    "linux-arm64": (sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu.2.28"),
-    "windows-x64": ("x86_64-w64-mingw32-gcc-posix", "-static"),
-}
 
 pytestmark = pytest.mark.timeout(3000)
 
@@ -61,7 +60,9 @@ def compile_program(target: str, folder: Path) -> Path:
     ).stdout.split()
     program = folder / "libraries.exe"
     sources = (str(TESTS / "test_libraries.c"), str(CORE / "libraries.c"), f"-I{CORE}", "-O2", "-std=c11")
-    subprocess.run([*COMPILERS[target], *sources, *flags, "-lm", "-o", str(program)], check=True)
+    static = ["-static"] if target == "windows-x64" else []  # without it, the program needs MinGW's libwinpthread
+    command = [*toolchains.compiler(target), *sources, *flags, *static, "-lm", "-o", str(program)]
+    subprocess.run(command, env=toolchains.compiler_environment(), check=True)
     return program
 
 
@@ -69,8 +70,17 @@ def compile_program(target: str, folder: Path) -> Path:
 def test_static_libraries_have_pinned_versions_and_models(target: str, tmp_path: Path) -> None:
     program = compile_program(target, tmp_path)
     emulator = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"] if target == "linux-arm64" else []
-    shown = subprocess.run([*emulator, str(program), "models"], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("libopus 1.6.1, libsrtp2 2.7.0, OpenSSL 3.5.7 ")
+    done = subprocess.run([*emulator, str(program), "models"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(VERSIONS)
+
+
+def test_static_libraries_for_windows_have_pinned_versions_and_models(tmp_path: Path) -> None:
+    skip_for(wine.missing())
+    with wine.Machine() as windows:
+        done = windows.run(compile_program("windows-x64", tmp_path), "models")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith(VERSIONS)
 
 
 @pytest.mark.parametrize("target", ["linux-x64", "linux-arm64", "windows-x64"])
@@ -176,7 +186,7 @@ def test_headers_and_import_library_for_windows_link_an_extension_module(tmp_pat
     """)
     module = tmp_path / "extension.pyd"
     flags = ("-shared", "-Wall", "-Werror", f"-I{python / 'include'}", f"-L{python / 'lib'}", "-lpython3")
-    subprocess.run([COMPILERS["windows-x64"][0], str(source), "-o", str(module), *flags], check=True)
+    subprocess.run([toolchains.MINGW, str(source), "-o", str(module), *flags], check=True)
     imports = subprocess.run(
         ["x86_64-w64-mingw32-objdump", "-p", str(module)], capture_output=True, text=True, check=True
     ).stdout
