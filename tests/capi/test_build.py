@@ -93,7 +93,8 @@ def test_only_the_functions_of_the_header_are_exported() -> None:
 
 def test_generated_c_compiles_without_warnings(tmp_path: Path) -> None:
     sources = build_capi.generate(tmp_path, parse_header(HEADER.read_text()))
-    command = build_capi.command(tmp_path / "library.so", [*sources, *build_capi.HERE.glob("*.c")], tmp_path)
+    toolchain = build_capi.for_environment(tmp_path)
+    command = build_capi.command(tmp_path / "library.so", sources, tmp_path, toolchain)
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     warnings = [line for line in result.stderr.splitlines() if "warning:" in line]

@@ -1,22 +1,25 @@
 /*
- * Starts Python in a host that has none, in the environment that the library was built in, or joins the host's Python.
+ * Starts Python in a host that has none, where python_place.c finds it, or joins the host's Python.
  *
  * Environment variables, the current folder and the user's site-packages do not influence what is imported: the
- * interpreter has an isolated configuration, and finds the environment by the path of its python, which is compiled
- * into the library. The interpreter is never finalised, because extension modules do not survive that.
+ * interpreter has an isolated configuration. It is never finalised, because extension modules do not survive that.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "python_place.h"
 
 #include "library.h"
 
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+
+#ifdef _WIN32
+#include "own_folder.h"
+#define PYTHON_DLL L"python3" BW_PYTHON_MINOR L".dll"
+#else
+#include <dlfcn.h>
+#endif
 
 #define MESSAGE_BYTES 900
 
@@ -51,6 +54,43 @@ static bool has_expected_version(void) {
     return false;
 }
 
+#ifdef _WIN32
+
+/* Extension modules that use the stable ABI are linked with python3.dll, which forwards to the Python that it was made
+ * for. The loader gives all of them the one that was loaded first, so a process can have only one version of Python. */
+static bool has_only_this_python(void) {
+    for (int minor = 0; minor < 100; minor++) {
+        wchar_t name[16];
+        swprintf(name, sizeof name / sizeof *name, L"python3%d.dll", minor);
+        if (minor == PY_MINOR_VERSION || GetModuleHandleW(name) == NULL)
+            continue;
+        char message[MESSAGE_BYTES];
+        snprintf(message, sizeof message,
+                 "this program has loaded Python 3.%d, and Windows cannot run the library's Python %d.%d in the same "
+                 "process. In a Python program, use the package instead: pip install bass-webrtc",
+                 minor, PY_MAJOR_VERSION, PY_MINOR_VERSION);
+        fail(BASS_WEBRTC_ERROR_VERSION, message);
+        return false;
+    }
+    return true;
+}
+
+/* python3.dll is beside the DLL of Python, where extension modules in other folders do not find it. */
+static void make_visible_to_extension_modules(void) {
+    wchar_t *path = malloc(BW_PATH_CHARACTERS * sizeof *path);
+    HMODULE python = GetModuleHandleW(PYTHON_DLL);
+    DWORD length = path != NULL ? GetModuleFileNameW(python, path, BW_PATH_CHARACTERS - 1) : 0;
+    if (length > wcslen(PYTHON_DLL)) {
+        wcscpy(path + length - wcslen(PYTHON_DLL), L"python3.dll");
+        LoadLibraryExW(path, NULL, LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR | LOAD_LIBRARY_SEARCH_SYSTEM32);
+    }
+    free(path);
+}
+
+#else
+
+static bool has_only_this_python(void) { return true; } /* has_expected_version has checked it. */
+
 /* Extension modules are not linked with libpython: they resolve its functions among the process's global symbols. A
  * host that loads this library with RTLD_LOCAL, as most languages do, would hide them. */
 static void make_visible_to_extension_modules(void) {
@@ -58,6 +98,8 @@ static void make_visible_to_extension_modules(void) {
     if (dladdr((void *)(uintptr_t)Py_IsInitialized, &info) != 0 && info.dli_fname != NULL)
         dlopen(info.dli_fname, RTLD_NOW | RTLD_GLOBAL | RTLD_NOLOAD);
 }
+
+#endif
 
 static bool succeeded(PyStatus status) {
     if (!PyStatus_Exception(status))
@@ -70,11 +112,8 @@ static bool succeeded(PyStatus status) {
 }
 
 static bool initialise(void) {
-    if (access(BW_PYTHON, X_OK) != 0) {
-        fail(BASS_WEBRTC_ERROR_PYTHON, "the Python environment that the library was built in is gone: " BW_PYTHON
-                                       ". Build the library again: bass-webrtc capi build");
+    if (!has_only_this_python())
         return false;
-    }
     make_visible_to_extension_modules();
     PyPreConfig before;
     PyPreConfig_InitIsolatedConfig(&before);
@@ -83,13 +122,13 @@ static bool initialise(void) {
         return false;
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config); /* No signal handlers, environment variables or command-line arguments. */
-    PyStatus status = PyConfig_SetBytesString(&config, &config.program_name, BW_PYTHON);
-    if (!PyStatus_Exception(status))
-        status = PyConfig_SetBytesString(&config, &config.executable, BW_PYTHON);
-    if (!PyStatus_Exception(status))
-        status = Py_InitializeFromConfig(&config);
+    char message[MESSAGE_BYTES];
+    bool is_placed = bw_place_python(&config, message, sizeof message);
+    if (!is_placed)
+        fail(BASS_WEBRTC_ERROR_PYTHON, message);
+    bool is_started = is_placed && succeeded(Py_InitializeFromConfig(&config));
     PyConfig_Clear(&config);
-    return succeeded(status);
+    return is_started;
 }
 
 /* ------------------------------------------------------------------ the package */
@@ -134,7 +173,11 @@ static bool package_accepts_library(void) {
     return done != NULL;
 }
 
+/* Windows runs the exit handlers of a DLL after it has ended all other threads, and one of these may have had the
+ * interpreter's lock: there the operating system closes what is still open. */
+#ifndef _WIN32
 static void at_exit(void) { bw_py_close_all(); }
+#endif
 
 /* Called by one thread, without the interpreter's lock. */
 static bool start(void) {
@@ -152,8 +195,12 @@ static bool start(void) {
         fail(BASS_WEBRTC_ERROR_PYTHON, "cffi could not bind the library; standard error has the reason");
         return false;
     }
+#ifdef _WIN32
+    bw_pin_own_library();
+#else
     if (starts_interpreter)
         atexit(at_exit);
+#endif
     return true;
 }
 
