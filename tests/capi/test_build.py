@@ -117,6 +117,12 @@ def test_error_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_windows_users_are_told_to_use_the_sdk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(BassWebRtcError, match=r"cannot be built on Windows; use .*bass-webrtc-sdk-win-x64\.zip"):
+        build_capi.build(tmp_path)
+
+
 def test_host_may_load_the_library_with_local_symbols() -> None:
     assert dlopened(c_library.library()) == "1 0"
 

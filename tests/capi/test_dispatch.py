@@ -45,6 +45,23 @@ def test_dispatch_source_defines_the_generated_functions() -> None:
     assert defined(dispatch.dispatch_source(HEADER_FOUND)) == [function.name for function in GENERATED.values()]
 
 
+def test_stub_has_each_function() -> None:
+    names = list(HEADER_FOUND.functions)
+    source = dispatch.stub_source(HEADER_FOUND)
+    assert defined(source) == names
+    assert re.findall(r'bw_find_function\(library, "(\w+)", &real\.(\w+)\)', source) == [(name, name) for name in names]
+    assert dispatch.module_definition(HEADER_FOUND, "a.dll").split() == ["LIBRARY", "a.dll", "EXPORTS", *names]
+
+
+def test_stub_fails_as_the_manual_says() -> None:
+    failures = dict(re.findall(r"real\.(\w+)\(.*\) : (.*);", dispatch.stub_source(HEADER_FOUND)))
+    assert failures == {
+        **{function.name: str(function.failure) for function in HEADER_FOUND.functions.values()},
+        **{function.name: "NULL" for function in HEADER_FOUND.functions.values() if function.makes_handle},
+        **dispatch.STUB_FAILURES,
+    }
+
+
 def test_number_results_are_those_of_the_manual() -> None:
     """The manual says which functions return -1 on failure."""
     manual = dict(re.findall(r"/\*((?:(?!\*/).)*)\*/\s*[\w *]+BASS_WEBRTC_CALL (\w+)\(", TEXT, re.DOTALL))

@@ -2,9 +2,13 @@
  * bass_webrtc.h: WebRTC for the BASS audio library, from C and every language that can call C. This file is the manual.
  *
  * libbass_webrtc is an add-on in the style of BASS. It plays a BASS channel in browsers, and returns browsers'
- * microphones as BASS streams. Build it once with "bass-webrtc capi build"; "bass-webrtc capi cflags" and "bass-webrtc
- * capi ldflags" print the flags for your Makefile. If you use bass.h, include it before this file. This file needs no
- * other header and is valid C99 and C++.
+ * microphones as BASS streams. If you use bass.h, include it before this file. This file needs no other header and is
+ * valid C99 and C++.
+ *
+ * From an SDK: link with the library, and ship it together with the folder bass_webrtc beside it. On Windows that is
+ * bass_webrtc.dll and the folder, beside your .exe; your program must be an x64 program. From the Python package, on
+ * Linux and macOS: "bass-webrtc capi build" builds the library for that Python environment, and "bass-webrtc capi
+ * cflags" and "bass-webrtc capi ldflags" print the flags for your Makefile.
  *
  * Option 1: a server with a web page, WHIP and WHEP. Open http://127.0.0.1:8080/ and press Listen.
  *
@@ -68,9 +72,11 @@
  * does no harm.
  *
  * Lifetime. The first call that makes a handle starts the library's Python, which takes up to a second. Python is never
- * finalised, and the library stays loaded, even after dlclose. Whatever is still open when the process exits is closed
- * then. A process can use one copy of the library; a second copy is refused. After fork, the child process must not use
- * handles of the parent.
+ * finalised, and the library stays loaded, even after dlclose or FreeLibrary. Whatever is still open when the process
+ * exits is closed then. On Windows, free your handles before that: the system ends the library's threads first, so that
+ * peers are not told and only notice when nothing arrives any more. A process can use one copy of the library; a second
+ * copy is refused, as is, on Windows, a process that has loaded another version of Python. After fork, the child process
+ * must not use handles of the parent. On Windows, call no function from DllMain.
  */
 #ifndef BASS_WEBRTC_H
 #define BASS_WEBRTC_H

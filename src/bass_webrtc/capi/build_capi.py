@@ -98,7 +98,7 @@ def build(folder: Path) -> Path:
     """
     if sys.platform == "win32":
         raise BassWebRtcError(
-            "the C library cannot be built on Windows. Use the one of bass-webrtc-sdk-win-x64.zip, which needs neither "
+            "the C library cannot be built on Windows; use the one in bass-webrtc-sdk-win-x64.zip, which needs neither "
             "a compiler nor this Python"
         )
     folder = folder.absolute()

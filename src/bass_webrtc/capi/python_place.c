@@ -110,8 +110,7 @@ static PyStatus set(PyConfig *config, wchar_t **field, const char *folder, const
 static PyStatus append_to_search_path(PyConfig *config, const char *folder, const char *relative) {
     char *path = join(folder, relative);
     wchar_t *wide = path != NULL ? Py_DecodeLocale(path, NULL) : NULL;
-    PyStatus status =
-        wide != NULL ? PyWideStringList_Append(&config->module_search_paths, wide) : PyStatus_NoMemory();
+    PyStatus status = wide != NULL ? PyWideStringList_Append(&config->module_search_paths, wide) : PyStatus_NoMemory();
     PyMem_RawFree(wide);
     free(path);
     return status;

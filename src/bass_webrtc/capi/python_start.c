@@ -56,8 +56,8 @@ static bool has_expected_version(void) {
 
 #ifdef _WIN32
 
-/* Extension modules that use the stable ABI are linked with python3.dll, which forwards to the Python that it was made
- * for. The loader gives all of them the one that was loaded first, so a process can have only one version of Python. */
+/* Extension modules that use the stable ABI are linked with python3.dll, which forwards to the Python that it belongs
+ * to. The loader gives all of them the one that was loaded first, so a process can have only one version of Python. */
 static bool has_only_this_python(void) {
     for (int minor = 0; minor < 100; minor++) {
         wchar_t name[16];
@@ -173,9 +173,7 @@ static bool package_accepts_library(void) {
     return done != NULL;
 }
 
-/* Windows runs the exit handlers of a DLL after it has ended all other threads, and one of these may have had the
- * interpreter's lock: there the operating system closes what is still open. */
-#ifndef _WIN32
+#ifndef _WIN32 /* It runs the exit handlers of a DLL when it has ended all other threads, also one that had the lock. */
 static void at_exit(void) { bw_py_close_all(); }
 #endif
 
@@ -195,9 +193,7 @@ static bool start(void) {
         fail(BASS_WEBRTC_ERROR_PYTHON, "cffi could not bind the library; standard error has the reason");
         return false;
     }
-#ifdef _WIN32
-    bw_pin_own_library();
-#else
+#ifndef _WIN32
     if (starts_interpreter)
         atexit(at_exit);
 #endif

@@ -29,11 +29,14 @@ static void fail_to_load(const wchar_t *path, DWORD error) {
     reason[length] = L'\0';
     char *utf8_path = bw_utf8(path), *utf8_reason = bw_utf8(reason);
     failure_code = BASS_WEBRTC_ERROR_PYTHON;
-    snprintf(failure_message, sizeof failure_message,
-             "%s cannot be loaded: %s (error %lu). bass_webrtc.dll needs the whole folder bass_webrtc of the SDK beside "
-             "it: copy both again",
-             utf8_path != NULL ? utf8_path : "libbass_webrtc.dll", utf8_reason != NULL ? utf8_reason : "no reason",
-             error);
+    snprintf(
+        failure_message, sizeof failure_message,
+        "%s %s: %s (error %lu). bass_webrtc.dll needs the whole folder bass_webrtc of the SDK beside it: copy both "
+        "again",
+        utf8_path != NULL ? utf8_path : "libbass_webrtc.dll",
+        GetFileAttributesW(path) == INVALID_FILE_ATTRIBUTES ? "was not found"
+                                                            : "cannot be loaded, although it is there",
+        utf8_reason != NULL ? utf8_reason : "no reason", error);
     free(utf8_path);
     free(utf8_reason);
 }
@@ -61,7 +64,7 @@ static void fail_with_version(const wchar_t *path) {
 }
 
 static bool is_of_this_version(HMODULE library) {
-    DWORD (BASS_WEBRTC_CALL *get_version)(void);
+    DWORD(BASS_WEBRTC_CALL * get_version)(void);
     return bw_find_function(library, "BASS_WEBRTC_GetVersion", &get_version) && get_version() == BASS_WEBRTC_VERSION;
 }
 
