@@ -13,11 +13,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from bass_webrtc.core import build_core
 from bass_webrtc.rtc import stun
 from bass_webrtc.rtc.ice_lite import IceLite
 from bass_webrtc.rtc.ice_lite import Path as NetworkPath
 from bass_webrtc.rtc.sdp import IceCredentials
-from core.test_core import CORE, HERE, WARNINGS, _compiler, _pkg_config
+from support.core_programs import FOLDER, WARNINGS, own_compiler
 
 UFRAG, PASSWORD = "ours", "a password of 22 bytes"
 REMOTE = IceCredentials("theirs", "their password, 22 bytes")
@@ -29,9 +30,10 @@ Attribute = tuple[int, bytes]
 def accepts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], bool]:
     """The core's decision about one datagram."""
     library = tmp_path_factory.mktemp("stun") / "stun_check.so"
-    sources = [HERE / "stun_check.c", *(CORE / name for name in ("ice.c", "stun.c", "hmac.c", "addresses.c"))]
-    flags = ["-O1", "-g", "-fPIC", "-shared", *_pkg_config("--cflags")]
-    command = [_compiler(), *WARNINGS, *flags, *map(str, sources), "-o", str(library), *_pkg_config("--libs")]
+    core = [build_core.HERE / name for name in ("ice.c", "stun.c", "hmac.c", "addresses.c")]
+    flags = [*WARNINGS, "-O1", "-g", "-fPIC", "-shared", *build_core.pkg_config("--cflags"), f"-I{build_core.HERE}"]
+    sources = [str(FOLDER / "stun_check.c"), *map(str, core)]
+    command = [own_compiler(), *flags, *sources, "-o", str(library), *build_core.link_flags()]
     subprocess.run(command, check=True)
     function = ctypes.CDLL(str(library)).accepts_check
     return lambda data: bool(function(data, len(data), UFRAG.encode(), PASSWORD.encode()))

@@ -41,7 +41,7 @@ class CoreBuild:
         libraries: Path | None = None,
     ) -> None:
         self._kind = kind
-        compiler = compiler or (_own_compiler(),)
+        compiler = compiler or (own_compiler(),)
         self._command = [*compiler, *WARNINGS, *flags, *build_core.pkg_config("--cflags", libraries)]
         self._command += [f"-I{path.relative_to(ROOT)}" for path in (build_core.HERE, FOLDER)]
         self._link_flags = build_core.link_flags(target, libraries)
@@ -80,7 +80,8 @@ class CoreBuild:
         return build_cache.made(f"core-{self._kind}-{name}", [*self._inputs, source], link) / f"{name}.exe"
 
 
-def _own_compiler() -> str:
+def own_compiler() -> str:
+    """Return clang, or gcc where there is none."""
     compiler = shutil.which("clang") or shutil.which("gcc")
     assert compiler is not None, "neither clang nor gcc is installed"
     return compiler
