@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import xml.etree.ElementTree as ElementTree
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-import wheels
 from support import netns, wine
 from support.fixtures import skip_for
 from support.windows_skips import SKIPS, covers, reason_to_skip
@@ -34,9 +32,7 @@ class Result:
 @pytest.mark.timeout(_TIMEOUT_S + 60)
 def test_unit_and_loopback_tests_pass_on_windows(tmp_path: Path) -> None:
     skip_for(wine.missing() or netns.missing())
-    with zipfile.ZipFile(wheels.wheel("windows-x64")) as wheel:
-        wheel.extractall(tmp_path / "package")
-    results = run_tests(tmp_path / "package", tmp_path)
+    results = run_tests(tmp_path)
     bad = [one for one in results if one.outcome in ("failure", "error")]
     assert not bad, "\n\n".join(f"{one.outcome}: {one.test}\n{one.message}" for one in bad)
     skipped = {one.test: one.message for one in results if one.outcome == "skipped"}
@@ -46,7 +42,7 @@ def test_unit_and_loopback_tests_pass_on_windows(tmp_path: Path) -> None:
     assert not unused, "these entries of windows_skips.py name no test"
 
 
-def run_tests(package: Path, folder: Path) -> list[Result]:
+def run_tests(folder: Path) -> list[Result]:
     """Run all tests in several processes on one machine that has one IPv4 address; ``folder`` gets the reports.
 
     Raises:
@@ -62,7 +58,7 @@ def run_tests(package: Path, folder: Path) -> list[Result]:
             paths: list[Path | str] = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, *files[number::_PROCESSES]]
             process = machine.start(
                 *(wine.python(), "-m", "pytest", *options, reporting, *paths),
-                PYTHONPATH=wine.windows_path(package),
+                PYTHONPATH=wine.windows_path(wine.package()),
                 PYTHONDONTWRITEBYTECODE="1",
             )
             running.append((stack.enter_context(process), report))
@@ -80,7 +76,7 @@ def _machine() -> Iterator[wine.Machine]:
         host, other = network.host("windows"), network.host("other")
         network.link(host, "10.77.0.1/24", other, "10.77.0.2/24")
         wine.give_one_address(host)
-        with wine.Machine(host) as machine:
+        with wine.Machine(host, niced=True) as machine:
             yield machine
 
 
