@@ -21,7 +21,7 @@ INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py 
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
 .PHONY: serve test check static docs wheels sdk format attack bench fuzz screenshot conformance clean \
-        build-packages check-packages test-packages
+        build-packages check-packages packages-packages test-packages
 
 serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
@@ -50,7 +50,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/sphinx-build -E -q -W --keep-going -n -b html docs build/docs
 	@echo "build/docs/index.html"
 
-wheels sdk: test-packages $(VENV)/.installed-dev
+wheels sdk: packages-packages $(VENV)/.installed-dev
 	@$(BIN)/python scripts/$@.py $(ARGS)
 
 attack: test-packages $(VENV)/.installed-dev
@@ -76,7 +76,7 @@ conformance: $(VENV)/.installed-dev
 clean:
 	rm -rf build dist $(VENV) $(CORE)/_core.c $(CORE)/_core.*.so
 
-build-packages check-packages test-packages:
+build-packages check-packages packages-packages test-packages:
 	@PYTHON="$(PYTHON)" scripts/debian-packages.sh $(@:-packages=)
 
 $(BIN)/python: | build-packages

@@ -12,6 +12,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,7 +93,7 @@ def wheel(target: str) -> Path:
         # pyproject.toml takes every LICENSE* into the package.
         for path in sorted((libraries / "licenses").iterdir()):
             shutil.copy(path, source / f"LICENSE-{path.name}")
-        cflags, ldflags = ["-DNDEBUG", f"-ffile-prefix-map={folder}=."], ["-shared", "-s"]
+        cflags, ldflags = ["-DNDEBUG", f"-ffile-prefix-map={folder}=."], ["-shared", "-s", "-Wl,--gc-sections"]
         if target != "windows-x64":
             cflags.append(f"-I{_own_headers(folder / 'headers')}")
             exports = folder / "exports"
@@ -109,7 +110,7 @@ def wheel(target: str) -> Path:
         _build("--wheel", source, folder, environment, *options)
         (built,) = folder.glob("*.whl")
         if target != "windows-x64":
-            _check_manylinux(built, target)
+            _check_manylinux(built)
         for path in folder.iterdir():
             if path != built:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -133,12 +134,13 @@ def _build(kind: str, source: Path, folder: Path, environment: dict[str, str], *
     _run(command, {**environment, "SOURCE_DATE_EPOCH": EPOCH})
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> None:
-    """Run a program; print the end of its output if it failed."""
+def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
+    """Run a program and return its output; if it fails, show the end of that."""
     output = subprocess.PIPE
     done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{done.stdout[-OUTPUT_SHOWN:]}\nwheels.py: `{' '.join(command[:4])} …` failed")
+    return done.stdout
 
 
 def _own_headers(folder: Path) -> Path:
@@ -148,11 +150,12 @@ def _own_headers(folder: Path) -> Path:
     return folder
 
 
-def _check_manylinux(wheel: Path, target: str) -> None:
+def _check_manylinux(wheel: Path) -> None:
     """Fail if the wheel needs a newer glibc than its tag says, or any library that is not part of every Linux."""
-    folder = wheel.parent / "repaired"
-    command = [sys.executable, "-m", "auditwheel", "repair", "--plat", PLATFORM_TAGS[target], "--only-plat"]
-    _run([*command, "--wheel-dir", str(folder), str(wheel)])
+    shown = _run([sys.executable, "-m", "auditwheel", "show", str(wheel)])
+    found = re.search(r'platform\s+tag:\s+"manylinux_(\d+)_(\d+)_', shown)
+    if found is None or (int(found[1]), int(found[2])) > tuple(map(int, GLIBC.split("."))):
+        raise SystemExit(f"{shown}\nwheels.py: {wheel.name} does not run on every Linux with glibc {GLIBC}")
 
 
 def _normalize(archive: Path) -> None:
