@@ -337,7 +337,11 @@ class Process:
     def close(self) -> None:
         """End it, if it has not ended by itself."""
         self.popen.kill()
-        self.popen.communicate()
+        self.popen.wait()
+        for pipe in (self.popen.stdin, self.popen.stdout, self.popen.stderr):
+            if pipe is not None:  # Its other end may still be open in a child of the program.
+                with contextlib.suppress(OSError):
+                    pipe.close()
         if self._console is not None:
             os.close(self._console)
             self._console = None
