@@ -26,14 +26,16 @@ INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py 
 serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
 
+# Most tests wait for the network or for audio, so four files run at once even on two cores.
+PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
+
 test: test-packages static
 	@scripts/whip-server.sh $(abspath $(BIN))/npm
-# The attacks have the machine to themselves, because they measure how long others wait.
 ifeq ($(filter tests/%,$(ARGS)),)
-	@$(BIN)/pytest tests/attack $(ARGS)
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/attack $(ARGS)
+	@$(BIN)/pytest -m alone $(ARGS)
+	@$(BIN)/pytest -m "not alone" $(PARALLEL) $(ARGS)
 else
-	@$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest $(PARALLEL) $(ARGS)
 endif
 
 check: static

@@ -1,4 +1,4 @@
-"""``--forbid-skips-except TEXT`` for CI, where every test dependency is installed; reruns need a reason.
+"""``--forbid-skips-except TEXT`` for CI, where every test dependency is installed; reruns need a reason; test order.
 
 On Windows, tests run on the loop of the product and those of ``support.windows_skips`` are skipped.
 """
@@ -33,7 +33,17 @@ if sys.platform == "win32":
     asyncio.set_event_loop_policy(_LoopPolicy())
 
 
+LONG_FILES, SHORT_FILES = ("core", "packages", "windows"), ("loopback", "support", "unit")
+"""Folders of tests: files of the first are started first and those of the second last, so that the workers, which take
+a file each, finish at the same time."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.parent.name
+        return 0 if folder in LONG_FILES else 2 if folder in SHORT_FILES else 1
+
+    items.sort(key=rank)
     for item in items:
         if sys.platform == "win32" and (why := reason_to_skip(item.nodeid)):
             item.add_marker(pytest.mark.skip(why))

@@ -90,6 +90,7 @@ def close(sockets: list[socket.socket]) -> None:
         one.close()
 
 
+@pytest.mark.alone
 @measures_waits
 @pytest.mark.parametrize("kind", KINDS)
 def test_connections_of_one_address_harm_nobody(kind: str, measured: Measured) -> None:
@@ -117,6 +118,7 @@ def test_connections_of_one_address_harm_nobody(kind: str, measured: Measured) -
     assert used < 150
 
 
+@pytest.mark.alone
 @measures_waits
 def test_connections_of_many_addresses_leave_descriptors(measured: Measured) -> None:
     with serving() as server, HonestPeer(server.url) as honest:

@@ -93,6 +93,7 @@ def test_pushed_audio_can_be_pushed_on(server: bw.Server) -> None:
         assert_hears(third.read_input, 500.0, 700.0)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("threads", [1, 4])
 def test_push_is_on_time_beside_busy_python_threads(threads: int) -> None:
     """As in bench/timing.py: no frame missing, and 99 % less than 2 ms late, excluding stalls of the machine."""

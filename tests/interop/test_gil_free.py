@@ -10,7 +10,7 @@ from support.farm import PlayerFarm
 from support.reruns import real_time_audio
 from support.server_process import ServerProcess
 
-pytestmark = real_time_audio
+pytestmark = [pytest.mark.alone, real_time_audio]
 
 
 def test_audio_continues_while_a_c_call_holds_the_gil(farm: PlayerFarm) -> None:

@@ -292,6 +292,7 @@ def test_mix_is_unchanged_on_the_sound_card(sound_card: PulseServer, publishers:
         assert desk.stats()["peers"][0]["packets_lost"] == 0
 
 
+@pytest.mark.alone
 def test_bass_never_waits_for_busy_python_threads(sound_card: PulseServer, publishers: PublisherFarm) -> None:
     """Four threads hold the GIL in turns: the mix has no gap, and no callback takes 1 ms."""
     samples, worst_us = _played_beside_busy_threads(sound_card, publishers)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from support.conformance import covers
 from support.farm import PlayerFarm
 from support.reruns import real_time_audio
 from support.server_process import ServerProcess
 
-pytestmark = real_time_audio
+pytestmark = [pytest.mark.alone, real_time_audio]
 
 PEERS = 200
 

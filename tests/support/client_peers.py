@@ -111,8 +111,8 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> float:
 
 
 def free_port() -> int:
-    """Return a free TCP port outside the ephemeral range."""
-    for port in range(20_000 + os.getpid() % 5_000, 30_000):
+    """Return a free TCP port outside the ephemeral range, in a range of the process's own if there is one."""
+    for port in range(20_000 + os.getpid() * 100 % 10_000, 30_000):
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             try:
                 tcp.bind(("127.0.0.1", port))

@@ -1,4 +1,4 @@
-"""The options of the test suite: forbidden skips, and reruns only for a reason."""
+"""The options of the test suite: forbidden skips, reruns only for a reason, and the order of files."""
 
 from __future__ import annotations
 
@@ -59,3 +59,17 @@ def test_reruns_need_a_reason(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*test_b.py::test_x has reruns without a reason*"])
+
+
+def test_folders_with_long_files_are_first_and_those_with_short_files_last(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+    pytester.makeconftest(CONFTEST.read_text())
+    for folder in ("browser", "core", "unit", "windows"):
+        path = pytester.mkdir(folder) / f"test_{folder}.py"
+        path.write_text("def test_second(): pass\ndef test_first(): pass")
+    result = pytester.runpytest("--collect-only", "-q", "unit", "windows", "browser", "core")
+    assert [line for line in result.outlines if "::" in line] == [
+        f"{folder}/test_{folder}.py::test_{which}"
+        for folder in ("windows", "core", "browser", "unit")
+        for which in ("second", "first")
+    ]
