@@ -90,7 +90,6 @@ def close(sockets: list[socket.socket]) -> None:
         one.close()
 
 
-@pytest.mark.alone
 @measures_waits
 @pytest.mark.parametrize("kind", KINDS)
 def test_connections_of_one_address_harm_nobody(kind: str, measured: Measured) -> None:
@@ -118,7 +117,6 @@ def test_connections_of_one_address_harm_nobody(kind: str, measured: Measured) -
     assert used < 150
 
 
-@pytest.mark.alone
 @measures_waits
 def test_connections_of_many_addresses_leave_descriptors(measured: Measured) -> None:
     with serving() as server, HonestPeer(server.url) as honest:
@@ -152,6 +150,8 @@ def test_pending_tls_handshakes_harm_nobody(measured: Measured, tmp_path: Path) 
 HOST_PROGRAM = """
 import resource, socket, sys, time
 import bass_webrtc as bw
+
+pytestmark = pytest.mark.alone
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_connections_per_address=1000)) as server:
