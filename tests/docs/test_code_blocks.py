@@ -189,7 +189,7 @@ def _line_faults(line: str) -> list[str]:
     if words[0] == "bass-webrtc":
         return _command_faults(words)
     if words[0] == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+        targets = " ".join(re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)).split()
         return [f"make has no target {word}" for word in words[1:] if "=" not in word and word not in targets]
     if words[0] == "python" and words[1].startswith("examples/"):
         return _example_faults(ROOT / words[1], words[2:])
