@@ -7,18 +7,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
-from typing import TypeAlias
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from typing import TYPE_CHECKING, TypeAlias
 
 from .bass import open_file, open_source
 from .config import CHANNELS, SAMPLE_RATE_HZ
 from .core import SourceHandle
 from .errors import ConfigError
 
+if TYPE_CHECKING:
+    import numpy as np
+    from _typeshed import ReadableBuffer
+    from numpy.typing import ArrayLike, NDArray
+
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
 _MAX_CHANNELS = 8
+_SAMPLE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +100,20 @@ class PcmSource:
         Raises:
             ConfigError: The array has another shape.
         """
-        block = self._as_block(samples)
+        return self._write_buffer(self._as_block(samples).data)
+
+    def _write_buffer(self, samples: ReadableBuffer) -> int:
+        """Do what ``write`` does, without NumPy: take a C-contiguous buffer of float32 ``[frames, channels]``."""
         with self._writing:
-            return self._handle.write(block) if len(block) else 0
+            return self._handle.write(samples, memoryview(samples).nbytes // (self.channels * _SAMPLE_BYTES))
 
     def end(self) -> None:
         """Mark the end: the buffered audio is still sent, then the event ``source_ended`` is emitted. Any thread."""
         self._handle.end()
 
     def _as_block(self, samples: ArrayLike) -> NDArray[np.float32]:
+        import numpy as np
+
         block = np.ascontiguousarray(samples, dtype=np.float32)
         if block.ndim == 1 and self.channels == 1:
             block = block[:, np.newaxis]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -78,3 +80,9 @@ def test_readme_mentions_only_existing_names() -> None:
     named = set(re.findall(r"\bbw\.(\w+)", (ROOT / "README.md").read_text()))
     assert named
     assert named <= set(PUBLIC)
+
+
+@pytest.mark.parametrize("module", ["bass_webrtc", "bass_webrtc.capi.capi"])
+def test_import_does_not_import_numpy(module: str) -> None:
+    program = f"import sys, {module}; sys.exit('numpy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

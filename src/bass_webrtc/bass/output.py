@@ -12,15 +12,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
 from .library import DWORD, FAILED_DWORD, BassLibrary
 from .locate import LIBRARY_NAME, find_bass
 from .source import STREAM_DECODE
 from .streams import ATTRIB_BUFFER, CHANNELS, SAMPLE_RATE_HZ
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 DEFAULT_OUTPUT = -1
 DATA_FLOAT = 0x40000000
@@ -91,6 +93,8 @@ class Tap:
     def __init__(self, library: BassLibrary, handle: int) -> None:
         self._library = library
         self._handle = handle
+        import numpy as np
+
         self._block = np.zeros((SAMPLE_RATE_HZ, CHANNELS), np.float32)
 
     def read(self) -> NDArray[np.float32]:

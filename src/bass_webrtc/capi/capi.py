@@ -12,8 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from yarl import URL
 
 from .. import __version__
@@ -259,7 +257,7 @@ class Library:
         source = self._handles.get(handle, ServerHandle, WhipHandle).source
         if not isinstance(source, PcmSource):
             raise CapiError(errors.NOTAVAIL, "the source is not BASS_WEBRTC_SOURCE_PCM, so it takes no pushed audio")
-        return source.write(self._samples(samples, frames, source.channels)) if frames else 0
+        return source._write_buffer(self._samples(samples, frames, source.channels)) if frames else 0
 
     def read_pcm(self, handle: int, peer_id: int, samples: Any, frames: int) -> int:
         """BASS_WEBRTC_ReadPcm."""
@@ -267,13 +265,13 @@ class Library:
             raise CapiError(errors.ILLPARAM, f"frames is {frames}; expected up to {_MAX_READ_FRAMES}")
         found = self._handles.get(handle, ServerHandle, WhepHandle)
         if isinstance(found, WhepHandle):
-            block = found.client.read(frames)
+            read_into = found.client._read_into
         elif peer_id == ALL_PEERS:
-            block = found.server.read_input(frames)
+            read_into = found.server._read_input_into
         else:
-            block = found.peer(peer_id).read(frames)
+            read_into = found.peer(peer_id)._read_into
         if frames:
-            self._samples(samples, frames, CHANNELS)[:] = block
+            read_into(self._samples(samples, frames, CHANNELS))
         return frames
 
     # -- clients
@@ -370,11 +368,10 @@ class Library:
         items = (item.strip() for item in (self._text_or_none(pointer) or "").split(","))
         return tuple(filter(None, items))
 
-    def _samples(self, pointer: Any, frames: int, channels: int) -> NDArray[np.float32]:
-        """The caller's memory as an array of shape (frames, channels), float32; not copied."""
+    def _samples(self, pointer: Any, frames: int, channels: int) -> Any:
+        """The caller's memory as a buffer of float32 [frames, channels]; not copied."""
         self._need(pointer, "samples")
-        data = self._ffi.buffer(pointer, frames * channels * _SAMPLE_BYTES)
-        return np.frombuffer(data, np.float32).reshape(frames, channels)
+        return self._ffi.buffer(pointer, frames * channels * _SAMPLE_BYTES)
 
 
 class _TextBuffer:

@@ -10,19 +10,22 @@ import ssl
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ..bass import InputStream
-from ..config import CHANNELS, IceServer, StreamConfig, parse_ice_server
-from ..core import Engine
+from ..config import IceServer, StreamConfig, parse_ice_server
+from ..core import Engine, fill_with_silence, read_array
 from ..errors import BassWebRtcError, ConfigError
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.client.settings import ClientSettings
 from ..sources import Source, check_source, open_for_core
 from ..stats import Kind, PeerStats
 from .run import ClientPlan, ClientRun
+
+if TYPE_CHECKING:
+    import numpy as np
+    from _typeshed import WriteableBuffer
+    from numpy.typing import NDArray
 
 
 class _Progress:
@@ -252,8 +255,15 @@ class WhepClientBase(ClientBase):
         Returns:
             float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived.
         """
+        return read_array(self._read_into, frames)
+
+    def _read_into(self, block: WriteableBuffer) -> None:
+        """Do what ``read`` does, without NumPy: fill a C-contiguous buffer of float32 ``[frames, 2]``."""
         run = self._run
-        return run.engine.playout.read_mix(frames) if run is not None else np.zeros((frames, CHANNELS), np.float32)
+        if run is not None:
+            run.engine.playout.read_mix(block)
+        else:
+            fill_with_silence(block)
 
     def _engine_opened(self, engine: Engine) -> None:
         self._stream = InputStream(*engine.playout.mix_procedure, decode=self._plan.config.decode_stream)

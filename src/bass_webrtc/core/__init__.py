@@ -20,7 +20,7 @@ from .engine import (
     Srtcp,
     statistics_functions,
 )
-from .playout import Playout, PlayoutStats, ReceiverStats
+from .playout import Playout, PlayoutStats, ReceiverStats, fill_with_silence, read_array
 
 __all__ = [
     "Datagram",
@@ -41,5 +41,7 @@ __all__ = [
     "SourceEnded",
     "SourceHandle",
     "Srtcp",
+    "fill_with_silence",
+    "read_array",
     "statistics_functions",
 ]

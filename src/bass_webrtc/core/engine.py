@@ -12,22 +12,19 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..config import SAMPLE_RATE_HZ, StreamConfig
 from ..errors import BassWebRtcError, ClosedError
 from .compiled import ffi, lib
 from .playout import Playout
 
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from ._core import Pointer
 
 _LATENESS_CAPACITY = 1000
 _SRTCP_ROOM_BYTES = 32
 _PROTOCOLS = ("STUN", "repeated STUN", "DTLS", "RTCP")  # By BW_QUOTA_*.
-
-Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +193,9 @@ class SourceHandle:
         function = ffi.cast("void *", get_data)
         return cls(lib.bw_source_new_bass(function, handle, sample_rate_hz, channels, live))
 
-    def write(self, samples: Samples) -> int:
+    def write(self, samples: ReadableBuffer, frames: int) -> int:
         """Copy as many frames as fit of C-contiguous float32 ``[frames, channels]``; return how many. One thread."""
-        return lib.bw_source_write(self.pointer, ffi.from_buffer("float[]", samples), len(samples))
+        return lib.bw_source_write(self.pointer, ffi.from_buffer("float[]", samples), frames)
 
     def space(self) -> int:
         """Return the frames that ``write`` would accept now."""

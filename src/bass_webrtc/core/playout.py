@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from ..config import CHANNELS
 from .compiled import ffi, lib
 
 if TYPE_CHECKING:
+    import numpy as np
+    from _typeshed import WriteableBuffer
+    from numpy.typing import NDArray
+
     from ._core import Pointer
 
-Samples = NDArray[np.float32]
+_SAMPLE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,21 +95,19 @@ class Playout:
             if not self._closed:
                 lib.bw_playout_set_muted(self._pointer, peer, muted)
 
-    def read_mix(self, frames: int) -> Samples:
-        """Return the next block of the mix: float32 ``[frames, 2]`` at 48 kHz."""
-        block = np.zeros((frames, CHANNELS), np.float32)
+    def read_mix(self, block: WriteableBuffer) -> None:
+        """Fill a buffer with the next block of the mix: float32 ``[frames, 2]`` at 48 kHz."""
+        samples, frames = _silent(block)
         with self._lock:
             if not self._closed:
-                lib.bw_playout_read_mix(self._pointer, ffi.from_buffer("float[]", block), frames, 0)
-        return block
+                lib.bw_playout_read_mix(self._pointer, samples, frames, 0)
 
-    def read_peer(self, peer: int, frames: int) -> Samples:
-        """Return the next block of one peer, float32 ``[frames, 2]`` at 48 kHz; silence while it plays in the mix."""
-        block = np.zeros((frames, CHANNELS), np.float32)
+    def read_peer(self, peer: int, block: WriteableBuffer) -> None:
+        """Fill a buffer with the next block of one peer, as ``read_mix`` does; silence while it plays in the mix."""
+        samples, frames = _silent(block)
         with self._lock:
             if not self._closed:
-                lib.bw_playout_read_peer(self._pointer, peer, ffi.from_buffer("float[]", block), frames, 0)
-        return block
+                lib.bw_playout_read_peer(self._pointer, peer, samples, frames, 0)
 
     def receiver_stats(self, peer: int) -> ReceiverStats:
         """Return one peer's counters; zeros when it sends nothing."""
@@ -126,6 +126,28 @@ class Playout:
             stats = ffi.new("bw_playout_stats *")
             lib.bw_playout_get_stats(self._pointer, stats)
             return PlayoutStats(*(getattr(stats, name) for name in PlayoutStats.__slots__))
+
+
+def read_array(read_into: Callable[[WriteableBuffer], None], frames: int) -> NDArray[np.float32]:
+    """Return a new array of float32 ``[frames, 2]`` that ``read_into`` has filled."""
+    import numpy as np  # Not at the top: most programs need no arrays, and the C library is shipped without NumPy.
+
+    block = np.empty((frames, CHANNELS), np.float32)
+    read_into(block.data)
+    return block
+
+
+def fill_with_silence(block: WriteableBuffer) -> None:
+    """Fill a buffer of float32 ``[frames, 2]`` with silence."""
+    _silent(block)
+
+
+def _silent(block: WriteableBuffer) -> tuple[Pointer, int]:
+    """Fill a buffer with silence; return its samples and how many frames they are."""
+    length = memoryview(block).nbytes
+    samples = ffi.from_buffer("float[]", block, require_writable=True)
+    ffi.memmove(samples, bytes(length), length)
+    return samples, length // (CHANNELS * _SAMPLE_BYTES)
 
 
 def _number(pointer: Pointer) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from ..bass import InputStream
-from ..config import CHANNELS, StreamConfig
-from ..core import Playout
+from ..config import StreamConfig
+from ..core import Playout, fill_with_silence, read_array
 from ..errors import ClosedError, ConfigError
 from ..loop_thread import LoopThread
 from ..peer.host import Connection, SignaledConnection
@@ -15,6 +14,11 @@ from ..peer.media import check_limits
 from ..rtc.candidate import Candidate
 from ..rtc.negotiation import read_answer
 from ..stats import Kind, PeerStats, plays, talks
+
+if TYPE_CHECKING:
+    import numpy as np
+    from _typeshed import WriteableBuffer
+    from numpy.typing import NDArray
 
 MAX_GAIN = 16.0
 """Upper limit of ``Peer.gain``, +24 dB."""
@@ -165,10 +169,15 @@ class Peer:
         Returns:
             float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived.
         """
-        if not self.is_receiving:
-            return np.zeros((frames, CHANNELS), np.float32)
-        self._playout.set_own(self.id, True)
-        return self._playout.read_peer(self.id, frames)
+        return read_array(self._read_into, frames)
+
+    def _read_into(self, block: WriteableBuffer) -> None:
+        """Do what ``read`` does, without NumPy: fill a C-contiguous buffer of float32 ``[frames, 2]``."""
+        if self.is_receiving:
+            self._playout.set_own(self.id, True)
+            self._playout.read_peer(self.id, block)
+        else:
+            fill_with_silence(block)
 
     def return_to_mix(self) -> None:
         """Return a publisher to the mix, after ``input_stream`` or ``read`` has removed it."""

@@ -17,12 +17,10 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..config import CHANNELS, ServerConfig, parse_ice_server
+from ..config import ServerConfig, parse_ice_server
+from ..core import fill_with_silence, read_array
 from ..errors import ClosedError
 from ..events import Callback, EventDispatcher
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
@@ -31,6 +29,11 @@ from ..sources import Source, check_source, open_for_core
 from ..stats import Kind, ServerStats
 from .peer import Peer, check_text
 from .run import ServerRun
+
+if TYPE_CHECKING:
+    import numpy as np
+    from _typeshed import WriteableBuffer
+    from numpy.typing import NDArray
 
 Result = TypeVar("Result")
 
@@ -160,8 +163,15 @@ class ServerBase(Lifecycle[ServerRun]):
         Returns:
             float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived.
         """
+        return read_array(self._read_input_into, frames)
+
+    def _read_input_into(self, block: WriteableBuffer) -> None:
+        """Do what ``read_input`` does, without NumPy: fill a C-contiguous buffer of float32 ``[frames, 2]``."""
         run = self._run
-        return run.engine.playout.read_mix(frames) if run is not None else np.zeros((frames, CHANNELS), np.float32)
+        if run is not None:
+            run.engine.playout.read_mix(block)
+        else:
+            fill_with_silence(block)
 
     def set_bitrate(self, bitrate_kbps: int) -> None:
         """Change the bitrate of the Opus stream, from the next frame on and for later starts. Never waits.
