@@ -4,8 +4,13 @@
 
 #include <stdint.h>
 
+#ifdef _WIN32
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+#else
 typedef uint32_t DWORD;
 typedef int BOOL;
+#endif
 typedef DWORD HSTREAM;
 
 #ifdef __cplusplus

@@ -3,8 +3,14 @@
 #define HEARD_H
 
 #include <math.h>
-#include <poll.h>
 #include <stdio.h>
+
+#ifdef _WIN32
+#include <conio.h>
+#include <windows.h>
+#else
+#include <poll.h>
+#endif
 
 #include "bass_functions.h"
 
@@ -14,8 +20,17 @@
 
 /* Waits for standard input, for wait_ms at most. Returns 1 if there is something to read. */
 static int has_input(int wait_ms) {
+#ifdef _WIN32
+    HANDLE input = GetStdHandle(STD_INPUT_HANDLE);
+    DWORD bytes = 0;
+    Sleep((DWORD)wait_ms);
+    if (GetFileType(input) == FILE_TYPE_CHAR) /* a console */
+        return _kbhit();
+    return !PeekNamedPipe(input, NULL, 0, NULL, &bytes, NULL) || bytes > 0;
+#else
     struct pollfd input = {0, POLLIN, 0};
     return poll(&input, 1, wait_ms) > 0;
+#endif
 }
 
 static void describe(const char *name, const float *second, int channel) {

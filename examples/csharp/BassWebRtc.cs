@@ -1,7 +1,8 @@
-// BassWebRtc.cs: libbass_webrtc for C# and the other languages of .NET and Mono. Add this file to your project.
+// BassWebRtc.cs: the C library for C# and the other languages of .NET and Mono. Add this file to your project.
 //
-// bass_webrtc.h is the manual: names, results and errors are the same here. "bass-webrtc capi build" builds the
-// library, which is searched for beside the program and in the system's library path, on Linux LD_LIBRARY_PATH.
+// bass_webrtc.h is the manual: names, results and errors are the same here. The library, bass_webrtc.dll or
+// libbass_webrtc.so, is searched for beside the program and in the system's library path, on Linux LD_LIBRARY_PATH. On
+// Windows build for x64.
 //
 //     using System;
 //     using BassWebRtc;
@@ -140,7 +141,7 @@ namespace BassWebRtc
     public static class Native
     {
         /// <summary>Name of the library's file; the system's loader appends .so, .dylib or .dll.</summary>
-        public const string Library = "libbass_webrtc";
+        public const string Library = "bass_webrtc";
 
         public const int BASS_WEBRTC_VERSION = 0x00010000;
 

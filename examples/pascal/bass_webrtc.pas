@@ -1,6 +1,7 @@
-{ bass_webrtc.pas: libbass_webrtc for Delphi and Free Pascal. Add this unit to your program.
+{ bass_webrtc.pas: the C library for Delphi and Free Pascal. Add this unit to your program.
 
-  bass_webrtc.h is the manual: names, results and errors are the same here. "bass-webrtc capi build" builds the library.
+  bass_webrtc.h is the manual: names, results and errors are the same here. The library is bass_webrtc.dll or
+  libbass_webrtc.so. On Windows build for 64 bits.
 
       var
         config: WebRtcConfigFFI;
@@ -28,7 +29,7 @@ interface
 const
   { The file name of the library. }
 {$IFDEF MSWINDOWS}
-  BassWebRtcLibrary = 'libbass_webrtc.dll';
+  BassWebRtcLibrary = 'bass_webrtc.dll';
 {$ENDIF}
 {$IFDEF LINUX}
   BassWebRtcLibrary = 'libbass_webrtc.so';
