@@ -32,6 +32,7 @@ PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
 test: test-packages static
 	@scripts/whip-server.sh $(abspath $(BIN))/npm
 ifeq ($(filter tests/%,$(ARGS)),)
+	@PYTHONPATH=src:scripts:tests $(BIN)/python -m support.products
 	@$(BIN)/pytest -m alone $(ARGS)
 	@$(BIN)/pytest -m "not alone" $(PARALLEL) $(ARGS)
 else
