@@ -6,6 +6,7 @@ the cache already costs seconds.
 
 from __future__ import annotations
 
+import toolchains
 import wheels
 
 from . import arm64, sdk, wine
@@ -14,7 +15,7 @@ from . import arm64, sdk, wine
 def main() -> None:
     """Build the packages, and the systems on which they are tested."""
     wheels.sdist()
-    for target in wheels.TARGETS:
+    for target in toolchains.TARGETS:
         wheels.wheel(target)
     for target in sdk.LIBRARY:
         sdk.unpacked(target)
