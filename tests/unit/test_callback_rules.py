@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import threading
@@ -15,6 +14,7 @@ import bass_webrtc as bw
 from bass_webrtc.stats import Kind
 from support.client_peers import wait_until
 from support.conformance import covers
+from support.usage import own_sockets
 
 CALLBACK = bw.ServerConfig(signaling_mode="callback", max_peers=2)
 
@@ -48,24 +48,23 @@ def direction(sdp: str) -> str:
 
 
 def test_callback_server_opens_no_port_and_has_no_url() -> None:
-    before = _bound_sockets()
+    before = _open_ports()
     with bw.Server(bw.Tone(), CALLBACK) as server:
         server.start()
-        assert _bound_sockets() == before
+        assert _open_ports() == before
         assert server.url == ""
         assert server.udp_port == 0
 
 
-def _bound_sockets() -> set[tuple[int, int]]:
-    """Type and port of the IP sockets of this process."""
+def _open_ports() -> set[tuple[int, int]]:
+    """Type and port of the IP sockets of this process that anybody can send to: those that are not connected."""
     found = set()
-    for number in range(4096):
-        with contextlib.suppress(OSError):
-            one = socket.socket(fileno=number)
-            with contextlib.suppress(OSError):
-                if one.family in (socket.AF_INET, socket.AF_INET6):
-                    found.add((int(one.type), one.getsockname()[1]))
-            one.detach()
+    for one in own_sockets():
+        if one.family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                one.getpeername()
+            except OSError:
+                found.add((int(one.type), one.getsockname()[1]))
     return found
 
 
