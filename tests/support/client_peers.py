@@ -14,6 +14,7 @@ import bass_webrtc as bw
 
 from .child import Child
 from .netns import Host
+from .slowness import SLOWNESS
 
 Client = bw.WhipClient | bw.WhepClient
 
@@ -102,10 +103,10 @@ def connect(client: Client) -> None:
 
 
 def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> float:
-    """Wait for it; return the seconds it took."""
+    """Wait for it, on Windows for longer; return the seconds it took."""
     start_s = time.monotonic()
     while not holds():
-        assert time.monotonic() < start_s + timeout_s, "it did not happen in time"
+        assert time.monotonic() < start_s + timeout_s * SLOWNESS, "it did not happen in time"
         time.sleep(0.02)
     return time.monotonic() - start_s
 
