@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import os
+import logging
 from collections.abc import Awaitable, Callable, Iterator
 
 import aiohttp
@@ -14,9 +14,9 @@ from client_servers import SDP, Seen, Server, response, serving
 import bass_webrtc as bw
 from bass_webrtc.client import watch as client_watch
 from bass_webrtc.peer.ice.addresses import local_addresses
-from support import usage
 from support.client_peers import connect, wait_until
 from support.conformance import covers
+from support.usage import own_descriptors, own_threads
 
 
 @pytest.fixture
@@ -94,17 +94,20 @@ class PatchProxy:
 
 
 @pytest.fixture(params=[404, 405, 412, 422, 501, None])
-def refused(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bytes | None:
+def refused(request: pytest.FixtureRequest) -> bytes | None:
     """The response to a restart; None: no response."""
-    monkeypatch.setattr(client_watch, "_RESTART_TIMEOUT_S", 0.5)
     return None if request.param is None else response(request.param)
 
 
 @covers("CL1", "CL8", "CL9")
 async def test_failed_restart_begins_new_session(
-    refused: bytes | None, server: bw.Server, lose_address: Callable[..., None]
+    refused: bytes | None,
+    server: bw.Server,
+    lose_address: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It posts a new offer and deletes the former session."""
+    caplog.set_level(logging.INFO)
 
     async def patch() -> bytes:
         if refused is None:
@@ -122,6 +125,7 @@ async def test_failed_restart_begins_new_session(
         await asyncio.to_thread(wait_until, lambda: "DELETE" in scripted.methods())
         await asyncio.to_thread(wait_until, lambda: len(server.peers) == 1)
         _assert_asked_for_a_restart(scripted, proxy.sessions[0], twice=refused == response(412))
+        assert ("the ICE restart failed: no path within 3 s" in caplog.messages) == (refused is None)
 
 
 def _assert_asked_for_a_restart(scripted: Server, session: str, *, twice: bool) -> None:
@@ -173,11 +177,11 @@ def test_restarts_leak_no_sockets_or_threads(
             return client.connected and client.stats().local_address != path
 
         restart(2)
-        before = usage.descriptors(os.getpid())
-        threads = usage.threads(os.getpid())
+        before = own_descriptors()
+        threads = own_threads()
         restart(10)
-        wait_until(lambda: usage.descriptors(os.getpid()) <= before)
-        assert usage.threads(os.getpid()) <= threads
+        wait_until(lambda: own_descriptors() <= before)
+        assert own_threads() <= threads
         assert len(server.peers) == 1
 
 

@@ -312,7 +312,7 @@ class ClientRun:
             await self._end(attempt)
             if not isinstance(error, (BassWebRtcError, OSError)):  # TimeoutError is an OSError.
                 raise
-            _log.info("the session was not moved: %s", error or f"not connected within {_MOVE_TIMEOUT_S:.0f} s")
+            _log.info("the session was not moved: %s", str(error) or f"not connected within {_MOVE_TIMEOUT_S:.0f} s")
             return None
         return attempt
 

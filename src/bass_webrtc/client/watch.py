@@ -150,7 +150,7 @@ async def _restart(session: SignalingSession, connection: FullConnection, ended:
                     _log.debug("the ICE restart failed, trying again: %s", error)
                 await asyncio.sleep(_RESTART_RETRY_S)
     except (BassWebRtcError, OSError, TimeoutError) as error:
-        _log.info("the ICE restart failed: %s", error or f"no path within {_RESTART_TIMEOUT_S:.0f} s")
+        _log.info("the ICE restart failed: %s", str(error) or f"no path within {_RESTART_TIMEOUT_S:.0f} s")
     return False
 
 
