@@ -49,9 +49,9 @@ class Recorder:
     def take(self, seconds: float) -> Samples:
         """Wait for and return the next seconds of audio: float32 ``[frames, 2]``."""
         end = self._count + _blocks(seconds)
-        deadline_s = time.monotonic() + seconds + 10.0
+        deadline_s = time.perf_counter() + seconds + 10.0
         while self._count < end:
-            assert time.monotonic() < deadline_s, "the recorder stands still"
+            assert time.perf_counter() < deadline_s, "the recorder stands still"
             time.sleep(0.01)
         return self._take(end, _blocks(seconds))
 
@@ -61,9 +61,9 @@ class Recorder:
 
     def wait_for_sound(self, timeout_s: float = 10.0) -> None:
         """Wait until something louder than -60 dBFS is heard."""
-        deadline_s = time.monotonic() + timeout_s
+        deadline_s = time.perf_counter() + timeout_s
         while np.abs(self.take(0.05)).max() < 0.001:
-            assert time.monotonic() < deadline_s, "no sound came"
+            assert time.perf_counter() < deadline_s, "no sound came"
 
     def close(self) -> None:
         self._stop.set()
@@ -82,13 +82,13 @@ class Recorder:
         return np.concatenate(newest[len(newest) - later - blocks : len(newest) - later])
 
     def _run(self) -> None:
-        start_s = time.monotonic()
+        start_s = time.perf_counter()
         while not self._stop.is_set():
             block = self._read(_BLOCK_FRAMES)
             with self._lock:
                 self._blocks.append(block)
                 self._count += 1
-            ahead_s = start_s + self._count * _BLOCK_FRAMES / SAMPLE_RATE_HZ - time.monotonic()
+            ahead_s = start_s + self._count * _BLOCK_FRAMES / SAMPLE_RATE_HZ - time.perf_counter()
             self.worst_late_s = max(self.worst_late_s, -ahead_s)
             time.sleep(max(0.0, ahead_s))
 
