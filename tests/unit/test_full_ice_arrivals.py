@@ -111,7 +111,7 @@ async def test_empty_and_junk_datagrams_are_dropped_and_not_queued() -> None:
             socket.socket(type=socket.SOCK_DGRAM) as outsider,
             socket.socket(fileno=socket.dup(peer.descriptor)) as own,
         ):
-            for number in range(4000):
+            for number in range(1000):
                 for junk in (b"", b"\0", bytes(20), b"\x80" * 1200, bytes(1200)):
                     outsider.sendto(junk, (HOST, end.port))
                 if number % 10 == 0:
@@ -121,7 +121,7 @@ async def test_empty_and_junk_datagrams_are_dropped_and_not_queued() -> None:
             await asyncio.sleep(0.1)
         assert end.data == [A_PACKET]
         assert end.ice._current.agent._queue.empty()
-        assert end.ice.counters.unvalidated + end.ice.counters.malformed == 16_000
+        assert end.ice.counters.unvalidated + end.ice.counters.malformed == 4_000
 
 
 @covers("SE29")
