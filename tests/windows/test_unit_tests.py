@@ -29,6 +29,7 @@ class Result:
     message: str = ""
 
 
+@pytest.mark.alone  # It starts several processes, whose wineserver competes with tests of audio.
 @pytest.mark.timeout(_TIMEOUT_S + 60)
 def test_unit_and_loopback_tests_pass_on_windows(tmp_path: Path) -> None:
     skip_for(wine.missing() or netns.missing())
