@@ -40,7 +40,7 @@ def pull(url: str, token: str | None, device: int) -> None:
     """Play the stream with the program's own BASS. It is an ordinary channel and survives reconnects."""
     from sound_lib.external import pybass as bass
 
-    if not bass.BASS_Init(device, 48_000, 0, None, None):
+    if not bass.BASS_Init(device, 48_000, 0, 0, None):
         raise SystemExit(f"BASS cannot open output {device}: error {bass.BASS_ErrorGetCode()}")
     with bw.WhepClient(url, token) as client:
         client.start()

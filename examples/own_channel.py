@@ -18,7 +18,7 @@ import bass_webrtc as bw
 if len(sys.argv) != 2:
     sys.exit(__doc__)
 
-bass.BASS_Init(0, 48_000, 0, None, None)  # Device 0 is "no sound": decoding needs no sound card.
+bass.BASS_Init(0, 48_000, 0, 0, None)  # Device 0 is "no sound": decoding needs no sound card.
 channel = bass.BASS_StreamCreateFile(False, os.fsencode(sys.argv[1]), 0, 0, bass.BASS_STREAM_DECODE)
 if not channel:
     sys.exit(f"BASS cannot open {sys.argv[1]}: error {bass.BASS_ErrorGetCode()}")

@@ -25,7 +25,7 @@ MIXER_NONSTOP = 0x20000
 MIXER_MATRIX = 0x10000  # Without it BASSmix 2.4.5.2 crashes on channels with the sample rate of the mixer.
 DECODE = bass.BASS_STREAM_DECODE | bass.BASS_SAMPLE_FLOAT
 
-bass.BASS_Init(0, 48_000, 0, None, None)
+bass.BASS_Init(0, 48_000, 0, 0, None)
 programme = bass.BASS_StreamCreateFile(False, os.fsencode(sys.argv[1]), 0, 0, DECODE | bass.BASS_SAMPLE_LOOP)
 if not programme:
     sys.exit(f"BASS cannot open {sys.argv[1]}: error {bass.BASS_ErrorGetCode()}")
