@@ -18,6 +18,8 @@ from typing import TypeAlias
 
 import pytest
 
+from support.patience import PROCESS_S
+
 Command: TypeAlias = "subprocess.Popen[str]"
 Start: TypeAlias = Callable[..., Command]
 READY = re.compile(r"listening on (http://127\.0\.0\.1:\d+/)\n")
@@ -76,14 +78,14 @@ def test_port_in_use_is_one_line_and_exit_code_1(start: Start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = start("serve", "tone", "--port", port, "--udp-port", "0")
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=PROCESS_S)
     assert (process.returncode, output) == (1, "")
     assert re.fullmatch(rf"bass-webrtc: .*{port}.*\n", errors)
 
 
 def test_missing_file_is_one_line_and_exit_code_1(start: Start, tmp_path: Path) -> None:
     process = _serve(start, str(tmp_path / "missing.mp3"))
-    output, errors = process.communicate(timeout=20)
+    output, errors = process.communicate(timeout=PROCESS_S)
     assert (process.returncode, output) == (1, "")
     assert re.fullmatch(r"bass-webrtc: .*missing\.mp3.*\n", errors)
 
@@ -92,14 +94,14 @@ def test_non_audio_file_is_one_line_and_exit_code_1(start: Start, tmp_path: Path
     path = tmp_path / "letter.txt"
     path.write_text("Dear Sir or Madam\n" * 100)
     process = _serve(start, str(path))
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PROCESS_S)
     assert process.returncode == 1
     assert re.fullmatch(r"bass-webrtc: .*letter\.txt.*\n", errors)
 
 
 def test_bad_arguments_exit_with_code_2(start: Start) -> None:
     process = start("serve", "--bitrate", "1000")
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PROCESS_S)
     assert process.returncode == 2
     assert "510" in errors
 
@@ -127,5 +129,5 @@ def test_closed_standard_output_ends_serve_without_a_traceback(start: Start) -> 
     process.stdout.close()
     process.stdout = None
     _, errors = process.communicate(timeout=10)
-    assert process.returncode == 1
+    assert process.returncode == 1, errors
     assert READY.fullmatch(errors)

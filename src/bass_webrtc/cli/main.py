@@ -6,6 +6,7 @@ Requested output goes to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -379,6 +380,10 @@ def main() -> None:
     except BassWebRtcError as error:
         _fail(str(error))
     except OSError as error:
+        if sys.platform == "win32" and error.errno == errno.EINVAL and not (error.winerror or error.filename):
+            # The reader of the standard output has closed the pipe. Elsewhere that is EPIPE, which typer handles.
+            sys.stdout = None  # Not flushed at exit, which would fail.
+            sys.exit(1)
         _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
 
 
