@@ -30,9 +30,9 @@ def covered(tests: Path = ROOT / "tests") -> dict[str, dict[str, list[str]]]:
     """
     found: dict[str, dict[str, list[str]]] = {}
     for path in sorted((*tests.rglob("test_*.py"), *tests.rglob("test_*.c"))):
-        text = path.read_text()
+        text = path.read_text("utf-8")
         for test, label in _labels(ast.parse(text)) if path.suffix == ".py" else _c_labels(text):
-            found.setdefault(label, {}).setdefault(str(path.relative_to(tests)), []).append(test)
+            found.setdefault(label, {}).setdefault(path.relative_to(tests).as_posix(), []).append(test)
     return found
 
 
@@ -69,4 +69,4 @@ def _c_labels(text: str) -> Iterator[tuple[str, str]]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_index(PAGE.read_text(), covered()))
+    PAGE.write_text(with_index(PAGE.read_text("utf-8"), covered()), "utf-8")

@@ -17,6 +17,7 @@ import soundfile
 import bass_webrtc as bw
 from support import media
 from support.client_peers import wait_until
+from support.patience import PROCESS_S
 from support.publisher_recorder import Recorder, assert_tones
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "mediamtx.py")
@@ -52,10 +53,10 @@ def test_file_is_pushed_to_its_end(server: bw.Server, start: Start, tmp_path: Pa
     path = media.write_tone(tmp_path / "tone.wav", 500.0, 700.0, seconds=5.0, sample_rate_hz=44_100)
     with Recorder(server.read_input) as heard:
         process = start("push", str(path), f"{server.url}whip")
-        heard.wait_for_sound(20.0)
+        heard.wait_for_sound(PROCESS_S)
         heard.take(0.7)
         assert_tones(heard.take(1.5), 500.0, 700.0)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=PROCESS_S)
     assert (process.returncode, errors) == (0, "pushing\nsource ended\n")
     wait_until(lambda: server.peers == (), 2.0)
 
@@ -64,9 +65,9 @@ def test_pulled_stream_is_recorded(server: bw.Server, start: Start, tmp_path: Pa
     """Recording without a device does not need BASS."""
     path = tmp_path / "pulled.wav"
     process = start("pull", f"{server.url}whep", "--record", str(path))
-    wait_until(lambda: any(peer.stats().connected_s > 3.0 for peer in server.peers), 20.0)
+    wait_until(lambda: any(peer.stats().connected_s > 3.0 for peer in server.peers), PROCESS_S)
     process.terminate()
-    _, errors = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=PROCESS_S)
     assert (process.returncode, errors) == (0, "pulling\n")
     samples, rate_hz = soundfile.read(path, dtype="float32")
     assert rate_hz == 48_000
@@ -76,15 +77,15 @@ def test_pulled_stream_is_recorded(server: bw.Server, start: Start, tmp_path: Pa
 def test_pulled_stream_is_played(server: bw.Server, start: Start) -> None:
     """On device 0, the "no sound" device."""
     process = start("pull", f"{server.url}whep", "--output-device", "0")
-    wait_until(lambda: any(peer.stats().connected_s > 1.0 for peer in server.peers), 20.0)
+    wait_until(lambda: any(peer.stats().connected_s > 1.0 for peer in server.peers), PROCESS_S)
     process.terminate()
-    assert process.communicate(timeout=15) == ("", "pulling\n")
+    assert process.communicate(timeout=PROCESS_S) == ("", "pulling\n")
     assert process.returncode == 0
 
 
 def test_refusal_is_one_line_and_exit_code_1(server: bw.Server, start: Start) -> None:
     process = start("push", "tone", f"{server.url}nowhere")
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=PROCESS_S)
     assert process.returncode == 1
     assert errors.startswith("bass-webrtc: ")
     assert errors.count("\n") == 1
@@ -102,7 +103,7 @@ def test_refusal_is_one_line_and_exit_code_1(server: bw.Server, start: Start) ->
 )
 def test_bad_arguments_exit_with_code_2(start: Start, arguments: tuple[str, ...]) -> None:
     process = start(*arguments)
-    process.communicate(timeout=20)
+    process.communicate(timeout=PROCESS_S)
     assert process.returncode == 2
 
 
@@ -118,7 +119,7 @@ def test_unreachable_server_is_reported_once(start: Start, arguments: tuple[str,
         assert line.endswith("; retrying\n")
         time.sleep(2.0)  # Several attempts fail meanwhile.
         process.terminate()
-        assert process.communicate(timeout=15) == ("", "")
+        assert process.communicate(timeout=PROCESS_S) == ("", "")
     assert process.returncode == 0
 
 
@@ -139,7 +140,7 @@ def test_client_reconnects_after_a_server_restart(start: Start) -> None:
         assert "pushing\n" in lines
         assert time.monotonic() - start_s < 5.0
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(PROCESS_S) == 0
 
 
 def test_mediamtx_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) -> None:
@@ -162,7 +163,7 @@ def test_mediamtx_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) ->
                     assert_tones(heard.take(1.0), *heard_hz)
             else:
                 wait_until(lambda: any(peer.stats().packets_sent > 20 for peer in server.peers))
-            output, _ = process.communicate("\n", timeout=15)
+            output, _ = process.communicate("\n", timeout=PROCESS_S)
             assert process.returncode == 0
             if heard_hz is None:
                 assert int(output.split()[0]) > 10
@@ -176,8 +177,8 @@ def test_mediamtx_example_pushes_without_a_bass_wrapper(server: bw.Server, tmp_p
         input="\n",
         text=True,
         capture_output=True,
-        timeout=20,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        timeout=PROCESS_S,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))},
         check=False,
     )
     assert (process.returncode, process.stderr) == (0, "")

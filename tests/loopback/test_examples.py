@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from support import aiortc_player, media, tones
+from support.patience import PROCESS_S
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import assert_tones
 
@@ -65,7 +66,7 @@ def _running(example: Path, folder: Path) -> Iterator[tuple[Command, str]]:
 
 
 def _press_return(process: Command) -> None:
-    _, errors = process.communicate("\n", timeout=20)
+    _, errors = process.communicate("\n", timeout=PROCESS_S)
     assert (process.returncode, errors) == (0, "")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from support import media
+from support.patience import PROCESS_S
 
 pytestmark = pytest.mark.skipif(ctypes.util.find_library("bass") is not None, reason="BASS is installed system-wide")
 
@@ -36,7 +37,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """Environment of a process whose sound_lib contains no BASS."""
     (tmp_path / "sound_lib").mkdir()
     (tmp_path / "sound_lib" / "__init__.py").touch()
-    return {name: value for name, value in os.environ.items() if name != "BASS_LIBRARY"} | {"PYTHONPATH": str(tmp_path)}
+    path = os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))
+    return {name: value for name, value in os.environ.items() if name != "BASS_LIBRARY"} | {"PYTHONPATH": path}
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def song(tmp_path: Path) -> str:
 
 def run(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROCESS_S, check=False)
 
 
 def test_start_names_the_missing_library_and_opens_nothing(environment: dict[str, str], song: str) -> None:

@@ -380,14 +380,16 @@ def test_failure_is_one_line_and_exit_code_1(
 def test_operating_system_error_names_the_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
+    missing = tmp_path / "missing" / "input.wav"
+
     def fail() -> None:
-        (tmp_path / "missing" / "input.wav").open("wb")
+        missing.open("wb")
 
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(SystemExit) as exited:
         cli.main()
     assert exited.value.code == 1
-    assert capsys.readouterr().err == f"bass-webrtc: {tmp_path}/missing/input.wav: No such file or directory\n"
+    assert capsys.readouterr().err == f"bass-webrtc: {missing}: No such file or directory\n"
 
 
 def test_output_in_a_code_page_without_arrows_does_not_fail(monkeypatch: pytest.MonkeyPatch) -> None:

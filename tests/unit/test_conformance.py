@@ -13,7 +13,7 @@ assert SPEC is not None
 assert SPEC.loader is not None
 conformance = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(conformance)
-PAGE = conformance.PAGE.read_text()
+PAGE = conformance.PAGE.read_text("utf-8")
 
 
 def test_every_label_in_tests_is_a_requirement() -> None:

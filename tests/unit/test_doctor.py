@@ -13,6 +13,7 @@ import pytest
 
 from bass_webrtc.cli import doctor
 from bass_webrtc.config import ServerConfig
+from bass_webrtc.core import compiled
 from bass_webrtc.core.libraries import Libraries
 from bass_webrtc.errors import BassNotFoundError
 
@@ -71,7 +72,7 @@ def test_missing_core_does_not_stop_the_other_checks() -> None:
     assert done.returncode == 1
     core = next(line for line in done.stdout.splitlines() if " core: " in line)
     assert core.startswith("error")
-    assert "libopus0 libsrtp2-1" in done.stdout
+    assert compiled.ADVICE in done.stdout
     assert "BASS" in done.stdout
     assert "Traceback" not in done.stderr
 
@@ -82,7 +83,7 @@ def test_commands_without_core_print_what_to_install(arguments: tuple[str, ...])
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "the audio path does not load" in line
-    assert "libopus0 libsrtp2-1" in line
+    assert compiled.ADVICE in line
 
 
 def test_missing_bass_does_not_stop_the_other_checks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from bass_webrtc.cli import input_player
 from bass_webrtc.cli.input_player import InputPlayer
 from bass_webrtc.cli.recorder import Samples
 from support import media, tones
+from support.patience import PROCESS_S
 
 SCRIPT = """
 import sys, time
@@ -143,7 +144,7 @@ def test_tap_returns_everything_played_even_if_read_late(tmp_path: Path) -> None
     """Runs in a subprocess, because BASS_Init and BASS_Free affect the whole process."""
     source = media.write_tone(tmp_path / "tone.wav", 440.0, 880.0, seconds=5.0, sample_rate_hz=48_000)
     result = tmp_path / "tapped.npy"
-    subprocess.run([sys.executable, "-c", SCRIPT, str(source), str(result)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", SCRIPT, str(source), str(result)], check=True, timeout=PROCESS_S)
     tapped: Samples = np.load(result)
     original, _ = soundfile.read(source, dtype="float32")
     assert len(tapped) >= tones.SAMPLE_RATE_HZ

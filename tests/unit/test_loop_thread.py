@@ -26,6 +26,7 @@ from bass_webrtc.loop_thread import (
     wait,
     wait_for_event,
 )
+from support.patience import PROCESS_S
 
 
 async def _thread_name() -> str:
@@ -441,6 +442,6 @@ def _output_of(program: str) -> str:
         "    async def _shut(self, run, caller): print('shut')\n"
     )
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{printer}{program}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_S, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout

@@ -17,6 +17,8 @@ from support.windows_skips import SKIPS, covers, reason_to_skip
 ROOT = Path(__file__).parents[2]
 _PROCESSES = 3
 _TIMEOUT_S = 1200.0
+_PATIENCE = "--timeout=300"
+"""For one test: pytest-timeout cannot end just that test on Windows, but ends the run."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def run_tests(folder: Path) -> list[Result]:
         running = []
         for number in range(_PROCESSES):
             report = folder / f"report{number}.xml"
-            options = ("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short")
+            options = ("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short", _PATIENCE)
             reporting = f"--junitxml={wine.windows_path(report)}"
             paths: list[Path | str] = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, *files[number::_PROCESSES]]
             process = machine.start(
