@@ -14,7 +14,7 @@ import bass_webrtc as bw
 
 from .child import Child
 from .netns import Host
-from .slowness import SLOWNESS
+from .patience import SLOWNESS
 
 Client = bw.WhipClient | bw.WhepClient
 

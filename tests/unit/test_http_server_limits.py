@@ -26,7 +26,7 @@ from bass_webrtc.signaling.server.http_server import HttpServer
 from support.certificates import write_certificate
 from support.client_peers import wait_until
 from support.conformance import covers
-from support.slowness import SLOWNESS
+from support.patience import SLOWNESS
 
 GET = b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PATIENT = replace(QUICK, timeouts=Timeouts())
