@@ -26,8 +26,7 @@ INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py 
 serve: $(VENV)/.installed
 	@exec $(BIN)/bass-webrtc serve $(ARGS)
 
-# Most tests wait for the network or for audio, so four files run at once even on two cores.
-PARALLEL = -n 4 --dist loadfile --no-loadscope-reorder
+PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: test-packages static
 	@scripts/whip-server.sh $(abspath $(BIN))/npm

@@ -45,6 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=rank)
     for item in items:
+        if item.path.parent.name == "attack":
+            item.add_marker(pytest.mark.alone)
         if sys.platform == "win32" and (why := reason_to_skip(item.nodeid)):
             item.add_marker(pytest.mark.skip(why))
         marker = item.get_closest_marker("flaky")

@@ -18,7 +18,7 @@ from support.driving import connect, drive
 from support.player import Certificate, Player
 from support.server_process import ServerProcess
 
-pytestmark = [pytest.mark.alone, measures_waits]
+pytestmark = measures_waits
 
 FLOOD_S = 2.0
 DATAGRAMS = 20_000

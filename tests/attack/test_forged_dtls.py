@@ -143,7 +143,6 @@ def test_forged_records_do_not_end_a_connection(server: ServerProcess, setup: st
 
 
 @covers("SE41", "SE43")
-@pytest.mark.alone
 @measures_waits
 def test_flood_of_client_hellos_and_fragments_gets_few_answers(server: ServerProcess, measured: Measured) -> None:
     """From a peer that never completes its handshake. A listener beside it is not affected."""

@@ -20,7 +20,7 @@ from support.player import Certificate, Player
 from support.publisher import Publisher, ToneEncoder
 from support.server_process import ServerProcess
 
-pytestmark = [pytest.mark.alone, measures_waits]
+pytestmark = measures_waits
 
 PAUSE_S = 1.3
 """Streams that were silent for a second used to make room for others."""

@@ -6,12 +6,10 @@ import os
 import signal
 import time
 
-import pytest
-
 from support.attacks import BOUND, MAX_WAIT_MS, HonestPeer, Measured, measures_waits
 from support.server_process import ServerProcess
 
-pytestmark = [pytest.mark.alone, measures_waits]
+pytestmark = measures_waits
 
 
 def test_honest_peer_is_unharmed_without_an_attack(measured: Measured) -> None:

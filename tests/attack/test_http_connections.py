@@ -151,8 +151,6 @@ HOST_PROGRAM = """
 import resource, socket, sys, time
 import bass_webrtc as bw
 
-pytestmark = pytest.mark.alone
-
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
 with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_connections_per_address=1000)) as server:
     files = [open("/dev/null") for _ in range(int(sys.argv[1]))]

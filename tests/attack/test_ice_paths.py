@@ -164,7 +164,6 @@ def test_forged_client_hellos_are_not_amplified(
     assert 0 < victim.amplification <= MAX_AMPLIFICATION
 
 
-@pytest.mark.alone
 @measures_waits
 @pytest.mark.parametrize(
     "hosts",

@@ -21,7 +21,7 @@ from support.farm import PlayerFarm
 from support.http_flood import HttpFlood, request
 from support.server_process import ServerProcess
 
-pytestmark = [pytest.mark.alone, measures_waits]
+pytestmark = measures_waits
 
 SECONDS = 2.0
 HONEST, SECOND = "127.0.0.2", "127.0.0.3"

@@ -34,6 +34,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("python")
     shutil.unpack_archive(wine.embeddable(VERSION), folder)
     next(folder.glob("python*._pth")).unlink()  # It keeps Python from its site-packages.
+    (folder / "_wmi.pyd").unlink()  # The module platform does without it. Wine 8 has no WMI, so Python would abort.
     target = ("--platform=win_amd64", f"--python-version={VERSION}", "--only-binary=:all:")
     # pip reads conditions such as sys_platform == "win32" for the system that it runs on.
     requirements = (str(packages.wheel("windows-x64")), "colorama")
