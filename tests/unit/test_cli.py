@@ -409,7 +409,7 @@ def test_first_signal_stops_and_second_kills(number: signal.Signals) -> None:
         stop = cli._stop_on_signals()
         assert not stop.is_set()
         signal.raise_signal(number)
-        assert stop.is_set()
+        assert stop.wait(10.0)
         assert signal.getsignal(number) == signal.SIG_DFL
     finally:
         for each, handler in before.items():
@@ -488,3 +488,16 @@ def test_playing_and_recording_without_bassmix_is_a_usage_error(
 def test_recording_error_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     cli._report_recording_error(OSError(28, "No space left on device"))
     assert capsys.readouterr().err == "bass-webrtc: recording stopped: No space left on device\n"
+
+
+def test_signal_inside_a_wait_stops_the_command() -> None:
+    """The signal handler runs in the thread that waits, which may hold the event's lock at that moment."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = cli._stop_on_signals()
+        with stop._cond:  # type: ignore[attr-defined]
+            signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(10.0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,6 +6,7 @@ Requested output goes to standard output, everything else to standard error.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import io
 import json
@@ -409,7 +410,8 @@ def _stop_on_signals() -> threading.Event:
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
-        stop.set()
+        # A thread of its own sets it: this one may be inside stop.wait and hold the lock that set needs.
+        _thread.start_new_thread(stop.set, ())
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if sys.platform == "win32":
