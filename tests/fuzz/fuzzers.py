@@ -42,15 +42,17 @@ COMMON = ("clang", "-std=c11", "-Wall", "-Wextra", "-Werror", "-g", f"-I{CORE}",
 SANITIZED = ("-O2", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def _pkg_config(flag: str) -> list[str]:
-    command = ["pkg-config", flag, *build_core.LIBRARIES]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-
-
 def build(folder: Path) -> None:
     """Compile all fuzzers into the folder and write their seeds to ``seeds/<name>`` in it."""
     sources = [str(CORE / f"{name}.c") for name in SOURCES]
-    compile_core = [*COMMON, *SANITIZED, "-fsanitize=fuzzer-no-link", *_pkg_config("--cflags"), "-c", *sources]
+    compile_core = [
+        *COMMON,
+        *SANITIZED,
+        "-fsanitize=fuzzer-no-link",
+        *build_core.pkg_config("--cflags"),
+        "-c",
+        *sources,
+    ]
     subprocess.run(compile_core, check=True, cwd=folder)
     for name in FUZZERS:
         _link(folder, f"fuzz_{name}", "-fsanitize=fuzzer")
@@ -63,7 +65,7 @@ def _link(folder: Path, name: str, *flags: str) -> str:
     """Compile one program of this folder, link it with the core, and return its path."""
     binary = str(folder / name)
     objects = [str(folder / f"{source}.o") for source in SOURCES]
-    libraries = [*_pkg_config("--cflags"), *_pkg_config("--libs"), "-lm"]
+    libraries = [*build_core.pkg_config("--cflags"), *build_core.pkg_config("--libs"), "-lm"]
     command = [*COMMON, *SANITIZED, *flags, str(HERE / f"{name}.c"), *objects, *libraries, "-o", binary]
     subprocess.run(command, check=True)
     return binary

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 
+import conformance
+
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("conformance", ROOT / "scripts" / "conformance.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-conformance = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(conformance)
 PAGE = conformance.PAGE.read_text("utf-8")
 
 

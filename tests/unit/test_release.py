@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import shutil
 from pathlib import Path
 
 import pytest
 
 import bass_webrtc
+import release
 
 ROOT = Path(__file__).parents[2]
-SPEC = importlib.util.spec_from_file_location("release", ROOT / "scripts" / "release.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-release = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(release)
 DAY = datetime.date(2031, 2, 3)
 CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n### Added\n\n- New.\n\n## [0.0.1] - 2030-01-01\n\n### Added\n\n- Old.\n"
 
