@@ -65,11 +65,11 @@ def test_folders_with_long_files_are_first_and_those_with_short_files_last(pytes
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     pytester.makeconftest(CONFTEST.read_text())
     for folder in ("browser", "core", "unit", "windows"):
-        path = pytester.mkdir(folder) / f"test_{folder}.py"
+        path = pytester.mkdir(folder) / f"test_order_in_{folder}.py"  # The suite has a module test_core itself.
         path.write_text("def test_second(): pass\ndef test_first(): pass")
     result = pytester.runpytest("--collect-only", "-q", "unit", "windows", "browser", "core")
     assert [line for line in result.outlines if "::" in line] == [
-        f"{folder}/test_{folder}.py::test_{which}"
+        f"{folder}/test_order_in_{folder}.py::test_{which}"
         for folder in ("windows", "core", "browser", "unit")
         for which in ("second", "first")
     ]
