@@ -40,7 +40,7 @@ import wheels
 from bass_webrtc import __version__
 from bass_webrtc.capi import build_capi
 from bass_webrtc.capi.header import HEADER
-from toolchains import MINGW, ROOT, compiler, compiler_environment, third_party
+from toolchains import MINGW, ROOT, compiler, compiler_environment, licenses, third_party
 
 DIST = ROOT / "dist"
 FILES = ROOT / "scripts/sdk"
@@ -75,11 +75,6 @@ WHEEL_PLATFORMS = {
 }
 COMPONENTS = {"linux-x64": "python", "windows-x64": "python-headers"}
 EXECUTABLE_SUFFIXES = (".so", ".dll", ".pyd")
-DEBIAN_COPYRIGHT = {
-    "mingw-w64.txt": "/usr/share/doc/mingw-w64-x86-64-dev/copyright",
-    "gcc.txt": "/usr/share/doc/gcc-mingw-w64-x86-64-posix-runtime/copyright",
-}
-"""Licenses of what MinGW-w64 links into the DLLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +158,7 @@ def linux() -> Path:
         )
         (root / "lib/pkgconfig").mkdir()
         (root / "lib/pkgconfig/bass_webrtc.pc").write_text(_text("bass_webrtc.pc"))
-        _add_licenses(home, prefix, {})
+        _add_licenses(home, "linux-x64", prefix)
         _add_common_files(root, "linux")
         _write_tar(root, folder / "bass-webrtc-sdk-linux-x64.tar.gz")
         shutil.rmtree(root)
@@ -194,7 +189,7 @@ def windows(embed: Embed) -> Path:
         python_dll = home / f"python{PYTHON.replace('.', '')}.dll"
         build_capi.build_portable("windows-x64", root / "bin", [include], python_dll, [MINGW])
         _make_import_libraries(root)
-        _add_licenses(home, prefix, DEBIAN_COPYRIGHT)
+        _add_licenses(home, "windows-x64", prefix)
         _add_common_files(root, "windows")
         if not embed.verified:
             (root / "FOR-TESTS-ONLY.txt").write_text(_text("FOR-TESTS-ONLY.txt"))
@@ -327,15 +322,13 @@ def _compile(prefix: Path, home: Path, folder: Path | None = None) -> None:
 # ------------------------------------------------------------------ licenses, examples, import libraries
 
 
-def _add_licenses(home: Path, prefix: Path, more: dict[str, str]) -> None:
+def _add_licenses(home: Path, target: str, prefix: Path) -> None:
     """Collect the licenses of all parts in the folder that programs are shipped with, and write an index."""
     folder = home / "LICENSES"
     folder.mkdir()
     shutil.copy(ROOT / "LICENSE", folder / "bass-webrtc.txt")
-    for path in (prefix / "licenses").iterdir():
+    for path in {*licenses(target, prefix).values(), *(prefix / "licenses").iterdir()}:
         shutil.copy(path, folder / path.name)
-    for name, copyright_file in more.items():
-        shutil.copy(copyright_file, folder / name)
     if (home / "LICENSE.txt").exists():
         (home / "LICENSE.txt").rename(folder / "python.txt")
         shutil.copy(FILES / "vcruntime.txt", folder)

@@ -14,6 +14,11 @@ TARGETS = ("linux-x64", "linux-arm64", "windows-x64")
 MINGW = "x86_64-w64-mingw32-gcc-posix"
 GLIBC = "2.28"
 """Oldest glibc that the Linux packages run on."""
+_MINGW_LICENSES = {
+    "mingw-w64.txt": Path("/usr/share/doc/mingw-w64-x86-64-dev/copyright"),
+    "gcc.txt": Path("/usr/share/doc/gcc-mingw-w64-x86-64-posix-runtime/copyright"),
+}
+"""Licenses of what MinGW-w64 links into every DLL."""
 
 
 def compiler(target: str) -> list[str]:
@@ -36,3 +41,14 @@ def third_party(target: str, *components: str) -> Path:
     environment = {**os.environ, "PYTHON": sys.executable}
     done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, text=True, check=True)
     return Path(done.stdout.strip())
+
+
+def licenses(target: str, libraries: Path) -> dict[str, Path]:
+    """Return the licenses of all that is linked into the core for a target: names of files and their paths.
+
+    Args:
+        target: One of ``TARGETS``.
+        libraries: What ``third_party`` returned. Components may have added licenses of their own there.
+    """
+    found = {name: libraries / "licenses" / name for name in ("libsrtp2.txt", "openssl.txt", "opus.txt")}
+    return found | _MINGW_LICENSES if target == "windows-x64" else found

@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import build_cache
-from toolchains import GLIBC, ROOT, TARGETS, compiler, compiler_environment, third_party
+from toolchains import GLIBC, ROOT, TARGETS, compiler, compiler_environment, licenses, third_party
 
 DIST = ROOT / "dist"
 PROJECT_FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.py")
@@ -91,8 +91,8 @@ def wheel(target: str) -> Path:
             packed.extractall(folder, filter="data")
         (source,) = folder.iterdir()
         # pyproject.toml takes every LICENSE* into the package.
-        for path in sorted((libraries / "licenses").iterdir()):
-            shutil.copy(path, source / f"LICENSE-{path.name}")
+        for name, path in licenses(target, libraries).items():
+            shutil.copy(path, source / f"LICENSE-{name}")
         cflags, ldflags = ["-DNDEBUG", f"-ffile-prefix-map={folder}=."], ["-shared", "-s", "-Wl,--gc-sections"]
         if target != "windows-x64":
             cflags.append(f"-I{_own_headers(folder / 'headers')}")
