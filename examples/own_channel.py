@@ -19,7 +19,9 @@ if len(sys.argv) != 2:
     sys.exit(__doc__)
 
 bass.BASS_Init(0, 48_000, 0, 0, None)  # Device 0 is "no sound": decoding needs no sound card.
-channel = bass.BASS_StreamCreateFile(False, os.fsencode(sys.argv[1]), 0, 0, bass.BASS_STREAM_DECODE)
+# BASS reads file names as UTF-16 on Windows, which str becomes there, and as UTF-8 elsewhere.
+file_name, unicode = (sys.argv[1], bass.BASS_UNICODE) if os.name == "nt" else (os.fsencode(sys.argv[1]), 0)
+channel = bass.BASS_StreamCreateFile(False, file_name, 0, 0, bass.BASS_STREAM_DECODE | unicode)
 if not channel:
     sys.exit(f"BASS cannot open {sys.argv[1]}: error {bass.BASS_ErrorGetCode()}")
 

@@ -26,7 +26,9 @@ MIXER_MATRIX = 0x10000  # Without it BASSmix 2.4.5.2 crashes on channels with th
 DECODE = bass.BASS_STREAM_DECODE | bass.BASS_SAMPLE_FLOAT
 
 bass.BASS_Init(0, 48_000, 0, 0, None)
-programme = bass.BASS_StreamCreateFile(False, os.fsencode(sys.argv[1]), 0, 0, DECODE | bass.BASS_SAMPLE_LOOP)
+# BASS reads file names as UTF-16 on Windows, which str becomes there, and as UTF-8 elsewhere.
+file_name, unicode = (sys.argv[1], bass.BASS_UNICODE) if os.name == "nt" else (os.fsencode(sys.argv[1]), 0)
+programme = bass.BASS_StreamCreateFile(False, file_name, 0, 0, DECODE | bass.BASS_SAMPLE_LOOP | unicode)
 if not programme:
     sys.exit(f"BASS cannot open {sys.argv[1]}: error {bass.BASS_ErrorGetCode()}")
 mixer = bassmix.BASS_Mixer_StreamCreate(48_000, 2, DECODE | MIXER_NONSTOP)

@@ -46,7 +46,9 @@ def _running(example: Path, folder: Path) -> Iterator[tuple[Command, str]]:
     """Run the example in ``folder``; yield its process and URL. Kills it if it has not ended."""
     arguments = []
     if "sys.argv" in example.read_text():
-        arguments.append(str(media.write_tone(folder / "tone.wav", 1000.0, 2000.0, seconds=1.0, sample_rate_hz=48_000)))
+        arguments.append(
+            str(media.write_tone(folder / "Ton ♪.wav", 1000.0, 2000.0, seconds=1.0, sample_rate_hz=48_000))
+        )
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", RUN_EXAMPLE, str(example), *arguments],
         stdin=subprocess.PIPE,
