@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from support import aiortc_player, netns, packages, tones, wine
+from support import aiortc_player, packages, tones, wine, wine_lab
 from support.fixtures import skip_for
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import assert_tones
@@ -50,24 +50,21 @@ def test_doctor_shows_the_libraries_of_the_wheel(python: Path) -> None:
 
 
 @real_time_audio
-def test_player_on_linux_hears_the_tone_and_a_publisher_is_heard(
-    python: Path, hosts: tuple[netns.Host, netns.Host], tmp_path: Path
-) -> None:
-    windows_host, peer_host = hosts
-    wine.give_one_address(windows_host)
+def test_player_on_linux_hears_the_tone_and_a_publisher_is_heard(python: Path, tmp_path: Path) -> None:
     recording = tmp_path / "said.wav"
-    address = ("--host", "10.77.0.1", "--port", "0", "--udp-port", "0")
-    serve = (python, "-m", "bass_webrtc", "serve", "tone", *address, "--record-input", recording)
+    options = ("--port", "0", "--udp-port", "0", "--record-input", recording)
     with (
-        wine.Machine(windows_host) as windows,
-        PublisherFarm(peer_host) as farm,
-        windows.start(*serve, console=True) as server,
+        wine_lab.open_lab() as lab,
+        PublisherFarm(lab.linux) as farm,
+        lab.windows.start(
+            *(python, "-m", "bass_webrtc", "serve", "tone", "--host", lab.windows_address, *options), console=True
+        ) as server,
     ):
         line = server.read_error_line()
         url = re.fullmatch(r"listening on (http\S+)", line)
         assert url is not None, line
         assert farm.publish(f"{url[1]}whip", 440.0, 880.0) == 201
-        with peer_host.entered():
+        with lab.linux.entered():
             heard = asyncio.run(aiortc_player.listen(f"{url[1]}whep", 4.0))
         server.interrupt()
         server.popen.communicate(timeout=30)

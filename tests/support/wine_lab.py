@@ -24,11 +24,15 @@ class Lab:
 
 
 @contextmanager
-def open_lab() -> Iterator[Lab]:
-    """Start the machines; end all that runs on the Windows machine."""
+def open_lab(*, niced: bool = False) -> Iterator[Lab]:
+    """Start the machines; end all that runs on the Windows machine.
+
+    Args:
+        niced: As of ``wine.Machine``.
+    """
     with netns.Network() as network:
         windows, linux = network.host("windows"), network.host("linux")
         network.link(windows, f"{Lab.windows_address}/24", linux, f"{Lab.linux_address}/24")
         wine.give_one_address(windows)
-        with wine.Machine(windows) as machine:
+        with wine.Machine(windows, niced=niced) as machine:
             yield Lab(machine, linux)

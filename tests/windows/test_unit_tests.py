@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support import netns, wine
+from support import netns, wine, wine_lab
 from support.fixtures import skip_for
 from support.windows_skips import SKIPS, covers, reason_to_skip
 
@@ -52,14 +52,14 @@ def run_tests(folder: Path) -> list[Result]:
         AssertionError: pytest did not run to its end.
     """
     files = sorted(path for kind in ("unit", "loopback") for path in (ROOT / "tests" / kind).glob("test_*.py"))
-    with _machine() as machine, contextlib.ExitStack() as stack:
+    with wine_lab.open_lab(niced=True) as lab, contextlib.ExitStack() as stack:
         running = []
         for number in range(_PROCESSES):
             report = folder / f"report{number}.xml"
             options = ("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short", _PATIENCE)
             reporting = f"--junitxml={wine.windows_path(report)}"
             paths: list[Path | str] = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, *files[number::_PROCESSES]]
-            process = machine.start(
+            process = lab.windows.start(
                 *(wine.python(), "-m", "pytest", *options, reporting, *paths),
                 PYTHONPATH=wine.windows_path(wine.package()),
                 PYTHONDONTWRITEBYTECODE="1",
@@ -71,16 +71,6 @@ def run_tests(folder: Path) -> list[Result]:
             assert process.popen.returncode in (0, 1), output[-4000:] + errors[-4000:]
             found += _read(report)
         return found
-
-
-@contextlib.contextmanager
-def _machine() -> Iterator[wine.Machine]:
-    with netns.Network() as network:
-        host, other = network.host("windows"), network.host("other")
-        network.link(host, "10.77.0.1/24", other, "10.77.0.2/24")
-        wine.give_one_address(host)
-        with wine.Machine(host, niced=True) as machine:
-            yield machine
 
 
 def _read(report: Path) -> Iterator[Result]:
