@@ -6,6 +6,7 @@ They cannot run here. docs/releasing.md says so.
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,17 @@ def test_jobs_need_jobs_that_exist_and_may_only_read(path: Path) -> None:
     for job in workflow["jobs"].values():
         needs = job.get("needs", [])
         assert ({needs} if isinstance(needs, str) else set(needs)) <= set(workflow["jobs"])
+
+
+def test_sdk_with_an_unverified_python_is_not_published(tmp_path: Path) -> None:
+    release = jobs(ROOT / ".github/workflows/release.yml")
+    (command,) = (step["run"] for step in release["pypi"]["steps"] if "unverified" in step.get("run", ""))
+    archive = tmp_path / "dist/bass-webrtc-sdk-win-x64.zip"
+    archive.parent.mkdir()
+    archive.touch()
+    subprocess.run(["bash", "-e", "-c", command], cwd=tmp_path, check=True)
+    archive.rename(archive.with_stem(f"{archive.stem}-unverified"))
+    assert subprocess.run(["bash", "-e", "-c", command], cwd=tmp_path, check=False).returncode == 1
 
 
 @every_workflow
