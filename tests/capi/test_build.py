@@ -127,6 +127,12 @@ def test_host_may_load_the_library_with_local_symbols() -> None:
     assert dlopened(c_library.library()) == "1 0"
 
 
+def test_garbage_collection_does_not_look_at_what_was_imported() -> None:
+    """It would stop the signaling for 50 ms."""
+    collected = c_library.program(c_library.TESTS / "collected.c")
+    assert int(c_library.run(collected, str(c_library.library()))) > 10_000
+
+
 def test_host_with_another_python_version_is_refused() -> None:
     printed = dlopened(c_library.library(), "-DOTHER_PYTHON", "-rdynamic")
     assert re.fullmatch(r"0 43 this program runs Python 3\.9\.2.* was built for Python 3\.\d+\. .*capi build", printed)

@@ -69,6 +69,7 @@ def hold_the_interpreter(seconds: int) -> dict[str, Any]:
 
 def main() -> None:
     config, tone = (json.loads(argument) for argument in sys.argv[1:3])
+    gc.freeze()  # As the commands and the C library do.
     busy = BusyThreads()
     if sys.argv[3:] == ["warm"]:
         print("warm", flush=True)  # noqa: T201 - what the parent process waits for

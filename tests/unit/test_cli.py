@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import signal
@@ -76,6 +77,13 @@ class FakeServer:
 def whole_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows divides them, and ``Rounds`` counts them."""
     monkeypatch.setattr("bass_webrtc.loop_thread._INTERRUPTIBLE_S", None)
+
+
+@pytest.fixture(autouse=True)
+def _objects_are_collected_later() -> Iterator[None]:
+    """``cli.main`` freezes all objects that exist, here those of the tests."""
+    yield
+    gc.unfreeze()
 
 
 class Rounds(threading.Event):
@@ -400,6 +408,13 @@ def test_output_in_a_code_page_without_arrows_does_not_fail(monkeypatch: pytest.
     cli.main()
     sys.stdout.flush()
     assert pipe.getvalue() == "? 128 kbit/s, Müller\n".encode("cp1252")
+
+
+def test_garbage_collection_does_not_look_at_what_was_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would stop the signaling for 50 ms."""
+    monkeypatch.setattr(cli, "app", lambda: None)
+    cli.main()
+    assert gc.get_freeze_count() > 10_000
 
 
 @pytest.mark.parametrize("number", STOPPING)

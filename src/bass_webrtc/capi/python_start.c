@@ -173,6 +173,14 @@ static bool package_accepts_library(void) {
     return done != NULL;
 }
 
+/* No garbage collection looks at what was imported again. It would stop the signaling for 50 ms each time, and the
+ * library collects at each Free. */
+static void freeze_imported_objects(void) {
+    PyGILState_STATE held = PyGILState_Ensure();
+    PyRun_SimpleString("import gc\ngc.freeze()\ndel gc\n");
+    PyGILState_Release(held);
+}
+
 #ifndef _WIN32 /* It runs the exit handlers of a DLL when it has ended all other threads, also one that had the lock. */
 static void at_exit(void) { bw_py_close_all(); }
 #endif
@@ -193,10 +201,12 @@ static bool start(void) {
         fail(BASS_WEBRTC_ERROR_PYTHON, "cffi could not bind the library; standard error has the reason");
         return false;
     }
+    if (starts_interpreter) {
+        freeze_imported_objects();
 #ifndef _WIN32
-    if (starts_interpreter)
         atexit(at_exit);
 #endif
+    }
     return true;
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import errno
+import gc
 import io
 import json
 import os
@@ -373,6 +374,8 @@ app.add_typer(capi.app, name="capi")
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # No garbage collection looks at what was imported again. It would stop the signaling for 50 ms each time.
+    gc.freeze()
     # A pipe may have an encoding without arrows and boxes; Windows has such code pages by default.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
