@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from support.reruns import measures_waits
+
 pytest_plugins = ["support.fixtures"]
 
 # The time that an example takes means nothing on a busy machine.
@@ -45,7 +47,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=rank)
     for item in items:
-        if item.path.parent.name == "attack":
+        if measures_waits.mark in item.iter_markers():
             item.add_marker(pytest.mark.alone)
         if sys.platform == "win32" and (why := reason_to_skip(item.nodeid)):
             item.add_marker(pytest.mark.skip(why))

@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from support import stun, usage
-from support.attacks import BOUND, HonestPeer, Measured, flood, measures_waits
+from support.attacks import BOUND, HonestPeer, Measured, flood
 from support.driving import connect, drive
 from support.player import Certificate, Player
+from support.reruns import measures_waits
 from support.server_process import ServerProcess
 
 pytestmark = measures_waits

@@ -8,10 +8,11 @@ from itertools import count, cycle, islice
 
 import pytest
 
-from support.attacks import MAX_WAIT_MS, HonestPeer, Measured, flood, measures_waits
+from support.attacks import MAX_WAIT_MS, HonestPeer, Measured, flood
 from support.conformance import covers
 from support.driving import connect, drive
 from support.player import Certificate, Player
+from support.reruns import measures_waits
 from support.server_process import ServerProcess
 
 CLIENT_HELLO, SERVER_HELLO, HELLO_VERIFY_REQUEST, CERTIFICATE = 1, 2, 3, 11

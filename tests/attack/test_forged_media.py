@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from support import usage
-from support.attacks import BOUND, HonestPeer, Measured, flood, measures_waits
+from support.attacks import BOUND, HonestPeer, Measured, flood
 from support.driving import connect, drive
 from support.player import Certificate, Player
 from support.publisher import Publisher, ToneEncoder
+from support.reruns import measures_waits
 from support.server_process import ServerProcess
 
 pytestmark = measures_waits

@@ -6,7 +6,8 @@ import os
 import signal
 import time
 
-from support.attacks import BOUND, MAX_WAIT_MS, HonestPeer, Measured, measures_waits
+from support.attacks import BOUND, MAX_WAIT_MS, HonestPeer, Measured
+from support.reruns import measures_waits
 from support.server_process import ServerProcess
 
 pytestmark = measures_waits

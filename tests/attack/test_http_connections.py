@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from support.attacks import MAX_WAIT_MS, HonestPeer, Measured, measures_waits
+from support.attacks import MAX_WAIT_MS, HonestPeer, Measured
 from support.certificates import write_certificate
+from support.reruns import measures_waits
 from support.server_process import ServerProcess
 
 DESCRIPTORS = 1024

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from support import stun
-from support.attacks import HonestPeer, Measured, measures_waits
+from support.attacks import HonestPeer, Measured
 from support.driving import connect, drive
 from support.player import Certificate, Counters, Player
 from support.publisher import Publisher, ToneEncoder
+from support.reruns import measures_waits
 from support.server_process import ServerProcess
 
 HEADERS = 28

@@ -16,9 +16,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from support import http_asking
-from support.attacks import MAX_WAIT_MS, HonestPeer, Measured, measures_waits
+from support.attacks import MAX_WAIT_MS, HonestPeer, Measured
 from support.farm import PlayerFarm
 from support.http_flood import HttpFlood, request
+from support.reruns import measures_waits
 from support.server_process import ServerProcess
 
 pytestmark = measures_waits

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .child import Child
-from .reruns import rerun
 
 MAX_WAIT_MS = 100.0
 """No honest peer waits longer for the answer to a check or a request, whatever others do."""
@@ -24,8 +23,6 @@ BOUND = f"nothing missing, {MAX_WAIT_MS:.0f} ms"
 
 Measured = Callable[[str, str, object], None]
 """The fixture ``measured``: adds a row to the table, with attack, bound and measured value."""
-
-measures_waits = rerun("asserts that nobody waits over 100 ms; a stall of the machine is a wait, too")
 
 
 @dataclass(frozen=True)

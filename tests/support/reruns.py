@@ -16,3 +16,5 @@ def rerun(reason: str, times: int = 2) -> pytest.MarkDecorator:
 
 
 real_time_audio = rerun("judges uninterrupted audio in real time; a stall of the machine of 100 ms is a gap")
+measures_waits = rerun("asserts that nobody waits over 100 ms; a stall of the machine is a wait, too")
+"""Tests with this marker also run alone (conftest.py)."""

@@ -61,6 +61,21 @@ def test_reruns_need_a_reason(pytester: pytest.Pytester) -> None:
     result.stderr.fnmatch_lines(["*test_b.py::test_x has reruns without a reason*"])
 
 
+def test_what_measures_waits_runs_alone(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers = alone\nasyncio_default_fixture_loop_scope = function")
+    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makepyfile(
+        test_a="""
+            from support.reruns import measures_waits, real_time_audio
+            @measures_waits
+            def test_wait(): pass
+            @real_time_audio
+            def test_audio(): pass
+        """
+    )
+    pytester.runpytest("-m", "alone").assert_outcomes(passed=1, deselected=1)
+
+
 def test_folders_with_long_files_are_first_and_those_with_short_files_last(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
     pytester.makeconftest(CONFTEST.read_text())

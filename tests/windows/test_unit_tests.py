@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class Result:
 @pytest.mark.timeout(_TIMEOUT_S + 60)
 def test_unit_and_loopback_tests_pass_on_windows(tmp_path: Path) -> None:
     skip_for(wine.missing() or netns.missing())
+    faulthandler.cancel_dump_traceback_later()  # It takes longer than pytest waits before it dumps them.
     results = run_tests(tmp_path)
     bad = [one for one in results if one.outcome in ("failure", "error")]
     assert not bad, "\n\n".join(f"{one.outcome}: {one.test}\n{one.message}" for one in bad)
