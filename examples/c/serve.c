@@ -40,6 +40,10 @@ int main(int argc, char **argv) {
     HSTREAM source = file[0] != '\0' ? BASS_StreamCreateFile(0, file, 0, 0,
                                                              BASS_STREAM_DECODE | BASS_SAMPLE_LOOP | BASS_SAMPLE_FLOAT)
                                      : open_tone();
+    if (source == 0) { /* for BASS_WEBRTC_Create that would mean: only receive */
+        fprintf(stderr, "cannot open %s: BASS error %d\n", file, BASS_ErrorGetCode());
+        return EXIT_FAILURE;
+    }
     void *server = BASS_WEBRTC_Create(source, &config);
     if (server == NULL)
         return fail("BASS_WEBRTC_Create");

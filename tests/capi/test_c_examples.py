@@ -120,3 +120,11 @@ def test_mediamtx_prints_why_it_failed() -> None:
         printed, errors = process.communicate()
     assert printed == ""
     assert re.fullmatch(rf"{url}whip: .*401.* \(error 5003\)\n", errors)
+
+
+def test_serve_names_a_file_that_bass_cannot_open() -> None:
+    """Without a source the server would run, and only receive."""
+    binary = c_library.program(c_library.EXAMPLES / "serve.c")
+    with c_library.running([str(binary), "typo.mp3", "0"]) as process:
+        printed, errors = process.communicate("\n", timeout=30)
+    assert (process.returncode, printed, errors) == (1, "", "cannot open typo.mp3: BASS error 2\n")
