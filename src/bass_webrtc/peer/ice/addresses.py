@@ -63,8 +63,9 @@ def open_sockets(hosts: Sequence[str], port: int) -> list[socket.socket]:
                 raise ConfigError(f"udp_port is {port}, {FORBIDDEN_PORT}") from error
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
-    what = f"UDP port {port} is" if port else f"{_MAX_PORT_ATTEMPTS} UDP ports in a row are"
-    raise PortInUseError(f"{what} in use by another program; choose another udp_port, or 0 for any")
+    if port:
+        raise PortInUseError(f"UDP port {port} is in use by another program; choose another udp_port, or 0 for any")
+    raise PortInUseError(f"{_MAX_PORT_ATTEMPTS} UDP ports in a row were not free on all of {', '.join(hosts)}")
 
 
 def _append_bound(sockets: list[socket.socket], host: str, port: int) -> None:
