@@ -127,4 +127,5 @@ def test_serve_names_a_file_that_bass_cannot_open() -> None:
     binary = c_library.program(c_library.EXAMPLES / "serve.c")
     with c_library.running([str(binary), "typo.mp3", "0"]) as process:
         printed, errors = process.communicate("\n", timeout=30)
-    assert (process.returncode, printed, errors) == (1, "", "cannot open typo.mp3: BASS error 2\n")
+    assert (process.returncode, printed) == (1, "")
+    assert errors.endswith("cannot open typo.mp3: BASS error 2\n")  # After what ALSA says without a sound card.
