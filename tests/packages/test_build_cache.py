@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import build_cache
+
+SCRIPTS = str(Path(build_cache.__file__).parent)
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +60,22 @@ def test_failed_product_is_made_again() -> None:
     assert [path.name for path in product.iterdir()] == ["product"]
 
 
+def test_what_a_killed_maker_left_is_removed(cache: Path) -> None:
+    killed = "import build_cache, os; build_cache.made('it', [], lambda folder: os.kill(os.getpid(), 9))"
+    subprocess.run([sys.executable, "-c", killed], env={**os.environ, "PYTHONPATH": SCRIPTS}, check=False)
+    assert [path for path in cache.iterdir() if path.is_dir()]
+    product = build_cache.made("it", [], Maker())
+    assert [path for path in cache.iterdir() if path.is_dir()] == [product]
+
+
+def test_cache_that_cannot_be_written_is_named(cache: Path) -> None:
+    cache.write_text("a file")
+    with pytest.raises(
+        SystemExit, match=rf"the cache {cache} cannot be written \(File exists\); set BASS_WEBRTC_CACHE"
+    ):
+        build_cache.made("it", [], Maker())
+
+
 def test_callers_at_the_same_time_get_one_product() -> None:
     make = Maker()
     with ThreadPoolExecutor(8) as threads:
@@ -78,3 +98,5 @@ def test_place_is_that_of_the_scripts(monkeypatch: pytest.MonkeyPatch, cache: Pa
     assert build_cache.root() == Path("/var/cache/bass-webrtc")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert build_cache.root() == Path.home() / ".cache" / "bass-webrtc"
+    monkeypatch.setenv("BASS_WEBRTC_CACHE", "relative")
+    assert build_cache.root() == Path.cwd() / "relative"
