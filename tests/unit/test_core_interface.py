@@ -76,16 +76,21 @@ def test_error_for_missing_library_names_packages(monkeypatch: pytest.MonkeyPatc
         build_core.pkg_config("--libs")
 
 
-def test_static_libraries_are_those_of_the_given_folder(tmp_path: Path) -> None:
-    (tmp_path / "lib/pkgconfig").mkdir(parents=True)
-    for name in build_core.LIBRARIES:
-        described = f"Name: {name}\nDescription: {name}\nVersion: 1\nCflags: -I{tmp_path}/include\n"
-        described += f"Libs: -L{tmp_path}/lib -l{name.removeprefix('lib')}\nLibs.private: -lneeded-by-{name}\n"
-        (tmp_path / f"lib/pkgconfig/{name}.pc").write_text(described)
-    assert build_core.pkg_config("--cflags", tmp_path) == [f"-I{tmp_path}/include"]
-    on_linux = build_core.link_flags("linux-x64", tmp_path)
-    assert {f"-L{tmp_path}/lib", "-lopus", "-lsrtp2", "-lcrypto", "-lneeded-by-libcrypto"} <= set(on_linux)
-    on_windows = build_core.link_flags("windows-x64", tmp_path)
+def test_static_libraries_are_those_of_the_given_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder, other = tmp_path / "a folder", tmp_path / "other"
+    for prefix in (folder, other):
+        (prefix / "lib/pkgconfig").mkdir(parents=True)
+        for name in build_core.LIBRARIES:
+            described = f"prefix=${{pcfiledir}}/../..\nName: {name}\nDescription: {name}\nVersion: 1\n"
+            described += f"Cflags: -I${{prefix}}/include\nLibs: -L${{prefix}}/lib -l{name.removeprefix('lib')}\n"
+            (prefix / f"lib/pkgconfig/{name}.pc").write_text(f"{described}Libs.private: -lneeded-by-{name}\n")
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(other / "lib/pkgconfig"))
+    (included,) = build_core.pkg_config("--cflags", folder)
+    assert Path(included.removeprefix("-I")).resolve() == folder / "include"
+    on_linux = build_core.link_flags("linux-x64", folder)
+    assert not [flag for flag in on_linux if str(other) in flag]
+    assert {"-lopus", "-lsrtp2", "-lcrypto", "-lneeded-by-libcrypto"} <= set(on_linux)
+    on_windows = build_core.link_flags("windows-x64", folder)
     assert on_windows[0] == "-static"
     assert set(on_windows) - set(on_linux) == {"-static", "-lws2_32", "-lavrt", "-lwinmm"}
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -59,14 +60,14 @@ def pkg_config(flag: str, folder: Path | None = None) -> list[str]:
     command, environment = ["pkg-config", flag, *LIBRARIES], dict(os.environ)
     if folder is not None:
         command.append("--static")
-        environment["PKG_CONFIG_LIBDIR"] = str(folder / "lib/pkgconfig")
+        environment |= {"PKG_CONFIG_LIBDIR": str(folder / "lib/pkgconfig"), "PKG_CONFIG_PATH": ""}
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     except FileNotFoundError:
         raise SystemExit(f"bass-webrtc: pkg-config is missing; {_advice('pkg-config')}") from None
     except subprocess.CalledProcessError as error:
         raise SystemExit(f"bass-webrtc: {error.stderr.strip()}\n{_advice()}") from None
-    return result.stdout.split()
+    return shlex.split(result.stdout)
 
 
 def link_flags(target: str = sys.platform, folder: Path | None = None) -> list[str]:
