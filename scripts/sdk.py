@@ -40,16 +40,17 @@ import wheels
 from bass_webrtc import __version__
 from bass_webrtc.capi import build_capi
 from bass_webrtc.capi.header import HEADER
-from toolchains import MINGW, ROOT, compiler, compiler_environment, licenses, third_party
+from toolchains import MINGW, ROOT, compiler, compiler_inputs, licenses, third_party, zig
 
-DIST = ROOT / "dist"
 FILES = ROOT / "scripts/sdk"
 LOCK = FILES / "requirements.txt"
-EXAMPLES = ROOT / "examples"
+EXAMPLES = {"c": "*.[ch]", "csharp": "*.cs", "pascal": "*.pas"}
+"""Folders of examples, and what an archive has of them: not what a developer has compiled there."""
 HOME = build_capi.HOME
 PYTHON = "3.13"
+PYTHON_NAME = f"python{PYTHON.replace('.', '')}"
 EMBED_ADVICE = (
-    f"The Windows archive needs python.org's Python {PYTHON}: download python-{PYTHON}.x-embed-amd64.zip from "
+    f"windows-x64 needs python.org's Python {PYTHON}: download the latest python-{PYTHON}.*-embed-amd64.zip from "
     "https://www.python.org/downloads/windows/ and run: make sdk PYTHON_EMBED=path PYTHON_EMBED_SHA256=digest"
 )
 
@@ -64,7 +65,7 @@ STDLIB_NOT_SHIPPED = shutil.ignore_patterns(
     *("_ctypes_test*.so", "_sqlite3*.so", "_test*.so", "_xxtestfuzz*.so", "xxlimited*.so", "xxsubtype*.so"),
 )
 EMBED_NOT_SHIPPED = frozenset(
-    {"python.exe", "pythonw.exe", "python.cat", "python313._pth"}
+    {"python.exe", "pythonw.exe", "python.cat", f"{PYTHON_NAME}._pth"}
     | {"_sqlite3.pyd", "_wmi.pyd", "sqlite3.dll", "winsound.pyd"}
 )
 """Without _wmi, the module platform does not start COM in the program only to learn the version of Windows."""
@@ -91,26 +92,27 @@ class Embed:
 
 
 def main() -> None:
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.targets if name not in COMPONENTS]:
+        parser.error(f"unknown target {unknown[0]!r}; expected some of: {' '.join(COMPONENTS)}")
     if arguments.lock:
         LOCK.write_text(locked_requirements())
         return
     targets = arguments.targets or ["linux-x64", *(["windows-x64"] if arguments.python_embed else [])]
     if "windows-x64" in targets and not arguments.python_embed:
         raise SystemExit(f"sdk.py: {EMBED_ADVICE}")
-    DIST.mkdir(exist_ok=True)
+    if not build_capi.HERE.resolve().is_relative_to(ROOT):
+        raise SystemExit(f"sdk.py: bass_webrtc is imported from {build_capi.HERE.parent}; expected that of {ROOT}")
     for target in targets:
-        built = windows(_embed(arguments)) if target == "windows-x64" else linux()
-        staged = DIST / f".{built.name}.{os.getpid()}"
-        shutil.copy(built, staged)
-        sys.stdout.write(f"{staged.replace(DIST / built.name)}\n")
-    if "windows-x64" not in targets:
-        sys.stderr.write(f"sdk.py: {EMBED_ADVICE}\n")
+        wheels.publish(windows(_embed(arguments)) if target == "windows-x64" else linux())
+    if not arguments.targets and "windows-x64" not in targets:
+        sys.stderr.write(f"sdk.py: not built: {EMBED_ADVICE}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Build archives with the C library and everything it needs.")
-    parser.add_argument("targets", nargs="*", choices=[[], *COMPONENTS], metavar="TARGET", help=" or ".join(COMPONENTS))
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=" or ".join(COMPONENTS))
     parser.add_argument(
         "--python-embed", type=Path, default=os.environ.get("PYTHON_EMBED") or None, help="python.org's zip for Windows"
     )
@@ -123,8 +125,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _embed(arguments: argparse.Namespace) -> Embed:
     path, expected = Path(arguments.python_embed), arguments.python_embed_sha256
-    if not path.is_file():
-        raise SystemExit(f"sdk.py: PYTHON_EMBED is {str(path)!r}, but there is no such file")
+    if not path.is_file() or not zipfile.is_zipfile(path):
+        raise SystemExit(f"sdk.py: PYTHON_EMBED is {str(path)!r}; expected a zip file. {EMBED_ADVICE}")
     actual = hashlib.sha256(path.read_bytes()).hexdigest()
     if expected and actual != expected.lower():
         raise SystemExit(f"sdk.py: {path} has SHA-256 {actual}, expected {expected}; download it again")
@@ -147,7 +149,6 @@ def linux() -> Path:
         home = root / "lib" / HOME
         shutil.copytree(base, home)
         _add_package(wheel, home, prefix)
-        os.environ.update(compiler_environment())
         (include,) = (prefix / "python/include").glob("python3*")
         build_capi.build_portable(
             "linux-x64",
@@ -163,7 +164,7 @@ def linux() -> Path:
         _write_tar(root, folder / "bass-webrtc-sdk-linux-x64.tar.gz")
         shutil.rmtree(root)
 
-    return _only_file(build_cache.made("sdk-linux-x64", [*_inputs(), wheel, str(prefix)], make))
+    return build_cache.made_file("sdk-linux-x64", [*_inputs("linux-x64"), wheel, str(prefix)], make)
 
 
 def windows(embed: Embed) -> Path:
@@ -177,7 +178,8 @@ def windows(embed: Embed) -> Path:
     """
     wheel, prefix = wheels.wheel("windows-x64"), third_party("windows-x64", COMPONENTS["windows-x64"])
     compiling = third_party("linux-x64", COMPONENTS["linux-x64"])
-    base = _base("windows-x64", compiling, [embed.path], lambda folder: _unpack_embed(embed, folder))
+    origin: list[str | Path] = [embed.path, str(embed.verified)]
+    base = _base("windows-x64", compiling, origin, lambda folder: _unpack_embed(embed, folder))
     name = f"bass-webrtc-sdk-{__version__}-win-x64"
 
     def make(folder: Path) -> None:
@@ -186,7 +188,7 @@ def windows(embed: Embed) -> Path:
         shutil.copytree(base, home)
         _add_package(wheel, home, compiling)
         include = prefix / "python/include"
-        python_dll = home / f"python{PYTHON.replace('.', '')}.dll"
+        python_dll = home / f"{PYTHON_NAME}.dll"
         build_capi.build_portable("windows-x64", root / "bin", [include], python_dll, [MINGW])
         _make_import_libraries(root)
         _add_licenses(home, "windows-x64", prefix)
@@ -197,8 +199,8 @@ def windows(embed: Embed) -> Path:
         _write_zip(root, folder / f"bass-webrtc-sdk-win-x64{suffix}.zip")
         shutil.rmtree(root)
 
-    inputs = [*_inputs(), wheel, str(prefix), str(compiling), embed.path, str(embed.verified)]
-    return _only_file(build_cache.made("sdk-windows-x64", inputs, make))
+    inputs = [*_inputs("windows-x64"), wheel, str(prefix), str(compiling), *origin]
+    return build_cache.made_file("sdk-windows-x64", inputs, make)
 
 
 # ------------------------------------------------------------------ dependencies
@@ -295,7 +297,7 @@ def _copy_python(python: Path, home: Path) -> None:
 
 def _unpack_embed(embed: Embed, home: Path) -> None:
     """Unpack python.org's package and check the signatures of its programs and DLLs."""
-    dll = f"python{PYTHON.replace('.', '')}.dll"
+    dll = f"{PYTHON_NAME}.dll"
     with zipfile.ZipFile(embed.path) as packed:
         found = [name for name in packed.namelist() if name.rpartition("/")[2] == dll]
         if not found:
@@ -304,6 +306,8 @@ def _unpack_embed(embed: Embed, home: Path) -> None:
         for name in packed.namelist():
             if name.startswith(folder) and not name.endswith("/") and "/" not in name.removeprefix(folder):
                 (home / name.removeprefix(folder)).write_bytes(packed.read(name))
+    if embed.verified and (reason := authenticode.missing()):
+        raise SystemExit(f"sdk.py: an archive that may be published {reason}, which checks the signatures in it")
     sys.stderr.write(f"sdk.py: {authenticode.check_signatures(sorted(home.iterdir()))}\n")
     for name in EMBED_NOT_SHIPPED:
         _remove(home / name)
@@ -327,8 +331,9 @@ def _add_licenses(home: Path, target: str, prefix: Path) -> None:
     folder = home / "LICENSES"
     folder.mkdir()
     shutil.copy(ROOT / "LICENSE", folder / "bass-webrtc.txt")
-    for path in {*licenses(target, prefix).values(), *(prefix / "licenses").iterdir()}:
-        shutil.copy(path, folder / path.name)
+    found = {path.name: path for path in (prefix / "licenses").iterdir()} | licenses(target, prefix)
+    for name, path in found.items():
+        shutil.copy(path, folder / name)
     if (home / "LICENSE.txt").exists():
         (home / "LICENSE.txt").rename(folder / "python.txt")
         shutil.copy(FILES / "vcruntime.txt", folder)
@@ -368,9 +373,14 @@ def _add_common_files(root: Path, system: str) -> None:
     for header in root.glob(f"*/{HEADER.name}"):
         if header.parent.name != "include":
             header.unlink()
-    shutil.copytree(EXAMPLES / "c", root / "examples/c")
-    for language in ("csharp", "pascal"):
-        shutil.copytree(EXAMPLES / language, root / language)
+    for language, folder in (("c", "examples/c"), ("csharp", "csharp"), ("pascal", "pascal")):
+        (root / folder).mkdir(parents=True)
+        for path in _examples(language):
+            shutil.copy(path, root / folder)
+
+
+def _examples(language: str) -> list[Path]:
+    return sorted((ROOT / "examples" / language).glob(EXAMPLES[language]))
 
 
 def _make_import_libraries(root: Path) -> None:
@@ -379,8 +389,8 @@ def _make_import_libraries(root: Path) -> None:
     (root / "bin" / definition.name).rename(definition)
     _run("x86_64-w64-mingw32-dlltool", "-d", str(definition), "-l", str(root / "lib" / f"lib{HOME}.dll.a"))
     # The short format, which Microsoft's linker writes and reads.
-    zig = (sys.executable, "-m", "ziglang", "dlltool", "-m", "i386:x86-64")
-    _run(*zig, "-d", str(definition), "-l", str(root / "lib" / f"{HOME}.lib"), environment=compiler_environment())
+    dlltool = (*zig(), "dlltool", "-m", "i386:x86-64")
+    _run(*dlltool, "-d", str(definition), "-l", str(root / "lib" / f"{HOME}.lib"))
 
 
 # ------------------------------------------------------------------ archives
@@ -420,12 +430,12 @@ def _mode(path: Path) -> int:
 # ------------------------------------------------------------------
 
 
-def _inputs() -> list[str | bytes | Path]:
+def _inputs(target: str) -> list[str | Path]:
     """What all archives depend on, besides the wheel, which contains the sources of the C library."""
     scripts = [Path(__file__), *(Path(__file__).with_name(f"{name}.py") for name in ("authenticode", "toolchains"))]
-    files = sorted(path for folder in (FILES, EXAMPLES) for path in folder.rglob("*") if path.is_file())
+    files = sorted([*FILES.iterdir(), *(path for name in EXAMPLES for path in _examples(name))])
     named = [item for path in files for item in (str(path.relative_to(ROOT)), path)]
-    return [sys.version, wheels.EPOCH, *scripts, *named]
+    return [sys.version, wheels.EPOCH, *scripts, *named, *compiler_inputs(target)]
 
 
 def _text(name: str) -> str:
@@ -454,11 +464,6 @@ def _run(*command: str, environment: dict[str, str] | None = None) -> str:
             errors.seek(0)
             raise SystemExit(f"{done.stdout}{errors.read()}sdk.py: `{' '.join(command[:4])} …` failed")
     return done.stdout
-
-
-def _only_file(folder: Path) -> Path:
-    (path,) = folder.iterdir()
-    return path
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@
 #   linux-x64, linux-arm64   the Python package ziglang (in $PYTHON, by default python3), whose C compiler links against
 #                            glibc 2.28
 #   windows-x64              Debian's gcc-mingw-w64-x86-64-posix
-#   all                      make, perl, pkg-config, xz-utils, and apt (or the tarballs)
+#   all                      make, perl, pkg-config, xz-utils, binutils, and apt (or the tarballs)
 #
 #   PYTHON                      the Python that has ziglang
 #   BASS_WEBRTC_SOURCES         a folder with tarballs, searched first
@@ -44,8 +44,41 @@ windows-x64) machine=x86_64-w64-mingw32 openssl_target=mingw64 components=python
 esac
 [ -z "$component" ] || [ "$component" = "$components" ] || usage
 
+fail() {
+    echo "third-party.sh: $*" >&2
+    exit 1
+}
+
+# Only what is written here decides how the libraries are built.
+unset CFLAGS CPPFLAGS CXXFLAGS LDFLAGS LIBS MAKEFLAGS MFLAGS GNUMAKEFLAGS CONFIG_SITE PKG_CONFIG_PATH
+
+case $target in
+windows-x64)
+    CC=$machine-gcc-posix AR=$machine-ar RANLIB=$machine-ranlib
+    command -v "$CC" >/dev/null || fail "$CC is missing (Debian: gcc-mingw-w64-x86-64-posix)"
+    compiler=$(cat "$("$CC" -print-file-name=libgcc.a)" "$("$CC" -print-file-name=libmingwex.a)" | sha256sum)
+    ;;
+*)
+    zig=$("${PYTHON:-python3}" -c 'import ziglang, os; print(os.path.dirname(ziglang.__file__) + "/zig")' 2>/dev/null) ||
+        fail "${PYTHON:-python3} has no module ziglang; install it (pip install ziglang) or set PYTHON to one that has it"
+    # Names without a folder, because OpenSSL and Python record them.
+    CC=zig-cc AR=zig-ar RANLIB=zig-ranlib
+    compiler=$("$zig" version)
+    ;;
+esac
+
 cache=${BASS_WEBRTC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/bass-webrtc}
-key=$(sha256sum <"$0" | cut -c1-12)
+case $cache in
+/*) ;;
+*) cache=$PWD/$cache ;;
+esac
+case $cache in
+*[[:space:]]*) fail "the cache is $cache, but configure scripts refuse spaces; set BASS_WEBRTC_CACHE to another folder" ;;
+esac
+key=$({
+    cat "$0"
+    echo "$compiler"
+} | sha256sum | cut -c1-12)
 prefix=$cache/third-party/$target-$key
 log=$prefix.log
 case $component in
@@ -54,11 +87,13 @@ python-headers) result=$prefix/python/include/Python.h ;;
 *) result=$prefix/lib/libopus.a ;;
 esac
 if [ -e "$result" ]; then
+    touch "$prefix"
     echo "$prefix"
     exit 0
 fi
 
-mkdir -p "$cache/third-party" "$cache/sources"
+mkdir -p "$cache/third-party" "$cache/sources" ||
+    fail "the cache $cache cannot be written; set BASS_WEBRTC_CACHE to another folder"
 # Another process may build the same at this time: wait for it. The lock ends with this process.
 exec 9>"$cache/third-party/$target.lock"
 flock 9
@@ -67,15 +102,12 @@ if [ -e "$result" ]; then
     exit 0
 fi
 rm -rf "$cache/third-party/.$target-"* # what a killed process left
+# What no build has used for a week.
+find "$cache/third-party" -maxdepth 1 -name "$target-*" -mtime +7 -exec rm -rf {} +
 work=$(mktemp -d "$cache/third-party/.$target-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
 jobs=$(nproc)
-
-fail() {
-    echo "third-party.sh: $*" >&2
-    exit 1
-}
 
 # run COMMAND...: with its output in the log, whose end is shown when the command fails.
 run() {
@@ -131,21 +163,15 @@ pin: 'apt-cache showsrc' of a current suite names the new .orig.tar file and its
 # The archives become part of a shared library whose own functions alone are visible.
 flags='-O3 -ffunction-sections -fdata-sections'
 if [ "$target" = windows-x64 ]; then
-    CC=$machine-gcc-posix AR=$machine-ar RANLIB=$machine-ranlib
-    command -v "$CC" >/dev/null || fail "$CC is missing (Debian: gcc-mingw-w64-x86-64-posix)"
     # Without checks that need libssp, which would be one more DLL.
     flags="$flags -D_FORTIFY_SOURCE=0 -fno-stack-protector"
 else
-    zig=$("${PYTHON:-python3}" -c 'import ziglang, os; print(os.path.dirname(ziglang.__file__) + "/zig")' 2>/dev/null) ||
-        fail "${PYTHON:-python3} has no module ziglang; install it (pip install ziglang) or set PYTHON to one that has it"
     mkdir "$work/bin"
     for tool in "cc -target $machine.2.28" ar ranlib; do
         printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$zig" "$tool" >"$work/bin/zig-${tool%% *}"
     done
     chmod +x "$work"/bin/*
     export ZIG_GLOBAL_CACHE_DIR="$cache/zig" ZIG_LOCAL_CACHE_DIR="$work/zig" PATH="$work/bin:$PATH"
-    # Names without a folder, because OpenSSL and Python record them.
-    CC=zig-cc AR=zig-ar RANLIB=zig-ranlib
     flags="$flags -g0 -fPIC -fvisibility=hidden -fno-sanitize=undefined"
 fi
 export CC AR RANLIB SOURCE_DATE_EPOCH=1735689600

@@ -26,21 +26,37 @@ def compiler(target: str) -> list[str]:
     if target == "windows-x64":
         return [MINGW]
     architecture = {"linux-x64": "x86_64", "linux-arm64": "aarch64"}[target]
-    return [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-gnu.{GLIBC}"]
+    return [*zig(), "cc", "-target", f"{architecture}-linux-gnu.{GLIBC}"]
 
 
-def compiler_environment() -> dict[str, str]:
-    """Return this process's environment, with zig's cache (its C library for each target) inside ours."""
-    zig = str(build_cache.root() / "zig")
-    return {**os.environ, "ZIG_GLOBAL_CACHE_DIR": zig, "ZIG_LOCAL_CACHE_DIR": zig}
+def zig() -> list[str]:
+    """Return the command of zig, which keeps its C library for each target in our cache."""
+    cache = build_cache.root() / "zig"
+    variables = [f"{name}={cache}" for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")]
+    return ["env", *variables, sys.executable, "-m", "ziglang"]
+
+
+def compiler_inputs(target: str) -> list[str | Path]:
+    """Return what the products for a target depend on besides their sources: the compiler and what it links."""
+    command = compiler(target)
+    inputs: list[str | Path] = [_output(*command, "--version")]
+    if target == "windows-x64":
+        libraries = ("libgcc.a", "libmingwex.a", "libwinpthread.a")
+        inputs += [Path(_output(*command, f"-print-file-name={name}").strip()) for name in libraries]
+        inputs += _MINGW_LICENSES.values()
+    return inputs
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a build: this process's, without what would add to the options of compilers."""
+    changing = ("CFLAGS", "CPPFLAGS", "LDFLAGS", "LIBS", "CPATH", "C_INCLUDE_PATH", "LIBRARY_PATH", "PKG_CONFIG_PATH")
+    return {name: value for name, value in os.environ.items() if name not in changing}
 
 
 def third_party(target: str, *components: str) -> Path:
     """Return the prefix of the static third-party libraries for a target; builds them if necessary."""
-    command = [str(ROOT / "scripts" / "third-party.sh"), target, *components]
-    environment = {**os.environ, "PYTHON": sys.executable}
-    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment, text=True, check=True)
-    return Path(done.stdout.strip())
+    command = ["env", f"PYTHON={sys.executable}", str(ROOT / "scripts" / "third-party.sh"), target, *components]
+    return Path(_output(*command).strip())
 
 
 def licenses(target: str, libraries: Path) -> dict[str, Path]:
@@ -52,3 +68,7 @@ def licenses(target: str, libraries: Path) -> dict[str, Path]:
     """
     found = {name: libraries / "licenses" / name for name in ("libsrtp2.txt", "openssl.txt", "opus.txt")}
     return found | _MINGW_LICENSES if target == "windows-x64" else found
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -13,6 +13,7 @@ import gzip
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import build_cache
-from toolchains import GLIBC, ROOT, TARGETS, compiler, compiler_environment, licenses, third_party
+from toolchains import GLIBC, ROOT, TARGETS, compiler, compiler_inputs, environment, licenses, third_party
 
 DIST = ROOT / "dist"
 PROJECT_FILES = ("LICENSE", "README.md", "pyproject.toml", "setup.py")
@@ -53,12 +54,16 @@ def main(names: list[str]) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise SystemExit(f"wheels.py: unknown target {unknown[0]!r}; expected some of: {' '.join(known)}")
-    DIST.mkdir(exist_ok=True)
     for name in names or known:
-        built = sdist() if name == "sdist" else wheel(name)
-        staged = DIST / f".{built.name}.{os.getpid()}"
-        shutil.copy(built, staged)
-        sys.stdout.write(f"{staged.replace(DIST / built.name)}\n")
+        publish(sdist() if name == "sdist" else wheel(name))
+
+
+def publish(product: Path) -> None:
+    """Copy a product into dist/ and print its path."""
+    DIST.mkdir(exist_ok=True)
+    staged = DIST / f".{product.name}.{os.getpid()}"
+    shutil.copy(product, staged)
+    sys.stdout.write(f"{staged.replace(DIST / product.name)}\n")
 
 
 def sdist() -> Path:
@@ -72,13 +77,13 @@ def sdist() -> Path:
             target = copy / path.relative_to(ROOT)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, target)
-        _build("--sdist", copy, folder, dict(os.environ))
+        _build("--sdist", copy, folder, environment())
         shutil.rmtree(copy)
         (archive,) = folder.glob("*.tar.gz")
         _normalize(archive)
 
     names = [str(path.relative_to(ROOT)) for path in sources]
-    return _only_file(build_cache.made("sdist", [*_tools(), *names, *sources], make))
+    return build_cache.made_file("sdist", [*_tools(), *names, *sources], make)
 
 
 def wheel(target: str) -> Path:
@@ -99,15 +104,15 @@ def wheel(target: str) -> Path:
             exports = folder / "exports"
             exports.write_text(VERSION_SCRIPT)
             ldflags.append(f"-Wl,--version-script={exports}")
-        environment = compiler_environment() | {
+        settings = environment() | {
             "BASS_WEBRTC_TARGET": target,
             "BASS_WEBRTC_THIRD_PARTY": str(libraries),
-            "CC": " ".join(cc),
-            "CFLAGS": " ".join(cflags),
-            "LDSHARED": " ".join([*cc, *ldflags]),
+            "CC": shlex.join(cc),
+            "CFLAGS": shlex.join(cflags),
+            "LDSHARED": shlex.join([*cc, *ldflags]),
         }
         options = (f"--py-limited-api={FIRST_PYTHON}", f"--plat-name={PLATFORM_TAGS[target]}")
-        _build("--wheel", source, folder, environment, *options)
+        _build("--wheel", source, folder, settings, *options)
         (built,) = folder.glob("*.whl")
         if target != "windows-x64":
             _check_manylinux(built)
@@ -115,8 +120,8 @@ def wheel(target: str) -> Path:
             if path != built:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    inputs = [*_tools(), archive, str(libraries), _version_of(cc)]
-    return _only_file(build_cache.made(f"wheel-{target}", inputs, make))
+    inputs = [*_tools(), archive, str(libraries), *compiler_inputs(target)]
+    return build_cache.made_file(f"wheel-{target}", inputs, make)
 
 
 def _source_files() -> list[Path]:
@@ -128,16 +133,16 @@ def _source_files() -> list[Path]:
     return found
 
 
-def _build(kind: str, source: Path, folder: Path, environment: dict[str, str], *options: str) -> None:
+def _build(kind: str, source: Path, folder: Path, settings: dict[str, str], *options: str) -> None:
     command = ["nice", sys.executable, "-m", "build", kind, "--no-isolation", "--outdir", str(folder), str(source)]
     command += [f"--config-setting=--build-option={option}" for option in options]
-    _run(command, {**environment, "SOURCE_DATE_EPOCH": EPOCH})
+    _run(command, settings | {"SOURCE_DATE_EPOCH": EPOCH})
 
 
-def _run(command: list[str], environment: dict[str, str] | None = None) -> str:
+def _run(command: list[str], settings: dict[str, str] | None = None) -> str:
     """Run a program and return its output; if it fails, show the end of that."""
     output = subprocess.PIPE
-    done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=environment, text=True, check=False)
+    done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=settings, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{done.stdout[-OUTPUT_SHOWN:]}\nwheels.py: `{' '.join(command[:4])} …` failed")
     return done.stdout
@@ -179,15 +184,6 @@ def _tools() -> list[str | Path]:
         sys.version,
         *(f"{name} {version(name)}" for name in ("build", "cffi", "setuptools")),
     ]
-
-
-def _version_of(cc: list[str]) -> str:
-    return subprocess.run([*cc, "--version"], capture_output=True, text=True, check=True).stdout
-
-
-def _only_file(folder: Path) -> Path:
-    (path,) = folder.iterdir()
-    return path
 
 
 if __name__ == "__main__":

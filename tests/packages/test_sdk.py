@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tarfile
 import urllib.request
 import zipfile
@@ -174,6 +175,37 @@ def test_python_with_a_wrong_signature_is_refused(tmp_path: Path) -> None:
     shutil.copy(sdk.unpacked("windows-x64") / "bin/bass_webrtc.dll", tmp_path)
     with pytest.raises(SystemExit, match=r"bass_webrtc\.dll is not signed"):
         authenticode.check_signatures([tmp_path / "bass_webrtc.dll"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("windows-x86",), r"unknown target 'windows-x86'; expected some of: linux-x64 windows-x64"),
+        (("windows-x64",), r"windows-x64 needs python\.org's Python"),
+        (("windows-x64", "--python-embed", __file__), r"test_sdk\.py'; expected a zip file.*download the latest"),
+        (
+            ("windows-x64", "--python-embed", "/nonexistent"),
+            r"'/nonexistent'; expected a zip file.*download the latest",
+        ),
+    ],
+)
+def test_wrong_arguments_are_refused_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["sdk.py", *arguments])
+    with pytest.raises(SystemExit) as exit_info:
+        builder.main()
+    assert re.search(message, f"{exit_info.value} {capsys.readouterr().err}")
+
+
+def test_archive_that_may_be_published_needs_the_check_of_signatures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    skip_for(wine.missing())
+    monkeypatch.setattr(authenticode, "missing", lambda: "needs Debian's osslsigncode")
+    embed = builder.Embed(wine.embeddable("3.13"), verified=True)
+    with pytest.raises(SystemExit, match=r"may be published needs Debian's osslsigncode"):
+        builder._unpack_embed(embed, tmp_path)
 
 
 # ------------------------------------------------------------------ Linux programs

@@ -62,7 +62,7 @@ def compile_program(target: str, folder: Path) -> Path:
     sources = (str(TESTS / "test_libraries.c"), str(CORE / "libraries.c"), f"-I{CORE}", "-O2", "-std=c11")
     static = ["-static"] if target == "windows-x64" else []  # without it, the program needs MinGW's libwinpthread
     command = [*toolchains.compiler(target), *sources, *flags, *static, "-lm", "-o", str(program)]
-    subprocess.run(command, env=toolchains.compiler_environment(), check=True)
+    subprocess.run(command, check=True)
     return program
 
 
@@ -111,7 +111,7 @@ def refused(cache: Path, **environment: str) -> str:
     """Run with an empty cache, expect a failure without a result, and return the message."""
     done = run("linux-x64", BASS_WEBRTC_CACHE=str(cache), **environment)
     assert (done.returncode, done.stdout) == (1, "")
-    assert [path.name for path in (cache / "third-party").iterdir() if path.is_dir()] == []
+    assert [path.name for path in cache.glob("third-party/*") if path.is_dir()] == []
     return done.stderr
 
 
@@ -146,21 +146,38 @@ def test_file_that_debian_no_longer_has_comes_with_what_to_do(tmp_path: Path) ->
         assert way in message
 
 
+def test_cache_in_a_folder_with_spaces_is_refused(tmp_path: Path) -> None:
+    assert "set BASS_WEBRTC_CACHE to another folder" in refused(tmp_path / "a folder")
+
+
+def test_libraries_of_another_compiler_are_not_used(tmp_path: Path) -> None:
+    prefix = tmp_path / "third-party" / built("linux-x64").name
+    (prefix / "lib").mkdir(parents=True)
+    (prefix / "lib/libopus.a").touch()
+    environment = {"BASS_WEBRTC_CACHE": str(tmp_path), "BASS_WEBRTC_DEBIAN_MIRROR": "file:///nowhere"}
+    assert run("linux-x64", **environment).stdout == f"{prefix}\n"
+    zig, python = tmp_path / "zig", tmp_path / "python"
+    for program, output in ((zig, "99.0"), (python, zig)):
+        program.write_text(f"#!/bin/sh\necho {output}\n")
+        program.chmod(0o755)
+    assert run("linux-x64", PYTHON=str(python), **environment).stdout == ""
+
+
 def test_missing_ziglang_is_named(tmp_path: Path) -> None:
     assert "install it (pip install ziglang)" in refused(tmp_path, PYTHON="false")
 
 
 def test_second_process_waits_and_takes_the_result_of_the_first(tmp_path: Path) -> None:
-    folder = tmp_path / "third-party"
+    folder, name = tmp_path / "third-party", built("linux-x64").name
     folder.mkdir()
-    environment = {**os.environ, "BASS_WEBRTC_CACHE": str(tmp_path), "BASS_WEBRTC_DEBIAN_MIRROR": "file:///nowhere"}
+    environment = {**os.environ, "PYTHON": sys.executable, "BASS_WEBRTC_CACHE": str(tmp_path)}
     with (folder / "linux-x64.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         second = subprocess.Popen([str(SCRIPT), "linux-x64"], env=environment, stdout=subprocess.PIPE, text=True)
         while "flock" not in children(second.pid):
             assert second.poll() is None, "ended although the lock was taken"
             time.sleep(0.01)
-        prefix = folder / f"linux-x64-{hashlib.sha256(SCRIPT.read_bytes()).hexdigest()[:12]}"
+        prefix = folder / name
         (prefix / "lib").mkdir(parents=True)
         (prefix / "lib" / "libopus.a").touch()
     assert second.communicate()[0] == f"{prefix}\n"

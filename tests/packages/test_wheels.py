@@ -8,11 +8,13 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Callable, Iterable
 from email import message_from_string
 from pathlib import Path
 
 import pytest
 
+import build_cache
 import toolchains
 import wheels
 from support import packages
@@ -63,6 +65,22 @@ def test_wheel_is_small_and_its_name_says_what_it_runs_on(wheel: Path) -> None:
     tag = message_from_string(read(wheel, "*.dist-info/WHEEL").decode())["Tag"]
     assert wheel.name.endswith(f"{tag}.whl")
     assert wheel.stat().st_size <= MAX_BYTES[target]
+
+
+def test_wheel_has_the_same_bytes_when_it_is_built_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    before, made = packages.wheel("linux-x64"), build_cache.made
+
+    def make_again(name: str, inputs: Iterable[str | bytes | Path], make: Callable[[Path], object]) -> Path:
+        if not name.startswith("wheel"):
+            return made(name, inputs, make)
+        make(tmp_path)
+        return tmp_path
+
+    monkeypatch.setattr(build_cache, "made", make_again)
+    monkeypatch.setenv("LDFLAGS", "-Wl,--build-id=0x0123456789abcdef")
+    again = wheels.wheel("linux-x64")
+    assert again != before
+    assert again.read_bytes() == before.read_bytes()
 
 
 def test_wheel_contains_the_sources_and_one_compiled_module(wheel: Path) -> None:
