@@ -6,7 +6,9 @@ See also test_full_ice_arrivals.py and test_full_ice_gathering.py.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
+from collections.abc import Sequence
 
 import pytest
 from ice_ends import A_PACKET, End, connect, end_and_peer, introduce, two_ends
@@ -14,6 +16,7 @@ from ice_ends import A_PACKET, End, connect, end_and_peer, introduce, two_ends
 from bass_webrtc.config import parse_ice_server
 from bass_webrtc.errors import ClosedError, IceError, PeerLimitError
 from bass_webrtc.peer.ice.full_ice import FullIce, IceSettings, SocketBudget
+from bass_webrtc.peer.ice.gathering import Gatherer
 from bass_webrtc.rtc.sdp import IceCredentials
 from support import stun
 from support.conformance import covers
@@ -352,6 +355,44 @@ async def test_restart_without_sockets_is_refused_and_keeps_the_pair() -> None:
         a.ice.send(A_PACKET)
         await asyncio.sleep(0.1)
         assert b.data == [A_PACKET]
+
+
+@covers("WS28")
+@pytest.mark.parametrize("is_cancelled", [False, True])
+@in_virtual_time
+async def test_interrupted_restart_keeps_the_pair_and_returns_its_sockets(
+    is_cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def interrupt(_gatherer: Gatherer, _hosts: Sequence[str]) -> None:
+        raise asyncio.CancelledError if is_cancelled else OSError(errno.EMFILE, "too many open files")
+
+    budget = SocketBudget(4)
+    async with two_ends(budget=budget) as (a, b):
+        old, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
+        credentials, candidates = a.ice.credentials, a.ice.candidates
+        with monkeypatch.context() as patch:
+            patch.setattr(Gatherer, "open_hosts", interrupt)
+            with pytest.raises(asyncio.CancelledError if is_cancelled else OSError):
+                await a.ice.restart()
+        assert (a.ice.selected, a.ice.credentials, a.ice.candidates) == (old, credentials, candidates)
+        await asyncio.sleep(0.1)
+        budget.take(2)
+
+
+@in_virtual_time
+async def test_interrupted_restart_leaves_a_later_one_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(_gatherer: Gatherer, _hosts: Sequence[str]) -> None:
+        await asyncio.Event().wait()
+
+    async with two_ends() as (a, _):
+        with monkeypatch.context() as patch:
+            patch.setattr(Gatherer, "open_hosts", wait)
+            interrupted = asyncio.create_task(a.ice.restart())
+            await asyncio.sleep(0)
+        candidates = await a.ice.restart()
+        interrupted.cancel()
+        await asyncio.wait([interrupted])
+        assert a.ice.candidates == candidates
 
 
 @in_virtual_time

@@ -306,16 +306,19 @@ class FullIce:
             The new local candidates, on new sockets.
 
         Raises:
-            PeerLimitError: The loop cannot watch as many sockets. The former session continues.
+            PeerLimitError: The loop cannot watch as many sockets. As after any other error and after a cancellation,
+                the former session continues.
+            ClosedError: ``close`` was called.
         """
         if self._closed:
             raise ClosedError("ICE was closed")
         self.cancel_restart()
-        self._pending = self._new_session(controlling=self._current.agent.ice_controlling)
+        pending = self._pending = self._new_session(controlling=self._current.agent.ice_controlling)
         try:
             return await self.gather()
-        except PeerLimitError:
-            self.cancel_restart()
+        except BaseException:
+            if self._pending is pending:  # Not that of a later restart.
+                self.cancel_restart()
             raise
 
     def cancel_restart(self) -> None:
