@@ -160,9 +160,10 @@ def test_custom_certificate_authority_is_trusted(tmp_path: Path) -> None:
 
 
 class Offerer:
-    """A server that makes a counter-offer: 406 with an offer, then PATCH with the answer."""
+    """A server that makes a counter-offer: 406 with an offer and more fields, then PATCH with the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, *fields: tuple[str, str]) -> None:
+        self._fields = fields
         config = StreamConfig()
         self._host = EngineHost(Engine(config, 1, open_for_core(bw.Tone()).handle), 1)
         self._host.start()
@@ -179,15 +180,18 @@ class Offerer:
 
     async def __call__(self, seen: Seen) -> bytes:
         if seen.method == "POST":
-            return response(406, SDP, LOCATION, body=await self._connection.make_offer())
+            return response(406, SDP, LOCATION, *self._fields, body=await self._connection.make_offer())
         if seen.method == "PATCH":
             self._connection.take_answer(read_answer(seen.body.decode(), self._connection.offer_sdp))
             return response(204)
         return response(200)
 
-    async def close(self) -> None:
+    async def hang_up(self) -> None:
         await self._connection.close()
         await self._connection.wait_closed()
+
+    async def close(self) -> None:
+        await self.hang_up()
         self._host.stop()
         self._host.close()
 
@@ -205,6 +209,30 @@ async def test_counter_offer_is_answered_and_heard() -> None:
                 tone = pytest.approx(10 ** (-12 / 20), rel=0.15)
                 await asyncio.to_thread(wait_until, lambda: np.abs(client.read(960)).max() == tone)
             _assert_answered(scripted)
+    finally:
+        await offerer.close()
+
+
+@covers("CL5")
+async def test_client_tries_again_if_the_connection_ends_before_the_ice_servers_of_the_answer_are_queried() -> None:
+    offerer = Offerer(("Link", '<stun:127.0.0.1:9>; rel="ice-server"'))
+
+    async def script(seen: Seen) -> bytes:
+        if seen.method == "POST" and offerer.connected.is_set():
+            return response(403)
+        answer = await offerer(seen)
+        if seen.method == "PATCH":
+            await offerer.connected.wait()
+            await offerer.hang_up()
+            await asyncio.to_thread(wait_until, lambda: client.stats().state == "closed")
+        return answer
+
+    try:
+        async with serving(script) as scripted, bw.aio.WhepClient(scripted.url) as client:
+            await client.start()
+            await asyncio.to_thread(wait_until, lambda: len(scripted.of("POST")) == 2)
+            with pytest.raises(bw.SignalingError, match="403"):
+                await client.wait_connected(20.0)
     finally:
         await offerer.close()
 

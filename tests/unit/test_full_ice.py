@@ -437,3 +437,16 @@ async def test_close_releases_everything_and_ends_connect() -> None:
     await asyncio.sleep(0.1)
     assert own_descriptors() == files
     assert len(asyncio.all_tasks()) == 1
+
+
+@in_virtual_time
+async def test_nothing_is_opened_after_close() -> None:
+    budget = SocketBudget(2)
+    end = End(budget=budget)
+    await end.ice.gather()
+    await end.ice.close()
+    for late in (end.ice.gather(), end.ice.add_servers([parse_ice_server("turn:127.0.0.1:9", "me", "secret")])):
+        with pytest.raises(ClosedError):
+            await late
+    budget.take(2)
+    assert len(asyncio.all_tasks()) == 1

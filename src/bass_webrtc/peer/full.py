@@ -210,8 +210,12 @@ class FullConnection:
         """Ignore end-of-candidates: the peer's checks may still arrive from other addresses (RFC 8863)."""
 
     async def add_servers(self, servers: Iterable[IceServerAddress]) -> None:
-        """Query the ICE servers of the peer's answer; their candidates are trickled (RFC 9725, 4.6)."""
-        await self._ice.add_servers(servers)
+        """Query the ICE servers of the peer's answer; their candidates are trickled (RFC 9725, 4.6).
+
+        Ignored after the end, which the observer knows already.
+        """
+        if not self.closed:
+            await self._ice.add_servers(servers)
 
     async def restart(self, fragment: IceFragment) -> str:
         """Answer the peer's ICE restart (RFC 9725, 4.3.3). Audio stays on the old pair until a new one works.

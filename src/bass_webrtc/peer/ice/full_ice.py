@@ -227,7 +227,9 @@ class FullIce:
 
         Raises:
             PeerLimitError: The loop cannot watch as many sockets.
+            ClosedError: ``close`` was called.
         """
+        self._check_open()
         session = self._newest
         settings = self._settings
         hosts: tuple[str, ...] = ()
@@ -236,8 +238,7 @@ class FullIce:
             hosts = _default_hosts() if settings.hosts is None else settings.hosts
         session.take_sockets(len(hosts) + _turn_servers(self._servers) + _BRIDGE_SOCKETS)
         await session.gatherer.open_hosts(hosts)
-        if self._closed:
-            raise ClosedError("ICE was closed while it was gathering")
+        self._check_open()
         await session.gatherer.query(self._servers, settings.gather_timeout_s)
         session.has_gathered = True
         return self.candidates
@@ -249,7 +250,9 @@ class FullIce:
 
         Raises:
             PeerLimitError: The loop cannot watch as many sockets.
+            ClosedError: ``close`` was called.
         """
+        self._check_open()
         added = tuple(server for server in ice_servers if server not in self._servers)
         self._newest.take_sockets(_turn_servers(added))
         self._servers += added
@@ -310,8 +313,7 @@ class FullIce:
                 the former session continues.
             ClosedError: ``close`` was called.
         """
-        if self._closed:
-            raise ClosedError("ICE was closed")
+        self._check_open()
         self.cancel_restart()
         pending = self._pending = self._new_session(controlling=self._current.agent.ice_controlling)
         try:
@@ -362,6 +364,10 @@ class FullIce:
         await asyncio.gather(*(session.close() for session in sessions))
 
     # -- sessions
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("ICE was closed")
 
     @property
     def _newest(self) -> _Session:
