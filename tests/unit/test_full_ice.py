@@ -450,3 +450,40 @@ async def test_nothing_is_opened_after_close() -> None:
             await late
     budget.take(2)
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.parametrize("steps", range(4))
+@in_virtual_time
+async def test_cancelled_close_releases_everything(steps: int) -> None:
+    files = own_descriptors()
+    budget = SocketBudget(4)
+    async with two_ends(budget=budget) as (a, b):
+        await asyncio.gather(a.ice.connect(), b.ice.connect())
+        await a.ice.restart()
+        closing = asyncio.create_task(a.ice.close())
+        for _ in range(1 + steps):
+            await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.sleep(0.1)
+        budget.take(4)
+        budget.give_back(4)
+        await b.ice.close()
+        await asyncio.sleep(0.1)
+        assert own_descriptors() == files
+
+
+@in_virtual_time
+async def test_failed_close_releases_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(_gatherer: Gatherer) -> None:
+        raise RuntimeError("a bug")
+
+    files = own_descriptors()
+    budget = SocketBudget(2)
+    end = End(budget=budget)
+    await end.ice.gather()
+    monkeypatch.setattr(Gatherer, "close", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        await end.ice.close()
+    budget.take(2)
+    await asyncio.sleep(0.1)
+    assert own_descriptors() == files

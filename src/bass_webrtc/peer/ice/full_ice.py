@@ -151,10 +151,14 @@ class _Session:
         self._sockets += count
 
     async def close(self) -> None:
-        await self.gatherer.close()
-        await self.agent.close()
-        sockets, self._sockets = self._sockets, 0
-        self._budget.give_back(sockets)
+        try:
+            await self.gatherer.close()
+        finally:
+            try:
+                await self.agent.close()
+            finally:
+                sockets, self._sockets = self._sockets, 0
+                self._budget.give_back(sockets)
 
 
 class FullIce:
@@ -355,13 +359,17 @@ class FullIce:
         return consent.round_trip_s if consent is not None else None
 
     async def close(self) -> None:
-        """Close the sockets and delete TURN allocations, within about a second. Idempotent."""
+        """Close the sockets and delete TURN allocations, within about a second, also if the caller stops waiting.
+
+        Idempotent.
+        """
         self._closed = True
         self.selected = None
         for task in self._retired.values():
             task.cancel()
         sessions = [self._current, *self._retired, *filter(None, [self._pending])]
-        await asyncio.gather(*(session.close() for session in sessions))
+        # Shielded: a task that is cancelled before its first step would not close its session at all.
+        await asyncio.shield(asyncio.gather(*(session.close() for session in sessions)))
 
     # -- sessions
 
