@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -167,14 +168,25 @@ def test_more_sockets_than_select_can_watch_do_not_end_the_loop() -> None:
         assert runner.run(watch_too_many()) == (errno.EMFILE, b"heard")
 
 
-def test_clock_of_the_loop_is_that_of_the_core() -> None:
+def test_clock_of_the_loop_is_that_of_the_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where ``time.monotonic`` is another clock, with steps of 15.6 ms."""
+    other_s = time.perf_counter() + 1000.0
+    clock_info = time.get_clock_info
+
+    def other_info(name: str) -> object:
+        return SimpleNamespace(resolution=0.0156) if name == "monotonic" else clock_info(name)  # type: ignore[arg-type]
+
     async def times() -> list[float]:
         loop = asyncio.get_running_loop()
         before_s = time.perf_counter()
         fired: asyncio.Future[float] = loop.create_future()
         loop.call_at(before_s + 0.01, lambda: fired.set_result(time.perf_counter()))
-        return [before_s, loop.time(), before_s + 0.01 - 1e-6, await fired]
+        now_s = loop.time()
+        await asyncio.sleep(0)  # A loop that has something to do looks at once for timers that are due.
+        return [before_s, now_s, before_s + 0.01 - 1e-6, await fired]
 
+    monkeypatch.setattr(time, "monotonic", lambda: other_s)
+    monkeypatch.setattr(time, "get_clock_info", other_info)
     with asyncio.Runner(loop_factory=SelectLoop) as runner:
         found = runner.run(times())
     assert found == sorted(found)
