@@ -38,7 +38,10 @@ Run = TypeVar("Run")
 _EXECUTOR_SHUTDOWN_S = 1.0
 """How long the end of the loop waits for its executor, in which a name lookup without an answer may block."""
 
-WATCHED_SOCKETS = 512 if sys.platform == "win32" else None
+_SELECT_SOCKETS = 512
+"""How many sockets ``select`` can watch on Windows: CPython's FD_SETSIZE."""
+
+WATCHED_SOCKETS = _SELECT_SOCKETS if sys.platform == "win32" else None
 """How many sockets one loop can watch; None: as many as there are descriptors."""
 
 _INTERRUPTIBLE_S = 0.1 if sys.platform == "win32" else None
@@ -73,7 +76,7 @@ class SelectLoop(asyncio.SelectorEventLoop):
     Its clock is the core's, the performance counter; ``time.monotonic`` has steps of 15.6 ms before Python 3.13.
     """
 
-    def __init__(self, limit: int = 512) -> None:
+    def __init__(self, limit: int = _SELECT_SOCKETS) -> None:
         super().__init__(SelectSelector(limit))
         # Timers that are due within this time run at once. asyncio takes the resolution of time.monotonic.
         self._clock_resolution = time.get_clock_info("perf_counter").resolution
