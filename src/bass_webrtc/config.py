@@ -22,6 +22,9 @@ SAMPLE_RATE_HZ = 48_000
 CHANNELS = 2
 """Internal channel count: stereo."""
 
+SAMPLE_BYTES = 4
+"""Size of a sample, which is a 32-bit float."""
+
 FORBIDDEN_PORT = (
     "which Windows reserves ('netsh int ipv4 show excludedportrange tcp', or udp) or another program uses; choose "
     "another port, or 0 for any"

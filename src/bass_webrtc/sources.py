@@ -10,7 +10,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, TypeAlias
 
 from .bass import open_file, open_source
-from .config import CHANNELS, SAMPLE_RATE_HZ
+from .config import CHANNELS, SAMPLE_BYTES, SAMPLE_RATE_HZ
 from .core import SourceHandle
 from .errors import ConfigError
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
 _MAX_CHANNELS = 8
-_SAMPLE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ class PcmSource:
     def _write_buffer(self, samples: ReadableBuffer) -> int:
         """Do what ``write`` does, without NumPy: take a C-contiguous buffer of float32 ``[frames, channels]``."""
         with self._writing:
-            return self._handle.write(samples, memoryview(samples).nbytes // (self.channels * _SAMPLE_BYTES))
+            return self._handle.write(samples, memoryview(samples).nbytes // (self.channels * SAMPLE_BYTES))
 
     def end(self) -> None:
         """Mark the end: the buffered audio is still sent, then the event ``source_ended`` is emitted. Any thread."""

@@ -17,7 +17,7 @@ from yarl import URL
 from .. import __version__
 from ..bass import kept_error_code
 from ..client.clients import WhepClient
-from ..config import CHANNELS, IceServer, ServerConfig
+from ..config import CHANNELS, SAMPLE_BYTES, IceServer, ServerConfig
 from ..core import statistics_functions
 from ..server.server import Server
 from ..sources import PcmSource
@@ -30,7 +30,6 @@ from .structures import KINDS, Callbacks, config_fields, fill
 
 ALL_PEERS = 0xFFFFFFFF
 _MAX_READ_FRAMES = 48_000
-_SAMPLE_BYTES = 4
 _CLIENT_PEER = 0
 _WITHOUT_BASS = ("push_pcm", "read_pcm")
 """Methods that are called often and never call BASS, so its error code need not be kept."""
@@ -371,7 +370,7 @@ class Library:
     def _samples(self, pointer: Any, frames: int, channels: int) -> Any:
         """The caller's memory as a buffer of float32 [frames, channels]; not copied."""
         self._need(pointer, "samples")
-        return self._ffi.buffer(pointer, frames * channels * _SAMPLE_BYTES)
+        return self._ffi.buffer(pointer, frames * channels * SAMPLE_BYTES)
 
 
 class _TextBuffer:

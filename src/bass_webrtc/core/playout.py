@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..config import CHANNELS
+from ..config import CHANNELS, SAMPLE_BYTES
 from .compiled import ffi, lib
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ._core import Pointer
-
-_SAMPLE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +145,7 @@ def _silent(block: WriteableBuffer) -> tuple[Pointer, int]:
     length = memoryview(block).nbytes
     samples = ffi.from_buffer("float[]", block, require_writable=True)
     ffi.memmove(samples, bytes(length), length)
-    return samples, length // (CHANNELS * _SAMPLE_BYTES)
+    return samples, length // (CHANNELS * SAMPLE_BYTES)
 
 
 def _number(pointer: Pointer) -> int:
