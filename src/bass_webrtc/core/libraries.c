@@ -13,7 +13,8 @@
 #define FRAMES 6          /* of speech, before one that is lost; OSCE leaves the first ones alone. */
 #define MAX_BYTES 200
 
-/* From these decoder complexities on, libopus 1.5 and newer uses the models that were compiled in. */
+/* libopus 1.5 and newer uses the models that were compiled in: deep PLC from decoder complexity 5 on, of OSCE one model
+ * (LACE) from 6 on and another one (NoLACE) from 7 on. 7 finds both, and a build that has only one of them. */
 #define DEEP_PLC_COMPLEXITY 5
 #define OSCE_COMPLEXITY 7
 
