@@ -24,7 +24,9 @@ settings.load_profile("bass-webrtc")
 
 if sys.platform == "win32":
     from bass_webrtc.loop_thread import new_event_loop
-    from support.windows_skips import reason_to_skip
+    from support.windows_skips import is_wine, reason_to_skip
+
+    WINE = is_wine()
 
     class _LoopPolicy(asyncio.DefaultEventLoopPolicy):
         """asyncio's own default, the proactor, is for callers of ``aio``; everything else runs on the product's."""
@@ -49,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if measures_waits.mark in item.iter_markers():
             item.add_marker(pytest.mark.alone)
-        if sys.platform == "win32" and (why := reason_to_skip(item.nodeid)):
+        if sys.platform == "win32" and (why := reason_to_skip(item.nodeid, wine=WINE)):
             item.add_marker(pytest.mark.skip(why))
         marker = item.get_closest_marker("flaky")
         if marker is not None and not marker.kwargs.get("reason"):

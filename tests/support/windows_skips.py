@@ -1,15 +1,13 @@
-"""Tests that cannot run on Windows, or under Wine, with the reason. ``tests/conftest.py`` skips them there."""
+"""Tests that ``tests/conftest.py`` skips on Windows, and those that it skips under Wine only, with the reason."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 _SIGNAL = "it ends a process by a signal, which Windows has not; its counterpart, Ctrl-C, needs a console"
-SKIPS: dict[str, tuple[str, ...]] = {
+ON_WINDOWS: dict[str, tuple[str, ...]] = {
     "it runs a shell script for Debian": ("tests/unit/test_debian_packages.py",),
-    "Wine refuses the same UDP port on two IPv4 addresses, so these tests run where there is one": (
-        "tests/unit/test_sockets.py::test_free_port_is_same_on_every_address",
-        "tests/unit/test_sockets.py::test_local_addresses_end_with_loopback_and_have_no_link_local",
-        "tests/unit/test_sockets.py::test_missing_address_is_skipped",
-    ),
     "Windows has no fork": (
         "tests/unit/test_loop_thread.py::test_exit_of_a_forked_child_does_not_wait_for_the_parents_threads",
     ),
@@ -32,9 +30,6 @@ SKIPS: dict[str, tuple[str, ...]] = {
     "sound-lib's BASSmix 2.4.5.2 for Windows crashes": (
         "tests/unit/test_input_player.py::test_tap_returns_everything_played_even_if_read_late",
     ),
-    "it needs a thread that reads sound in real time, which Python does not do under Wine on a busy machine": (
-        "tests/unit/test_client_events.py::test_player_connects_to_the_new_server_before_it_leaves_the_old_one",
-    ),
     "PulseAudio is for Linux": ("tests/loopback/test_bass_source.py::test_bass_records_its_default_input",),
     "it opens a pseudo-terminal": ("tests/loopback/test_command_line.py::test_live_table_is_shown_on_a_terminal",),
     "there is no pkg-config; the core for Windows is compiled on Linux": (
@@ -45,6 +40,23 @@ SKIPS: dict[str, tuple[str, ...]] = {
         "tests/loopback/test_examples.py::test_echo_returns_the_input",
         "tests/loopback/test_examples.py::test_phone_in_mixes_two_callers_and_refuses_a_third",
         "tests/loopback/test_examples.py::test_recorder_writes_one_file_per_call",
+    ),
+    _SIGNAL: (
+        "tests/loopback/test_client_commands.py::test_client_reconnects_after_a_server_restart",
+        "tests/loopback/test_client_commands.py::test_pulled_stream_is_played",
+        "tests/loopback/test_client_commands.py::test_pulled_stream_is_recorded",
+        "tests/loopback/test_client_commands.py::test_unreachable_server_is_reported_once",
+        "tests/loopback/test_command_line.py::test_demo_programme_plays_without_a_gap",
+        "tests/loopback/test_command_line.py::test_signal_ends_serve_silently_with_code_0",
+        "tests/loopback/test_examples.py::test_example_serves_until_it_is_stopped[asyncio_station]",
+    ),
+}
+"""Reason to the tests: beginnings of their ids, each up to a ``::``, a ``[`` or the end."""
+UNDER_WINE: dict[str, tuple[str, ...]] = {
+    "Wine refuses the same UDP port on two IPv4 addresses, so these tests run where there is one": (
+        "tests/unit/test_sockets.py::test_free_port_is_same_on_every_address",
+        "tests/unit/test_sockets.py::test_local_addresses_end_with_loopback_and_have_no_link_local",
+        "tests/unit/test_sockets.py::test_missing_address_is_skipped",
     ),
     "each start of Python takes seconds under Wine; another test starts the same code there": (
         "tests/loopback/test_client_commands.py::test_bad_arguments_exit_with_code_2[arguments1]",
@@ -58,24 +70,21 @@ SKIPS: dict[str, tuple[str, ...]] = {
         "tests/loopback/test_examples.py::test_example_serves_until_it_is_stopped[synthesizer]",
         "tests/unit/test_doctor.py::test_commands_without_core_print_what_to_install[arguments1]",
     ),
-    _SIGNAL: (
-        "tests/loopback/test_client_commands.py::test_client_reconnects_after_a_server_restart",
-        "tests/loopback/test_client_commands.py::test_pulled_stream_is_played",
-        "tests/loopback/test_client_commands.py::test_pulled_stream_is_recorded",
-        "tests/loopback/test_client_commands.py::test_unreachable_server_is_reported_once",
-        "tests/loopback/test_command_line.py::test_demo_programme_plays_without_a_gap",
-        "tests/loopback/test_command_line.py::test_signal_ends_serve_silently_with_code_0",
-        "tests/loopback/test_examples.py::test_example_serves_until_it_is_stopped[asyncio_station]",
-    ),
 }
-"""Reason to the tests: beginnings of their ids, each up to a ``::``, a ``[`` or the end."""
+"""The same for tests that run on real Windows, but not under Wine."""
 
 
-def reason_to_skip(test: str) -> str | None:
-    """Return why a test is skipped on Windows; None if it runs."""
-    return next((reason for reason, named in SKIPS.items() if any(covers(one, test) for one in named)), None)
+def is_wine() -> bool:
+    """Return whether this Windows is Wine."""
+    return sys.platform == "win32" and hasattr(ctypes.WinDLL("ntdll"), "wine_get_version")
+
+
+def reason_to_skip(test: str, *, wine: bool) -> str | None:
+    """Return why a test is skipped on Windows or, if ``wine``, under Wine; None if it runs."""
+    skips = ON_WINDOWS | UNDER_WINE if wine else ON_WINDOWS
+    return next((reason for reason, named in skips.items() if any(covers(one, test) for one in named)), None)
 
 
 def covers(entry: str, test: str) -> bool:
-    """Return whether an entry of the table names a test."""
+    """Return whether an entry of the tables names a test."""
     return test == entry or test.startswith((f"{entry}::", f"{entry}["))

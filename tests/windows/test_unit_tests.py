@@ -13,7 +13,7 @@ import pytest
 
 from support import netns, wine, wine_lab
 from support.fixtures import skip_for
-from support.windows_skips import SKIPS, covers, reason_to_skip
+from support.windows_skips import ON_WINDOWS, UNDER_WINE, covers, reason_to_skip
 
 ROOT = Path(__file__).parents[2]
 _PROCESSES = 3
@@ -41,10 +41,19 @@ def test_unit_and_loopback_tests_pass_on_windows(tmp_path: Path) -> None:
     bad = [one for one in results if one.outcome in ("failure", "error")]
     assert not bad, "\n\n".join(f"{one.outcome}: {one.test}\n{one.message}" for one in bad)
     skipped = {one.test for one in results if one.outcome == "skipped"}
-    assert skipped == {one.test for one in results if reason_to_skip(one.test)}
+    assert skipped == {one.test for one in results if reason_to_skip(one.test, wine=True)}
     tests = [one.test for one in results]
-    unused = [entry for entries in SKIPS.values() for entry in entries if not any(covers(entry, one) for one in tests)]
+    entries = [entry for named in (ON_WINDOWS | UNDER_WINE).values() for entry in named]
+    unused = [entry for entry in entries if not any(covers(entry, one) for one in tests)]
     assert not unused, "these entries of windows_skips.py name no test"
+
+
+def test_only_reasons_about_wine_are_for_wine_only() -> None:
+    assert all("Wine" in reason for reason in UNDER_WINE)
+    assert not [reason for reason in ON_WINDOWS if "Wine" in reason]
+    for test in (entry for named in UNDER_WINE.values() for entry in named):
+        assert reason_to_skip(test, wine=True) is not None
+        assert reason_to_skip(test, wine=False) is None
 
 
 def run_tests(folder: Path) -> list[Result]:
