@@ -1,6 +1,8 @@
-"""The engine's calls on peers, without its threads."""
+"""The engine's calls on peers, and its clock."""
 
 from __future__ import annotations
+
+import time
 
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import Engine, PeerKeys, SendingStream
@@ -13,4 +15,16 @@ def test_nacks_of_a_peer_do_not_block_other_commands() -> None:
         engine.resend(0, sequence)
     engine.set_redundancy(0, 1)
     engine.remove_peer(0)
+    engine.close()
+
+
+def test_clock_of_the_core_is_perf_counter() -> None:
+    """A machine that has slept tells it from other monotonic clocks, which go on during sleep."""
+    engine = Engine(ServerConfig(), 1, None)
+    before_s = time.perf_counter()
+    engine.start()
+    while engine.running_s(before_s) == 0.0:
+        assert time.perf_counter() < before_s + 10.0, "the sender thread has not started"
+    started_s = before_s - engine.running_s(before_s)
+    assert before_s <= started_s <= time.perf_counter()
     engine.close()

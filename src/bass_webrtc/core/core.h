@@ -16,9 +16,8 @@
  * network thread. Nothing here takes the Python interpreter's lock. The engine must outlive every call into it.
  *
  * Functions that return int return BW_OK (or the documented value) or a negative BW_ERROR_*. Units are part of the
- * names. Monotonic time is CLOCK_MONOTONIC, on Windows the performance counter: the clock of Python's
- * time.perf_counter. Addresses are plain bytes, so no sockaddr layout crosses this interface. A descriptor is a socket's
- * fileno() in Python, on Windows too.
+ * names. Monotonic time is that of Python's time.perf_counter (bw_now_ns in platform.h). Addresses are plain bytes, so no
+ * sockaddr layout crosses this interface. A descriptor is a socket's fileno() in Python, on Windows too.
  */
 #ifndef BW_CORE_H
 #define BW_CORE_H

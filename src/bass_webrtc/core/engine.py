@@ -37,7 +37,7 @@ class Datagram:
     host: str
     port: int
     time_s: float
-    """CLOCK_MONOTONIC at arrival, in seconds."""
+    """Time of ``time.perf_counter`` at arrival, in seconds."""
     data: bytes
 
 
@@ -47,7 +47,7 @@ class RtcpReceived:
 
     peer: int
     time_s: float
-    """CLOCK_MONOTONIC at arrival, in seconds."""
+    """Time of ``time.perf_counter`` at arrival, in seconds."""
     packet: bytes
 
 

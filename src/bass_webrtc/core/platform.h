@@ -44,8 +44,8 @@ struct mmsghdr {
 };
 #endif
 
-/* Monotonic time in nanoseconds: CLOCK_MONOTONIC, on Windows the performance counter. Both are the clock of Python's
- * time.perf_counter. */
+/* Monotonic time in nanoseconds, from the clock of Python's time.perf_counter: CLOCK_MONOTONIC; on macOS
+ * CLOCK_UPTIME_RAW, which is mach_absolute_time; on Windows the performance counter. */
 int64_t bw_now_ns(void);
 
 /* The priority and the timer of one thread with deadlines. Its functions are called by that thread only. */

@@ -18,9 +18,16 @@
 #define REALTIME_PRIORITY 8
 #define CACHE_LINE_BYTES 64
 
+/* The clock of Python's time.perf_counter. On macOS it stops while the machine sleeps; CLOCK_MONOTONIC does not. */
+#ifdef __APPLE__
+#define PERF_COUNTER_CLOCK CLOCK_UPTIME_RAW
+#else
+#define PERF_COUNTER_CLOCK CLOCK_MONOTONIC
+#endif
+
 int64_t bw_now_ns(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(PERF_COUNTER_CLOCK, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
@@ -44,7 +51,7 @@ void bw_pacer_sleep_until_ns(bw_pacer *pacer, int64_t deadline_ns) {
     (void)pacer;
 #ifdef __linux__
     struct timespec deadline = to_timespec(deadline_ns);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &deadline, NULL) == EINTR) {
+    while (clock_nanosleep(PERF_COUNTER_CLOCK, TIMER_ABSTIME, &deadline, NULL) == EINTR) {
     }
 #else
     for (int64_t left_ns = deadline_ns - bw_now_ns(); left_ns > 0; left_ns = deadline_ns - bw_now_ns()) {
