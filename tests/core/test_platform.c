@@ -83,6 +83,19 @@ static void test_any_number_of_signals_neither_blocks_nor_outlasts_a_clear(void)
     bw_wake_destroy(&wake);
 }
 
+/* WSAPoll fails without descriptors, and when the network is down; poll does neither. */
+static void test_thread_that_polls_again_after_failures_does_not_spin(void) {
+    struct pollfd none;
+    int64_t start_ns = bw_now_ns();
+    int failures = 0;
+    for (int i = 0; i < 20; i++)
+        failures += bw_poll(&none, 0, 0) < 0;
+#ifdef _WIN32
+    CHECK_EQ(failures, 20);
+#endif
+    CHECK_AT_LEAST(bw_now_ns() - start_ns, failures * MS_NS / 2);
+}
+
 /* Where wake-ups are sockets, other programs can send to them. */
 static void test_datagram_of_others_is_no_signal(void) {
     bw_wake wake;
@@ -231,6 +244,7 @@ int main(void) {
     RUN(test_stopped_engine_leaves_no_handle_open);
     RUN(test_wake_is_readable_from_signal_to_clear);
     RUN(test_any_number_of_signals_neither_blocks_nor_outlasts_a_clear);
+    RUN(test_thread_that_polls_again_after_failures_does_not_spin);
     RUN(test_datagram_of_others_is_no_signal);
     RUN(test_no_socket_is_refused);
     RUN(test_batches_carry_datagrams_in_order_with_their_source);

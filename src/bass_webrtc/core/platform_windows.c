@@ -129,7 +129,11 @@ void bw_wake_clear(bw_wake *wake) {
 /* ---- sockets */
 
 int bw_poll(struct pollfd *descriptors, uint32_t count, int timeout_ms) {
-    return WSAPoll(descriptors, count, timeout_ms);
+    int ready = WSAPoll(descriptors, count, timeout_ms);
+    /* Unlike poll, it can go on failing (WSAENETDOWN, WSAENOBUFS), and callers try again. */
+    if (ready == SOCKET_ERROR)
+        Sleep(1);
+    return ready;
 }
 
 /* Returns false when the socket does not know this option. */
