@@ -15,11 +15,12 @@ const
   BassLibrary = {$IFDEF MSWINDOWS}'bass.dll'{$ELSE}'libbass.so'{$ENDIF};
   BASS_SAMPLE_LOOP = 4;
   BASS_STREAM_DECODE = $200000;
+  BASS_UNICODE = $80000000;
 
 { In your program the unit "bass" of BASS declares these. }
 function BASS_Init(device: Integer; freq, flags: Cardinal; window, guid: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassLibrary;
-function BASS_StreamCreateFile(inMemory: LongBool; fileName: PAnsiChar; offset, length: UInt64; flags: Cardinal): Cardinal;
+function BASS_StreamCreateFile(inMemory: LongBool; fileName: Pointer; offset, length: UInt64; flags: Cardinal): Cardinal;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassLibrary;
 function BASS_ChannelPlay(channel: Cardinal; restart: LongBool): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassLibrary;
@@ -40,7 +41,14 @@ begin
   { Device 0 is no sound: it needs no sound card. }
   if not BASS_Init(-1, 48000, 0, nil, nil) and not BASS_Init(0, 48000, 0, nil, nil) then
     Fail('BASS_Init failed');
-  song := BASS_StreamCreateFile(False, PAnsiChar(AnsiString(ParamStr(1))), 0, 0, BASS_STREAM_DECODE or BASS_SAMPLE_LOOP);
+  { BASS reads file names as UTF-16 with this flag; without it, on Windows only those of the system's code page. }
+  {$IFDEF MSWINDOWS}
+  song := BASS_StreamCreateFile(False, PWideChar(UnicodeString(ParamStr(1))), 0, 0,
+    BASS_STREAM_DECODE or BASS_SAMPLE_LOOP or BASS_UNICODE);
+  {$ELSE}
+  song := BASS_StreamCreateFile(False, PAnsiChar(AnsiString(ParamStr(1))), 0, 0,
+    BASS_STREAM_DECODE or BASS_SAMPLE_LOOP);
+  {$ENDIF}
   if song = 0 then
     Fail('BASS cannot open ' + ParamStr(1));
   FillChar(config, SizeOf(config), 0);
