@@ -104,6 +104,12 @@ def test_program_for_visual_studio_starts_a_server() -> None:
     assert re.fullmatch(r"version \w{8}, port \d+\n", c_library.run(c_library.program(source)))
 
 
+def test_each_cache_has_a_key_of_its_own() -> None:
+    """Of two jobs with the same key, the second cannot save."""
+    keys = [step["with"]["key"] for path in WORKFLOWS for step in steps(path) if "actions/cache@" in uses(step)]
+    assert len(keys) == len(set(keys)) == 2
+
+
 def uses(step: dict[str, Any]) -> str:
     return str(step.get("uses", ""))
 
