@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +59,24 @@ def test_only_reasons_about_wine_are_for_wine_only() -> None:
         assert reason_to_skip(test, wine=False) is None
 
 
+def test_output_of_all_processes_is_read_at_the_same_time(tmp_path: Path) -> None:
+    programs = (
+        f"import os, time\nwhile not os.path.exists({str(tmp_path / 'written')!r}): time.sleep(0.01)\nprint('end')",
+        f"print('x' * 200_000, flush=True)\nopen({str(tmp_path / 'written')!r}, 'w')",
+        "import time\nprint('begin', flush=True)\ntime.sleep(60)",
+    )
+    pipes = subprocess.PIPE
+    with contextlib.ExitStack() as stack:
+        processes = []
+        for program in programs:
+            command = [sys.executable, "-c", program]
+            process = stack.enter_context(subprocess.Popen(command, stdout=pipes, stderr=pipes, text=True))
+            stack.callback(process.kill)
+            processes.append(process)
+        assert _outputs(processes, 5.0) == ["end\n", "x" * 200_000 + "\n", "begin\n"]
+        assert [process.poll() for process in processes] == [0, 0, None]
+
+
 def run_tests(folder: Path) -> list[Result]:
     """Run all tests in several processes on one machine that has one IPv4 address; ``folder`` gets the reports.
 
@@ -76,12 +97,26 @@ def run_tests(folder: Path) -> list[Result]:
                 PYTHONDONTWRITEBYTECODE="1",
             )
             running.append((stack.enter_context(process), report))
+        outputs = _outputs([process.popen for process, _ in running], _TIMEOUT_S)
         found: list[Result] = []
-        for process, report in running:
-            output, errors = process.popen.communicate(timeout=_TIMEOUT_S)
-            assert process.popen.returncode in (0, 1), output[-4000:] + errors[-4000:]
+        for (process, report), output in zip(running, outputs, strict=True):
+            ended = process.popen.poll() in (0, 1) and report.exists()  # pytest-timeout ends it without a report.
+            assert ended, f"exit code {process.popen.returncode}; the output ends with:\n{output[-4000:]}"
             found += _read(report)
         return found
+
+
+def _outputs(processes: Sequence[subprocess.Popen[str]], timeout_s: float) -> list[str]:
+    """Return what the processes wrote until they ended, or within this time. A full pipe would stop a process."""
+
+    def read(process: subprocess.Popen[str]) -> str:
+        try:
+            return "".join(process.communicate(timeout=timeout_s))
+        except subprocess.TimeoutExpired as expired:
+            return b"".join((expired.output or b"", expired.stderr or b"")).decode(errors="replace")
+
+    with ThreadPoolExecutor(len(processes)) as threads:
+        return list(threads.map(read, processes))
 
 
 def _read(report: Path) -> Iterator[Result]:
