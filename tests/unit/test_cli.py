@@ -86,6 +86,15 @@ def _objects_are_collected_later() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture
+def stop() -> Iterator[threading.Event]:
+    """The event that a signal sets; afterwards the handlers are what they were."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    yield cli._stop_on_signals()
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class Rounds(threading.Event):
     """An event that is set after the given number of waits."""
 
@@ -418,17 +427,11 @@ def test_garbage_collection_does_not_look_at_what_was_imported(monkeypatch: pyte
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_first_signal_stops_and_second_kills(number: signal.Signals) -> None:
-    before = {each: signal.getsignal(each) for each in STOPPING}
-    try:
-        stop = cli._stop_on_signals()
-        assert not stop.is_set()
-        signal.raise_signal(number)
-        assert stop.wait(10.0)
-        assert signal.getsignal(number) == signal.SIG_DFL
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+def test_first_signal_stops_and_second_kills(stop: threading.Event, number: signal.Signals) -> None:
+    assert not stop.is_set()
+    signal.raise_signal(number)
+    assert stop.wait(10.0)
+    assert signal.getsignal(number) == signal.SIG_DFL
 
 
 def test_devices_lists_outputs_and_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -505,14 +508,8 @@ def test_recording_error_is_reported(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().err == "bass-webrtc: recording stopped: No space left on device\n"
 
 
-def test_signal_inside_a_wait_stops_the_command() -> None:
+def test_signal_inside_a_wait_stops_the_command(stop: threading.Event) -> None:
     """The signal handler runs in the thread that waits, which may hold the event's lock at that moment."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        stop = cli._stop_on_signals()
-        with stop._cond:  # type: ignore[attr-defined]
-            signal.raise_signal(signal.SIGTERM)
-        assert stop.wait(10.0)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with stop._cond:  # type: ignore[attr-defined]
+        signal.raise_signal(signal.SIGTERM)
+    assert stop.wait(10.0)
