@@ -44,8 +44,8 @@ from toolchains import MINGW, ROOT, compiler, compiler_inputs, licenses, third_p
 
 FILES = ROOT / "scripts/sdk"
 LOCK = FILES / "requirements.txt"
-EXAMPLES = {"c": "*.[ch]", "csharp": "*.cs", "pascal": "*.pas"}
-"""Folders of examples, and what an archive has of them: not what a developer has compiled there."""
+EXAMPLES = {"c": ("*.[ch]", "examples/c"), "csharp": ("*.cs", "csharp"), "pascal": ("*.pas", "pascal")}
+"""Folders of examples, what an archive has of them (not what a developer has compiled there), and where."""
 HOME = build_capi.HOME
 PYTHON = "3.13"
 PYTHON_NAME = f"python{PYTHON.replace('.', '')}"
@@ -373,14 +373,10 @@ def _add_common_files(root: Path, system: str) -> None:
     for header in root.glob(f"*/{HEADER.name}"):
         if header.parent.name != "include":
             header.unlink()
-    for language, folder in (("c", "examples/c"), ("csharp", "csharp"), ("pascal", "pascal")):
+    for language, (pattern, folder) in EXAMPLES.items():
         (root / folder).mkdir(parents=True)
-        for path in _examples(language):
+        for path in (ROOT / "examples" / language).glob(pattern):
             shutil.copy(path, root / folder)
-
-
-def _examples(language: str) -> list[Path]:
-    return sorted((ROOT / "examples" / language).glob(EXAMPLES[language]))
 
 
 def _make_import_libraries(root: Path) -> None:
@@ -433,7 +429,8 @@ def _mode(path: Path) -> int:
 def _inputs(target: str) -> list[str | Path]:
     """What all archives depend on, besides the wheel, which contains the sources of the C library."""
     scripts = [Path(__file__), *(Path(__file__).with_name(f"{name}.py") for name in ("authenticode", "toolchains"))]
-    files = sorted([*FILES.iterdir(), *(path for name in EXAMPLES for path in _examples(name))])
+    examples = (path for name, (pattern, _) in EXAMPLES.items() for path in (ROOT / "examples" / name).glob(pattern))
+    files = sorted([*FILES.iterdir(), *examples])
     named = [item for path in files for item in (str(path.relative_to(ROOT)), path)]
     return [sys.version, wheels.EPOCH, *scripts, *named, *compiler_inputs(target)]
 
