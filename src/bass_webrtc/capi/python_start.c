@@ -173,8 +173,7 @@ static bool package_accepts_library(void) {
     return done != NULL;
 }
 
-/* No garbage collection looks at what was imported again. It would stop the signaling for 50 ms each time, and the
- * library collects at each Free. */
+/* A full garbage collection that looks at everything imported stops the signaling for 50 ms, and each Free collects. */
 static void freeze_imported_objects(void) {
     PyGILState_STATE held = PyGILState_Ensure();
     PyRun_SimpleString("import gc\ngc.freeze()\ndel gc\n");

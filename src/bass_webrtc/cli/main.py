@@ -374,7 +374,7 @@ app.add_typer(capi.app, name="capi")
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    # No garbage collection looks at what was imported again. It would stop the signaling for 50 ms each time.
+    # A full garbage collection that looks at everything imported stops the signaling for 50 ms.
     gc.freeze()
     # A pipe may have an encoding without arrows and boxes; Windows has such code pages by default.
     if isinstance(sys.stdout, io.TextIOWrapper):
