@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,16 +39,26 @@ if sys.platform == "win32":
 
 
 LONG_FILES, SHORT_FILES = ("core", "packages", "windows"), ("loopback", "support", "unit")
-"""Folders of tests: files of the first are started first and those of the second last, so that the workers, which take
-a file each, finish at the same time."""
+"""Folders whose files keep a processor busy for long, and folders whose files take seconds. The others mostly wait for
+audio."""
+
+
+def in_order(files: list[Path]) -> list[Path]:
+    """Return the files in the order in which workers shall start them.
+
+    Files that keep a processor busy are spread among those that wait, so that two workers seldom compete for it; the
+    shortest are last, so that the workers finish at the same time.
+    """
+    busy = [file for file in files if file.parent.name in LONG_FILES]
+    short = [file for file in files if file.parent.name in SHORT_FILES]
+    waiting = [file for file in files if file not in {*busy, *short}]
+    places = {file: index / len(group) for group in (busy, waiting) for index, file in enumerate(group)}
+    return sorted(places, key=places.__getitem__) + short
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def rank(item: pytest.Item) -> int:
-        folder = item.path.parent.name
-        return 0 if folder in LONG_FILES else 2 if folder in SHORT_FILES else 1
-
-    items.sort(key=rank)
+    place = {file: index for index, file in enumerate(in_order(list(dict.fromkeys(item.path for item in items))))}
+    items.sort(key=lambda item: place[item.path])
     for item in items:
         if measures_waits.mark in item.iter_markers():
             item.add_marker(pytest.mark.alone)

@@ -76,15 +76,15 @@ def test_what_measures_waits_runs_alone(pytester: pytest.Pytester) -> None:
     pytester.runpytest("-m", "alone").assert_outcomes(passed=1, deselected=1)
 
 
-def test_folders_with_long_files_are_first_and_those_with_short_files_last(pytester: pytest.Pytester) -> None:
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
+def test_files_that_keep_a_processor_busy_are_spread_and_short_ones_are_last(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers = alone\nasyncio_default_fixture_loop_scope = function")
     pytester.makeconftest(CONFTEST.read_text())
-    for folder in ("browser", "core", "unit", "windows"):
-        path = pytester.mkdir(folder) / f"test_order_in_{folder}.py"  # The suite has a module test_core itself.
-        path.write_text("def test_second(): pass\ndef test_first(): pass")
-    result = pytester.runpytest("--collect-only", "-q", "unit", "windows", "browser", "core")
-    assert [line for line in result.outlines if "::" in line] == [
-        f"{folder}/test_order_in_{folder}.py::test_{which}"
-        for folder in ("windows", "core", "browser", "unit")
-        for which in ("second", "first")
-    ]
+    names = ("unit/a", "core/b", "core/c", "browser/d", "interop/e", "interop/f", "interop/g")
+    for folder, name in (each.split("/") for each in names):
+        folder_path = pytester.path / folder
+        folder_path.mkdir(exist_ok=True)
+        (folder_path / f"test_order_{name}.py").write_text("def test_second(): pass\ndef test_first(): pass")
+    result = pytester.runpytest("--collect-only", "-q", "unit", "core", "browser", "interop")
+    found = [line.replace("test_order_", "").replace(".py", "") for line in result.outlines if "::" in line]
+    order = ("core/b", "browser/d", "interop/e", "core/c", "interop/f", "interop/g", "unit/a")
+    assert found == [f"{file}::{test}" for file in order for test in ("test_second", "test_first")]
