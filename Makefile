@@ -8,6 +8,8 @@
 # make attack       run the attack programs against a server on this machine and print what they measured
 # make bench        run the benchmarks
 # make fuzz         run each fuzzer of the core for ten minutes; make fuzz ARGS=60 for one minute
+# make unattended   run a server with 20 players and 5 publishers for an hour while something fails every 30 seconds; make
+#                   unattended ARGS=2 for two minutes
 # make screenshot   take the README's screenshot of the page (docs/images/page.png)
 # make conformance  update the index of tests in docs/conformance.md
 PYTHON ?= python3
@@ -20,7 +22,7 @@ CORE    = src/bass_webrtc/core
 INPUTS  = pyproject.toml setup.py $(wildcard $(CORE)/*.h) $(CORE)/build_core.py \
           $(filter-out $(CORE)/_core.c,$(wildcard $(CORE)/*.c))
 
-.PHONY: serve test check static docs wheels sdk format attack bench fuzz screenshot conformance clean \
+.PHONY: serve test check static docs wheels sdk format attack bench fuzz unattended screenshot conformance clean \
         build-packages check-packages packages-packages test-packages
 
 serve: $(VENV)/.installed
@@ -63,6 +65,9 @@ bench: test-packages $(VENV)/.installed-dev
 
 fuzz: test-packages $(VENV)/.installed-dev
 	@$(BIN)/python tests/fuzz/fuzzers.py $(ARGS)
+
+unattended: test-packages $(VENV)/.installed-dev
+	@PYTHONPATH=tests $(BIN)/python -m support.unattended $(or $(ARGS),60)
 
 screenshot: test-packages $(VENV)/.installed-dev
 	@$(BIN)/python scripts/screenshot.py
