@@ -7,13 +7,14 @@ from functools import cache
 from itertools import count, pairwise
 
 import pytest
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from dtls_ends import OURS, ROLES, OpenSslPeer, link, openssl_context, opposite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
 
+from bass_webrtc.rtc import dtls_flight
 from bass_webrtc.rtc.dtls import Certificate, Connected, DtlsEvent, DtlsRole, DtlsSession, Failed
 from bass_webrtc.rtc.dtls_flight import (
     CERTIFICATE_REQUEST,
@@ -515,11 +516,11 @@ class TestCostOfSignatures:
     def test_wrongly_signed_variants_cost_three_verifications_per_datagram(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(x509, "load_der_x509_certificate", lambda _der: None)
+        monkeypatch.setattr(dtls_flight, "public_key_of", lambda _der: None)
         leaf = b"the signaled certificate"
         verified: list[bytes] = []
 
-        def is_signed(messages: Sequence[Message], _certificate: x509.Certificate) -> bool:
+        def is_signed(messages: Sequence[Message], _key: PublicKeyTypes) -> bool:
             verified.append(messages[-1].body)
             return False
 
@@ -551,14 +552,10 @@ class TestCostOfSignatures:
             def verify(self, *_arguments: object) -> None:
                 raise AssertionError("verified")
 
-        class Holder:
-            def public_key(self) -> SlowKey:
-                return SlowKey()
-
         rsa.RSAPublicKey.register(SlowKey)
         signature = Message(FLIGHT_OF_CLIENT[2], 3, bytes((4, 1, 0, 1, 7)))
 
-        assert not client_is_signed(b"", [signature], Holder())  # type: ignore[arg-type]
+        assert not client_is_signed(b"", [signature], SlowKey())  # type: ignore[arg-type]
 
 
 def test_helpers_cover_every_place_of_a_flight() -> None:

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from OpenSSL import crypto
 
 CLIENT_HELLO = 1
 SERVER_HELLO = 2
@@ -177,14 +178,14 @@ class PeerFlight:
         kinds: Sequence[int],
         first_sequence: int,
         is_expected: Callable[[bytes], bool],
-        is_signed: Callable[[Sequence[Message], x509.Certificate], bool],
+        is_signed: Callable[[Sequence[Message], PublicKeyTypes], bool],
     ) -> None:
         """
         Args:
             kinds: ``FLIGHT_OF_CLIENT`` or ``FLIGHT_OF_SERVER``.
             first_sequence: Sequence number of the first message.
             is_expected: Returns whether a certificate (DER) is the signaled one.
-            is_signed: Returns whether the first three messages are signed with the key of the certificate.
+            is_signed: Returns whether the first three messages are signed with the certificate's key.
         """
         self._kinds = kinds
         self.first_sequence = first_sequence
@@ -285,8 +286,8 @@ class PeerFlight:
         if not self._is_expected(leaf):
             return False
         try:
-            return self._is_signed(messages, x509.load_der_x509_certificate(leaf))
-        except (ValueError, UnsupportedAlgorithm):
+            return self._is_signed(messages, public_key_of(leaf))
+        except (ValueError, UnsupportedAlgorithm, crypto.Error):
             return False
 
 
@@ -301,6 +302,21 @@ def _choose(variants: Sequence[_Variant], after: int) -> _Variant | None:
 def leaf_of(message: Message) -> bytes:
     """Return the peer's own certificate (DER) in a Certificate message; empty if there is none (RFC 5246, 7.4.2)."""
     return message.body[6 : 6 + int.from_bytes(message.body[3:6])]
+
+
+def public_key_of(certificate: bytes) -> PublicKeyTypes:
+    """Return the public key in a certificate (DER).
+
+    The fingerprint vouches for all the other fields. ``x509.load_der_x509_certificate`` would refuse some certificates
+    in use for them: libdatachannel up to 0.22, as in OBS, writes the version as 1, which means X.509 v2.
+
+    Raises:
+        crypto.Error: OpenSSL cannot parse the certificate or its key.
+        ValueError: The parameters of the key are invalid.
+        UnsupportedAlgorithm: The kind of key is not supported.
+    """
+    key = crypto.load_certificate(crypto.FILETYPE_ASN1, certificate).get_pubkey().to_cryptography_key()
+    return cast(PublicKeyTypes, key)  # The declared type includes private keys.
 
 
 def _is_well_formed(kind: int, body: bytes) -> bool:
@@ -328,31 +344,31 @@ def _is_signature_field(field: bytes) -> bool:
     return len(field) > 4 and int.from_bytes(field[2:4]) == len(field) - 4
 
 
-def client_is_signed(transcript: bytes, messages: Sequence[Message], certificate: x509.Certificate) -> bool:
+def client_is_signed(transcript: bytes, messages: Sequence[Message], key: PublicKeyTypes) -> bool:
     """Return whether CertificateVerify signs all messages before it (RFC 5246, 7.4.8).
 
     Args:
         transcript: ClientHello and the server's flight.
         messages: Certificate, ClientKeyExchange, CertificateVerify.
-        certificate: The client's.
+        key: Public key of the client's certificate.
     """
     signed, verify = messages[:-1], messages[-1]
-    return _verify(certificate, verify.body, transcript + b"".join(message.encoded for message in signed))
+    return _verify(key, verify.body, transcript + b"".join(message.encoded for message in signed))
 
 
-def server_is_signed(client_random: bytes, messages: Sequence[Message], certificate: x509.Certificate) -> bool:
+def server_is_signed(client_random: bytes, messages: Sequence[Message], key: PublicKeyTypes) -> bool:
     """Return whether ServerKeyExchange signs the randoms and the ECDHE key (RFC 8422, 5.4).
 
     Args:
         client_random: Of our ClientHello.
         messages: ServerHello, Certificate, ServerKeyExchange.
-        certificate: The server's.
+        key: Public key of the server's certificate.
     """
     hello, _certificate, exchange = messages
     # curve type (1), named curve (2), length of the point (1), point, signature
     end = 4 + exchange.body[3]
     server_random = hello.body[2 : 2 + _RANDOM_BYTES]
-    return _verify(certificate, exchange.body[end:], client_random + server_random + exchange.body[:end])
+    return _verify(key, exchange.body[end:], client_random + server_random + exchange.body[:end])
 
 
 def transcript_of(records: Iterable[bytes]) -> bytes:
@@ -365,10 +381,9 @@ def transcript_of(records: Iterable[bytes]) -> bytes:
     return b"".join(Message(kind, sequence, body).encoded for (sequence, kind), body in bodies.items())
 
 
-def _verify(certificate: x509.Certificate, field: bytes, data: bytes) -> bool:
+def _verify(key: PublicKeyTypes, field: bytes, data: bytes) -> bool:
     """Verify a well-formed signature field; its algorithms are those of RFC 8446, 4.2.3."""
     scheme, signature = int.from_bytes(field[:2]), field[4:]
-    key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey) and not _is_fast(key):
         return False
     algorithm = _PSS_HASHES.get(scheme) or _HASHES.get(scheme >> 8)
