@@ -43,6 +43,7 @@ from support.conformance import covers
 OURS, THEIRS = 0x0000AAAA, 0x0000BBBB
 WALL_S = 1_760_000_000.0
 """The wall clock at ``now_s`` 0."""
+SENDER_REPORT_OF_OURS = Report(OURS, SenderInfo(1 << 32, 0, 1, 1)).to_bytes()
 
 
 def session(
@@ -376,24 +377,39 @@ class TestSources:
         assert receive(rtcp, datagram, 1.0) == [LossReported(0.5, 0, 10.0, None)]
 
     @covers("RT8")
-    @pytest.mark.parametrize(
-        "packet", [report(ssrc=OURS), SourceDescription(OURS, "x").to_bytes(), Nack(OURS, 1, (1,)).to_bytes()]
-    )
-    def test_collision_causes_bye_and_new_ssrc(self, packet: bytes) -> None:
+    @pytest.mark.parametrize("media", ["sender report", "RTP"])
+    def test_media_with_our_ssrc_causes_bye_and_new_ssrc(self, media: str) -> None:
         rtcp = session()
-        [event] = receive(rtcp, packet, 1.0)
-        assert event == SsrcCollision(OURS, rtcp.ssrc)
+        if media == "sender report":
+            rtcp.receive(SENDER_REPORT_OF_OURS, 1.0, WALL_S)
+        else:
+            rtcp.handle_timeout(10.0, WALL_S, None, [ReceivedCounters(OURS, 99, 100, 0, 0)])
+        assert rtcp.events() == [SsrcCollision(OURS, rtcp.ssrc)]
         assert rtcp.ssrc != OURS
-        [data] = rtcp.to_send()
-        assert read(data)[-1] == Goodbye((OURS,))
-        [(_, data), *_] = run(rtcp, 10.0)
+        goodbye, *_ = rtcp.to_send()
+        assert read(goodbye)[-1] == Goodbye((OURS,))
+        [(_, data), *_] = run(rtcp, 20.0)
         [later, _] = read(data)
         assert later.to_bytes()[4:8] == rtcp.ssrc.to_bytes(4)
 
     def test_repeated_collision_in_one_datagram_causes_one_bye(self) -> None:
         rtcp = session()
-        assert len(receive(rtcp, report(ssrc=OURS) * 32, 1.0)) == 1
+        assert len(receive(rtcp, SENDER_REPORT_OF_OURS * 32, 1.0)) == 1
         assert len(rtcp.to_send()) == 1
+
+    @covers("RT8")
+    def test_receiver_that_reports_with_our_ssrc_is_no_collision(self) -> None:
+        """As libdatachannel's players do: they have no SSRC of their own."""
+        rtcp = session()
+        events: list[RtcpEvent] = []
+        for second in range(1, 60):
+            run(rtcp, float(second))
+            packets = report(block(highest=second * 50, lost=0.25), ssrc=OURS) + SourceDescription(OURS, "x").to_bytes()
+            events += receive(rtcp, packets + Nack(OURS, OURS, (second,)).to_bytes(), float(second))
+        assert rtcp.ssrc == OURS
+        assert len([event for event in events if isinstance(event, LossReported)]) == 59
+        assert len([event for event in events if isinstance(event, NackReceived)]) == 59
+        assert len(events) == 2 * 59
 
     def test_streams_and_reporters_with_ssrc_0_are_like_any_other(self) -> None:
         rtcp = session(sends=False)

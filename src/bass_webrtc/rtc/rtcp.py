@@ -111,7 +111,10 @@ class CircuitBreakerTripped:
 
 @dataclass(frozen=True, slots=True)
 class SsrcCollision:
-    """The peer uses our SSRC. A BYE is queued; the caller must send with ``new_ssrc`` (RFC 3550, 8.2)."""
+    """The peer sends media with our SSRC. A BYE is queued; the caller must use ``new_ssrc`` (RFC 3550, 8.2).
+
+    A peer that sends no media collides with nothing: libdatachannel's players report with the SSRC that they receive.
+    """
 
     old_ssrc: int
     new_ssrc: int
@@ -290,12 +293,13 @@ class RtcpSession:
         if isinstance(packet, Goodbye):
             self._receive_bye(packet)
             return
-        if packet.ssrc == self.ssrc:
+        sender = packet.sender if isinstance(packet, Report) else None
+        if sender is not None and packet.ssrc == self.ssrc:
             self._change_ssrc()
             return
         source = self._touch_source(packet.ssrc, now_s)
-        if isinstance(packet, Report) and packet.sender is not None:
-            source.last_sr, source.last_sr_s = ntp_middle(packet.sender.ntp_time), now_s
+        if sender is not None:
+            source.last_sr, source.last_sr_s = ntp_middle(sender.ntp_time), now_s
 
     def _receive_blocks(self, reports: Sequence[Report], now_s: float, wall_s: float) -> None:
         """Process the first block about our stream: one reporter has one (RFC 3550, 6.4.1)."""
@@ -364,7 +368,9 @@ class RtcpSession:
     def _report(
         self, now_s: float, wall_s: float, sent: SentCounters | None, received: Iterable[ReceivedCounters]
     ) -> None:
-        sender = self._sender_info(sent, wall_s)
+        sender, received = self._sender_info(sent, wall_s), tuple(received)
+        if any(counters.ssrc == self.ssrc for counters in received):
+            self._change_ssrc()
         blocks = [block for counters in received if (block := self._report_block(counters, now_s))]
         self._send((Report(self.ssrc, sender, tuple(blocks[:31])), self._description()))
         self._is_first = False
