@@ -97,6 +97,39 @@ def test_sections_other_than_audio_are_rejected_in_place() -> None:
     assert "a=group:BUNDLE 1\r\n" in text
 
 
+@covers("ES4")
+@pytest.mark.parametrize("name", ALL_OFFERS)
+def test_every_format_of_a_rejected_section_has_its_rtpmap(name: str) -> None:
+    """Pion refuses an answer with a format that has none, in whatever section."""
+    offer = read_offer(getattr(offers, name))
+    answered = SessionDescription.parse(build_answer(offer, LOCAL))
+    for ours, theirs in zip(answered.media, offer.description.media, strict=True):
+        if ours.port == 0 and "rtpmap" in theirs.attributes:
+            [rtpmap] = ours.attributes["rtpmap"]
+            assert rtpmap in theirs.attributes["rtpmap"]
+            assert ours.formats == (rtpmap.split(" ")[0],)
+
+
+@pytest.mark.parametrize(
+    ("video", "formats", "rtpmaps"),
+    [
+        pytest.param("a=rtpmap:97 VP8/90000", ("97",), ["97 VP8/90000"], id="first format without rtpmap"),
+        pytest.param("a=rtpmap:96 VP8/90000\na=rtpmap:96 H264/90000", ("96",), ["96 VP8/90000"], id="two rtpmaps"),
+        pytest.param("a=rtpmap:96", ("96",), [], id="malformed rtpmap"),
+        pytest.param("a=rtpmap:96 V\u00e4P8/90000", ("96",), [], id="rtpmap that is not ASCII"),
+        pytest.param("a=rtpmap:98 VP8/90000", ("96",), [], id="rtpmap of no format"),
+    ],
+)
+def test_rejected_section_keeps_the_first_format_with_an_rtpmap(
+    video: str, formats: tuple[str, ...], rtpmaps: list[str]
+) -> None:
+    sdp = offers.RFC_STYLE + offers.crlf(f"m=video 9 UDP/TLS/RTP/SAVPF 96 97\nc=IN IP4 0.0.0.0\na=mid:v\n{video}")
+    section = SessionDescription.parse(answer(sdp, replace(LOCAL, direction="recvonly"))).media[-1]
+    assert section.port == 0
+    assert section.formats == formats
+    assert section.attributes.get("rtpmap", []) == rtpmaps
+
+
 @pytest.mark.parametrize("sdp", [offers.MAX_BUNDLE_READER, offers.BUNDLE_ONLY_AUDIO])
 def test_transport_section_of_bundled_audio_is_accepted_as_inactive(sdp: str) -> None:
     video, audio = SessionDescription.parse(answer(sdp, replace(LOCAL, direction="sendrecv"))).media[:2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -18,6 +19,8 @@ SEND_RTCP_MUX_ONLY = True
 _OFFER_PROTOCOL = "UDP/TLS/RTP/SAVPF"
 _OFFER_OPUS = 111
 _OFFER_RED = 63
+
+_RTPMAP = re.compile(r"[0-9]{1,3} +[!-~]+/[0-9]+(?:/[!-~]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,26 +196,30 @@ def _transport_lines(section: _Section, local: LocalAudio) -> list[str]:
 
 
 def _inactive_lines(media: MediaSection, section: _Section, local: LocalAudio) -> list[str]:
-    """Return a section accepted only for its transport: its first format with its a=rtpmap, inactive."""
-    payload_type = media.formats[0]
-    rtpmaps = [text for text in media.attributes.get("rtpmap", ()) if text.split(" ")[0] == payload_type]
-    return [
-        f"m={media.kind} {_port(section.default)} {media.protocol} {payload_type}",
-        f"c=IN {_address(section.default)}",
-        *_mid_lines(media.mid),
-        "a=inactive",
-        *[f"a=rtpmap:{text}" for text in rtpmaps[:1] if text.isascii()],
-        *_transport_lines(section, local),
-    ]
+    """Return a section accepted only for its transport: inactive."""
+    return [*_unused_lines(media, section.default, _port(section.default)), *_transport_lines(section, local)]
 
 
 def _refusal_lines(media: MediaSection) -> list[str]:
-    """Return a rejected section: port 0, one format, its mid, never bundle-only (RFC 3264, 6; RFC 9429, 5.3.1)."""
+    """Return a rejected section: port 0, its mid, never bundle-only (RFC 3264, 6; RFC 9429, 5.3.1)."""
+    return _unused_lines(media, None, 0)
+
+
+def _unused_lines(media: MediaSection, default: Candidate | None, port: int) -> list[str]:
+    """Return a section without media. It keeps one offered format, the first that has an a=rtpmap, and that line.
+
+    RFC 3264, 6 lets the answerer write any format into a rejected section, but pion looks up each in a=rtpmap and
+    refuses the whole answer without ("payload type not found"). For static payload types, an offer needs none.
+    """
+    offered = filter(_RTPMAP.fullmatch, reversed(media.attributes.get("rtpmap", ())))
+    rtpmaps = {text.split(" ")[0]: text for text in offered}
+    kept = next((name for name in media.formats if name in rtpmaps), media.formats[0])
     return [
-        f"m={media.kind} 0 {media.protocol} {media.formats[0]}",
-        f"c=IN {_address(None)}",
+        f"m={media.kind} {port} {media.protocol} {kept}",
+        f"c=IN {_address(default)}",
         *_mid_lines(media.mid),
         "a=inactive",
+        *([f"a=rtpmap:{rtpmaps[kept]}"] if kept in rtpmaps else []),
     ]
 
 
