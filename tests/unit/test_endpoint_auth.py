@@ -99,6 +99,16 @@ async def test_session_is_deleted_with_the_token_if_it_is_required() -> None:
     assert (await ask(endpoint, "DELETE", location, headers=authorization)).status == 200
 
 
+async def test_session_that_ended_is_deleted_with_the_token_if_it_is_required() -> None:
+    sessions = FakeSessions()
+    endpoint = make_endpoint(on_sessions=True, sessions=sessions)
+    authorization = {"Authorization": f"Bearer {TOKEN}"}
+    location = header(await post(endpoint, offers.CHROME_RECVONLY, **authorization), "Location")
+    endpoint.forget(sessions.made[0])
+    assert (await ask(endpoint, "DELETE", location)).status == 401
+    assert (await ask(endpoint, "DELETE", location, headers=authorization)).status == 200
+
+
 @covers("WS50")
 @pytest.mark.parametrize(
     ("authorization", "status"),

@@ -7,8 +7,10 @@ peers. Entity tags and conditions (RFC 9110, 8.8.3 and 13.1) identify the ICE se
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -22,6 +24,9 @@ from ..messages import Refused, Request
 
 _SECRET_BYTES = 18
 """Of a session URL: 144 bits. RFC 9725, 5 requires URLs that cannot be guessed; a random UUID has 122 bits."""
+_REMEMBER_ENDED_S = 60.0
+_MAX_ENDED = 1000
+"""Sessions that ended by themselves and are remembered for their DELETE: the latest ones."""
 _ENTITY_TAG = re.compile(r'(W/)?("[^"]*")')
 
 
@@ -164,6 +169,8 @@ class SessionTable:
         self._max_candidates = max_candidates
         self._entries: dict[str, Entry] = {}
         self._secrets: dict[int, str] = {}
+        self._ended: dict[str, float] = {}
+        """Secrets of sessions that ended by themselves, and when, oldest first."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -176,24 +183,41 @@ class SessionTable:
         return entry
 
     def find(self, secret: str) -> Entry:
-        """Find a session.
+        """Find a session that runs.
 
         Raises:
             Refused: 404, there is no such session, or it has ended.
         """
         entry = self._entries.get(secret)
         if entry is not None and entry.ended:
-            self.forget(entry.session)
+            self.ended(entry.session)
             entry = None
         if entry is None:
             raise no_such_session()
         return entry
 
     def forget(self, session: object) -> None:
-        """Remove a session. Unknown sessions are ignored."""
+        """Remove a session that is being deleted. Unknown sessions are ignored, as in ``ended``."""
+        self._remove(session)
+
+    def ended(self, session: object) -> None:
+        """Remove a session that ended by itself; ``take_ended`` knows its secret for a minute."""
+        secret = self._remove(session)
+        if secret is not None:
+            now_s = time.perf_counter()
+            self._ended[secret] = now_s
+            while len(self._ended) > _MAX_ENDED or self._ended[next(iter(self._ended))] < now_s - _REMEMBER_ENDED_S:
+                del self._ended[next(iter(self._ended))]
+
+    def take_ended(self, secret: str) -> bool:
+        """Return whether a session ended by itself within the last minute, and forget that."""
+        return self._ended.pop(secret, -math.inf) >= time.perf_counter() - _REMEMBER_ENDED_S
+
+    def _remove(self, session: object) -> str | None:
         secret = self._secrets.pop(id(session), None)
         if secret is not None:
             self._entries.pop(secret).deleted = True
+        return secret
 
     def restarted(self, entry: Entry, candidates: int) -> None:
         """Give the entry a new entity tag and candidate budget after an ICE restart.
