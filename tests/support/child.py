@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,22 @@ class Child:
         module: What ``python -m`` runs: of ``tests/`` (``support.farm_worker``) or of the repository (``bench.…``).
         arguments: Its command line.
         host: The network host it runs on; None for this machine's own network.
+        program: What runs ``module``, if not ``python -m``.
+        variables: Added to its environment.
     """
 
-    def __init__(self, module: str, *arguments: str, host: Host | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        host: Host | None = None,
+        program: Sequence[str] = (sys.executable, "-m"),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         start = subprocess.Popen if host is None else host.popen
         paths = [str(_TESTS), str(_TESTS.parent), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        command = [sys.executable, "-m", module, *arguments]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **(variables or {})}
+        command = [*program, module, *arguments]
         self._process: subprocess.Popen[str] = start(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

@@ -1,0 +1,135 @@
+"""Foreign WebRTC stacks play, publish and serve: libdatachannel (of OBS), werift and libwebrtc in node."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import bass_webrtc as bw
+from support import node_peer
+from support.certificates import write_certificate
+from support.client_peers import connect, wait_until
+from support.fixtures import skip_for
+from support.node_peer import NodePeer
+from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
+from support.reruns import real_time_audio
+
+pytestmark = real_time_audio
+
+TONE = bw.Tone(440.0, 880.0)
+VIDEO = (False, True)
+SETTLING = 0.005
+"""The jitter buffer of a stack that has one changes the speed by so much."""
+X509_V2, X509_V3 = b"\xa0\x03\x02\x01\x01", b"\xa0\x03\x02\x01\x02"
+LONGER_THAN_ANY_TIMEOUT_S = 17.0
+
+
+@pytest.fixture(autouse=True)
+def node() -> None:
+    skip_for(node_peer.missing())
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers_per_address=5, token="a-token")
+    with bw.Server(TONE, config) as server:
+        server.start()
+        yield server
+
+
+def assert_hear(players: Sequence[NodePeer], left_hz: float, right_hz: float) -> None:
+    """Check that all players hear both tones, after some seconds at the latest."""
+    for _ in range(5):
+        heard = node_peer.listen(players, 1.2)
+        with contextlib.suppress(AssertionError):
+            for samples in heard:
+                assert len(samples) >= 48_000
+                assert_tones(samples[-48_000:], left_hz, right_hz, bent=SETTLING)
+            return
+    for samples in heard:
+        assert_tones(samples[-48_000:], left_hz, right_hz, bent=SETTLING)
+
+
+@pytest.mark.parametrize("stack", node_peer.STACKS)
+def test_foreign_player_hears_us_with_and_without_video_in_its_offer(server: bw.Server, stack: str) -> None:
+    """libdatachannel sends no reports, or such that carry our SSRC as their sender's."""
+    with ExitStack() as processes:
+        players = [
+            processes.enter_context(
+                NodePeer(stack, "play", f"{server.url}whep", token="a-token", video=video, reports=video)
+            )
+            for video in VIDEO
+        ]
+        for player, video in zip(players, VIDEO, strict=True):
+            player.connect()
+            assert ("m=video" in player.offer) == video
+        assert_hear(players, 440.0, 880.0)
+        if stack == "libdatachannel":
+            wait_until(lambda: min(peer.stats().connected_s for peer in server.peers) > LONGER_THAN_ANY_TIMEOUT_S, 20.0)
+            assert_hear(players, 440.0, 880.0)
+        assert [player.state() for player in players] == ["connected", "connected"]
+        assert [peer.stats().srtp_errors for peer in server.peers] == [0, 0]
+        assert [player.stop() for player in players] == [200, 200]
+    wait_until(lambda: server.peers == ())
+
+
+@pytest.mark.parametrize("stack", node_peer.STACKS)
+def test_foreign_publisher_is_heard_with_and_without_video_in_its_offer(server: bw.Server, stack: str) -> None:
+    """libdatachannel sends video that was refused, as OBS does."""
+    tones_hz = ((500.0, 700.0), (600.0, 900.0))
+    with ExitStack() as stack_of:
+        publishers = [
+            stack_of.enter_context(
+                NodePeer(stack, "publish", f"{server.url}whip", tone_hz, token="a-token", video=video)
+            )
+            for tone_hz, video in zip(tones_hz, VIDEO, strict=True)
+        ]
+        for publisher, video in zip(publishers, VIDEO, strict=True):
+            publisher.connect()
+            assert ("m=video" in publisher.offer) == video
+        recorders = [stack_of.enter_context(Recorder(peer.read)) for peer in server.peers]
+        for recorder, tone_hz in zip(recorders, tones_hz, strict=True):
+            assert_tones_soon(recorder, *tone_hz, attempts=12)
+        for peer in server.peers:
+            assert (peer.stats().packets_lost, peer.stats().srtp_errors, peer.stats().decode_errors) == (0, 0, 0)
+        assert [publisher.stop() for publisher in publishers] == [200, 200]
+    wait_until(lambda: server.peers == ())
+
+
+def test_obs_on_linux_is_heard(server: bw.Server, tmp_path: Path) -> None:
+    """Its libdatachannel, up to 0.22, makes a certificate whose version cryptography refuses."""
+    certificate, key = _write_certificate_of_unknown_version(tmp_path)
+    files = {"certificate": str(certificate), "key": str(key)}
+    url = f"{server.url}whip"
+    with NodePeer("libdatachannel", "publish", url, token="a-token", video=True, **files) as obs:
+        obs.connect()
+        (peer,) = server.peers
+        with Recorder(peer.read) as recorder:
+            assert_tones_soon(recorder, 500.0, 700.0, attempts=12)
+        assert obs.stop() == 200
+
+
+@pytest.mark.parametrize("stack", node_peer.STACKS)
+def test_our_clients_push_to_a_foreign_stack_and_pull_from_it(stack: str) -> None:
+    with NodePeer(stack, "serve") as endpoint:
+        origin = endpoint.serve()
+        with bw.WhipClient(TONE, f"{origin}/whip") as push, bw.WhepClient(f"{origin}/whep") as pull:
+            connect(push)
+            connect(pull)
+            with Recorder(pull.read) as recorder:
+                assert_hear([endpoint], 440.0, 880.0)
+                assert_tones_soon(recorder, 500.0, 700.0, attempts=12)
+
+
+def _write_certificate_of_unknown_version(folder: Path) -> tuple[Path, Path]:
+    """Return the PEM files of a certificate whose version is X.509 v2, which nobody uses, and of its key."""
+    certificate, key = write_certificate(folder)
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    assert der.count(X509_V3) == 1
+    certificate.write_text(ssl.DER_cert_to_PEM_cert(der.replace(X509_V3, X509_V2)))
+    return certificate, key
