@@ -104,9 +104,8 @@ def test_foreign_publisher_is_heard_with_and_without_video_in_its_offer(server: 
 def test_obs_on_linux_is_heard(server: bw.Server, tmp_path: Path) -> None:
     """Its libdatachannel, up to 0.22, makes a certificate whose version cryptography refuses."""
     certificate, key = _write_certificate_of_unknown_version(tmp_path)
-    files = {"certificate": str(certificate), "key": str(key)}
-    url = f"{server.url}whip"
-    with NodePeer("libdatachannel", "publish", url, token="a-token", video=True, **files) as obs:
+    settings = {"certificate": str(certificate), "key": str(key), "video": True, "token": "a-token"}
+    with NodePeer("libdatachannel", "publish", f"{server.url}whip", (500.0, 700.0), **settings) as obs:
         obs.connect()
         (peer,) = server.peers
         with Recorder(peer.read) as recorder:
