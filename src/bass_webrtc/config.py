@@ -7,14 +7,22 @@ IceServer, IceUrl           STUN and TURN servers
 
 from __future__ import annotations
 
+import functools
 import ipaddress
+import logging
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast
+from urllib.parse import unquote
 
 from .errors import ConfigError
+
+_log = logging.getLogger(__name__)
+_Entry = TypeVar("_Entry")
+_Read = TypeVar("_Read")
 
 SAMPLE_RATE_HZ = 48_000
 """Internal sample rate: Opus in WebRTC runs at 48 kHz (RFC 7587, 4.1)."""
@@ -39,19 +47,23 @@ Application = Literal["audio", "voip", "lowdelay"]
 _MODES = ("http", "whip", "whep", "callback")
 _APPLICATIONS = ("audio", "voip", "lowdelay")
 _FRAME_MS = (10, 20, 40, 60)
-_SERVERS = "a tuple of IceServer objects, such as IceServer('stun:stun.example:3478')"
+_SERVERS = "IceServer objects, such as IceServer('stun:stun.example:3478'), their URLs, or dicts with 'urls'"
 
 _ICE_URL = re.compile(
-    r"(?P<scheme>stuns?|turns?):"
-    r"(?:\[(?P<ipv6>[0-9a-f:.]{2,45})\]|(?P<name>[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?\.?))"
-    r"(?::(?P<port>[0-9]{1,5}))?"
-    # LiveKit percent-encodes the question mark.
-    r"(?:(?:\?|%3f)transport=(?P<transport>udp|tcp))?",
+    r"(?P<scheme>stuns?|turns?):(?://)?"
+    r"(?:(?P<ipv6>\[[0-9a-f:.]{2,45}(?P<zone>%[a-z0-9._~-]{1,20})?\])|(?P<name>[^\s\[\]:/?#%@]{1,253}))?"
+    r"(?::(?P<port>[0-9]{0,5}))?/?(?:\?(?P<query>[^\s#]*))?",
     re.IGNORECASE | re.ASCII,
 )
+_BARE_IPV6 = re.compile(r"((?:stun|turn)s?:(?://)?)((?:[0-9a-f.]*:){2,9}[0-9a-f.]*)(.*)", re.IGNORECASE | re.ASCII)
+"""A URL whose IPv6 address lacks the brackets: scheme, address with or without a port, zone id and the rest."""
+_ICE_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9._-]{0,251}[a-z0-9_])?\.?", re.IGNORECASE | re.ASCII)
+_NEXT_ICE_URL = re.compile(r"[\s,](?=(?:stun|turn)s?:)", re.IGNORECASE | re.ASCII)
 _ICE_URL_FORMS = "stun:HOST[:PORT], turn:HOST[:PORT][?transport=udp|tcp] or turns:HOST[:PORT][?transport=tcp]"
-_MAX_ICE_URL_CHARACTERS = 512
+_MAX_ICE_URL_CHARACTERS = 2048
 _DEFAULT_ICE_PORTS = {"stun": 3478, "stuns": 5349, "turn": 3478, "turns": 5349}
+_PORTS_OF_ICE_SERVERS = {80, 443, *_DEFAULT_ICE_PORTS.values()}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[!-~]+")
 _SECRET = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
@@ -78,28 +90,33 @@ class IceUrl:
 
     @classmethod
     def parse(cls, url: str) -> IceUrl:
-        """Parse the URL of an ICE server. Scheme and parameter may be written in upper or lower case.
+        """Parse the URL of an ICE server.
+
+        Forms outside the grammar that have one meaning are read, too: ``//`` after the scheme, a slash at the end,
+        upper case, percent-encoding, spaces around, an IPv6 address without brackets or with a zone id (RFC 6874),
+        an internationalized name, an empty port, and ``transport`` where it says what the scheme says already.
 
         Raises:
-            ConfigError: ``url`` does not follow the grammar.
+            ConfigError: ``url`` is none of these.
         """
-        match = _ICE_URL.fullmatch(url) if len(url) <= _MAX_ICE_URL_CHARACTERS else None
-        if match is None:
+        # LiveKit percent-encodes the question mark. A zone id must not be decoded.
+        match = _match_ice_url(url.strip()) or _match_ice_url(unquote(url).strip())
+        if match is None or not (match["ipv6"] or match["name"]):
             raise _ice_url_error(url, f"expected {_ICE_URL_FORMS}")
-        scheme, transport = match["scheme"].lower(), match["transport"]
+        scheme = cast("IceScheme", match["scheme"].lower())
         port = int(match["port"]) if match["port"] else None
         if port is not None and not 0 < port < 1 << 16:
             raise _ice_url_error(url, "expected a port from 1 to 65535")
-        if match["ipv6"] is not None and not (":" in match["ipv6"] and _is_ip(match["ipv6"])):
-            raise _ice_url_error(url, "expected an IPv6 address between the brackets")
-        if transport is not None and scheme.startswith("stun"):
-            raise _ice_url_error(url, "expected stun:HOST[:PORT] without a transport")
-        return cls(
-            cast("IceScheme", scheme),
-            match["ipv6"] or match["name"],
-            port,
-            None if transport is None else cast("IceTransport", transport.lower()),
-        )
+        if match["ipv6"]:
+            address, _, zone = match["ipv6"][1:-1].partition("%")
+            host = f"{address}%{zone[2:] if zone[:2] == '25' and zone[2:] else zone}" if zone else address
+            if not (":" in address and _is_ip(host)):
+                raise _ice_url_error(url, "expected an IPv6 address between the brackets")
+        else:
+            host = _ascii_name(match["name"])
+            if not _ICE_NAME.fullmatch(host):
+                raise _ice_url_error(url, "expected the name or the IP address of a host")
+        return cls(scheme, host, port, _transport(url, scheme, match["query"] or ""))
 
     def __str__(self) -> str:
         port = "" if self.port is None else f":{self.port}"
@@ -109,37 +126,68 @@ class IceUrl:
 
 @dataclass(frozen=True, slots=True)
 class IceServer:
-    """A STUN or TURN server. Its ``repr`` does not show the credential."""
+    """A STUN or TURN server. Its ``repr`` does not show the credential.
+
+    Raises:
+        ConfigError: The URL cannot be read, or it contains other credentials than those beside it.
+    """
 
     url: str
-    """``stun:``, ``turn:`` or ``turns:`` (RFC 7064, RFC 7065)."""
+    """``stun:``, ``turn:`` or ``turns:`` (RFC 7064, RFC 7065). Other spellings are accepted, such as
+    ``turn://USER:PASSWORD@HOST`` with percent-encoded characters; the attribute is the standard form."""
     username: str | None = None
     """TURN user name, with ``credential``."""
     credential: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        _require(isinstance(self.url, str), "the URL of an ICE server", self.url, _ICE_URL_FORMS)
-        for name in ("username", "credential"):
+        for name in ("url", "username", "credential"):
             value = getattr(self, name)
-            is_text = value is None or isinstance(value, str)
-            _require(is_text, f"the {name} of an ICE server", type(value), "a string or None")
+            is_text = isinstance(value, str) or (value is None and name != "url")
+            expected = _ICE_URL_FORMS if name == "url" else "a string or None"
+            _require(is_text, f"the {name} of an ICE server", type(value), expected)
+        url, written = _split_credentials(self.url)
+        object.__setattr__(self, "url", str(IceUrl.parse(url)))
+        for name, value in zip(("username", "credential"), written, strict=True):
+            if value is not None:
+                given = getattr(self, name)
+                if given not in (None, value):
+                    raise _ice_url_error(self.url, f"it has a {name} in the URL and another beside it; expected one")
+                object.__setattr__(self, name, value)
+
+    @classmethod
+    def read_all(cls, servers: object) -> tuple[IceServer, ...]:
+        """Read ICE servers in the forms in which people, browsers and TURN services write them.
+
+            "stun:HOST, turn:USER:PASSWORD@HOST"                            URLs separated by commas or spaces
+            {"urls": [URL, ...], "username": "...", "credential": "..."}    W3C RTCIceServer; also with "url"
+            {"iceServers": ...}                                             W3C RTCConfiguration
+            a list or tuple of these and of IceServer objects
+
+        An entry that cannot be read is skipped with a warning in the log, unless no other is left.
+
+        Args:
+            servers: Any of these, for example parsed JSON.
+
+        Raises:
+            ConfigError: None of the entries can be read, or ``servers`` is none of these.
+        """
+        if isinstance(servers, Mapping) and "iceServers" in servers:
+            servers = servers["iceServers"]
+        return _all_usable(_ice_server_entries(servers, None, None), lambda make: make())
 
     @property
     def is_turn(self) -> bool:
         """Whether the server relays, and so needs a user name and a credential."""
-        return self.url.lower().startswith("turn")
+        return self.url.startswith("turn")
 
     def check_for_visitors(self) -> None:
         """Check that the server can be announced to browsers and other clients in ``Link`` fields (RFC 9725, 4.6).
 
-        Stricter than ``IceUrl.parse``: some clients accept lower case only, and some do not parse quoted strings.
-
         Raises:
-            ConfigError: Some clients could not use the server.
+            ConfigError: Some clients could not use the server: some do not parse quoted strings, for example.
         """
-        canonical = str(IceUrl.parse(self.url))
-        if canonical != self.url:
-            raise ConfigError(f"ICE server {self.url!r} cannot be announced to clients; expected {canonical!r}")
+        if "%" in self.url:
+            raise ConfigError(f"ICE server {self.url!r} has a zone id, which means nothing to clients; expected none")
         if (self.username is None) != (self.credential is None):
             raise ConfigError(f"ICE server {self.url!r} has a username or a credential; expected both or neither")
         if _UNSAFE.search(f"{self.username or ''}{self.credential or ''}"):
@@ -191,14 +239,15 @@ def parse_ice_server(url: str, username: str | None = None, credential: str | No
     ``stuns:`` is refused because it reports only the address of a TCP connection, and TURN over DTLS is not supported.
 
     Args:
-        url: From the configuration or from a ``Link`` header field.
+        url: From the configuration or from a ``Link`` header field, as ``IceServer`` reads it.
         username: For TURN, with ``credential``; ignored for STUN.
         credential: Static or time-limited password. It never appears in an error or a ``repr``.
 
     Raises:
-        ConfigError: The URL is malformed or unsupported, or a TURN server has no credentials.
+        ConfigError: The URL cannot be read or is unsupported, or a TURN server has no credentials.
     """
-    parsed = IceUrl.parse(url)
+    server = IceServer(url, username, credential)
+    parsed = IceUrl.parse(server.url)
     host = str(ipaddress.IPv6Address(parsed.host)) if ":" in parsed.host else parsed.host
     port = parsed.port or _DEFAULT_ICE_PORTS[parsed.scheme]
     if parsed.scheme == "stuns":
@@ -208,10 +257,144 @@ def parse_ice_server(url: str, username: str | None = None, credential: str | No
     tls = parsed.scheme == "turns"
     if tls and parsed.transport == "udp":
         raise _ice_url_error(url, "TURN over DTLS is not supported; expected turns:HOST[:PORT][?transport=tcp]")
-    if not username or not credential:
+    if not server.username or not server.credential:
         raise _ice_url_error(url, "a TURN server needs a username and a credential")
     # The defaults of the schemes: RFC 7065, 3.1 and RFC 5928, 3.
-    return TurnServer(host, port, username, credential, parsed.transport or ("tcp" if tls else "udp"), tls)
+    transport = parsed.transport or ("tcp" if tls else "udp")
+    return TurnServer(host, port, server.username, server.credential, transport, tls)
+
+
+def usable_ice_servers(servers: Iterable[IceServer]) -> tuple[IceServerAddress, ...]:
+    """Resolve those ICE servers that this program can use itself; skip the others with a warning in the log.
+
+    Raises:
+        ConfigError: There are servers, but none can be used; the reason for the first.
+    """
+    return _all_usable(servers, lambda one: parse_ice_server(one.url, one.username, one.credential))
+
+
+def _all_usable(entries: Iterable[_Entry], read: Callable[[_Entry], _Read]) -> tuple[_Read, ...]:
+    """Read all entries that can be read. One that cannot costs a log line; if no other is left, its error is raised."""
+    found: list[_Read] = []
+    errors: list[ConfigError] = []
+    for entry in entries:
+        try:
+            found.append(read(entry))
+        except ConfigError as error:
+            errors.append(error)
+    if errors and not found:
+        raise errors[0]
+    if errors:
+        _log.warning("skipped %d of the ICE servers, the first because: %s", len(errors), errors[0])
+    return tuple(found)
+
+
+def _ice_server_entries(
+    servers: object, username: str | None, credential: str | None
+) -> Iterator[Callable[[], IceServer]]:
+    """Yield a function for each server, which makes it or raises ``ConfigError``."""
+    if isinstance(servers, IceServer):
+        yield lambda: servers
+    elif isinstance(servers, str):
+        given = [one.strip(" \t\r\n,") for one in _NEXT_ICE_URL.split(servers)]
+        for url in filter(None, given) if any(given) else [servers]:
+            yield functools.partial(IceServer, url, username, credential)
+    elif isinstance(servers, Mapping):
+        urls = servers.get("urls") or servers.get("url")
+        if isinstance(urls, (str, list, tuple)) and all(isinstance(one, str) for one in urls):
+            for one in [urls] if isinstance(urls, str) else urls:
+                yield from _ice_server_entries(one, servers.get("username"), servers.get("credential"))
+        else:
+            yield functools.partial(_refuse_ice_server, servers)
+    elif isinstance(servers, (list, tuple)):
+        for one in servers:
+            if isinstance(one, (list, tuple)):
+                yield functools.partial(_refuse_ice_server, one)
+            else:
+                yield from _ice_server_entries(one, username, credential)
+    else:
+        yield functools.partial(_refuse_ice_server, servers)
+
+
+def _refuse_ice_server(value: object) -> IceServer:
+    keys = f" with the keys {sorted(map(str, value))}" if isinstance(value, Mapping) else ""
+    raise ConfigError(f"an ICE server is of type {type(value).__name__}{keys}; expected {_SERVERS}")
+
+
+def _match_ice_url(text: str) -> re.Match[str] | None:
+    if len(text) > _MAX_ICE_URL_CHARACTERS:
+        return None
+    if bare := _BARE_IPV6.fullmatch(text):
+        scheme, address, rest = bare.groups()
+        zone = re.match(r"%[a-z0-9._~-]{1,20}", rest, re.IGNORECASE | re.ASCII)
+        if zone is not None:
+            address, rest = address + zone[0], rest[zone.end() :]
+        elif (split := _split_port(text, address)) is not None:
+            address, rest = split[0], f":{split[1]}{rest}"
+        text = f"{scheme}[{address}]{rest}"
+    return _ICE_URL.fullmatch(text)
+
+
+def _split_port(url: str, address: str) -> tuple[str, str] | None:
+    """Split the port from an IPv6 address without brackets; None if it has none.
+
+    Raises:
+        ConfigError: The last group may be a port or a part of the address.
+    """
+    before, _, last = address.rpartition(":")
+    if not (last.isdecimal() and _is_ip(before)):
+        return None
+    if not _is_ip(address):
+        return before, last
+    if int(last) in _PORTS_OF_ICE_SERVERS:
+        raise _ice_url_error(url, f"{last} may be its port or a part of its address; expected [{before}]:{last}")
+    return None
+
+
+def _ascii_name(name: str) -> str:
+    """Return a host name as it is looked up (IDNA); unchanged if it cannot be."""
+    try:
+        return name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return name
+
+
+def _transport(url: str, scheme: IceScheme, query: str) -> IceTransport | None:
+    """Return the transport that a URL's query names; None if it names none or repeats the only one of STUN."""
+    fields = (part.partition("=") for part in query.lower().split("&"))
+    named = {value for name, _, value in fields if name == "transport" and value}
+    if not named:
+        return None
+    if not scheme.startswith("stun"):
+        if named <= {"udp", "tcp"} and len(named) == 1:
+            return cast("IceTransport", named.pop())
+        raise _ice_url_error(url, "expected transport=udp or transport=tcp")
+    if named != {"udp" if scheme == "stun" else "tcp"}:
+        raise _ice_url_error(url, f"expected {scheme}:HOST[:PORT] without a transport")
+    return None
+
+
+def _split_credentials(url: str) -> tuple[str, tuple[str | None, str | None]]:
+    """Split ``turn:USER:PASSWORD@HOST`` into URL and credentials, which a TURN URL cannot carry (RFC 7065, 3.1)."""
+    before, at, host = url.rpartition("@")
+    if not at:
+        return url, (None, None)
+    scheme, colon, login = before.partition(":")
+    # The username of time-limited credentials has a colon.
+    username, separator, credential = login.removeprefix("//").rpartition(":")
+    if not separator:
+        username, credential = credential, ""
+    return f"{scheme}{colon}{host}", (_decoded(url, username), _decoded(url, credential))
+
+
+def _decoded(url: str, text: str) -> str | None:
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise _ice_url_error(url, "its percent-encoding is not UTF-8; write % as %25") from None
+    if _CONTROL.search(decoded):
+        raise _ice_url_error(url, "its credentials have control characters")
+    return decoded or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +470,8 @@ class ServerConfig(StreamConfig):
     """Secret shared with these TURN servers (coturn: ``use-auth-secret``, ``static-auth-secret``). Each client receives
     its own credentials for servers without a ``username``; they are valid for a day."""
     ice_servers: tuple[IceServer, ...] = ()
-    """STUN and TURN servers that this server uses itself. With any, WHIP and WHEP use full ICE, otherwise ICE-lite."""
+    """STUN and TURN servers that this server uses itself. With any, WHIP and WHEP use full ICE, otherwise ICE-lite.
+    All forms that ``IceServer.read_all`` reads are accepted, here and for ``visitor_ice_servers``."""
     ice_relay_only: bool = False
     """Reach peers only through TURN servers, and announce no other address of this machine."""
     _: KW_ONLY
@@ -378,15 +562,15 @@ class ServerConfig(StreamConfig):
                 checked_origin(origin)
 
     def _check_ice_servers(self) -> None:
+        for name in ("ice_servers", "visitor_ice_servers"):
+            try:
+                object.__setattr__(self, name, IceServer.read_all(getattr(self, name)))
+            except ConfigError as error:
+                raise ConfigError(f"{name}: {error}") from None
         for server in self.visitor_ice_servers:
-            _require(isinstance(server, IceServer), "visitor_ice_servers", server, _SERVERS)
             server.check_for_visitors()
             has_credentials = not server.is_turn or server.username is not None or self.turn_secret is not None
             _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential for {server.url}")
-        are_servers = isinstance(self.ice_servers, (tuple, list)) and all(
-            isinstance(one, IceServer) for one in self.ice_servers
-        )
-        _require(are_servers, "ice_servers", self.ice_servers, _SERVERS)
         has_relay = any(one.is_turn for one in self.ice_servers)
         _require(has_relay or not self.ice_relay_only, "ice_relay_only", True, "a TURN server among ice_servers")
 
@@ -440,7 +624,10 @@ def _require_form(name: str, secret: object, form: re.Pattern[str], expected: st
 
 
 def _ice_url_error(url: str, problem: str) -> ConfigError:
-    return ConfigError(f"ICE server {url[:80]!r} cannot be used: {problem}")
+    """The error about a URL, without the credentials in it."""
+    before, at, host = url.rpartition("@")
+    shown = f"{before.partition(':')[0]}:...@{host}" if at else url
+    return ConfigError(f"ICE server {shown[:80]!r} cannot be used: {problem}")
 
 
 def bracketed(host: str) -> str:

@@ -24,7 +24,10 @@ static void ice_servers(void) {
         CHECK_FAILS(BASS_WEBRTC_AddIceServer(servers[i], NULL, NULL, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
         CHECK_FAILS(BASS_WEBRTC_AddIceServer(servers[i], "http://127.0.0.1", NULL, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
         CHECK_FAILS(BASS_WEBRTC_AddIceServer(servers[i], "turn:127.0.0.1", "user", ""), BASS_WEBRTC_ERROR_ILLPARAM);
+        CHECK_FAILS(BASS_WEBRTC_AddIceServer(servers[i], "turns:u:p@127.0.0.1?transport=udp", NULL, NULL),
+                    BASS_WEBRTC_ERROR_ILLPARAM);
         CHECK_WORKS(BASS_WEBRTC_AddIceServer(servers[i], "stun:127.0.0.1:9", "", ""));
+        CHECK_WORKS(BASS_WEBRTC_AddIceServer(servers[i], "stun:127.0.0.1:9,turn://user:p%40ss@127.0.0.1:9", "", ""));
         CHECK_WORKS(BASS_WEBRTC_AddIceServer(servers[i], "turn:127.0.0.1:9", "user", "secret"));
     }
     CHECK_WORKS(BASS_WEBRTC_Start(servers[0]));

@@ -282,9 +282,7 @@ def test_ice_servers_are_validated_on_construction() -> None:
     with pytest.raises(bw.ConfigError, match="username and a credential"):
         bw.Server(bw.Tone(), bw.ServerConfig(ice_servers=(bw.IceServer("turn:192.0.2.1"),)))
     with pytest.raises(bw.ConfigError, match="IceServer objects"):
-        bw.ServerConfig(ice_servers=("stun:192.0.2.1",))  # type: ignore[arg-type]
-    with pytest.raises(bw.ConfigError, match="a tuple of IceServer objects"):
-        bw.ServerConfig(ice_servers=bw.IceServer("stun:192.0.2.1"))  # type: ignore[arg-type]
+        bw.ServerConfig(ice_servers=(5,))  # type: ignore[arg-type]
     with pytest.raises(bw.ConfigError, match="a TURN server among"):
         bw.ServerConfig(ice_servers=(bw.IceServer("stun:192.0.2.1"),), ice_relay_only=True)
 

@@ -193,6 +193,7 @@ def test_option_overrides_an_empty_token_in_the_environment(servers: list[FakeSe
     [
         ("stun:s.example", IceServer("stun:s.example")),
         ("turn:alice:secret@t.example", IceServer("turn:t.example", "alice", "secret")),
+        ("TURN://alice:s%40cret@t.example/", IceServer("turn:t.example", "alice", "s@cret")),
         ("turns:17:alice:a/b=@[::1]:443?transport=tcp", IceServer("turns:[::1]:443?transport=tcp", "17:alice", "a/b=")),
     ],
 )
@@ -212,6 +213,8 @@ def test_push_and_pull_parse_ice_servers_like_serve(monkeypatch: pytest.MonkeyPa
     assert _invoke("pull", "http://s.example/whep", *options).exit_code == 0
     assert made == [(IceServer("turn:t.example", "alice", "secret"), IceServer("stun:s.example"))] * 2
     assert _invoke("pull", "http://s.example/whep", "--ice-server", "turn:t.example").exit_code == 2
+    assert _invoke("pull", "http://s.example/whep", *options, "--ice-server", "turn:a:b@t?transport=tls").exit_code == 2
+    assert _invoke("serve", "tone", "--visitor-ice-server", "stun:a, b").exit_code == 2
 
 
 @pytest.mark.parametrize(("options", "expected"), [([], None), (["--allow-private"], False)])

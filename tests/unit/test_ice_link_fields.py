@@ -83,7 +83,7 @@ def test_commas_and_semicolons_in_quotes_and_brackets_do_not_split() -> None:
         link("stun:a b"),
         link("stun:a.example:0"),
         link("stun:a.example:65536"),
-        link("stun:a.example?transport=udp"),
+        link("stun:a.example?transport=tcp"),
         link("stuns:a.example"),  # Reports no UDP address.
         link("turn:a.example?transport=sctp"),
         link("turn:a.example/path", *WITH_CREDENTIALS),

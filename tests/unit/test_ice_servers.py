@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bass_webrtc.config import IceServer, IceServerAddress, IceUrl, StunServer, TurnServer, parse_ice_server
+from bass_webrtc.config import (
+    IceServer,
+    IceServerAddress,
+    IceUrl,
+    ServerConfig,
+    StunServer,
+    TurnServer,
+    parse_ice_server,
+    usable_ice_servers,
+)
 from bass_webrtc.errors import ConfigError
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
+from bass_webrtc.signaling.ice_servers import parse_ice_servers
 from support.conformance import covers
 
 
@@ -39,21 +51,34 @@ def test_urls_of_rfc_7064_and_7065_are_parsed(url: str, expected: IceServerAddre
     [
         "",
         "stun:",
-        "stun://stun.example.org",
         "http://stun.example.org",
         "stun:stun.example.org:0",
         "stun:stun.example.org:65536",
         "stun:[::1",
         "stun:[::g]",
         "stun:[1:2:3]",
-        "stun:2001:db8::1",
-        "stun:stun.example.org?transport=udp",
+        "stun:stun.example.org?transport=tcp",
+        "stuns:stun.example.org?transport=udp",
         "stuns:stun.example.org",
         "turn:t.example?transport=sctp",
         "turns:t.example?transport=udp",
-        "turn:me@t.example",
-        "turn:t.example\n",
+        "turn:t.example/path",
+        "turn:t.example?transport=udp&transport=tcp",
+        "turn:t.example#fragment",
+        "turn:t.exa\nmple",
+        "turn:t example",
+        "turn:t.example%0d%0aX",
+        "turn:[fe80::1%]",
+        "turn:2001:db8::1:3478",
+        "turn:me:pw2@t.example",
+        "turn:you@t.example",
+        "turn:%ff:pw@t.example",
+        "turn:me:p%00w@t.example",
+        "turn:\u2028.example",
+        "turn:.example",
+        "t.example:3478",
         "turn:" + "a" * 600,
+        "turn:" + "a." * 2000,
     ],
 )
 def test_unusable_urls_are_refused(url: str) -> None:
@@ -76,12 +101,129 @@ def test_urls_are_written_in_lower_case(url: str, canonical: str) -> None:
     assert str(IceUrl.parse(canonical)) == canonical
 
 
-@pytest.mark.parametrize("url", ["TURN:t.example", "turn:t.example%3Ftransport=tcp", "turn:t.example?Transport=tcp"])
-def test_only_canonical_urls_are_announced_to_clients(url: str) -> None:
-    server = IceServer(url, "me", "pw")
-    with pytest.raises(ConfigError, match=r"cannot be announced to clients; expected 'turn:t\.example"):
-        server.check_for_visitors()
-    assert server.is_turn
+AS_MEANT = [
+    ("turn://me:pw@t.example", IceServer("turn:t.example", "me", "pw")),
+    ("TURN://me:pw@t.example:443/?Transport=TCP", IceServer("turn:t.example:443?transport=tcp", "me", "pw")),
+    ("turns:17:me:a/b+c==@t.example", IceServer("turns:t.example", "17:me", "a/b+c==")),
+    ("turn:me%40home:p%3Aw%25@t.example", IceServer("turn:t.example", "me@home", "p:w%")),
+    ("turn:me:100%@t.example", IceServer("turn:t.example", "me", "100%")),
+    ("turn:me:p@w@t.example", IceServer("turn:t.example", "me", "p@w")),
+    ("turn:me:p%C3%A4ss@t.example", IceServer("turn:t.example", "me", "päss")),
+    ("turn:me@t.example", IceServer("turn:t.example", "me")),
+    ("turn:@t.example", IceServer("turn:t.example")),
+    ("turn:t.example%3Ftransport=tcp", IceServer("turn:t.example?transport=tcp")),
+    ("turn:t.example?", IceServer("turn:t.example")),
+    ("turn:t.example?transport=", IceServer("turn:t.example")),
+    ("turn:t.example?ttl=86400&transport=udp", IceServer("turn:t.example?transport=udp")),
+    ("turns:t.example:443?transport=udp", IceServer("turns:t.example:443?transport=udp")),
+    ("  stun:s.example\n", IceServer("stun:s.example")),
+    ("stun:s.example:", IceServer("stun:s.example")),
+    ("stun:s.example:3478/", IceServer("stun:s.example:3478")),
+    ("stun:s.example.", IceServer("stun:s.example.")),
+    ("stun:s.example?transport=udp", IceServer("stun:s.example")),
+    ("stuns:s.example?transport=tcp", IceServer("stuns:s.example")),
+    ("STUN:s.example?foo", IceServer("stun:s.example")),
+    ("stun:müller.example", IceServer("stun:xn--mller-kva.example")),
+    ("stun:m%C3%BCller.example:1", IceServer("stun:xn--mller-kva.example:1")),
+    ("stun:2001:db8::1", IceServer("stun:[2001:db8::1]")),
+    ("stun://2001:db8::1/", IceServer("stun:[2001:db8::1]")),
+    ("stun:::1", IceServer("stun:[::1]")),
+    ("stun:::1:19302", IceServer("stun:[::1]:19302")),
+    ("turn:1:2:3:4:5:6:7:8:3478?transport=tcp", IceServer("turn:[1:2:3:4:5:6:7:8]:3478?transport=tcp")),
+    ("turn:fe80::1%eth0:443", IceServer("turn:[fe80::1%eth0]:443")),
+    ("turn:[fe80::1%25eth0]:443", IceServer("turn:[fe80::1%eth0]:443")),
+    ("turn:[fe80::1%12]", IceServer("turn:[fe80::1%12]")),
+    ("turn:[fe80::1%2512]", IceServer("turn:[fe80::1%12]")),
+]
+"""Forms outside RFC 7064 and RFC 7065 that have one meaning."""
+
+
+@pytest.mark.parametrize(("url", "meant"), AS_MEANT)
+def test_urls_are_read_as_meant(url: str, meant: IceServer) -> None:
+    """And announced to clients in the form of the RFCs."""
+    assert IceServer(url) == meant
+    assert (IceServer(meant.url, meant.username, meant.credential), meant.is_turn) == (meant, "turn" in url.lower())
+    assert IceServer.read_all(url) == (meant,)
+    link = f'<{url.strip()}>; rel="ice-server"; username="{meant.username}"; credential="{meant.credential}"'
+    if meant.username and meant.credential and not url.startswith(" "):
+        assert parse_ice_servers([link]) == (meant,)
+
+
+def test_zone_id_reaches_the_address_that_is_connected_to() -> None:
+    server = parse_ice_server("turn:FE80::1%eth0", "me", "pw")
+    assert server.host == "fe80::1%eth0"
+
+
+A, B, C = IceServer("stun:a.example"), IceServer("turn:b.example", "me", "pw"), IceServer("turns:b.example", "me", "pw")
+LISTS = [
+    ("stun:a.example", (A,)),
+    ("stun:a.example,turn:me:pw@b.example", (A, B)),
+    (" stun:a.example , turn:me:pw@b.example\nturns:me:pw@b.example,", (A, B, C)),
+    ("turn:me:p,w@b.example", (IceServer("turn:b.example", "me", "p,w"),)),
+    (["stun:a.example", B], (A, B)),
+    (A, (A,)),
+    ((), ()),
+    ({"urls": "stun:a.example"}, (A,)),
+    ({"urls": ["turn:b.example", "turns:b.example"], "username": "me", "credential": "pw"}, (B, C)),
+    ({"url": "turn:b.example", "username": "me", "credential": "pw"}, (B,)),
+    ({"url": "stun:a.example", "urls": "stun:a.example"}, (A,)),
+    ({"urls": "turn:b.example,turns:b.example", "username": "me", "credential": "pw"}, (B, C)),
+    ([{"urls": "stun:a.example"}, {"urls": ("turn:me:pw@b.example",), "credentialType": "password"}], (A, B)),
+    ({"iceServers": [{"urls": "stun:a.example"}, B]}, (A, B)),
+    ({"iceServers": {"urls": ["stun:a.example"]}}, (A,)),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), LISTS)
+def test_lists_and_dicts_of_browsers_are_read(given: Any, expected: tuple[IceServer, ...]) -> None:
+    assert IceServer.read_all(given) == expected
+    assert ServerConfig(ice_servers=given, visitor_ice_servers=()).ice_servers == expected
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *(None, 5, b"stun:a.example", "", " ", "a.example", "stun:", [None], [["stun:a.example"]], {}),
+        *({"urls": None}, {"urls": 5}, {"urls": [5]}, {"urls": []}, {"urls": [["stun:a"]]}, {"username": "me"}),
+        *({"iceServers": None}, {"urls": "turn:b", "credential": 5}, {"iceServers": {"iceServers": []}}),
+    ],
+)
+def test_what_is_no_list_of_ice_servers_is_refused(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"ICE server.*expected"):
+        IceServer.read_all(given)
+
+
+SKIPPED = "skipped 2 of the ICE servers, the first because: ICE server"
+
+
+def test_unusable_entry_spoils_only_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """One log line says how many and why; if nothing else is left, that is the error."""
+    listed = {"urls": ["turn:b.example?transport=sctp", "turns:b.example", "http://b"], "username": "me"}
+    assert IceServer.read_all({**listed, "credential": "pw"}) == (C,)
+    (line,) = caplog.messages
+    assert line.startswith(
+        "skipped 2 of the ICE servers, the first because: ICE server 'turn:b.example?transport=sctp'"
+    )
+    caplog.clear()
+    servers = (IceServer("turns:b.example?transport=udp", "me", "pw"), IceServer("stuns:a.example"), A)
+    assert usable_ice_servers(servers) == (StunServer("a.example", 3478),)
+    (line,) = caplog.messages
+    assert line.startswith(
+        "skipped 2 of the ICE servers, the first because: ICE server 'turns:b.example?transport=udp'"
+    )
+    with pytest.raises(ConfigError, match="TURN over DTLS"):
+        usable_ice_servers(servers[:2])
+    assert usable_ice_servers(()) == ()
+
+
+@pytest.mark.parametrize(
+    "url", ["turn:me:s3cr3t@t.example?transport=sctp", "turn://x@y:s3cr3t@t/x", "http://me:s3cr3t@t"]
+)
+def test_errors_show_the_url_without_its_password(url: str) -> None:
+    for make in (lambda: IceServer(url, "other"), lambda: IceServer.read_all([url, 5]), lambda: IceUrl.parse(url)):
+        with pytest.raises(ConfigError, match="t") as refusal:
+            make()
+        assert "s3cr3t" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(("username", "credential"), [(None, None), ("me", None), (None, "pw"), ("", "pw"), ("me", "")])

@@ -333,8 +333,9 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetToken(void *handle, const char *token);
  * Call it before BASS_WEBRTC_Start or BASS_WEBRTC_WhipStart. A WHEP client connects anew, as for BASS_WEBRTC_SetToken.
  *
  * Parameters: handle: from BASS_WEBRTC_Create, BASS_WEBRTC_ConnectWhip or BASS_WEBRTC_ConnectWhep.
- *             url: "stun:HOST[:PORT]", "turn:HOST[:PORT][?transport=tcp]" or "turns:HOST[:PORT]".
- *             username, credential: of a TURN server; NULL or empty for STUN.
+ *             url: "stun:HOST[:PORT]", "turn:HOST[:PORT][?transport=tcp]" or "turns:HOST[:PORT]"; several may be
+ *                  separated by commas. "turn:USER:PASSWORD@HOST" contains the credentials, percent-encoded.
+ *             username, credential: of a TURN server; NULL or empty for STUN, or if the URL contains them.
  * Returns:    1, or 0 on failure.
  * Errors:     HANDLE, ALREADY (the server or client is running), ILLPARAM. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_AddIceServer(void *handle, const char *url, const char *username,

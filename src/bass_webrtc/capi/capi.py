@@ -17,7 +17,7 @@ from yarl import URL
 from .. import __version__
 from ..bass import kept_error_code
 from ..client.clients import WhepClient
-from ..config import CHANNELS, SAMPLE_BYTES, IceServer, ServerConfig
+from ..config import CHANNELS, SAMPLE_BYTES, IceServer, ServerConfig, usable_ice_servers
 from ..core import statistics_functions
 from ..server.server import Server
 from ..sources import PcmSource
@@ -160,8 +160,10 @@ class Library:
         """BASS_WEBRTC_AddIceServer."""
         found = self._handles.get(handle, ServerHandle, WhipHandle, WhepHandle)
         # Some languages pass an empty string for NULL, which is right for a STUN server.
-        secrets = (self._text_or_none(text) or None for text in (username, credential))
-        found.add_ice_server(IceServer(self._text(url, "url"), *secrets))
+        user, secret = (self._text_or_none(text) or None for text in (username, credential))
+        servers = IceServer.read_all({"urls": self._text(url, "url"), "username": user, "credential": secret})
+        usable_ice_servers(servers)
+        found.add_ice_servers(servers)
 
     def set_callbacks(self, handle: int, callbacks: Any) -> None:
         """BASS_WEBRTC_SetCallbacks."""

@@ -39,9 +39,9 @@ class _ClientHandle(ABC):
         """Set the bearer token."""
         self._change(lambda options: replace(options, token=token))
 
-    def add_ice_server(self, server: IceServer) -> None:
-        """Add a STUN or TURN server."""
-        self._change(lambda options: replace(options, ice_servers=(*options.ice_servers, server)))
+    def add_ice_servers(self, servers: tuple[IceServer, ...]) -> None:
+        """Add STUN or TURN servers."""
+        self._change(lambda options: replace(options, ice_servers=(*options.ice_servers, *servers)))
 
     def set_allow_private(self, allow: bool) -> None:
         """Set whether the server may send the client anywhere."""

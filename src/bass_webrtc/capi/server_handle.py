@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..bass import open_source
-from ..config import IceServer, ServerConfig, parse_ice_server
+from ..config import IceServer, ServerConfig
 from ..errors import ClosedError
 from ..server.peer import Peer
 from ..server.server import Server
@@ -157,11 +157,10 @@ class ServerHandle:
         with self._before_start():
             self._config = replace(self._config, **settings)  # type: ignore[arg-type]
 
-    def add_ice_server(self, server: IceServer) -> None:
-        """Add a STUN or TURN server, before Start."""
-        parse_ice_server(server.url, server.username, server.credential)
+    def add_ice_servers(self, servers: tuple[IceServer, ...]) -> None:
+        """Add STUN or TURN servers, before Start."""
         with self._before_start():
-            self._config = replace(self._config, ice_servers=(*self._config.ice_servers, server))
+            self._config = replace(self._config, ice_servers=(*self._config.ice_servers, *servers))
 
     def set_bitrate(self, bitrate_kbps: int) -> None:
         """Set the bitrate, before Start or while running."""

@@ -10,6 +10,7 @@ import _thread
 import errno
 import gc
 import io
+import itertools
 import json
 import os
 import re
@@ -32,7 +33,7 @@ from .. import __version__
 from ..bass import devices as bass_devices
 from ..bass import open_recording
 from ..client.clients import WhepClient, WhipClient
-from ..config import IceServer, ServerConfig, parse_ice_server
+from ..config import IceServer, ServerConfig, usable_ice_servers
 from ..errors import BassWebRtcError, ConfigError
 from ..loop_thread import wait_for_event
 from ..server.server import Server
@@ -246,7 +247,7 @@ def serve(
             bitrate_kbps=bitrate,
             frame_ms=frame_ms,
             token=token,
-            visitor_ice_servers=tuple(map(IceServer, visitor_ice_server or ())),
+            visitor_ice_servers=tuple(itertools.chain(*map(IceServer.read_all, visitor_ice_server or ()))),
             turn_secret=turn_secret,
             tls_certificate=tls_cert,
             tls_key=tls_key,
@@ -453,17 +454,10 @@ def _private_networks(allow: bool) -> _PrivateNetworks:
 
 
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
-    return tuple(map(_ice_server, texts or ()))
-
-
-def _ice_server(text: str) -> IceServer:
-    """Split ``turn:USER:PASSWORD@HOST`` into URL and credentials, which a TURN URL cannot carry (RFC 7065, 3.1)."""
-    scheme, colon, rest = text.partition(":")
-    credentials, _, address = rest.rpartition("@")
-    username, _, credential = credentials.rpartition(":")  # The username of time-limited credentials has a colon.
-    server = IceServer(f"{scheme}{colon}{address}", username or None, credential or None)
-    parse_ice_server(server.url, server.username, server.credential)
-    return server
+    servers = [IceServer.read_all(text) for text in texts or ()]
+    for given in servers:  # Each option must name one that can be used.
+        usable_ice_servers(given)
+    return tuple(itertools.chain(*servers))
 
 
 def _report_recording_error(error: OSError) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ..bass import InputStream
-from ..config import IceServer, StreamConfig, parse_ice_server
+from ..config import IceServer, StreamConfig, usable_ice_servers
 from ..core import Engine, fill_with_silence, read_array
 from ..errors import BassWebRtcError, ConfigError
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
@@ -103,7 +103,7 @@ class ClientBase(Lifecycle[ClientRun]):
     ) -> None:
         super().__init__("bass-webrtc client", "client")
         settings.endpoint  # noqa: B018  Raises if the URL is wrong.
-        servers = [parse_ice_server(one.url, one.username, one.credential) for one in ice_servers]
+        servers = usable_ice_servers(IceServer.read_all(ice_servers))
         self._plan = ClientPlan(own_kind, settings, config, servers, reconnect)
         self._source = source
         self._progress = _Progress()

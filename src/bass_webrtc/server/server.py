@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..config import ServerConfig, parse_ice_server
+from ..config import ServerConfig, usable_ice_servers
 from ..core import fill_with_silence, read_array
 from ..errors import ClosedError
 from ..events import Callback, EventDispatcher
@@ -62,7 +62,7 @@ class ServerBase(Lifecycle[ServerRun]):
         super().__init__("bass-webrtc loop", "server")
         check_source(source)
         self.config = config or ServerConfig()
-        self._ice_servers = [parse_ice_server(one.url, one.username, one.credential) for one in self.config.ice_servers]
+        self._ice_servers = usable_ice_servers(self.config.ice_servers)
         self.admit: Callable[[PeerRequest], bool | str] | None = None
         self._source = source
         self._events = EventDispatcher(_EVENTS)

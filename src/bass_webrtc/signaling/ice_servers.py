@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from urllib.parse import unquote
 
-from ..config import IceServer, IceUrl
+from ..config import IceServer
 from ..errors import ConfigError
 from ..rtc.turn_credentials import time_limited_credentials
 from .messages import parse_links
@@ -20,6 +20,7 @@ MAX_ICE_SERVERS = 16
 """Servers taken from one response. Each unreachable one costs a timeout."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAX_CREDENTIAL_CHARACTERS = 1024
+_log = logging.getLogger(__name__)
 
 
 def ice_server_link(url: str, username: str | None = None, credential: str | None = None) -> str:
@@ -74,38 +75,34 @@ def parse_ice_servers(links: Iterable[str]) -> tuple[IceServer, ...]:
         The servers in order, without duplicates, at most MAX_ICE_SERVERS.
     """
     servers: dict[IceServer, None] = {}
+    problems: list[str] = []
     for target, parameters in parse_links(links):
-        server = _read_link(target, parameters)
-        if server is not None:
-            servers[server] = None
+        if "ice-server" in parameters.get("rel", "").lower().split():
+            try:
+                servers[_read_link(target, parameters)] = None
+            except ConfigError as error:
+                problems.append(str(error))
+    if problems:  # One line: a response may have many entries.
+        _log.info("skipped %d ICE servers of a response, the first because: %s", len(problems), problems[0])
     return tuple(servers)[:MAX_ICE_SERVERS]
 
 
-def _read_link(target: str, parameters: Mapping[str, str]) -> IceServer | None:
-    if "ice-server" not in parameters.get("rel", "").lower().split():
-        return None
+def _read_link(target: str, parameters: Mapping[str, str]) -> IceServer:
+    if not (target.startswith("<") and target.endswith(">")):
+        raise ConfigError("an ICE server's URL is not in angle brackets")
     # "password" is the only type ever defined; many servers omit the parameter.
     if parameters.get("credential-type", "password").lower() != "password":
-        return None
-    url = _parse_target(target)
-    if url is None or url.scheme == "stuns":
-        return None
-    if url.scheme == "stun":
-        return IceServer(str(url))
-    username, credential = parameters.get("username", ""), parameters.get("credential", "")
-    return IceServer(str(url), username, credential) if _is_usable(username) and _is_usable(credential) else None
+        raise ConfigError("an ICE server has credentials of another type; expected password")
+    server = IceServer(target[1:-1], parameters.get("username"), parameters.get("credential"))
+    if server.url.startswith("stuns:"):
+        raise ConfigError(f"ICE server {server.url!r} reports no UDP address")
+    if not server.is_turn:
+        return IceServer(server.url)
+    if not (_is_usable(server.username) and _is_usable(server.credential)):
+        raise ConfigError(f"ICE server {server.url!r} has no usable credentials")
+    return server
 
 
-def _parse_target(target: str) -> IceUrl | None:
-    """Parse the URL between the angle brackets."""
-    if not (target.startswith("<") and target.endswith(">")):
-        return None
-    try:
-        return IceUrl.parse(unquote(target[1:-1].strip()))
-    except ConfigError:
-        return None
-
-
-def _is_usable(credential: str) -> bool:
+def _is_usable(text: str | None) -> bool:
     """Check a user name or credential. TURN servers without credentials, which relay for anyone, are not used."""
-    return 0 < len(credential) <= _MAX_CREDENTIAL_CHARACTERS and not _CONTROL.search(credential)
+    return text is not None and 0 < len(text) <= _MAX_CREDENTIAL_CHARACTERS and not _CONTROL.search(text)
