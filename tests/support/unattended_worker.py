@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class Listening:
         sounds: By name, what reads it and the tones in it.
     """
 
-    def __init__(self, sounds: dict[str, tuple[Read, list[float]]]) -> None:
+    def __init__(self, sounds: Mapping[str, tuple[Read, list[float]]]) -> None:
         self._sounds = sounds
         now_s = time.monotonic()
         self._heard_s = {name: now_s for name in self._names()}
