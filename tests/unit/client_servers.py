@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -33,6 +34,17 @@ OFFER = (
     "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\nc=IN IP4 0.0.0.0\r\na=mid:0\r\na=sendonly\r\n"
     f"a=rtpmap:111 opus/48000/2\r\na=ice-ufrag:{UFRAG}\r\na=ice-pwd:{PASSWORD}\r\n"
 )
+
+
+def named_elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return a host name whose address is 127.0.0.1, but which does not look like this machine."""
+    lookup = socket.getaddrinfo
+
+    def fake(host: str, *arguments: Any, **more: Any) -> Any:
+        return lookup("127.0.0.1" if host == "elsewhere.example" else host, *arguments, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fake)
+    return "elsewhere.example"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from client_servers import LOCATION, SDP, Seen, Server, response, serving
+from client_servers import LOCATION, SDP, Seen, Server, named_elsewhere, response, serving
 
 import bass_webrtc as bw
 from bass_webrtc.client.run import ClientRun, ice_settings
@@ -107,20 +107,22 @@ async def test_client_retries_after_409_and_follows_307(server: bw.Server) -> No
 
 
 @covers("CL11", "SE66")
-async def test_token_is_sent_to_trusted_origins_only(server: bw.Server) -> None:
+async def test_token_is_sent_to_trusted_origins_only(server: bw.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = named_elsewhere(monkeypatch)
 
     def script(_: Seen) -> bytes:
-        return response(307, ("Location", f"{other.origin}/whep"))
+        return response(307, ("Location", f"{origin}/whep"))
 
     def other_script(seen: Seen) -> bytes:
         return response(307, ("Location", f"{server.url}whep")) if "authorization" in seen.headers else response(403)
 
     async with serving(other_script) as other, serving(script) as scripted:
+        origin = f"http://{name}:{other.port}"
         async with bw.aio.WhepClient(scripted.url, TOKEN) as client:
             await client.start()
             with pytest.raises(bw.SignalingError, match="the token was not sent"):
                 await client.wait_connected(20.0)
-        async with bw.aio.WhepClient(scripted.url, TOKEN, trusted_origins=[other.origin]) as client:
+        async with bw.aio.WhepClient(scripted.url, TOKEN, trusted_origins=[origin]) as client:
             await client.start()
             assert await client.wait_connected(20.0)
     with pytest.raises(bw.ConfigError, match="trusted_origins"):

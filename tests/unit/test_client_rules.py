@@ -138,7 +138,7 @@ def test_location_is_resolved_and_checked() -> None:
     assert found is not None
     assert found.text == "https://media.example/live/p?id=1"
     with pytest.raises(UnsafeUrlError):
-        read_location(Headers([("Location", "http://media.example/s")]), URL, trust)
+        read_location(Headers([("Location", "http://other.example/s")]), URL, trust)
 
 
 @covers("CL6")

@@ -137,7 +137,7 @@ async def test_all_forms_of_location_are_resolved(location: str, target: str) ->
         (401, False),
         (405, False),
         (500, False),
-        (302, False),
+        (303, False),
     ],
 )
 async def test_responses_to_delete(status: int, is_gone: bool, caplog: pytest.LogCaptureFixture) -> None:

@@ -25,6 +25,7 @@ from client_servers import (
     answering,
     created,
     failure,
+    named_elsewhere,
     posted,
     response,
     serving,
@@ -441,13 +442,14 @@ async def test_url_of_a_successor_is_not_shown() -> None:
 
 
 @covers("CL23", "SE66")
-async def test_successor_posts_to_the_url_of_the_event() -> None:
+async def test_successor_posts_to_the_url_of_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """The token is sent only to its origin."""
+    name = named_elsewhere(monkeypatch)
     async with (
         serving(answering(POST=created())) as other,
         posted(answering(POST=created()), "player", token=TOKEN) as (server, session),
     ):
-        here, there = session.successor("/whep2"), session.successor(other.url)
+        here, there = session.successor("/whep2"), session.successor(f"http://{name}:{other.port}/whip")
         for new in (here, there):
             async with new:
                 await new.post(OFFER)

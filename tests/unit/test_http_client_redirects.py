@@ -8,7 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from client_servers import OFFER, TOKEN, A, Seen, answering, created, failure, posted, response, serving, session_at
+from client_servers import (
+    ANSWER,
+    OFFER,
+    SDP,
+    TOKEN,
+    A,
+    Seen,
+    answering,
+    created,
+    failure,
+    named_elsewhere,
+    posted,
+    response,
+    serving,
+    session_at,
+)
 
 from bass_webrtc.errors import SignalingError
 from bass_webrtc.signaling.client.backoff import is_worth_retrying
@@ -16,8 +31,14 @@ from support.certificates import write_certificate
 from support.conformance import covers
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a host that is not this machine, as far as it tells."""
+    return named_elsewhere(monkeypatch)
+
+
 @covers("CL2", "CL3", "CL6")
-@pytest.mark.parametrize("status", [307, 308])
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
 async def test_redirect_keeps_method_body_and_type(status: int) -> None:
     """Location is resolved against the final URL; PATCH and DELETE are redirected, too."""
 
@@ -40,8 +61,8 @@ async def test_redirect_keeps_method_body_and_type(status: int) -> None:
 
 
 @covers("CL2")
-@pytest.mark.parametrize("status", [300, 301, 302, 303, 304])
-async def test_redirects_other_than_307_and_308_are_errors(status: int) -> None:
+@pytest.mark.parametrize("status", [300, 303, 304])
+async def test_redirects_that_lose_the_offer_are_errors(status: int) -> None:
     error, server = await failure(answering(POST=response(status, ("Location", "/s3cr3t"))))
     assert error.status == status
     assert "unsafe redirect" in error.detail
@@ -66,10 +87,11 @@ async def test_too_many_redirects_are_an_error() -> None:
 
 
 @covers("CL11", "SE66")
-async def test_token_is_not_sent_to_another_origin() -> None:
+async def test_token_is_not_sent_to_another_origin(elsewhere: str) -> None:
     """The error says so."""
     async with serving(answering(POST=response(401))) as other:
-        error, server = await failure(answering(POST=response(307, ("Location", other.url))), token=TOKEN)
+        target = f"http://{elsewhere}:{other.port}/whip"
+        error, server = await failure(answering(POST=response(307, ("Location", target))), token=TOKEN)
     assert error.status == 401
     assert "the token was not sent" in error.detail
     assert "authorization" in server.requests[0].headers
@@ -78,10 +100,11 @@ async def test_token_is_not_sent_to_another_origin() -> None:
 
 @covers("CL11")
 @pytest.mark.parametrize("is_trusted", [False, True])
-async def test_session_url_at_another_origin_gets_the_token_only_if_trusted(is_trusted: bool) -> None:
+async def test_session_url_at_another_origin_gets_the_token_only_if_trusted(is_trusted: bool, elsewhere: str) -> None:
     async with serving(answering()) as other:
-        script = answering(POST=created(("Location", other.origin + "/s")))
-        trusted = (other.origin,) if is_trusted else ()
+        origin = f"http://{elsewhere}:{other.port}"
+        script = answering(POST=created(("Location", origin + "/s")))
+        trusted = (origin,) if is_trusted else ()
         async with posted(script, token=TOKEN, trusted_origins=trusted) as (_server, session):
             await session.trickle([A])
     assert other.methods() == ["PATCH", "DELETE"]
@@ -125,15 +148,45 @@ def tls_pair(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 @covers("SE66")
-async def test_https_never_leads_to_http(tmp_path: Path) -> None:
-    """Neither by a redirect nor by a Location."""
+async def test_https_never_leads_to_http(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither by a redirect nor by a Location. A session whose URL cannot be used is used without it."""
     server_tls, client_tls = tls_pair(tmp_path)
-    for first in (response(307, ("Location", "http://127.0.0.1:9/")), created(("Location", "http://127.0.0.1:9/s"))):
-        async with serving(answering(POST=first), tls=server_tls) as server:
-            with pytest.raises(SignalingError, match="https to unencrypted http") as caught:
-                await session_at(server, tls=client_tls).post(OFFER)
+    away = ("Location", "http://127.0.0.2:9/s")
+    async with serving(answering(POST=response(307, away)), tls=server_tls) as server:
+        with pytest.raises(SignalingError, match="https to unencrypted http") as caught:
+            await session_at(server, tls=client_tls).post(OFFER)
+    assert server.methods() == ["POST"]
+    assert caught.value.status == 307
+    for status in (200, 201):
+        script = answering(POST=response(status, SDP, away, body=ANSWER))
+        async with serving(script, tls=server_tls) as server, session_at(server, tls=client_tls) as session:
+            assert (await session.post(OFFER)).sdp == ANSWER
+            assert not session.can_restart
         assert server.methods() == ["POST"]
-        assert caught.value.status in (201, 307)
+    assert "https to unencrypted http" in caplog.text
+
+
+@covers("CL3", "SE66")
+async def test_session_behind_a_proxy_that_ends_tls_is_reached_by_https(tmp_path: Path) -> None:
+    """The server behind it believes that it is reached over http, perhaps at another port, and redirects there, too."""
+    server_tls, client_tls = tls_pair(tmp_path)
+
+    def script(seen: Seen) -> bytes:
+        if seen.target == "/whip":
+            return response(307, ("Location", "http://127.0.0.1:8080/live"))
+        return created(("Location", "http://127.0.0.1/live/s")) if seen.method == "POST" else response(204)
+
+    async with serving(script, tls=server_tls) as server, session_at(server, tls=client_tls, token=TOKEN) as session:
+        await session.post(OFFER)
+        await session.trickle([A])
+        await session.delete()
+    assert [(seen.method, seen.target) for seen in server.requests] == [
+        ("POST", "/whip"),
+        ("POST", "/live"),
+        ("PATCH", "/live/s"),
+        ("DELETE", "/live/s"),
+    ]
+    assert all("authorization" in seen.headers for seen in server.requests)
 
 
 async def test_session_over_https(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def read_answer_response(reply: Reply, session: Url | None, errors: ErrorMaker) 
         raise errors.refusal(reply)
     sdp = _sdp_of(reply, errors)
     # 200 with a session URL is accepted, as in GStreamer. go2rtc sends 201 without Location, and works.
-    if reply.status != 201 and session is None:
+    if reply.status != 201 and session is None and "Location" not in reply.headers:
         raise errors.make(reply.status, reply.url, "the response has no session URL; expected 201 with Location")
     return Answer(sdp, None if session is None else session.text, _ice_servers(reply), entity_tag(reply.headers))
 

@@ -283,7 +283,8 @@ class SignalingSession:
         try:
             self._location = read_location(headers, url, self._trust)
         except UnsafeUrlError as error:
-            raise self._errors.make(status, url, f"unsafe Location: {error}") from None
+            # Nothing can be sent there, not even DELETE; but the session exists, and audio needs no URL.
+            logger.warning("%s: unsafe Location, continuing without a session URL: %s", url.shown, error)
         if self._location is not None:
             self._errors.hide(self._location, shortest=_SHORTEST_SESSION_SECRET)
         self._entity_tag = entity_tag(headers)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urljoin, urlsplit
 
 from ...config import bracketed
+from ...rtc.candidate import is_loopback
 from ...rtc.reach import Address, Scope, may_lead, parse_address, scope_of
 
 MAX_REDIRECTS = 10
@@ -79,8 +80,11 @@ class Url:
     def resolve(self, reference: str) -> Url:
         """Resolve a reference in a response to this URL (RFC 9110, 10.2.2; RFC 3986, 5).
 
+        From https, an http URL at the same host becomes one at this origin: TLS ends in a proxy, and the server behind
+        it does not know.
+
         Raises:
-            UnsafeUrlError: The reference is malformed, or leads from https to http.
+            UnsafeUrlError: The reference is malformed, or leads from https to http at another host.
         """
         _check_text(reference)
         try:
@@ -88,9 +92,11 @@ class Url:
         except ValueError:
             raise UnsafeUrlError("the URL is malformed") from None
         resolved = Url.parse(joined, is_secret=True)
-        if self.scheme == "https" and resolved.scheme != "https":
+        if self.scheme == "http" or resolved.scheme == "https":
+            return resolved
+        if resolved.host != self.host:
             raise UnsafeUrlError("the URL leads from https to unencrypted http")
-        return resolved
+        return Url.parse(self.origin + resolved.text.removeprefix(resolved.origin), is_secret=True)
 
 
 class Home:
@@ -167,8 +173,15 @@ class Trust:
         return may_lead(home, target) or (home.is_loopback and str(target) in ("127.0.0.1", "::1"))
 
     def gets_token(self, url: Url) -> bool:
-        """Return whether requests to a URL may carry the token."""
-        return url.origin == self.endpoint.origin or url.origin in self.trusted_origins
+        """Return whether requests to a URL may carry the token.
+
+        Besides the trusted origins these are https at the host of an http endpoint, each at its default port, and
+        other ports of this machine for an endpoint on it.
+        """
+        own = self.endpoint
+        is_upgrade = (own.scheme, own.port, url.scheme, url.port) == ("http", 80, "https", 443) and url.host == own.host
+        is_local = is_loopback(own.host) and is_loopback(url.host)
+        return url.origin == own.origin or url.origin in self.trusted_origins or is_upgrade or is_local
 
 
 class Redirects:
@@ -193,8 +206,8 @@ class Redirects:
         Raises:
             UnsafeUrlError: The redirect is not followed; the text gives the reason.
         """
-        if status not in (307, 308):
-            # 301, 302 and 303 would turn POST into GET and silently lose the offer.
+        if status not in (301, 302, 307, 308):
+            # 303 would turn POST into GET and silently lose the offer, and so do 301 and 302 in browsers.
             raise UnsafeUrlError(f"unsafe redirect: status {status}; expected 307 or 308 (RFC 9725, 4.5)")
         if not location:
             raise UnsafeUrlError("unsafe redirect: no Location")
