@@ -68,6 +68,9 @@ _TOKEN = re.compile(r"[!-~]+")
 _SECRET = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_PUBLIC_URL = re.compile(
+    r"(?P<origin>https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?)(?:/[a-z0-9._~%!$&'()*+,;=:@/-]*)?", re.I
+)
 _UNSAFE = re.compile(r'[,;"\\\x00-\x20\x7f-\uffff]')
 """OBS splits ``Link`` fields at commas and semicolons even inside quotes, so credentials must not contain them."""
 
@@ -491,8 +494,13 @@ class ServerConfig(StreamConfig):
     """Web origins (``"https://radio.example"``) whose pages may use the server, besides its own page; ``("*",)`` allows
     all. The server refuses requests of other pages with 403. Programs that are not browsers send no origin."""
     trusted_proxies: tuple[str, ...] = ()
-    """Addresses and networks (``"10.0.0.0/8"``) of reverse proxies whose ``X-Forwarded-For`` is trusted, for ``admit``
-    and for limits. Otherwise all clients behind a proxy count as one."""
+    """Addresses and networks (``"10.0.0.0/8"``) of reverse proxies whose header fields are trusted:
+    ``X-Forwarded-For`` (or ``Forwarded``) for ``admit`` and for limits, ``X-Forwarded-Prefix`` for session URLs, and
+    ``X-Forwarded-Host`` for the origin of the page. Otherwise all clients behind a proxy count as one."""
+    public_url: str | None = None
+    """URL at which clients reach this server through a reverse proxy, such as ``"https://radio.example/radio/"``: its
+    host is one of ``allowed_hosts``, its page one of the server's own, and session URLs begin with it. For other hosts,
+    session URLs begin with the ``X-Forwarded-Prefix`` of ``trusted_proxies``, or else are relative."""
     allowed_hosts: tuple[str, ...] = ()
     """Names of this server (``"radio.example"``, without a port), against DNS rebinding: the server refuses a request
     with another ``Host`` with 421. IP addresses, localhost, this machine's names and those that end in ``.local`` are
@@ -529,6 +537,8 @@ class ServerConfig(StreamConfig):
         _require(self.signaling_mode in _MODES, "signaling_mode", self.signaling_mode, f"one of {_MODES}")
         self._check_addresses()
         self._check_ice_servers()
+        if self.public_url is not None:
+            public_origin(self.public_url)
         _require(isinstance(self.http_host, str) and self.http_host != "", "http_host", self.http_host, "an address")
         for name in ("token", "publish_token", "play_token"):
             require_token(name, getattr(self, name))
@@ -573,6 +583,17 @@ class ServerConfig(StreamConfig):
             _require(has_credentials, "turn_secret", None, f"a secret, or a username and a credential for {server.url}")
         has_relay = any(one.is_turn for one in self.ice_servers)
         _require(has_relay or not self.ice_relay_only, "ice_relay_only", True, "a TURN server among ice_servers")
+
+
+def public_origin(url: str) -> str:
+    """Return the origin of a ``public_url``, in lower case.
+
+    Raises:
+        ConfigError: It is not an http or https URL, or has a query or a fragment.
+    """
+    match = _PUBLIC_URL.fullmatch(url) if isinstance(url, str) else None
+    _require(match is not None, "public_url", url, "a URL such as 'https://radio.example/radio/'")
+    return match["origin"].lower() if match else ""
 
 
 def checked_origin(origin: str) -> str:

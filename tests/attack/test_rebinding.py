@@ -9,7 +9,7 @@ import http.client
 import json
 from collections.abc import Iterator
 from contextlib import closing
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 
@@ -41,7 +41,7 @@ def ask(server: ServerProcess, method: str, target: str, **fields: str) -> http.
     """Send a request with exactly these fields, and an offer as the body of a POST."""
     connection = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port, timeout=5)
     with closing(connection):
-        connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
+        connection.putrequest(method, urljoin("/", target), skip_host=True, skip_accept_encoding=True)
         body = offer("sendonly" if "whip" in target else "recvonly").encode() if method == "POST" else b""
         for name, value in fields.items():
             connection.putheader(name.replace("_", "-"), value)

@@ -45,7 +45,12 @@ class Scene:
         """Return the status and header fields of the response."""
         connection = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(self.server.url).port, timeout=10)
         try:
-            connection.request(method, path, body, {} if content_type is None else {"Content-Type": content_type})
+            connection.request(
+                method,
+                urllib.parse.urljoin("/", path),
+                body,
+                {} if content_type is None else {"Content-Type": content_type},
+            )
             response = connection.getresponse()
             response.read()
             return response.status, dict(response.getheaders())

@@ -28,8 +28,8 @@ def ask(
     *,
     source: str = "",
 ) -> Reply:
-    """Send a request to the server at ``url`` from an own address; ``path`` may be a full URL."""
-    parts, target = urllib.parse.urlsplit(url), urllib.parse.urlsplit(path)
+    """Send a request to the server at ``url`` from an own address; ``path`` may be a full URL or a Location."""
+    parts, target = urllib.parse.urlsplit(url), urllib.parse.urlsplit(urllib.parse.urljoin(url, path))
     connection = http.client.HTTPConnection(
         parts.hostname or "", parts.port, timeout=20, source_address=(source, 0) if source else None
     )

@@ -141,7 +141,7 @@ class _Worker:
             answered += 1
             _, found, rest = response.partition(b"Location: ")
             if found:
-                self._location = rest.partition(b"\r\n")[0].decode()
+                self._location = "/" + rest.partition(b"\r\n")[0].decode()
         if answered and not self._received[sock]:
             self._send(sock) if self._keep else self._close(sock)
 

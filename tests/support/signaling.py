@@ -90,7 +90,8 @@ async def ask(
     remote: str = CLIENT,
     query: str = "",
 ) -> Response:
-    """Send one request to an endpoint."""
+    """Send one request to an endpoint; ``path`` may be a Location."""
+    path = path if path.startswith("/") else f"/{path}"
     data = body.encode() if isinstance(body, str) else body
     request = Request(method, path, Headers((headers or {}).items()), data, remote, query=query)
     return await endpoint.respond(request)

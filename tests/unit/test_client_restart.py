@@ -87,7 +87,7 @@ class PatchProxy:
             if seen.method == "POST":
                 headers = {"Content-Type": "application/sdp"}
                 async with http.post(self._url + seen.target, data=seen.body, headers=headers) as answer:
-                    self.sessions.append(answer.headers["Location"])
+                    self.sessions.append("/" + answer.headers["Location"])
                     return response(201, SDP, ("Location", answer.headers["Location"]), body=await answer.read())
             async with http.delete(self._url + seen.target) as gone:
                 return response(gone.status)

@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import time
+from urllib.parse import urljoin
 
 import offers
 import pytest
@@ -17,12 +18,14 @@ from hypothesis import strategies as st
 from bass_webrtc.config import IceServer, ServerConfig
 from bass_webrtc.errors import ClosedError, ConfigError, PeerLimitError, SignalingError
 from bass_webrtc.rtc.sdp import UnusableSdpError
-from bass_webrtc.signaling.messages import Response
+from bass_webrtc.signaling.messages import Forwarded, Headers, Request, Response
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.sessions import PeerRequest
 from bass_webrtc.stats import Kind
 from support.conformance import covers
-from support.signaling import ANSWER, FakeSessions, ask, header, patch, post
+from support.signaling import ANSWER, CLIENT, FakeSessions, ask, header, patch, post
+
+PROXIED = "https://radio.example/radio"
 
 
 def make_endpoint(
@@ -65,12 +68,35 @@ async def test_offer_is_answered_with_location_and_entity_tag(endpoint: Endpoint
 
 
 @covers("WS14", "WS52", "SE63")
-async def test_location_is_a_path_without_a_query(endpoint: Endpoint) -> None:
-    """OBS and MediaMTX require that. Its secret has at least 122 random bits."""
-    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
-    match = re.fullmatch(r"/whep/([A-Za-z0-9_-]+)", location)
+@pytest.mark.parametrize("path", ["/whep", "/whep/"])
+async def test_location_is_relative_without_a_query(path: str, endpoint: Endpoint) -> None:
+    """OBS and MediaMTX require that it has no query; a proxy may have removed a prefix of the path that the client
+    used. Its secret has at least 122 random bits."""
+    location = header(await post(endpoint, offers.CHROME_RECVONLY, path), "Location")
+    match = re.fullmatch(r"https://radio\.example/radio/whep/([A-Za-z0-9_-]+)", urljoin(PROXIED + path, location))
     assert match is not None
     assert len(match[1]) * 6 >= 122
+    assert (await ask(endpoint, "DELETE", urljoin(path, location))).status == 200
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "host", "begins"),
+    [
+        (Forwarded("/radio"), "127.0.0.1:8080", "/radio/whep/"),
+        (Forwarded("/a/b", "radio.example"), "127.0.0.1:8080", "https://radio.example/radio/whep/"),
+        (Forwarded(), "radio.example:443", "https://radio.example/radio/whep/"),
+        (Forwarded(), "127.0.0.1:8080", "whep/"),
+        (Forwarded("", "other.example"), "radio.example", "whep/"),
+    ],
+)
+async def test_location_begins_as_a_trusted_proxy_or_the_public_url_says(
+    forwarded: Forwarded, host: str, begins: str, sessions: FakeSessions
+) -> None:
+    """Clients that do not come through the proxy still get one that works for them."""
+    endpoint = make_endpoint(sessions, settings=EndpointSettings("/whep", public_url=f"{PROXIED}/"))
+    headers = Headers([("Host", host), ("Content-Type", "application/sdp")])
+    request = Request("POST", "/whep", headers, offers.CHROME_RECVONLY.encode(), CLIENT, forwarded=forwarded)
+    assert header(await endpoint.respond(request), "Location").startswith(begins)
 
 
 @covers("WS12", "ES8")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from ..config import ServerConfig
+from ..config import ServerConfig, public_origin
 from ..signaling.ice_servers import ice_server_links
+from ..signaling.messages import split_host
 from ..signaling.server.auth import TokenPolicy
 from ..signaling.server.endpoint import Endpoint, EndpointSettings
 from ..signaling.server.http_server import HttpServer, HttpSettings
@@ -30,11 +31,12 @@ def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ic
     def make(kind: Kind, path: str, token: str | None, other_token: str | None) -> Endpoint:
         settings = EndpointSettings(
             path=path,
+            public_url=config.public_url or "",
             tokens=TokenPolicy(token, other_tokens=(other_token,) if other_token else ()),
             require_token_on_sessions=config.require_token_on_sessions,
             strict=config.strict_http,
             ice_lite=ice_lite,
-            allow_origins=config.allow_origins,
+            allow_origins=_origins(config),
             ice_links=lambda: ice_server_links(config.visitor_ice_servers, config.turn_secret, time.time()),
             retry_after_s=_RETRY_AFTER_S,
         )
@@ -65,18 +67,29 @@ def make_http_server(
         is_healthy: Returns whether audio is being sent.
     """
     has_page = config.demo_page and config.signaling_mode == "http"
-    site = Site(SiteSettings(has_page, _statistics_tokens(config), config.allow_origins), stats, is_healthy)
+    site = Site(SiteSettings(has_page, _statistics_tokens(config), _origins(config)), stats, is_healthy)
     settings = HttpSettings(
         host=config.http_host,
         port=config.http_port,
         tls_certificate=config.tls_certificate,
         tls_key=config.tls_key,
-        allowed_hosts=config.allowed_hosts,
+        allowed_hosts=_host_names(config),
         trusted_proxies=config.trusted_proxies,
         max_connections=config.max_connections,
         max_connections_per_address=config.max_connections_per_address,
     )
     return HttpServer(settings, [*endpoints, site])
+
+
+def _origins(config: ServerConfig) -> tuple[str, ...]:
+    """Return the origins whose pages may use the server: its own page is at ``public_url``, too."""
+    return (*config.allow_origins, *((public_origin(config.public_url),) if config.public_url else ()))
+
+
+def _host_names(config: ServerConfig) -> tuple[str, ...]:
+    if config.public_url is None:
+        return config.allowed_hosts
+    return (*config.allowed_hosts, split_host(public_origin(config.public_url).partition("://")[2])[0])
 
 
 def _statistics_tokens(config: ServerConfig) -> TokenPolicy:

@@ -60,6 +60,16 @@ class Headers:
 
 
 @dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What the client sent to a reverse proxy, which changed it. Empty: unknown, or no trusted proxy."""
+
+    prefix: str = ""
+    """Beginning of the path that the proxy removed, such as ``"/radio"``."""
+    host: str = ""
+    """``Host`` field."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request with its body. Its ``repr`` omits path, fields and body, because they can contain secrets."""
 
@@ -74,6 +84,8 @@ class Request:
     """IP address of this server on which the request arrived; behind a proxy, the address the proxy connected to."""
     query: str = field(default="", repr=False)
     """Text after the question mark."""
+    forwarded: Forwarded = field(default_factory=Forwarded, repr=False)
+    """What a trusted proxy says about the request that it received."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,8 @@ def _is_own(origin: str, request: Request) -> bool:
     """
     scheme, separator, authority = origin.partition("://")
     is_web = scheme.lower() in ("http", "https") and bool(separator)
-    return is_web and split_host(authority) == split_host(request.headers.get("Host") or "")
+    own = (request.headers.get("Host") or "", request.forwarded.host)
+    return is_web and split_host(authority) in {split_host(host) for host in own if host}
 
 
 def _is_navigation(request: Request) -> bool:

@@ -22,7 +22,7 @@ from ...rtc.negotiation import Offer, read_offer
 from ...rtc.sdp import UnusableSdpError
 from ...rtc.sdp_fragment import IceFragment, parse_fragment
 from ...stats import Kind
-from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, media_type
+from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, media_type, split_host
 from .auth import TokenPolicy
 from .cors import Cors, is_preflight
 from .limits import client_network
@@ -47,6 +47,8 @@ class EndpointSettings:
     path: str
     """URL path of the endpoint, such as ``"/whep"``."""
     tokens: TokenPolicy = field(default_factory=TokenPolicy)
+    public_url: str = ""
+    """URL of the root of the server for clients that use this host; empty: unknown."""
     require_token_on_sessions: bool = False
     """Require the token on PATCH and DELETE as well."""
     strict: bool = False
@@ -171,15 +173,29 @@ class Endpoint:
         if session.closed:
             raise Refused(503, "The session ended while it was being created.", self._retry_after())
         entry = self._table.add(session, offer.audio.mid)
-        location = f"{self._settings.path}/{entry.secret}"  # Without a query: OBS and MediaMTX would cut it off.
         fields: Fields = (
             ("Content-Type", SDP),
-            ("Location", location),
+            ("Location", self._location(request, entry.secret)),
             ("ETag", entry.entity_tag),
             _ACCEPT_PATCH,
             _NO_STORE,
         )
         return Response(201, (*fields, *self._links()), session.answer_sdp.encode())
+
+    def _location(self, request: Request, secret: str) -> str:
+        """Return the URL of a session, as the client reaches it: without a query, which OBS and MediaMTX cut off.
+
+        A proxy may have removed a prefix of the path. If this server is not told which, it answers with a reference
+        relative to the URL that the client used (RFC 3986, 5.2.3). OBS reads that as an absolute path.
+        """
+        settings, prefix = self._settings, request.forwarded.prefix
+        host = request.forwarded.host or request.headers.get("Host") or ""
+        if settings.public_url and split_host(host) == split_host(settings.public_url.split("/")[2]):
+            return f"{settings.public_url.rstrip('/')}{settings.path}/{secret}"
+        if prefix:
+            return f"{prefix}{settings.path}/{secret}"
+        folder = "" if request.path.endswith("/") else settings.path.rpartition("/")[2] + "/"
+        return folder + secret
 
     def _read_offer(self, request: Request) -> Offer:
         settings = self._settings

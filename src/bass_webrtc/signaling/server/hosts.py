@@ -12,9 +12,10 @@ import re
 import socket
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...rtc.reach import Scope, parse_address, scope_of
-from ..messages import Refused, Request, split_host
+from ..messages import Forwarded, Refused, Request, split_host
 from .http_connection import is_allowed_host
 
 _NAME = r"[^\x00-\x20\x7f:/?#@\[\]\\]+"
@@ -55,9 +56,19 @@ class HostNames:
             raise Refused(400, "The Host field is malformed.")
         if self._any or (not self._has_names and _is_public(request.local)):
             return
-        name, _port = split_host(values[0])
-        if not (is_allowed_host(values[0], self._names | self._full_names) or name.endswith(".local")):
-            raise _misdirected(name)
+        if not self._is_own(values[0]):
+            raise _misdirected(split_host(values[0])[0])
+
+    def own_only(self, forwarded: Forwarded) -> Forwarded:
+        """Return what a trusted proxy says, without a host that is not a name of this server.
+
+        The proxy may replace ``Host`` by a name of its own, so that only ``X-Forwarded-Host`` shows DNS rebinding.
+        """
+        return forwarded if self._any or self._is_own(forwarded.host) else replace(forwarded, host="")
+
+    def _is_own(self, host: str) -> bool:
+        name, _port = split_host(host)
+        return is_allowed_host(host, self._names | self._full_names) or name.endswith(".local")
 
 
 def target_authority(target: str) -> str | None:

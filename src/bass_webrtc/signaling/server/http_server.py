@@ -28,9 +28,10 @@ from aiohttp import web
 
 from ...config import FORBIDDEN_PORT, bracketed
 from ...errors import BassWebRtcError, ConfigError, PortInUseError
-from ..messages import Headers, Refused, Request, Response
+from ..messages import Forwarded, Headers, Refused, Request, Response
 from .connections import Connections
 from .cors import Cors
+from .forwarded import forwarded_for, read_forwarded
 from .hosts import HostNames, target_authority
 from .http_connection import (
     AnyConnection,
@@ -263,13 +264,15 @@ class HttpServer:
             connection.work()
         path, query = _split_target(incoming.raw_path)
         handler = next((handler for handler in self._handlers if handler.serves(path)), None)
+        headers, is_proxied = _headers(incoming), is_trusted(incoming.remote or "", self._trusted)
         request = Request(
             incoming.method,
             path,
-            _headers(incoming),
-            remote=self._remote(incoming),
+            headers,
+            remote=client_address(incoming.remote or "", forwarded_for(headers) if is_proxied else (), self._trusted),
             local=_local(incoming),
             query=query,
+            forwarded=self._host_names.own_only(read_forwarded(headers)) if is_proxied else Forwarded(),
         )
         network, peer_name = client_network(request.remote), _peer_name(incoming)
         connection.take_turn = functools.partial(self._turns.take, network, peer_name)
@@ -297,9 +300,6 @@ class HttpServer:
             self._limiter.count_unauthorized(request.remote, self._clock())
         logger.debug("%s %s %s: %d", request.remote, request.method, _loggable(path), response.status)
         return to_aiohttp(response)
-
-    def _remote(self, incoming: web.BaseRequest) -> str:
-        return client_address(incoming.remote or "", incoming.headers.getall("X-Forwarded-For", []), self._trusted)
 
     def _check_header(self, incoming: web.BaseRequest, request: Request) -> None:
         if sum(len(name) + len(value) for name, value in incoming.raw_headers) > self._settings.max_header_bytes:
