@@ -142,7 +142,10 @@ class PeerStats:
         default=False, metadata=_gauge("Whether the jitter buffer waits for packets before it plays.")
     )
     drift_ppm: float = field(
-        default=0.0, metadata=_gauge("Clock drift of the peer against the playing device, as it is corrected.", "ppm")
+        default=0.0,
+        metadata=_gauge(
+            "Clock drift of the peer against the playing device; 0 until it is known, after a minute.", "ppm"
+        ),
     )
     concealment_events: int = field(
         default=0, metadata=_counter("Gaps that were concealed because packets were lost or late.", "events")

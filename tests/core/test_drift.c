@@ -72,7 +72,23 @@ static void test_restart_takes_level_unsmoothed_and_reset_forgets_drift(void) {
     CHECK_EQ(bw_drift_update(&loop.drift, 50.0, 0.02), 0.0);
 }
 
+static void test_estimate_is_0_until_it_has_settled(void) {
+    /* Without drift, a level that begins 8 ms off is corrected by 800 ppm, which is no drift. */
+    for (double ppm = 0.0; ppm <= 200.0; ppm += 200.0) {
+        loop loop = start(50.0, 58.0);
+        for (int second = 0; second < 59; second++) {
+            run(&loop, ppm, 0.0, 1.0);
+            CHECK_EQ(bw_drift_estimate_ppm(&loop.drift), 0.0);
+        }
+        run(&loop, ppm, 0.0, 2.0);
+        CHECK_NEAR(bw_drift_estimate_ppm(&loop.drift), ppm, 60.0);
+        run(&loop, ppm, 0.0, 120.0);
+        CHECK_NEAR(bw_drift_estimate_ppm(&loop.drift), ppm, 5.0);
+    }
+}
+
 int main(void) {
+    RUN(test_estimate_is_0_until_it_has_settled);
     RUN(test_level_settles_on_target_at_200_ppm_drift);
     RUN(test_10_ms_device_blocks_do_not_disturb_ppm);
     RUN(test_pitch_change_is_slow_and_bounded);

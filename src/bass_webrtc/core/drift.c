@@ -13,6 +13,7 @@
 #define MAX_PPM 5000.0
 #define MAX_SLEW_PPM_PER_S 1000.0 /* A twelfth of a semitone takes five seconds. */
 #define MAX_INTEGRAL_PPM 1000.0   /* Crystal clocks do not differ by more. */
+#define SETTLING_S 60.0           /* Of an error in level at the start, 20 % are left by then. */
 #define LEARNING_RANGE_MS 10.0    /* A larger error comes from a jump and tells nothing about the clocks. */
 
 static double clamp(double value, double limit) { return fmax(-limit, fmin(limit, value)); }
@@ -31,6 +32,7 @@ void bw_drift_restart(bw_drift *drift) { drift->started = false; }
 void bw_drift_reset(bw_drift *drift) {
     drift->integral_ppm = 0.0;
     drift->ppm = 0.0;
+    drift->measured_s = 0.0;
     drift->started = false;
 }
 
@@ -45,10 +47,15 @@ static void smooth(bw_drift *drift, double level_ms, double elapsed_s) {
 
 double bw_drift_update(bw_drift *drift, double level_ms, double elapsed_s) {
     smooth(drift, level_ms, elapsed_s);
+    drift->measured_s += elapsed_s;
     double error_ms = drift->level_ms - drift->target_ms;
     if (fabs(error_ms) < LEARNING_RANGE_MS)
         drift->integral_ppm = clamp(drift->integral_ppm + INTEGRAL_PPM * error_ms * elapsed_s, MAX_INTEGRAL_PPM);
     double wanted = clamp(PROPORTIONAL_PPM * error_ms + drift->integral_ppm, MAX_PPM);
     drift->ppm += clamp(wanted - drift->ppm, MAX_SLEW_PPM_PER_S * elapsed_s);
     return drift->ppm;
+}
+
+double bw_drift_estimate_ppm(const bw_drift *drift) {
+    return drift->measured_s < SETTLING_S ? 0.0 : drift->integral_ppm;
 }

@@ -16,6 +16,7 @@ typedef struct {
     double level_ms; /* low-pass filtered */
     double integral_ppm;
     double ppm; /* the last result */
+    double measured_s; /* since the clocks were new */
     bool started;
 } bw_drift;
 
@@ -38,5 +39,8 @@ void bw_drift_reset(bw_drift *drift);
 /* Takes a measurement, elapsed_s after the last one. The level may be as coarse as the device's blocks. Returns the
  * ppm. */
 double bw_drift_update(bw_drift *drift, double level_ms, double elapsed_s);
+
+/* Returns the drift that was learnt, without what corrects the level; 0 until that has settled. */
+double bw_drift_estimate_ppm(const bw_drift *drift);
 
 #endif

@@ -22,7 +22,7 @@ typedef struct {
     double jitter_buffer_delay_s;               /* sum over emitted samples of the time from arrival to decoding */
     double jitter_buffer_ms;                    /* current delay: how early a packet on the fastest path arrives */
     double jitter_buffer_target_ms;             /* target of the delay */
-    double drift_ppm;        /* correction applied for the remote clock's drift against the playing clock */
+    double drift_ppm;        /* the remote clock's drift against the playing clock; 0 in the first minute */
     double audio_level_dbfs; /* RMS of both channels before gain; -127 for silence */
     uint32_t is_buffering;   /* 1 while waiting for enough packets to start or resume */
 } bw_receiver_stats;
