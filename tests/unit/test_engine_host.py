@@ -113,6 +113,20 @@ async def test_slot_is_reused_after_its_release(host: EngineHost, engine: FakeEn
     assert host.take_slot(third) == 0
 
 
+async def test_number_of_a_peer_that_left_is_not_used_at_once(engine: FakeEngine) -> None:
+    """Logs and programs may still name it."""
+    host = EngineHost(cast(Engine, engine), 3)
+    host.start()
+    taken = []
+    for _ in range(4):
+        taken.append(slot := host.take_slot(Owner()))
+        host.release_slot(slot)
+        engine.report(PeerRemoved(slot))
+        await asyncio.sleep(0.01)
+    assert taken == [0, 1, 2, 0]
+    host.stop()
+
+
 async def test_wait_until_released_waits_for_all_slots(host: EngineHost, engine: FakeEngine) -> None:
     await host.wait_until_released(10.0)
     host.take_slot(Owner())

@@ -13,10 +13,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import heapq
 import logging
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -140,7 +140,7 @@ class EngineHost:
         self._max_peers = max_peers
         self._on_source_ended = on_source_ended
         self._on_datagram: Callable[[Datagram], None] = lambda _: None
-        self._free_slots = list(range(max_peers))
+        self._free_slots = deque(range(max_peers))
         self._owners: dict[int, SlotOwner] = {}
         self._slot_released = asyncio.Event()
         self._sockets: list[socket.socket] = []
@@ -185,14 +185,16 @@ class EngineHost:
     # -- slots
 
     def take_slot(self, owner: SlotOwner) -> int:
-        """Return the lowest free slot, which ``owner`` occupies from now on.
+        """Return the slot that is free for the longest time, which ``owner`` occupies from now on.
+
+        So the number of a peer that has left, which is in logs and in the hands of the program, is not used at once.
 
         Raises:
             PeerLimitError: All slots are taken.
         """
         if not self._free_slots:
             raise PeerLimitError(f"{self._max_peers} peers are connected, which is the limit (max_peers)")
-        slot = heapq.heappop(self._free_slots)
+        slot = self._free_slots.popleft()
         self._owners[slot] = owner
         return slot
 
@@ -234,7 +236,7 @@ class EngineHost:
         if isinstance(event, Datagram):
             self._on_datagram(event)
         elif isinstance(event, PeerRemoved):
-            heapq.heappush(self._free_slots, event.peer)
+            self._free_slots.append(event.peer)
             self._slot_released.set()
             self._owners.pop(event.peer).released()
         elif isinstance(event, RtcpReceived):

@@ -38,7 +38,7 @@ class Peer:
     """One remote peer that is connected to a server, or connecting. All members may be used from any thread.
 
     Attributes:
-        id: 0 to ``max_peers`` - 1. Reused after the peer has disconnected.
+        id: 0 to ``max_peers`` - 1. Reused after the peer has disconnected, the longest unused one first.
     """
 
     def __init__(
