@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from .core import name_thread
 from .errors import ConfigError
 
 Result = TypeVar("Result")
@@ -107,6 +108,7 @@ class EventDispatcher:
         return thread
 
     def _run(self, ended: Future[None]) -> None:
+        name_thread("bw-events")
         while (call := self._calls.get()) is not None:
             call()
         ended.set_result(None)

@@ -30,6 +30,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
 from .bass import current_device, select_device
+from .core import name_thread
 from .errors import ClosedError
 
 Result = TypeVar("Result")
@@ -109,7 +110,9 @@ class LoopThread:
         self._accepts = True
         self._ending = False
         self._loop = new_event_loop()
-        self._executor = ThreadPoolExecutor(thread_name_prefix=f"{name} helper")
+        self._executor = ThreadPoolExecutor(
+            thread_name_prefix=f"{name} helper", initializer=name_thread, initargs=("bw-helper",)
+        )
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         try:
@@ -183,6 +186,7 @@ class LoopThread:
         self.join()
 
     def _run(self) -> None:
+        name_thread("bw-loop")
         asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import SAMPLE_RATE_HZ
+from ..core import name_thread
 
 Audio = NDArray[np.float32]
 
@@ -84,6 +85,7 @@ class DemoProgramme:
             self._thread.join()
 
     def _run(self) -> None:
+        name_thread("bw-demo")
         position = 0
         while not self._stop.is_set():
             block = self._loop[position : position + _BLOCK_SAMPLES]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import CHANNELS, SAMPLE_RATE_HZ
+from ..core import name_thread
 
 Samples = NDArray[np.float32]
 Read = Callable[[int], Samples]
@@ -150,6 +151,7 @@ class Recorder:
             self._report_errors(self._file, self._file.close)
 
     def _run(self) -> None:
+        name_thread("bw-record")
         while not self._stop.wait(self.read_due(time.perf_counter())):
             pass
 

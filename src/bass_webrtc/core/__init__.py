@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .compiled import name_thread
 from .engine import (
     Datagram,
     Engine,
@@ -42,6 +43,7 @@ __all__ = [
     "SourceHandle",
     "Srtcp",
     "fill_with_silence",
+    "name_thread",
     "read_array",
     "statistics_functions",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -31,4 +32,13 @@ else:
     except ImportError as error:
         ffi = lib = _Missing(str(error))
 
-__all__ = ["ADVICE", "ffi", "lib"]
+__all__ = ["ADVICE", "ffi", "lib", "name_thread"]
+
+
+def name_thread(name: str) -> None:
+    """Name the calling thread for ``top`` and debuggers, at most 15 ASCII characters. Python before 3.14 does not.
+
+    Does nothing without the core.
+    """
+    with contextlib.suppress(BassWebRtcError):
+        lib.bw_name_thread(name.encode())

@@ -261,6 +261,11 @@ void bw_srtcp_free(bw_srtcp *srtcp);
 /* Works in place and returns the new length in bytes. Needs a capacity of at least length + 32. */
 int bw_srtcp_protect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length, uint32_t capacity);
 
+/* ------------------------------------------------------------------ threads */
+
+/* Any thread: names the calling thread for top and debuggers. Longer names than 15 characters are cut off. */
+void bw_name_thread(const char *name);
+
 /* ------------------------------------------------------------------ libraries */
 
 typedef struct {

@@ -200,6 +200,7 @@ void *bw_network_run(void *argument) {
     bw_engine *engine = argument;
     struct pollfd descriptors[BW_MAX_SOCKETS + 1];
     bw_block_signals();
+    bw_name_thread("bw-net");
     while (atomic_load_explicit(&engine->running, memory_order_acquire)) {
         uint32_t count = atomic_load_explicit(&engine->socket_count, memory_order_acquire);
         for (uint32_t i = 0; i < count; i++)

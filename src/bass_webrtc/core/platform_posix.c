@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -67,6 +68,16 @@ void bw_block_signals(void) {
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
+}
+
+void bw_name_thread(const char *name) {
+    char text[16]; /* what Linux accepts */
+    snprintf(text, sizeof text, "%s", name);
+#ifdef __APPLE__
+    pthread_setname_np(text);
+#else
+    pthread_setname_np(pthread_self(), text);
+#endif
 }
 
 #ifdef __linux__

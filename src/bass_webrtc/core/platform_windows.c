@@ -69,6 +69,18 @@ void bw_pacer_end(bw_pacer *pacer) {
 
 void bw_block_signals(void) {}
 
+void bw_name_thread(const char *name) {
+    typedef HRESULT(WINAPI * set_description)(HANDLE, PCWSTR);
+    /* Windows 10 1607 and newer. The name is ASCII. */
+    set_description set =
+        (set_description)(void *)GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "SetThreadDescription");
+    wchar_t text[16] = {0};
+    for (size_t i = 0; i < 15 && name[i] != '\0'; i++)
+        text[i] = (wchar_t)name[i];
+    if (set != NULL)
+        set(GetCurrentThread(), text);
+}
+
 /* ---- wake-ups: WSAPoll and Python's select wait for sockets only */
 
 /* Returns a UDP socket on a free port of the loopback interface, and its address. */

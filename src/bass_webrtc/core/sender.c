@@ -287,6 +287,7 @@ void *bw_sender_run(void *argument) {
     bw_engine *engine = argument;
     int64_t frame_ns = (int64_t)engine->config.frame_samples * 1000000000 / BW_SAMPLE_RATE_HZ;
     bw_block_signals();
+    bw_name_thread("bw-send");
     bw_pacer pacer = bw_pacer_begin();
     atomic_store(&engine->realtime_priority, pacer.has_realtime_priority);
     int64_t start_ns = bw_now_ns();
