@@ -15,7 +15,7 @@ typedef struct {
     double target_ms;
     double level_ms; /* low-pass filtered */
     double integral_ppm;
-    double ppm; /* the last result */
+    double ppm;        /* the last result */
     double measured_s; /* since the clocks were new */
     bool started;
 } bw_drift;

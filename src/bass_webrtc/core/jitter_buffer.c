@@ -446,7 +446,8 @@ static void publish(bw_jitter_buffer *buffer, uint32_t frames) {
     bw_count(&counters->total_samples, is_buffering && !buffer->after_outage ? 0 : frames);
     atomic_store_explicit(&counters->is_buffering, is_buffering, memory_order_relaxed);
     atomic_store_explicit(&counters->target_ms, (float)buffer->delay.target_ms, memory_order_relaxed);
-    atomic_store_explicit(&counters->drift_ppm, (float)bw_drift_estimate_ppm(&buffer->delay.drift), memory_order_relaxed);
+    atomic_store_explicit(&counters->drift_ppm, (float)bw_drift_estimate_ppm(&buffer->delay.drift),
+                          memory_order_relaxed);
     if (buffer->delay.measured)
         atomic_store_explicit(&counters->delay_ms, (float)buffer->delay.delay_ms, memory_order_relaxed);
 }
