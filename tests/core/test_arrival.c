@@ -57,6 +57,45 @@ static void test_regular_lateness_is_covered_within_one_second(void) {
     CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 35.0, 0.1);
 }
 
+/* A sender that is `ahead_ms` ahead at first sends that audio within `burst_ms`. */
+static path begun_with_burst(double ahead_ms, double burst_ms) {
+    path path = clean(0);
+    double total_ms = ahead_ms + burst_ms;
+    while (20.0 * path.frame < total_ms)
+        receive(&path, ahead_ms * (1.0 - 20.0 * path.frame / total_ms));
+    return path;
+}
+
+static void test_burst_at_start_is_not_lateness(void) {
+    const double ahead_ms[] = {60.0, 300.0, 650.0, 1000.0}, burst_ms[] = {0.0, 10.0, 100.0, 500.0};
+    for (int i = 0; i < 16; i++) {
+        path path = begun_with_burst(ahead_ms[i / 4], burst_ms[i % 4]);
+        for (int block = 0; block < 100; block++) {
+            receive_many(&path, 13, 0.0);
+            CHECK_AT_MOST(bw_arrival_covering_ms(&path.arrival), 0.1);
+        }
+        CHECK_NEAR(age_ms(&path), 0.0, 0.001);
+    }
+}
+
+static void test_lateness_after_burst_at_start_is_covered(void) {
+    path path = begun_with_burst(650.0, 10.0);
+    for (uint32_t i = 0; i < 50; i++)
+        receive(&path, i % 5 == 0 ? 35.0 : 0.0);
+    CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 35.0, 0.1);
+}
+
+/* What comes in a burst later has waited on the path. */
+static void test_bursts_after_first_second_are_lateness(void) {
+    path path = clean(100);
+    for (int i = 0; i < 3; i++) {
+        for (double late_ms = 200.0; late_ms > 0.0; late_ms -= 20.0)
+            receive(&path, late_ms);
+        receive_many(&path, 100, 0.0);
+    }
+    CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 200.0, 0.1);
+}
+
 static void note_copy(path *path, uint32_t wait_samples) {
     bw_arrival_add_copy(&path->arrival, 20 * MS_NS * path->frame + 100 * MS_NS, wait_samples);
 }
@@ -173,6 +212,9 @@ int main(void) {
     RUN(test_path_without_jitter_needs_no_delay);
     RUN(test_no_base_before_first_packet);
     RUN(test_regular_lateness_is_covered_within_one_second);
+    RUN(test_burst_at_start_is_not_lateness);
+    RUN(test_lateness_after_burst_at_start_is_covered);
+    RUN(test_bursts_after_first_second_are_lateness);
     RUN(test_wait_for_copy_is_remembered_for_15_to_30_s);
     RUN(test_covering_delay_is_maximum_of_copy_wait_and_lateness);
     RUN(test_two_outliers_in_ten_seconds_are_not_covered);

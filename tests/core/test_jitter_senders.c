@@ -78,6 +78,37 @@ static void test_new_ssrc_discards_queued_packets_and_clock_drift(void) {
     }
 }
 
+/* FFmpeg with -re sends the first half second of its input at once. */
+static void test_burst_at_start_delays_nothing_after_one_second(void) {
+    const uint32_t ahead_frames[] = {3, 8, 15, 32}, frames_per_pull[] = {1000, 8, 3, 2};
+    for (uint32_t i = 0; i < 16; i++) {
+        bench b = open_bench_with(40, 2, 500);
+        simulation *sim = tones();
+        uint32_t ahead = ahead_frames[i / 4];
+        for (uint32_t pulls = 0, sent = 0; pulls < 50; pulls++) {
+            uint32_t fast = frames_per_pull[i % 4] * (pulls + 1), due = ahead + pulls + 1;
+            for (; sent < (fast < due ? fast : due); sent++) {
+                const encoded *frame = &sim->loop[b.timestamp / FRAME % sim->loop_count];
+                put_as(&b, PAYLOAD_TYPE, frame->data, frame->length);
+                b.sequence++;
+                b.timestamp += FRAME;
+            }
+            pull_ms(&b, 20);
+        }
+        bw_receiver_stats before = stats_of(&b);
+        play_tones(&b, 50); /* The delay is measured again 0.6 s after a cut. */
+        CHECK_NEAR(stats_of(&b).jitter_buffer_ms, 40.0, 25.0);
+        play_tones(&b, 150);
+        bw_receiver_stats stats = stats_of(&b);
+        CHECK_AT_MOST(stats.jitter_buffer_target_ms, 40.0);
+        CHECK_EQ(stats.concealed_samples, before.concealed_samples);
+        CHECK_EQ(stats.inserted_samples_for_deceleration, 0);
+        CHECK_AT_MOST(stats.removed_samples_for_acceleration - before.removed_samples_for_acceleration, 48 * 60);
+        CHECK_NEAR(level_of(&b, 4000, 4000), decibels(AMPLITUDE / sqrt(2.0)), 0.3);
+        close_bench(&b);
+    }
+}
+
 static void test_queue_is_bounded_for_sender_ten_times_too_fast(void) {
     bench b = open_bench(20, 200);
     simulation *sim = tones();
@@ -199,6 +230,7 @@ int main(void) {
     RUN(test_rounded_timestamps_make_no_gap);
     RUN(test_new_ssrc_is_followed);
     RUN(test_new_ssrc_discards_queued_packets_and_clock_drift);
+    RUN(test_burst_at_start_delays_nothing_after_one_second);
     RUN(test_queue_is_bounded_for_sender_ten_times_too_fast);
     RUN(test_burst_of_four_seconds_keeps_only_newest_packets);
     RUN(test_newest_audio_plays_after_pause_of_pulls);

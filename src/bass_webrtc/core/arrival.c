@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define BLOCK_NS 250000000LL
+#define START_BLOCKS 4
 #define MIN_BLOCK_PACKETS 8 /* Fewer packets do not show the fastest path; with DTX, a block lasts longer instead. */
 #define SHIFT_MS 20.0       /* A whole block this far above the base and the usual lateness took another path. */
 #define OUTLIER_SHARE 20    /* One block in 20 may be later: the 95th percentile. */
@@ -28,6 +29,8 @@ void bw_arrival_rebase(bw_arrival *arrival) {
 
 bool bw_arrival_has_base(const bw_arrival *arrival) { return arrival->base_count > 0 || arrival->block_packets > 0; }
 
+static bool is_start(const bw_arrival *arrival) { return arrival->lateness_count < START_BLOCKS; }
+
 static int64_t base_ns(const bw_arrival *arrival) {
     int64_t base = arrival->block_packets > 0 ? arrival->block_min_ns : INT64_MAX;
     for (uint32_t i = 0; i < arrival->base_count; i++)
@@ -37,6 +40,10 @@ static int64_t base_ns(const bw_arrival *arrival) {
 
 double bw_arrival_age_ms(const bw_arrival *arrival, int64_t now_ns, int64_t timestamp) {
     return bw_arrival_has_base(arrival) ? to_ms(now_ns - to_ns(timestamp) - base_ns(arrival)) : 0.0;
+}
+
+double bw_arrival_ahead_ms(const bw_arrival *arrival) {
+    return is_start(arrival) && bw_arrival_has_base(arrival) ? to_ms(arrival->first_ns - base_ns(arrival)) : 0.0;
 }
 
 double bw_arrival_covering_ms(const bw_arrival *arrival) { return arrival->covering_ms; }
@@ -122,6 +129,8 @@ void bw_arrival_add_copy(bw_arrival *arrival, int64_t arrival_ns, uint32_t wait_
 
 void bw_arrival_add(bw_arrival *arrival, int64_t arrival_ns, int64_t timestamp) {
     int64_t transit_ns = arrival_ns - to_ns(timestamp);
+    if (arrival->lateness_count == 0 && !bw_arrival_has_base(arrival))
+        arrival->first_ns = transit_ns;
     if (arrival->block_packets >= MIN_BLOCK_PACKETS && arrival_ns - arrival->block_start_ns >= BLOCK_NS)
         close_block(arrival);
     if (arrival->block_packets++ == 0) {
@@ -129,6 +138,7 @@ void bw_arrival_add(bw_arrival *arrival, int64_t arrival_ns, int64_t timestamp) 
         arrival->block_min_ns = arrival->block_max_ns = transit_ns;
         return;
     }
+    bool is_burst = is_start(arrival) && transit_ns < base_ns(arrival);
     arrival->block_min_ns = transit_ns < arrival->block_min_ns ? transit_ns : arrival->block_min_ns;
-    arrival->block_max_ns = transit_ns > arrival->block_max_ns ? transit_ns : arrival->block_max_ns;
+    arrival->block_max_ns = transit_ns > arrival->block_max_ns || is_burst ? transit_ns : arrival->block_max_ns;
 }

@@ -9,7 +9,9 @@
  *                       the longest wait for a redundant copy of a lost packet in the last 30 s
  *
  * A path that becomes permanently slower is not lateness: it is detected when a whole block lies above the base, which
- * then moves. One thread at a time; nothing is allocated.
+ * then moves. Nor is a burst at the start of a stream, from a sender that is ahead of its clock at first (FFmpeg with
+ * -re by 0.65 s): in the first second, a packet is late only in comparison with those before it.
+ * One thread at a time; nothing is allocated.
  */
 #ifndef BW_ARRIVAL_H
 #define BW_ARRIVAL_H
@@ -27,6 +29,7 @@ typedef struct {
 } bw_arrival_peak;
 
 typedef struct {
+    int64_t first_ns; /* transit of the stream's first packet */
     int64_t block_start_ns;
     uint32_t block_packets; /* 0: no block is open */
     int64_t block_min_ns;   /* transit */
@@ -57,6 +60,9 @@ void bw_arrival_add_copy(bw_arrival *arrival, int64_t arrival_ns, uint32_t wait_
 
 /* Returns false until the first packet after a reset or rebase. */
 bool bw_arrival_has_base(const bw_arrival *arrival);
+
+/* In the first second of a stream: returns how far the sender was ahead of its clock when it began, in ms. Then 0. */
+double bw_arrival_ahead_ms(const bw_arrival *arrival);
 
 /* Returns the age of a sample with this RTP time at now_ns, in ms, minus the transit of the fastest packets. */
 double bw_arrival_age_ms(const bw_arrival *arrival, int64_t now_ns, int64_t timestamp);

@@ -18,7 +18,9 @@
 #define OUTAGE_SAMPLES 9600       /* 200 ms without a packet: stop and buffer again. */
 #define RESUME_MS 60.0            /* Delay that is enough to resume; time stretching adds the rest of the target. */
 #define MAX_SILENCE_SAMPLES 96000 /* 2 s: senders transmit at least every 0.4 s in DTX. */
-#define PAUSE_NS 500000000LL      /* Without a pull for this long, queued audio is outdated. */
+#define START_SPARE_MS 20.0       /* Time stretching removes so much in half a second. */
+#define START_WINDOW_NS 200000000LL
+#define PAUSE_NS 500000000LL /* Without a pull for this long, queued audio is outdated. */
 #define LEVEL_SMOOTHING_SAMPLES 4800.0f
 #define SILENCE_DBFS -127.0f
 
@@ -50,9 +52,11 @@ struct bw_jitter_buffer {
     int64_t next_timestamp; /* of the next sample to decode */
     int64_t last_sequence;  /* of the last packet decoded */
     int64_t stalled;        /* samples concealed since next_timestamp last advanced */
-    bool in_silence;        /* the sender is in discontinuous transmission: nothing is lost */
-    float power;            /* smoothed mean square of the output */
-    int64_t last_get_ns;    /* 0: never */
+    int64_t window_from_ns; /* START_WINDOW_NS of has_spare_at_start; 0: none is open */
+    double least_waiting_ms;
+    bool in_silence;     /* the sender is in discontinuous transmission: nothing is lost */
+    float power;         /* smoothed mean square of the output */
+    int64_t last_get_ns; /* 0: never */
     receiver_counters counters;
 };
 
@@ -329,6 +333,7 @@ static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns
     buffer->phase = PLAYING;
     buffer->next_timestamp = first->timestamp;
     buffer->stalled = 0;
+    buffer->window_from_ns = 0;
     bw_delay_control_restart(&buffer->delay, now_ns);
 }
 
@@ -375,13 +380,31 @@ static void shift_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
         bw_delay_control_shifted(&buffer->delay, now_ns, shifted);
 }
 
+/* At the start of a stream, a sender may be ahead of its clock (see arrival.h) and would be heard late for seconds.
+ * Returns whether audio has waited for a while that the target does not need. Jitter uses up what waits meanwhile. */
+static bool has_spare_at_start(bw_jitter_buffer *buffer, double waiting_ms, int64_t now_ns) {
+    if (bw_arrival_ahead_ms(&buffer->arrival) < START_SPARE_MS)
+        return false;
+    if (buffer->window_from_ns == 0) {
+        buffer->window_from_ns = now_ns;
+        buffer->least_waiting_ms = waiting_ms;
+    }
+    buffer->least_waiting_ms = fmin(buffer->least_waiting_ms, waiting_ms);
+    if (now_ns - buffer->window_from_ns < START_WINDOW_NS)
+        return false;
+    buffer->window_from_ns = 0;
+    return buffer->least_waiting_ms > buffer->delay.target_ms + START_SPARE_MS;
+}
+
 /* Limits the queued audio to max_ms, however fast packets arrive: the oldest are dropped. */
 static void keep_cap(bw_jitter_buffer *buffer, int64_t now_ns) {
     const bw_packet *last = bw_packet_queue_last(&buffer->queue);
-    if (last == NULL)
+    if (last == NULL) {
+        buffer->window_from_ns = 0;
         return;
-    int64_t waiting = last->timestamp - buffer->next_timestamp - buffer->stalled;
-    if (samples_to_ms(waiting) <= buffer->config.max_ms)
+    }
+    double waiting_ms = samples_to_ms(last->timestamp - buffer->next_timestamp - buffer->stalled);
+    if (waiting_ms <= buffer->config.max_ms && !has_spare_at_start(buffer, waiting_ms, now_ns))
         return;
     const bw_packet *first = bw_packet_queue_first(&buffer->queue);
     while (first != last && samples_to_ms(last->timestamp - first->timestamp) > buffer->delay.target_ms) {
