@@ -175,7 +175,9 @@ class PeerStats:
     )
     packets_discarded: int = field(
         default=0,
-        metadata=_counter("Packets discarded because of an unknown payload type or malformed content.", "packets"),
+        metadata=_counter(
+            "Packets discarded because of an unknown SSRC, malformed content or a full jitter buffer.", "packets"
+        ),
     )
     decode_errors: int = field(default=0, metadata=_counter("Packets that are not valid Opus.", "packets"))
     underruns: int = field(
@@ -192,6 +194,22 @@ class PeerStats:
         default=0,
         metadata=_counter(
             "RTP and RTCP packets of the peer that failed authentication, were replayed, or had a 65th SSRC.", "packets"
+        ),
+    )
+    sequence_restarts: int = field(
+        default=0,
+        metadata=_counter(
+            "Times the peer began its RTP sequence numbers anew under the same SSRC and keys. Its packets are refused "
+            "as replays, counted in srtp_errors, until they have passed the old numbers (RFC 3711, 3.3.2).",
+            "events",
+        ),
+    )
+    packets_not_negotiated: int = field(
+        default=0,
+        metadata=_counter(
+            "Packets of payload types that were not negotiated, such as video that was refused. They are dropped and "
+            "not counted in packets_received.",
+            "packets",
         ),
     )
     codec: str = field(default="opus/48000/2", metadata=_text("Codec, clock rate and channels."))

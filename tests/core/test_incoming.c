@@ -13,11 +13,14 @@ typedef struct {
     bw_protector *protector;
     uint64_t index;
     uint32_t timestamp;
+    uint8_t payload_type;
 } sender;
 
 static bw_peer_config receiving_config(void) {
     bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
     config.receive = 1;
+    config.receive_payload_type = FIXTURE_PAYLOAD_TYPE;
+    config.receive_red_payload_type = FIXTURE_RED;
     return config;
 }
 
@@ -26,7 +29,8 @@ static sender open_sender(void) {
     memset(&reception, 0, sizeof reception);
     sender opened = {.incoming = bw_incoming_new(&config, &reception),
                      .protector = bw_protector_new(config.srtp_profile, config.remote_key),
-                     .index = 65530}; /* wraps soon */
+                     .index = 65530, /* wraps soon */
+                     .payload_type = FIXTURE_PAYLOAD_TYPE};
     CHECK(opened.incoming != NULL);
     return opened;
 }
@@ -40,7 +44,7 @@ static uint32_t make_packet(sender *from, uint32_t ssrc, uint64_t index, uint8_t
     int length = BW_RTP_HEADER_BYTES + PAYLOAD_BYTES;
     memset(bytes, 0, 64);
     bytes[0] = 0x80;
-    bytes[1] = FIXTURE_PAYLOAD_TYPE;
+    bytes[1] = from->payload_type;
     bytes[2] = (uint8_t)(index >> 8);
     bytes[3] = (uint8_t)index;
     for (int i = 0; i < 4; i++) {
@@ -51,10 +55,14 @@ static uint32_t make_packet(sender *from, uint32_t ssrc, uint64_t index, uint8_t
     return (uint32_t)length;
 }
 
-static bool take(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
+static bw_rtp_result result_of(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
     uint8_t bytes[64];
     uint32_t length = make_packet(from, ssrc, index, bytes);
     return bw_incoming_take_rtp(from->incoming, bytes, &length, now_ns);
+}
+
+static bool take(sender *from, uint32_t ssrc, uint64_t index, int64_t now_ns) {
+    return result_of(from, ssrc, index, now_ns) == BW_RTP_MEDIA;
 }
 
 /* A packet of somebody who does not have the key. */
@@ -62,7 +70,7 @@ static bool take_forged(sender *from, uint32_t ssrc, uint64_t index, int64_t now
     uint8_t bytes[64];
     uint32_t length = make_packet(from, ssrc, index, bytes);
     bytes[length - 1] ^= 1;
-    return bw_incoming_take_rtp(from->incoming, bytes, &length, now_ns);
+    return bw_incoming_take_rtp(from->incoming, bytes, &length, now_ns) != BW_RTP_REFUSED;
 }
 
 static uint64_t received(void) { return bw_read_counter(&reception.packets_received); }
@@ -129,6 +137,8 @@ static void forge_many(sender *s, int64_t now_ns) {
         CHECK(!take_forged(s, ssrc, ssrc * 7, now_ns));
         CHECK(!take_forged(s, FIXTURE_SSRC, s->index + ssrc * 65, now_ns));
     }
+    CHECK_EQ(s->incoming->refused, 2000);
+    s->incoming->refused = 0;
 }
 
 /* Forged packets, with SSRC 0 and any other, before the first authentic packet and in a pause. */
@@ -199,6 +209,83 @@ static void test_old_packets_are_rejected_after_rollover(void) {
     for (uint32_t i = 0; i < 70000; i += 13)
         CHECK(!take(&s, FIXTURE_SSRC, s.index + i, 7200 * SECOND_NS));
     CHECK(take(&s, FIXTURE_SSRC, s.index + 70000, 7200 * SECOND_NS));
+    close_sender(&s);
+}
+
+/* Covers OP16: the roll-over counter of a new SSRC starts at 0, whatever that of the old one is. */
+static void test_new_ssrc_is_received_after_wrap_of_the_old_one(void) {
+    sender s = open_sender();
+    for (int i = 0; i < 20; i++)
+        CHECK(take(&s, FIXTURE_SSRC, s.index++, 0));
+    for (uint64_t index = s.index & 0xFFFF; index < 70000; index++) /* goes on where the old one was, and wraps, too */
+        CHECK(take(&s, 77, index, 0));
+    CHECK(take(&s, FIXTURE_SSRC, s.index, 0));
+    close_sender(&s);
+}
+
+/* New keys belong to every connection, so nothing of the old numbers matters. */
+static void test_sequence_numbers_begin_anew_with_new_keys(void) {
+    for (int i = 0; i < 3; i++) {
+        sender s = open_sender();
+        s.index = 30000 - (uint64_t)i * 10000;
+        for (int k = 0; k < 100; k++)
+            CHECK_EQ(result_of(&s, FIXTURE_SSRC, s.index++, 0), BW_RTP_MEDIA);
+        close_sender(&s);
+    }
+}
+
+/* Covers SE9: whether the new numbers look older or, more than half the numbers behind, like those after a wrap. */
+static void test_restart_of_sequence_numbers_under_the_same_keys_is_noticed(void) {
+    const uint64_t lasts[] = {5000, 40000, 65535 + 3000};
+    for (int i = 0; i < 3; i++) {
+        sender s = open_sender();
+        int restarts = 0;
+        CHECK(take(&s, FIXTURE_SSRC, lasts[i] > 65535 ? 65000 : lasts[i] - 1000, 0));
+        CHECK(take(&s, FIXTURE_SSRC, lasts[i], 0));
+        for (uint64_t index = 10; index < 500; index++) {
+            bw_rtp_result result = result_of(&s, FIXTURE_SSRC, index, 0);
+            CHECK(result == BW_RTP_REFUSED || result == BW_RTP_RESTARTED);
+            restarts += result == BW_RTP_RESTARTED;
+        }
+        CHECK_LESS(0, restarts);
+        CHECK(take(&s, FIXTURE_SSRC, lasts[i] + 1, 0));
+        close_sender(&s);
+    }
+}
+
+static void test_repeated_and_forged_packets_are_no_restart(void) {
+    sender s = open_sender();
+    for (int i = 0; i < 200; i++, s.index++) {
+        CHECK(take(&s, FIXTURE_SSRC, s.index, 0));
+        for (uint64_t back = 0; back < 20; back++) /* a network that repeats everything */
+            CHECK_EQ(result_of(&s, FIXTURE_SSRC, s.index - back % 3 * (i > 3), 0), BW_RTP_REFUSED);
+    }
+    for (uint64_t i = 0; i < 1000; i++) {
+        CHECK(!take_forged(&s, FIXTURE_SSRC, i, 0));
+        CHECK_EQ(result_of(&s, 1000, 7, 0), i == 0 ? BW_RTP_MEDIA : BW_RTP_REFUSED);
+        s.incoming->refused = 0;
+    }
+    close_sender(&s);
+}
+
+/* OBS sends its video although the answer refuses it. */
+static void test_other_payload_types_are_told_apart(void) {
+    sender s = open_sender();
+    for (int i = 0; i < 100; i++, s.index++) {
+        s.payload_type = i % 2 ? FIXTURE_RED : FIXTURE_PAYLOAD_TYPE;
+        CHECK_EQ(result_of(&s, FIXTURE_SSRC, s.index, 0), BW_RTP_MEDIA);
+        s.payload_type = 96;
+        CHECK_EQ(result_of(&s, 77, s.index, 0), BW_RTP_NOT_NEGOTIATED);
+        s.payload_type = 0x80 | 97; /* with the marker bit */
+        CHECK_EQ(result_of(&s, 78, s.index, 0), BW_RTP_NOT_NEGOTIATED);
+    }
+    s.payload_type = 13; /* comfort noise shares the numbers of its SSRC */
+    CHECK_EQ(result_of(&s, FIXTURE_SSRC, s.index++, 0), BW_RTP_NOT_NEGOTIATED);
+    s.payload_type = FIXTURE_PAYLOAD_TYPE;
+    CHECK(take(&s, FIXTURE_SSRC, s.index++, 0));
+    CHECK_EQ(atomic_load(&reception.ssrc), FIXTURE_SSRC);
+    CHECK_EQ(received(), 102);
+    CHECK_EQ(lost(), 0);
     close_sender(&s);
 }
 
@@ -291,6 +378,11 @@ int main(void) {
     RUN(test_new_ssrc_is_received_at_once);
     RUN(test_number_of_ssrcs_is_limited);
     RUN(test_old_packets_are_rejected_after_rollover);
+    RUN(test_new_ssrc_is_received_after_wrap_of_the_old_one);
+    RUN(test_sequence_numbers_begin_anew_with_new_keys);
+    RUN(test_restart_of_sequence_numbers_under_the_same_keys_is_noticed);
+    RUN(test_repeated_and_forged_packets_are_no_restart);
+    RUN(test_other_payload_types_are_told_apart);
     RUN(test_malformed_rtp_is_rejected);
     RUN(test_rtcp_is_authenticated_once);
     RUN(test_number_of_rtcp_ssrcs_is_limited);

@@ -281,7 +281,6 @@ def test_packets_of_another_payload_type_are_counted_and_not_played(scene: Scene
     """Only Opus and RED were negotiated."""
     encoder = ToneEncoder(BAD_HZ)
     publisher.play(encoder, 0.3)
-    before = _refused(scene.bad.stats())
     for number in range(50):
         plain = rtp(
             os.urandom(160), publisher.sequence, publisher.timestamp, publisher.rtp_ssrc, payload_type=number % 35
@@ -289,8 +288,26 @@ def test_packets_of_another_payload_type_are_counted_and_not_played(scene: Scene
         publisher.next_rtp(b"", 160)
         publisher.send(publisher.protect(plain))
         time.sleep(0.002)
-    wait_until(lambda: _refused(scene.bad.stats()) - before == 50)
+    wait_until(lambda: scene.bad.stats().packets_not_negotiated == 50)
+    assert _refused(scene.bad.stats()) == 0
     assert_still_heard(scene, publisher, encoder)
+
+
+@covers("SE9")
+def test_sequence_numbers_that_begin_anew_are_named(
+    scene: Scene, publisher: Publisher, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Under the same keys they are those of recorded packets, so these are refused; newer ones are played."""
+    encoder = ToneEncoder(BAD_HZ)
+    publisher.play(encoder, 0.3)
+    recorded = [publisher.protect(publisher.next_rtp(encoder.packet())) for _ in range(100)]
+    for datagram in (*recorded, *recorded):
+        publisher.send(datagram)
+    publisher.play(encoder, 0.1)
+    wait_until(lambda: scene.bad.stats().srtp_errors >= 100)
+    assert 1 <= scene.bad.stats().sequence_restarts < 20
+    assert_still_heard(scene, publisher, encoder)
+    wait_until(lambda: "began its RTP sequence numbers anew" in caplog.text)
 
 
 @covers("OP16")

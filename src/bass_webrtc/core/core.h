@@ -95,7 +95,7 @@ typedef struct {
     uint64_t send_drops;     /* packets that the system did not accept (for example EAGAIN) */
     uint64_t encode_errors;
     uint64_t source_underruns; /* frames padded with silence although the source had not ended */
-    uint64_t packets_received; /* authentic RTP packets */
+    uint64_t packets_received; /* authentic RTP packets of a negotiated payload type */
     uint64_t bytes_received;
     uint64_t datagrams_dropped; /* empty, too long, not a known protocol, from an unknown address, or STUN that is not
                                    authentic */
@@ -211,6 +211,8 @@ typedef struct {
     uint64_t bytes_received;
     uint64_t srtp_errors;
     uint64_t datagrams_limited;
+    uint64_t packets_not_negotiated; /* authentic RTP of another payload type; not in packets_received */
+    uint64_t sequence_restarts;      /* of the peer's RTP, under the same SSRC and keys: refused as replays */
 } bw_peer_stats;
 
 /* Any thread. Returns zeros for an unused slot. */

@@ -295,9 +295,12 @@ int bw_peer_remove(bw_engine *engine, uint32_t peer) {
 int bw_engine_event_fd(bw_engine *engine) { return engine->events.read_descriptor; }
 
 static void reset_slot(bw_slot *slot) {
-    bw_counter *counters[] = {&slot->packets_sent,   &slot->bytes_sent,     &slot->octets_sent,
-                              &slot->send_drops,     &slot->packets_resent, &slot->packets_received,
-                              &slot->bytes_received, &slot->srtp_errors,    &slot->datagrams_limited};
+    bw_counter *counters[] = {&slot->packets_sent,      &slot->bytes_sent,
+                              &slot->octets_sent,       &slot->send_drops,
+                              &slot->packets_resent,    &slot->packets_received,
+                              &slot->bytes_received,    &slot->srtp_errors,
+                              &slot->datagrams_limited, &slot->packets_not_negotiated,
+                              &slot->sequence_restarts};
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
         atomic_store(counters[i], 0);
     atomic_store(&slot->reception.packets_received, 0);
@@ -405,6 +408,8 @@ int bw_peer_get_stats(bw_engine *engine, uint32_t peer, bw_peer_stats *stats) {
         .bytes_received = bw_read_counter(&slot->bytes_received),
         .srtp_errors = bw_read_counter(&slot->srtp_errors),
         .datagrams_limited = bw_read_counter(&slot->datagrams_limited),
+        .packets_not_negotiated = bw_read_counter(&slot->packets_not_negotiated),
+        .sequence_restarts = bw_read_counter(&slot->sequence_restarts),
     };
     return BW_OK;
 }

@@ -159,6 +159,8 @@ class PeerCounters:
     bytes_received: int = 0
     srtp_errors: int = 0
     datagrams_limited: int = 0
+    packets_not_negotiated: int = 0
+    sequence_restarts: int = 0
 
 
 class SourceHandle:

@@ -1,7 +1,8 @@
 /*
  * Incoming RTP and RTCP of one peer, on the network thread: SRTP unprotect, SSRCs, reception statistics.
  *
- *   datagram ─► room for its SSRC? ─► authentic? ─► replayed? ─► count ─► the peer's packet ring, or the loop thread
+ *   datagram ─► room for its SSRC? ─► authentic? ─► replayed? ─► negotiated? ─► count ─► the peer's packet ring
+ *                                                            └─► RTCP ─► the loop thread
  *
  * A packet changes nothing before it has authenticated. libsrtp2 keeps a template of a stream and copies it once a
  * packet of a new SSRC is authentic, so forged packets need no memory and displace no stream. Authentic packets of ever
@@ -17,6 +18,8 @@
 
 #define RTCP_HEADER_BYTES 8
 #define TICKS_PER_MS (BW_SAMPLE_RATE_HZ / 1000)
+#define RESTART_RUN 32 /* packets refused in a row, before each RESTART_EVERY-th is tried for a restart */
+#define RESTART_EVERY 8
 #define MAX_DROPOUT 3000 /* a larger step means that the sender restarted (RFC 3550, A.1) */
 
 /* ---- statistics of one stream (RFC 3550, A.1, A.3 and A.8) */
@@ -40,6 +43,12 @@ static void count_sequence(bw_reception *reception, uint32_t ssrc, uint16_t sequ
     else if (step < 0x10000 - MAX_DROPOUT)
         begin_reception(reception, ssrc, sequence);
     bw_count(&reception->packets_received, 1);
+}
+
+/* Payload types of one SSRC, such as comfort noise, share its sequence numbers. */
+static bool is_received(bw_reception *reception, uint32_t ssrc) {
+    return bw_read_counter(&reception->packets_received) > 0 &&
+           atomic_load_explicit(&reception->ssrc, memory_order_relaxed) == ssrc;
 }
 
 /* Transit time differences, smoothed over 16; kept times 16 so that the division loses nothing (RFC 3550, A.8). */
@@ -80,13 +89,36 @@ static bool unprotect(bw_incoming_session *session, uint32_t ssrc, uint8_t *data
     return true;
 }
 
-bool bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
-    bw_rtp_packet packet;
-    if (!bw_rtp_parse(&packet, data, *length) || !unprotect(&incoming->rtp, packet.ssrc, data, length, srtp_unprotect))
+/* A sender that begins its sequence numbers anew under the same SSRC and keys is not heard until they have passed the
+ * old ones: libsrtp2 takes its packets for replays, or derives another roll-over counter from them. They are authentic
+ * for a session that has received nothing. So are recorded packets that somebody replays for want of newer ones. */
+static bool shows_restart(bw_incoming *incoming, uint32_t ssrc, const uint8_t *data, uint32_t length) {
+    uint8_t copy[BW_MAX_DATAGRAM];
+    int copy_length = (int)length;
+    if (incoming->refused < RESTART_RUN || incoming->refused % RESTART_EVERY != 0 || !is_known(&incoming->rtp, ssrc))
         return false;
-    count_sequence(incoming->reception, packet.ssrc, packet.sequence);
+    memcpy(copy, data, length);
+    return srtp_unprotect(incoming->restarted, copy, &copy_length) == srtp_err_status_ok;
+}
+
+bw_rtp_result bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
+    bw_rtp_packet packet;
+    if (!bw_rtp_parse(&packet, data, *length))
+        return BW_RTP_REFUSED;
+    bool is_restart = shows_restart(incoming, packet.ssrc, data, *length); /* unprotecting changes the packet */
+    if (!unprotect(&incoming->rtp, packet.ssrc, data, length, srtp_unprotect)) {
+        incoming->refused++;
+        return is_restart ? BW_RTP_RESTARTED : BW_RTP_REFUSED;
+    }
+    incoming->refused = 0;
+    bool is_red = incoming->red_payload_type != 0 && packet.payload_type == incoming->red_payload_type;
+    bool is_media = packet.payload_type == incoming->payload_type || is_red;
+    if (is_media || is_received(incoming->reception, packet.ssrc))
+        count_sequence(incoming->reception, packet.ssrc, packet.sequence);
+    if (!is_media)
+        return BW_RTP_NOT_NEGOTIATED;
     count_jitter(incoming, packet.timestamp, now_ns);
-    return true;
+    return BW_RTP_MEDIA;
 }
 
 bool bw_incoming_take_rtcp(bw_incoming *incoming, uint8_t *data, uint32_t *length) {
@@ -104,9 +136,14 @@ bw_incoming *bw_incoming_new(const bw_peer_config *config, bw_reception *recepti
         return NULL;
     incoming->reception = reception;
     incoming->rtcp.srtp = bw_srtp_session(config->srtp_profile, config->remote_key, false);
-    if (config->receive)
+    incoming->payload_type = config->receive_payload_type;
+    incoming->red_payload_type = config->receive_red_payload_type;
+    if (config->receive) {
         incoming->rtp.srtp = bw_srtp_session(config->srtp_profile, config->remote_key, false);
-    if (incoming->rtcp.srtp != NULL && (incoming->rtp.srtp != NULL || !config->receive))
+        incoming->restarted = bw_srtp_session(config->srtp_profile, config->remote_key, false);
+    }
+    bool receives = incoming->rtp.srtp != NULL && incoming->restarted != NULL;
+    if (incoming->rtcp.srtp != NULL && (receives || !config->receive))
         return incoming;
     bw_incoming_free(incoming);
     return NULL;
@@ -117,6 +154,8 @@ void bw_incoming_free(bw_incoming *incoming) {
         return;
     if (incoming->rtp.srtp != NULL)
         srtp_dealloc(incoming->rtp.srtp);
+    if (incoming->restarted != NULL)
+        srtp_dealloc(incoming->restarted);
     if (incoming->rtcp.srtp != NULL)
         srtp_dealloc(incoming->rtcp.srtp);
     free(incoming);

@@ -15,6 +15,10 @@ typedef struct {
 struct bw_incoming {
     bw_incoming_session rtp; /* srtp NULL: the peer sends no media */
     bw_incoming_session rtcp;
+    srtp_t restarted; /* has received nothing but packets that show a restart; NULL as above */
+    uint32_t refused; /* RTP packets since the last one that was accepted */
+    uint8_t payload_type;
+    uint8_t red_payload_type; /* 0: not negotiated */
     bool has_transit;
     int32_t transit; /* RTP ticks (RFC 3550, A.8) */
     bw_reception *reception;
@@ -25,10 +29,17 @@ struct bw_incoming {
 bw_incoming *bw_incoming_new(const bw_peer_config *config, bw_reception *reception);
 void bw_incoming_free(bw_incoming *incoming);
 
-/* Network thread, both. Unprotect a packet in place; *length becomes that of the plaintext. Return false, and change
- * nothing but the packet, when it is malformed, not authentic, replayed, or of one SSRC too many. */
-/* Also updates the reception. Only for peers that send media. */
-bool bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns);
+typedef enum {
+    BW_RTP_REFUSED,        /* malformed, not authentic, replayed, or of one SSRC too many */
+    BW_RTP_RESTARTED,      /* refused, too: the sender began its sequence numbers anew under the same keys */
+    BW_RTP_NOT_NEGOTIATED, /* authentic, of another payload type, which may share the SSRC */
+    BW_RTP_MEDIA,
+} bw_rtp_result;
+
+/* Network thread, both. Unprotect a packet in place; *length becomes that of the plaintext. Change nothing but the
+ * packet and the number of refused ones when they refuse it (RTCP: false). */
+/* Also updates the reception with media. Only for peers that send media. */
+bw_rtp_result bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns);
 bool bw_incoming_take_rtcp(bw_incoming *incoming, uint8_t *data, uint32_t *length);
 
 #endif

@@ -239,6 +239,7 @@ typedef struct {
 typedef struct {
     bw_counter packets_sent, bytes_sent, octets_sent, send_drops, packets_resent; /* sender */
     bw_counter packets_received, bytes_received, srtp_errors, datagrams_limited;  /* network */
+    bw_counter packets_not_negotiated, sequence_restarts;                         /* network */
     bw_reception reception;                                                       /* network */
     _Atomic uint32_t queued;  /* datagrams in the ring; the network thread adds, the loop subtracts */
     bool added;               /* loop only, like the three below: bw_peer_add succeeded */

@@ -94,9 +94,19 @@ static void count_rejected(bw_engine *engine, uint32_t peer) {
 
 static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t length, int64_t now_ns) {
     uint32_t wire_length = length;
-    if (!bw_incoming_take_rtp(engine->network.by_peer[peer], data, &length, now_ns)) {
+    switch (bw_incoming_take_rtp(engine->network.by_peer[peer], data, &length, now_ns)) {
+    case BW_RTP_RESTARTED:
+        bw_count(&engine->slots[peer].sequence_restarts, 1);
         count_rejected(engine, peer);
         return;
+    case BW_RTP_REFUSED:
+        count_rejected(engine, peer);
+        return;
+    case BW_RTP_NOT_NEGOTIATED:
+        bw_count(&engine->slots[peer].packets_not_negotiated, 1);
+        return;
+    case BW_RTP_MEDIA:
+        break;
     }
     bw_count(&engine->slots[peer].packets_received, 1);
     bw_count(&engine->slots[peer].bytes_received, wire_length);

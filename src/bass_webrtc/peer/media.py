@@ -209,6 +209,7 @@ class MediaSession:
         self._rtcp: rtcp.RtcpSession | None = None
         self._redundancy = RedundancyPolicy()
         self._ignored_nacks_logged = 0
+        self._sequence_restarts_logged = 0
         self._connected_at_s: float | None = None
         self._events: list[MediaEvent] = []
 
@@ -248,6 +249,7 @@ class MediaSession:
             self._rtcp.handle_timeout(now_s, self._epoch_s + now_s, self._sent(now_s), self._received())
             self._handle_rtcp_events(self._rtcp)
             self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
+            self._log_sequence_restarts(now_s)
 
     def timeout_s(self) -> float | None:
         """Return when ``handle_timeout`` is due; None if never."""
@@ -334,6 +336,16 @@ class MediaSession:
             text = f"ignored {count} NACKs of peer {self._peer}: it requests over 100 packets per second again"
             self._log.warning(text, now_s)
             self._ignored_nacks_logged = total
+
+    def _log_sequence_restarts(self, now_s: float) -> None:
+        total = self._engine.peer_counters(self._peer).sequence_restarts
+        if total > self._sequence_restarts_logged:
+            self._sequence_restarts_logged = total
+            text = (
+                f"peer {self._peer} began its RTP sequence numbers anew under the same SSRC and keys; its packets are "
+                "refused as replays until it reconnects (RFC 3711, 3.3.2)"
+            )
+            self._log.warning(text, now_s)
 
     def _resend(self, sequences: Sequence[int]) -> None:
         if plays(self._kind):
