@@ -163,7 +163,40 @@ def test_short_sessions_count_as_failures() -> None:
     for now_s in range(0, 20, 5):
         backoff.succeeded(now_s)
         waits.append(backoff.failed(failure(0), now_s + 2.9))
-    assert waits == [0.25, 0.5, 1.0, 1.0]
+    assert waits == [0.25, 0.5, 1.0, 2.0]
+
+
+def test_two_publishers_on_one_path_leave_each_other_alone_for_longer_and_longer() -> None:
+    """Each takes the path from the other when it connects; a server such as MediaMTX allows that."""
+    for seed in range(20):
+        generator = random.Random(seed)
+        clients = [Backoff("publisher", source=generator) for _ in range(2)]
+        now_s, changes = 0.0, []
+        clients[0].succeeded(now_s)
+        for turn in range(1, 200):
+            loser, winner = clients[(turn - 1) % 2], clients[turn % 2]
+            now_s += 0.3  # to connect
+            winner.succeeded(now_s)
+            assert loser.short_session_s(now_s) is not None
+            wait_s = loser.failed(failure(0), now_s)
+            assert wait_s is not None
+            now_s += wait_s
+            changes.append(now_s)
+        assert len([at_s for at_s in changes if at_s < 60.0]) < 15
+        assert changes[-1] - changes[-2] > 14.0
+
+
+def test_session_that_lasts_ends_the_series_of_short_ones() -> None:
+    backoff = Backoff("publisher", source=Always(0.0))
+    for now_s in range(0, 60, 10):
+        backoff.succeeded(now_s)
+        backoff.failed(failure(0), now_s + 1.0)
+    backoff.succeeded(100.0)
+    assert backoff.short_session_s(120.0) == 20.0
+    assert backoff.short_session_s(132.0) is None
+    assert [backoff.failed(failure(0), 132.0) for _ in range(2)] == [0.0, 0.25]
+    backoff.succeeded(200.0)
+    assert backoff.failed(failure(0), 201.0) == 0.25
 
 
 @covers("CL12")

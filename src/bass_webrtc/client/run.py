@@ -224,7 +224,8 @@ class ClientRun:
         endpoint = self._plan.settings.endpoint.shown
         while True:
             try:
-                error = SignalingError(0, endpoint, await self._attempt(backoff))
+                reason = await self._attempt(backoff)
+                error = SignalingError(0, endpoint, f"{reason}{self._hint(backoff)}")
             except SignalingError as refused:
                 error = refused
             except OSError as unreachable:
@@ -243,6 +244,14 @@ class ClientRun:
             _log.info("%s; next attempt in %.1f s", error, wait_s)
             self._observer.attempt_failed(error)
             await asyncio.sleep(wait_s)
+
+    def _hint(self, backoff: Backoff) -> str:
+        """Return what a session that ended early suggests; empty after others."""
+        lived_s = backoff.short_session_s(asyncio.get_running_loop().time())
+        if lived_s is None:
+            return ""
+        question = "; is another publisher on this path?" if self._plan.own_kind == "publisher" else ""
+        return f"; the session ended {lived_s:.1f} s after it began{question}"
 
     async def _attempt(self, backoff: Backoff) -> str:
         """Run one session from POST to DELETE, and those that the server moves it to; return why the last one ended."""

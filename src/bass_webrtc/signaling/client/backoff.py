@@ -87,8 +87,12 @@ class BackoffSettings:
     jitter: float = 0.5
     """Random share of a wait, so that clients do not all return at the same time (RFC 9725, 5)."""
     settled_s: float = 3.0
-    """A session that was connected for at least this long is followed by an attempt without a wait. A shorter one
-    counts as another failure, so that a server that ends each session at once is not contacted without a pause."""
+    """A session that was connected for at least this long is followed by an attempt without a wait. Shorter ones are
+    followed by waits that grow like those for refusals: the server ends each session at once, or two publishers take
+    the same name from each other."""
+    settled_waits: float = 4.0
+    """So many times the wait before it must a session last, too, after short ones. Without this, two publishers that
+    wait for ``settled_s`` would both count as settled."""
 
 
 class Backoff:
@@ -107,6 +111,7 @@ class Backoff:
         self._settings = settings or BackoffSettings()
         self._random = source or random.Random()
         self._failures = 0
+        self._short_sessions = 0
         self._had_session = False
         self._connected_since_s: float | None = None
 
@@ -124,16 +129,33 @@ class Backoff:
         if not is_worth_retrying(error, self._kind, had_session=self._had_session):
             return None
         settings = self._settings
-        if since_s is not None and now_s - since_s >= settings.settled_s:
-            self._failures = 0
+        if since_s is not None and now_s - since_s >= self._settled_s():
+            self._failures = self._short_sessions = 0
             return 0.0
-        longest_s = settings.max_refused_s if error.status else settings.max_unreachable_s
-        grown_s = min(settings.first_s * 2.0 ** min(self._failures, 32), longest_s)
-        self._failures += 1
+        if since_s is not None:
+            self._short_sessions += 1
+            grown_s = self._short_wait_s()
+        else:
+            longest_s = settings.max_refused_s if error.status else settings.max_unreachable_s
+            grown_s = min(settings.first_s * 2.0 ** min(self._failures, 32), longest_s)
+            self._failures += 1
         if error.retry_after_s is not None:
             # Not before the requested time, and not all clients at exactly that time.
             return error.retry_after_s + settings.jitter * self._random.random() * grown_s
         return grown_s * (1.0 - settings.jitter * self._random.random())
+
+    def short_session_s(self, now_s: float) -> float | None:
+        """Return how long the session that is ending was connected; None if that is normal, or there was none."""
+        since_s = self._connected_since_s
+        return now_s - since_s if since_s is not None and now_s - since_s < self._settled_s() else None
+
+    def _settled_s(self) -> float:
+        settings = self._settings
+        return max(settings.settled_s, settings.settled_waits * self._short_wait_s() if self._short_sessions else 0.0)
+
+    def _short_wait_s(self) -> float:
+        settings = self._settings
+        return min(settings.first_s * 2.0 ** min(self._short_sessions - 1, 32), settings.max_refused_s)
 
     def succeeded(self, now_s: float) -> None:
         """Note that an attempt led to a connected session.
