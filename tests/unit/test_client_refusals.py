@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import ssl
 import time
@@ -72,6 +73,19 @@ async def test_each_attempt_uses_a_new_key_pair() -> None:
             await asyncio.to_thread(client.stop)
         fingerprints = {re.findall(rb"a=fingerprint:(\S+ \S+)", seen.body)[0] for seen in server.requests[:2]}
         assert len(fingerprints) == 2
+
+
+@covers("CL12")
+def test_push_that_is_ended_at_once_asks_for_another_publisher(caplog: pytest.LogCaptureFixture) -> None:
+    """MediaMTX ends a push when another one of the same path begins."""
+    caplog.set_level(logging.INFO, "bass_webrtc.client.run")
+    with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.on("peer_connected", lambda peer: peer.close())
+        server.start()
+        with bw.WhipClient(bw.Tone(), f"{server.url}whip") as client:
+            client.start()
+            wait_until(lambda: "is another publisher on this path?; next attempt in" in caplog.text)
+    assert re.search(r"the session ended [0-2]\.[0-9] s after it began", caplog.text)
 
 
 @covers("CL12")
