@@ -99,6 +99,18 @@ def test_sections_other_than_audio_are_rejected_in_place() -> None:
 
 @covers("ES4")
 @pytest.mark.parametrize("name", ALL_OFFERS)
+def test_rejected_section_has_our_credentials_if_the_offered_one_has_its_own(name: str) -> None:
+    """GStreamer refuses an answer with a section without fingerprint, unless all have the session's."""
+    offer = read_offer(getattr(offers, name))
+    answered = SessionDescription.parse(build_answer(offer, LOCAL))
+    for ours, theirs in zip(answered.media, offer.description.media, strict=True):
+        for attribute in ("fingerprint", "setup", "ice-ufrag", "ice-pwd"):
+            wanted = ours.port != 0 or "fingerprint" in theirs.attributes
+            assert (attribute in ours.attributes) == wanted
+
+
+@covers("ES4")
+@pytest.mark.parametrize("name", ALL_OFFERS)
 def test_every_format_of_a_rejected_section_has_its_rtpmap(name: str) -> None:
     """Pion refuses an answer with a format that has none, in whatever section."""
     offer = read_offer(getattr(offers, name))

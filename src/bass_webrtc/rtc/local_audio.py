@@ -107,7 +107,7 @@ def build_answer(offer: Offer, local: LocalAudio) -> str:
         elif media is transport_section:
             lines += _inactive_lines(media, section, local)
         else:
-            lines += _refusal_lines(media)
+            lines += _refusal_lines(media, section, local)
     return _join(lines)
 
 
@@ -185,13 +185,19 @@ def _transport_lines(section: _Section, local: LocalAudio) -> list[str]:
         "a=rtcp-mux",
         *(["a=rtcp-mux-only"] if SEND_RTCP_MUX_ONLY else []),
         *(["a=rtcp-rsize"] if section.rtcp_rsize else []),
+        *_credential_lines(section, local),
+        *([f"a=ice-options:{' '.join(section.ice_options)}"] if section.ice_options else []),
+        *[f"a={candidate.to_sdp()}" for candidate in local.candidates],
+        *(["a=end-of-candidates"] if local.end_of_candidates else []),
+    ]
+
+
+def _credential_lines(section: _Section, local: LocalAudio) -> list[str]:
+    return [
         f"a=setup:{section.setup}",
         f"a=fingerprint:{local.fingerprint.to_sdp()}",
         f"a=ice-ufrag:{local.ice.ufrag}",
         f"a=ice-pwd:{local.ice.password}",
-        *([f"a=ice-options:{' '.join(section.ice_options)}"] if section.ice_options else []),
-        *[f"a={candidate.to_sdp()}" for candidate in local.candidates],
-        *(["a=end-of-candidates"] if local.end_of_candidates else []),
     ]
 
 
@@ -200,9 +206,14 @@ def _inactive_lines(media: MediaSection, section: _Section, local: LocalAudio) -
     return [*_unused_lines(media, section.default, _port(section.default)), *_transport_lines(section, local)]
 
 
-def _refusal_lines(media: MediaSection) -> list[str]:
-    """Return a rejected section: port 0, its mid, never bundle-only (RFC 3264, 6; RFC 9429, 5.3.1)."""
-    return _unused_lines(media, None, 0)
+def _refusal_lines(media: MediaSection, section: _Section, local: LocalAudio) -> list[str]:
+    """Return a rejected section: port 0, its mid, never bundle-only (RFC 3264, 6; RFC 9429, 5.3.1).
+
+    An offered section with a fingerprint of its own gets ours: GStreamer refuses a whole answer otherwise ("No
+    fingerprint lines in sdp for media 1").
+    """
+    credentials = _credential_lines(section, local) if "fingerprint" in media.attributes else []
+    return [*_unused_lines(media, None, 0), *credentials]
 
 
 def _unused_lines(media: MediaSection, default: Candidate | None, port: int) -> list[str]:
