@@ -1,8 +1,9 @@
-"""Foreign WebRTC stacks play, publish and serve: libdatachannel (of OBS), werift and libwebrtc in node."""
+"""Foreign WebRTC stacks play, publish and serve: libdatachannel (of OBS), werift, libwebrtc in node, GStreamer."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import bass_webrtc as bw
-from support import node_peer
+from support import node_peer, player_gstreamer
 from support.certificates import write_certificate
 from support.client_peers import connect, wait_until
 from support.fixtures import skip_for
 from support.node_peer import NodePeer
+from support.player_gstreamer import GStreamerPlayer
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
 from support.reruns import real_time_audio
 
@@ -76,6 +78,28 @@ def test_foreign_player_hears_us_with_and_without_video_in_its_offer(server: bw.
         assert [peer.stats().srtp_errors for peer in server.peers] == [0, 0]
         assert [player.stop() for player in players] == [200, 200]
     wait_until(lambda: server.peers == ())
+
+
+def test_gstreamer_hears_us_with_and_without_video_in_its_offer(tmp_path: Path) -> None:
+    skip_for(player_gstreamer.missing())
+    offered = (("audio",), ("audio", "video"), ("video", "audio"))
+    with (
+        bw.Server(TONE, bw.ServerConfig(http_port=0, udp_port=0, max_peers_per_address=5)) as server,
+        ExitStack() as stack,
+    ):
+        server.start()
+        players = [
+            stack.enter_context(GStreamerPlayer(f"{server.url}whep", tmp_path / "-".join(kinds), kinds))
+            for kinds in offered
+        ]
+        for player, kinds in zip(players, offered, strict=True):
+            player.connect()
+            assert re.findall(r"m=(\w+)", player.answer) == list(kinds)
+        for player in players:
+            wait_until(lambda player=player: len(player.heard()) > 2 * 48_000)  # type: ignore[misc]
+            assert_tones(player.heard()[-48_000:], 440.0, 880.0, bent=SETTLING)
+        assert [player.stop() for player in players] == [200, 200, 200]
+        wait_until(lambda: server.peers == ())
 
 
 @pytest.mark.parametrize("stack", node_peer.STACKS)
