@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,14 +14,16 @@ from support import ffmpeg_programs
 from support.client_peers import wait_until
 from support.ffmpeg_programs import FfmpegProgram
 from support.fixtures import skip_for
-from support.publisher_recorder import Recorder, assert_tones_soon
+from support.publisher_recorder import Recorder, assert_tones
 from support.reruns import real_time_audio
 
 pytestmark = real_time_audio
 
 TONES_HZ = ((440.0, 880.0), (600.0, 900.0))
 VIDEO = (False, True)
-NORMAL_TARGET_MS = 200.0
+SETTLING = 0.005
+"""FFmpeg sends 5 % faster (-readrate_catchup) until it has made up for its handshake; the jitter buffer follows."""
+NORMAL_DELAY_MS = 200.0
 
 
 @pytest.fixture
@@ -31,6 +34,16 @@ def server() -> Iterator[bw.Server]:
         yield server
 
 
+def assert_heard(recorder: Recorder, tone_hz: tuple[float, float]) -> None:
+    """Check that both tones are clean after a few seconds at the latest."""
+    recorder.wait_for_sound()
+    for _ in range(4):
+        with contextlib.suppress(AssertionError):
+            assert_tones(recorder.take(1.0), *tone_hz, bent=SETTLING)
+            return
+    assert_tones(recorder.take(1.0), *tone_hz, bent=SETTLING)
+
+
 @pytest.mark.parametrize(
     ("version", "options"),
     [(8, ()), (9, ()), (9, ("-whip_flags", "dtls_active"))],
@@ -39,7 +52,7 @@ def server() -> Iterator[bw.Server]:
 def test_ffmpeg_program_is_heard_with_and_without_video(
     server: bw.Server, tmp_path: Path, version: int, options: tuple[str, ...]
 ) -> None:
-    """It starts ahead of real time by its DTLS handshake: that burst must not become the delay of the stream."""
+    """FFmpeg 9 sends half a second at once when it starts: that burst must not become the delay of the stream."""
     url = f"{server.url}whip"
     with ExitStack() as stack:
         programs: list[FfmpegProgram] = []
@@ -49,10 +62,10 @@ def test_ffmpeg_program_is_heard_with_and_without_video(
             wait_until(lambda count=count: len(server.peers) == count)  # type: ignore[misc]
         recorders = [stack.enter_context(Recorder(peer.read)) for peer in server.peers]
         for recorder, tone_hz in zip(recorders, TONES_HZ, strict=True):
-            assert_tones_soon(recorder, *tone_hz, attempts=12)
+            assert_heard(recorder, tone_hz)
         for peer, program in zip(server.peers, programs, strict=True):
             stats = peer.stats()
             assert (stats.packets_lost, stats.srtp_errors, stats.decode_errors) == (0, 0, 0), program.log()
-            assert stats.jitter_buffer_target_ms < NORMAL_TARGET_MS
+            assert stats.jitter_buffer_ms < NORMAL_DELAY_MS
         assert [program.close() for program in programs] == [0, 0]
     wait_until(lambda: server.peers == ())
