@@ -81,6 +81,7 @@ async def test_allowed_pages_can_read_every_response(body: str) -> None:
         "accept-post",
         "retry-after",
         "www-authenticate",
+        "access-control-allow-methods",
     }
     assert header(response, "Vary") == "Origin"
 
