@@ -96,6 +96,14 @@ class PeerStats:
     bytes_received: int = field(
         default=0, metadata=_counter("UDP payload bytes received from the peer.", "bytes", "bytes_received")
     )
+    reports_received: int = field(
+        default=0,
+        metadata=_counter(
+            "RTCP reports about the stream that is sent to the peer. 0: the peer sends none, so its loss, jitter and "
+            "round trip are unknown.",
+            "reports",
+        ),
+    )
     packets_lost: int = field(
         default=0,
         metadata=_gauge(

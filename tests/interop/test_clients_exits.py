@@ -139,7 +139,7 @@ def test_interpreter_exit_ends_the_session(server: bw.Server, host: str) -> None
 
 @pytest.mark.parametrize("ice_servers", [(), (bw.IceServer("stun:127.0.0.1:9"),)], ids=["ICE-lite", "full ICE"])
 def test_killed_clients_are_removed_after_thirty_seconds(ice_servers: tuple[bw.IceServer, ...]) -> None:
-    """A killed client sends nothing: consent expires (RFC 7675, 5.1), or the circuit breaker ends it."""
+    """A killed client sends nothing: consent expires (RFC 7675, 5.1)."""
     config = bw.ServerConfig(http_port=0, udp_port=0, ice_servers=ice_servers)
     with bw.Server(bw.Tone(), config) as server, ExitStack() as stack:
         server.start()

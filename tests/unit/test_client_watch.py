@@ -160,7 +160,25 @@ async def test_received_packets_replace_checks() -> None:
         assert push.checks == 1
         await assert_stays(watching, 2.7)
         loss = await asyncio.wait_for(watching, 1.0)
-        assert loss == Loss("no packet for 3 s")
+        assert loss == Loss("no packet for 3 s", is_of_path=True)
+
+
+@in_virtual_time
+async def test_stream_on_hold_keeps_its_session() -> None:
+    """The server answers checks but sends nothing, for an hour: one ICE restart is tried, and refused."""
+    async with pushing() as push:
+        push.server.delay_s = 0.02
+        watching = push.begin()
+        for _ in range(50):
+            push.packets += 1
+            await assert_stays(watching, 0.02)
+        loss = await asyncio.wait_for(watching, 5.0)
+        assert loss.is_of_path
+        assert await finds_path(push)
+        watching = push.begin()
+        await assert_stays(watching, 3600.0)
+        push.packets += 1  # The stream continues, and stops again.
+        assert (await asyncio.wait_for(watching, 5.0)).is_of_path
 
 
 @in_virtual_time

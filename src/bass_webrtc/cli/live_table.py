@@ -48,6 +48,7 @@ def _summary(stats: ServerStats, max_peers: int) -> Text:
 
 def _row(peer: PeerStats, earlier: PeerStats | None, elapsed_s: float) -> tuple[RenderableType, ...]:
     is_heard = talks(peer.kind)
+    is_unknown = not is_heard and not peer.reports_received
     lost = max(_lost_share(peer, earlier) if is_heard else 0.0, peer.fraction_lost if plays(peer.kind) else 0.0)
     round_trip_ms = peer.round_trip_time_ms
     return (
@@ -56,9 +57,9 @@ def _row(peer: PeerStats, earlier: PeerStats | None, elapsed_s: float) -> tuple[
         peer.remote_address or "-",
         _duration(peer.connected_s),
         _rate(peer, earlier, elapsed_s),
-        Text(f"{lost:.1%}", style="red" if lost > _HIGH_LOSS else ""),
+        Text("-" if is_unknown else f"{lost:.1%}", style="red" if lost > _HIGH_LOSS else ""),
         "-" if round_trip_ms is None else f"{round_trip_ms:.0f} ms",
-        f"{peer.jitter_ms:.0f} ms",
+        "-" if is_unknown else f"{peer.jitter_ms:.0f} ms",
         f"{peer.jitter_buffer_ms:.0f} ms" if is_heard else "",
         _level(peer.audio_level_dbfs) if is_heard else "",
     )

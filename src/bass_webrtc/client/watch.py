@@ -1,7 +1,10 @@
 """Detects within about a second that a client's path is lost (consent takes 30 s), and looks for another one.
 
 the local address is gone ──► ICE restart by PATCH ──► media continues in the same session
-no sign of life ────────────┘            └── refused or failed: begin a new session
+no sign of life ────────────┤            └── refused or failed: begin a new session, unless the former path works
+the stream has stopped ─────┘
+
+A server that answers checks but sends no packets keeps its session: its publisher may be on hold.
 """
 
 from __future__ import annotations
@@ -30,7 +33,8 @@ _UNKNOWN_ROUND_TRIP_S = 3.0
 _ADDRESS_PROBE_INTERVAL = 2
 """In probes. Listing the addresses of the system takes a millisecond."""
 _PROBES_UNTIL_SILENT = 12
-"""A stream that stops for so long, although the server answers, is restarted: DTX and silence send packets more often.
+"""A stream that stops for so long, although the server answers, gets one ICE restart: the path may be broken in one
+direction. DTX and silence send packets more often.
 """
 _RESTART_TIMEOUT_S = 3.0
 """For all attempts at an ICE restart together; after that, a new session is faster."""
@@ -82,7 +86,8 @@ class _Monitor:
 
     def __init__(self, connection: FullConnection) -> None:
         self._connection = connection
-        self._probes, self._activity, self._packets = 0, 0, 0
+        self._probes, self._activity = 0, 0
+        self._packets, self._has_flowed = connection.stats().packets_received, False
         self._inactive_probes, self._silent_probes = 0, 0
         self.next_probe_s = _PROBE_INTERVAL_S
 
@@ -99,14 +104,15 @@ class _Monitor:
         self.next_probe_s = _FAST_PROBE_INTERVAL_S if self._inactive_probes else _PROBE_INTERVAL_S
         packets_before, self._packets = self._packets, connection.stats().packets_received
         is_flowing = self._packets != packets_before
+        self._has_flowed = self._has_flowed or is_flowing
         if not is_flowing or connection.round_trip_s is None:  # Incoming packets are activity enough.
             connection.send_check()
-        if is_flowing or not self._packets:
+        if is_flowing or not self._has_flowed:
             self._silent_probes = 0
         elif not self._inactive_probes:
             self._silent_probes += 1
         if self._silent_probes == _PROBES_UNTIL_SILENT:
-            return Loss(f"no packet for {_PROBES_UNTIL_SILENT * _PROBE_INTERVAL_S:.0f} s")
+            return Loss(f"no packet for {_PROBES_UNTIL_SILENT * _PROBE_INTERVAL_S:.0f} s", is_of_path=True)
         return None
 
     def _probes_per_round_trip(self) -> int:

@@ -326,7 +326,7 @@ class MediaSession:
             elif isinstance(event, rtcp.LossReported):
                 self._adapt_to_loss(event.fraction_lost)
             elif isinstance(event, rtcp.CircuitBreakerTripped):
-                self._events.append(Ended("the peer sends no RTCP reports, or reports nearly total loss (RFC 8083)"))
+                self._events.append(Ended(f"the circuit breaker has tripped: {event.reason}"))
             elif isinstance(event, rtcp.SsrcCollision):
                 self._events.append(Ended("the peer uses the SSRC of this side"))
 
@@ -386,7 +386,8 @@ class MediaSession:
         """Fraction of packets lost in the player's last report, 0 to 1; None if there is none."""
         if not plays(self._kind) or self._rtcp is None:
             return None
-        return self._rtcp.snapshot().fraction_lost
+        snapshot = self._rtcp.snapshot()
+        return snapshot.fraction_lost if snapshot.reports_received else None
 
     def stats(self) -> dict[str, Any]:
         """Return the fields of ``PeerStats`` that this object knows."""

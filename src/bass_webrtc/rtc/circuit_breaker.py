@@ -1,8 +1,11 @@
 """RTP circuit breaker of one stream: decides when a sender must stop (RFC 8083, required by RFC 8834, 7.1).
 
-It trips on any of three conditions: no reports arrive; reports say that no packets arrive; or a TCP connection on the
-same path would get less than a tenth of our rate. No condition is met on a path that is good enough to listen
-through: the circuit breaker is a last resort, not congestion control.
+It trips on either of two conditions: reports say that no packets arrive; or a TCP connection on the same path would get
+less than a tenth of our rate. Neither is met on a path that is good enough to listen through: the circuit breaker is a
+last resort, not congestion control.
+
+Missing reports do not trip it, unlike RFC 8083, 4.1: some players send no RTCP at all, and ICE consent (RFC 7675)
+proves every few seconds that the peer still wants what we send. RTP without ICE has no such proof.
 """
 
 from __future__ import annotations
@@ -15,7 +18,6 @@ from .rtcp_packets import ReportBlock
 REPORT_INTERVAL_S = 5.0
 """Td of RFC 8083: the RTCP interval for two members at our rates (RFC 3550, 6.3.1)."""
 
-_RTCP_TIMEOUT_S = 3 * REPORT_INTERVAL_S  # RFC 8083, 4.1.
 _STUCK_REPORTS = 5  # "k" of RFC 8083, 4.2.
 _CONGESTION_WINDOW_S = 3 * REPORT_INTERVAL_S  # RFC 8083, 4.3: CB_INTERVAL is 3 reports at this interval.
 _CONGESTION_REPORTS = 3
@@ -34,12 +36,11 @@ class CircuitBreaker:
     """
 
     __slots__ = (
-        "_active_since_s",
         "_highest_sequence",
+        "_is_active",
         "_losses",
         "_packets",
         "_packets_per_s",
-        "_reported_s",
         "_sampled_s",
         "_stuck_reports",
         "_stuck_since_s",
@@ -50,8 +51,7 @@ class CircuitBreaker:
         self._packets = 0
         self._packets_per_s = 0.0
         self._sampled_s = now_s
-        self._active_since_s: float | None = None
-        self._reported_s = now_s
+        self._is_active = False
         self._highest_sequence: int | None = None
         self._stuck_reports = 0
         self._stuck_since_s = now_s
@@ -59,37 +59,22 @@ class CircuitBreaker:
         self.tripped = ""
 
     def update(self, packets: int, now_s: float) -> None:
-        """Record the number of packets sent so far, and trip if reports are missing.
-
-        Time during which we send nothing does not count: no reports are due then.
-        """
+        """Record the number of packets sent so far."""
         if now_s >= self._sampled_s + _SAMPLE_S:
-            if packets == self._packets:
-                self._active_since_s = None
+            self._is_active = packets != self._packets
+            if not self._is_active:
                 self._stuck_reports = 0
-            elif self._active_since_s is None:
-                self._active_since_s = self._sampled_s
             self._packets_per_s = (packets - self._packets) / (now_s - self._sampled_s)
             self._packets, self._sampled_s = packets, now_s
-        deadline_s = self.deadline_s()
-        if deadline_s is not None and now_s >= deadline_s:
-            self._trip(f"no RTCP reports about our stream for {_RTCP_TIMEOUT_S:g} s (RFC 8083, 4.1)")
-
-    def deadline_s(self) -> float | None:
-        """Return when missing reports will trip it; None while we send nothing, or once it has tripped."""
-        if self._active_since_s is None or self.tripped:
-            return None
-        return max(self._active_since_s, self._reported_s) + _RTCP_TIMEOUT_S
 
     def note_report(self, block: ReportBlock, round_trip_time_s: float | None, now_s: float) -> None:
         """Process the peer's report block about our stream."""
-        self._reported_s = now_s
         self._check_progress(block.highest_sequence, now_s)
         self._check_congestion(block.fraction_lost / 256, round_trip_time_s, now_s)
 
     def _check_progress(self, highest_sequence: int, now_s: float) -> None:
         before, self._highest_sequence = self._highest_sequence, highest_sequence
-        if before is None or self._active_since_s is None or highest_sequence > before:
+        if before is None or not self._is_active or highest_sequence > before:
             self._stuck_reports = 0
             self._stuck_since_s = now_s
             return

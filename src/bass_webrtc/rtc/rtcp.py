@@ -132,6 +132,8 @@ class RtcpSnapshot:
     """0 to 1."""
     jitter_ms: float = 0.0
     round_trip_time_ms: float | None = None
+    reports_received: int = 0
+    """Reports about our stream so far, with this one."""
 
 
 @dataclass(slots=True)
@@ -239,7 +241,6 @@ class RtcpSession:
             return
         if self._breaker is not None and sent is not None:
             self._breaker.update(sent.packets, now_s)
-            self._check_breaker()
         if now_s < self._next_s:
             return
         # Timer reconsideration: the interval is drawn again (RFC 3550, 6.3.6).
@@ -249,10 +250,7 @@ class RtcpSession:
 
     def timeout_s(self) -> float | None:
         """Return when ``handle_timeout`` is due, on the clock of ``now_s``; None after ``close``."""
-        if self._is_closed:
-            return None
-        breaker_s = self._breaker.deadline_s() if self._breaker is not None else None
-        return self._next_s if breaker_s is None else min(self._next_s, breaker_s)
+        return None if self._is_closed else self._next_s
 
     def to_send(self) -> list[bytes]:
         """Return and clear the plaintext packets to send."""
@@ -311,7 +309,8 @@ class RtcpSession:
         round_trip_time_s = self._round_trip_time_s(block, wall_s)
         known_ms = self._snapshot.round_trip_time_ms if round_trip_time_s is None else round_trip_time_s * 1000
         fraction_lost, jitter_ms = block.fraction_lost / 256, block.jitter * 1000 / CLOCK_HZ
-        self._snapshot = RtcpSnapshot(block.packets_lost, fraction_lost, jitter_ms, known_ms)
+        count = self._snapshot.reports_received + 1
+        self._snapshot = RtcpSnapshot(block.packets_lost, fraction_lost, jitter_ms, known_ms, count)
         self._events.append(LossReported(fraction_lost, block.packets_lost, jitter_ms, known_ms))
         if self._breaker is not None:
             self._breaker.note_report(block, round_trip_time_s, now_s)
