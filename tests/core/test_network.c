@@ -146,6 +146,59 @@ static void send_report(wire *w, srtp_t srtp) {
 
 /* A player's RTCP reaches the loop authenticated and decrypted; all else is counted and not forwarded. Also covers
  * SE9: a replayed report has no effect. */
+static void test_sockets_can_be_added_and_removed_while_it_runs(void) {
+    wire w = open_wire();
+    bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
+    listener heard = add_listener(&w.f, 5, &config);
+    receive_packet(&heard);
+    CHECK_EQ(bw_engine_remove_socket(w.f.engine, 1), BW_ERROR_ARGUMENT);
+    for (uint32_t round = 0; round < 5; round++) {
+        bw_address address;
+        int added = open_loopback_socket(&address);
+        CHECK_EQ(bw_engine_add_socket(w.f.engine, added), 1); /* The index is used again. */
+        CHECK_EQ(bw_peer_map_address(w.f.engine, 5, 1, &w.remote_address), BW_OK);
+        CHECK(send_to(w.remote, CLIENT_HELLO, sizeof CLIENT_HELLO, &address));
+        CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).socket, 1);
+        CHECK_EQ(bw_peer_unmap_address(w.f.engine, 5, 1, &w.remote_address), BW_OK);
+        CHECK_EQ(bw_engine_remove_socket(w.f.engine, 1), BW_OK);
+        CHECK_EQ(bw_engine_remove_socket(w.f.engine, 1), BW_ERROR_ARGUMENT);
+        CHECK_EQ(wait_event(&w.f, BW_EVENT_SOCKET_REMOVED).value, 1);
+        close_socket(added);
+    }
+    receive_packet(&heard); /* The other socket is not affected. */
+    bw_address other;
+    int socket = open_loopback_socket(&other);
+    CHECK_EQ(bw_engine_add_socket(w.f.engine, socket), 1);
+    CHECK_EQ(bw_engine_remove_socket(w.f.engine, w.f.socket_index), BW_OK);
+    CHECK_EQ(wait_event(&w.f, BW_EVENT_SOCKET_REMOVED).value, w.f.socket_index);
+    packet late;
+    set_receive_timeout(heard.socket, 1);
+    while (receive_wire(&heard, &late)) { /* What was sent before. */
+    }
+    CHECK_EQ(bw_peer_set_path(w.f.engine, 5, 1, &heard.address), BW_OK);
+    CHECK(receive_wire(&heard, &late));
+    close_listener(&heard);
+    close_wire(&w);
+    close_socket(socket);
+}
+
+static void test_full_table_of_sockets_is_reported(void) {
+    wire w = open_wire();
+    int sockets[BW_MAX_SOCKETS];
+    bw_address address;
+    for (int i = 1; i < BW_MAX_SOCKETS; i++) {
+        sockets[i] = open_loopback_socket(&address);
+        CHECK_EQ(bw_engine_add_socket(w.f.engine, sockets[i]), i);
+    }
+    CHECK_EQ(bw_engine_add_socket(w.f.engine, w.remote), BW_ERROR_BUSY);
+    CHECK_EQ(bw_engine_remove_socket(w.f.engine, 7), BW_OK);
+    CHECK_EQ(wait_event(&w.f, BW_EVENT_SOCKET_REMOVED).value, 7);
+    CHECK_EQ(bw_engine_add_socket(w.f.engine, sockets[7]), 7);
+    close_wire(&w);
+    for (int i = 1; i < BW_MAX_SOCKETS; i++)
+        close_socket(sockets[i]);
+}
+
 static void test_only_authentic_rtcp_reaches_the_loop(void) {
     wire w = open_wire();
     bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
@@ -211,6 +264,8 @@ int main(void) {
     RUN(test_only_authentic_stun_requests_pass_from_unknown_addresses);
     RUN(test_mapped_address_belongs_to_peer_until_unmapped);
     RUN(test_routes_are_found_after_others_were_erased);
+    RUN(test_sockets_can_be_added_and_removed_while_it_runs);
+    RUN(test_full_table_of_sockets_is_reported);
     RUN(test_flood_from_unknown_address_does_not_reach_the_loop);
     RUN(test_only_authentic_rtcp_reaches_the_loop);
     RUN(test_player_cannot_send_media);

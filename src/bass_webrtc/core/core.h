@@ -77,9 +77,13 @@ void bw_engine_stop(bw_engine *engine);
 /* Any thread. Stops the engine first. No stream that reads its playout may be playing. */
 void bw_engine_free(bw_engine *engine);
 
-/* Loop thread. Adds a bound, non-blocking UDP socket; it is borrowed and must outlive the engine's threads. Returns
- * the socket's index. */
+/* Loop thread, both. Adds a bound, non-blocking UDP socket, also while the engine runs; it is borrowed and must stay open
+ * until it is removed, or outlive the engine's threads. Returns the socket's index, or BW_ERROR_BUSY if there are
+ * BW_MAX_SOCKETS already. */
 int bw_engine_add_socket(bw_engine *engine, int descriptor);
+/* Stops reading a socket, and sending to peers whose path is on it. It may be closed after BW_EVENT_SOCKET_REMOVED;
+ * then its index can be given to another one. Unmap its addresses first. */
+int bw_engine_remove_socket(bw_engine *engine, uint32_t socket);
 
 /* Loop thread, all three. New encoder settings apply from the next frame. */
 int bw_engine_set_bitrate(bw_engine *engine, uint32_t bitrate_bps);
@@ -121,8 +125,9 @@ int64_t bw_engine_start_ns(bw_engine *engine);
 #define BW_EVENT_DATAGRAM 1     /* authentic STUN from any address, or DTLS from a mapped one */
 #define BW_EVENT_PEER_REMOVED 2 /* both threads have released this slot; it can be reused */
 #define BW_EVENT_SOURCE_ENDED 3
-#define BW_EVENT_RTCP 4    /* authentic RTCP of a peer, decrypted */
-#define BW_EVENT_LIMITED 5 /* a peer used up a quota (value: BW_QUOTA_*); at most one such event per second */
+#define BW_EVENT_RTCP 4           /* authentic RTCP of a peer, decrypted */
+#define BW_EVENT_LIMITED 5        /* a peer used up a quota (value: BW_QUOTA_*); at most one such event per second */
+#define BW_EVENT_SOCKET_REMOVED 6 /* both threads have released this socket (value: index); it can be closed */
 
 /* What each peer may send to the loop thread is limited, separately for: */
 #define BW_QUOTA_STUN 0

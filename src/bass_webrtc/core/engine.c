@@ -6,6 +6,10 @@
 
 #define MAX_PEERS 10000
 
+/* Bits of socket_removals: this thread has not released the socket yet. */
+#define SENDER_USES_SOCKET 1u
+#define NETWORK_USES_SOCKET 2u
+
 /* ---- life */
 
 static bool config_is_valid(const bw_engine_config *config) {
@@ -83,12 +87,18 @@ void bw_engine_free(bw_engine *engine) {
 
 int bw_engine_add_socket(bw_engine *engine, int descriptor) {
     uint32_t count = atomic_load(&engine->socket_count);
-    if (count == BW_MAX_SOCKETS || !bw_prepare_socket(descriptor))
+    uint32_t index = 0;
+    while (index < count && (atomic_load(&engine->sockets[index]) >= 0 || engine->socket_removals[index] > 0))
+        index++;
+    if (index == BW_MAX_SOCKETS)
+        return BW_ERROR_BUSY;
+    if (!bw_prepare_socket(descriptor))
         return BW_ERROR_ARGUMENT;
-    atomic_store(&engine->sockets[count], descriptor);
-    atomic_store_explicit(&engine->socket_count, count + 1, memory_order_release);
+    atomic_store(&engine->sockets[index], descriptor);
+    if (index == count)
+        atomic_store_explicit(&engine->socket_count, count + 1, memory_order_release);
     bw_wake_signal(&engine->network.wake);
-    return (int)count;
+    return (int)index;
 }
 
 /* ---- commands */
@@ -109,6 +119,19 @@ static int command_sender(bw_engine *engine, bw_command command) {
 static int command_network(bw_engine *engine, bw_command command) {
     int status = command_to(&engine->network.commands, command);
     bw_wake_signal(&engine->network.wake);
+    return status;
+}
+
+int bw_engine_remove_socket(bw_engine *engine, uint32_t socket) {
+    if (socket >= atomic_load(&engine->socket_count) || engine->socket_removals[socket] > 0)
+        return BW_ERROR_ARGUMENT;
+    int descriptor = atomic_load(&engine->sockets[socket]);
+    if (descriptor < 0)
+        return BW_ERROR_ARGUMENT;
+    bw_command command = {.kind = BW_COMMAND_REMOVE_SOCKET, .value = socket, .descriptor = descriptor};
+    int status = command_sender(engine, command);
+    if (status == BW_OK && (status = command_network(engine, command)) == BW_OK)
+        engine->socket_removals[socket] = SENDER_USES_SOCKET | NETWORK_USES_SOCKET;
     return status;
 }
 
@@ -322,6 +345,13 @@ static bool finish_removal(bw_engine *engine, const bw_notice *notice, bool from
     return true;
 }
 
+/* Returns true when both threads have released the socket. */
+static bool finish_socket_removal(bw_engine *engine, uint32_t socket, bool from_sender) {
+    uint8_t before = engine->socket_removals[socket];
+    engine->socket_removals[socket] = before & (uint8_t)(from_sender ? ~SENDER_USES_SOCKET : ~NETWORK_USES_SOCKET);
+    return before != 0 && engine->socket_removals[socket] == 0;
+}
+
 static uint32_t take_notices(bw_engine *engine, bw_ring *ring, bw_event *events, uint32_t capacity) {
     uint32_t taken = 0;
     for (bw_notice *notice; taken < capacity && (notice = bw_ring_peek(ring)) != NULL; bw_ring_pop(ring)) {
@@ -329,6 +359,8 @@ static uint32_t take_notices(bw_engine *engine, bw_ring *ring, bw_event *events,
         if (notice->kind == BW_EVENT_LIMITED)
             atomic_store(&engine->network.limit_notice_pending, false);
         if (notice->kind == BW_EVENT_PEER_REMOVED && !finish_removal(engine, notice, from_sender))
+            continue;
+        if (notice->kind == BW_EVENT_SOCKET_REMOVED && !finish_socket_removal(engine, notice->value, from_sender))
             continue;
         events[taken].kind = notice->kind;
         events[taken].peer = notice->peer;

@@ -71,7 +71,14 @@ class Limited:
     protocol: str
 
 
-EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded | Limited
+@dataclass(frozen=True, slots=True)
+class SocketRemoved:
+    """Both threads have released this socket; it can be closed."""
+
+    socket: int
+
+
+EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded | Limited | SocketRemoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,11 +294,19 @@ class Engine:
         return lib.bw_engine_event_fd(self._open())
 
     def add_socket(self, descriptor: int) -> int:
-        """Add a bound, non-blocking UDP socket; return its index."""
-        return _check(
-            lib.bw_engine_add_socket(self._open(), descriptor),
-            f"cannot add the UDP socket; at most {lib.BW_MAX_SOCKETS} are supported",
-        )
+        """Add a bound, non-blocking UDP socket; return its index.
+
+        Raises:
+            BassWebRtcError: There are as many as the engine supports.
+        """
+        status = lib.bw_engine_add_socket(self._open(), descriptor)
+        if status == lib.BW_ERROR_BUSY:
+            raise BassWebRtcError(f"{lib.BW_MAX_SOCKETS} UDP sockets are open, which is the limit")
+        return _check(status, "cannot add the UDP socket")
+
+    def remove_socket(self, index: int) -> None:
+        """Stop using a socket, which must stay open until ``SocketRemoved``."""
+        _check(lib.bw_engine_remove_socket(self._open(), index), "remove_socket")
 
     def events(self) -> Iterator[EngineEvent]:
         """Yield the pending events. The caller may stop early: the descriptor stays readable while more are pending."""
@@ -305,6 +320,8 @@ class Engine:
                 yield PeerRemoved(event.peer)
             elif event.kind == lib.BW_EVENT_SOURCE_ENDED:
                 yield SourceEnded()
+            elif event.kind == lib.BW_EVENT_SOCKET_REMOVED:
+                yield SocketRemoved(event.value)
             elif event.kind == lib.BW_EVENT_LIMITED:
                 yield Limited(event.peer, _PROTOCOLS[event.value])
 

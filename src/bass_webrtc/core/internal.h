@@ -152,6 +152,7 @@ typedef enum {
     BW_COMMAND_UNMAP,
     BW_COMMAND_ADD_ICE, /* ice */
     BW_COMMAND_REMOVE_ICE,
+    BW_COMMAND_REMOVE_SOCKET, /* value: index, descriptor */
 } bw_command_kind;
 
 typedef struct {
@@ -167,7 +168,8 @@ typedef struct {
 /* A message from a thread to the loop, other than a datagram. Never dropped: the rings have room for all that can be
  * outstanding. */
 typedef struct {
-    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED or BW_EVENT_LIMITED (value) */
+    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED, BW_EVENT_LIMITED (value) or
+     * BW_EVENT_SOCKET_REMOVED (value) */
     uint32_t kind;
     uint32_t peer;
     uint32_t value;
@@ -254,10 +256,11 @@ struct bw_engine {
     bw_playout *playout;
     bw_sender sender;
     bw_network network;
-    _Atomic int sockets[BW_MAX_SOCKETS]; /* file descriptors */
+    _Atomic int sockets[BW_MAX_SOCKETS]; /* file descriptors; -1: removed */
     _Atomic uint32_t socket_count;
-    bw_wake events;               /* readable when the loop has events to take */
-    _Atomic bool events_signaled; /* events is signaled and the loop has not cleared it */
+    uint8_t socket_removals[BW_MAX_SOCKETS]; /* loop only: which threads have not released a removed socket yet */
+    bw_wake events;                          /* readable when the loop has events to take */
+    _Atomic bool events_signaled;            /* events is signaled and the loop has not cleared it */
     _Atomic bool running;
     bool threads_started;
     bw_counter frames_sent, frames_skipped, late_frames, packets_sent, bytes_sent, send_drops, encode_errors,

@@ -160,6 +160,12 @@ static void remove_peer(bw_engine *engine, uint32_t peer) {
                    (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = incoming});
 }
 
+static void remove_socket(bw_engine *engine, uint32_t socket) {
+    atomic_store(&engine->sockets[socket], -1);
+    bw_events_post(engine, &engine->network.notices,
+                   (bw_notice){.kind = BW_EVENT_SOCKET_REMOVED, .peer = BW_NO_PEER, .value = socket});
+}
+
 static void take_commands(bw_engine *engine) {
     bw_network *network = &engine->network;
     for (bw_command *command; (command = bw_ring_peek(&network->commands)) != NULL; bw_ring_pop(&network->commands)) {
@@ -175,6 +181,8 @@ static void take_commands(bw_engine *engine) {
             bw_ice_remove(network->ice, command->peer, &command->ice);
         else if (command->kind == BW_COMMAND_REMOVE)
             remove_peer(engine, command->peer);
+        else if (command->kind == BW_COMMAND_REMOVE_SOCKET)
+            remove_socket(engine, command->value);
     }
 }
 
@@ -192,8 +200,11 @@ static void prepare_batch(bw_inbox *batch) {
 
 static void read_socket(bw_engine *engine, uint32_t socket) {
     bw_inbox *batch = engine->network.batch;
+    int descriptor = atomic_load(&engine->sockets[socket]);
+    if (descriptor < 0)
+        return; /* Removed since the poll began. */
     prepare_batch(batch);
-    int count = bw_receive_batch(atomic_load(&engine->sockets[socket]), batch->messages, BATCH_DATAGRAMS);
+    int count = bw_receive_batch(descriptor, batch->messages, BATCH_DATAGRAMS);
     int64_t now_ns = bw_now_ns();
     /* Apply commands sent before this datagram's request, so that a response finds its route. */
     take_commands(engine);
@@ -206,15 +217,28 @@ static void read_socket(bw_engine *engine, uint32_t socket) {
     }
 }
 
+/* Returns how many sockets there are to read, and their descriptors and indexes. */
+static uint32_t open_sockets(bw_engine *engine, struct pollfd *descriptors, uint32_t *sockets) {
+    uint32_t all = atomic_load_explicit(&engine->socket_count, memory_order_acquire);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < all; i++) {
+        int descriptor = atomic_load(&engine->sockets[i]);
+        if (descriptor < 0)
+            continue;
+        sockets[count] = i;
+        descriptors[count++] = (struct pollfd){.fd = descriptor, .events = POLLIN};
+    }
+    return count;
+}
+
 void *bw_network_run(void *argument) {
     bw_engine *engine = argument;
     struct pollfd descriptors[BW_MAX_SOCKETS + 1];
+    uint32_t sockets[BW_MAX_SOCKETS];
     bw_block_signals();
     bw_name_thread("bw-net");
     while (atomic_load_explicit(&engine->running, memory_order_acquire)) {
-        uint32_t count = atomic_load_explicit(&engine->socket_count, memory_order_acquire);
-        for (uint32_t i = 0; i < count; i++)
-            descriptors[i] = (struct pollfd){.fd = atomic_load(&engine->sockets[i]), .events = POLLIN};
+        uint32_t count = open_sockets(engine, descriptors, sockets);
         descriptors[count] = (struct pollfd){.fd = engine->network.wake.read_descriptor, .events = POLLIN};
         if (bw_poll(descriptors, count + 1, -1) < 0)
             continue;
@@ -224,7 +248,7 @@ void *bw_network_run(void *argument) {
         }
         for (uint32_t i = 0; i < count; i++) {
             if (descriptors[i].revents)
-                read_socket(engine, i);
+                read_socket(engine, sockets[i]);
         }
     }
     return NULL;
@@ -245,7 +269,7 @@ int bw_network_init(bw_engine *engine) {
     network->quotas = calloc(peers, sizeof *network->quotas);
     network->ice = bw_ice_new(peers);
     bool rings = bw_ring_init(&network->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
-                 bw_ring_init(&network->notices, peers + NOTICES_OF_ALL, sizeof(bw_notice)) &&
+                 bw_ring_init(&network->notices, peers + NOTICES_OF_ALL + BW_MAX_SOCKETS, sizeof(bw_notice)) &&
                  bw_ring_init(&network->datagrams, DATAGRAM_EVENTS, sizeof(bw_event));
     if (!rings || !network->routes || !network->batch || !network->by_peer || !network->quotas || !network->ice ||
         !bw_wake_init(&network->wake))

@@ -210,6 +210,18 @@ static void remove_peer(bw_engine *engine, uint32_t peer) {
                    (bw_notice){.kind = BW_EVENT_PEER_REMOVED, .peer = peer, .pointer = outgoing});
 }
 
+/* Peers whose path is on the socket get no more packets until they have another path. */
+static void remove_socket(bw_engine *engine, const bw_command *command) {
+    bw_sender *sender = &engine->sender;
+    flush(engine);
+    for (uint32_t i = 0; i < sender->active_count; i++) {
+        if (sender->active[i]->descriptor == command->descriptor)
+            sender->active[i]->descriptor = -1;
+    }
+    bw_events_post(engine, &sender->notices,
+                   (bw_notice){.kind = BW_EVENT_SOCKET_REMOVED, .peer = BW_NO_PEER, .value = command->value});
+}
+
 static void set_path(bw_outgoing *outgoing, const bw_command *command) {
     outgoing->address_length = bw_address_to_sockaddr(&command->address, &outgoing->address);
     outgoing->descriptor = command->descriptor;
@@ -255,6 +267,9 @@ static void apply_command(bw_engine *engine, const bw_command *command) {
         break;
     case BW_COMMAND_SET_COMPLEXITY:
         opus_encoder_ctl(sender->encoder, OPUS_SET_COMPLEXITY((opus_int32)command->value));
+        break;
+    case BW_COMMAND_REMOVE_SOCKET:
+        remove_socket(engine, command);
         break;
     default:
         apply_peer_command(engine, command);
@@ -322,7 +337,7 @@ int bw_sender_init(bw_engine *engine, bw_source *source) {
     sender->batch = calloc(1, sizeof *sender->batch);
     sender->lateness_us = calloc(sender->lateness_capacity, sizeof *sender->lateness_us);
     bool rings = bw_ring_init(&sender->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
-                 bw_ring_init(&sender->notices, peers + 1, sizeof(bw_notice));
+                 bw_ring_init(&sender->notices, peers + 1 + BW_MAX_SOCKETS, sizeof(bw_notice));
     if (!rings || !sender->pcm || !sender->by_peer || !sender->active || !sender->batch || !sender->lateness_us)
         return BW_ERROR_MEMORY;
     return create_encoder(engine);

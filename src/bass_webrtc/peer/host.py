@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from ..core import Datagram, Engine, EngineEvent, Limited, PeerRemoved, RtcpReceived, SourceEnded
+from ..core import Datagram, Engine, EngineEvent, Limited, PeerRemoved, RtcpReceived, SocketRemoved, SourceEnded
 from ..errors import PeerLimitError
 from ..limited_log import LimitedLog
 from ..loop_thread import WATCHED_SOCKETS
@@ -143,7 +143,8 @@ class EngineHost:
         self._free_slots = deque(range(max_peers))
         self._owners: dict[int, SlotOwner] = {}
         self._slot_released = asyncio.Event()
-        self._sockets: list[socket.socket] = []
+        self._sockets: dict[int, socket.socket] = {}
+        self._removed_sockets: dict[int, socket.socket] = {}
 
     def start(self) -> None:
         """Start the audio threads, and dispatch their events on the running loop."""
@@ -157,15 +158,25 @@ class EngineHost:
     def close(self) -> None:
         """Stop the audio threads, free the engine and close the sockets that it used. Any thread, after ``stop``."""
         self.engine.close()
-        for sock in self._sockets:
+        for sock in (*self._sockets.values(), *self._removed_sockets.values()):
             sock.close()
 
     # -- sockets
 
     def add_socket(self, sock: socket.socket) -> int:
-        """Let the audio threads use a bound, non-blocking UDP socket, which ``close`` closes; return its index."""
-        self._sockets.append(sock)
-        return self.engine.add_socket(sock.fileno())
+        """Let the audio threads use a bound, non-blocking UDP socket, which ``close`` closes; return its index.
+
+        Raises:
+            BassWebRtcError: There are as many as the engine supports.
+        """
+        index = self.engine.add_socket(sock.fileno())
+        self._sockets[index] = sock
+        return index
+
+    def remove_socket(self, index: int) -> None:
+        """Close a socket as soon as the audio threads have released it. Remove its paths before."""
+        self.engine.remove_socket(index)
+        self._removed_sockets[index] = self._sockets.pop(index)
 
     @functools.cached_property
     def bridge(self) -> Bridge:
@@ -241,6 +252,8 @@ class EngineHost:
             self._owners.pop(event.peer).released()
         elif isinstance(event, RtcpReceived):
             self._owners[event.peer].receive_rtcp(event.packet, event.time_s)
+        elif isinstance(event, SocketRemoved):
+            self._removed_sockets.pop(event.socket).close()
         elif isinstance(event, SourceEnded):
             self._on_source_ended()
         elif isinstance(event, Limited):
