@@ -39,7 +39,7 @@ class FakeSession:
     def end_of_candidates(self) -> None:
         self.is_complete = True
 
-    async def restart(self, fragment: IceFragment) -> str:
+    async def restart(self, fragment: IceFragment, local: str = "", remote: str = "") -> str:
         self.restarting.set()
         if self.gate is not None:
             await self.gate.wait()

@@ -54,6 +54,11 @@ ON_WINDOWS: dict[str, tuple[str, ...]] = {
 """Reason to the tests: beginnings of their ids, each up to a ``::``, a ``[`` or the end."""
 UNDER_WINE: dict[str, tuple[str, ...]] = {
     "Wine refuses the same UDP port on two IPv4 addresses, so these tests run where there is one": (
+        "tests/unit/test_mux.py::test_addresses_are_looked_up_again_once_a_second",
+        "tests/unit/test_mux.py::test_full_table_of_sockets_is_logged_and_makes_room",
+        "tests/unit/test_mux.py::test_port_that_is_taken_on_a_new_address_is_logged_once",
+        "tests/unit/test_mux.py::test_requested_address_is_first_even_if_the_system_does_not_list_it",
+        "tests/unit/test_mux.py::test_socket_of_a_former_address_is_closed_when_no_path_is_on_it",
         "tests/unit/test_sockets.py::test_free_port_is_same_on_every_address",
         "tests/unit/test_sockets.py::test_local_addresses_end_with_loopback_and_have_no_link_local",
         "tests/unit/test_sockets.py::test_missing_address_is_skipped",

@@ -91,6 +91,21 @@ def test_ipv4_addresses_in_other_forms_are_refused(host: str) -> None:
         FINAL.resolve(f"https://{host}/s")
 
 
+@pytest.mark.parametrize(
+    ("written", "zone"),
+    [("%eth0", "%eth0"), ("%25eth0", "%eth0"), ("%253", "%3"), ("%3", "%3"), ("%25", "%25"), ("", "")],
+)
+def test_zone_of_a_link_local_address_is_read_in_both_spellings(written: str, zone: str) -> None:
+    """RFC 6874, 2 escapes the percent sign; many programs and people do not."""
+    assert Url.parse(f"http://[fe80::1{written}]:8080/whep").host == f"fe80::1{zone}"
+
+
+@pytest.mark.parametrize("written", ["%", "%25 ", "%e/th"])
+def test_malformed_zone_is_refused(written: str) -> None:
+    with pytest.raises(UnsafeUrlError):
+        Url.parse(f"http://[fe80::1{written}]:8080/whep")
+
+
 @pytest.mark.parametrize("host", ["1.example", "127.0.0.1.example", "0x7f.example", "1and1", "[fe80::1%eth0]"])
 def test_host_with_numbers_is_a_host(host: str) -> None:
     assert FINAL.resolve(f"https://{host}/s").host == host.strip("[]")

@@ -23,10 +23,11 @@ from ..errors import BassWebRtcError, ConfigError, SignalingError
 from ..loop_thread import LoopThread
 from ..peer.full import FullConnection
 from ..peer.host import Connection, EngineHost
-from ..peer.ice.addresses import local_addresses
+from ..peer.ice.addresses import link_local_addresses, local_addresses
 from ..peer.ice.full_ice import IceSettings
 from ..rtc.candidate import Candidate, CandidatePolicy, is_loopback
 from ..rtc.negotiation import read_answer, read_offer
+from ..rtc.reach import parse_address
 from ..signaling.client.backoff import Backoff
 from ..signaling.client.rules import Answer, CounterOffer
 from ..signaling.client.session import SignalingSession
@@ -367,21 +368,30 @@ async def _cancel(task: asyncio.Task[Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _ServerCandidates(CandidatePolicy):
-    """Which candidates of a server may be sent to: those on this machine only if the server is on it, too."""
+    """Which candidates of a server may be sent to: those on this machine only if the server is on it, too.
+
+    A link-local one only if the server was reached there.
+    """
 
     allow_loopback: bool = True
     trust: Trust | None = None
 
     def allows(self, candidate: Candidate) -> bool:
         """See ``CandidatePolicy``."""
-        is_trusted = self.trust is None or self.trust.allows_candidate(candidate.host)
-        return is_trusted and CandidatePolicy.allows(self, candidate)
+        if self.trust is None:
+            return CandidatePolicy.allows(self, candidate)
+        is_home = self.trust.home.address == parse_address(candidate.host)
+        policy = CandidatePolicy(allow_loopback=self.allow_loopback, allow_link_local=is_home)
+        return self.trust.allows_candidate(candidate.host) and policy.allows(candidate)
 
 
 def ice_settings(
     server_host: str, ice_servers: Iterable[IceServerAddress] = (), trust: Trust | None = None
 ) -> IceSettings:
-    """Return the ICE settings for a server; one on this machine may listen on loopback only, so that is used, too.
+    """Return the ICE settings for a server.
+
+    One on this machine may listen on loopback only, so that is used, too; and one at a link-local address is reached
+    from link-local addresses.
 
     Args:
         server_host: Host of the configured URL.
@@ -390,7 +400,12 @@ def ice_settings(
     """
     servers = tuple(ice_servers)
     hosts = tuple(local_addresses()) if is_loopback(server_host) else None
-    settings = IceSettings(servers, hosts=hosts, policy=_ServerCandidates(trust=trust))
+    settings = IceSettings(
+        servers,
+        hosts=hosts,
+        extra_hosts=lambda: _link_local_hosts(server_host, trust),
+        policy=_ServerCandidates(trust=trust),
+    )
     if servers or trust is None:
         return settings
 
@@ -401,6 +416,16 @@ def ice_settings(
         return reason is None
 
     return replace(settings, allows_server=allows_server)
+
+
+def _link_local_hosts(server_host: str, trust: Trust | None) -> list[str]:
+    """Return the local addresses for a server at a link-local address; none for any other server."""
+    home = trust.home.address if trust is not None else None
+    address = home or parse_address(server_host)
+    if address is None or not address.is_link_local:
+        return []
+    found = link_local_addresses(server_host.partition("%")[2])
+    return [host for host in found if (":" in host) == (address.version == 6)]
 
 
 def usable_servers(servers: Iterable[IceServer]) -> list[IceServerAddress]:

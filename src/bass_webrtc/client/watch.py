@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from ..errors import BassWebRtcError, SignalingError
 from ..peer.full import FullConnection
-from ..peer.ice.addresses import local_addresses
+from ..peer.ice.addresses import has_address
 from ..signaling.client.session import SignalingSession
 
 _CONNECT_TIMEOUT_S = 45.0
@@ -122,7 +122,7 @@ class _Monitor:
 
 
 def _is_address_gone(connection: FullConnection) -> bool:
-    return bool(connection.local_host) and connection.local_host not in local_addresses()
+    return bool(connection.local_host) and not has_address(connection.local_host)
 
 
 async def find_path(session: SignalingSession, connection: FullConnection, ended: asyncio.Future[str]) -> bool:

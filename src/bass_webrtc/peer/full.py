@@ -217,11 +217,13 @@ class FullConnection:
         if not self.closed:
             await self._ice.add_servers(servers)
 
-    async def restart(self, fragment: IceFragment) -> str:
+    async def restart(self, fragment: IceFragment, local: str = "", remote: str = "") -> str:
         """Answer the peer's ICE restart (RFC 9725, 4.3.3). Audio stays on the old pair until a new one works.
 
         Args:
             fragment: The peer's new credentials and candidates.
+            local: The local address at which the request arrived, perhaps a new one.
+            remote: The address that it came from; not needed here.
 
         Returns:
             The new local credentials and candidates.
@@ -233,7 +235,7 @@ class FullConnection:
             raise ClosedError("the peer has disconnected")
         assert self._remote is not None, "there is no session to restart before a description"
         assert fragment.ice is not None, "a fragment without credentials is not a restart"
-        candidates = await self._ice.restart()
+        candidates = await self._ice.restart((local,) if local else ())
         if self.closed:
             raise ClosedError("the peer has disconnected")
         self._remote_ice = fragment.ice

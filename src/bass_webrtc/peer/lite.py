@@ -140,8 +140,13 @@ class LiteConnection:
     def end_of_candidates(self) -> None:
         """Ignore end-of-candidates, too."""
 
-    async def restart(self, fragment: IceFragment) -> str:
+    async def restart(self, fragment: IceFragment, local: str = "", remote: str = "") -> str:
         """Answer the peer's ICE restart (RFC 9725, 4.3.3). Audio stays on the old path until the new one is checked.
+
+        Args:
+            fragment: The peer's new credentials.
+            local: The local address at which the request arrived, perhaps a new one.
+            remote: The address that it came from.
 
         Raises:
             ClosedError: The connection has ended.
@@ -154,7 +159,7 @@ class LiteConnection:
         self._schedule()
         return build_fragment(
             self._ice.local,
-            self._mux.candidates(self._request.local, self._request.remote),
+            self._mux.candidates(local or self._request.local, remote or self._request.remote),
             mid=self._offer.audio.mid,
             ice_lite=True,
             ice_options=self._offer.answer_ice_options,

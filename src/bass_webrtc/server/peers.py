@@ -127,7 +127,7 @@ class ServerPeers:
         self.check_room(request)
         network = client_network(request.remote)
         if self._mux is None:
-            return await self._create_full(kind, offer, network)
+            return await self._create_full(kind, offer, request.local, network)
         addresses = RequestAddresses(request.local, request.remote)
         connection = LiteConnection(self._mux, kind, offer, self._config, self, addresses)
         self._register(connection, network)
@@ -165,11 +165,12 @@ class ServerPeers:
         self.refused += 1
         self._refusal_log.warning(f"refused: {why}", time.perf_counter())
 
-    async def _create_full(self, kind: Kind, offer: Offer, network: str) -> FullConnection:
+    async def _create_full(self, kind: Kind, offer: Offer, local: str, network: str) -> FullConnection:
         """Answer with all candidates: a server does not trickle over HTTP (RFC 9725, 4.3.2)."""
         if plays(kind):
             check_limits(offer.audio, self._config)
-        connection = self._full_connection(kind, replace(self._ice_settings(), end_of_candidates="always"))
+        ice = replace(self._ice_settings(), end_of_candidates="always", extra_hosts=lambda: (local,))
+        connection = self._full_connection(kind, ice)
         self._register(connection, network)
         await _description(connection, connection.answer(offer))
         return connection

@@ -25,7 +25,7 @@ from ...config import IceServerAddress, TurnServer
 from ...errors import ClosedError, IceError, PeerLimitError
 from ...rtc.candidate import Candidate, CandidatePolicy, is_loopback
 from ...rtc.sdp import IceCredentials
-from .addresses import local_addresses
+from .addresses import link_local_addresses, local_addresses
 from .agent import PAC_TIMER_S, IceAgent
 from .aioice_faults import Address, IceCounters, IceSocket
 from .gathering import Gatherer
@@ -51,6 +51,8 @@ class IceSettings:
     """Send only through TURN servers, and announce only relayed candidates."""
     hosts: tuple[str, ...] | None = None
     """Local addresses to use; None: all of this machine, loopback only if there is no other."""
+    extra_hosts: Callable[[], Iterable[str]] = tuple
+    """Returns addresses to use in addition, those that are link-local or else left out; called at each gathering."""
     public_ips: tuple[str, ...] = ()
     """Additional addresses of this machine: those of a 1:1 NAT in front of it."""
     announce_local: bool = True
@@ -221,8 +223,11 @@ class FullIce:
         """ICE server to the reason why it gave no candidate."""
         return dict(self._newest.gatherer.failures)
 
-    async def gather(self) -> tuple[Candidate, ...]:
+    async def gather(self, extra_hosts: Iterable[str] = ()) -> tuple[Candidate, ...]:
         """Gather local candidates. Call it once; ``restart`` gathers by itself.
+
+        Args:
+            extra_hosts: Local addresses to use besides those of the settings.
 
         Servers that answer after ``gather_timeout_s``, within 10 s, lead to ``candidate_gathered``.
 
@@ -240,6 +245,8 @@ class FullIce:
         if not settings.relay_only:
             # Listed anew each time: a changed address is a frequent reason for a restart.
             hosts = _default_hosts() if settings.hosts is None else settings.hosts
+            extra = (host for host in (*settings.extra_hosts(), *extra_hosts) if host and not is_loopback(host))
+            hosts = tuple(dict.fromkeys((*extra, *hosts)))
         session.take_sockets(len(hosts) + _turn_servers(self._servers) + _BRIDGE_SOCKETS)
         await session.gatherer.open_hosts(hosts)
         self._check_open()
@@ -306,8 +313,11 @@ class FullIce:
         assert self.selected is not None, "an agent connects by selecting a pair"
         return self.selected
 
-    async def restart(self) -> tuple[Candidate, ...]:
+    async def restart(self, extra_hosts: Iterable[str] = ()) -> tuple[Candidate, ...]:
         """Begin an ICE restart (RFC 8445, 9); ``set_remote`` and ``connect`` follow as for the first session.
+
+        Args:
+            extra_hosts: As of ``gather``.
 
         Returns:
             The new local candidates, on new sockets.
@@ -321,7 +331,7 @@ class FullIce:
         self.cancel_restart()
         pending = self._pending = self._new_session(controlling=self._current.agent.ice_controlling)
         try:
-            return await self.gather()
+            return await self.gather(extra_hosts)
         except BaseException:
             if self._pending is pending:  # Not that of a later restart.
                 self.cancel_restart()
@@ -455,9 +465,12 @@ class FullIce:
 
 
 def _default_hosts() -> tuple[str, ...]:
-    """Return all local addresses without loopback: other machines cannot use it, and this one can use the others."""
+    """Return all local addresses without loopback: other machines cannot use it, and this one can use the others.
+
+    Link-local addresses are used if there are no others.
+    """
     hosts = local_addresses()
-    return tuple(host for host in hosts if not is_loopback(host)) or tuple(hosts)
+    return tuple(host for host in hosts if not is_loopback(host)) or tuple(link_local_addresses() or hosts)
 
 
 def _turn_servers(servers: Iterable[IceServerAddress]) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from ...config import bracketed
 from ..messages import SDP, Fields, Headers
 from .errors import MAX_DETAIL_BYTES, ErrorMaker, Reply
 from .urls import Redirects, Trust, UnsafeUrlError, Url
@@ -179,6 +180,8 @@ class Fetcher:
         headers = {"Accept-Encoding": "identity", "User-Agent": "bass-webrtc", **dict(fields)}
         if self._authorization is not None and redirects.gets_token:
             headers["Authorization"] = self._authorization
+        if "%" in redirects.url.host:  # A zone has a meaning on this machine only (RFC 6874, 1).
+            headers["Host"] = f"{bracketed(redirects.url.host.partition('%')[0])}:{redirects.url.port}"
         url = URL(redirects.url.text, encoded=True)
         return self._client(redirects.url.host).request(
             method, url, headers=headers, data=body, allow_redirects=False, trace_request_ctx=on_sent

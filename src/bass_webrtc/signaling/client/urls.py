@@ -242,9 +242,11 @@ def _check_text(text: str) -> None:
 def _host(text: str) -> str:
     """Return the host as sent: IDNA, lower case. Raises ValueError."""
     if ":" in text:
-        if not _HOST.fullmatch(text.partition("%")[2] or "-"):
+        address, percent, zone = text.partition("%")
+        zone = zone.removeprefix("25") or zone  # RFC 6874, 2 writes "%25"; people write "%" as well.
+        if percent and not _HOST.fullmatch(zone):
             raise ValueError("malformed zone identifier")
-        return str(ipaddress.IPv6Address(text))
+        return str(ipaddress.IPv6Address(address)) + percent + zone
     host = text if text.isascii() else text.encode("idna").decode("ascii")
     if not _HOST.fullmatch(host):
         raise ValueError("no host")

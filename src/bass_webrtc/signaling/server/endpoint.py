@@ -242,7 +242,7 @@ class Endpoint:
         is_restart = self._is_restart(fragment, entry)
         self._check_precondition(request, fragment, entry)
         fragment = self._limit_candidates(fragment, entry, is_restart=is_restart)
-        return await self._restart(fragment, entry) if is_restart else self._trickle(fragment, entry)
+        return await self._restart(request, fragment, entry) if is_restart else self._trickle(fragment, entry)
 
     def _is_restart(self, fragment: IceFragment, entry: Entry) -> bool:
         """Changed credentials make a PATCH a restart, not If-Match (RFC 9725, 4.3.3)."""
@@ -273,10 +273,10 @@ class Endpoint:
             entry.session.end_of_candidates()
         return Response(204, (_NO_STORE,))
 
-    async def _restart(self, fragment: IceFragment, entry: Entry) -> Response:
+    async def _restart(self, request: Request, fragment: IceFragment, entry: Entry) -> Response:
         """RFC 9725, 4.3.3: 200, the new ICE session's description and tag; on failure the old ICE session continues."""
         try:
-            answer = await entry.session.restart(fragment)
+            answer = await entry.session.restart(fragment, request.local, request.remote)
         except ClosedError:
             raise no_such_session() from None
         except BassWebRtcError as error:

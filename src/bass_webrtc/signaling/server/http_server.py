@@ -411,8 +411,12 @@ def _headers(incoming: web.BaseRequest) -> Headers:
 
 
 def _local(incoming: web.BaseRequest) -> str:
+    """Return the local address of the connection; an IPv6 link-local one with its zone, as a number."""
     name = incoming.transport.get_extra_info("sockname") if incoming.transport is not None else None
-    return plain_address(name[0]) if name else ""
+    if not name:
+        return ""
+    zone = name[3] if len(name) == 4 else 0
+    return plain_address(name[0].partition("%")[0]) + (f"%{zone}" if zone else "")
 
 
 def _peer_name(incoming: web.BaseRequest) -> Hashable:

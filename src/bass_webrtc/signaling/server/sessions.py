@@ -51,10 +51,15 @@ class Session(Protocol):
     def end_of_candidates(self) -> None:
         """Note that the peer has no more candidates."""
 
-    async def restart(self, fragment: IceFragment) -> str:
+    async def restart(self, fragment: IceFragment, local: str = "", remote: str = "") -> str:
         """Restart ICE (RFC 9725, 4.3.3) with the fragment's credentials, which become ``remote_ice``.
 
         Audio continues over the old path until the new one is validated.
+
+        Args:
+            fragment: The peer's new credentials and candidates.
+            local: The local address at which the request arrived: it may be a new one. Empty: unknown.
+            remote: The address that it came from.
 
         Returns:
             A fragment made by ``build_fragment`` of the new local credentials, all local candidates and the ICE options
