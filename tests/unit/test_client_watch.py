@@ -165,7 +165,7 @@ async def test_received_packets_replace_checks() -> None:
 
 @in_virtual_time
 async def test_stream_on_hold_keeps_its_session() -> None:
-    """The server answers checks but sends nothing, for an hour: one ICE restart is tried, and refused."""
+    """The server answers checks but sends nothing, for a minute: one ICE restart is tried, and refused."""
     async with pushing() as push:
         push.server.delay_s = 0.02
         watching = push.begin()
@@ -176,7 +176,7 @@ async def test_stream_on_hold_keeps_its_session() -> None:
         assert loss.is_of_path
         assert await finds_path(push)
         watching = push.begin()
-        await assert_stays(watching, 3600.0)
+        await assert_stays(watching, 60.0)
         push.packets += 1  # The stream continues, and stops again.
         assert (await asyncio.wait_for(watching, 5.0)).is_of_path
 

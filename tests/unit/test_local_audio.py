@@ -307,7 +307,7 @@ def test_first_candidate_is_the_address_the_client_used_or_else_ipv4(
     """FFmpeg's WHIP muxer uses only the first candidate, whatever the order of the system's addresses."""
     ips: list[str | tuple[str, int, int]] = [("::1", 0, 0), ("2001:db8::10", 0, 0), "127.0.0.1"]
     ips += ["192.0.2.10", "192.0.2.11"]
-    adapter = SimpleNamespace(ips=[SimpleNamespace(ip=ip) for ip in ips])
+    adapter = SimpleNamespace(nice_name="lo", index=1, ips=[SimpleNamespace(ip=ip) for ip in ips])
     monkeypatch.setattr("bass_webrtc.peer.ice.addresses.ifaddr.get_adapters", lambda: [adapter])
     sockets = [SimpleNamespace(getsockname=lambda host=host: (host, 8189)) for host in local_addresses()]
     monkeypatch.setattr("bass_webrtc.peer.mux.open_sockets", lambda hosts, port: sockets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -128,7 +129,7 @@ class Machine:
         self.now_s = 100.0
         monkeypatch.setattr(mux_module, "system_addresses", lambda: [LocalAddress.parse(host) for host in self.hosts])
         monkeypatch.setattr(mux_module, "local_addresses", lambda known: [one.host for one in known])
-        monkeypatch.setattr(mux_module.time, "perf_counter", lambda: self.now_s)
+        monkeypatch.setattr(mux_module, "time", SimpleNamespace(perf_counter=lambda: self.now_s))
         # All of 127.0.0.0/8 can be bound, so this cannot be left to the system.
         monkeypatch.setattr(mux_module, "_exists", lambda host: host in self.hosts)
 

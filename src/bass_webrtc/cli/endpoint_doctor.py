@@ -119,20 +119,24 @@ def _examine(settings: ClientSettings, protocol: Protocol) -> Iterator[Finding]:
 
 def _resolve(endpoint: Url) -> Finding:
     try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        found = _addresses(endpoint)
     except (OSError, UnicodeError) as error:
         return Finding(
             "DNS", "error", f"{endpoint.host}: {error}", "Check the host name in the URL and your DNS resolver"
         )
-    return Finding("DNS", "ok", f"{endpoint.host}: {', '.join(dict.fromkeys(str(one[4][0]) for one in found))}")
+    return Finding("DNS", "ok", f"{endpoint.host}: {', '.join(found)}")
+
+
+def _addresses(endpoint: Url) -> list[str]:
+    """Return the addresses of a host; an IPv6 link-local one keeps its zone."""
+    infos = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    zone = "".join(endpoint.host.partition("%")[1:])
+    return list(dict.fromkeys(str(name[0]).partition("%")[0] + zone for *_, name in infos))
 
 
 def _reach(endpoint: Url) -> Finding:
-    addresses = dict.fromkeys(
-        str(one[4][0]) for one in socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    )
     reached, failed = [], []
-    for address in addresses:
+    for address in _addresses(endpoint):
         try:
             socket.create_connection((address, endpoint.port), _TCP_TIMEOUT_S).close()
             reached.append(address)

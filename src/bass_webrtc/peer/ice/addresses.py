@@ -28,6 +28,9 @@ _SIOCGIFFLAGS = 0x8913  # linux/sockios.h
 _UP, _RUNNING = 0x1, 0x40  # IFF_* of linux/if.h
 _TEMPORARY, _DUPLICATE, _DEPRECATED, _TENTATIVE = 0x01, 0x08, 0x20, 0x40  # IFA_F_* of linux/if_addr.h
 
+_Ipv6Flags = dict[tuple[bytes, int | None], int]
+"""By address and index of the interface."""
+
 
 def format_address(host: str, port: int) -> str:
     """Return ``host:port``, with brackets around IPv6 addresses."""
@@ -78,7 +81,7 @@ def system_addresses() -> list[LocalAddress]:
     return list(dict.fromkeys(running if is_connected else running + waiting))
 
 
-def _addresses_of(adapter: ifaddr.Adapter, ipv6_flags: dict[tuple[bytes, int], int]) -> Iterator[LocalAddress]:
+def _addresses_of(adapter: ifaddr.Adapter, ipv6_flags: _Ipv6Flags) -> Iterator[LocalAddress]:
     for ip in adapter.ips:
         if isinstance(ip.ip, str):
             yield LocalAddress.parse(ip.ip)
@@ -134,9 +137,9 @@ def has_address(host: str) -> bool:
     return any(one.host.partition("%")[0] == plain for one in system_addresses())
 
 
-def _ipv6_flags() -> dict[tuple[bytes, int], int]:
+def _ipv6_flags() -> _Ipv6Flags:
     """Return the flags of each IPv6 address and interface, where the system tells them: on Linux."""
-    flags = {}
+    flags: _Ipv6Flags = {}
     with contextlib.suppress(OSError), open("/proc/thread-self/net/if_inet6", encoding="ascii") as table:
         for line in table:
             address, index, _, _, bits, _ = line.split()
