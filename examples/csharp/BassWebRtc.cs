@@ -418,5 +418,10 @@ namespace BassWebRtc
         /// <summary>Sets whether a client's server may send the client to any address: 1; default: 0.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetAllowPrivate(IntPtr handle, byte allow);
+
+        /// <summary>Sets the origins that get a client's token besides that of its URL, separated by commas.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetTrustedOrigins(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string origins);
     }
 }

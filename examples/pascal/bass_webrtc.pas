@@ -346,6 +346,10 @@ function BASS_WEBRTC_WhepFree(handle: Pointer): LongBool;
 function BASS_WEBRTC_SetAllowPrivate(handle: Pointer; allow: Byte): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
+// Sets the origins that get a client's token besides that of its URL, separated by commas.
+function BASS_WEBRTC_SetTrustedOrigins(handle: Pointer; origins: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
 implementation
 
 end.

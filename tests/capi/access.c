@@ -27,9 +27,13 @@ static void print_outcome(int (*is_connected)(void *), void *client) {
 
 static void push(const char *url, uint8_t allow) {
     void *client = BASS_WEBRTC_ConnectWhip(BASS_WEBRTC_SOURCE_PCM, url, 0, 0, 0);
+    CHECK_FAILS(BASS_WEBRTC_SetTrustedOrigins(client, "media.example"), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK_WORKS(BASS_WEBRTC_SetTrustedOrigins(client, "https://media.example,http://b.example:81"));
+    CHECK_WORKS(BASS_WEBRTC_SetTrustedOrigins(client, NULL));
     CHECK_WORKS(BASS_WEBRTC_SetAllowPrivate(client, allow));
     CHECK_WORKS(BASS_WEBRTC_WhipStart(client));
     CHECK_FAILS(BASS_WEBRTC_SetAllowPrivate(client, allow), BASS_WEBRTC_ERROR_ALREADY);
+    CHECK_FAILS(BASS_WEBRTC_SetTrustedOrigins(client, NULL), BASS_WEBRTC_ERROR_ALREADY);
     print_outcome(BASS_WEBRTC_WhipIsConnected, client);
     CHECK_WORKS(BASS_WEBRTC_WhipFree(client));
 }

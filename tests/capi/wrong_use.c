@@ -68,6 +68,7 @@ static void check_refused_by_server_functions(void *handle) {
 
 static void check_refused_by_client_functions(void *handle) {
     CHECK_FAILS(BASS_WEBRTC_SetAllowPrivate(handle, 1), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetTrustedOrigins(handle, NULL), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_WhipStart(handle), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_WhipStop(handle), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_WhipIsConnected(handle), BASS_WEBRTC_ERROR_HANDLE);

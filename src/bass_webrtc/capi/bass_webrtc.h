@@ -64,6 +64,10 @@
  * wait for the network. From a STREAMPROC or another audio callback, call only BASS_WEBRTC_GetStats,
  * BASS_WEBRTC_GetPeerCount and BASS_WEBRTC_IsRunning.
  *
+ * Log. With the environment variable BASS_WEBRTC_LOG_LEVEL set to debug, info, warning or error before the first call,
+ * the library writes lines from that level on to standard error, such as each peer that arrives, leaves or is refused;
+ * otherwise warnings and errors.
+ *
  * Sources. A source channel must be a decoding channel (BASS_STREAM_DECODE) or a recording without a RECORDPROC, and
  * nothing else may read from it. It remains yours.
  *
@@ -297,7 +301,7 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowedHosts(void *handle, const char *names
  * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowedOrigins(void *handle, const char *origins);
 
-/* Sets the reverse proxies whose X-Forwarded-For a server trusts, in place of those set before. All clients of another
+/* Sets the reverse proxies whose X-Forwarded-For, -Prefix and -Host a server trusts, in place of those set before. All clients of another
  * proxy count as one address, which has half of max_peers and 64 HTTP connections.
  *
  * Parameters: handle: from BASS_WEBRTC_Create.
@@ -640,6 +644,17 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_WhepFree(void *handle);
  * Returns:    1, or 0 on failure.
  * Errors:     HANDLE, ALREADY (the client is running). */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowPrivate(void *handle, uint8_t allow);
+
+/* Sets the origins that get a client's token, besides that of its URL, when the server redirects the client there or
+ * names a session URL there; in place of those set before.
+ *
+ * Call it before BASS_WEBRTC_WhipStart. A WHEP client connects anew, as for BASS_WEBRTC_SetToken.
+ *
+ * Parameters: handle: from BASS_WEBRTC_ConnectWhip or BASS_WEBRTC_ConnectWhep.
+ *             origins: such as "https://media.example", separated by commas; NULL or empty for none.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the client is running), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetTrustedOrigins(void *handle, const char *origins);
 
 #ifdef __cplusplus
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -19,6 +20,7 @@ from ..bass import kept_error_code
 from ..client.clients import WhepClient
 from ..config import CHANNELS, SAMPLE_BYTES, IceServer, ServerConfig, usable_ice_servers
 from ..core import statistics_functions
+from ..limited_log import LEVELS, log_to_standard_error
 from ..server.server import Server
 from ..sources import PcmSource
 from . import errors
@@ -67,6 +69,8 @@ def bind(ffi: Any, lib: Any, failures: Mapping[str, int]) -> None:
     """
     global _bound
     library = Library(ffi, lib)
+    if (level := os.environ.get("BASS_WEBRTC_LOG_LEVEL")) in LEVELS:
+        log_to_standard_error(level)
     lib.bw_use_core(*statistics_functions())
     for name, failure in failures.items():
         ffi.def_extern(f"bw_py_{name}")(_with_error(lib, getattr(library, name), failure))
@@ -314,6 +318,7 @@ class Library:
                 buffer_ms,
                 bool(decode_stream),
                 options.ice_servers,
+                trusted_origins=options.trusted_origins,
                 forbid_private=options.forbid_private,
             )
 
@@ -334,6 +339,10 @@ class Library:
     def set_allow_private(self, handle: int, allow: int) -> None:
         """BASS_WEBRTC_SetAllowPrivate."""
         self._handles.get(handle, WhipHandle, WhepHandle).set_allow_private(bool(allow))
+
+    def set_trusted_origins(self, handle: int, origins: Any) -> None:
+        """BASS_WEBRTC_SetTrustedOrigins."""
+        self._handles.get(handle, WhipHandle, WhepHandle).set_trusted_origins(self._list(origins))
 
     def close_all(self) -> None:
         """Close everything that the host left open. Called when the process, or its Python, exits."""

@@ -21,6 +21,7 @@ class ClientOptions:
     token: str | None = None
     ice_servers: tuple[IceServer, ...] = ()
     forbid_private: bool | None = None
+    trusted_origins: tuple[str, ...] = ()
 
 
 def is_connected(client: WhipClient | WhepClient) -> bool:
@@ -46,6 +47,10 @@ class _ClientHandle(ABC):
     def set_allow_private(self, allow: bool) -> None:
         """Set whether the server may send the client anywhere."""
         self._change(lambda options: replace(options, forbid_private=False if allow else None))
+
+    def set_trusted_origins(self, origins: tuple[str, ...]) -> None:
+        """Set the further origins that get the token."""
+        self._change(lambda options: replace(options, trusted_origins=origins))
 
     @abstractmethod
     def _change(self, change: Callable[[ClientOptions], ClientOptions]) -> None:
@@ -89,6 +94,7 @@ class WhipHandle(_ClientHandle):
             options.token,
             self._bitrate_kbps,
             options.ice_servers,
+            trusted_origins=options.trusted_origins,
             forbid_private=options.forbid_private,
         )
 
