@@ -490,6 +490,9 @@ class ServerConfig(StreamConfig):
     """PEM file with the certificate chain for HTTPS; requires ``tls_key``."""
     tls_key: str | Path | None = None
     """PEM file with the private key for HTTPS; requires ``tls_certificate``."""
+    tls_self_signed: bool = False
+    """Serve HTTPS with a certificate for this machine's names and addresses that nobody has signed, instead of
+    ``tls_certificate``. It is kept in the user's folder for such files, and made anew when they change."""
     allow_origins: tuple[str, ...] = ()
     """Web origins (``"https://radio.example"``) whose pages may use the server, besides its own page; ``("*",)`` allows
     all. The server refuses requests of other pages with 403. Programs that are not browsers send no origin."""
@@ -550,6 +553,8 @@ class ServerConfig(StreamConfig):
             )
         both = (self.tls_certificate is None) == (self.tls_key is None)
         _require(both, "one of tls_certificate and tls_key", None, "both or neither")
+        is_one = self.tls_certificate is None or not self.tls_self_signed
+        _require(is_one, "tls_self_signed", True, "either this or a tls_certificate")
 
     def _check_addresses(self) -> None:
         for ip in self.public_ips:

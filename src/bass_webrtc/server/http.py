@@ -14,6 +14,7 @@ from ..signaling.server.http_server import HttpServer, HttpSettings
 from ..signaling.server.sessions import Admit, Sessions
 from ..signaling.server.site import Site, SiteSettings
 from ..stats import Kind, ServerStats
+from . import self_signed
 
 _RETRY_AFTER_S = 5
 
@@ -68,11 +69,12 @@ def make_http_server(
     """
     has_page = config.demo_page and config.signaling_mode == "http"
     site = Site(SiteSettings(has_page, _statistics_tokens(config), _origins(config)), stats, is_healthy)
+    own = self_signed.certificate_file(config) if config.tls_self_signed else None
     settings = HttpSettings(
         host=config.http_host,
         port=config.http_port,
-        tls_certificate=config.tls_certificate,
-        tls_key=config.tls_key,
+        tls_certificate=own or config.tls_certificate,
+        tls_key=own or config.tls_key,
         allowed_hosts=_host_names(config),
         trusted_proxies=config.trusted_proxies,
         max_connections=config.max_connections,
