@@ -53,6 +53,8 @@ _MAX_PENDING_EVENTS = 1000
 """Calls that wait for the event thread. Each peer adds a few, so peers must not come faster than these are made."""
 _SIGNALED_CONNECT_TIMEOUT_S = 120.0
 """For peers that the program signals: people may carry the answer by hand."""
+_PEER_LINES_AT_ONCE = 200
+"""Log lines about peers before the limit of one per second applies; each peer has three."""
 
 
 class ServerPeers:
@@ -94,6 +96,7 @@ class ServerPeers:
         self._networks: dict[Connection, str] = {}
         """The WHIP and WHEP peers, and the network of each."""
         self._refusal_log = LimitedLog(_log)
+        self._peer_log = LimitedLog(_log, _PEER_LINES_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
         self._on_closed: list[Callable[[Connection], None]] = []
         self.refused = 0
@@ -240,9 +243,14 @@ class ServerPeers:
 
     def _register(self, connection: Connection, network: str) -> None:
         self._networks[connection] = network
+        self._log_peer(connection, f"arrived from {network}")
         self._add_peer(connection, Peer(connection, self._loop, self._host.engine.playout, self._config))
 
+    def _log_peer(self, connection: Connection, what: str) -> None:
+        self._peer_log.log(logging.INFO, f"peer {connection.id}: {connection.kind} {what}", time.perf_counter())
+
     def _register_signaled(self, connection: FullConnection) -> Peer:
+        self._log_peer(connection, "signaled by the program")
         return self._add_peer(
             connection, Peer(connection, self._loop, self._host.engine.playout, self._config, signaled=connection)
         )
@@ -260,8 +268,11 @@ class ServerPeers:
         peer.changed()
         self._events.emit("peer_state", peer, connection.state)
         if connection.state == "connected":
+            self._log_peer(connection, f"connected from {connection.stats().remote_address}")
             self._events.emit("peer_connected", peer)
         elif connection.closed:
+            network = self._networks.get(connection, "the program")
+            self._log_peer(connection, f"of {network} left: {connection.close_reason}")
             del self._peers[connection]
             self._networks.pop(connection, None)
             if connection.closing is not None:

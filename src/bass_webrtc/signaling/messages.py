@@ -95,6 +95,8 @@ class Response:
     status: int
     headers: Fields = ()
     body: bytes = b""
+    detail: str = ""
+    """Why the request was refused."""
 
     def with_fields(self, fields: Fields) -> Response:
         """Return a copy with additional header fields."""
@@ -129,7 +131,8 @@ class Refused(Exception):
             "error": self.detail,  # Extension member (RFC 9457, 3.2): MediaMTX's players show this one.
         }
         body = json.dumps(document).encode()
-        return Response(self.status, (("Content-Type", PROBLEM), ("Cache-Control", "no-store"), *self.headers), body)
+        fields = (("Content-Type", PROBLEM), ("Cache-Control", "no-store"), *self.headers)
+        return Response(self.status, fields, body, self.detail)
 
 
 def media_type(request: Request) -> str:

@@ -14,6 +14,7 @@ import functools
 import itertools
 import logging
 import os
+import re
 import socket
 import ssl
 import sys
@@ -28,6 +29,7 @@ from aiohttp import web
 
 from ...config import FORBIDDEN_PORT, bracketed
 from ...errors import BassWebRtcError, ConfigError, PortInUseError
+from ...limited_log import LimitedLog
 from ..messages import Forwarded, Headers, Refused, Request, Response
 from .connections import Connections
 from .cors import Cors
@@ -69,6 +71,10 @@ _STOP_GRACE_S = 0.5
 """How long requests in progress may take when the server stops."""
 _STOP_CANCEL_S = 0.1
 """How long their handlers may take to be cancelled after that."""
+_REFUSALS_AT_ONCE = 20
+"""Logged before the limit of one per second applies."""
+_SECRET = re.compile(r"(?<=ice-pwd:)\S+")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SocketAddress = tuple[Any, ...]
 """Host and port; for IPv6 also flow label and scope."""
 
@@ -130,6 +136,7 @@ class HttpServer:
         self._clock = clock
         self._limiter = RequestLimiter(settings.limits)
         self._turns = Turns(clock)
+        self._refusal_log = LimitedLog(logger, _REFUSALS_AT_ONCE)
         self._trusted = parse_networks(settings.trusted_proxies)
         self._host_names = HostNames(settings.allowed_hosts, settings.host)
         self._tls = None
@@ -291,6 +298,7 @@ class HttpServer:
             body = await read_body(connection, incoming, max_bytes, self._settings.timeouts.body_s)
         except Refused as refusal:
             response = refusal.response().with_fields(() if handler is None else handler.cors.fields(request))
+            self._log(request, response)
             return to_aiohttp(response, closes=not incoming.content.is_eof())
         connection.work()
         if body:
@@ -298,8 +306,18 @@ class HttpServer:
         response = await handler.respond(replace(request, body=body))
         if response.status == HTTPStatus.UNAUTHORIZED:
             self._limiter.count_unauthorized(request.remote, self._clock())
-        logger.debug("%s %s %s: %d", request.remote, request.method, _loggable(path), response.status)
+        self._log(request, response)
         return to_aiohttp(response)
+
+    def _log(self, request: Request, response: Response) -> None:
+        """Log a request that was refused, at a limited rate, and others for debugging. A file that does not exist is
+        no refusal."""
+        what = f"{request.method} {_loggable(request.path)}"
+        if response.status < 400 or response.status == HTTPStatus.NOT_FOUND:
+            logger.debug("%s %s: %d", request.remote, what, response.status)
+        else:
+            text = f"refused {what} from {request.remote}: {response.status} {_SECRET.sub('…', response.detail)}"
+            self._refusal_log.log(logging.INFO, _UNPRINTABLE.sub("?", text), self._clock())
 
     def _check_header(self, incoming: web.BaseRequest, request: Request) -> None:
         if sum(len(name) + len(value) for name, value in incoming.raw_headers) > self._settings.max_header_bytes:
