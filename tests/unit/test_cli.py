@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
+import inspect
 import io
 import json
+import logging
 import signal
 import sys
 import threading
@@ -16,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from bass_webrtc import (
@@ -27,6 +31,8 @@ from bass_webrtc import (
     ServerConfig,
     ServerStats,
     Tone,
+    WhepClient,
+    WhipClient,
     __version__,
 )
 from bass_webrtc.bass import devices
@@ -86,6 +92,16 @@ def _objects_are_collected_later() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(autouse=True)
+def _log_is_not_shown_afterwards() -> Iterator[None]:
+    """``--log-level`` is for a process of its own."""
+    root, own = logging.getLogger(), logging.getLogger("bass_webrtc")
+    before = [*root.handlers], own.level
+    yield
+    root.handlers[:], own.level = before
+    own.setLevel(before[1])
+
+
 @pytest.fixture
 def stop() -> Iterator[threading.Event]:
     """The event that a signal sets; afterwards the handlers are what they were."""
@@ -130,7 +146,11 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         *("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--turn-secret", "shared"),
         *("--visitor-ice-server", "stun:s.example", "--visitor-ice-server", "turns:t.example:443?transport=tcp"),
         *("--allowed-host", "radio.example", "--allowed-host", "*", "--allow-origin", "https://page.example"),
-        *("--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8"),
+        *("--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8", "--public-url", "https://radio.example/r/"),
+        *("--publish-token", "p", "--play-token", "l", "--require-token-on-sessions", "--strict-http", "--no-page"),
+        *("--complexity", "3", "--application", "voip", "--no-fec", "--dtx", "--buffer-ms", "60"),
+        *("--max-connections", "99", "--max-connections-per-address", "8", "--signaling-mode", "whep"),
+        *("--ice-server", "turn:alice:secret@t.example", "--relay-only"),
     )
     assert result.exit_code == 0, result.output
     assert servers[0].config == ServerConfig(
@@ -151,7 +171,111 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         allowed_hosts=("radio.example", "*"),
         allow_origins=("https://page.example",),
         trusted_proxies=("127.0.0.1", "10.0.0.0/8"),
+        public_url="https://radio.example/r/",
+        publish_token="p",
+        play_token="l",
+        require_token_on_sessions=True,
+        strict_http=True,
+        demo_page=False,
+        complexity=3,
+        application="voip",
+        fec=False,
+        dtx=True,
+        buffer_ms=60,
+        max_connections=99,
+        max_connections_per_address=8,
+        signaling_mode="whep",
+        ice_servers=(IceServer("turn:t.example", "alice", "secret"),),
+        ice_relay_only=True,
     )
+
+
+NOT_OPTIONS = {
+    "sample_rate": "there is one value",
+    "channels": "there is one value",
+    "decode_stream": "the command reads the audio itself; --input-device and --record-input say what for",
+    "source": "an argument",
+    "reconnect": "push and pull are there to stay connected; what supervises them can stop them",
+}
+"""Settings without an option, and why."""
+
+
+@pytest.mark.parametrize(
+    ("command", "settings"),
+    [
+        ("serve", [field.name for field in dataclasses.fields(ServerConfig)]),
+        ("push", inspect.signature(WhipClient).parameters),
+        ("pull", inspect.signature(WhepClient).parameters),
+        ("doctor", set(inspect.signature(endpoint_doctor.examine_endpoint).parameters) - {"protocol"}),
+    ],
+)
+def test_every_setting_has_an_option_or_a_reason(command: str, settings: Sequence[str]) -> None:
+    parsed = get_command(cli.app)
+    options = {name for parameter in parsed.commands[command].params for name in parameter.opts}  # type: ignore[attr-defined]
+    for name in settings:
+        option = cli._OPTION_OF_FIELD.get(name)
+        assert (option is None) is (name in NOT_OPTIONS), name
+        assert option is None or option == "URL" or option in options, (name, option)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["serve", "--port", "70000"], "--port"),
+        (["serve", "--tls-cert", "cert.pem"], "--tls-cert"),
+        (["serve", "--no-local-addresses"], "--no-local-addresses"),
+        (["serve", "--relay-only"], "--relay-only"),
+        (["serve", "--public-url", "radio.example"], "--public-url"),
+        (["serve", "--signaling-mode", "callback"], "--signaling-mode"),
+        (["serve", "--visitor-ice-server", "turn:t.example"], "--turn-secret"),
+        (["serve", "--max-peers-per-address", "9"], "--max-peers-per-address"),
+        (["serve", "--tls-self-signed", "--tls-cert", "c", "--tls-key", "k"], "--tls-self-signed"),
+        (["push", "tone", "http://h/whip", "--trusted-origin", "h"], "--trusted-origin"),
+        (["pull", "http://h/whep", "--tls-ca", "no such file"], "--tls-ca"),
+    ],
+    ids=str,
+)
+def test_errors_name_options_not_settings(servers: list[FakeServer], arguments: list[str], option: str) -> None:
+    result = _invoke(*arguments)
+    text = " ".join(result.output.split())
+    assert result.exit_code == 2
+    assert option in text.partition("Invalid value")[2]
+    settings = [name for name in cli._OPTION_OF_FIELD if "_" in name]
+    assert not [name for name in settings if name in text]
+
+
+def test_error_of_a_running_server_names_the_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> None:
+        raise PortInUseError("TCP port 8080 is in use; set another http_port (0 selects a free one)")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "set another --port (0" in capsys.readouterr().err
+
+
+def test_log_lines_go_to_standard_error_from_a_level_on(servers: list[FakeServer]) -> None:
+    """Wherever that is at the time: the live table replaces it."""
+    log = logging.getLogger("bass_webrtc.server.peers")
+    for options, expected in (
+        ([], ["info"]),
+        (["--log-level", "debug"], ["debug", "info"]),
+        (["--log-level", "error"], []),
+    ):
+        assert _invoke("serve", "tone", *options).exit_code == 0
+        before, sys.stderr = sys.stderr, io.StringIO()
+        try:
+            log.debug("debug")
+            log.info("info")
+            lines = sys.stderr.getvalue().splitlines()
+            sys.stderr = None
+            log.error("there is no standard error")
+        finally:
+            sys.stderr = before
+        assert [line.rpartition(" ")[2] for line in lines] == expected
+    assert _invoke("serve", "tone", "--log-level", "loud").exit_code == 2
 
 
 def test_configuration_without_options_is_the_default(servers: list[FakeServer]) -> None:
@@ -237,6 +361,25 @@ def test_private_networks_can_be_allowed(
     assert _invoke("pull", "http://s.example/whep", *options).exit_code == 0
     assert _invoke("doctor", "http://s.example/whep", *options).exit_code == 0
     assert made == [expected] * 3
+
+
+def test_origins_that_get_the_token_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To push, pull and doctor."""
+    made: list[object] = []
+
+    def make(*_: object, **more: object) -> list[Finding]:
+        made.append(more["trusted_origins"])
+        return []
+
+    monkeypatch.setattr(cli, "WhipClient", make)
+    monkeypatch.setattr(cli, "WhepClient", make)
+    monkeypatch.setattr(endpoint_doctor, "examine_endpoint", make)
+    monkeypatch.setattr(push_pull, "push", lambda _opened, make, _stop: make(Tone()))
+    monkeypatch.setattr(push_pull, "pull", lambda *_: None)
+    options = ["--trusted-origin", "https://a.example", "--trusted-origin", "https://b.example"]
+    for command in (["push", "tone", "http://h/whip"], ["pull", "http://h/whep"], ["doctor", "http://h/whep"]):
+        assert _invoke(*command, *options).exit_code == 0
+    assert made == [("https://a.example", "https://b.example")] * 3
 
 
 @pytest.mark.parametrize("url", ["turn:t.example", "http://t.example"])
@@ -339,10 +482,10 @@ def test_bad_arguments_exit_with_code_2_and_a_reason(servers: list[FakeServer], 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["serve", "--port", "70000"], "--port: http_port"),
+        (["serve", "--port", "70000"], "--port: --port is 70000"),
         (["serve", "--bitrate", "many"], "'--bitrate': 'many' is not a number; expected a whole number"),
         (["serve", "tone:high"], "SOURCE: 'high' is not a number; expected tone:HZ"),
-        (["pull", "ftp://h/whep"], "URL: url"),
+        (["pull", "ftp://h/whep"], "URL: URL"),
         (["serve", "--input-device", "loud"], "no output device 'loud'; expected none, default or a number"),
     ],
 )

@@ -8,6 +8,7 @@ Each step needs the one before it, so the first error ends the examination, exce
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ _QUIET_DBFS = -90.0
 """Level of the tone that is published: inaudible, but not digital silence."""
 
 _POST_ADVICE = {
-    401: "Pass the token with --token",
+    401: "Pass the token with --token, or a user name and password in the URL: https://USER:PASSWORD@HOST/…",
     403: "Check the token and its permissions; some servers answer this to a second publisher",
     404: "Check the path of the URL; on many servers it contains the stream name",
     405: "This URL does not accept offers; check its path",
@@ -62,7 +63,13 @@ _DTLS_ENDED_ADVICE = "Check the server's log; if it shows no error, a middlebox 
 
 
 def examine_endpoint(
-    url: str, token: str | None = None, protocol: Protocol | None = None, *, forbid_private: bool | None = None
+    url: str,
+    token: str | None = None,
+    protocol: Protocol | None = None,
+    *,
+    trusted_origins: tuple[str, ...] = (),
+    forbid_private: bool | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Finding]:
     """Examine an endpoint with a session of a few seconds, which is deleted at the end.
 
@@ -70,7 +77,9 @@ def examine_endpoint(
         url: URL of the endpoint.
         token: Bearer token.
         protocol: Protocol of the endpoint; None takes it from the path of the URL.
-        forbid_private: As of ``WhipClient``.
+        trusted_origins: As of ``WhipClient``, like the next two.
+        forbid_private: Where the server may lead.
+        tls: Which certificates are trusted.
 
     Returns:
         The findings, each as soon as it is known. Takes at most half a minute, on the caller's thread.
@@ -78,7 +87,7 @@ def examine_endpoint(
     Raises:
         ConfigError: The URL or the token cannot be used, or the path does not name the protocol.
     """
-    settings = ClientSettings(url, token, forbid_private=forbid_private)
+    settings = ClientSettings(url, token, trusted_origins, forbid_private, tls)
     chosen = protocol or _protocol_of(url)
     return _examine(settings, chosen)
 
@@ -95,7 +104,7 @@ def _protocol_of(url: str) -> Protocol:
 
 def _examine(settings: ClientSettings, protocol: Protocol) -> Iterator[Finding]:
     endpoint = settings.endpoint
-    steps: list[Callable[[Url], Finding]] = [_resolve, _reach, _secure]
+    steps: list[Callable[[Url], Finding]] = [_resolve, _reach, functools.partial(_secure, context=settings.tls)]
     for step in steps:
         finding = step(endpoint)
         yield finding
@@ -152,13 +161,13 @@ def _reach(endpoint: Url) -> Finding:
     return Finding("TCP", "ok", detail)
 
 
-def _secure(endpoint: Url) -> Finding:
+def _secure(endpoint: Url, context: ssl.SSLContext | None) -> Finding:
     if endpoint.scheme == "http":
         if is_loopback(endpoint.host):
             return Finding("TLS", "ok", "none; not needed on this machine")
         advice = "Use https: browsers require it for the microphone, and over http tokens can be intercepted"
         return Finding("TLS", "warning", "none", advice)
-    context = ssl.create_default_context()
+    context = context or ssl.create_default_context()
     try:
         with (
             socket.create_connection((endpoint.host, endpoint.port), _TCP_TIMEOUT_S) as tcp,

@@ -15,6 +15,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -22,7 +23,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TypedDict, TypeVar
+from typing import Annotated, TypedDict, TypeVar, cast
+from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
@@ -33,9 +35,12 @@ from .. import __version__
 from ..bass import devices as bass_devices
 from ..bass import open_recording
 from ..client.clients import WhepClient, WhipClient
-from ..config import IceServer, ServerConfig, usable_ice_servers
-from ..errors import BassWebRtcError, ConfigError
+from ..config import Application, IceServer, ServerConfig, SignalingMode, bracketed, usable_ice_servers
+from ..errors import BassWebRtcError, ConfigError, PortInUseError
+from ..limited_log import LEVELS, log_to_standard_error
 from ..loop_thread import wait_for_event
+from ..peer.ice.addresses import local_addresses
+from ..server import self_signed
 from ..server.server import Server
 from ..sources import BassFile, PcmSource, Source, Tone
 from . import capi, demo, doctor, endpoint_doctor, live_table, push_pull
@@ -49,22 +54,43 @@ _LEVEL_STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 _SOURCE_FORM = "a file, a URL, tone[:HZ] or device[:N]"
 _ICE_SERVER_FORM = "stun:HOST or turn:USER:PASSWORD@HOST; repeatable"
 _OPTION_OF_FIELD = {
+    "http_host": "--host",
     "http_port": "--port",
     "udp_port": "--udp-port",
     "public_ips": "--public-ip",
+    "public_url": "--public-url",
     "announce_local_addresses": "--no-local-addresses",
+    "ice_servers": "--ice-server",
+    "ice_relay_only": "--relay-only",
+    "visitor_ice_servers": "--visitor-ice-server",
+    "turn_secret": "--turn-secret",
     "max_peers": "--max-peers",
     "max_peers_per_address": "--max-peers-per-address",
+    "max_connections": "--max-connections",
+    "max_connections_per_address": "--max-connections-per-address",
+    "signaling_mode": "--signaling-mode",
+    "demo_page": "--no-page",
     "bitrate_kbps": "--bitrate",
     "frame_ms": "--frame-ms",
+    "complexity": "--complexity",
+    "application": "--application",
+    "fec": "--no-fec",
+    "dtx": "--dtx",
     "token": "--token",
-    "turn_secret": "--turn-secret",
+    "publish_token": "--publish-token",
+    "play_token": "--play-token",
+    "require_token_on_sessions": "--require-token-on-sessions",
+    "strict_http": "--strict-http",
     "tls_certificate": "--tls-cert",
     "tls_key": "--tls-key",
+    "tls_self_signed": "--tls-self-signed",
     "allowed_hosts": "--allowed-host",
     "allow_origins": "--allow-origin",
     "trusted_proxies": "--trusted-proxy",
     "buffer_ms": "--buffer-ms",
+    "trusted_origins": "--trusted-origin",
+    "forbid_private": "--allow-private",
+    "tls": "--tls-ca",
     "url": "URL",
 }
 """Which argument sets a configuration field, for error messages."""
@@ -88,6 +114,10 @@ def _not_empty_in_environment(param: typer.CallbackParam, value: str | None) -> 
 BitrateOption = Annotated[
     int, typer.Option(parser=_whole_number, metavar="KBPS", help="Bitrate of the Opus stream in kbit/s, 6 to 510.")
 ]
+BufferOption = Annotated[
+    int,
+    typer.Option(parser=_whole_number, metavar="MS", help="Initial delay of the jitter buffer in ms; it adapts."),
+]
 LoopOption = Annotated[bool, typer.Option(help="Start a file again when it ends.", show_default=False)]
 TokenToSend = Annotated[
     str | None,
@@ -101,6 +131,31 @@ TokenToSend = Annotated[
 ClientIceServerUrls = Annotated[
     list[str] | None,
     typer.Option(metavar="URL", help=f"STUN or TURN server, instead of those the server names: {_ICE_SERVER_FORM}."),
+]
+TrustedOrigins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--trusted-origin", metavar="ORIGIN", help="Send the token to this origin, too, after a redirect; repeatable."
+    ),
+]
+TlsCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca", metavar="FILE", help="Trust the certificates in this file (PEM), instead of the system's."
+    ),
+]
+
+
+def _log_level(text: str) -> str:
+    if text not in LEVELS:
+        raise typer.BadParameter(f"{text!r} is not a level; expected one of {', '.join(LEVELS)}")
+    log_to_standard_error(text)
+    return text
+
+
+LogLevel = Annotated[
+    str,
+    typer.Option(metavar="|".join(LEVELS), callback=_log_level, help="Log lines to print on standard error."),
 ]
 AllowPrivate = Annotated[
     bool,
@@ -145,11 +200,19 @@ def serve(
         typer.Option(parser=_whole_number, metavar="PORT", help="TCP port of the HTTP server; 0 picks a free one."),
     ] = 8080,
     udp_port: Annotated[
-        int, typer.Option(parser=_whole_number, metavar="PORT", help="UDP port of all peers; 0 picks a free one.")
+        int,
+        typer.Option(
+            parser=_whole_number,
+            metavar="PORT",
+            help="UDP port of all peers, on all local addresses whatever --host is; 0 picks a free one.",
+        ),
     ] = 8189,
     public_ip: Annotated[
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Announce this address to clients, too; repeatable."),
+    ] = None,
+    public_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="URL of this server behind a reverse proxy, with its path.")
     ] = None,
     no_local_addresses: Annotated[
         bool, typer.Option("--no-local-addresses", help="Announce only the addresses given with --public-ip.")
@@ -158,6 +221,9 @@ def serve(
         list[str] | None,
         typer.Option(metavar="URL", help=f"STUN or TURN server, if this machine is behind a NAT: {_ICE_SERVER_FORM}."),
     ] = None,
+    relay_only: Annotated[
+        bool, typer.Option("--relay-only", help="Reach peers through the TURN servers of --ice-server only.")
+    ] = False,
     max_peers: Annotated[
         int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of connected peers, 1 to 10000.")
     ] = 5,
@@ -170,11 +236,31 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    max_connections: Annotated[
+        int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of open HTTP connections.")
+    ] = 1000,
+    max_connections_per_address: Annotated[
+        int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of them from one address.")
+    ] = 64,
+    signaling_mode: Annotated[
+        str, typer.Option(metavar="http|whip|whep", help="Serve everything, or only WHIP, or only WHEP.")
+    ] = "http",
+    no_page: Annotated[bool, typer.Option("--no-page", help="Do not serve the web page.")] = False,
     bitrate: BitrateOption = 128,
     frame_ms: Annotated[
         int,
         typer.Option(parser=_whole_number, metavar="MS", help="Duration of an Opus frame in ms: 10, 20, 40 or 60."),
     ] = 20,
+    complexity: Annotated[
+        int,
+        typer.Option(parser=_whole_number, metavar="N", help="Effort of the Opus encoder, 0 to 10 (best quality)."),
+    ] = 10,
+    application: Annotated[
+        str, typer.Option(metavar="audio|voip|lowdelay", help="What to tune the Opus encoder for.")
+    ] = "audio",
+    no_fec: Annotated[bool, typer.Option("--no-fec", help="Send no in-band error correction for speech.")] = False,
+    dtx: Annotated[bool, typer.Option("--dtx", help="Send nothing while the source is silent.")] = False,
+    buffer_ms: BufferOption = 100,
     loop: LoopOption = False,
     token: Annotated[
         str | None,
@@ -185,6 +271,31 @@ def serve(
             help="Require this bearer token from every client.",
         ),
     ] = None,
+    publish_token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="BASS_WEBRTC_PUBLISH_TOKEN",
+            callback=_not_empty_in_environment,
+            help="Require this token from publishers, instead of --token.",
+        ),
+    ] = None,
+    play_token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="BASS_WEBRTC_PLAY_TOKEN",
+            callback=_not_empty_in_environment,
+            help="Require this token from players, instead of --token.",
+        ),
+    ] = None,
+    require_token_on_sessions: Annotated[
+        bool,
+        typer.Option("--require-token-on-sessions", help="Require the token on requests to session URLs, too."),
+    ] = False,
+    strict_http: Annotated[
+        bool, typer.Option("--strict-http", help="Refuse what the WHIP RFC lets a server refuse.")
+    ] = False,
     visitor_ice_server: Annotated[
         list[str] | None,
         typer.Option(metavar="URL", help="Tell clients to use this STUN or TURN server; repeatable."),
@@ -203,6 +314,13 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate chain (PEM).")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate (PEM).")] = None,
+    tls_self_signed: Annotated[
+        bool,
+        typer.Option(
+            "--tls-self-signed",
+            help="Serve HTTPS with a certificate of its own, so that browsers in the LAN allow the microphone.",
+        ),
+    ] = False,
     allowed_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help='Serve requests to this host name, too; "*" for all; repeatable.'),
@@ -213,7 +331,7 @@ def serve(
     ] = None,
     trusted_proxy: Annotated[
         list[str] | None,
-        typer.Option(metavar="ADDRESS", help="Trust X-Forwarded-For of this proxy or network; repeatable."),
+        typer.Option(metavar="ADDRESS", help="Trust X-Forwarded-* of this proxy or network; repeatable."),
     ] = None,
     input_device: Annotated[
         str,
@@ -228,6 +346,7 @@ def serve(
             min=0.1, metavar="SECONDS", help="Print statistics as JSON lines at this interval, not the live table."
         ),
     ] = None,
+    log_level: LogLevel = "info",
 ) -> None:
     """Serve a source to browsers and receive their audio.
 
@@ -240,17 +359,33 @@ def serve(
             http_port=port,
             udp_port=udp_port,
             public_ips=tuple(public_ip or ()),
+            public_url=public_url,
             announce_local_addresses=not no_local_addresses,
             ice_servers=_ice_servers(ice_server),
+            ice_relay_only=relay_only,
             max_peers=max_peers,
             max_peers_per_address=max_peers_per_address,
+            max_connections=max_connections,
+            max_connections_per_address=max_connections_per_address,
+            signaling_mode=_signaling_mode(signaling_mode),
+            demo_page=not no_page,
             bitrate_kbps=bitrate,
             frame_ms=frame_ms,
+            complexity=complexity,
+            application=cast("Application", application),
+            fec=not no_fec,
+            dtx=dtx,
+            buffer_ms=buffer_ms,
             token=token,
+            publish_token=publish_token,
+            play_token=play_token,
+            require_token_on_sessions=require_token_on_sessions,
+            strict_http=strict_http,
             visitor_ice_servers=tuple(itertools.chain(*map(IceServer.read_all, visitor_ice_server or ()))),
             turn_secret=turn_secret,
             tls_certificate=tls_cert,
             tls_key=tls_key,
+            tls_self_signed=tls_self_signed,
             allow_origins=tuple(allow_origin or ()),
             trusted_proxies=tuple(trusted_proxy or ()),
             allowed_hosts=tuple(allowed_host or ()),
@@ -262,6 +397,7 @@ def serve(
         server.start()
         with player.play(server, _report_recording_error):
             typer.echo(f"listening on {server.url}", err=True)
+            _announce(config, server)
             if stats_every is not None:
                 _print_json_lines(server, stop, stats_every)
             elif sys.stdout.isatty():
@@ -278,7 +414,10 @@ def push(
     bitrate: BitrateOption = 128,
     ice_server: ClientIceServerUrls = None,
     loop: LoopOption = False,
+    trusted_origin: TrustedOrigins = None,
     allow_private: AllowPrivate = False,
+    tls_ca: TlsCa = None,
+    log_level: LogLevel = "warning",
 ) -> None:
     """Push a source to a WHIP server.
 
@@ -288,7 +427,7 @@ def push(
     def make(opened: Source) -> WhipClient:
         with _config_errors_as_usage_errors():
             servers = _ice_servers(ice_server)
-            return WhipClient(opened, url, token, bitrate, servers, **_private_networks(allow_private))
+            return WhipClient(opened, url, token, bitrate, servers, **_trust(trusted_origin, allow_private, tls_ca))
 
     push_pull.push(_open_source(source, loop), make, _stop_on_signals())
 
@@ -297,10 +436,7 @@ def push(
 def pull(
     url: Annotated[str, typer.Argument(metavar="URL", help="WHEP endpoint.")],
     token: TokenToSend = None,
-    buffer_ms: Annotated[
-        int,
-        typer.Option(parser=_whole_number, metavar="MS", help="Initial delay of the jitter buffer in ms; it adapts."),
-    ] = 100,
+    buffer_ms: BufferOption = 100,
     output_device: Annotated[
         str | None,
         typer.Option(
@@ -309,7 +445,10 @@ def pull(
     ] = None,
     ice_server: ClientIceServerUrls = None,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Record to a WAV file (overwrites it).")] = None,
+    trusted_origin: TrustedOrigins = None,
     allow_private: AllowPrivate = False,
+    tls_ca: TlsCa = None,
+    log_level: LogLevel = "warning",
 ) -> None:
     """Play or record a stream from a WHEP server.
 
@@ -323,7 +462,7 @@ def pull(
             buffer_ms,
             player.decode_stream,
             _ice_servers(ice_server),
-            **_private_networks(allow_private),
+            **_trust(trusted_origin, allow_private, tls_ca),
         )
     push_pull.pull(client, player, _stop_on_signals(), _report_recording_error)
 
@@ -347,7 +486,9 @@ def examine(
     protocol: Annotated[
         Protocol | None, typer.Option(metavar="whip|whep", help="Protocol of the endpoint, if its URL does not tell.")
     ] = None,
+    trusted_origin: TrustedOrigins = None,
     allow_private: AllowPrivate = False,
+    tls_ca: TlsCa = None,
 ) -> None:
     """Check this machine or an endpoint and suggest fixes.
 
@@ -358,7 +499,7 @@ def examine(
         findings = (
             doctor.examine()
             if url is None
-            else endpoint_doctor.examine_endpoint(url, token, protocol, **_private_networks(allow_private))
+            else endpoint_doctor.examine_endpoint(url, token, protocol, **_trust(trusted_origin, allow_private, tls_ca))
         )
     failed = False
     for finding in findings:
@@ -382,6 +523,8 @@ def main() -> None:
         sys.stdout.reconfigure(errors="replace")
     try:
         app()
+    except (ConfigError, PortInUseError) as error:
+        _fail(_in_terms_of_options(str(error)))
     except BassWebRtcError as error:
         _fail(str(error))
     except OSError as error:
@@ -403,9 +546,14 @@ def _config_errors_as_usage_errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        field = re.match(r"\w+", str(error))
-        hint = _OPTION_OF_FIELD.get(field[0]) if field else None
-        raise typer.BadParameter(str(error), param_hint=hint) from None
+        field = re.match(r"(?:one of )?(\w+)", str(error))
+        hint = _OPTION_OF_FIELD.get(field[1]) if field else None
+        raise typer.BadParameter(_in_terms_of_options(str(error)), param_hint=hint) from None
+
+
+def _in_terms_of_options(message: str) -> str:
+    """Replace the names of configuration fields in an error: the first word, and words that are nothing else."""
+    return re.sub(r"^\w+|\b[a-z]+(?:_[a-z]+)+\b", lambda found: _OPTION_OF_FIELD.get(found[0], found[0]), message)
 
 
 def _stop_on_signals() -> threading.Event:
@@ -444,13 +592,44 @@ def _open_source(text: str | None, loop: bool) -> Iterator[Source]:
         yield BassFile(text, loop=loop)
 
 
-class _PrivateNetworks(TypedDict, total=False):
+class _Trust(TypedDict, total=False):
+    trusted_origins: tuple[str, ...]
     forbid_private: bool
+    tls: ssl.SSLContext
 
 
-def _private_networks(allow: bool) -> _PrivateNetworks:
-    """Return the clients' arguments for the option ``--allow-private``."""
-    return {"forbid_private": False} if allow else {}
+def _trust(origins: list[str] | None, allow_private: bool, certificates: Path | None) -> _Trust:
+    """Return the clients' arguments for ``--trusted-origin``, ``--allow-private`` and ``--tls-ca``."""
+    trust: _Trust = {}
+    if origins:
+        trust["trusted_origins"] = tuple(origins)
+    if allow_private:
+        trust["forbid_private"] = False
+    if certificates is not None:
+        try:
+            trust["tls"] = ssl.create_default_context(cafile=certificates)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"tls is {str(certificates)!r}: {error}; expected a PEM file") from None
+    return trust
+
+
+def _signaling_mode(text: str) -> SignalingMode:
+    """Return the argument of ``--signaling-mode``; callback signaling needs a program of its own."""
+    if text not in ("http", "whip", "whep"):
+        raise ConfigError(f"signaling_mode is {text!r}; expected http, whip or whep")
+    return cast("SignalingMode", text)
+
+
+def _announce(config: ServerConfig, server: Server) -> None:
+    """Print the URLs for other machines, and what identifies a certificate of our own."""
+    if config.public_url is not None:
+        typer.echo(f"public URL {config.public_url}", err=True)
+    if config.tls_self_signed:
+        port = urlsplit(server.url).port
+        if config.http_host in ("0.0.0.0", "::"):
+            for address in local_addresses():
+                typer.echo(f"in the local network https://{bracketed(address)}:{port}/", err=True)
+        typer.echo(f"certificate {self_signed.fingerprint(self_signed.certificate_file(config))}", err=True)
 
 
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
@@ -489,7 +668,8 @@ def _print_json_lines(server: Server, stop: threading.Event, interval_s: float) 
 
 def _show_table(server: Server, stop: threading.Event, max_peers: int) -> None:
     before, before_s = server.stats(), time.perf_counter()
-    with Live(auto_refresh=False) as live:
+    # Lines on a terminal appear above the table; those that go elsewhere stay there.
+    with Live(auto_refresh=False, redirect_stderr=sys.stderr is not None and sys.stderr.isatty()) as live:
         while not wait_for_event(stop, _TABLE_INTERVAL_S):
             now, now_s = server.stats(), time.perf_counter()
             live.update(live_table.render(now, before, now_s - before_s, max_peers), refresh=True)
