@@ -13,18 +13,20 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+import numpy as np
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamTrack
+from numpy.typing import NDArray
 
 import bass_webrtc as bw
-from support import browsers, page_driver
+from support import browsers, http_asking, page_driver
 from support.certificates import key_hash, write_certificate
 from support.fixtures import skip_for
 
@@ -42,6 +44,8 @@ class Proxy:
     certificate: Path
     server: bw.Server
     requests: list[bw.PeerRequest] = field(default_factory=list)
+    stop: Callable[[], object] = lambda: None
+    start: Callable[[], object] = lambda: None
 
     def session(self) -> aiohttp.ClientSession:
         """An HTTP client that trusts the proxy's certificate."""
@@ -132,12 +136,16 @@ def proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proxy]:
             return True
 
         server.admit = admit
-        with _running(command, tmp_path, port):
-            yield running
+        with _running(command, tmp_path, port) as stop:
+            running.stop = stop
+            running.start = lambda: stop_later.enter_context(_running(command, tmp_path, port))
+            with contextlib.ExitStack() as stop_later:
+                yield running
 
 
 @contextlib.contextmanager
-def _running(command: list[str], folder: Path, port: int) -> Iterator[None]:
+def _running(command: list[str], folder: Path, port: int) -> Iterator[Callable[[], object]]:
+    """A proxy until the block ends, and what ends it before."""
     environment = {"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(folder), "XDG_DATA_HOME": str(folder)}
     with (folder / "output").open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment)
@@ -148,7 +156,12 @@ def _running(command: list[str], folder: Path, port: int) -> Iterator[None]:
             assert process.poll() is None, said
             assert time.monotonic() < deadline_s, said
             time.sleep(0.05)  # Another program starts.
-        yield
+
+        def stop() -> None:
+            process.terminate()
+            process.wait(10)
+
+        yield stop
     finally:
         process.terminate()
         process.wait(10)
@@ -209,12 +222,86 @@ async def test_player_listens_through_the_proxy_and_ends_its_session(proxy: Prox
             lines = [line for line in offer.splitlines() if line.startswith(("a=ice-ufrag", "a=ice-pwd"))]
             async with http.patch(location, data="\r\n".join([*lines, ""]).encode(), headers=fragment) as response:
                 assert response.status == 204, await response.text()
+            assert await _restart_ice(http, location)
             async with http.delete(location) as response:
                 assert response.status == 200
             async with http.delete(location) as response:
-                assert response.status == 404
+                assert response.status in (200, 404)  # It has ended.
     finally:
         await connection.close()
+
+
+def test_our_clients_stay_connected_while_the_proxy_restarts(proxy: Proxy) -> None:
+    """They push and pull through it, are heard meanwhile, and end their sessions."""
+    tls = ssl.create_default_context(cafile=proxy.certificate)
+    end = proxy.url.removesuffix("/")
+    with (
+        bw.WhipClient(bw.Tone(1000.0), f"{end}/whip", tls=tls) as push,
+        bw.WhepClient(f"{end}/whep", tls=tls) as pull,
+    ):
+        push.start()
+        pull.start()
+        assert push.wait_connected(20.0)
+        assert pull.wait_connected(20.0)
+        _wait_until_heard(pull.read, proxy.server.read_input)
+        proxy.stop()
+        began_s, silences = time.monotonic(), 0
+        while time.monotonic() - began_s < 1.0:
+            time.sleep(0.02)  # Sound goes on in real time.
+            silences += not _is_heard(pull.read)
+        assert silences <= 2
+        proxy.start()
+        assert push.connected
+        assert pull.connected
+        assert {request.address for request in proxy.requests} == {"127.0.0.1"}
+        _wait_until_heard(pull.read, proxy.server.read_input)
+    page_driver.wait_until(lambda: not proxy.server.peers, timeout_s=10.0)
+
+
+def _is_heard(read: Callable[[int], NDArray[np.float32]]) -> bool:
+    """Whether the next 20 ms are not silent."""
+    return float(np.abs(read(960)).max()) > 0.01
+
+
+def _wait_until_heard(*reads: Callable[[int], NDArray[np.float32]]) -> None:
+    deadline_s = time.monotonic() + 10.0
+    while not all([_is_heard(read) for read in reads]):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)  # Sound arrives in real time.
+
+
+async def test_session_behind_a_proxy_that_says_nothing_is_restarted_and_ended(tmp_path: Path) -> None:
+    """nginx with its defaults replaces Host and adds no header field: the Location is relative, and ``public_url``
+    names the origin of the page."""
+    certificate, key = write_certificate(tmp_path)
+    port = free_port()
+    url = f"https://127.0.0.1:{port}/radio/"
+    config = bw.ServerConfig(http_port=0, udp_port=0, public_url=url)
+    with bw.Server(bw.Tone(440.0), config) as server:
+        server.start()
+        command = nginx(tmp_path, port, urlsplit(server.url).netloc, certificate, key)
+        text = (tmp_path / "nginx.conf").read_text()
+        (tmp_path / "nginx.conf").write_text(re.sub(r" *(?:#.*|proxy_set_header .*|proxy_http_version .*)\n", "", text))
+        with _running(command, tmp_path, port):
+            async with Proxy(url, certificate, server).session() as http:
+                fields = {"Content-Type": "application/sdp", "Origin": url.removesuffix("/radio/")}
+                offer = http_asking.offer()
+                async with http.post(urljoin(url, "whep"), data=offer.encode(), headers=fields) as response:
+                    assert response.status == 201, await response.text()
+                    location = urljoin(str(response.url), response.headers["Location"])
+                assert location.startswith(urljoin(url, "whep/"))
+                assert await _restart_ice(http, location)
+                async with http.delete(location) as response:
+                    assert response.status == 200
+
+
+async def _restart_ice(http: aiohttp.ClientSession, location: str) -> bool:
+    """PATCH new credentials; return whether the server has made some, too."""
+    fields = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
+    fragment = "a=ice-ufrag:new1\r\na=ice-pwd:aNewPasswordOf22Characters\r\n"
+    async with http.patch(location, data=fragment.encode(), headers=fields) as response:
+        text = await response.text()
+        return response.status == 200 and "a=ice-pwd:" in text and "ETag" in response.headers
 
 
 def test_listen_and_talk_keys_work_under_the_prefix(proxy: Proxy) -> None:
