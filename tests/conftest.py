@@ -69,6 +69,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid} has reruns without a reason; use support.reruns.rerun")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have recorded as ``summary``: counts that are worth a look although the test passes."""
+    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    recorded = [
+        value for one in reports if one.when == "call" for name, value in one.user_properties if name == "summary"
+    ]
+    if recorded:
+        terminalreporter.write_sep("-", "summaries")
+        for line in recorded:
+            terminalreporter.write_line(str(line))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--forbid-skips-except",

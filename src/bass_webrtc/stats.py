@@ -243,6 +243,10 @@ class PeerStats:
     dtls_records_ignored: int = field(
         default=0, metadata=_counter("DTLS records that did not belong to the handshake.", "records")
     )
+    malformed_candidates: int = field(
+        default=0,
+        metadata=_counter("ICE candidates skipped because they are malformed.", "candidates"),
+    )
 
 
 @dataclass(frozen=True, slots=True)

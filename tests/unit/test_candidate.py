@@ -70,21 +70,33 @@ def test_candidates_that_we_cannot_use_are_well_formed(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "candidate:1 0 udp 2122260223 192.0.2.1 61764 typ host",
+        "candidate:1 257 udp 2122260223 192.0.2.1 61764 typ host",
+        "candidate:1 1 udp 1 192.0.2.1 61764 typ host generation",
+        f"candidate:{'1' * 33} 1 udp 1 192.0.2.1 61764 typ host",
+        "candidate:größe 1 udp 1 192.0.2.1 61764 typ host x ☃",
+    ],
+)
+def test_what_browsers_accept_is_not_malformed(text: str) -> None:
+    assert Candidate.parse(text).port == 61764
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "",
         "candidate:",
         "candidate:1 1 udp 2122260223 192.0.2.1 61764",
         "candidate:1 1 udp 2122260223 192.0.2.1 61764 typ",
         "candidate:1 1 udp 2122260223 192.0.2.1 61764 type host",
-        "candidate:1 0 udp 2122260223 192.0.2.1 61764 typ host",
-        "candidate:1 257 udp 2122260223 192.0.2.1 61764 typ host",
+        "candidate:1 x udp 2122260223 192.0.2.1 61764 typ host",
+        "candidate:1 99999999999 udp 2122260223 192.0.2.1 61764 typ host",
         "candidate:1 1 udp 4294967296 192.0.2.1 61764 typ host",
         "candidate:1 1 udp -1 192.0.2.1 61764 typ host",
         "candidate:1 1 udp ² 192.0.2.1 61764 typ host",
         "candidate:1 1 udp 1 192.0.2.1 65536 typ host",
         "candidate:1 1 udp 1 192.0.2.1 61764 typ srflx raddr 192.0.2.9 rport x",
-        "candidate:1 1 udp 1 192.0.2.1 61764 typ host generation",
         "candidate:1 1 udp 1 192.0.2.1\0 61764 typ host",
-        f"candidate:{'1' * 33} 1 udp 1 192.0.2.1 61764 typ host",
         f"candidate:1 1 udp 1 {'a' * 254} 61764 typ host",
         f"{HOST}{' x y' * 300}",
     ],

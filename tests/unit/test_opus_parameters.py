@@ -63,7 +63,7 @@ def test_flags_are_written_as_digits() -> None:
 @given(
     st.builds(
         OpusParameters,
-        stereo=st.booleans(),
+        stereo=st.none() | st.booleans(),
         sprop_stereo=st.booleans(),
         max_average_bitrate_bps=st.none() | st.integers(6_000, 510_000),
         max_playback_rate_hz=st.integers(8_000, 48_000),

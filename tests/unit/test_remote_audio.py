@@ -217,21 +217,48 @@ def test_all_profile_names_for_dtls_srtp_are_accepted(protocol: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "a=rtpmap:banana",
-        "a=rtpmap:128 opus/48000/2",
         "a=ssrc:4294967296 cname:x",
         "a=ssrc:x cname:x",
-        "a=ptime:twenty",
-        "a=ptime:0",
-        "a=maxptime:-1",
         "b=AS:many",
-        "a=candidate:1 1 udp",
     ],
 )
 def test_malformed_known_line_is_an_error(line: str) -> None:
     with pytest.raises(SdpError) as raised:
         read(with_lines(line))
     assert raised.type is SdpError, "malformed is 400, not 422"
+
+
+@covers("SD3")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "a=rtpmap:banana",
+        "a=rtpmap:128 opus/48000/2",
+        "a=ptime:twenty",
+        "a=ptime:0",
+        "a=maxptime:-1",
+        "a=mid:x\0",
+        "a=fingerprint:sha-256 00\0",
+    ],
+)
+def test_malformed_line_that_is_not_needed_is_ignored(line: str) -> None:
+    assert read(with_lines(line)) == read(offers.RFC_STYLE)
+
+
+@covers("SD3")
+def test_malformed_candidates_are_skipped_and_counted() -> None:
+    audio = read(with_lines("a=candidate:1 1 udp", "a=candidate:1 1 udp 1 192.0.2.1 99999 typ host", sdp=offers.CHROME))
+    assert audio.malformed_candidates == 2
+    assert audio.candidates == read(offers.CHROME).candidates
+
+
+def test_last_of_several_directions_counts() -> None:
+    assert read(with_lines("a=recvonly")).direction == "recvonly"
+
+
+@pytest.mark.parametrize("setup", ["ACTPASS", "ActPass"])
+def test_setup_is_case_insensitive(setup: str) -> None:
+    assert read(changed(offers.RFC_STYLE, "a=setup:actpass", f"a=setup:{setup}")).setup == "actpass"
 
 
 @covers("SD3")

@@ -63,9 +63,14 @@ def test_description_is_split_into_sections_and_attributes() -> None:
         MINIMAL + "\r\n\r\n",
         MINIMAL + "a=x-unknown:whatever\na=ünïcode\n",
         MINIMAL + "m=audio 9 UDP/TLS/RTP/SAVPF 111 \n",
+        MINIMAL.replace("v=0", "v=1"),
+        MINIMAL + "x=1\n",
+        MINIMAL + "a=mid:0\0\n",
+        MINIMAL + "a=mid:0\ra=ice-lite\n",
+        MINIMAL + "m=audio 9 RTP/AVP 0\na=mid:\n",
     ],
     ids=["crlf", "no final newline", "bom", "bytes", "bom bytes", "no s=", "blank s=", "version", "blank lines",
-         "unknown attributes", "blank at the end"],
+         "unknown attributes", "blank at the end", "v=1", "unknown type", "NUL", "CR", "empty mid"],
 )  # fmt: skip
 def test_harmless_deviations_are_tolerated(data: bytes | str) -> None:
     assert SessionDescription.parse(data).session.attributes.keys() <= {"x-unknown", "ünïcode"}
@@ -79,14 +84,13 @@ def test_harmless_deviations_are_tolerated(data: bytes | str) -> None:
         "\n\n",
         "hello",
         "{}",
-        "v=1\n",
+        "V=0\n",
         "o=- 1 1 IN IP4 0.0.0.0\nv=0\n",
         MINIMAL + "a\n",
         MINIMAL + " a=mid:0\n",
-        MINIMAL + "x=1\n",
         MINIMAL + "A=mid:0\n",
-        MINIMAL + "a=mid:0\0\n",
-        MINIMAL + "a=mid:0\ra=ice-lite\n",
+        MINIMAL + "m=audio 9 UDP/TLS/RTP/SAVPF\0 111\n",
+        MINIMAL + "m=audio 9 UDP/TLS/RTP/SAVPF 111\ra=mid:0\n",
         MINIMAL.encode() + b"s=\xff\xfe\n",
         MINIMAL + "m=audio 9 UDP/TLS/RTP/SAVPF\n",
         MINIMAL + "m=audio nine UDP/TLS/RTP/SAVPF 111\n",
@@ -95,7 +99,6 @@ def test_harmless_deviations_are_tolerated(data: bytes | str) -> None:
         MINIMAL + "m=audio  9 UDP/TLS/RTP/SAVPF 111\n",
         MINIMAL + "m=audio 9 UDP/TLS/RTP/SAVPF 11\t1\n",
         MINIMAL + "m=audio 9 RTP/AVP 0\na=mid:two words\n",
-        MINIMAL + "m=audio 9 RTP/AVP 0\na=mid:\n",
         MINIMAL + "m=audio 9 RTP/AVP 0\na=mid:0\nm=audio 9 RTP/AVP 0\na=mid:0\n",
     ],
 )
@@ -107,7 +110,7 @@ def test_malformed_description_raises_sdp_error(data: bytes | str) -> None:
 
 def test_error_messages_contain_no_long_or_unprintable_input() -> None:
     with pytest.raises(SdpError) as raised:
-        SessionDescription.parse(MINIMAL + "x=\x1b[31m" + "y" * 100_000)
+        SessionDescription.parse(MINIMAL + "x\x1b[31m" + "y" * 100_000)
     assert len(str(raised.value)) < 150
     assert str(raised.value).isprintable()
 

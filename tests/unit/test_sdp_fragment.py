@@ -77,12 +77,18 @@ def test_unusable_candidates_do_not_affect_the_others() -> None:
 @covers("WS30")
 @pytest.mark.parametrize(
     "line",
-    ["a=candidate:1 1 udp", "banana", "x=1", "a=ice-pwd:short", "a=candidate:", "a=mid:0\0"],
+    ["a=candidate:1 1 udp", "banana", "X=1", "a=ice-pwd:short", "a=candidate:", "a=mid:0\0"],
 )
 def test_one_malformed_line_rejects_the_whole_fragment(line: str) -> None:
     data = without(offers.TRICKLE_FRAGMENT, "a=ice-pwd") if line.startswith("a=ice-pwd") else offers.TRICKLE_FRAGMENT
     with pytest.raises(SdpError):
         parse_fragment(f"{data}{line}\r\n")
+
+
+@pytest.mark.parametrize("line", ["a=candidate:1 1 udp", "a=x:\0"])
+def test_malformed_line_of_a_response_spoils_only_itself(line: str) -> None:
+    response = parse_fragment(f"{offers.TRICKLE_FRAGMENT}{line}\r\n", is_patch=False)
+    assert response == parse_fragment(offers.TRICKLE_FRAGMENT)
 
 
 @pytest.mark.parametrize("missing", ["a=ice-ufrag", "a=ice-pwd"])

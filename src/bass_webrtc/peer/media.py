@@ -310,8 +310,8 @@ class MediaSession:
 
     def _receiving_stream(self) -> ReceivingStream:
         return ReceivingStream(
-            payload_type=self._audio.payload_type,
-            red_payload_type=self._audio.red_payload_type or 0,
+            payload_type=self._audio.sent_payload_type,
+            red_payload_type=self._audio.sent_red_payload_type or 0,
             jitter_start_ms=min(self._config.buffer_ms, _JITTER_START_MS),
             jitter_min_ms=_JITTER_MIN_MS,
             jitter_max_ms=max(self._config.buffer_ms, _JITTER_MAX_MS),
@@ -397,6 +397,7 @@ class MediaSession:
             "connected_s": 0.0 if since_s is None else max(0.0, time.perf_counter() - since_s),
             "srtp_profile": self.srtp_profile,
             "dtls_records_ignored": self._dtls.ignored,
+            "malformed_candidates": self._audio.malformed_candidates,
             **(self._player_stats() if plays(self._kind) else {}),
             **(self._publisher_stats() if talks(self._kind) else {}),
         }

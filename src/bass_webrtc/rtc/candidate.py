@@ -7,6 +7,7 @@ network, or an uninvolved third party.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
@@ -22,10 +23,9 @@ _MAX_LINES = 256
 
 _LONGEST = 1024
 """Longest candidate line accepted, in characters; real ones have about 150."""
-_FOUNDATION = re.compile(r"[!-~]{1,32}")
 _HOST = re.compile(r"[!-~]{1,253}")
 _WORD = re.compile(r"[!-~]+")
-_NUMBER = re.compile(r"[0-9]{1,10}")
+_NUMBER = re.compile(r"-?[0-9]{1,10}")
 _THIS_NETWORK = ipaddress.ip_network("0.0.0.0/8")  # RFC 1122, 3.2.1.3.
 _TYPE_PREFERENCES = {"host": 126, "prflx": 110, "srflx": 100, "relay": 0}  # RFC 8445, 5.1.2.2.
 
@@ -36,7 +36,7 @@ class Candidate:
 
     foundation: str
     component: int
-    """1 is RTP (with rtcp-mux: RTP and RTCP); 2 is RTCP."""
+    """1 is RTP (with rtcp-mux: RTP and RTCP); 2 is RTCP. No other is used."""
     transport: str
     """``"udp"`` or ``"tcp"``, in lower case."""
     priority: int
@@ -55,6 +55,8 @@ class Candidate:
     def parse(cls, text: str) -> Candidate:
         """Parse a candidate from SDP or from JavaScript's ``RTCIceCandidate.candidate``.
 
+        What only has to be told apart (foundation, unknown extensions) may have any characters, as in Chromium.
+
         Args:
             text: The candidate; the prefixes ``a=`` and ``candidate:`` are optional. Some clients write ``candidate:``
                 twice.
@@ -63,17 +65,17 @@ class Candidate:
             SdpError: The candidate is malformed.
         """
         words = text[:_LONGEST].split()
-        if len(text) > _LONGEST or len(words) < 8 or words[6] != "typ" or not all(map(_WORD.fullmatch, words)):
+        if len(text) > _LONGEST or len(words) < 8 or words[6] != "typ" or not all(map(_WORD.fullmatch, words[1:8])):
             raise _malformed(text)
         foundation, component, transport, priority, host, port, _, kind, *extensions = words
         foundation = foundation.removeprefix("a=").removeprefix("candidate:").removeprefix("candidate:")
-        if not _FOUNDATION.fullmatch(foundation) or not _HOST.fullmatch(host) or len(extensions) % 2:
+        if not _HOST.fullmatch(host):
             raise _malformed(text)
-        options = dict(zip(extensions[::2], extensions[1::2], strict=True))
+        options = dict(zip(extensions[::2], extensions[1::2], strict=False))  # The last may lack its value.
         related_port = options.get("rport")
         return cls(
             foundation,
-            _number(component, 1, 256, text),
+            _number(component, -(2**31), 2**31, text),
             transport.lower(),
             _number(priority, 0, 2**32 - 1, text),
             host,
@@ -174,6 +176,19 @@ def parse_candidates(lines: Sequence[str]) -> tuple[Candidate, ...]:
         SdpError: A candidate is malformed.
     """
     return merge_candidates((), map(Candidate.parse, lines[:_MAX_LINES]))
+
+
+def parse_well_formed_candidates(lines: Sequence[str]) -> tuple[tuple[Candidate, ...], int]:
+    """Do what ``parse_candidates`` does, but skip malformed candidates.
+
+    Returns:
+        The candidates, and how many were skipped.
+    """
+    found: list[Candidate] = []
+    for line in lines[:_MAX_LINES]:
+        with contextlib.suppress(SdpError):
+            found.append(Candidate.parse(line))
+    return merge_candidates((), found), min(len(lines), _MAX_LINES) - len(found)
 
 
 def merge_candidates(

@@ -6,10 +6,10 @@ header extension, feedback or ICE option that was not offered (RFC 9429, 5.3.1).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from .remote_audio import Direction, RemoteAudio, direction_of, is_rtp, read_audio
+from .remote_audio import Direction, RemoteAudio, direction_of, is_rtp, payload_types, read_audio
 from .sdp import MediaSection, SessionDescription, UnusableSdpError
 
 Role = Literal["player", "publisher", "any"]
@@ -117,30 +117,28 @@ def read_answer(data: bytes | str, offer: bytes | str) -> RemoteAudio:
     audio = read_audio(description, section, default_setup="passive")
     if audio.setup not in ("active", "passive"):
         raise UnusableSdpError(f"the answer has a=setup:{audio.setup}; expected active or passive (RFC 8842, 5.3)")
-    if str(audio.payload_type) not in offered.formats:
-        raise UnusableSdpError(
-            f"the answer maps Opus to payload type {audio.payload_type}, which our offer does not have"
-        )
     our_direction = direction_of(ours, offered)
     expected = _ANSWERS[our_direction]
     if audio.direction not in expected:
         raise UnusableSdpError(
             f"the answer is {audio.direction}; expected {' or '.join(expected)}, since our offer is {our_direction}"
         )
-    return audio
+    opus, red = payload_types(offered)
+    return replace(audio, sent_payload_type=opus, sent_red_payload_type=None if audio.red_payload_type is None else red)
 
 
 def _check_sections(answer: SessionDescription, offer: SessionDescription) -> None:
-    """Check that the sections match ours: number and order (RFC 3264, 6), mid and protocol (RFC 9429, 5.3.1)."""
+    """Check that the sections match ours: number and order (RFC 3264, 6), and mid (RFC 9429, 5.3.1).
+
+    An answer without mids is taken in the order of our sections, and any profile means DTLS-SRTP, as in Chromium.
+    """
     if len(answer.media) != len(offer.media):
         raise UnusableSdpError(
             f"the answer has {len(answer.media)} media sections; expected {len(offer.media)}, as offered"
         )
     for theirs, ours in zip(answer.media, offer.media, strict=True):
-        if (theirs.kind, theirs.mid, theirs.protocol) != (ours.kind, ours.mid, ours.protocol):
-            raise UnusableSdpError(
-                f"section {ours.index} of the answer differs from our offer in kind, mid or protocol"
-            )
+        if theirs.kind != ours.kind or theirs.mid not in (None, ours.mid):
+            raise UnusableSdpError(f"section {ours.index} of the answer differs from our offer in kind or mid")
 
 
 def _only_audio(offered: list[MediaSection]) -> MediaSection:

@@ -15,8 +15,8 @@ class OpusParameters:
     The two directions are independent: an answer states its own limits and does not echo the offer (RFC 7587, 7.1).
     """
 
-    stereo: bool = False
-    """Whether the receiver prefers stereo. If not, "a sender MUST NOT use stereo" to a single receiver."""
+    stereo: bool | None = None
+    """Whether the receiver prefers stereo; None if it does not say, which counts as no."""
     sprop_stereo: bool = False
     """Hint: whether the sender is likely to send stereo."""
     max_average_bitrate_bps: int | None = None
@@ -42,7 +42,7 @@ class OpusParameters:
             return values.get(name) == "1"
 
         return cls(
-            stereo=flag("stereo"),
+            stereo={"1": True, "0": False}.get(values.get("stereo", "")),
             sprop_stereo=flag("sprop-stereo"),
             max_average_bitrate_bps=_number_between(values.get("maxaveragebitrate"), 6_000, 510_000),
             max_playback_rate_hz=_number_between(values.get("maxplaybackrate"), 8_000, 48_000) or 48_000,
@@ -54,16 +54,18 @@ class OpusParameters:
     def to_fmtp(self) -> str:
         """Return the parameters as text for an ``a=fmtp`` line; "" if all have their defaults.
 
-        Flags are written as 1: Chrome rejects the codec for ``stereo=true``.
+        Flags are written as numbers: Chrome rejects the codec for ``stereo=true``.
         """
         flags = {
-            "stereo": self.stereo,
+            "stereo": self.stereo is True,
             "sprop-stereo": self.sprop_stereo,
             "useinbandfec": self.use_inband_fec,
             "usedtx": self.use_dtx,
             "cbr": self.cbr,
         }
         parts = [f"{name}=1" for name, is_on in flags.items() if is_on]
+        if self.stereo is False:
+            parts.append("stereo=0")
         if self.max_average_bitrate_bps is not None:
             parts.append(f"maxaveragebitrate={self.max_average_bitrate_bps}")
         if self.max_playback_rate_hz != 48_000:

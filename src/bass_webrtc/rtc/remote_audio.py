@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..errors import SdpError
-from .candidate import Candidate, parse_candidates
+from .candidate import Candidate, parse_well_formed_candidates
 from .opus_parameters import OpusParameters
 from .sdp import (
     Fingerprint,
@@ -24,10 +24,10 @@ from .sdp import (
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 Setup = Literal["actpass", "active", "passive", "holdconn"]
 
-_DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+_DIRECTIONS: dict[str, Direction] = {direction: direction for direction in get_args(Direction)}
 _SETUPS: dict[str, Setup] = {setup: setup for setup in get_args(Setup)}
 # RFC 9429, 5.1.2: all of these profiles mean DTLS-SRTP over the ICE pair, regardless of their name.
-_PROTOCOL = re.compile(r"(?:(?:UDP|TCP)/(?:DTLS|TLS)/)?RTP/S?AVPF?")
+_PROTOCOL = re.compile(r"(?:(?:(?:UDP|TCP)/)?(?:DTLS|TLS)/)?RTP/S?AVPF?")
 _RTPMAP = re.compile(r"([0-9]{1,3}) +([!-.0-~]+)/([0-9]{1,9})(?:/([!-~]+))?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _ICE_OPTION = re.compile(r"[^ ,]+")  # libdatachannel (OBS) separates them with commas.
@@ -47,9 +47,13 @@ class RemoteAudio:
     direction: Direction
     """Direction from the remote side's point of view."""
     payload_type: int
-    """Payload type of Opus."""
+    """Payload type of Opus that the remote side receives."""
     red_payload_type: int | None
     """Payload type of RED that carries this Opus (RFC 2198), or None."""
+    sent_payload_type: int
+    """Payload type of Opus that the remote side sends. Differs if its answer renumbers our offer (RFC 3264, 6.1)."""
+    sent_red_payload_type: int | None
+    """The same of RED."""
     opus: OpusParameters
     """What the remote side wants to receive."""
     ice: IceCredentials
@@ -57,6 +61,8 @@ class RemoteAudio:
     ice_options: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     """Without duplicates, at most MAX_CANDIDATES; a ``CandidatePolicy`` decides which are used."""
+    malformed_candidates: int
+    """Number of candidates that were skipped because they are malformed."""
     end_of_candidates: bool
     setup: Setup
     fingerprints: tuple[Fingerprint, ...]
@@ -90,13 +96,16 @@ class RemoteAudio:
 def read_audio(description: SessionDescription, section: MediaSection, *, default_setup: Setup) -> RemoteAudio:
     """Read an audio section.
 
+    A malformed line is skipped if the section can be used without it; lines that transport and security need must be
+    well formed.
+
     Args:
         description: The whole description.
         section: The audio section in it.
         default_setup: Meaning of a missing ``a=setup``: active in offers, passive in answers (RFC 4145, 4).
 
     Raises:
-        SdpError: A line that we use is malformed (RFC 9429, 5.8).
+        SdpError: A line that we need is malformed (RFC 9429, 5.8).
         UnusableSdpError: Opus, ICE credentials, an accepted fingerprint or rtcp-mux is missing.
     """
     scope = description.transport_scope(section)
@@ -113,20 +122,24 @@ def read_audio(description: SessionDescription, section: MediaSection, *, defaul
     if ice is None:
         raise UnusableSdpError("a=ice-ufrag and a=ice-pwd are missing; both are required (RFC 8839, 5.4)")
     codecs = _Codecs.read(section)
-    payload_type = codecs.opus()
+    payload_type, red_payload_type = codecs.opus_and_red()
     ssrcs = _ssrc_lines(section)
+    candidates, malformed_candidates = parse_well_formed_candidates(scope.get("candidate", ()))
     return RemoteAudio(
         mid=section.mid,
         mline_index=section.index,
         protocol=section.protocol,
         direction=direction_of(description, section),
         payload_type=payload_type,
-        red_payload_type=codecs.red_around(payload_type),
+        red_payload_type=red_payload_type,
+        sent_payload_type=payload_type,
+        sent_red_payload_type=red_payload_type,
         opus=OpusParameters.parse(codecs.parameters.get(payload_type, "")),
         ice=ice,
         ice_lite="ice-lite" in scope,
         ice_options=tuple(_ICE_OPTION.findall(first(scope, "ice-options") or "")),
-        candidates=parse_candidates(scope.get("candidate", ())),
+        candidates=candidates,
+        malformed_candidates=malformed_candidates,
         end_of_candidates="end-of-candidates" in scope,
         setup=_setup(scope, default_setup),
         fingerprints=_fingerprints(scope),
@@ -154,9 +167,8 @@ class _Codecs:
         maps: dict[int, str] = {}
         for text in section.attributes.get("rtpmap", ()):
             match = _RTPMAP.fullmatch(text)
-            if match is None or int(match[1]) > 127:
-                raise SdpError(f"malformed a=rtpmap: {shorten(text)}")
-            maps.setdefault(int(match[1]), text.split()[1].lower())
+            if match is not None and int(match[1]) <= 127:
+                maps.setdefault(int(match[1]), text.split()[1].lower())
         parameters: dict[int, str] = {}
         for text in section.attributes.get("fmtp", ()):
             payload_type, _, rest = text.partition(" ")
@@ -165,20 +177,28 @@ class _Codecs:
         offered = [int(text) for text in section.formats if _NUMBER.fullmatch(text)]
         return cls({number: maps[number] for number in offered if number in maps}, parameters)
 
-    def opus(self) -> int:
-        """Return the first payload type of Opus; 64 to 95 are excluded, as they look like RTCP (RFC 5761, 4)."""
-        for number, name in self.names.items():
-            if name == "opus/48000/2" and not 64 <= number <= 95:
-                return number
-        raise UnusableSdpError("the audio section has no opus/48000/2, the only supported codec (RFC 7587, 7)")
+    def opus_and_red(self) -> tuple[int, int | None]:
+        """Return the first payload type of Opus, and that of RED with 2 to 32 blocks of this Opus only, or None.
 
-    def red_around(self, opus: int) -> int | None:
-        """Return the payload type of RED that carries 2 to 32 blocks of this Opus only, or None."""
+        64 to 95 are excluded, as they look like RTCP (RFC 5761, 4).
+        """
+        found = [number for number, name in self.names.items() if name == "opus/48000/2" and not 64 <= number <= 95]
+        if not found:
+            raise UnusableSdpError("the audio section has no opus/48000/2, the only supported codec (RFC 7587, 7)")
         for number, name in self.names.items():
             blocks = self.parameters.get(number, "").split("/")
-            if name == "red/48000/2" and 2 <= len(blocks) <= 32 and set(blocks) == {str(opus)}:
-                return number
-        return None
+            if name == "red/48000/2" and 2 <= len(blocks) <= 32 and set(blocks) == {str(found[0])}:
+                return found[0], number
+        return found[0], None
+
+
+def payload_types(section: MediaSection) -> tuple[int, int | None]:
+    """Return the payload types of Opus and of RED that carries it, or None.
+
+    Raises:
+        UnusableSdpError: The section has no Opus.
+    """
+    return _Codecs.read(section).opus_and_red()
 
 
 def is_rtp(section: MediaSection) -> bool:
@@ -187,11 +207,11 @@ def is_rtp(section: MediaSection) -> bool:
 
 
 def direction_of(description: SessionDescription, section: MediaSection) -> Direction:
-    """Return the direction of a section, from the point of view of the description's author."""
+    """Return the direction of a section, from the point of view of the description's author; of several, the last."""
     for level in (section.attributes, description.session.attributes):
-        for direction in _DIRECTIONS:
-            if direction in level:
-                return direction
+        for name in reversed(level):
+            if name in _DIRECTIONS:
+                return _DIRECTIONS[name]
     return "sendrecv"  # RFC 8866, 6.7: the default.
 
 
@@ -199,9 +219,9 @@ def _setup(scope: Scope, default: Setup) -> Setup:
     text = first(scope, "setup")
     if text is None:
         return default
-    if text not in _SETUPS:
+    if text.lower() not in _SETUPS:
         raise SdpError(f"malformed a=setup: {shorten(text)}")
-    return _SETUPS[text]
+    return _SETUPS[text.lower()]
 
 
 def _fingerprints(scope: Scope) -> tuple[Fingerprint, ...]:
@@ -230,11 +250,9 @@ def _ssrc_lines(section: MediaSection) -> dict[int, str]:
 
 def _milliseconds(attributes: Mapping[str, list[str]], name: str) -> float | None:
     text = first(attributes, name)
-    if text is None:
+    if text is None or not _MILLISECONDS.fullmatch(text):
         return None
-    if not _MILLISECONDS.fullmatch(text) or float(text) == 0:
-        raise SdpError(f"malformed a={name}: {shorten(text)}")
-    return float(text)
+    return float(text) or None
 
 
 def _bandwidth_bps(lines: Sequence[str]) -> int | None:

@@ -27,7 +27,6 @@ MAX_FORMATS = 256
 """Of a section. The three are several times what the largest offers of browsers have. They bound the time that one
 description takes: without them 128 KiB cost 100 ms on the loop thread, during which everyone else waits."""
 
-_LINE_TYPES = frozenset("vosiuepcbtrzkam")
 _TOKEN = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+")  # RFC 8866, section 9.
 _PORT = re.compile(r"[0-9]{1,5}(?:/[0-9]{1,5})?")
 _PRINTABLE = re.compile(r"[!-~]+")
@@ -116,8 +115,11 @@ class Section:
     """Values of the ``b=`` lines."""
 
     def add(self, line_type: str, value: str) -> None:
-        """Add one line; types other than a= and b= are ignored."""
-        if line_type == "a":
+        """Add one line; types other than a= and b= are ignored, and so are attributes with NUL or CR (RFC 8866, 9).
+
+        Such a line spoils itself, not the description.
+        """
+        if line_type == "a" and not has_forbidden_characters(value):
             name, _, attribute = value.partition(":")
             self.attributes.setdefault(name, []).append(attribute)
         elif line_type == "b":
@@ -140,7 +142,7 @@ class MediaSection(Section):
     @property
     def mid(self) -> str | None:
         """The section's identification tag (RFC 5888), or None."""
-        return first(self.attributes, "mid")
+        return first(self.attributes, "mid") or None
 
     @property
     def is_bundle_only(self) -> bool:
@@ -164,6 +166,8 @@ class SessionDescription:
     def parse(cls, data: bytes | str) -> SessionDescription:
         """Parse a description. Lines may end with LF alone; unknown attributes are kept and ignored.
 
+        As in Chromium, the number in the ``v=`` line does not matter.
+
         Args:
             data: The description; bytes are UTF-8.
 
@@ -173,7 +177,7 @@ class SessionDescription:
         session = Section()
         media: list[MediaSection] = []
         lines = read_lines(data)
-        if next(lines, None) != ("v", "0"):
+        if next(lines, ("", ""))[0] != "v":
             raise SdpError("the session description does not start with v=0 (RFC 8866, 5.1)")
         for line_type, value in lines:
             if line_type == "m":
@@ -217,9 +221,11 @@ def first(attributes: Mapping[str, list[str]], name: str) -> str | None:
 def read_lines(data: bytes | str) -> Iterator[tuple[str, str]]:
     """Yield (type letter, value) of each line of a description or fragment, without empty lines and trailing blanks.
 
+    Unknown types are included.
+
     Raises:
-        SdpError: The data is not UTF-8, has more than MAX_LINES lines, or a line is malformed or of unknown type (RFC
-            8866, 5).
+        SdpError: The data is not UTF-8, has more than MAX_LINES lines, or a line is not of the form ``x=…`` (RFC 8866,
+            5).
     """
     for number, raw in enumerate(_decode(data).split("\n", MAX_LINES + 1), start=1):
         if number > MAX_LINES:
@@ -227,9 +233,14 @@ def read_lines(data: bytes | str) -> Iterator[tuple[str, str]]:
         line = raw.rstrip(" \t\r")
         if not line:
             continue
-        if line[1:2] != "=" or line[0] not in _LINE_TYPES or "\0" in line or "\r" in line:
+        if line[1:2] != "=" or not "a" <= line[0] <= "z":
             raise SdpError(f"line {number} is not an SDP line: {shorten(line)}")
         yield line[0], line[2:]
+
+
+def has_forbidden_characters(value: str) -> bool:
+    """Return whether the value of a line has NUL or CR, which no line may have (RFC 8866, 9)."""
+    return "\0" in value or "\r" in value
 
 
 def shorten(text: str) -> str:

@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .candidate import Candidate, parse_candidates
-from .sdp import IceCredentials, Scope, Section, UnusableSdpError, first, read_lines
+from ..errors import SdpError
+from .candidate import Candidate, parse_candidates, parse_well_formed_candidates
+from .sdp import (
+    IceCredentials,
+    Scope,
+    Section,
+    UnusableSdpError,
+    first,
+    has_forbidden_characters,
+    read_lines,
+    shorten,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +46,35 @@ class IceFragment:
         return True
 
 
-def parse_fragment(data: bytes | str, *, mid: str | None = None) -> IceFragment:
+def parse_fragment(data: bytes | str, *, mid: str | None = None, is_patch: bool = True) -> IceFragment:
     """Parse a fragment. The content of m= lines is ignored (RFC 8840, 4.4); they may be missing.
 
     Args:
         data: The fragment; bytes are UTF-8. Lines may end with LF alone.
         mid: The section to read. If it is None or no section has it, all sections are combined, since all candidates
             are addresses of one peer.
+        is_patch: Whether it is the body of a PATCH, of which a server must apply all or nothing (RFC 5789, 2). In a
+            response, malformed candidates are skipped.
 
     Raises:
-        SdpError: The fragment is malformed; no part of it may be used (RFC 5789, 2).
+        SdpError: The fragment is malformed; no part of it may be used.
         UnusableSdpError: The credentials have a length that is not allowed.
     """
     session = Section()
     media: list[Section] = []
     for line_type, value in read_lines(data):
+        if is_patch and has_forbidden_characters(value):
+            raise SdpError(f"a line has NUL or CR in it: {shorten(value)}")
         if line_type == "m":
             media.append(Section())
         else:
             (media[-1] if media else session).add(line_type, value)
     matching = [section for section in media if mid is not None and first(section.attributes, "mid") == mid]
     scope = _join_scopes([*(matching or media), session])
+    lines = scope.get("candidate", ())
     return IceFragment(
         IceCredentials.from_scope(scope),
-        parse_candidates(scope.get("candidate", ())),
+        parse_candidates(lines) if is_patch else parse_well_formed_candidates(lines)[0],
         "end-of-candidates" in scope,
         first(scope, "mid"),
     )

@@ -116,7 +116,7 @@ def read_restart(reply: Reply, mid: str | None, errors: ErrorMaker) -> IceFragme
         detail = f"the response to an ICE restart is {media_type[:60]}; expected {SDP_FRAGMENT}"
         raise errors.make(reply.status, reply.url, detail)
     try:
-        fragment = parse_fragment(reply.body, mid=mid)
+        fragment = parse_fragment(reply.body, mid=mid, is_patch=False)
     except SdpError as error:
         raise errors.make(reply.status, reply.url, f"the response to an ICE restart is malformed: {error}") from None
     if fragment.ice is None:
