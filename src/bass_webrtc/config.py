@@ -510,8 +510,9 @@ class ServerConfig(StreamConfig):
     always allowed. Empty: at a loopback, private or link-local address only these, at a public address every name.
     ``("*",)`` allows every name."""
     strict_http: bool = False
-    """Refuse what the RFC lets a server refuse: PATCH without If-Match (428), and publishers that offer video or other
-    sections besides the audio (422; otherwise the answer declines these sections)."""
+    """Refuse what the RFC lets a server refuse: PATCH without If-Match (428); publishers that offer video or other
+    sections besides the audio (422; otherwise the answer declines these sections); and players that allow less than the
+    server sends, such as a lower bitrate (422; otherwise the answer has a ``Warning`` field)."""
     require_token_on_sessions: bool = False
     """Require the token on PATCH and DELETE, too, although the session URL is already a secret."""
     demo_page: bool = True

@@ -243,6 +243,10 @@ class PeerStats:
     dtls_records_ignored: int = field(
         default=0, metadata=_counter("DTLS records that did not belong to the handshake.", "records")
     )
+    exceeded_limits: str = field(
+        default="",
+        metadata=_text("Limits in a player's description that the stream exceeds, such as a bitrate; empty if none."),
+    )
     malformed_candidates: int = field(
         default=0,
         metadata=_counter("ICE candidates skipped because they are malformed.", "candidates"),

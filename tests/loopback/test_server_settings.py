@@ -104,6 +104,34 @@ def test_strict_http_refuses_publishers_with_video(strict_http: bool, status: in
     assert made.status == status
 
 
+@pytest.mark.parametrize("strict_http", [False, True])
+def test_players_that_allow_less_than_is_sent_are_warned_unless_strict(strict_http: bool) -> None:
+    """Every Opus decoder plays the one stream that all get; libdatachannel allows 96 kbit/s if nobody changes it."""
+    limits = {
+        "b=AS:50": "at most 50000 bit/s; this server sends 128000",
+        "b=TIAS:64000": "at most 64000 bit/s",
+        "a=fmtp:111 maxaveragebitrate=64000": "at most 64000 bit/s",
+        "a=fmtp:111 minptime=10;maxaveragebitrate=96000;stereo=1;sprop-stereo=1;useinbandfec=1": "at most 96000 bit/s",
+        "a=fmtp:111 stereo=0": "mono; this server sends stereo",
+        "a=maxptime:10": "at most 10 ms per packet; this server sends 20 ms",
+    }
+    base = "".join(line for line in http_asking.offer().splitlines(keepends=True) if not line.startswith("a=fmtp"))
+    config = {"strict_http": strict_http, "max_peers": 20, "max_peers_per_address": 20}
+    with serve(config) as server:
+        server.start()
+        for line, expected in limits.items():
+            offer = base.replace("a=rtpmap:111", f"{line}\r\na=rtpmap:111") if line[0] == "a" else base + f"{line}\r\n"
+            made = ask(server.url, "POST", "/whep", offer, {"Content-Type": "application/sdp"})
+            assert made.status == (422 if strict_http else 201), line
+            assert expected in (made.body if strict_http else made.headers["Warning"])
+        assert [
+            expected in peer.stats().exceeded_limits
+            for peer, expected in zip(server.peers, limits.values(), strict=False)
+        ] == ([] if strict_http else [True] * len(limits))
+        unlimited = ask(server.url, "POST", "/whep", base, {"Content-Type": "application/sdp"})
+        assert (unlimited.status, unlimited.headers["Warning"]) == (201, None)
+
+
 @pytest.mark.parametrize(("required", "status"), [(False, 200), (True, 401)])
 def test_session_requests_require_the_token_if_configured(required: bool, status: int) -> None:
     with serve({"token": "for-both", "require_token_on_sessions": required}) as server:

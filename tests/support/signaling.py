@@ -25,6 +25,7 @@ class FakeSession:
         self.offer = offer
         self.answer_sdp = ANSWER
         self.remote_ice = offer.audio.ice
+        self.exceeded_limits: tuple[str, ...] = ()
         self.closed = False
         self.candidates: list[Candidate] = []
         self.is_complete = False

@@ -120,6 +120,11 @@ class FullConnection:
         self._path = _SendingPath(host.engine, self._bridge, self.id)
 
     @property
+    def exceeded_limits(self) -> tuple[str, ...]:
+        """Limits in the peer's description that the stream exceeds."""
+        return self._media.exceeded_limits if self._media is not None else ()
+
+    @property
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return self.state == "closed"

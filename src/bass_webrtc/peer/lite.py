@@ -23,7 +23,7 @@ from ..rtc.local_audio import build_answer
 from ..rtc.negotiation import Offer
 from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
-from ..stats import Kind, PeerStats, plays
+from ..stats import Kind, PeerStats
 from . import media
 from .host import ConnectionObserver
 from .ice.addresses import format_address
@@ -71,11 +71,8 @@ class LiteConnection:
             request: Where the offer was received.
 
         Raises:
-            UnusableSdpError: The offer allows less than the settings of this server send.
             PeerLimitError: All slots are taken.
         """
-        if plays(kind):
-            media.check_limits(offer.audio, config)
         self.kind: Kind = kind
         self.state = "new"
         self.close_reason = ""
@@ -124,6 +121,11 @@ class LiteConnection:
     def remote_ice(self) -> IceCredentials:
         """The peer's latest ICE credentials."""
         return self._ice.remote
+
+    @property
+    def exceeded_limits(self) -> tuple[str, ...]:
+        """Limits in the offer that the stream exceeds."""
+        return self._media.exceeded_limits
 
     @property
     def closed(self) -> bool:

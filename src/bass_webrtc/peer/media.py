@@ -23,7 +23,7 @@ from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio
 from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
-from ..rtc.sdp import IceCredentials, UnusableSdpError
+from ..rtc.sdp import IceCredentials
 from ..stats import Kind, PeerStats, plays, shallow_dict, talks
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
@@ -74,20 +74,24 @@ class Identity:
     """Random per session (RFC 7022)."""
 
 
-def check_limits(audio: RemoteAudio, config: StreamConfig) -> None:
-    """Check that a player accepts the stream of this server: all players share one encoding (RFC 7587, 7.1).
+def exceeded_limits(audio: RemoteAudio, config: StreamConfig) -> tuple[str, ...]:
+    """Return which limits in a player's description the stream exceeds: all players share one encoding.
 
-    Raises:
-        UnusableSdpError: Its description allows less than the settings of this server send.
+    Every Opus decoder decodes it nevertheless, stereo included (RFC 7587, 3.4).
     """
+    exceeded: list[str] = []
     bitrate_bps = config.bitrate_kbps * 1000
-    for limit_bps in (audio.opus.max_average_bitrate_bps, audio.bandwidth_bps):
-        if limit_bps is not None and limit_bps < bitrate_bps:
-            raise UnusableSdpError(f"the peer allows at most {limit_bps} bit/s; this server sends {bitrate_bps}")
+    limits_bps = (audio.opus.max_average_bitrate_bps, audio.bandwidth_bps)
+    lowest_bps = min((limit for limit in limits_bps if limit is not None), default=bitrate_bps)
+    if lowest_bps < bitrate_bps:
+        exceeded.append(f"the peer allows at most {lowest_bps} bit/s; this server sends {bitrate_bps}")
+    if audio.opus.stereo is False:
+        exceeded.append("the peer allows mono; this server sends stereo")
     if audio.max_ptime_ms is not None and audio.max_ptime_ms < config.frame_ms:
-        raise UnusableSdpError(
-            f"the peer allows at most {audio.max_ptime_ms} ms per packet; this server sends {config.frame_ms} ms"
+        exceeded.append(
+            f"the peer allows at most {audio.max_ptime_ms:g} ms per packet; this server sends {config.frame_ms} ms"
         )
+    return tuple(exceeded)
 
 
 def describe(
@@ -166,6 +170,7 @@ class MediaSession:
 
     Attributes:
         srtp_profile: Name of the negotiated SRTP profile; empty before.
+        exceeded_limits: Limits in the description of a peer that plays, which its stream exceeds.
     """
 
     def __init__(
@@ -201,6 +206,7 @@ class MediaSession:
         self._log = log
         self._identity = identity
         self.srtp_profile = ""
+        self.exceeded_limits = exceeded_limits(audio, config) if plays(kind) else ()
         self._timestamp_offset = _random.randrange(1 << 32)
         # Read once: RTP and NTP times then advance alike, and time.time has steps of 15.6 ms on Windows.
         self._epoch_s = time.time() - time.perf_counter()
@@ -397,6 +403,7 @@ class MediaSession:
             "connected_s": 0.0 if since_s is None else max(0.0, time.perf_counter() - since_s),
             "srtp_profile": self.srtp_profile,
             "dtls_records_ignored": self._dtls.ignored,
+            "exceeded_limits": "; ".join(self.exceeded_limits),
             "malformed_candidates": self._audio.malformed_candidates,
             **(self._player_stats() if plays(self._kind) else {}),
             **(self._publisher_stats() if talks(self._kind) else {}),

@@ -10,10 +10,9 @@ from ..core import Playout, fill_with_silence, read_array
 from ..errors import ClosedError, ConfigError
 from ..loop_thread import LoopThread
 from ..peer.host import Connection, SignaledConnection
-from ..peer.media import check_limits
 from ..rtc.candidate import Candidate
 from ..rtc.negotiation import read_answer
-from ..stats import Kind, PeerStats, plays, talks
+from ..stats import Kind, PeerStats, talks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,8 +111,6 @@ class Peer:
         if self._answered:
             raise ConfigError(f"the answer of peer {self.id} was applied already; expected one answer per offer")
         audio = read_answer(sdp, signaled.offer_sdp)
-        if plays(self.kind) and audio.receives:
-            check_limits(audio, self._config)
         self._answered = True
         self._loop.call_soon(signaled.take_answer, audio)
 

@@ -26,7 +26,7 @@ from ..peer.host import Connection, EngineHost
 from ..peer.ice.addresses import local_addresses
 from ..peer.ice.full_ice import IceSettings
 from ..peer.lite import LiteConnection, RequestAddresses
-from ..peer.media import check_limits
+from ..peer.media import exceeded_limits
 from ..peer.mux import UdpMux
 from ..rtc.candidate import Candidate, CandidatePolicy, is_loopback
 from ..rtc.negotiation import Offer, read_offer
@@ -128,6 +128,9 @@ class ServerPeers:
         if kind == "player" and not self._has_source:
             raise SignalingError(409, request.path, "this server has nothing to play")
         self.check_room(request)
+        if self._config.strict_http and plays(kind):
+            for limit in exceeded_limits(offer.audio, self._config):
+                raise UnusableSdpError(limit)
         network = client_network(request.remote)
         if self._mux is None:
             return await self._create_full(kind, offer, request.local, network)
@@ -170,8 +173,6 @@ class ServerPeers:
 
     async def _create_full(self, kind: Kind, offer: Offer, local: str, network: str) -> FullConnection:
         """Answer with all candidates: a server does not trickle over HTTP (RFC 9725, 4.3.2)."""
-        if plays(kind):
-            check_limits(offer.audio, self._config)
         ice = replace(self._ice_settings(), end_of_candidates="always", extra_hosts=lambda: (local,))
         connection = self._full_connection(kind, ice)
         self._register(connection, network)
@@ -184,8 +185,6 @@ class ServerPeers:
         """See ``Server.add_peer``."""
         offer = read_offer(offer_sdp)
         kind = self._kind_for(offer.audio)
-        if plays(kind):
-            check_limits(offer.audio, self._config)
         connection = self._full_connection(kind, self._signaled_ice_settings())
         peer = self._register_signaled(connection)
         answer = await _description(connection, connection.answer(offer))

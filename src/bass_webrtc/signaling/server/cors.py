@@ -19,7 +19,8 @@ ALLOWED_METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
 _ALLOWED_FIELDS = "Authorization, Content-Type, If-Match, ETag"
 """Listed in full, because ``*`` does not cover Authorization. Eyevinn's publisher returns the entity tag in ETag."""
 _EXPOSED_FIELDS = (
-    "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, WWW-Authenticate, Access-Control-Allow-Methods"
+    "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, Warning, WWW-Authenticate, "
+    "Access-Control-Allow-Methods"
 )
 """Eyevinn's publisher reads the methods: unless PATCH is among them, it waits two seconds before it sends its offer."""
 _MAX_AGE_S = 7200

@@ -36,6 +36,8 @@ _MAX_ADMISSIONS = 100
 _MAX_PATCHES = 16
 """Requests that wait for one session at the same time."""
 _NO_STORE = ("Cache-Control", "no-store")
+_WARN_CODE = 299
+"""Miscellaneous warning about the response itself (RFC 7234, 5.5.7; obsolete, but the only field for it)."""
 _ACCEPT_POST = ("Accept-Post", SDP)
 _ACCEPT_PATCH = ("Accept-Patch", SDP_FRAGMENT)
 
@@ -179,6 +181,7 @@ class Endpoint:
             ("ETag", entry.entity_tag),
             _ACCEPT_PATCH,
             _NO_STORE,
+            *(("Warning", f'{_WARN_CODE} bass-webrtc "{limit}"') for limit in session.exceeded_limits),
         )
         return Response(201, (*fields, *self._links()), session.answer_sdp.encode())
 

@@ -42,6 +42,10 @@ class Session(Protocol):
         """The peer's credentials of the current ICE session."""
 
     @property
+    def exceeded_limits(self) -> tuple[str, ...]:
+        """Limits in the offer that the stream to the peer exceeds, as sentences without a full stop."""
+
+    @property
     def closed(self) -> bool:
         """Whether the session has ended: by ``close``, by the peer, or because consent expired."""
 
