@@ -40,6 +40,21 @@ async def test_correct_token_is_accepted(authorization: str) -> None:
     assert (await post(make_endpoint(), offers.CHROME_RECVONLY, Authorization=authorization)).status == 201
 
 
+@covers("WS50")
+@pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "bearer", "Bearer any"])
+async def test_open_server_accepts_an_empty_token(authorization: str) -> None:
+    """Some encoders send it if the user gives no key."""
+    asked: list[str | None] = []
+
+    async def admit(request: PeerRequest) -> bool:
+        asked.append(request.token)
+        return True
+
+    endpoint = Endpoint("player", EndpointSettings("/whep", tokens=TokenPolicy()), FakeSessions(), admit)
+    assert (await post(endpoint, offers.CHROME_RECVONLY, Authorization=authorization)).status == 201
+    assert asked == ["any" if authorization == "Bearer any" else None]
+
+
 @pytest.mark.parametrize(
     ("authorization", "status", "error"),
     [
@@ -181,7 +196,7 @@ async def test_admit_gets_the_token() -> None:
     assert asked[0].token == "from-the-user"
 
 
-@pytest.mark.parametrize("authorization", ["Bearer a b", "Bearer"])
+@pytest.mark.parametrize("authorization", ["Bearer a b", "Bearer a\tb"])
 async def test_malformed_token_is_refused_before_admit(authorization: str) -> None:
     async def admit(_request: PeerRequest) -> bool:
         return True

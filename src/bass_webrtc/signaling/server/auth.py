@@ -67,6 +67,8 @@ class TokenPolicy:
         scheme, _, credentials = value.strip().partition(" ")
         credentials = credentials.strip()
         if scheme.lower() == "bearer":  # Scheme names are case-insensitive (RFC 9110, 11.1).
+            if not credentials and self.token is None:
+                return None  # Some encoders send an empty key if the user gives none.
             if not credentials or len(credentials.split()) != 1:
                 raise self._malformed("The bearer token is malformed.")
             return credentials
