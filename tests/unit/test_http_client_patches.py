@@ -354,6 +354,19 @@ async def test_counter_offer_is_answered() -> None:
     assert trickle.headers["if-match"] == '"x"'
 
 
+async def test_candidates_are_sent_with_the_mid_of_the_counter_offer() -> None:
+    """Those gathered for our own offer, too: the ICE session is the same."""
+    script = answering(POST=COUNTER_OFFER, PATCH=response(204))
+    async with serving(script) as server, session_at(server, "player") as session, asyncio.TaskGroup() as group:
+        await session.post(OFFER)
+        group.create_task(session.trickle([A]))
+        await settle()
+        await session.answer(OFFER.replace("a=mid:0", "a=mid:audio"))
+    _, trickle = server.of("PATCH")
+    assert "a=mid:audio\r\n" in trickle.body.decode()
+    assert A.to_sdp() in trickle.body.decode()
+
+
 @covers("CL20", "CL7")
 async def test_candidates_wait_for_the_answer_to_a_long_counter_offer() -> None:
     """The body is read completely, although the status is that of an error."""

@@ -114,8 +114,9 @@ class IcePatches:
             SdpError: The description is malformed, or has no ICE credentials.
         """
         session = IceSession.of(sdp)
-        if self._pending is None or self._pending.session != session:
+        if self._pending is None or self._pending.session.ice != session.ice:
             self._pending = PendingCandidates(session)
+        self._pending.session = session  # The mid of a counter-offer may be another than that of our offer.
 
     def open(self, location: Url | None, tag: str | None) -> None:
         """Start sending: the session exists.
