@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bass_webrtc.errors import SignalingError
+from bass_webrtc.signaling.client.backoff import Backoff, BackoffSettings
 from bass_webrtc.signaling.client.errors import ErrorMaker, Reply
 from bass_webrtc.signaling.client.rules import (
     Answer,
@@ -99,6 +100,27 @@ def test_unusable_2xx_response_is_an_error(given: Reply, text: str) -> None:
     with pytest.raises(SignalingError, match=text) as caught:
         read(given)
     assert caught.value.status == given.status
+
+
+def test_restart_may_name_another_mid_and_have_a_malformed_candidate() -> None:
+    """There is one transport, so the candidates of another section are meant, too."""
+    body = (
+        "a=ice-ufrag:wxyz\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:audio\r\n"
+        "a=candidate:1 1 udp 1\r\na=candidate:1 1 udp 1 192.0.2.1 50000 typ host\r\n"
+    )
+    fragment = read_restart(reply(200, FRAGMENT, body=body), "0", ERRORS)
+    assert fragment.ice is not None
+    assert [candidate.port for candidate in fragment.candidates] == [50000]
+
+
+@covers("CL22")
+@pytest.mark.parametrize("status", [404, 409])
+def test_player_polls_until_there_is_a_publisher_as_often_as_the_server_allows(status: int) -> None:
+    backoff = Backoff("player", BackoffSettings(jitter=0.0))
+    for seconds in (7, 2, 30):
+        with pytest.raises(SignalingError) as caught:
+            read(reply(status, ("Retry-After", str(seconds)), body=b""))
+        assert backoff.failed(caught.value, 0.0) == seconds
 
 
 @covers("CL1")

@@ -146,6 +146,17 @@ async def test_malformed_offer_is_refused(endpoint: Endpoint, sessions: FakeSess
     assert not sessions.asked
 
 
+@pytest.mark.parametrize("body", ["", "\r\n"])
+async def test_empty_body_is_named_with_its_likely_cause(endpoint: Endpoint, body: str) -> None:
+    """A proxy that drops Transfer-Encoding drops the body with it."""
+    made = await post(endpoint, offers.CHROME_RECVONLY)
+    for response in (await post(endpoint, body), await patch(endpoint, header(made, "Location"), body, "*")):
+        assert response.status == 400
+        detail = str(problem(response)["detail"])
+        assert "The body is empty" in detail
+        assert "a proxy has dropped Transfer-Encoding" in detail
+
+
 @covers("WS2", "WS9", "ES1", "ES4", "ES5")
 @pytest.mark.parametrize(
     ("kind", "offer", "status"),

@@ -144,7 +144,9 @@ def _sdp_of(reply: Reply, errors: ErrorMaker) -> str:
     if media_type not in (SDP, ""):
         raise errors.make(reply.status, reply.url, f"the response is {media_type[:60]}; expected {SDP}")
     if not reply.body.strip():
-        raise errors.make(reply.status, reply.url, "the response has no session description")
+        raise errors.make(
+            reply.status, reply.url, "the response has no session description; a proxy may have dropped it"
+        )
     if not media_type:
         logger.warning("%s sent a session description without Content-Type", reply.url.shown)
     try:

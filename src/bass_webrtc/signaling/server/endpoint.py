@@ -167,6 +167,7 @@ class Endpoint:
             raise self._refusal(error) from None
         await self._check_admission(request)
         _require_type(request, SDP, _ACCEPT_POST)
+        _require_body(request, "a session description")
         try:
             offer = self._read_offer(request)
             session = await self._sessions.create(self.kind, offer, request)
@@ -226,6 +227,7 @@ class Endpoint:
 
     async def _patch(self, request: Request, entry: Entry) -> Response:
         _require_type(request, SDP_FRAGMENT, _ACCEPT_PATCH)
+        _require_body(request, "a fragment")
         try:
             fragment = parse_fragment(request.body, mid=entry.mid)
         except SdpError as error:
@@ -336,6 +338,12 @@ class Endpoint:
 def _require_allowed(method: str, allowed: str) -> None:
     if method not in allowed.split(", "):
         raise Refused(405, f"{method} is not allowed here.", (("Allow", allowed),))
+
+
+def _require_body(request: Request, expected: str) -> None:
+    if not request.body.strip():
+        hint = "If the client sent one, a proxy has dropped Transfer-Encoding and so the body."
+        raise Refused(400, f"The body is empty; expected {expected}. {hint}")
 
 
 def _require_type(request: Request, expected: str, accept: tuple[str, str]) -> None:
