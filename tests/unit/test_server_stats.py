@@ -15,7 +15,8 @@ from bass_webrtc.core import Engine, EngineStats, PeerCounters, PlayoutStats, Re
 from bass_webrtc.limited_log import LimitedLog
 from bass_webrtc.peer.media import Identity, MediaSession
 from bass_webrtc.rtc.dtls import Certificate
-from bass_webrtc.rtc.negotiation import read_offer
+from bass_webrtc.rtc.negotiation import read_answer, read_offer
+from bass_webrtc.rtc.remote_audio import RemoteAudio
 from bass_webrtc.server.run import snapshot
 from bass_webrtc.signaling.server import metrics
 from bass_webrtc.stats import Kind, PeerStats
@@ -54,18 +55,22 @@ class FakeEngine:
 ENGINE = cast(Engine, FakeEngine())
 
 
-def peer_stats(kind: Kind) -> PeerStats:
-    session = MediaSession(
+def media_session(kind: Kind, audio: RemoteAudio) -> MediaSession:
+    return MediaSession(
         ENGINE,
         5,
         kind,
-        read_offer(offers.CHROME).audio,
+        audio,
         role="server",
         certificate=Certificate.generate(),
         config=ServerConfig(),
         identity=Identity(),
         log=LimitedLog(logging.getLogger(__name__)),
     )
+
+
+def peer_stats(kind: Kind, offer: str = offers.CHROME) -> PeerStats:
+    session = media_session(kind, read_offer(offer).audio)
     return PeerStats(**({"id": 5, "kind": kind, "state": "connected"} | session.stats()))
 
 
@@ -82,6 +87,24 @@ def test_player_stats_have_no_jitter_buffer() -> None:
     stats = peer_stats("player")
     assert stats.is_buffering is False
     assert stats.jitter_buffer_emitted_count == stats.concealment_events == 0
+
+
+def test_stats_contain_what_the_description_got_wrong_and_does_not_get() -> None:
+    offer = offers.CHROME + "a=candidate:1 1 udp\r\nb=AS:50\r\n"
+    player, publisher = peer_stats("player", offer), peer_stats("publisher", offer)
+    assert player.malformed_candidates == publisher.malformed_candidates == 1
+    assert player.exceeded_limits == "the peer allows at most 50000 bit/s; this server sends 128000"
+    assert publisher.exceeded_limits == ""
+
+
+def test_each_direction_has_the_payload_types_of_its_receiver() -> None:
+    """An answer may renumber those that our offer has (RFC 3264, 6.1)."""
+    answer = offers.CHROME.replace("a=setup:actpass", "a=setup:active").replace("111", "96").replace(" 63", " 97")
+    answer = answer.replace("rtpmap:63", "rtpmap:97").replace("fmtp:63", "fmtp:97")
+    session = media_session("sendrecv", read_answer(answer, offers.CHROME))
+    sending, receiving = session._sending_stream(), session._receiving_stream()
+    assert (sending.payload_type, sending.red_payload_type) == (96, 97)
+    assert (receiving.payload_type, receiving.red_payload_type) == (111, 63)
 
 
 def test_server_stats_contain_playout_counters() -> None:
