@@ -1,7 +1,8 @@
 // Gives session descriptions and candidates to the browser's own WebRTC.
 //
 // try_all([{kind, text}, …]) resolves to one verdict each: {error} if the browser refuses, otherwise the answer it makes
-// to an offer, the direction that an answer leaves, or the number of candidates it takes. OFFER and GOOD are real ones.
+// to an offer, the direction and codec that an answer leaves, or the number of candidates it takes. offer is a good one,
+// for the candidates.
 
 async function try_all(inputs, offer) {
   const certificates = [await RTCPeerConnection.generateCertificate({name: "ECDSA", namedCurve: "P-256"})];

@@ -6,6 +6,7 @@ them: each line missing, doubled, without its value, malformed or elsewhere, and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -135,20 +136,16 @@ def _of_lines(description: str) -> Iterator[tuple[str, str]]:
     first_section = next(index for index, line in enumerate(lines) if line.startswith("m="))
     for index, line in enumerate(lines):
         name = _name(line)
-        before, after = lines[:index], lines[index + 1 :]
-
-        def joined(*replacement: str, before: list[str] = before, after: list[str] = after) -> str:
-            return _crlf([*before, *replacement, *after])
-
-        yield f"{name} missing", joined()
-        yield f"{name} doubled", joined(line, line)
-        head, separator, _ = line.partition(":") if line.startswith("a=") else (line[:2], "", "")
-        if separator or (line[1] == "=" and line[0] != "a"):
-            yield f"{name} without value", joined(head + separator)
-            yield f"{name} malformed", joined(f"{head}{separator}%%")
+        others = [*lines[:index], *lines[index + 1 :]]
+        yield f"{name} missing", _crlf(others)
+        yield f"{name} doubled", _crlf([*lines[:index], line, *lines[index:]])
+        before_value = re.match(r"a=[^:]+:|[^a]=", line)
+        if before_value is not None:
+            yield f"{name} without value", _crlf([*lines[:index], before_value[0], *lines[index + 1 :]])
+            yield f"{name} malformed", _crlf([*lines[:index], f"{before_value[0]}%%", *lines[index + 1 :]])
         if index > first_section and line.startswith("a="):
-            yield f"{name} at session level", _crlf([*lines[:first_section], line, *lines[first_section:index], *after])
-            yield f"{name} last", joined() + line + "\r\n"
+            yield f"{name} at session level", _crlf([*others[:first_section], line, *others[first_section:]])
+            yield f"{name} last", _crlf([*others, line])
 
 
 def _of_descriptions(text: str) -> Iterator[tuple[str, str]]:
