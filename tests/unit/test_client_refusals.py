@@ -212,6 +212,39 @@ class Offerer:
         self._host.close()
 
 
+class ReorderingOfferer(Offerer):
+    """Its sections have another order and other mids than those of the client's offer: video first."""
+
+    async def __call__(self, seen: Seen) -> bytes:
+        if seen.method == "POST":
+            await super().__call__(seen)
+            head, audio = self._renamed().split("m=audio")
+            video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:v\r\na=sendonly\r\na=rtpmap:96 VP8/90000\r\n"
+            return response(406, SDP, LOCATION, body=f"{head}{video}m=audio{audio}")
+        if seen.method == "PATCH":
+            head, video, audio = re.split(r"(?m)^(?=m=)", seen.body.decode())
+            assert video.startswith("m=video 0 ")
+            self._connection.take_answer(read_answer(head + audio, self._renamed()))
+            return response(204)
+        return response(200)
+
+    def _renamed(self) -> str:
+        return self._connection.offer_sdp.replace("BUNDLE 0", "BUNDLE v sound").replace("a=mid:0", "a=mid:sound")
+
+
+@covers("CL20", "CL21")
+async def test_counter_offer_with_sections_in_another_order_is_answered() -> None:
+    offerer = ReorderingOfferer()
+    try:
+        async with serving(offerer) as scripted:
+            async with bw.aio.WhepClient(scripted.url) as client:
+                await client.start()
+                assert await client.wait_connected(20.0)
+            _assert_answered(scripted)
+    finally:
+        await offerer.close()
+
+
 @covers("CL20", "CL21")
 async def test_counter_offer_is_answered_and_heard() -> None:
     """The answer to the 406 is a PATCH with recvonly; DELETE is sent at the end."""
