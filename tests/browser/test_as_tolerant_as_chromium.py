@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from support.browsers import Chromium
 from support.conformance import covers
 from support.sdp_variations import Variation, variations
@@ -21,6 +23,7 @@ HEADING = "## Where we differ from Chromium\n"
 CATEGORIES = ("same", "more tolerant", "stricter", "different")
 
 
+@pytest.mark.timeout(300)  # One evaluation of 400 inputs takes 5 s, and minutes on a busy machine.
 @covers("SD3", "SD5")
 def test_every_difference_from_chromium_is_listed(
     chromium: Chromium, record_property: Callable[[str, object], None]
