@@ -132,6 +132,17 @@ def test_players_that_allow_less_than_is_sent_are_warned_unless_strict(strict_ht
         assert (unlimited.status, unlimited.headers["Warning"]) == (201, None)
 
 
+def test_limits_are_compared_with_the_bitrate_that_was_set_last() -> None:
+    with serve({"strict_http": True}) as server:
+        server.start()
+        offer = http_asking.offer() + "b=AS:50\r\n"
+        server.set_bitrate(48)
+        assert ask(server.url, "POST", "/whep", offer, {"Content-Type": "application/sdp"}).status == 201
+        server.set_bitrate(64)
+        refused = ask(server.url, "POST", "/whep", offer, {"Content-Type": "application/sdp"})
+        assert "at most 50000 bit/s; this server sends 64000" in refused.body
+
+
 @pytest.mark.parametrize(("required", "status"), [(False, 200), (True, 401)])
 def test_session_requests_require_the_token_if_configured(required: bool, status: int) -> None:
     with serve({"token": "for-both", "require_token_on_sessions": required}) as server:

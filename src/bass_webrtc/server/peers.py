@@ -117,6 +117,11 @@ class ServerPeers:
                 await asyncio.sleep(0)
         return tuple(found)
 
+    def set_bitrate(self, bitrate_kbps: int) -> None:
+        """Change the bitrate of the stream, which the limits in later descriptions are compared with."""
+        self._config = replace(self._config, bitrate_kbps=bitrate_kbps)
+        self._host.engine.set_bitrate(bitrate_kbps * 1000)
+
     def on_closed(self, callback: Callable[[Connection], None]) -> None:
         """Call a function with each connection that has ended."""
         self._on_closed.append(callback)

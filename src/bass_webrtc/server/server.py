@@ -185,7 +185,7 @@ class ServerBase(Lifecycle[ServerRun]):
         self.config = replace(self.config, bitrate_kbps=bitrate_kbps)
         run = self._run
         if run is not None:
-            run.loop.call_soon(run.engine.set_bitrate, bitrate_kbps * 1000)
+            run.loop.call_soon(run.peers.set_bitrate, bitrate_kbps)
 
     def set_complexity(self, complexity: int) -> None:
         """Change the complexity of the Opus encoder, from the next frame on and for later starts. Never waits.
