@@ -34,9 +34,13 @@ void *realloc(void *pointer, size_t bytes) {
     return __libc_realloc(pointer, bytes);
 }
 
-/* BASS_ChannelGetData of an endless decoding channel. */
+static int get_error(void) { return BW_SOURCE_ENDED; }
+
+/* BASS_ChannelGetData of an endless decoding channel that ends and returns again and again. */
 static uint32_t get_data(uint32_t handle, void *buffer, uint32_t length) {
-    static uint32_t position;
+    static uint32_t position, calls;
+    if (++calls % 16 == 0)
+        return UINT32_MAX;
     uint32_t bytes = length & 0x0FFFFFFF; /* without BASS_DATA_FLOAT */
     float *samples = buffer;
     (void)handle;
@@ -78,7 +82,8 @@ static void test_sender_does_not_allocate_with_aes_cm(void) { check_sender(BW_SR
 
 static void test_sender_does_not_allocate_when_resampling_bass(void) {
     for (uint32_t live = 0; live < 2; live++)
-        check_sender(BW_SRTP_AEAD_AES_128_GCM, bw_source_new_bass((void *)get_data, 1, 44100, 2, live));
+        check_sender(BW_SRTP_AEAD_AES_128_GCM,
+                     bw_source_new_bass((void *)get_data, (void *)get_error, 1, 44100, 2, live));
 }
 
 /* ---- playing thread */

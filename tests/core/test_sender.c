@@ -154,7 +154,9 @@ static void test_source_end_is_reported_once_and_silence_follows(void) {
     fixture f = open_engine(default_config(), source);
     bw_peer_config config = peer_config(GCM);
     listener l = add_listener(&f, 0, &config);
-    CHECK_EQ(wait_event(&f, BW_EVENT_SOURCE_ENDED).peer, BW_NO_PEER);
+    bw_event end = wait_event(&f, BW_EVENT_SOURCE_ENDED);
+    CHECK_EQ(end.peer, BW_NO_PEER);
+    CHECK_EQ(end.value, BW_SOURCE_ENDED);
     for (int i = 0; i < 10; i++)
         receive_packet(&l);
     bw_event event;
@@ -162,10 +164,51 @@ static void test_source_end_is_reported_once_and_silence_follows(void) {
     bw_engine_stats stats;
     bw_engine_get_stats(f.engine, &stats);
     CHECK_EQ(stats.source_ended, 1);
+    CHECK_EQ(stats.source_ends, 1);
+    CHECK_EQ(stats.source_error, BW_SOURCE_ENDED);
     CHECK_EQ(stats.source_underruns, 0);
     close_listener(&l);
     close_engine(&f);
     bw_source_free(source);
+}
+
+static bw_engine_stats read_stats(const fixture *f) {
+    bw_engine_stats stats;
+    bw_engine_get_stats(f->engine, &stats);
+    return stats;
+}
+
+/* A source that is lost is replaced by none, then by its successor, while packets go on without a gap. */
+static void test_source_is_replaced_between_two_frames(void) {
+    bw_source *first = tone(), *second = tone();
+    fixture f = open_engine(default_config(), first);
+    bw_peer_config config = peer_config(GCM);
+    listener l = add_listener(&f, 0, &config);
+    packet before = receive_packet(&l);
+    for (int round = 0; round < 3; round++) {
+        CHECK_EQ(bw_engine_set_source(f.engine, NULL, 40), BW_OK);
+        CHECK_EQ(bw_engine_set_source(f.engine, NULL, 40), BW_ERROR_BUSY);
+        bw_event end = wait_event(&f, BW_EVENT_SOURCE_ENDED);
+        CHECK_EQ(end.value, 40);
+        wait_event(&f, BW_EVENT_SOURCE_REPLACED);
+        CHECK_EQ(read_stats(&f).source_ended, 1);
+        CHECK_EQ(read_stats(&f).source_ends, round + 1);
+        CHECK_EQ(bw_engine_set_source(f.engine, round % 2 ? first : second, 0), BW_OK);
+        wait_event(&f, BW_EVENT_SOURCE_REPLACED);
+        CHECK_EQ(read_stats(&f).source_ended, 0);
+        CHECK_EQ(read_stats(&f).source_error, 40);
+    }
+    bw_source_free(first);
+    for (int i = 0; i < 5; i++) {
+        packet next = receive_packet(&l);
+        CHECK_EQ(packet_sequence(&next), packet_sequence(&before) + 1);
+        before = next;
+    }
+    CHECK_EQ(read_stats(&f).source_ends, 3);
+    CHECK_EQ(read_stats(&f).source_underruns, 0);
+    close_listener(&l);
+    close_engine(&f);
+    bw_source_free(second);
 }
 
 static void test_source_underruns_are_counted(void) {
@@ -349,6 +392,7 @@ int main(void) {
     RUN(test_removed_peer_is_reported_and_its_slot_is_reused);
     RUN(test_slot_without_keys_can_be_removed);
     RUN(test_source_end_is_reported_once_and_silence_follows);
+    RUN(test_source_is_replaced_between_two_frames);
     RUN(test_source_underruns_are_counted);
     RUN(test_dtx_omits_silence);
     RUN(test_fec_copies_are_sent_for_speech_under_loss_but_not_for_music);

@@ -16,10 +16,15 @@ static struct {
     uint64_t position;
     uint32_t available; /* frames that can be read; UINT32_MAX: unlimited */
     bool ended;
+    int error;      /* of the calls after the end */
+    uint32_t calls; /* of fake_get_data */
 } bass;
+
+static int fake_get_error(void) { return bass.error; }
 
 static uint32_t fake_get_data(uint32_t handle, void *buffer, uint32_t length) {
     CHECK_EQ(handle, 77);
+    bass.calls++;
     CHECK(length & BASS_FLOAT);
     uint32_t frames = (length & ~BASS_FLOAT) / (bass.channels * 4);
     frames = frames < bass.available ? frames : bass.available;
@@ -41,7 +46,8 @@ static bw_source *open_bass(uint32_t rate_hz, uint32_t channels, bool live) {
     bass.hz = 1000;
     bass.rate_hz = rate_hz;
     bass.available = live ? 0 : UINT32_MAX;
-    bw_source *source = bw_source_new_bass((void *)fake_get_data, 77, rate_hz, channels, live);
+    bass.error = 45;
+    bw_source *source = bw_source_new_bass((void *)fake_get_data, (void *)fake_get_error, 77, rate_hz, channels, live);
     CHECK(source != NULL);
     return source;
 }
@@ -140,6 +146,73 @@ static void test_failed_channel_ends_after_its_last_sample(void) {
     bw_source_free(source);
 }
 
+/* One call per frame looks for new audio; each end counts once. */
+static void test_channel_that_gives_audio_again_is_heard_again(void) {
+    float output[FRAME * 2];
+    bw_source *source = open_bass(48000, 2, false);
+    for (uint32_t round = 1; round <= 3; round++) {
+        bass.available = 2 * FRAME;
+        bass.ended = true;
+        CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+        CHECK(!bw_source_has_ended(source));
+        CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+        for (int i = 0; i < 10; i++) {
+            uint32_t before = bass.calls;
+            CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+            CHECK_EQ(bass.calls, before + 1);
+            CHECK(bw_source_has_ended(source));
+            CHECK_EQ(bw_source_ends(source), round);
+            CHECK_EQ(bw_source_error(source), 45);
+        }
+    }
+    /* A refilled stream without data yet: not an error any more, but nothing to hear either. */
+    bass.ended = false;
+    CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+    CHECK(bw_source_has_ended(source));
+    bw_source_free(source);
+}
+
+/* BASS may give its number to another channel, which is not ours to read. */
+static void test_freed_channel_is_never_read_again(void) {
+    float output[FRAME * 2];
+    bw_source *source = open_bass(48000, 2, false);
+    bass.available = 0;
+    bass.ended = true;
+    CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+    CHECK_EQ(bw_source_error(source), 45);
+    bass.error = 5;
+    CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+    CHECK_EQ(bw_source_error(source), 45); /* why it ended, not what was done with it afterwards */
+    uint32_t calls = bass.calls;
+    bass.available = UINT32_MAX;
+    for (int i = 0; i < 10; i++)
+        CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+    CHECK_EQ(bass.calls, calls);
+    CHECK_EQ(bw_source_ends(source), 1);
+    bw_source_free(source);
+}
+
+static void test_samples_written_after_an_end_are_played(void) {
+    float output[FRAME * 2], input[FRAME * 2] = {0};
+    bw_source *source = bw_source_new_pcm(48000, 2);
+    for (uint32_t round = 1; round <= 3; round++) {
+        for (int i = 0; i < FRAME * 2; i++)
+            input[i] = 0.1f * (float)round;
+        CHECK_EQ(bw_source_write(source, input, 300), 300);
+        bw_source_end(source);
+        CHECK_EQ(bw_source_write(source, input, FRAME), FRAME); /* before the end has been reached */
+        CHECK_EQ(bw_source_read(source, output, FRAME), 300);
+        CHECK_EQ(bw_source_ends(source), round);
+        CHECK(bw_source_has_ended(source));
+        CHECK_EQ(bw_source_read(source, output, FRAME), FRAME);
+        CHECK(!bw_source_has_ended(source));
+        CHECK_EQ(memcmp(output, input, sizeof input), 0);
+        CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+        CHECK(!bw_source_has_ended(source)); /* an underrun, not an end */
+    }
+    bw_source_free(source);
+}
+
 static void test_stalled_network_stream_has_not_ended(void) {
     float output[FRAME * 2];
     bw_source *source = open_bass(44100, 2, false);
@@ -214,6 +287,30 @@ static void test_live_source_drops_backlog(void) {
     bw_source_free(source);
 }
 
+/* The buffer fills again before the sound begins, so that it does not begin with a gap. */
+static void test_live_source_that_returns_fills_its_buffer_first(void) {
+    float output[FRAME * 2];
+    device d = {48000, 480, 0};
+    bw_source *source = open_bass(48000, 2, true);
+    for (int round = 0; round < 2; round++) {
+        bass.ended = false;
+        for (int i = 0; i < 50; i++) {
+            run_device(&d, 0.02);
+            uint32_t got = bw_source_read(source, output, FRAME);
+            CHECK(got == FRAME || bw_source_is_idle(source));
+        }
+        CHECK(!bw_source_is_idle(source));
+        bass.available = 0;
+        bass.ended = true;
+        for (int i = 0; i < 10; i++)
+            bw_source_read(source, output, FRAME);
+        CHECK_EQ(bw_source_read(source, output, FRAME), 0);
+        CHECK(bw_source_is_idle(source));
+        CHECK_EQ(bw_source_ends(source), round + 1);
+    }
+    bw_source_free(source);
+}
+
 static void test_invalid_arguments_are_rejected(void) {
     CHECK(bw_source_new_pcm(7999, 2) == NULL);
     CHECK(bw_source_new_pcm(192001, 2) == NULL);
@@ -227,11 +324,15 @@ int main(void) {
     RUN(test_nan_becomes_silence_and_excess_level_is_limited);
     RUN(test_full_pcm_ring_accepts_what_fits);
     RUN(test_failed_channel_ends_after_its_last_sample);
+    RUN(test_channel_that_gives_audio_again_is_heard_again);
+    RUN(test_freed_channel_is_never_read_again);
+    RUN(test_samples_written_after_an_end_are_played);
     RUN(test_stalled_network_stream_has_not_ended);
     RUN(test_live_source_follows_fast_device);
     RUN(test_live_source_follows_slow_device);
     RUN(test_live_source_follows_device_with_25_ms_blocks);
     RUN(test_live_source_drops_backlog);
+    RUN(test_live_source_that_returns_fills_its_buffer_first);
     RUN(test_invalid_arguments_are_rejected);
     return 0;
 }

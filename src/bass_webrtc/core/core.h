@@ -90,6 +90,11 @@ int bw_engine_set_bitrate(bw_engine *engine, uint32_t bitrate_bps);
 int bw_engine_set_expected_loss(bw_engine *engine, uint32_t percent);
 int bw_engine_set_complexity(bw_engine *engine, uint32_t complexity);
 
+/* Loop thread. Reads another source from the next frame on; borrowed like that of bw_engine_new. NULL: there is only
+ * silence, and if the former source had not ended, it has ended now with this error code of BASS. Returns
+ * BW_ERROR_BUSY before BW_EVENT_SOURCE_REPLACED of the last call; the former source must exist until that event. */
+int bw_engine_set_source(bw_engine *engine, bw_source *source, int32_t error);
+
 typedef struct {
     uint64_t frames_sent;    /* Opus frames encoded, or omitted by DTX: one per frame time */
     uint64_t frames_skipped; /* frame times lost while the process was stopped for more than half a second */
@@ -107,7 +112,9 @@ typedef struct {
     uint64_t srtp_errors;       /* RTP and RTCP not authentic, replayed, or of one SSRC more than BW_MAX_SSRCS */
     uint64_t events_dropped;    /* datagrams for Python that were dropped because the event ring was full */
     uint32_t realtime_priority; /* 1 when the sender thread got real-time priority */
-    uint32_t source_ended;      /* 1 when the source has ended */
+    uint32_t source_ended;      /* 1 while the source has ended */
+    int32_t source_error;       /* BASS's error code of the last end; 0 before */
+    uint64_t source_ends;       /* how often the source has ended */
     uint32_t active_peers;      /* peers with SRTP keys */
 } bw_engine_stats;
 
@@ -122,12 +129,13 @@ int64_t bw_engine_start_ns(bw_engine *engine);
 
 /* ------------------------------------------------------------------ events: from the threads to the loop thread */
 
-#define BW_EVENT_DATAGRAM 1     /* authentic STUN from any address, or DTLS from a mapped one */
-#define BW_EVENT_PEER_REMOVED 2 /* both threads have released this slot; it can be reused */
-#define BW_EVENT_SOURCE_ENDED 3
-#define BW_EVENT_RTCP 4           /* authentic RTCP of a peer, decrypted */
-#define BW_EVENT_LIMITED 5        /* a peer used up a quota (value: BW_QUOTA_*); at most one such event per second */
-#define BW_EVENT_SOCKET_REMOVED 6 /* both threads have released this socket (value: index); it can be closed */
+#define BW_EVENT_DATAGRAM 1        /* authentic STUN from any address, or DTLS from a mapped one */
+#define BW_EVENT_PEER_REMOVED 2    /* both threads have released this slot; it can be reused */
+#define BW_EVENT_SOURCE_ENDED 3    /* value: BASS's error code; one event for ends that follow before it is taken */
+#define BW_EVENT_RTCP 4            /* authentic RTCP of a peer, decrypted */
+#define BW_EVENT_LIMITED 5         /* a peer used up a quota (value: BW_QUOTA_*); at most one such event per second */
+#define BW_EVENT_SOCKET_REMOVED 6  /* both threads have released this socket (value: index); it can be closed */
+#define BW_EVENT_SOURCE_REPLACED 7 /* the sender thread no longer uses the former source */
 
 /* What each peer may send to the loop thread is limited, separately for: */
 #define BW_QUOTA_STUN 0
@@ -246,15 +254,18 @@ bw_playout *bw_engine_playout(bw_engine *engine);
 bw_source *bw_source_new_tone(double left_hz, double right_hz, double level_dbfs);
 /* Interleaved float PCM passed to bw_source_write, 8 to 192 kHz, 1 .. 8 channels. */
 bw_source *bw_source_new_pcm(uint32_t sample_rate_hz, uint32_t channels);
-/* A BASS channel. get_data: BASS_ChannelGetData of the BASS library that owns the handle. live: the handle is a
- * recording channel, which delivers at its device's clock. The handle is borrowed. */
-bw_source *bw_source_new_bass(void *get_data, uint32_t handle, uint32_t sample_rate_hz, uint32_t channels,
-                              uint32_t live);
+/* A BASS channel. get_data, get_error: BASS_ChannelGetData and BASS_ErrorGetCode of the BASS library that owns the
+ * handle. live: the handle is a recording channel, which delivers at its device's clock. The handle is borrowed. */
+bw_source *bw_source_new_bass(void *get_data, void *get_error, uint32_t handle, uint32_t sample_rate_hz,
+                              uint32_t channels, uint32_t live);
 /* One writer thread at a time. Copies as many frames as fit; returns how many. */
 uint32_t bw_source_write(bw_source *source, const float *samples, uint32_t frames);
 /* Any thread. Returns the frames that bw_source_write would accept now. */
 uint32_t bw_source_space(bw_source *source);
-/* Writer thread. The source ends after the frames already written have been played. */
+#define BW_SOURCE_ENDED 45 /* BASS_ERROR_ENDED: the error code of an end without an error */
+
+/* Writer thread. The source ends after the frames already written have been played. Frames written later are played,
+ * too. */
 void bw_source_end(bw_source *source);
 /* Any thread, once no engine uses the source. */
 void bw_source_free(bw_source *source);

@@ -153,6 +153,15 @@ int bw_engine_set_complexity(bw_engine *engine, uint32_t complexity) {
     return command_sender(engine, (bw_command){.kind = BW_COMMAND_SET_COMPLEXITY, .value = complexity});
 }
 
+int bw_engine_set_source(bw_engine *engine, bw_source *source, int32_t error) {
+    if (engine->sender.replacing)
+        return BW_ERROR_BUSY;
+    bw_command command = {.kind = BW_COMMAND_SET_SOURCE, .pointer = source, .value = (uint32_t)error};
+    int status = command_sender(engine, command);
+    engine->sender.replacing = status == BW_OK;
+    return status;
+}
+
 int bw_peer_map_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address) {
     if (peer >= engine->config.max_peers || socket >= atomic_load(&engine->socket_count))
         return BW_ERROR_ARGUMENT;
@@ -358,6 +367,10 @@ static uint32_t take_notices(bw_engine *engine, bw_ring *ring, bw_event *events,
         bool from_sender = ring == &engine->sender.notices;
         if (notice->kind == BW_EVENT_LIMITED)
             atomic_store(&engine->network.limit_notice_pending, false);
+        if (notice->kind == BW_EVENT_SOURCE_ENDED)
+            atomic_store(&engine->sender.end_notice_pending, false);
+        if (notice->kind == BW_EVENT_SOURCE_REPLACED)
+            engine->sender.replacing = false;
         if (notice->kind == BW_EVENT_PEER_REMOVED && !finish_removal(engine, notice, from_sender))
             continue;
         if (notice->kind == BW_EVENT_SOCKET_REMOVED && !finish_socket_removal(engine, notice->value, from_sender))
@@ -421,7 +434,9 @@ void bw_engine_get_stats(bw_engine *engine, bw_engine_stats *stats) {
         .srtp_errors = bw_read_counter(&engine->srtp_errors),
         .events_dropped = bw_read_counter(&engine->events_dropped),
         .realtime_priority = atomic_load(&engine->realtime_priority),
-        .source_ended = engine->sender.source != NULL && bw_source_has_ended(engine->sender.source),
+        .source_ended = atomic_load(&engine->sender.source_ended),
+        .source_error = atomic_load(&engine->sender.source_error),
+        .source_ends = bw_read_counter(&engine->sender.source_ends),
         .active_peers = atomic_load(&engine->active_peers),
     };
 }

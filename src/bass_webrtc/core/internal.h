@@ -46,6 +46,9 @@ static inline uint64_t bw_read_counter(bw_counter *counter) {
 uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames);
 /* Returns true once the source will deliver nothing more. */
 bool bw_source_has_ended(const bw_source *source);
+/* How often it has ended, and BASS's error code of the last time. */
+uint32_t bw_source_ends(const bw_source *source);
+int32_t bw_source_error(const bw_source *source);
 /* Returns true when a short read is not an underrun: the source has ended or has not started. */
 bool bw_source_is_idle(const bw_source *source);
 
@@ -148,7 +151,8 @@ typedef enum {
     BW_COMMAND_SET_BITRATE,    /* value */
     BW_COMMAND_SET_EXPECTED_LOSS,
     BW_COMMAND_SET_COMPLEXITY,
-    BW_COMMAND_MAP, /* socket, address */
+    BW_COMMAND_SET_SOURCE, /* pointer: bw_source or NULL; value: error code */
+    BW_COMMAND_MAP,        /* socket, address */
     BW_COMMAND_UNMAP,
     BW_COMMAND_ADD_ICE, /* ice */
     BW_COMMAND_REMOVE_ICE,
@@ -168,8 +172,8 @@ typedef struct {
 /* A message from a thread to the loop, other than a datagram. Never dropped: the rings have room for all that can be
  * outstanding. */
 typedef struct {
-    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED, BW_EVENT_LIMITED (value) or
-     * BW_EVENT_SOCKET_REMOVED (value) */
+    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED (value), BW_EVENT_SOURCE_REPLACED,
+     * BW_EVENT_LIMITED (value) or BW_EVENT_SOCKET_REMOVED (value) */
     uint32_t kind;
     uint32_t peer;
     uint32_t value;
@@ -184,7 +188,12 @@ typedef struct {
     bw_ring notices;  /* sender → loop */
     OpusEncoder *encoder;
     bw_source *source;
-    bool source_ended;
+    uint32_t ends_seen;              /* bw_source_ends of the source */
+    bool replacing;                  /* loop only: BW_EVENT_SOURCE_REPLACED is due */
+    _Atomic bool end_notice_pending; /* set by the sender thread, cleared by the loop */
+    _Atomic bool source_ended;       /* written by the sender thread, like the next two */
+    _Atomic int32_t source_error;
+    bw_counter source_ends;
     bool talking; /* the last frame time sent a packet */
     uint32_t last_number;
     uint32_t expected_loss_percent;

@@ -152,6 +152,15 @@ static int create_encoder(bw_engine *engine) {
     return BW_OK;
 }
 
+static void report_end(bw_engine *engine, int32_t error) {
+    bw_sender *sender = &engine->sender;
+    atomic_store_explicit(&sender->source_error, error, memory_order_relaxed);
+    bw_count(&sender->source_ends, 1);
+    if (!atomic_exchange(&sender->end_notice_pending, true))
+        bw_events_post(engine, &sender->notices,
+                       (bw_notice){.kind = BW_EVENT_SOURCE_ENDED, .peer = BW_NO_PEER, .value = (uint32_t)error});
+}
+
 static void read_source(bw_engine *engine) {
     bw_sender *sender = &engine->sender;
     uint32_t frames = engine->config.frame_samples;
@@ -162,10 +171,11 @@ static void read_source(bw_engine *engine) {
     uint32_t got = bw_source_read(sender->source, sender->pcm, frames);
     if (got < frames && !bw_source_is_idle(sender->source))
         bw_count(&engine->source_underruns, 1);
-    if (!sender->source_ended && bw_source_has_ended(sender->source)) {
-        sender->source_ended = true;
-        bw_events_post(engine, &engine->sender.notices, (bw_notice){.kind = BW_EVENT_SOURCE_ENDED, .peer = BW_NO_PEER});
+    if (bw_source_ends(sender->source) != sender->ends_seen) {
+        sender->ends_seen = bw_source_ends(sender->source);
+        report_end(engine, bw_source_error(sender->source));
     }
+    atomic_store_explicit(&sender->source_ended, bw_source_has_ended(sender->source), memory_order_relaxed);
 }
 
 static const bw_frame *encode_frame(bw_engine *engine, uint32_t number) {
@@ -222,6 +232,17 @@ static void remove_socket(bw_engine *engine, const bw_command *command) {
                    (bw_notice){.kind = BW_EVENT_SOCKET_REMOVED, .peer = BW_NO_PEER, .value = command->value});
 }
 
+static void set_source(bw_engine *engine, bw_source *source, int32_t error) {
+    bw_sender *sender = &engine->sender;
+    bool had_ended = atomic_load_explicit(&sender->source_ended, memory_order_relaxed);
+    sender->source = source;
+    sender->ends_seen = source != NULL ? bw_source_ends(source) : 0;
+    atomic_store_explicit(&sender->source_ended, source == NULL, memory_order_relaxed);
+    if (source == NULL && !had_ended)
+        report_end(engine, error);
+    bw_events_post(engine, &sender->notices, (bw_notice){.kind = BW_EVENT_SOURCE_REPLACED, .peer = BW_NO_PEER});
+}
+
 static void set_path(bw_outgoing *outgoing, const bw_command *command) {
     outgoing->address_length = bw_address_to_sockaddr(&command->address, &outgoing->address);
     outgoing->descriptor = command->descriptor;
@@ -270,6 +291,9 @@ static void apply_command(bw_engine *engine, const bw_command *command) {
         break;
     case BW_COMMAND_REMOVE_SOCKET:
         remove_socket(engine, command);
+        break;
+    case BW_COMMAND_SET_SOURCE:
+        set_source(engine, command->pointer, (int32_t)command->value);
         break;
     default:
         apply_peer_command(engine, command);
@@ -337,7 +361,7 @@ int bw_sender_init(bw_engine *engine, bw_source *source) {
     sender->batch = calloc(1, sizeof *sender->batch);
     sender->lateness_us = calloc(sender->lateness_capacity, sizeof *sender->lateness_us);
     bool rings = bw_ring_init(&sender->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
-                 bw_ring_init(&sender->notices, peers + 1 + BW_MAX_SOCKETS, sizeof(bw_notice));
+                 bw_ring_init(&sender->notices, peers + 2 + BW_MAX_SOCKETS, sizeof(bw_notice));
     if (!rings || !sender->pcm || !sender->by_peer || !sender->active || !sender->batch || !sender->lateness_us)
         return BW_ERROR_MEMORY;
     return create_encoder(engine);

@@ -7,6 +7,9 @@
  *
  * A live source (a recording channel) runs at its device's clock: all available audio is read, and the resampler keeps
  * the staging buffer at its target level.
+ *
+ * The end is a state: a source that has ended is asked once per frame whether it has audio again (a channel rewound or
+ * refilled by the program, PCM written after an end), until BASS says that the channel does not exist any more.
  */
 #include "internal.h"
 
@@ -26,6 +29,7 @@
 
 #define BASS_DATA_FLOAT 0x40000000u
 #define BASS_FAILED 0xFFFFFFFFu
+#define BASS_ERROR_HANDLE 5
 
 #ifdef _WIN32
 #define BASS_CALL __stdcall
@@ -34,6 +38,7 @@
 #endif
 
 typedef uint32_t(BASS_CALL *bass_get_data)(uint32_t handle, void *buffer, uint32_t length);
+typedef int(BASS_CALL *bass_get_error)(void);
 
 typedef enum { SOURCE_TONE, SOURCE_PCM, SOURCE_BASS } source_kind;
 
@@ -41,8 +46,10 @@ struct bw_source {
     source_kind kind;
     uint32_t rate_hz;
     uint32_t channels;
-    _Atomic bool ended;
-    _Atomic bool begun; /* the first samples have arrived */
+    bool ended;    /* sender only, like the next three: no audio since the last end */
+    bool begun;    /* the first samples have arrived */
+    uint32_t ends; /* how often it has ended */
+    int32_t error; /* BASS's error code of the last end */
 
     double phase[BW_CHANNELS]; /* tone only, with the next two */
     double step[BW_CHANNELS];
@@ -52,10 +59,13 @@ struct bw_source {
     uint32_t ring_frames;
     _Alignas(64) _Atomic uint64_t written;
     _Alignas(64) _Atomic uint64_t read;
-    _Atomic bool finished; /* no more frames will be written */
+    _Atomic uint64_t end_at; /* 1 + the frames written before the last bw_source_end; 0: none */
+    uint64_t end_reached;    /* sender only: the last value of end_at that was reached */
 
     bass_get_data get_data; /* BASS only, with the rest */
+    bass_get_error get_error;
     uint32_t handle;
+    bool freed; /* the channel does not exist any more, and its number may be given to another one */
     bool live;
     bool filling; /* live: waiting until the buffer reaches its target level */
     double margin_ms;
@@ -109,6 +119,16 @@ static void to_stereo(const float *input, uint32_t channels, float *output, uint
         output[0] = left * scale;
         output[1] = right * scale;
     }
+}
+
+/* ---- end */
+
+static void note_end(bw_source *source, int32_t error) {
+    if (source->ended)
+        return;
+    source->ended = true;
+    source->error = error;
+    source->ends++;
 }
 
 /* ---- tone */
@@ -170,32 +190,46 @@ uint32_t bw_source_write(bw_source *source, const float *samples, uint32_t frame
     return taken;
 }
 
-void bw_source_end(bw_source *source) { atomic_store_explicit(&source->finished, true, memory_order_release); }
+void bw_source_end(bw_source *source) {
+    uint64_t written = atomic_load_explicit(&source->written, memory_order_relaxed);
+    atomic_store_explicit(&source->end_at, written + 1, memory_order_release);
+}
 
+/* Returns no frames at an end, so that those written after it are read in the next frame time. */
 static uint32_t pull_ring(bw_source *source, uint32_t frames) {
-    bool finished = atomic_load_explicit(&source->finished, memory_order_acquire);
+    uint64_t end_at = atomic_load_explicit(&source->end_at, memory_order_acquire);
     uint64_t read = atomic_load_explicit(&source->read, memory_order_relaxed);
     uint64_t held = atomic_load_explicit(&source->written, memory_order_acquire) - read;
+    bool is_ending = end_at != source->end_reached;
+    uint64_t left = end_at > read ? end_at - 1 - read : 0;
+    if (is_ending && left < held)
+        held = left;
+    if (is_ending && held == 0) {
+        source->end_reached = end_at;
+        note_end(source, BW_SOURCE_ENDED);
+    }
     uint32_t got = held < frames ? (uint32_t)held : frames;
     copy_from_ring(source, read, source->chunk, got);
     atomic_store_explicit(&source->read, read + got, memory_order_release);
-    if (finished && got < frames)
-        atomic_store(&source->ended, true);
     return got;
 }
 
 /* ---- BASS */
 
 /*
- * BASS returns BASS_ERROR_ENDED after the last sample, and BASS_ERROR_HANDLE when the host program has freed the
- * channel. Either way, no more audio will follow.
+ * BASS returns BASS_ERROR_ENDED after the last sample, until the program rewinds or refills the channel, and
+ * BASS_ERROR_HANDLE when the channel has been freed. BASS_ErrorGetCode reads a variable of the calling thread.
  */
 static uint32_t pull_bass(bw_source *source, uint32_t frames) {
     uint32_t frame_bytes = source->channels * (uint32_t)sizeof(float);
+    if (source->freed)
+        return 0;
     uint32_t got = source->get_data(source->handle, source->chunk, frames * frame_bytes | BASS_DATA_FLOAT);
     if (got != BASS_FAILED)
         return got / frame_bytes;
-    atomic_store(&source->ended, true);
+    int32_t error = source->get_error();
+    source->freed = error == BASS_ERROR_HANDLE;
+    note_end(source, error);
     return 0;
 }
 
@@ -207,8 +241,10 @@ static uint32_t stage_chunk(bw_source *source, uint32_t frames) {
     uint32_t got = source->kind == SOURCE_PCM ? pull_ring(source, wanted) : pull_bass(source, wanted);
     to_stereo(source->chunk, source->channels, source->staging + (size_t)source->staged * BW_CHANNELS, got);
     source->staged += got;
-    if (got > 0 && !source->live) /* A live source starts once its buffer has filled. */
-        atomic_store_explicit(&source->begun, true, memory_order_relaxed);
+    if (got > 0) {
+        source->ended = false;
+        source->begun |= !source->live; /* A live source starts once its buffer has filled. */
+    }
     return got;
 }
 
@@ -231,9 +267,7 @@ static uint32_t convert(bw_source *source, float *output, uint32_t frames) {
 
 static uint32_t read_on_demand(bw_source *source, float *output, uint32_t frames) {
     uint32_t wanted = source->resampler ? bw_resampler_input_for(source->resampler, frames) : frames;
-    while (source->staged < wanted && !atomic_load_explicit(&source->ended, memory_order_relaxed)) {
-        if (stage_chunk(source, wanted - source->staged) == 0)
-            break;
+    while (source->staged < wanted && stage_chunk(source, wanted - source->staged) > 0) {
     }
     return convert(source, output, frames);
 }
@@ -264,12 +298,17 @@ static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
         bw_drift_init(&source->drift, source->margin_ms);
     }
     stage_available(source);
+    if (source->ended) { /* What is left is played; if the device delivers again, the buffer fills first. */
+        source->filling = true;
+        source->begun = false;
+        return convert(source, output, frames);
+    }
     double level_ms = source->staged * 1000.0 / source->rate_hz;
     if (source->filling) {
         if (level_ms < source->margin_ms)
             return 0;
         source->filling = false;
-        atomic_store_explicit(&source->begun, true, memory_order_relaxed);
+        source->begun = true;
         bw_drift_restart(&source->drift);
     }
     bw_resampler_set_ppm(source->resampler, bw_drift_update(&source->drift, level_ms, frame_ms / 1000));
@@ -285,7 +324,7 @@ uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames) {
     uint32_t got = 0;
     if (source->kind == SOURCE_TONE)
         got = read_tone(source, output, frames);
-    else if (source->live && !atomic_load_explicit(&source->ended, memory_order_relaxed))
+    else if (source->live)
         got = read_live(source, output, frames);
     else
         got = read_on_demand(source, output, frames);
@@ -293,11 +332,13 @@ uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames) {
     return got;
 }
 
-bool bw_source_has_ended(const bw_source *source) { return atomic_load_explicit(&source->ended, memory_order_relaxed); }
+bool bw_source_has_ended(const bw_source *source) { return source->ended; }
 
-bool bw_source_is_idle(const bw_source *source) {
-    return bw_source_has_ended(source) || !atomic_load_explicit(&source->begun, memory_order_relaxed);
-}
+bool bw_source_is_idle(const bw_source *source) { return source->ended || !source->begun; }
+
+uint32_t bw_source_ends(const bw_source *source) { return source->ends; }
+
+int32_t bw_source_error(const bw_source *source) { return source->error; }
 
 /* ---- life */
 
@@ -339,7 +380,7 @@ bw_source *bw_source_new_tone(double left_hz, double right_hz, double level_dbfs
     for (int c = 0; c < BW_CHANNELS; c++)
         source->step[c] = hz[c] * TWO_PI / BW_SAMPLE_RATE_HZ;
     source->amplitude = (float)pow(10, level_dbfs / 20);
-    atomic_store(&source->begun, true);
+    source->begun = true;
     return source;
 }
 
@@ -355,12 +396,13 @@ bw_source *bw_source_new_pcm(uint32_t sample_rate_hz, uint32_t channels) {
     return NULL;
 }
 
-bw_source *bw_source_new_bass(void *get_data, uint32_t handle, uint32_t sample_rate_hz, uint32_t channels,
-                              uint32_t live) {
+bw_source *bw_source_new_bass(void *get_data, void *get_error, uint32_t handle, uint32_t sample_rate_hz,
+                              uint32_t channels, uint32_t live) {
     bw_source *source = new_converting(SOURCE_BASS, sample_rate_hz, channels, live != 0);
     if (source == NULL)
         return NULL;
     source->get_data = (bass_get_data)get_data;
+    source->get_error = (bass_get_error)get_error;
     source->handle = handle;
     return source;
 }
