@@ -28,7 +28,7 @@ from .errors import (
 from .server.peer import Peer
 from .server.server import Server
 from .signaling.server.sessions import PeerRequest
-from .sources import BassFile, PcmSource, Tone
+from .sources import BassFile, BassInput, PcmSource, SourceEnd, Tone
 from .stats import Lateness, PeerStats, ServerStats
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BassError",
     "BassFile",
+    "BassInput",
     "BassNotFoundError",
     "BassWebRtcError",
     "ClosedError",
@@ -55,6 +56,7 @@ __all__ = [
     "ServerConfig",
     "ServerStats",
     "SignalingError",
+    "SourceEnd",
     "Tone",
     "WhepClient",
     "WhipClient",

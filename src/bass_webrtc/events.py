@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import inspect
 import logging
 import queue
 import threading
@@ -112,6 +114,29 @@ class EventDispatcher:
         while (call := self._calls.get()) is not None:
             call()
         ended.set_result(None)
+
+
+def needs_argument(callback: Callback) -> bool:
+    """Return whether a function has a required positional parameter, or takes any number of them."""
+    try:
+        parameters = inspect.signature(callback).parameters.values()
+    except ValueError:  # Some built-in functions have none.
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(
+        one.kind is inspect.Parameter.VAR_POSITIONAL or (one.kind in positional and one.default is one.empty)
+        for one in parameters
+    )
+
+
+def without_arguments(callback: Callback) -> Callback:
+    """Return a function that ignores its arguments, for events that had none in earlier versions."""
+
+    @functools.wraps(callback)
+    def call(*_: object) -> object:
+        return callback()
+
+    return call
 
 
 def _call_safely(event: str, callback: Callback, arguments: tuple[Any, ...]) -> None:

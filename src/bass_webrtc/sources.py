@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from typing import TYPE_CHECKING, TypeAlias
 
-from .bass import open_file, open_source
+from .bass import BassSource, OwnedChannel, is_url, open_file, open_recording, open_source, reopen_recording
 from .config import CHANNELS, SAMPLE_BYTES, SAMPLE_RATE_HZ
 from .core import SourceHandle
 from .errors import ConfigError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
 _MAX_CHANNELS = 8
+_CREDENTIALS = re.compile(r"//[^/?#]*@")
+_LONGEST_WAIT_FOR_DEVICE_S = 3.0
+"""To ask BASS for a device costs nothing outside this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,40 @@ class BassFile:
     """A file or URL that BASS decodes, in any format that BASS or a plugin next to its library can read."""
 
     path_or_url: str | PathLike[str]
-    """Path of a file, or an ``http``, ``https`` or ``ftp`` URL."""
+    """Path of a file, or an ``http``, ``https`` or ``ftp`` URL. A URL whose connection ends or delivers nothing for
+    some seconds is opened again, with growing waits of at most 30 s, until it is back."""
     loop: bool = False
-    """Start again at the end. Otherwise silence follows, and the event ``source_ended`` is emitted."""
+    """Start again at the end. Otherwise silence follows, and the event ``source_ended`` is emitted. The end of a URL
+    is that of its file, whose length the server has announced; a station has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class BassInput:
+    """An input of the sound card. If it is lost, it is opened again when it is back, even under another index.
+
+    Raises:
+        ConfigError: ``device`` is not an index.
+    """
+
+    device: int | None = None
+    """Index of the input, as ``bass-webrtc devices`` lists it; None is the default input."""
+
+    def __post_init__(self) -> None:
+        if self.device is not None and (isinstance(self.device, bool) or not isinstance(self.device, int)):
+            raise ConfigError(f"device is {self.device!r}; expected the index of an input, or None")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEnd:
+    """Why a source has ended: the argument of the event ``source_ended``."""
+
+    code: int
+    """Error code of BASS; 45 is the regular end."""
+    name: str
+    """Its name: ``"BASS_ERROR_ENDED"``; ``"BASS_ERROR_HANDLE"``, the channel was freed; ``"BASS_ERROR_TIMEOUT"``, a
+    URL or an input delivered nothing for some seconds; and what else BASS reports."""
+    reopens: bool
+    """Whether the source is opened again: a URL or a ``BassInput`` that was lost."""
 
 
 class PcmSource:
@@ -107,8 +142,12 @@ class PcmSource:
             return self._handle.write(samples, memoryview(samples).nbytes // (self.channels * SAMPLE_BYTES))
 
     def end(self) -> None:
-        """Mark the end: the buffered audio is still sent, then the event ``source_ended`` is emitted. Any thread."""
-        self._handle.end()
+        """Mark the end: the buffered audio is still sent, then the event ``source_ended`` is emitted. Any thread.
+
+        What is written later is sent, too.
+        """
+        with self._writing:
+            self._handle.end()
 
     def _as_block(self, samples: ArrayLike) -> NDArray[np.float32]:
         import numpy as np
@@ -121,7 +160,7 @@ class PcmSource:
         return block
 
 
-Source: TypeAlias = int | BassFile | Tone | PcmSource | None
+Source: TypeAlias = int | BassFile | BassInput | Tone | PcmSource | None
 """What a ``Server`` or ``WhipClient`` sends. An int is a BASS handle, from any wrapper of BASS; None sends nothing."""
 
 
@@ -131,6 +170,16 @@ class OpenSource:
 
     handle: SourceHandle | None
     close: Callable[[], None]
+    name: str = "source"
+    """For log messages."""
+    open_again: Callable[[], OpenSource] | None = None
+    """Opens it again after a loss; may block. None: it cannot be lost, or belongs to the program."""
+    is_complete: Callable[[], bool] = lambda: False
+    """Whether it has ended because all of it has been played."""
+    position: Callable[[], int] = lambda: -1
+    """How much has been read."""
+    max_wait_s: float = 30.0
+    """Longest wait between two attempts to open it again, in seconds."""
 
 
 def check_source(source: object) -> None:
@@ -139,13 +188,13 @@ def check_source(source: object) -> None:
     Raises:
         ConfigError: It is not a source.
     """
-    if isinstance(source, bool) or not isinstance(source, int | BassFile | Tone | PcmSource | None):
-        kinds = "a BASS handle, BassFile, Tone, PcmSource or None"
+    if isinstance(source, bool) or not isinstance(source, int | BassFile | BassInput | Tone | PcmSource | None):
+        kinds = "a BASS handle, BassFile, BassInput, Tone, PcmSource or None"
         raise ConfigError(f"source is {source!r}; expected {kinds}")
 
 
 def open_for_core(source: Source) -> OpenSource:
-    """Open a source for the sender thread. May block while BASS opens a file or URL.
+    """Open a source for the sender thread. May block while BASS opens a file, a URL or a device.
 
     Raises:
         ConfigError: The source cannot be used: a missing file, a channel that is playing, a ``PcmSource`` in use.
@@ -162,15 +211,48 @@ def open_for_core(source: Source) -> OpenSource:
             raise ConfigError("the PcmSource is already in use; create one for each server or client")
         return OpenSource(source._handle, source._in_use.release)
     if isinstance(source, BassFile):
-        channel = open_file(source.path_or_url, source.loop)
-        return OpenSource(_bass_handle(channel.handle), channel.close)
-    return OpenSource(_bass_handle(source), _nothing)
+        return _open_file(source)
+    if isinstance(source, BassInput):
+        channel = open_recording(source.device)
+        return _open_input(channel, lambda: reopen_recording(channel))
+    return OpenSource(_bass_handle(open_source(source)), _nothing)
 
 
-def _bass_handle(handle: int) -> SourceHandle:
-    channel = open_source(handle)
+def _open_file(source: BassFile) -> OpenSource:
+    channel = open_file(source.path_or_url, source.loop)
+    handle = _bass_handle(channel.source)
+    name = str(source.path_or_url)
+    if not is_url(name):
+        return OpenSource(handle, channel.close, name)
+    return OpenSource(
+        handle,
+        channel.close,
+        _CREDENTIALS.sub("//", name),
+        open_again=lambda: _open_file(source),
+        is_complete=lambda: not source.loop and channel.is_complete(),
+        position=channel.position,
+    )
+
+
+def _open_input(channel: OwnedChannel, open_again: Callable[[], OwnedChannel]) -> OpenSource:
+    return OpenSource(
+        _bass_handle(channel.source),
+        channel.close,
+        "input",
+        open_again=lambda: _open_input(open_again(), open_again),
+        position=channel.position,
+        max_wait_s=_LONGEST_WAIT_FOR_DEVICE_S,
+    )
+
+
+def _bass_handle(channel: BassSource) -> SourceHandle:
     return SourceHandle.bass(
-        channel.get_data_address, channel.handle, channel.sample_rate_hz, channel.channels, live=channel.live
+        channel.get_data_address,
+        channel.get_error_address,
+        channel.handle,
+        channel.sample_rate_hz,
+        channel.channels,
+        live=channel.live,
     )
 
 

@@ -304,7 +304,16 @@ class ServerStats:
             "Frames completed with silence because the source had too little audio.", "frames", "output_underruns"
         ),
     )
-    source_ended: bool = field(default=False, metadata=_gauge("Whether the source has reached its end."))
+    source_ended: bool = field(
+        default=False, metadata=_gauge("Whether the source has ended and has not returned since.")
+    )
+    source_ends: int = field(default=0, metadata=_counter("How often the source has ended.", "ends"))
+    source_reopenings: int = field(
+        default=0, metadata=_counter("How often a URL or an input was opened again after a loss.", "reopenings")
+    )
+    source_error: str = field(
+        default="", metadata=_text("Name of BASS's error code of the source's last end; empty before.")
+    )
     decode_errors: int = field(
         default=0,
         metadata=_counter(

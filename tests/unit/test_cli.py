@@ -12,9 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,12 +22,14 @@ from typer.testing import CliRunner, Result
 
 from bass_webrtc import (
     BassFile,
+    BassInput,
     ConfigError,
     IceServer,
     PcmSource,
     PortInUseError,
     ServerConfig,
     ServerStats,
+    SourceEnd,
     Tone,
     WhepClient,
     WhipClient,
@@ -430,18 +430,9 @@ def test_demo_programme_plays_without_a_source(servers: list[FakeServer], monkey
 
 
 @pytest.mark.parametrize(("argument", "number"), [("device", None), ("device:2", 2)])
-def test_device_is_recorded_until_the_server_is_closed(
-    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, argument: str, number: int | None
-) -> None:
-    @contextmanager
-    def recording(device: int | None) -> Iterator[Any]:
-        assert device == number
-        yield SimpleNamespace(handle=77)
-        assert servers[0].log == ["start", "close"]
-
-    monkeypatch.setattr(cli, "open_recording", recording)
+def test_device_argument_names_an_input(servers: list[FakeServer], argument: str, number: int | None) -> None:
     assert _invoke("serve", argument).exit_code == 0
-    assert servers[0].source == 77
+    assert servers[0].source == BassInput(number)
 
 
 @pytest.mark.parametrize(
@@ -512,8 +503,9 @@ def test_ready_line_goes_to_standard_error(servers: list[FakeServer]) -> None:
 
 def test_end_of_source_is_reported(servers: list[FakeServer], capsys: pytest.CaptureFixture[str]) -> None:
     _invoke("serve", "tone")
-    servers[0].callbacks["source_ended"]()
-    assert capsys.readouterr().err == "source ended; sending silence\n"
+    servers[0].callbacks["source_ended"](SourceEnd(45, "BASS_ERROR_ENDED", reopens=False))
+    servers[0].callbacks["source_ended"](SourceEnd(45, "BASS_ERROR_ENDED", reopens=True))
+    assert capsys.readouterr().err == "source ended (BASS_ERROR_ENDED); sending silence\n"
 
 
 def test_statistics_are_printed_as_json_lines(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:

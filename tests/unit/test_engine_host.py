@@ -19,6 +19,7 @@ from bass_webrtc.core import (
     PeerRemoved,
     RtcpReceived,
     SourceEnded,
+    SourceReplaced,
 )
 from bass_webrtc.errors import PeerLimitError
 from bass_webrtc.peer.host import EngineHost
@@ -145,17 +146,17 @@ async def test_wait_until_released_times_out(host: EngineHost) -> None:
 
 
 async def test_events_reach_owner_and_handlers(engine: FakeEngine) -> None:
-    ends: list[None] = []
-    host = EngineHost(cast(Engine, engine), 2, lambda: ends.append(None))
+    ends: list[object] = []
+    host = EngineHost(cast(Engine, engine), 2, ends.append, lambda: ends.append("replaced"))
     host.start()
     datagrams: list[Datagram] = []
     host.set_datagram_handler(datagrams.append)
     owner = Owner()
     slot = host.take_slot(owner)
     datagram = Datagram(0, 0, "192.0.2.1", 5000, 0.0, b"\0")
-    engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded())
+    engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded(45), SourceReplaced())
     await asyncio.sleep(0.01)
-    assert (owner.rtcp, datagrams, len(ends)) == ([b"report"], [datagram], 1)
+    assert (owner.rtcp, datagrams, ends) == ([b"report"], [datagram], [45, "replaced"])
     host.stop()
 
 

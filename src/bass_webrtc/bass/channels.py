@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import BassError, ConfigError
-from .devices import default_input
-from .error_names import ERROR_ALREADY, ERROR_FILEFORM
+from .devices import Device, default_input, inputs
+from .error_names import ERROR_ALREADY, ERROR_DEVICE, ERROR_FILEFORM, error_name
 from .library import FAILED_DWORD, UNICODE, BassLibrary, text_argument
 from .locate import LIBRARY_NAME, find_bass
 from .source import STREAM_DECODE, BassSource, open_source
@@ -26,6 +26,9 @@ MUSIC_STOPBACK = 0x80000
 MUSIC_SINCINTER = 0x800000
 CONFIG_REC_BUFFER = 19
 CONFIG_NET_PLAYLIST = 21
+FILEPOS_CURRENT = 0
+FILEPOS_START = 3
+FILEPOS_SIZE = 8
 
 NO_SOUND_DEVICE = 0
 SAMPLE_RATE_HZ = 48_000
@@ -39,6 +42,8 @@ PLUGINS = ("bassflac", "bassopus", "bass_aac", "bassalac", "bass_ac3", "bass_ape
 
 _URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _configuring = threading.Lock()
+_configured_before: dict[int, tuple[int, int]] = {}
+"""By option: how many calls need their value of it, and the program's own value."""
 
 
 class OwnedChannel:
@@ -46,10 +51,12 @@ class OwnedChannel:
 
     Attributes:
         source: Parameters with which the core reads the channel.
+        device: The input that it records; None for the default one, and for what is not a recording.
     """
 
-    def __init__(self, source: BassSource, library: BassLibrary, free: str) -> None:
+    def __init__(self, source: BassSource, library: BassLibrary, free: str, device: Device | None = None) -> None:
         self.source = source
+        self.device = device
         self._library = library
         self._free = free
         self._closed = False
@@ -58,6 +65,18 @@ class OwnedChannel:
     def handle(self) -> int:
         """HSTREAM, HMUSIC or HRECORD."""
         return self.source.handle
+
+    def position(self) -> int:
+        """Return how many bytes have been read from the channel; -1 if it has been freed."""
+        return self._library.try_call("BASS_ChannelGetPosition", self.handle, 0)
+
+    def is_complete(self) -> bool:
+        """Return whether a file has been read to its end. Always False if its length is unknown, as a station's is."""
+        size, start, current = (
+            self._library.try_call("BASS_StreamGetFilePosition", self.handle, mode)
+            for mode in (FILEPOS_SIZE, FILEPOS_START, FILEPOS_CURRENT)
+        )
+        return 0 < size <= start + current
 
     def close(self) -> None:
         """Free the channel; waits for a read in progress. Idempotent; any thread."""
@@ -99,14 +118,18 @@ def open_file(
     name = os.fspath(path_or_url)
     if "\0" in name:
         raise ConfigError(f"{name!r} is not a path or URL: it contains a NUL character")
-    is_url = _URL.match(name) is not None
-    if not is_url:
+    if not is_url(name):
         _check_file(name)
     library = library or find_bass()
     _initialise(library)
     load_plugins(library)
     flags = SAMPLE_FLOAT | STREAM_DECODE | UNICODE | (SAMPLE_LOOP if loop else 0)
-    return _open_url(library, name, flags) if is_url else _open_file(library, name, flags)
+    return _open_url(library, name, flags) if is_url(name) else _open_file(library, name, flags)
+
+
+def is_url(path_or_url: str | os.PathLike[str]) -> bool:
+    """Return whether ``open_file`` treats it as a URL."""
+    return _URL.match(os.fspath(path_or_url)) is not None
 
 
 def open_recording(device: int | None = None, *, library: BassLibrary | None = None) -> OwnedChannel:
@@ -121,12 +144,53 @@ def open_recording(device: int | None = None, *, library: BassLibrary | None = N
         BassNotFoundError: No BASS library was found.
     """
     library = library or find_bass()
-    index = default_input(library) if device is None else device
     hint = "bass-webrtc devices lists the inputs"
+    index = default_input(library) if device is None else device
+    with _recording_device(library, index, hint):
+        handle = _start_recording(library)
+        if not handle:
+            raise library.last_error("BASS_RecordStart", hint)
+    known = None if device is None else next((one for one in inputs(library) if one.index == index), None)
+    return OwnedChannel(_checked(library, handle, "BASS_ChannelStop"), library, "BASS_ChannelStop", known)
+
+
+def reopen_recording(lost: OwnedChannel) -> OwnedChannel:
+    """Start a recording of the same input again after BASS has lost it. It may have another index now.
+
+    Args:
+        lost: A closed recording.
+
+    Raises:
+        BassError: The input is not there, or cannot be opened.
+    """
+    library, device = lost._library, lost.device
+    if device is None:
+        index = default_input(library)
+    else:
+        index = next((one.index for one in inputs(library) if _is_back(one, device)), -1)
+        if index < 0:
+            hint = f"the input {device.name!r} is not available"
+            raise BassError(ERROR_DEVICE, error_name(ERROR_DEVICE), "BASS_RecordInit", hint)
+    with _recording_device(library, index, ""):
+        handle = _start_recording(library)
+        if not handle:
+            # Where the device must be opened anew. Nothing else can record from it either.
+            library.try_call("BASS_RecordFree")
+            library.call("BASS_RecordInit", index)
+            handle = _start_recording(library)
+            if not handle:
+                raise library.last_error("BASS_RecordStart")
+    return OwnedChannel(_checked(library, handle, "BASS_ChannelStop"), library, "BASS_ChannelStop", device)
+
+
+def _is_back(found: Device, lost: Device) -> bool:
+    return found.is_enabled and (found.driver, found.name) == (lost.driver, lost.name)
+
+
+def _start_recording(library: BassLibrary) -> int:
     flags = SAMPLE_FLOAT | RECORD_PERIOD_MS << 16
-    with _recording_device(library, index, hint), _configured(library, CONFIG_REC_BUFFER, RECORD_BUFFER_MS):
-        handle = library.call("BASS_RecordStart", SAMPLE_RATE_HZ, CHANNELS, flags, None, None, hint=hint)
-    return _owned(library, handle, "BASS_ChannelStop")
+    with _configured(library, CONFIG_REC_BUFFER, RECORD_BUFFER_MS):
+        return library.try_call("BASS_RecordStart", SAMPLE_RATE_HZ, CHANNELS, flags, None, None)
 
 
 @functools.cache
@@ -193,8 +257,12 @@ def _file_hint(library: BassLibrary, name: str) -> str:
 
 
 def _owned(library: BassLibrary, handle: int, free: str) -> OwnedChannel:
+    return OwnedChannel(_checked(library, handle, free), library, free)
+
+
+def _checked(library: BassLibrary, handle: int, free: str) -> BassSource:
     try:
-        return OwnedChannel(open_source(handle, library), library, free)
+        return open_source(handle, library)
     except (ConfigError, BassError):
         library.try_call(free, handle)
         raise
@@ -216,11 +284,20 @@ def _recording_device(library: BassLibrary, index: int, hint: str) -> Iterator[N
 
 @contextlib.contextmanager
 def _configured(library: BassLibrary, option: int, value: int) -> Iterator[None]:
-    """Set a BASS option during one call. Options apply to the whole process, so the previous value is restored."""
+    """Set a BASS option during one call. Options apply to the whole process, so the previous value is restored.
+
+    Calls with the same option may overlap, since one that opens a URL may take seconds.
+    """
     with _configuring:
-        before = library.try_call("BASS_GetConfig", option)
+        users, before = _configured_before.get(option, (0, library.try_call("BASS_GetConfig", option)))
+        _configured_before[option] = users + 1, before
         library.try_call("BASS_SetConfig", option, value)
-        try:
-            yield
-        finally:
-            library.try_call("BASS_SetConfig", option, before)
+    try:
+        yield
+    finally:
+        with _configuring:
+            users, before = _configured_before.pop(option)
+            if users > 1:
+                _configured_before[option] = users - 1, before
+            else:
+                library.try_call("BASS_SetConfig", option, before)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import locale
 import sys
-from ctypes import POINTER, c_char_p, c_float, c_int, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_float, c_int, c_int64, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,10 +72,13 @@ _PROTOTYPES = {
     "BASS_PluginLoad": _Prototype(DWORD, 0, (c_void_p, DWORD)),
     "BASS_Init": _Prototype(BOOL, 0, (c_int, DWORD, DWORD, c_void_p, c_void_p)),
     "BASS_Free": _Prototype(BOOL, 0, ()),
+    "BASS_Start": _Prototype(BOOL, 0, ()),
+    "BASS_IsStarted": _Prototype(DWORD, None, ()),
     "BASS_SetDevice": _Prototype(BOOL, 0, (DWORD,)),
     "BASS_GetDevice": _Prototype(DWORD, FAILED_DWORD, ()),
     "BASS_GetDeviceInfo": _Prototype(BOOL, 0, (DWORD, POINTER(DeviceInfo))),
     "BASS_RecordInit": _Prototype(BOOL, 0, (c_int,)),
+    "BASS_RecordFree": _Prototype(BOOL, 0, ()),
     "BASS_RecordGetDevice": _Prototype(DWORD, FAILED_DWORD, ()),
     "BASS_RecordSetDevice": _Prototype(BOOL, 0, (DWORD,)),
     "BASS_RecordGetDeviceInfo": _Prototype(BOOL, 0, (DWORD, POINTER(DeviceInfo))),
@@ -84,10 +87,12 @@ _PROTOTYPES = {
     "BASS_StreamCreateFile": _Prototype(DWORD, 0, (BOOL, c_void_p, c_uint64, c_uint64, DWORD)),
     "BASS_StreamCreateURL": _Prototype(DWORD, 0, (c_void_p, DWORD, DWORD, c_void_p, c_void_p)),
     "BASS_StreamFree": _Prototype(BOOL, 0, (DWORD,)),
+    "BASS_StreamGetFilePosition": _Prototype(c_int64, -1, (DWORD, DWORD)),
     "BASS_MusicLoad": _Prototype(DWORD, 0, (BOOL, c_void_p, c_uint64, DWORD, DWORD, DWORD)),
     "BASS_MusicFree": _Prototype(BOOL, 0, (DWORD,)),
     "BASS_ChannelGetInfo": _Prototype(BOOL, 0, (DWORD, POINTER(ChannelInfo))),
     "BASS_ChannelGetData": _Prototype(DWORD, FAILED_DWORD, (DWORD, c_void_p, DWORD)),
+    "BASS_ChannelGetPosition": _Prototype(c_int64, -1, (DWORD, DWORD)),
     "BASS_ChannelPlay": _Prototype(BOOL, 0, (DWORD, BOOL)),
     "BASS_ChannelSetAttribute": _Prototype(BOOL, 0, (DWORD, DWORD, c_float)),
     "BASS_ChannelSetDevice": _Prototype(BOOL, 0, (DWORD, DWORD)),

@@ -29,7 +29,9 @@ class BassSource:
     - It returns what is available. A file returns all that is requested until its end; a network stream may return
       less, or 0 bytes while the network stalls; a recording returns what the device has delivered, or 0 bytes. None of
       this is an error, and none of it blocks.
-    - After the last sample, every call fails with BASS_ERROR_ENDED. So does a recording whose device was removed.
+    - After the last sample, every call fails with BASS_ERROR_ENDED, in a microsecond, until BASS_ChannelSetPosition
+      rewinds the channel; a push stream or a STREAMPROC needs that after its end, too. A recording whose device was
+      removed fails in the same way.
     - After BASS_StreamFree, BASS_MusicFree, BASS_ChannelStop of a recording, BASS_Free or BASS_RecordFree it fails with
       BASS_ERROR_HANDLE. These may be called while another thread is inside it: they wait for it.
     """
@@ -43,6 +45,8 @@ class BassSource:
     """True for a recording, which delivers at its device's clock, not on demand."""
     get_data_address: int
     """Address of ``BASS_ChannelGetData`` in the library that owns the handle. Valid for the life of the process."""
+    get_error_address: int
+    """The same of ``BASS_ErrorGetCode``."""
 
 
 def open_source(handle: int, library: BassLibrary | None = None) -> BassSource:
@@ -83,6 +87,7 @@ def open_source(handle: int, library: BassLibrary | None = None) -> BassSource:
         channels=info.chans,
         live=info.ctype == CTYPE_RECORD,
         get_data_address=library.address_of("BASS_ChannelGetData"),
+        get_error_address=library.address_of("BASS_ErrorGetCode"),
     )
 
 

@@ -33,7 +33,6 @@ from rich.markup import escape
 
 from .. import __version__
 from ..bass import devices as bass_devices
-from ..bass import open_recording
 from ..client.clients import WhepClient, WhipClient
 from ..config import Application, IceServer, ServerConfig, SignalingMode, bracketed, usable_ice_servers
 from ..errors import BassWebRtcError, ConfigError, PortInUseError
@@ -42,7 +41,7 @@ from ..loop_thread import wait_for_event
 from ..peer.ice.addresses import local_addresses
 from ..server import self_signed
 from ..server.server import Server
-from ..sources import BassFile, PcmSource, Source, Tone
+from ..sources import BassFile, BassInput, PcmSource, Source, SourceEnd, Tone
 from . import capi, demo, doctor, endpoint_doctor, live_table, push_pull
 from .endpoint_doctor import Protocol
 from .input_player import InputPlayer
@@ -393,7 +392,7 @@ def serve(
         )
     stop = _stop_on_signals()
     with player.open_device(), _open_source(source, loop) as opened, Server(opened, config) as server:
-        server.on("source_ended", lambda: typer.echo("source ended; sending silence", err=True))
+        server.on("source_ended", _report_end)
         server.start()
         with player.play(server, _report_recording_error):
             typer.echo(f"listening on {server.url}", err=True)
@@ -586,8 +585,7 @@ def _open_source(text: str | None, loop: bool) -> Iterator[Source]:
             tone = Tone(_parse_number(float, number, "tone:HZ")) if colon else Tone()
         yield tone
     elif name == "device":
-        with open_recording(_parse_number(int, number, "device:N") if colon else None) as recording:
-            yield recording.handle
+        yield BassInput(_parse_number(int, number, "device:N") if colon else None)
     else:
         yield BassFile(text, loop=loop)
 
@@ -637,6 +635,11 @@ def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
     for given in servers:  # Each option must name one that can be used.
         usable_ice_servers(given)
     return tuple(itertools.chain(*servers))
+
+
+def _report_end(end: SourceEnd) -> None:
+    if not end.reopens:  # Otherwise the log tells.
+        typer.echo(f"source ended ({end.name}); sending silence", err=True)
 
 
 def _report_recording_error(error: OSError) -> None:

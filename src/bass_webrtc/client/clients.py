@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from ..bass import InputStream
+from ..bass import InputStream, error_name
 from ..config import IceServer, StreamConfig, usable_ice_servers
 from ..core import Engine, fill_with_silence, read_array
 from ..errors import BassWebRtcError, ConfigError
@@ -193,9 +193,17 @@ class WhipClientBase(ClientBase):
 
     @property
     def source_ended(self) -> bool:
-        """Whether the source has played to its end, after which silence is sent. False when not running."""
+        """Whether the source has played to its end, after which silence is sent. False when not running, and while a
+        URL or an input that was lost is opened again."""
         run = self._run
-        return run is not None and bool(run.engine.stats().source_ended)
+        return run is not None and run.source_watch.has_ended
+
+    @property
+    def source_error(self) -> str:
+        """Name of BASS's error code of the source's last end, such as ``"BASS_ERROR_ENDED"``; empty before."""
+        run = self._run
+        stats = run.engine.stats() if run is not None else None
+        return error_name(stats.source_error) if stats is not None and stats.source_ends else ""
 
 
 class WhepClientBase(ClientBase):

@@ -33,6 +33,7 @@ from ..signaling.client.rules import Answer, CounterOffer
 from ..signaling.client.session import SignalingSession
 from ..signaling.client.settings import ClientSettings
 from ..signaling.client.urls import Trust
+from ..source_watch import SourceWatch
 from ..sources import OpenSource
 from ..stats import Kind, PeerStats
 from .watch import find_path, watch
@@ -163,14 +164,22 @@ class ClientRun:
     Attributes:
         loop: The loop thread.
         engine: The audio path.
+        source_watch: Watches the source.
     """
 
     def __init__(
-        self, loop: LoopThread, plan: ClientPlan, host: EngineHost, observer: RunObserver, closing: AsyncExitStack
+        self,
+        loop: LoopThread,
+        plan: ClientPlan,
+        host: EngineHost,
+        source_watch: SourceWatch,
+        observer: RunObserver,
+        closing: AsyncExitStack,
     ) -> None:
         """Begin the attempts. Call ``open`` instead; ``closing`` closes the engine and the source."""
         self.loop = loop
         self.engine = host.engine
+        self.source_watch = source_watch
         self._plan = plan
         self._settings = plan.settings
         self._host = host
@@ -194,13 +203,20 @@ class ClientRun:
             BassWebRtcError: The engine cannot start. The source is closed then.
         """
         async with AsyncExitStack() as stack:
-            stack.callback(source.close)
-            host = EngineHost(Engine(plan.config, MAX_PEERS, source.handle), MAX_PEERS)
+            try:
+                engine = Engine(plan.config, MAX_PEERS, source.handle)
+            except BaseException:
+                source.close()
+                raise
+            source_watch = SourceWatch(engine, source)
+            stack.callback(source_watch.close)
+            host = EngineHost(engine, MAX_PEERS, source_watch.ended, source_watch.replaced)
             stack.callback(host.close)
             stack.push_async_callback(loop.cancel_tasks)
             host.start()
             stack.callback(host.stop)
-            return cls(loop, plan, host, observer, stack.pop_all())
+            source_watch.start()
+            return cls(loop, plan, host, source_watch, observer, stack.pop_all())
 
     async def close(self) -> None:
         """End the connection, delete the session at the server and close everything."""

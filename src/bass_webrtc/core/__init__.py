@@ -19,6 +19,7 @@ from .engine import (
     SocketRemoved,
     SourceEnded,
     SourceHandle,
+    SourceReplaced,
     Srtcp,
     statistics_functions,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "SocketRemoved",
     "SourceEnded",
     "SourceHandle",
+    "SourceReplaced",
     "Srtcp",
     "fill_with_silence",
     "name_thread",

@@ -60,7 +60,15 @@ class PeerRemoved:
 
 @dataclass(frozen=True, slots=True)
 class SourceEnded:
-    """The source has ended; the sender continues with silence."""
+    """The source has ended; the sender continues with silence, until it has audio again or another one is set."""
+
+    error: int
+    """BASS's error code."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReplaced:
+    """The sender thread has taken the source of ``set_source`` and released the former one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +86,7 @@ class SocketRemoved:
     socket: int
 
 
-EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded | Limited | SocketRemoved
+EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded | SourceReplaced | Limited | SocketRemoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,8 @@ class EngineStats:
     events_dropped: int = 0
     realtime_priority: int = 0
     source_ended: int = 0
+    source_error: int = 0
+    source_ends: int = 0
     active_peers: int = 0
 
 
@@ -189,18 +199,21 @@ class SourceHandle:
         return cls(lib.bw_source_new_pcm(sample_rate_hz, channels))
 
     @classmethod
-    def bass(cls, get_data: int, handle: int, sample_rate_hz: int, channels: int, *, live: bool) -> SourceHandle:
+    def bass(
+        cls, get_data: int, get_error: int, handle: int, sample_rate_hz: int, channels: int, *, live: bool
+    ) -> SourceHandle:
         """Create a source that reads a BASS channel.
 
         Args:
             get_data: Address of ``BASS_ChannelGetData`` in the library that owns the handle.
+            get_error: Address of its ``BASS_ErrorGetCode``.
             handle: A decoding or recording channel.
             sample_rate_hz: The channel's rate.
             channels: The channel's number of channels.
             live: The handle is a recording channel.
         """
-        function = ffi.cast("void *", get_data)
-        return cls(lib.bw_source_new_bass(function, handle, sample_rate_hz, channels, live))
+        functions = ffi.cast("void *", get_data), ffi.cast("void *", get_error)
+        return cls(lib.bw_source_new_bass(*functions, handle, sample_rate_hz, channels, live))
 
     def write(self, samples: ReadableBuffer, frames: int) -> int:
         """Copy as many frames as fit of C-contiguous float32 ``[frames, channels]``; return how many. One thread."""
@@ -260,6 +273,7 @@ class Engine:
         self._pointer = pointer
         self.playout = Playout(lib.bw_engine_playout(pointer))
         self._source = source
+        self._former_source: SourceHandle | None = None
         self._lock = threading.Lock()  # Serializes close and the statistics, which any thread reads.
         self._closed = False
         self._last_stats = EngineStats()
@@ -279,7 +293,7 @@ class Engine:
             self._closed = True
             self.playout.close()
             lib.bw_engine_free(self._pointer)
-            self._source = None
+            self._source = self._former_source = None
 
     @property
     def address(self) -> int:
@@ -319,9 +333,12 @@ class Engine:
             elif event.kind == lib.BW_EVENT_PEER_REMOVED:
                 yield PeerRemoved(event.peer)
             elif event.kind == lib.BW_EVENT_SOURCE_ENDED:
-                yield SourceEnded()
+                yield SourceEnded(int(ffi.cast("int32_t", event.value)))
             elif event.kind == lib.BW_EVENT_SOCKET_REMOVED:
                 yield SocketRemoved(event.value)
+            elif event.kind == lib.BW_EVENT_SOURCE_REPLACED:
+                self._former_source = None
+                yield SourceReplaced()
             elif event.kind == lib.BW_EVENT_LIMITED:
                 yield Limited(event.peer, _PROTOCOLS[event.value])
 
@@ -400,6 +417,17 @@ class Engine:
     def set_complexity(self, complexity: int) -> None:
         """Set the Opus encoder's complexity from the next frame on."""
         _check(lib.bw_engine_set_complexity(self._open(), complexity), f"complexity {complexity}; expected 0 to 10")
+
+    def set_source(self, source: SourceHandle | None, error: int = 0) -> None:
+        """Send another source from the next frame on; ``SourceReplaced`` reports that it was taken.
+
+        Args:
+            source: Kept alive while it is used. None sends silence.
+            error: For None: BASS's error code of the end, unless the former source had ended before.
+        """
+        pointer = source.pointer if source else ffi.NULL
+        _check(lib.bw_engine_set_source(self._open(), pointer, error), "set_source")
+        self._former_source, self._source = self._source, source
 
     def set_expected_loss(self, percent: int) -> None:
         """Set the packet loss reported by receivers, 0 to 100 percent."""

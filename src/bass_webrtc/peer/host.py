@@ -20,7 +20,17 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from ..core import Datagram, Engine, EngineEvent, Limited, PeerRemoved, RtcpReceived, SocketRemoved, SourceEnded
+from ..core import (
+    Datagram,
+    Engine,
+    EngineEvent,
+    Limited,
+    PeerRemoved,
+    RtcpReceived,
+    SocketRemoved,
+    SourceEnded,
+    SourceReplaced,
+)
 from ..errors import PeerLimitError
 from ..limited_log import LimitedLog
 from ..loop_thread import WATCHED_SOCKETS
@@ -124,13 +134,20 @@ class EngineHost:
         media_log: For warnings about what peers send in DTLS and RTCP.
     """
 
-    def __init__(self, engine: Engine, max_peers: int, on_source_ended: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        max_peers: int,
+        on_source_ended: Callable[[int], None] = lambda _: None,
+        on_source_replaced: Callable[[], None] = lambda: None,
+    ) -> None:
         """Any thread. Nothing runs before ``start``.
 
         Args:
             engine: The audio path, which the host starts and closes.
             max_peers: Number of slots.
-            on_source_ended: Called when the source has ended.
+            on_source_ended: Called with BASS's error code when the source has ended.
+            on_source_replaced: Called when the sender thread has taken the source of ``Engine.set_source``.
         """
         self.engine = engine
         self.socket_budget = SocketBudget(None if WATCHED_SOCKETS is None else WATCHED_SOCKETS // 2 - _OTHER_SOCKETS)
@@ -139,6 +156,7 @@ class EngineHost:
         self._replay_log = LimitedLog(_log)
         self._max_peers = max_peers
         self._on_source_ended = on_source_ended
+        self._on_source_replaced = on_source_replaced
         self._on_datagram: Callable[[Datagram], None] = lambda _: None
         self._free_slots = deque(range(max_peers))
         self._owners: dict[int, SlotOwner] = {}
@@ -255,7 +273,9 @@ class EngineHost:
         elif isinstance(event, SocketRemoved):
             self._removed_sockets.pop(event.socket).close()
         elif isinstance(event, SourceEnded):
-            self._on_source_ended()
+            self._on_source_ended(event.error)
+        elif isinstance(event, SourceReplaced):
+            self._on_source_replaced()
         elif isinstance(event, Limited):
             dropped = self.engine.peer_counters(event.peer).datagrams_limited
             _log.warning(

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-from ..bass import InputStream
+from ..bass import InputStream, error_name
 from ..config import IceServerAddress, ServerConfig
 from ..core import Engine
 from ..events import EventDispatcher
@@ -20,6 +20,7 @@ from ..peer.host import EngineHost
 from ..peer.mux import UdpMux
 from ..signaling.server.http_server import HttpServer
 from ..signaling.server.sessions import Admit
+from ..source_watch import SourceWatch
 from ..sources import OpenSource
 from ..stats import Lateness, PeerStats, ServerStats, talks
 from .health import Faults, is_healthy, watch
@@ -43,6 +44,7 @@ class ServerRun:
         self,
         loop: LoopThread,
         host: EngineHost,
+        watch: SourceWatch,
         peers: ServerPeers,
         http: HttpServer | None,
         input_stream: InputStream,
@@ -58,6 +60,7 @@ class ServerRun:
         self.input_stream = input_stream
         self.udp_port = udp_port
         self._host = host
+        self._source_watch = watch
         self._closing = closing
 
     @classmethod
@@ -86,9 +89,14 @@ class ServerRun:
         faults = Faults(events)
         asyncio.get_running_loop().set_exception_handler(faults.handle)
         async with AsyncExitStack() as stack:
-            stack.callback(source.close)
-            engine = Engine(config, config.max_peers, source.handle)
-            host = EngineHost(engine, config.max_peers, functools.partial(events.emit, "source_ended"))
+            try:
+                engine = Engine(config, config.max_peers, source.handle)
+            except BaseException:
+                source.close()
+                raise
+            source_watch = SourceWatch(engine, source, functools.partial(events.emit, "source_ended"))
+            stack.callback(source_watch.close)
+            host = EngineHost(engine, config.max_peers, source_watch.ended, source_watch.replaced)
             stack.callback(host.close)
             stack.push_async_callback(loop.cancel_tasks)
             mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
@@ -97,10 +105,11 @@ class ServerRun:
             healthy = functools.partial(is_healthy, engine, config.frame_ms)
             host.start()
             stack.callback(host.stop)
+            source_watch.start()
             stack.push_async_callback(peers.end_all, "the server stops")
 
             async def collect() -> ServerStats:
-                return _snapshot(host, peers, http, await peers.stats_in_steps())
+                return _snapshot(host, source_watch, peers, http, await peers.stats_in_steps())
 
             http = _make_http(config, peers, admit, collect, healthy, ice_lite=mux is not None)
             if http is not None:
@@ -110,7 +119,7 @@ class ServerRun:
             input_stream = InputStream(*engine.playout.mix_procedure, decode=config.decode_stream)
             stack.callback(input_stream.close)
             udp_port = mux.port if mux is not None else 0
-            return cls(loop, host, peers, http, input_stream, udp_port=udp_port, closing=stack.pop_all())
+            return cls(loop, host, source_watch, peers, http, input_stream, udp_port=udp_port, closing=stack.pop_all())
 
     async def close(self) -> None:
         """End all connections and close everything."""
@@ -118,7 +127,8 @@ class ServerRun:
 
     def stats(self) -> ServerStats:
         """Return a snapshot. Any thread."""
-        return _snapshot(self._host, self.peers, self.http, tuple(peer.stats() for peer in self.peers.all))
+        peer_stats = tuple(peer.stats() for peer in self.peers.all)
+        return _snapshot(self._host, self._source_watch, self.peers, self.http, peer_stats)
 
 
 def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:
@@ -143,9 +153,17 @@ def _make_http(
 
 
 def _snapshot(
-    host: EngineHost, peers: ServerPeers, http: HttpServer | None, peer_stats: tuple[PeerStats, ...]
+    host: EngineHost,
+    source_watch: SourceWatch,
+    peers: ServerPeers,
+    http: HttpServer | None,
+    peer_stats: tuple[PeerStats, ...],
 ) -> ServerStats:
-    stats = replace(snapshot(host.engine, peer_stats, host.replayed_checks), peers_refused=peers.refused)
+    stats = replace(
+        snapshot(host.engine, peer_stats, host.replayed_checks),
+        peers_refused=peers.refused,
+        source_reopenings=source_watch.reopenings,
+    )
     if http is None:
         return stats
     return replace(
@@ -179,6 +197,8 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...], replayed_checks: int 
         encode_errors=counters.encode_errors,
         source_underruns=counters.source_underruns,
         source_ended=bool(counters.source_ended),
+        source_ends=counters.source_ends,
+        source_error=error_name(counters.source_error) if counters.source_ends else "",
         decode_errors=sum(receiver.decode_errors for receiver in receivers),
         input_buffer_ms=max((receiver.jitter_buffer_ms for receiver in receivers), default=0.0),
         input_is_buffering=any(receiver.is_buffering for receiver in receivers),

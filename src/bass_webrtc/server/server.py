@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..config import ServerConfig, usable_ice_servers
 from ..core import fill_with_silence, read_array
 from ..errors import ClosedError
-from ..events import Callback, EventDispatcher
+from ..events import Callback, EventDispatcher, needs_argument, without_arguments
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.server.sessions import PeerRequest
 from ..sources import Source, check_source, open_for_core
@@ -212,7 +212,7 @@ class ServerBase(Lifecycle[ServerRun]):
         ``peer_connected``     peer                         Audio can flow.
         ``peer_disconnected``  peer, reason                 The connection has ended.
         ``peer_state``         peer, state                  ``peer.state`` has changed.
-        ``source_ended``       none                         The source has reached its end.
+        ``source_ended``       end                          The source has ended: a ``SourceEnd`` has the reason.
         ``error``              error                        Something failed; the server keeps running. At most once an
                                                             hour for each kind of fault.
         ``sdp``                peer, type, sdp              ``add_peer`` returns an ``"answer"``, or
@@ -222,7 +222,8 @@ class ServerBase(Lifecycle[ServerRun]):
         =====================  ===========================  =====================================================
 
         The ``error`` is a ``BassWebRtcError``, whose ``__cause__`` is the exception that led to it, if there was one.
-        ``sdp`` and ``ice_candidate`` are for peers that the program signals itself.
+        ``sdp`` and ``ice_candidate`` are for peers that the program signals itself. A callback for ``source_ended``
+        that has no required parameter is called without ``end``.
 
         Args:
             event: One of the above.
@@ -234,6 +235,8 @@ class ServerBase(Lifecycle[ServerRun]):
         Raises:
             ConfigError: The event does not exist, or the callback is not callable.
         """
+        if event == "source_ended" and callable(callback) and not needs_argument(callback):
+            callback = without_arguments(callback)
         return self._events.on(event, callback)
 
 
