@@ -5,6 +5,13 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from support import pulse, sound_card, tones
@@ -43,3 +50,37 @@ def test_recording_source_is_heard_without_underrun() -> None:
         assert heard_hz == pytest.approx(tone_hz, rel=MAX_BEND)
         assert tones.tone_dbfs(samples[:, channel], heard_hz) == pytest.approx(sound_card.LEVEL_DBFS, abs=1.0)
         assert tones.phase_jumps(samples[:, channel], tone_hz) == []
+
+
+def test_input_and_output_return_with_their_sound_card() -> None:
+    """The sound server is stopped and started again, which is the loss and the return of both devices."""
+    skip_for(pulse.missing())
+    with tempfile.TemporaryDirectory(prefix="bw-pulse-") as folder:
+        card = pulse.PulseServer(Path(folder))
+        try:
+            environment = os.environ | card.environment
+            with sound_card.serving(environment, "--input-device", "default") as url:
+                _wait_until(lambda: _plays(environment))
+                assert sound_card.stats(url)["source_ends"] == 0
+                card.close()
+                _wait_until(lambda: sound_card.stats(url)["source_ended"])
+                card = pulse.PulseServer(Path(folder))
+                _wait_until(lambda: not sound_card.stats(url)["source_ended"])
+                _wait_until(lambda: _plays(environment))
+                stats = sound_card.stats(url)
+        finally:
+            card.close()
+    assert (stats["source_ends"], stats["source_reopenings"]) == (1, 1)
+    assert stats["source_error"] == "BASS_ERROR_ENDED"
+
+
+def _plays(environment: dict[str, str]) -> bool:
+    command = ["pactl", "list", "short", "sink-inputs"]
+    return bool(subprocess.run(command, env=environment, capture_output=True, check=True).stdout.strip())
+
+
+def _wait_until(condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + 20.0
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.1)

@@ -44,7 +44,10 @@ class PulseServer:
     """The running daemon. A context manager; ``close`` stops it."""
 
     def __init__(self, folder: Path) -> None:
-        """Start it. ``folder`` is empty and its path short: a socket's path has at most 107 characters."""
+        """Start it. ``folder`` is empty, or that of a server that was closed, whose clients find this one there.
+
+        Its path must be short: a socket's path has at most 107 characters.
+        """
         folder.chmod(0o700)
         native = folder / "native"
         script = folder / "daemon.pa"
@@ -68,6 +71,7 @@ class PulseServer:
             try:
                 # "READY=1", as in sd_notify.
                 ready.recv(64)
+                (folder / "notify").unlink()
             except TimeoutError:
                 self.close()
                 raise RuntimeError(f"PulseAudio did not start: {(folder / 'log').read_text()}") from None

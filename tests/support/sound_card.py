@@ -51,10 +51,12 @@ def playing_tones() -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def serving(environment: dict[str, str]) -> Iterator[str]:
+def serving(environment: dict[str, str], *options: str) -> Iterator[str]:
     """Serve what the card records; yield the URL."""
     with _real_time():
-        server = subprocess.Popen(_SERVE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [*_SERVE, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
     with server:
         try:
             assert server.stderr is not None

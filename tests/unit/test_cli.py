@@ -55,7 +55,7 @@ class FakeServer:
     def __init__(self, source: object, config: ServerConfig) -> None:
         self.source, self.config = source, config
         self.log: list[str] = []
-        self.callbacks: dict[str, Callable[[], None]] = {}
+        self.callbacks: dict[str, Callable[..., None]] = {}
         self.url = "http://127.0.0.1:1234/"
         self.made.append(self)
 

@@ -147,9 +147,7 @@ def open_recording(device: int | None = None, *, library: BassLibrary | None = N
     hint = "bass-webrtc devices lists the inputs"
     index = default_input(library) if device is None else device
     with _recording_device(library, index, hint):
-        handle = _start_recording(library)
-        if not handle:
-            raise library.last_error("BASS_RecordStart", hint)
+        handle = _start_recording(library, hint)
     known = None if device is None else next((one for one in inputs(library) if one.index == index), None)
     return OwnedChannel(_checked(library, handle, "BASS_ChannelStop"), library, "BASS_ChannelStop", known)
 
@@ -172,14 +170,13 @@ def reopen_recording(lost: OwnedChannel) -> OwnedChannel:
             hint = f"the input {device.name!r} is not available"
             raise BassError(ERROR_DEVICE, error_name(ERROR_DEVICE), "BASS_RecordInit", hint)
     with _recording_device(library, index, ""):
-        handle = _start_recording(library)
-        if not handle:
+        try:
+            handle = _start_recording(library)
+        except BassError:
             # Where the device must be opened anew. Nothing else can record from it either.
             library.try_call("BASS_RecordFree")
             library.call("BASS_RecordInit", index)
             handle = _start_recording(library)
-            if not handle:
-                raise library.last_error("BASS_RecordStart")
     return OwnedChannel(_checked(library, handle, "BASS_ChannelStop"), library, "BASS_ChannelStop", device)
 
 
@@ -187,10 +184,10 @@ def _is_back(found: Device, lost: Device) -> bool:
     return found.is_enabled and (found.driver, found.name) == (lost.driver, lost.name)
 
 
-def _start_recording(library: BassLibrary) -> int:
+def _start_recording(library: BassLibrary, hint: str = "") -> int:
     flags = SAMPLE_FLOAT | RECORD_PERIOD_MS << 16
     with _configured(library, CONFIG_REC_BUFFER, RECORD_BUFFER_MS):
-        return library.try_call("BASS_RecordStart", SAMPLE_RATE_HZ, CHANNELS, flags, None, None)
+        return library.call("BASS_RecordStart", SAMPLE_RATE_HZ, CHANNELS, flags, None, None, hint=hint)
 
 
 @functools.cache

@@ -8,7 +8,9 @@ stream ─► splitter ─┬─► device                      play_and_tap: bo
 from __future__ import annotations
 
 import ctypes
+import logging
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -25,24 +27,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DEFAULT_OUTPUT = -1
+DEVICE_REINIT = 0x80
 DATA_FLOAT = 0x40000000
+CHECK_S = 0.5
+MAX_WAIT_S = 4.0
+"""Longest wait between two attempts to start a device that was lost."""
+CLOSE_TIMEOUT_S = 2.0
+"""How long closing waits for BASS to open a device that was lost."""
 SPLIT_SLAVE = 0x1000
 """A splitter that receives only what another one has already taken from the source."""
 
 LAST_CRASHING_VERSION = 0x02040502
 """BASSmix 2.4.5.2 for Windows x64, of 2011, which sound-lib contains: reading a splitter calls a null pointer."""
 
+_log = logging.getLogger(__name__)
+
 Split = Callable[[int, int], int]
 """Creates a splitter of a stream, with flags; returns 0 on failure."""
 
 
 class Output:
-    """An output device that this package initialised. A context manager; use it from the thread that opened it."""
+    """An output device that this package initialised. A context manager; use it from the thread that opened it.
+
+    BASS stops a device that vanishes. Once something plays, a thread looks for that and starts it again when it is
+    back; its streams continue then.
+    """
 
     def __init__(self, library: BassLibrary) -> None:
         """Use the calling thread's device. Created by ``open_output``."""
         self._library = library
         self._device = library.call("BASS_GetDevice")
+        self._closing = threading.Event()
+        self._watching: threading.Thread | None = None
 
     def play(self, stream: int) -> None:
         """Play a stream that is not a decoding channel.
@@ -51,6 +67,9 @@ class Output:
             BassError: BASS cannot play it.
         """
         self._library.call("BASS_ChannelPlay", stream, False)
+        if self._watching is None:
+            self._watching = threading.Thread(target=self._watch, name="bass-webrtc output", daemon=True)
+            self._watching.start()
 
     def play_and_tap(self, stream: int) -> Tap:
         """Play a decoding channel (float, stereo) and return a tap of what is played.
@@ -75,8 +94,33 @@ class Output:
 
     def close(self) -> None:
         """Free the device and everything that plays on it. Idempotent."""
+        self._closing.set()
+        if self._watching is not None:
+            self._watching.join(CLOSE_TIMEOUT_S)
         if self._library.try_call("BASS_SetDevice", self._device):
             self._library.try_call("BASS_Free")
+
+    def _watch(self) -> None:
+        self._library.try_call("BASS_SetDevice", self._device)  # Of this thread.
+        wait_s = CHECK_S
+        while not self._closing.wait(wait_s):
+            if self._is_started():
+                continue
+            _log.warning("the output device was lost; starting it again")
+            while not self._restart():
+                wait_s = min(2 * wait_s, MAX_WAIT_S)
+                if self._closing.wait(wait_s):
+                    return
+            _log.info("the output device is back")
+            wait_s = CHECK_S
+
+    def _is_started(self) -> bool:
+        return self._library.try_call("BASS_IsStarted") != 0
+
+    def _restart(self) -> bool:
+        # It is opened anew, which keeps its streams: BASS_Start returns TRUE even if what it was opened on is gone.
+        opened = self._library.try_call("BASS_Init", self._device, SAMPLE_RATE_HZ, DEVICE_REINIT, None, None)
+        return opened != 0 and self._library.try_call("BASS_Start") != 0
 
     def __enter__(self) -> Output:
         return self
