@@ -126,13 +126,13 @@ def test_push_stream_and_pcm_are_heard_again_when_refilled() -> None:
     pcm.write(SECOND)
     pcm.end()
     with serving(handle) as pushed, serving(pcm) as written:
-        for ends, refill in (
-            (pushed, lambda: (bass.rewind(handle), bass.put(handle, SECOND, end=False))),
-            (written, lambda: pcm.write(SECOND)),
-        ):
+        for ends in (pushed, written):
             ends.wait_until(lambda ends=ends: len(ends.all) == 1)  # type: ignore[misc]
             ends.wait_for_silence()
-            refill()  # type: ignore[no-untyped-call]
+        bass.rewind(handle)
+        bass.put(handle, SECOND, end=False)
+        pcm.write(SECOND)
+        for ends in (pushed, written):
             ends.wait_for_sound()
             assert not ends.server.stats().source_ended
             assert len(ends.all) == 1
