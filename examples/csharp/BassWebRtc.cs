@@ -307,6 +307,10 @@ namespace BassWebRtc
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_IsRunning(IntPtr handle);
 
+        /// <summary>Returns whether the source has ended, and why: an error code of BASS.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_GetSourceEnd(IntPtr handle, out uint error, out uint ends);
+
         // -------------------------------------------------------------- callback signaling (option 3)
 
         /// <summary>

@@ -254,6 +254,10 @@ function BASS_WEBRTC_GetPeerCount(handle: Pointer): Cardinal;
 function BASS_WEBRTC_IsRunning(handle: Pointer): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
+// Returns whether the source has ended, and why: an error code of BASS.
+function BASS_WEBRTC_GetSourceEnd(handle: Pointer; error, ends: PCardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
 // ------------------------------------------------------------------ callback signaling (option 3)
 
 // Answers an offer. Returns the peer's number, or -1. answer_sdp: BASS_WEBRTC_ANSWER_CAPACITY bytes or more.

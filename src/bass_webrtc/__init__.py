@@ -28,7 +28,7 @@ from .errors import (
 from .server.peer import Peer
 from .server.server import Server
 from .signaling.server.sessions import PeerRequest
-from .sources import BassFile, BassInput, PcmSource, SourceEnd, Tone
+from .sources import BassFile, BassInput, PcmSource, SourceEnd, SourceState, Tone
 from .stats import Lateness, PeerStats, ServerStats
 
 __version__ = "0.1.0"
@@ -57,6 +57,7 @@ __all__ = [
     "ServerStats",
     "SignalingError",
     "SourceEnd",
+    "SourceState",
     "Tone",
     "WhepClient",
     "WhipClient",

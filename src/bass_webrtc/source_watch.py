@@ -21,7 +21,7 @@ from .bass import ERROR_HANDLE, ERROR_TIMEOUT, error_name
 from .core import Engine
 from .errors import BassError, BassWebRtcError
 from .limited_log import LimitedLog
-from .sources import OpenSource, SourceEnd
+from .sources import OpenSource, SourceEnd, SourceState
 
 CHECK_S = 1.0
 SILENT_CHECKS = 5
@@ -77,9 +77,11 @@ class SourceWatch:
         return self._reopenings
 
     @property
-    def has_ended(self) -> bool:
-        """Whether the source has ended and is not being opened again. Any thread."""
-        return self._is_final and bool(self._engine.stats().source_ended)
+    def state(self) -> SourceState:
+        """Whether, why and how often the source has ended. Any thread."""
+        counters = self._engine.stats()
+        has_ended = self._is_final and bool(counters.source_ended)
+        return SourceState(has_ended, counters.source_error, counters.source_ends)
 
     def start(self) -> None:
         """Begin to watch, once the engine runs."""

@@ -91,6 +91,18 @@ class SourceEnd:
     """Whether the source is opened again: a URL or a ``BassInput`` that was lost."""
 
 
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What has become of a source."""
+
+    has_ended: bool = False
+    """It has ended, has no audio again yet and is not being opened again."""
+    error: int = 0
+    """BASS's error code of the last end; 0 before the first one."""
+    ends: int = 0
+    """How often it has ended."""
+
+
 class PcmSource:
     """Audio that the program writes. Buffers half a second; does not need BASS.
 

@@ -84,6 +84,7 @@ static void check_refused_by_all(void *handle) {
     CHECK_FAILS(BASS_WEBRTC_SetToken(handle, "secret"), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_AddIceServer(handle, "stun:127.0.0.1", NULL, NULL), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStats(handle, 0, &peer_stats), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_GetSourceEnd(handle, NULL, NULL), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_PushPcm(handle, samples, 960) + 1, BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_ReadPcm(handle, BASS_WEBRTC_ALL_PEERS, samples, 960) + 1, BASS_WEBRTC_ERROR_HANDLE);
 }
@@ -382,6 +383,37 @@ static void stop_against_callback(void) {
 
 /* ------------------------------------------------------------------ BASS */
 
+DWORD BASS_StreamPutData(HSTREAM handle, const void *buffer, DWORD length);
+int BASS_ChannelSetPosition(DWORD handle, uint64_t position, DWORD mode);
+
+#define STREAMPROC_PUSH ((STREAMPROC *)-1)
+#define STREAMPROC_END 0x80000000
+
+/* An end is a state: what the host refills is heard again, until the host frees it. */
+static void source_that_returns(void) {
+    CHECK(BASS_Init(0, 48000, 0, NULL, NULL));
+    HSTREAM queue = BASS_StreamCreate(48000, 2, BASS_STREAM_DECODE | BASS_SAMPLE_FLOAT, STREAMPROC_PUSH, NULL);
+    CHECK(BASS_StreamPutData(queue, samples, sizeof samples) == sizeof samples);
+    void *server = BASS_WEBRTC_Create(queue, &any_port);
+    uint32_t error = 1, ends = 1;
+    CHECK(!BASS_WEBRTC_GetSourceEnd(server, &error, &ends) && BASS_WEBRTC_ErrorGetCode() == BASS_WEBRTC_OK);
+    CHECK(error == 0 && ends == 0);
+    CHECK_WORKS(BASS_WEBRTC_Start(server));
+    for (uint32_t round = 1; round <= 2; round++) {
+        BASS_StreamPutData(queue, NULL, STREAMPROC_END);
+        WAIT_UNTIL(BASS_WEBRTC_GetSourceEnd(server, &error, &ends));
+        CHECK(error == 45 && ends == round);
+        CHECK(BASS_ChannelSetPosition(queue, 0, 0));
+        CHECK(BASS_StreamPutData(queue, samples, sizeof samples) == sizeof samples);
+        WAIT_UNTIL(!BASS_WEBRTC_GetSourceEnd(server, NULL, NULL));
+    }
+    CHECK(BASS_StreamFree(queue));
+    WAIT_UNTIL(BASS_WEBRTC_GetSourceEnd(server, &error, &ends));
+    CHECK(error == BASS_ERROR_HANDLE && ends == 3);
+    CHECK_WORKS(BASS_WEBRTC_Free(server));
+    CHECK(BASS_Free());
+}
+
 static void bass_freed_first(void) {
     CHECK(BASS_Init(0, 48000, 0, NULL, NULL));
     HSTREAM tone = BASS_StreamCreate(44100, 1, BASS_STREAM_DECODE | BASS_SAMPLE_FLOAT, STREAMPROC_DUMMY, NULL);
@@ -445,6 +477,7 @@ int main(int argc, char **argv) {
         {"free_in_callback", free_in_callback},
         {"stop_against_callback", stop_against_callback},
         {"bass_freed_first", bass_freed_first},
+        {"source_that_returns", source_that_returns},
     };
     CHECK(BASS_WEBRTC_GetVersion() == BASS_WEBRTC_VERSION && argc > 1);
     if (strcmp(argv[1], "unload_and_load") == 0)

@@ -69,7 +69,8 @@
  * otherwise warnings and errors.
  *
  * Sources. A source channel must be a decoding channel (BASS_STREAM_DECODE) or a recording without a RECORDPROC, and
- * nothing else may read from it. It remains yours.
+ * nothing else may read from it. It remains yours. After its end there is silence until it has audio again, see
+ * BASS_WEBRTC_GetSourceEnd.
  *
  * Streams. The streams that the library returns are 48 kHz, stereo, float. They are 0 until your program has called
  * BASS_Init. They are freed when their server or client is stopped or freed. Call BASS_Free after that; the other order
@@ -430,6 +431,18 @@ uint32_t BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerCount(void *handle);
  * Errors:     HANDLE.
  * Threads:    as BASS_WEBRTC_GetStats. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_IsRunning(void *handle);
+
+/* Returns whether the source of a server or a WHIP client has ended, and why. A channel that has audio again, because
+ * your program has rewound it with BASS_ChannelSetPosition or refilled it, is heard again.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create or BASS_WEBRTC_ConnectWhip.
+ *             error: gets BASS's error code of the last end: BASS_ERROR_ENDED (45) after the last sample,
+ *             BASS_ERROR_HANDLE (5) if the channel was freed, after which it is not heard again; 0 before the first
+ *             end. May be NULL.
+ *             ends: gets how often it has ended since the start. May be NULL.
+ * Returns:    1 if it has ended and has no audio again yet, otherwise 0; also 0 on failure.
+ * Errors:     HANDLE. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_GetSourceEnd(void *handle, uint32_t *error, uint32_t *ends);
 
 /* ------------------------------------------------------------------ callback signaling (option 3) */
 

@@ -206,6 +206,15 @@ class Library:
         """BASS_WEBRTC_GetInputStream."""
         return _stream(self._server(handle).server.input_stream)
 
+    def get_source_end(self, handle: int, error: Any, ends: Any) -> int:
+        """BASS_WEBRTC_GetSourceEnd."""
+        state = self._handles.get(handle, ServerHandle, WhipHandle).source_state()
+        if error:
+            error[0] = state.error & 0xFFFFFFFF
+        if ends:
+            ends[0] = state.ends & 0xFFFFFFFF
+        return state.has_ended
+
     # -- peers
 
     def get_peer_stream(self, handle: int, peer_id: int) -> int:

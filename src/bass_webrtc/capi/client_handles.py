@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from ..client.clients import WhepClient, WhipClient
 from ..config import IceServer
-from ..sources import Source
+from ..sources import Source, SourceState
 from . import errors
 from .errors import CapiError
 
@@ -74,6 +74,10 @@ class WhipHandle(_ClientHandle):
         self._bitrate_kbps = bitrate_kbps
         self._options = ClientOptions()
         self.client = self._make(self._options)
+
+    def source_state(self) -> SourceState:
+        """The state of the source; that of one that has not ended while the client is not running."""
+        return self.client.source_state
 
     def close(self) -> None:
         """Close the client."""

@@ -14,7 +14,7 @@ from ..config import IceServer, ServerConfig
 from ..errors import ClosedError
 from ..server.peer import Peer
 from ..server.server import Server
-from ..sources import PcmSource, Source
+from ..sources import PcmSource, Source, SourceState
 from ..stats import Kind
 from . import errors
 from .errors import CapiError
@@ -107,6 +107,11 @@ class ServerHandle:
         if server is None:
             raise CapiError(errors.START, "the server is not running: call BASS_WEBRTC_Start first")
         return server
+
+    def source_state(self) -> SourceState:
+        """The state of the source; that of one that has not ended while the server is not running."""
+        server = self._server
+        return server.source_state if server is not None else SourceState()
 
     def peer(self, number: int) -> Peer:
         """A peer that is connected or connecting.

@@ -18,7 +18,7 @@ from ..core import Engine, fill_with_silence, read_array
 from ..errors import BassWebRtcError, ConfigError
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.client.settings import ClientSettings
-from ..sources import Source, check_source, open_for_core
+from ..sources import Source, SourceState, check_source, open_for_core
 from ..stats import Kind, PeerStats
 from .run import ClientPlan, ClientRun
 
@@ -192,18 +192,22 @@ class WhipClientBase(ClientBase):
         super().__init__("publisher", source, settings, StreamConfig(bitrate_kbps=bitrate_kbps), ice_servers, reconnect)
 
     @property
+    def source_state(self) -> SourceState:
+        """Whether, why and how often the source has ended; as before the first end when not running."""
+        run = self._run
+        return run.source_watch.state if run is not None else SourceState()
+
+    @property
     def source_ended(self) -> bool:
         """Whether the source has played to its end, after which silence is sent. False when not running, and while a
         URL or an input that was lost is opened again."""
-        run = self._run
-        return run is not None and run.source_watch.has_ended
+        return self.source_state.has_ended
 
     @property
     def source_error(self) -> str:
         """Name of BASS's error code of the source's last end, such as ``"BASS_ERROR_ENDED"``; empty before."""
-        run = self._run
-        stats = run.engine.stats() if run is not None else None
-        return error_name(stats.source_error) if stats is not None and stats.source_ends else ""
+        state = self.source_state
+        return error_name(state.error) if state.ends else ""
 
 
 class WhepClientBase(ClientBase):

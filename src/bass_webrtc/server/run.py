@@ -34,6 +34,7 @@ class ServerRun:
     Attributes:
         loop: The loop thread.
         engine: The audio path.
+        source_watch: Watches the source.
         peers: The peers.
         http: The HTTP port; None with callback signaling.
         udp_port: The UDP port of all peers; 0 with full ICE, where each peer has ports of its own.
@@ -60,7 +61,7 @@ class ServerRun:
         self.input_stream = input_stream
         self.udp_port = udp_port
         self._host = host
-        self._source_watch = watch
+        self.source_watch = watch
         self._closing = closing
 
     @classmethod
@@ -128,7 +129,7 @@ class ServerRun:
     def stats(self) -> ServerStats:
         """Return a snapshot. Any thread."""
         peer_stats = tuple(peer.stats() for peer in self.peers.all)
-        return _snapshot(self._host, self._source_watch, self.peers, self.http, peer_stats)
+        return _snapshot(self._host, self.source_watch, self.peers, self.http, peer_stats)
 
 
 def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:

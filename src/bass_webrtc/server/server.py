@@ -25,7 +25,7 @@ from ..errors import ClosedError
 from ..events import Callback, EventDispatcher, needs_argument, without_arguments
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.server.sessions import PeerRequest
-from ..sources import Source, check_source, open_for_core
+from ..sources import Source, SourceState, check_source, open_for_core
 from ..stats import Kind, ServerStats
 from .peer import Peer, check_text
 from .run import ServerRun
@@ -142,6 +142,12 @@ class ServerBase(Lifecycle[ServerRun]):
         """Return a snapshot of the statistics; after ``stop``, the last one."""
         run = self._run
         return run.stats() if run is not None else self._last_stats
+
+    @property
+    def source_state(self) -> SourceState:
+        """Whether, why and how often the source has ended; as before the first end when not running."""
+        run = self._run
+        return run.source_watch.state if run is not None else SourceState()
 
     # -- audio
 
