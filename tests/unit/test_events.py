@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from bass_webrtc.errors import ConfigError
-from bass_webrtc.events import EventDispatcher
+from bass_webrtc.events import EventDispatcher, needs_argument, without_arguments
 
 
 def finish(dispatcher: EventDispatcher) -> None:
@@ -113,3 +114,29 @@ async def test_finish_makes_the_pending_calls_and_does_not_block_the_loop(dispat
     answered.set()
     await asyncio.wait_for(finishing, 5)
     assert seen == [True]
+
+
+@pytest.mark.parametrize(
+    ("callback", "needed"),
+    [
+        (lambda: None, False),
+        (lambda end: end, True),
+        (lambda *ends: ends, True),
+        (lambda end=None: end, False),
+        (lambda *, end=None: end, False),
+        (threading.Event().set, False),
+        (threading.Semaphore().release, False),  # Its optional argument is a number.
+        ([].append, True),
+        (dict, False),  # Python knows no signature of it.
+    ],
+)
+def test_callback_of_an_earlier_version_is_told_from_one_with_an_argument(
+    callback: Callable[..., object], needed: bool
+) -> None:
+    assert needs_argument(callback) == needed
+
+
+def test_callback_without_arguments_can_be_called_with_some() -> None:
+    called: list[str] = []
+    without_arguments(lambda: called.append("called"))("end")
+    assert called == ["called"]

@@ -1,0 +1,159 @@
+"""When a lost source is opened again, and what becomes of one that does not come back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from bass_webrtc import source_watch
+from bass_webrtc.core import Engine, EngineStats, SourceHandle
+from bass_webrtc.errors import BassError
+from bass_webrtc.source_watch import SourceWatch, next_wait_s
+from bass_webrtc.sources import OpenSource, SourceEnd
+
+LOST = BassError(2, "BASS_ERROR_FILEOPEN", "BASS_StreamCreateURL", "check http://u:secret@h")
+
+
+@dataclass
+class FakeEngine:
+    """Reports at once that it has taken a source."""
+
+    watch: SourceWatch | None = None
+    sources: list[SourceHandle | None] = field(default_factory=list)
+
+    def set_source(self, source: SourceHandle | None, error: int = 0) -> None:
+        assert self.watch is not None
+        self.sources.append(source)
+        self.watch.replaced()
+        if source is None:
+            self.watch.ended(error)
+
+    def stats(self) -> EngineStats:
+        return EngineStats(source_ended=1, source_error=45, source_ends=1)
+
+
+def make(
+    open_again: Callable[[], OpenSource] | None, complete: bool = False, position: Callable[[], int] = lambda: -1
+) -> tuple[SourceWatch, FakeEngine, list[SourceEnd], list[str]]:
+    engine, ends, closed = FakeEngine(), list[SourceEnd](), list[str]()
+    source = OpenSource(
+        SourceHandle.tone(440.0, 440.0, -12.0),
+        lambda: closed.append("former"),
+        open_again=open_again,
+        is_complete=lambda: complete,
+        position=position,
+    )
+    engine.watch = SourceWatch(cast(Engine, engine), source, ends.append)
+    return engine.watch, engine, ends, closed
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  What is waited for sets no event.
+            await asyncio.sleep(0.001)
+
+
+def test_waits_grow_with_the_time_since_the_loss_up_to_a_limit() -> None:
+    assert [next_wait_s(lost_for_s) for lost_for_s in (0.0, 0.5, 4.0, 40.0, 120.0, 1e6)] == [0.25, 0.25, 1, 10, 30, 30]
+    total_s, attempts = 0.0, 0
+    while total_s < 3600.0:
+        total_s += next_wait_s(total_s)
+        attempts += 1
+    assert attempts < 150, "an hour of attempts is a load for nobody"
+
+
+@pytest.mark.parametrize(
+    ("can_return", "code", "complete", "reopens"),
+    [
+        (True, 45, False, True),
+        (True, 40, False, True),
+        (True, 5, False, False),  # BASS_Free
+        (True, 45, True, False),  # a whole file
+        (False, 45, False, False),  # the program's own channel
+    ],
+)
+async def test_reason_decides_whether_a_source_is_opened_again(
+    can_return: bool, code: int, complete: bool, reopens: bool
+) -> None:
+    watch, _, ends, _ = make((lambda: pytest.fail("not started")) if can_return else None, complete)
+    watch.ended(code)
+    assert [(end.code, end.reopens) for end in ends] == [(code, reopens)]
+    assert watch.state.has_ended is not reopens
+
+
+async def test_failed_attempts_are_logged_once_and_the_source_is_taken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(source_watch, "FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(source_watch, "WAIT_SHARE", 0.0)
+    returned = OpenSource(SourceHandle.tone(880.0, 880.0, -12.0), lambda: closed.append("returned"))
+    failures = [LOST] * 3
+
+    def open_again() -> OpenSource:
+        if failures:
+            raise failures.pop()
+        return returned
+
+    watch, engine, _, closed = make(open_again)
+    watch.start()
+    watch.ended(45)
+    await until(lambda: watch.reopenings == 1)
+    watch.close()
+    assert engine.sources == [returned.handle]
+    assert closed == ["former"] * 4 + ["returned"]
+    assert sum("cannot be opened: BASS_ERROR_FILEOPEN" in line for line in caplog.messages) == 1
+    assert not any("secret" in line for line in caplog.messages)
+
+
+async def test_source_that_stands_still_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_watch, "CHECK_S", 0.001)
+    positions = iter([*range(100), *[100] * 1000])
+    watch, engine, ends, _ = make(lambda: pytest.fail("too early"), position=lambda: next(positions))
+    monkeypatch.setattr(source_watch, "FIRST_WAIT_S", 60.0)
+    monkeypatch.setattr(source_watch, "MAX_WAIT_S", 60.0)
+    watch.start()
+    await until(lambda: bool(ends))
+    assert next(positions) == 100
+    assert engine.sources == [None]
+    assert ends == [SourceEnd(40, "BASS_ERROR_TIMEOUT", reopens=True)]
+    watch.close()
+
+
+async def test_source_opened_after_the_stop_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_watch, "FIRST_WAIT_S", 0.001)
+    opening, stopped, closed_late = threading.Event(), threading.Event(), threading.Event()
+
+    def open_again() -> OpenSource:
+        opening.set()
+        assert stopped.wait(10)
+        return OpenSource(None, closed_late.set)
+
+    watch, engine, _, _ = make(open_again)
+    watch.start()
+    watch.ended(45)
+    assert await asyncio.to_thread(opening.wait, 10)
+    watch.close()
+    stopped.set()
+    assert await asyncio.to_thread(closed_late.wait, 10)
+    assert engine.sources == []
+
+
+async def test_bug_in_opening_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_watch, "FIRST_WAIT_S", 0.001)
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context["exception"]))
+
+    def open_again() -> OpenSource:
+        raise ZeroDivisionError
+
+    watch, *_ = make(open_again)
+    watch.start()
+    watch.ended(45)
+    await until(lambda: bool(reported))
+    assert isinstance(reported[0], ZeroDivisionError)
+    watch.close()
