@@ -28,6 +28,8 @@ HZ = 441.0
 SECOND = tones.sine(HZ, 1.0, -9.0)[:, np.newaxis]
 PCM = (SECOND * 32767).astype("<i2").tobytes()
 """One second at 48 kHz, one channel, that loops without a seam."""
+TAGS = struct.pack("<4sI4s", b"LIST", 2000, b"INFO") + bytes(1996)
+"""What a file may have after its audio."""
 
 
 class Ends:
@@ -170,7 +172,7 @@ class _Station(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "audio/wav")
         if station.file_bytes:
-            self.send_header("Content-Length", str(44 + station.file_bytes))
+            self.send_header("Content-Length", str(44 + station.file_bytes + len(TAGS)))
         self.end_headers()
         length = station.file_bytes or 0x7FFFFF00
         form = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 48_000, 96_000, 2, 16)
@@ -178,7 +180,7 @@ class _Station(http.server.BaseHTTPRequestHandler):
         try:
             self.wfile.write(head)
             if station.file_bytes:
-                self.wfile.write(PCM[: station.file_bytes])
+                self.wfile.write(PCM[: station.file_bytes] + TAGS)
                 return
             self.wfile.write(PCM)
             while not station.off_air.wait(0.1):

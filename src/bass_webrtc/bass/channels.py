@@ -27,7 +27,7 @@ MUSIC_SINCINTER = 0x800000
 CONFIG_REC_BUFFER = 19
 CONFIG_NET_PLAYLIST = 21
 FILEPOS_CURRENT = 0
-FILEPOS_START = 3
+FILEPOS_END = 2
 FILEPOS_SIZE = 8
 
 NO_SOUND_DEVICE = 0
@@ -72,11 +72,11 @@ class OwnedChannel:
 
     def is_complete(self) -> bool:
         """Return whether a file has been read to its end. Always False if its length is unknown, as a station's is."""
-        size, start, current = (
+        size, end, current = (
             self._library.try_call("BASS_StreamGetFilePosition", self.handle, mode)
-            for mode in (FILEPOS_SIZE, FILEPOS_START, FILEPOS_CURRENT)
+            for mode in (FILEPOS_SIZE, FILEPOS_END, FILEPOS_CURRENT)
         )
-        return 0 < size <= start + current
+        return size > 0 and current >= end  # The end of the audio, after which tags may follow.
 
     def close(self) -> None:
         """Free the channel; waits for a read in progress. Idempotent; any thread."""
