@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from .core import name_thread
 from .errors import ConfigError
+from .host_process import fork_count, masked_signals, signal_mask, start_thread
 
 Result = TypeVar("Result")
 Callback = Callable[..., object]
@@ -30,6 +31,7 @@ class EventDispatcher:
             names: The events that exist.
         """
         self._callbacks: dict[str, list[Callback]] = {name: [] for name in names}
+        self._program_mask = signal_mask()
         self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._newest_thread: threading.Thread | None = None
@@ -85,7 +87,7 @@ class EventDispatcher:
         """Start the event thread."""
         self._ended = Future()
         thread = threading.Thread(target=self._run, args=(self._ended,), name="bass-webrtc events", daemon=True)
-        thread.start()
+        start_thread(thread)
         self._thread = self._newest_thread = thread
 
     async def finish(self, caller: threading.Thread | None = None) -> None:
@@ -111,8 +113,13 @@ class EventDispatcher:
 
     def _run(self, ended: Future[None]) -> None:
         name_thread("bw-events")
+        forks = fork_count()
         while (call := self._calls.get()) is not None:
-            call()
+            # A process that the program starts in a callback inherits the signals that are blocked.
+            with masked_signals(self._program_mask):
+                call()
+            if fork_count() != forks:  # The callback has forked this process, and returns in the child, too.
+                return
         ended.set_result(None)
 
 

@@ -16,7 +16,6 @@ import atexit
 import contextlib
 import errno
 import math
-import os
 import selectors
 import sys
 import threading
@@ -29,9 +28,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar
 
+from . import host_process
 from .bass import current_device, select_device
 from .core import name_thread
 from .errors import ClosedError
+from .host_process import ProcessLock, after_fork_in_child, start_thread
 
 Result = TypeVar("Result")
 Run = TypeVar("Run")
@@ -87,9 +88,12 @@ class SelectLoop(asyncio.SelectorEventLoop):
         return time.perf_counter()
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Create a loop that can watch sockets, and whose clock is the core's."""
-    return SelectLoop() if sys.platform == "win32" else asyncio.new_event_loop()
+def new_event_loop() -> asyncio.SelectorEventLoop:
+    """Create a loop that can watch sockets, and whose clock is the core's.
+
+    It is asyncio's own, whatever loop the program's policy makes: that may be one of a GUI, for its main thread only.
+    """
+    return SelectLoop() if sys.platform == "win32" else asyncio.SelectorEventLoop()
 
 
 class LoopThread:
@@ -104,9 +108,14 @@ class LoopThread:
 
         Args:
             name: Name of the thread, as debuggers show it.
+
+        Raises:
+            BassWebRtcError: The program has patched threads or sockets.
         """
+        host_process.check_patches()
+        host_process.reserve_standard_descriptors()
         self.ended: Future[None] = Future()
-        self._guard = threading.Lock()  # Of the two below, and of scheduling on a loop that may be closed.
+        self._guard = ProcessLock()  # Of the two below, and of scheduling on a loop that may be closed.
         self._accepts = True
         self._ending = False
         self._loop = new_event_loop()
@@ -115,9 +124,11 @@ class LoopThread:
         )
         self._loop.set_default_executor(self._executor)
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        _loops.add(self)
         try:
-            self._thread.start()
+            start_thread(self._thread)
         except RuntimeError:  # The system has no thread left.
+            _loops.discard(self)
             self._loop.close()
             raise
 
@@ -135,12 +146,16 @@ class LoopThread:
             task.add_done_callback(lambda done: _settle(future, done))
             future.add_done_callback(lambda done: self.call_soon(task.cancel) if done.cancelled() else None)
 
-        with self._guard:
-            if self._accepts:
-                self._loop.call_soon_threadsafe(begin)
-                return future
+        try:
+            with self._guard:
+                if self._accepts:
+                    self._loop.call_soon_threadsafe(begin)
+                    return future
+        except ClosedError as error:  # In a forked child.
+            future.set_exception(error)
+        else:
+            future.set_exception(ClosedError("it was stopped; call start first"))
         coroutine.close()
-        future.set_exception(ClosedError("it was stopped; call start first"))
         return future
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -185,9 +200,14 @@ class LoopThread:
         self.end()
         self.join()
 
+    def descriptors(self) -> list[int]:
+        """The descriptors that the loop watches, and its own."""
+        selector: selectors.BaseSelector = self._loop._selector  # type: ignore[attr-defined]
+        own = getattr(selector, "fileno", None)  # select and poll have none.
+        return [*selector.get_map(), *(() if own is None else (own(),))]
+
     def _run(self) -> None:
         name_thread("bw-loop")
-        asyncio.set_event_loop(self._loop)
         try:
             self._loop.run_forever()
             self._loop.run_until_complete(self.cancel_tasks())
@@ -196,6 +216,7 @@ class LoopThread:
         finally:
             with self._guard:
                 self._accepts = False
+                _loops.discard(self)
                 self._loop.close()
             self.ended.set_result(None)
 
@@ -278,7 +299,8 @@ class Lifecycle(ABC, Generic[Run]):
             thread_name: Name of the loop threads.
             what: Noun for error messages, for example ``"server"``.
         """
-        self._run: Run | None = None
+        self._open_run: Run | None = None
+        self._is_parents = False
         self._loop: LoopThread | None = None
         self._thread_name = thread_name
         self._what = what
@@ -308,12 +330,42 @@ class Lifecycle(ABC, Generic[Run]):
         """Whether the calling thread is one that ``_shut`` waits for unless it is the caller."""
         return False
 
+    @property
+    def _run(self) -> Run | None:
+        """What ``_open`` returned; None when not running.
+
+        Raises:
+            ClosedError: It runs in the parent process.
+        """
+        if self._is_parents:
+            raise host_process.parents_error()
+        return self._open_run
+
+    def _forget(self) -> None:
+        """In a forked child: leave to the parent what it has started."""
+        self._is_parents = True
+        self._guard = threading.Lock()  # A thread that the child has not may hold the other one.
+        self._operations.clear()
+        self._current = None
+        self._busy = False
+
     def _request(self, kind: _Kind) -> _Operation:
-        """Queue an operation; its ``done`` is settled when it has finished. Never blocks."""
+        """Queue an operation; its ``done`` is settled when it has finished. Never blocks.
+
+        In a forked child nothing of the parent's is left to stop or close, which a ``with`` block does there, too.
+
+        Raises:
+            ClosedError: A start, in a child of the process that runs it.
+        """
         device = current_device() if kind == "start" else None
         operation = _Operation(kind, threading.current_thread(), device)
         if kind != "start":
             operation.done.set_running_or_notify_cancel()  # It cannot be cancelled: nothing is left half closed.
+        if self._is_parents:
+            if kind == "start":
+                raise host_process.parents_error()
+            operation.done.set_result(None)
+            return operation
         with self._guard:
             ahead = (*self._operations, *((self._current,) if self._current is not None else ()))
             operation.waits_for_stop = any(one.kind != "start" and not one.done.done() for one in ahead)
@@ -355,7 +407,7 @@ class Lifecycle(ABC, Generic[Run]):
             elif operation.kind == "start" and self._closed:
                 _settle_operation(operation.done, ClosedError(f"the {self._what} was closed; create a new one"))
                 continue
-            if (operation.kind == "start") == (self._run is not None):
+            if (operation.kind == "start") == (self._open_run is not None):
                 _settle_operation(operation.done)
                 continue
             try:
@@ -363,8 +415,8 @@ class Lifecycle(ABC, Generic[Run]):
                     _unclosed.add(self)
                     self._loop = LoopThread(self._thread_name)
                     self._loop.submit(self._start(self._loop, operation))
-                elif self._loop is not None and self._run is not None:
-                    self._loop.submit(self._stop(self._loop, self._run, operation))
+                elif self._loop is not None and self._open_run is not None:
+                    self._loop.submit(self._stop(self._loop, self._open_run, operation))
                 return
             except BaseException as error:  # For example, no thread or file descriptor is left.
                 _unclosed.discard(self)
@@ -392,7 +444,7 @@ class Lifecycle(ABC, Generic[Run]):
             finally:
                 self._end(loop, operation)
             return
-        self._run = run
+        self._open_run = run
         done.set_result(None)
         self._next()
 
@@ -402,7 +454,7 @@ class Lifecycle(ABC, Generic[Run]):
             try:
                 self._stopping(run)
             finally:
-                self._run = None
+                self._open_run = None
                 await self._shut(run, operation.caller)
         except BaseException as error:
             failed = error
@@ -495,9 +547,19 @@ class AsyncLifecycle(Lifecycle[Run]):
 _unclosed: set[Lifecycle[Any]] = set()
 """Everything that has started and not stopped."""
 
-if sys.platform != "win32":
-    # A child has no loop threads, so its exit must not wait for them.
-    os.register_at_fork(after_in_child=_unclosed.clear)
+_loops: set[LoopThread] = set()
+"""The loop threads whose loops are open."""
+
+
+@after_fork_in_child
+def _forget_all() -> None:
+    """Leave everything to the parent: a forked child has no loop threads, so that its exit must not wait for them."""
+    for one in _unclosed:
+        one._forget()
+    _unclosed.clear()
+    for loop in _loops:
+        host_process.release(loop.descriptors())
+    _loops.clear()
 
 
 @atexit.register

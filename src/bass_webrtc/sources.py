@@ -14,6 +14,7 @@ from .bass import BassSource, OwnedChannel, is_url, open_file, open_recording, o
 from .config import CHANNELS, SAMPLE_BYTES, SAMPLE_RATE_HZ
 from .core import SourceHandle
 from .errors import ConfigError
+from .host_process import parents_error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -127,10 +128,12 @@ class PcmSource:
         self._handle = SourceHandle.pcm(sample_rate, channels)
         self._writing = threading.Lock()
         self._in_use = threading.Lock()
+        self._is_parents = False
 
     @property
     def space(self) -> int:
         """Number of frames that ``write`` can accept now. Any thread."""
+        self._check_process()
         return self._handle.space()
 
     def write(self, samples: ArrayLike) -> int:
@@ -145,11 +148,13 @@ class PcmSource:
 
         Raises:
             ConfigError: The array has another shape.
+            ClosedError: A server or client of the parent process sends it.
         """
         return self._write_buffer(self._as_block(samples).data)
 
     def _write_buffer(self, samples: ReadableBuffer) -> int:
         """Do what ``write`` does, without NumPy: take a C-contiguous buffer of float32 ``[frames, channels]``."""
+        self._check_process()
         with self._writing:
             return self._handle.write(samples, memoryview(samples).nbytes // (self.channels * SAMPLE_BYTES))
 
@@ -158,8 +163,17 @@ class PcmSource:
 
         What is written later is sent, too.
         """
+        self._check_process()
         with self._writing:
             self._handle.end()
+
+    def _forget(self) -> None:
+        """In a forked child: the parent's sender reads it."""
+        self._is_parents = True
+
+    def _check_process(self) -> None:
+        if self._is_parents:
+            raise parents_error()
 
     def _as_block(self, samples: ArrayLike) -> NDArray[np.float32]:
         import numpy as np

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import BassError, ConfigError
+from ..host_process import after_fork_in_child
 from .devices import Device, default_input, inputs
 from .error_names import ERROR_ALREADY, ERROR_DEVICE, ERROR_FILEFORM, error_name
 from .library import FAILED_DWORD, UNICODE, BassLibrary, text_argument
@@ -44,6 +45,13 @@ _URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _configuring = threading.Lock()
 _configured_before: dict[int, tuple[int, int]] = {}
 """By option: how many calls need their value of it, and the program's own value."""
+
+
+@after_fork_in_child
+def _renew_lock() -> None:
+    """A thread that the child has not may hold it."""
+    global _configuring
+    _configuring = threading.Lock()
 
 
 class OwnedChannel:

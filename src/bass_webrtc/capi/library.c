@@ -22,11 +22,11 @@ bool bw_can_use(const void *handle) {
         bw_set_error(BASS_WEBRTC_ERROR_HANDLE,
                      "the handle is NULL; expected one that BASS_WEBRTC_Create, ConnectWhip or ConnectWhep returned: "
                      "check whether that call failed");
-    else if (!bw_python_is_ready())
+    else if (!bw_python_is_ready() && !bw_set_start_error())
         bw_set_error(BASS_WEBRTC_ERROR_HANDLE,
                      "this is not a handle: no server and no client has been made in this process yet");
     else
-        return true;
+        return bw_python_is_ready();
     return false;
 }
 

@@ -35,6 +35,14 @@ bool bw_start_python(void);
 /* Whether bw_start_python has succeeded. Never waits. */
 bool bw_python_is_ready(void);
 
+/* Sets the error to the reason why Python cannot be used. Returns false if there is none. */
+bool bw_set_start_error(void);
+
+/* ------------------------------------------------------------------ stats.c */
+
+/* In a forked child: its parent's handles are none there. */
+void bw_forget_servers(void);
+
 /* ------------------------------------------------------------------ the file that cffi generates */
 
 /* Runs the initialisation code of build_capi.py, which defines the bw_py_* functions. Returns 0 on success. */

@@ -9,6 +9,7 @@
 #include "library.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +112,28 @@ static bool succeeded(PyStatus status) {
     return false;
 }
 
+/* Whatever the configuration says, the module "signal" takes SIGINT when it is first imported, as asyncio does. This
+ * import comes first, and the host gets its signal back; also one that arrived meanwhile. Called by the thread that
+ * started Python. */
+static void keep_host_interrupt(void) {
+#ifdef _WIN32
+    PyOS_sighandler_t host = PyOS_getsig(SIGINT);
+    PyObject *module = PyImport_ImportModule("_signal");
+    PyOS_setsig(SIGINT, host);
+#else
+    struct sigaction host;
+    sigaction(SIGINT, NULL, &host);
+    PyObject *module = PyImport_ImportModule("_signal");
+    sigaction(SIGINT, &host, NULL);
+#endif
+    Py_XDECREF(module);
+    PyErr_Clear();
+    if (PyErr_CheckSignals() != 0) {
+        PyErr_Clear();
+        raise(SIGINT);
+    }
+}
+
 static bool initialise(void) {
     if (!has_only_this_python())
         return false;
@@ -128,6 +151,8 @@ static bool initialise(void) {
         fail(BASS_WEBRTC_ERROR_PYTHON, message);
     bool is_started = is_placed && succeeded(Py_InitializeFromConfig(&config));
     PyConfig_Clear(&config);
+    if (is_started)
+        keep_host_interrupt();
     return is_started;
 }
 
@@ -180,8 +205,22 @@ static void freeze_imported_objects(void) {
     PyGILState_Release(held);
 }
 
-#ifndef _WIN32 /* It runs the exit handlers of a DLL when it has ended all other threads, also one that had the lock. */
-static void at_exit(void) { bw_py_close_all(); }
+#ifndef _WIN32
+/* Windows runs the exit handlers of a DLL when it has ended all other threads, also one that had the lock. */
+static void at_exit(void) {
+    if (bw_python_is_ready()) /* not in a forked child */
+        bw_py_close_all();
+}
+
+/* A child that the host forks has none of Python's threads, one of which may have had its lock. */
+static void leave_python_to_parent(void) {
+    fail(BASS_WEBRTC_ERROR_PYTHON,
+         "this process was forked from one that uses the library, whose Python does not survive that: start a program "
+         "of its own in it (exec), or fork before the first call");
+    atomic_store(&state, FAILED);
+    start_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    bw_forget_servers();
+}
 #endif
 
 /* Called by one thread, without the interpreter's lock. */
@@ -190,6 +229,9 @@ static bool start(void) {
         return false;
     bool starts_interpreter = !Py_IsInitialized();
     if (starts_interpreter) {
+#ifndef _WIN32
+        pthread_atfork(NULL, NULL, leave_python_to_parent);
+#endif
         if (!initialise())
             return false;
         PyEval_SaveThread();
@@ -225,6 +267,13 @@ bool bw_start_python(void) {
         PyEval_RestoreThread(host);
     if (bw_python_is_ready())
         return true;
-    bw_set_error(failure_code, failure_message);
+    bw_set_start_error();
     return false;
+}
+
+bool bw_set_start_error(void) {
+    if (atomic_load(&state) != FAILED)
+        return false;
+    bw_set_error(failure_code, failure_message);
+    return true;
 }

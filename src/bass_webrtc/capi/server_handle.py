@@ -12,6 +12,7 @@ from typing import Protocol
 from ..bass import open_source
 from ..config import IceServer, ServerConfig
 from ..errors import ClosedError
+from ..host_process import masked_signals
 from ..server.peer import Peer
 from ..server.server import Server
 from ..sources import PcmSource, Source, SourceState
@@ -239,7 +240,7 @@ class ServerHandle:
 
     def _notify(self, call: Callable[[Listener], None]) -> None:
         if (listener := self.listener) is not None:
-            with in_callback():
+            with in_callback(), masked_signals():  # A handler of the host's does not run on a thread of the library's.
                 call(listener)
 
 

@@ -86,7 +86,7 @@ static bool read_server(void *handle, WebRtcStatsFFI *stats, bool *is_running) {
         *is_running = server->engine != NULL;
     }
     pthread_rwlock_unlock(&lock);
-    if (server == NULL)
+    if (server == NULL && !bw_set_start_error())
         bw_set_error(BASS_WEBRTC_ERROR_HANDLE,
                      "this is not the handle of a server: it is NULL, was freed, or is that of a client");
     return server != NULL;
@@ -166,4 +166,10 @@ void bw_server_close(uintptr_t handle) {
         servers = NULL;
     }
     pthread_rwlock_unlock(&lock);
+}
+
+void bw_forget_servers(void) {
+    lock = (pthread_rwlock_t)PTHREAD_RWLOCK_INITIALIZER;
+    servers = NULL;
+    count = 0;
 }

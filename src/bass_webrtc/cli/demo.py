@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..config import SAMPLE_RATE_HZ
 from ..core import name_thread
+from ..host_process import start_thread
 
 Audio = NDArray[np.float32]
 
@@ -76,7 +77,7 @@ class DemoProgramme:
 
     def start(self) -> None:
         """Start the thread. Call it once."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Stop and join the thread. Idempotent; may be called from any thread."""

@@ -19,6 +19,7 @@ from ..config import ServerConfig
 from ..core.compiled import ADVICE
 from ..core.libraries import libraries
 from ..errors import BassWebRtcError
+from ..host_process import start_thread
 
 Level = Literal["ok", "warning", "error"]
 
@@ -119,7 +120,7 @@ def _realtime() -> Iterator[Finding]:
             refusals.append(str(error))
 
     thread = threading.Thread(target=attempt)
-    thread.start()
+    start_thread(thread)
     thread.join()
     if not refusals:
         yield Finding("real-time priority", "ok", "granted")

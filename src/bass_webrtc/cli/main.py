@@ -36,6 +36,7 @@ from ..bass import devices as bass_devices
 from ..client.clients import WhepClient, WhipClient
 from ..config import Application, IceServer, ServerConfig, SignalingMode, bracketed, usable_ice_servers
 from ..errors import BassWebRtcError, ConfigError, PortInUseError
+from ..host_process import reserve_standard_descriptors
 from ..limited_log import LEVELS, log_to_standard_error
 from ..loop_thread import wait_for_event
 from ..peer.ice.addresses import local_addresses
@@ -517,6 +518,7 @@ def main() -> None:
     """Run the command line and exit with its code."""
     # A full garbage collection that looks at everything imported stops the signaling for 50 ms.
     gc.freeze()
+    _open_closed_streams()
     # A pipe may have an encoding without arrows and boxes; Windows has such code pages by default.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -532,6 +534,14 @@ def main() -> None:
             sys.stdout = None  # Not flushed at exit, which would fail.
             sys.exit(1)
         _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+
+
+def _open_closed_streams() -> None:
+    """Replace standard streams that do not exist: a service manager has closed them, or Windows has no console."""
+    reserve_standard_descriptors()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  Until the process exits.
 
 
 def _fail(message: str) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ..config import CHANNELS, SAMPLE_RATE_HZ
 from ..core import name_thread
+from ..host_process import start_thread
 
 Samples = NDArray[np.float32]
 Read = Callable[[int], Samples]
@@ -165,7 +166,7 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         self.start(time.perf_counter())
-        self._thread.start()
+        start_thread(self._thread)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,9 +16,10 @@ from ..bass import InputStream, error_name
 from ..config import IceServer, StreamConfig, usable_ice_servers
 from ..core import Engine, fill_with_silence, read_array
 from ..errors import BassWebRtcError, ConfigError
+from ..host_process import parents_error
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.client.settings import ClientSettings
-from ..sources import Source, SourceState, check_source, open_for_core
+from ..sources import PcmSource, Source, SourceState, check_source, open_for_core
 from ..stats import Kind, PeerStats
 from .run import ClientPlan, ClientRun
 
@@ -124,6 +125,13 @@ class ClientBase(Lifecycle[ClientRun]):
             await run.close()
         finally:
             self._progress.set_running(False)
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._progress = _Progress()
+        self._progress.give_up(parents_error())
+        if isinstance(self._source, PcmSource):
+            self._source._forget()
 
     def _engine_opened(self, engine: Engine) -> None:
         """Called when the engine runs."""
@@ -255,7 +263,7 @@ class WhepClientBase(ClientBase):
         The handle stays the same across reconnects, with silence in between. 0 until the program has called BASS_Init,
         and before ``start``; ``stop`` frees it.
         """
-        stream = self._stream
+        stream = self._stream if self.running else None
         return stream.handle if stream is not None else 0
 
     def read(self, frames: int) -> NDArray[np.float32]:

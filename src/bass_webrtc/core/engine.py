@@ -7,13 +7,13 @@ runs the control plane; statistics may be read from any thread.
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ..config import SAMPLE_RATE_HZ, StreamConfig
 from ..errors import BassWebRtcError, ClosedError
+from ..host_process import ProcessLock
 from .compiled import ffi, lib
 from .playout import Playout
 
@@ -274,7 +274,7 @@ class Engine:
         self.playout = Playout(lib.bw_engine_playout(pointer))
         self._source = source
         self._former_source: SourceHandle | None = None
-        self._lock = threading.Lock()  # Serializes close and the statistics, which any thread reads.
+        self._lock = ProcessLock()  # Serializes close and the statistics, which any thread reads.
         self._closed = False
         self._last_stats = EngineStats()
         self._event = ffi.new("bw_event *")

@@ -65,9 +65,21 @@ void bw_pacer_sleep_until_ns(bw_pacer *pacer, int64_t deadline_ns) {
 void bw_pacer_end(bw_pacer *pacer) { (void)pacer; }
 
 void bw_block_signals(void) {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    /* Raised by instructions of the thread itself. The system ends a process that blocks them, so that no crash handler
+     * of the host runs. A virtual machine needs them for the code of a callback that BASS runs on this thread. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, NULL);
+}
+
+void bw_keep_signals(void (*function)(void)) {
+    struct sigaction host;
+    sigaction(SIGPIPE, NULL, &host);
+    function();
+    sigaction(SIGPIPE, &host, NULL);
 }
 
 void bw_name_thread(const char *name) {

@@ -81,6 +81,8 @@ void bw_name_thread(const char *name) {
         set(GetCurrentThread(), text);
 }
 
+void bw_keep_signals(void (*function)(void)) { function(); }
+
 /* ---- wake-ups: WSAPoll and Python's select wait for sockets only */
 
 /* Returns a UDP socket on a free port of the loopback interface, and its address. */

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import CHANNELS, SAMPLE_BYTES
+from ..host_process import ProcessLock
 from .compiled import ffi, lib
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Playout:
 
     def __init__(self, pointer: Pointer) -> None:
         self._pointer = pointer
-        self._lock = threading.Lock()  # Serializes callers of this object and close; no audio thread takes it.
+        self._lock = ProcessLock()  # Serializes callers of this object and close; no audio thread takes it.
         self._closed = False
 
     def close(self) -> None:

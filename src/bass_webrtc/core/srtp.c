@@ -8,7 +8,9 @@
 static pthread_once_t srtp_initialised = PTHREAD_ONCE_INIT;
 static srtp_err_status_t srtp_initialised_status;
 
-static void initialise_srtp(void) { srtp_initialised_status = srtp_init(); }
+static void init_library(void) { srtp_initialised_status = srtp_init(); }
+
+static void initialise_srtp(void) { bw_keep_signals(init_library); }
 
 srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, bool outgoing) {
     pthread_once(&srtp_initialised, initialise_srtp);

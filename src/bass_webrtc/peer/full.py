@@ -19,6 +19,7 @@ from typing import Protocol
 from ..config import IceServerAddress, StreamConfig
 from ..core import Engine
 from ..errors import ClosedError, DtlsError, IceError
+from ..host_process import keep_from_children
 from ..rtc import dtls
 from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio, build_answer, build_offer
@@ -475,17 +476,18 @@ class _SendingPath:
         self._engine = engine
         self._bridge = bridge
         self._slot = slot
-        self._descriptor: int | None = None
-        self._lingering: dict[int, asyncio.TimerHandle] = {}
+        self._socket: socket.socket | None = None
+        self._lingering: dict[socket.socket, asyncio.TimerHandle] = {}
 
     def use(self, pair: SelectedPair) -> None:
         """Send on this pair."""
-        before, self._descriptor = self._descriptor, None
+        before, self._socket = self._socket, None
         if pair.descriptor is None:
             self._bridge.route(self._slot)
         else:
-            self._descriptor = socket.dup(pair.descriptor)
-            self._engine.set_descriptor(self._slot, self._descriptor, *pair.remote)
+            self._socket = socket.socket(fileno=socket.dup(pair.descriptor))
+            keep_from_children(self._socket)
+            self._engine.set_descriptor(self._slot, self._socket.fileno(), *pair.remote)
         self._close_later(before)
 
     def pause(self) -> None:
@@ -493,25 +495,25 @@ class _SendingPath:
         self._engine.clear_path(self._slot)
 
     def leave(self) -> None:
-        """Stop using the descriptor, which the sender thread may need until the slot is released."""
-        self._close_later(self._descriptor)
-        self._descriptor = None
+        """Stop using the socket, which the sender thread may need until the slot is released."""
+        self._close_later(self._socket)
+        self._socket = None
 
     def close(self) -> None:
-        """Close all descriptors. After ``leave``, when the slot is released."""
-        for descriptor, timer in self._lingering.items():
+        """Close all sockets. After ``leave``, when the slot is released."""
+        for sock, timer in self._lingering.items():
             timer.cancel()
-            socket.close(descriptor)
+            sock.close()
         self._lingering.clear()
 
-    def _close_later(self, descriptor: int | None) -> None:
-        if descriptor is not None:
-            timer = asyncio.get_running_loop().call_later(_LINGER_S, self._close_now, descriptor)
-            self._lingering[descriptor] = timer
+    def _close_later(self, sock: socket.socket | None) -> None:
+        if sock is not None:
+            timer = asyncio.get_running_loop().call_later(_LINGER_S, self._close_now, sock)
+            self._lingering[sock] = timer
 
-    def _close_now(self, descriptor: int) -> None:
-        del self._lingering[descriptor]
-        socket.close(descriptor)
+    def _close_now(self, sock: socket.socket) -> None:
+        del self._lingering[sock]
+        sock.close()
 
 
 def _agreed_kind(kind: Kind, audio: RemoteAudio) -> Kind:

@@ -32,6 +32,7 @@ from ..core import (
     SourceReplaced,
 )
 from ..errors import PeerLimitError
+from ..host_process import keep_from_children
 from ..limited_log import LimitedLog
 from ..loop_thread import WATCHED_SOCKETS
 from ..rtc.candidate import Candidate
@@ -189,6 +190,7 @@ class EngineHost:
         """
         index = self.engine.add_socket(sock.fileno())
         self._sockets[index] = sock
+        keep_from_children(sock)
         return index
 
     def remove_socket(self, index: int) -> None:

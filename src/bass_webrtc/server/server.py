@@ -25,7 +25,7 @@ from ..errors import ClosedError
 from ..events import Callback, EventDispatcher, needs_argument, without_arguments
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.server.sessions import PeerRequest
-from ..sources import Source, SourceState, check_source, open_for_core
+from ..sources import PcmSource, Source, SourceState, check_source, open_for_core
 from ..stats import Kind, ServerStats
 from .peer import Peer, check_text
 from .run import ServerRun
@@ -88,6 +88,11 @@ class ServerBase(Lifecycle[ServerRun]):
     async def _shut(self, run: ServerRun, caller: threading.Thread) -> None:
         await run.close()
         await self._events.finish(caller)
+
+    def _forget(self) -> None:
+        super()._forget()
+        if isinstance(self._source, PcmSource):
+            self._source._forget()
 
     async def _admit(self, request: PeerRequest) -> bool | str:
         admit = self.admit
