@@ -9,7 +9,15 @@ with bw.Server(bw.BassFile("song.mp3", loop=True)) as server:
 
 from __future__ import annotations
 
-from . import aio
+try:
+    from . import aio
+except ImportError as error:
+    if "interpreter" not in str(error):
+        raise
+    raise ImportError(
+        "bass_webrtc is imported in a second interpreter of this process, or in an isolated one, where cryptography "
+        "and cffi do not load; use it in the main interpreter (mod_wsgi: WSGIApplicationGroup %{GLOBAL})"
+    ) from error
 from .client.clients import WhepClient, WhipClient
 from .config import IceServer, ServerConfig
 from .errors import (

@@ -96,3 +96,47 @@ def test_patched_threads_are_one_error_at_start(patcher: str, patch: str) -> Non
     last = errors.splitlines()[-1]
     assert code == 1
     assert last.startswith(f"bass_webrtc.errors.BassWebRtcError: {patcher} has patched the module "), errors
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_asgi_lifespan_runs_a_server(loop: str) -> None:
+    """Ctrl-C is uvicorn's, and ends the server by way of the lifespan."""
+    pytest.importorskip("uvicorn")
+    pytest.importorskip(loop)
+    assert_passes("-m", "support.host_asgi", loop)
+
+
+def test_notebook_runs_a_server_on_its_loop() -> None:
+    """Both APIs work in cells, and the kernel's exit closes what is open."""
+    pytest.importorskip("ipykernel")
+    assert_passes("-m", "support.host_jupyter")
+
+
+def test_qt_program_gets_events_by_a_signal() -> None:
+    pytest.importorskip("PyQt5")
+    assert_passes("-m", "support.host_qt")
+
+
+def test_second_interpreter_is_one_error_at_import() -> None:
+    """The first one that imports the package can use it, whichever that is."""
+    program = """
+import sys
+try:
+    import _interpreters as interpreters  # Python 3.13
+except ImportError:
+    import _xxsubinterpreters as interpreters
+USE = "import bass_webrtc as bw; s = bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)); s.start(); s.close()"
+for _ in range(2):
+    made = interpreters.create("legacy") if sys.version_info >= (3, 13) else interpreters.create(isolated=False)
+    try:
+        failed = interpreters.run_string(made, USE)
+        print(getattr(failed, "formatted", failed))
+    except Exception as error:
+        print(error)
+    interpreters.destroy(made)
+"""
+    code, printed, errors = run_host("-W", "ignore", "-c", program)
+    first, second = printed.splitlines()
+    assert (code, errors, first) == (0, "", "None")
+    assert "ImportError" in second
+    assert "bass_webrtc is imported in a second interpreter" in second

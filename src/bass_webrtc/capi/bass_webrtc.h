@@ -80,8 +80,13 @@
  * finalised, and the library stays loaded, even after dlclose or FreeLibrary. Whatever is still open when the process
  * exits is closed then. On Windows, free your handles before that: the system ends the library's threads first, so that
  * peers are not told and only notice when nothing arrives any more. A process can use one copy of the library; a second
- * copy is refused, as is, on Windows, a process that has loaded another version of Python. After fork, the child process
- * must not use handles of the parent. On Windows, call no function from DllMain.
+ * copy is refused, as is, on Windows, a process that has loaded another version of Python. On Windows, call no function from DllMain.
+ *
+ * Your process. The library changes no signal handling: Ctrl-C stays yours, SIGPIPE never reaches you through it, and its
+ * threads, which also call your callbacks, block all signals but faults. A process that you start in a callback inherits
+ * that. After fork, every function fails at once with BASS_WEBRTC_ERROR_PYTHON in the child, which may exit normally or
+ * call exec; a child that was forked before the first call can use the library. Standard streams may be closed: the null
+ * device takes the numbers 0, 1 and 2 then.
  */
 #ifndef BASS_WEBRTC_H
 #define BASS_WEBRTC_H
