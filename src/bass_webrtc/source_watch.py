@@ -18,7 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
 from .bass import ERROR_HANDLE, ERROR_TIMEOUT, error_name
-from .core import Engine
+from .core import Engine, name_thread
 from .errors import BassError, BassWebRtcError
 from .limited_log import LimitedLog
 from .sources import OpenSource, SourceEnd, SourceState
@@ -169,6 +169,7 @@ class SourceWatch:
         await asyncio.wrap_future(done)
 
     def _reopen(self, done: Future[None]) -> None:
+        name_thread("bw-source")
         former = self._source
         assert former.open_again is not None
         try:

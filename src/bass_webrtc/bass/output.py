@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigError
+from ..host_process import start_thread
 from .library import DWORD, FAILED_DWORD, BassLibrary
 from .locate import LIBRARY_NAME, find_bass
 from .source import STREAM_DECODE
@@ -69,7 +70,7 @@ class Output:
         self._library.call("BASS_ChannelPlay", stream, False)
         if self._watching is None:
             self._watching = threading.Thread(target=self._watch, name="bass-webrtc output", daemon=True)
-            self._watching.start()
+            start_thread(self._watching)
 
     def play_and_tap(self, stream: int) -> Tap:
         """Play a decoding channel (float, stereo) and return a tap of what is played.
