@@ -56,7 +56,10 @@ EMBED_ADVICE = (
 
 NOT_SHIPPED = frozenset({"numpy", "rich", "sound-lib", "typer"})
 """Dependencies that only the command line and Python programs use. sound-lib also carries BASS, which is not ours."""
-PACKAGE_PARTS_NOT_SHIPPED = ("cli", "__main__.py", "capi/build_capi.py", "capi/dispatch.py", "capi/header.py")
+PACKAGE_PARTS_NOT_SHIPPED = (
+    *("cli", "__main__.py", "__pyinstaller"),
+    *(f"capi/{name}.py" for name in ("build_capi", "dispatch", "header", "installed")),
+)
 SOURCES_NOT_SHIPPED = frozenset({".c", ".h", ".pyi", ".pyx", ".pxd", ".pxi"})
 
 STDLIB_NOT_SHIPPED = shutil.ignore_patterns(
@@ -97,7 +100,7 @@ def main() -> None:
     if unknown := [name for name in arguments.targets if name not in COMPONENTS]:
         parser.error(f"unknown target {unknown[0]!r}; expected some of: {' '.join(COMPONENTS)}")
     if arguments.lock:
-        LOCK.write_text(locked_requirements())
+        LOCK.write_text(locked_requirements(), encoding="utf-8")
         return
     targets = arguments.targets or ["linux-x64", *(["windows-x64"] if arguments.python_embed else [])]
     if "windows-x64" in targets and not arguments.python_embed:
@@ -158,7 +161,7 @@ def linux() -> Path:
             [*compiler("linux-x64"), "-s"],
         )
         (root / "lib/pkgconfig").mkdir()
-        (root / "lib/pkgconfig/bass_webrtc.pc").write_text(_text("bass_webrtc.pc"))
+        (root / "lib/pkgconfig/bass_webrtc.pc").write_text(_text("bass_webrtc.pc"), encoding="utf-8")
         _add_licenses(home, "linux-x64", prefix)
         _add_common_files(root, "linux")
         _write_tar(root, folder / "bass-webrtc-sdk-linux-x64.tar.gz")
@@ -194,7 +197,7 @@ def windows(embed: Embed) -> Path:
         _add_licenses(home, "windows-x64", prefix)
         _add_common_files(root, "windows")
         if not embed.verified:
-            (root / "FOR-TESTS-ONLY.txt").write_text(_text("FOR-TESTS-ONLY.txt"))
+            (root / "FOR-TESTS-ONLY.txt").write_text(_text("FOR-TESTS-ONLY.txt"), encoding="utf-8")
         suffix = "" if embed.verified else "-unverified"
         _write_zip(root, folder / f"bass-webrtc-sdk-win-x64{suffix}.zip")
         shutil.rmtree(root)
@@ -208,7 +211,7 @@ def windows(embed: Embed) -> Path:
 
 def shipped_dependencies() -> list[str]:
     """The requirements of the package that its C library needs."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return [line for line in project["dependencies"] if _requirement_name(line) not in NOT_SHIPPED]
 
 
@@ -448,13 +451,13 @@ def _remove(path: Path) -> None:
 
 def _run(*command: str, environment: dict[str, str] | None = None) -> str:
     """Run a program and return its output; end with the program's message if it fails."""
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
         done = subprocess.run(
             command,
             stdout=subprocess.PIPE,
             stderr=errors,
             env={**os.environ, **(environment or {})},
-            text=True,
+            encoding="utf-8",
             check=False,
         )
         if done.returncode != 0:

@@ -27,30 +27,32 @@ def script() -> dict[str, Any]:
 
 def lines_for_mistake(script: dict[str, Any], folder: Path, wrong: Path, old: str, new: str) -> list[str]:
     """The lines that the script prints when one of the files has a mistake."""
-    text = wrong.read_text()
+    text = wrong.read_text(encoding="utf-8")
     assert text.count(old) == 1, old
     copy = folder / wrong.name
-    copy.write_text(text.replace(old, new))
+    copy.write_text(text.replace(old, new), encoding="utf-8")
     printed = script["main"](*(copy if path == wrong else path for path in (HEADER, CSHARP, PASCAL)))
     return (printed or "").splitlines()
 
 
 def test_declarations_match_the_header() -> None:
-    result = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
+    result = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, encoding="utf-8", check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_difference_makes_the_script_fail(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.cs"
-    wrong.write_text(CSHARP.read_text().replace("SIGNALING_WHEP = 2", "SIGNALING_WHEP = 3"))
+    wrong.write_text(
+        CSHARP.read_text(encoding="utf-8").replace("SIGNALING_WHEP = 2", "SIGNALING_WHEP = 3"), encoding="utf-8"
+    )
     command = [sys.executable, str(SCRIPT), *map(str, (HEADER, wrong, PASCAL))]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "wrong.cs: BASS_WEBRTC_SIGNALING_WHEP is 3; the header: 2\n"
 
 
 def test_every_declaration_of_the_header_is_parsed(script: dict[str, Any]) -> None:
-    text = HEADER.read_text()
+    text = HEADER.read_text(encoding="utf-8")
     header = script["read_header"](text)
     functions = [name for name in header.entries if name.startswith("BASS_WEBRTC_")]
     assert len(functions) == text.count("* Returns: ")

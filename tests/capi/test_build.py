@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bass_webrtc import __version__
-from bass_webrtc.capi import build_capi, errors
+from bass_webrtc.capi import build_capi, errors, installed
 from bass_webrtc.capi.header import HEADER, parse_header
 from bass_webrtc.cli import main as cli
 from bass_webrtc.errors import BassWebRtcError
@@ -50,8 +50,8 @@ def test_command_line_builds_the_library_and_prints_its_flags(tmp_path: Path) ->
     assert isinstance(flags.exception, BassWebRtcError)
     assert "capi build" in str(flags.exception)
     built = run(cli.app, ["capi", "build", "--output", str(folder)])
-    assert (built.exit_code, built.output) == (0, f"{folder / build_capi.LIBRARY_NAME}\n")
-    assert (folder / "bass_webrtc.h").read_text() == HEADER.read_text()
+    assert (built.exit_code, built.output) == (0, f"{folder / installed.LIBRARY_NAME}\n")
+    assert (folder / "bass_webrtc.h").read_text(encoding="utf-8") == HEADER.read_text(encoding="utf-8")
     folder = folder.rename(tmp_path / "moved")  # Without spaces, as $(shell ...) of a Makefile needs it.
     words = [run(cli.app, ["capi", name, "--output", str(folder)]).output.split() for name in ("cflags", "ldflags")]
     source = c_library.TESTS / "layout.c"
@@ -69,33 +69,35 @@ def test_pkg_config_finds_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
         ("libs", "-lbass_webrtc"),
     ):
         command = ["pkg-config", f"--{option}", "bass_webrtc"]
-        assert wanted in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        assert wanted in subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.split()
 
 
 def test_header_has_the_version_of_the_package() -> None:
-    version = re.search(r"#define BASS_WEBRTC_VERSION 0x(\w{8})", HEADER.read_text())
+    version = re.search(r"#define BASS_WEBRTC_VERSION 0x(\w{8})", HEADER.read_text(encoding="utf-8"))
     assert version is not None
     assert ".".join(str(byte) for byte in bytes.fromhex(version[1])) == f"{__version__}.0"
 
 
 def test_header_has_the_error_codes_of_the_module() -> None:
-    found = dict(re.findall(r"#define BASS_WEBRTC_ERROR_(\w+) (-?\d+)", HEADER.read_text()))
+    found = dict(re.findall(r"#define BASS_WEBRTC_ERROR_(\w+) (-?\d+)", HEADER.read_text(encoding="utf-8")))
     assert {name: int(code) for name, code in found.items()} == {
         name: value for name, value in vars(errors).items() if name.isupper() and not name.startswith("_")
     }
 
 
 def test_only_the_functions_of_the_header_are_exported() -> None:
-    listed = subprocess.run(["nm", "-D", "--defined-only", str(c_library.library())], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["nm", "-D", "--defined-only", str(c_library.library())], capture_output=True, encoding="utf-8"
+    )
     exported = [line.split()[-1] for line in listed.stdout.splitlines()]
-    assert sorted(exported) == sorted(parse_header(HEADER.read_text()).functions)
+    assert sorted(exported) == sorted(parse_header(HEADER.read_text(encoding="utf-8")).functions)
 
 
 def test_generated_c_compiles_without_warnings(tmp_path: Path) -> None:
-    sources = build_capi.generate(tmp_path, parse_header(HEADER.read_text()))
+    sources = build_capi.generate(tmp_path, parse_header(HEADER.read_text(encoding="utf-8")))
     toolchain = build_capi.for_environment(tmp_path)
     command = build_capi.command(tmp_path / "library.so", sources, tmp_path, toolchain)
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stderr
     warnings = [line for line in result.stderr.splitlines() if "warning:" in line]
     assert [line for line in warnings if "/binding.c:" not in line] == []  # binding.c is cffi's.
@@ -162,7 +164,7 @@ def test_python_without_the_package_is_refused() -> None:
     python = shutil.which("python3", path="/usr/bin")
     assert python is not None
     lines = in_python(python)
-    version = subprocess.run([python, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
+    version = subprocess.run([python, "--version"], capture_output=True, encoding="utf-8", check=True).stdout.split()[1]
     same = [*map(int, version.split(".")[:2])] == [*sys.version_info[:2]]
     wanted = "0 5001 .* in the Python of /usr: No module named 'bass_webrtc'" if same else f"0 43 .*Python {version}"
     assert len(lines) == 3

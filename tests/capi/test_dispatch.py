@@ -12,7 +12,7 @@ from bass_webrtc.capi.capi import Library
 from bass_webrtc.capi.header import HEADER, NUMBER_RESULTS, Function, parse_header
 from bass_webrtc.errors import BassWebRtcError
 
-TEXT = HEADER.read_text()
+TEXT = HEADER.read_text(encoding="utf-8")
 HEADER_FOUND = parse_header(TEXT)
 GENERATED = {function.handler: function for function in dispatch.generated_functions(HEADER_FOUND)}
 METHODS = {name: method for name, method in vars(Library).items() if not name.startswith("_")}
@@ -24,7 +24,7 @@ def defined(code: str) -> list[str]:
 
 
 def test_each_function_has_exactly_one_implementation() -> None:
-    written = [name for path in build_capi.HERE.glob("*.c") for name in defined(path.read_text())]
+    written = [name for path in build_capi.HERE.glob("*.c") for name in defined(path.read_text(encoding="utf-8"))]
     generated = [function.name for function in GENERATED.values()]
     assert sorted([*written, *generated]) == sorted(HEADER_FOUND.functions)
     assert sorted(written) == sorted(dispatch.WRITTEN_IN_C)

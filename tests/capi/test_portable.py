@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import bass_webrtc
-from bass_webrtc.capi import build_capi
+from bass_webrtc.capi import build_capi, installed
 from support import c_library
 
 MINOR = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -66,19 +66,25 @@ def use_probe(sdk: Path) -> None:
     (package / "capi").mkdir(parents=True)
     (package / "__init__.py").touch()
     (package / "capi" / "__init__.py").touch()
-    (package / "capi" / "capi.py").write_text(PROBE)
+    (package / "capi" / "capi.py").write_text(PROBE, encoding="utf-8")
 
 
 def printed_by(host: Path, library: str, environment: Mapping[str, str], folder: Path) -> str:
     done = subprocess.run(
-        [str(host), library], env=dict(environment), cwd=folder, capture_output=True, text=True, timeout=60, check=True
+        [str(host), library],
+        env=dict(environment),
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=True,
     )
     assert done.stderr == ""
     return done.stdout
 
 
 def test_moved_library_starts_a_server(sdk: Path, host: Path) -> None:
-    library = str(sdk / build_capi.LIBRARY_NAME)
+    library = str(sdk / installed.LIBRARY_NAME)
     assert printed_by(host, library, c_library.EMPTY_ENVIRONMENT, sdk.parent) == "1 0 \n"
 
 
@@ -87,11 +93,11 @@ def test_no_other_python_disturbs_the_library(sdk: Path, host: Path, tmp_path: P
     home = sdk / "bass_webrtc"
     other = tmp_path / "other"
     (other / "bin").mkdir(parents=True)
-    (other / f"lib{MINOR}.so.1.0").write_text("not a library")
-    (other / "pyvenv.cfg").write_text("home = /nonsense\n")
+    (other / f"lib{MINOR}.so.1.0").write_text("not a library", encoding="utf-8")
+    (other / "pyvenv.cfg").write_text("home = /nonsense\n", encoding="utf-8")
     shutil.copy(shutil.which("true") or "", other / "bin" / "python3")
-    (other / "sitecustomize.py").write_text("print('disturbed')")
-    (home / "pyvenv.cfg").write_text("home = /nonsense\n")
+    (other / "sitecustomize.py").write_text("print('disturbed')", encoding="utf-8")
+    (home / "pyvenv.cfg").write_text("home = /nonsense\n", encoding="utf-8")
     environment = {
         "PATH": str(other / "bin"),
         "HOME": str(other),
@@ -102,8 +108,8 @@ def test_no_other_python_disturbs_the_library(sdk: Path, host: Path, tmp_path: P
         "PYTHONVERBOSE": "1",
     }
     # By a relative path, from a folder that has modules of the standard library's names.
-    (other / "json.py").write_text("print('disturbed')")
-    library = os.path.relpath(sdk / build_capi.LIBRARY_NAME, other)
+    (other / "json.py").write_text("print('disturbed')", encoding="utf-8")
+    library = os.path.relpath(sdk / installed.LIBRARY_NAME, other)
     paths = [home / "lib" / MINOR, home / "lib" / MINOR / "lib-dynload", home / "site-packages"]
     expected = f"{[str(path) for path in paths]} {home} 1 1 {home / 'bin' / 'python3'}"
     printed = printed_by(host, library, environment, other).replace("other/../", "")
@@ -114,6 +120,6 @@ def test_no_other_python_disturbs_the_library(sdk: Path, host: Path, tmp_path: P
 def test_error_names_the_part_that_is_missing(sdk: Path, host: Path, missing: str) -> None:
     path = sdk / "bass_webrtc" / missing
     path.rename(path.with_name("gone"))
-    printed = printed_by(host, str(sdk / build_capi.LIBRARY_NAME), {}, sdk)
+    printed = printed_by(host, str(sdk / installed.LIBRARY_NAME), {}, sdk)
     expected = f"0 5001 the library's Python is incomplete: {path} was not found. Copy the library and its folder "
     assert re.match(re.escape(expected), printed), printed

@@ -11,7 +11,9 @@ import pytest
 from support import c_library
 
 SOURCES = [c_library.TESTS / name for name in ("wrong_use.c", "wrong_signaling.c")]
-CASES = [(source, case) for source in SOURCES for case in re.findall(r'\{"(\w+)", \1\}', source.read_text())]
+CASES = [
+    (source, case) for source in SOURCES for case in re.findall(r'\{"(\w+)", \1\}', source.read_text(encoding="utf-8"))
+]
 
 
 def compiled(source: Path) -> Path:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bass_webrtc.bass.locate import sound_lib_copy
-from bass_webrtc.capi import build_capi
+from bass_webrtc.capi import build_capi, installed
 
 TESTS = Path(__file__).parents[1] / "capi"
 EXAMPLES = Path(__file__).parents[2] / "examples" / "c"
@@ -35,7 +35,7 @@ def folder() -> Path:
 
 def library() -> Path:
     """The path of the library."""
-    return folder() / build_capi.LIBRARY_NAME
+    return folder() / installed.LIBRARY_NAME
 
 
 def bass() -> Path:
@@ -55,11 +55,11 @@ def program(source: Path, standard: str = "c99", *flags: str) -> Path:
             *WARNINGS,
             "-g",
             *flags,
-            *build_capi.cflags(folder()).split(),
+            *installed.cflags(folder()).split(),
             f"-I{TESTS}",
             str(source),
             *("-x", "none", "-o", str(binary)),
-            *build_capi.ldflags(folder()).split(),
+            *installed.ldflags(folder()).split(),
             *(str(bass()), f"-Wl,-rpath,{bass().parent}", "-pthread", "-lm", "-ldl"),
         ],
         check=True,
@@ -74,7 +74,7 @@ def run(binary: Path, *arguments: str, timeout_s: float = 60.0) -> str:
         env=EMPTY_ENVIRONMENT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=timeout_s,
         check=False,
     )
@@ -91,7 +91,7 @@ def running(command: list[str], environment: dict[str, str] | None = None) -> It
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         cwd=os.path.dirname(command[0]),
     )
     try:

@@ -35,6 +35,7 @@ from ..core.build_core import declarations
 from ..errors import BassWebRtcError
 from . import dispatch
 from .header import HEADER, Header, parse_header
+from .installed import LIBRARY_NAME
 
 HERE = Path(__file__).parent
 CORE = HERE.parent / "core"
@@ -44,7 +45,6 @@ STUB_NAME = "bass_webrtc.dll"
 STUB_SOURCES = frozenset({"stub.c"})
 """C files of the stub; all others are those of the library."""
 WINDOWS_LIBRARY_NAME = "libbass_webrtc.dll"
-LIBRARY_NAME = "libbass_webrtc.dylib" if sys.platform == "darwin" else "libbass_webrtc.so"
 PKG_CONFIG_NAME = "bass_webrtc.pc"
 COMPILE_FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pthread")
 WINDOWS_FLAGS = ("-D_WIN32_WINNT=0x0A00", "-D__USE_MINGW_ANSI_STDIO=1", "-shared", "-static", "-s")
@@ -61,11 +61,6 @@ from libbass_webrtc import ffi, lib
 
 capi.bind(ffi, lib, {failures})
 """
-
-
-def default_folder() -> Path:
-    """The folder in this environment where ``build`` puts the library unless another is given."""
-    return Path(sys.prefix, "lib", "bass_webrtc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +100,7 @@ def build(folder: Path) -> Path:
     with _generated() as (generated, sources):
         _compile(folder / LIBRARY_NAME, sources, generated, for_environment(generated))
     shutil.copy(HEADER, folder / HEADER.name)
-    (folder / PKG_CONFIG_NAME).write_text(_pkg_config(folder))
+    (folder / PKG_CONFIG_NAME).write_text(_pkg_config(folder), encoding="utf-8")
     return folder / LIBRARY_NAME
 
 
@@ -130,7 +125,7 @@ def build_portable(
         BassWebRtcError: The compiler is missing or failed.
         OSError: The folder cannot be written.
     """
-    header = parse_header(HEADER.read_text())
+    header = parse_header(HEADER.read_text(encoding="utf-8"))
     with _generated() as (generated, sources):
         if target == "windows-x64":
             _compile(
@@ -140,9 +135,9 @@ def build_portable(
                 _for_windows(generated, header, include, libpython, compiler),
             )
             stub = generated / "stub_functions.c"
-            stub.write_text(dispatch.stub_source(header))
+            stub.write_text(dispatch.stub_source(header), encoding="utf-8")
             definition = folder / f"{HOME}.def"
-            definition.write_text(dispatch.module_definition(header, STUB_NAME))
+            definition.write_text(dispatch.module_definition(header, STUB_NAME), encoding="utf-8")
             _compile(
                 folder / STUB_NAME,
                 [stub, *(HERE / name for name in STUB_SOURCES)],
@@ -162,10 +157,10 @@ def generate(folder: Path, header: Header) -> list[Path]:
     Returns:
         The C files of the library, generated and written by hand.
     """
-    (folder / "python_functions.h").write_text(dispatch.python_header(header))
-    (folder / "dispatch.c").write_text(dispatch.dispatch_source(header))
+    (folder / "python_functions.h").write_text(dispatch.python_header(header), encoding="utf-8")
+    (folder / "dispatch.c").write_text(dispatch.dispatch_source(header), encoding="utf-8")
     export_list = dispatch.exported_symbols if sys.platform == "darwin" else dispatch.version_script
-    (folder / "exports").write_text(export_list(header))
+    (folder / "exports").write_text(export_list(header), encoding="utf-8")
     _builder(header).emit_c_code(str(folder / "binding.c"))
     written = sorted(path for path in HERE.glob("*.c") if path.name not in STUB_SOURCES)
     return [folder / "binding.c", folder / "dispatch.c", *written]
@@ -214,17 +209,6 @@ def command(library: Path, sources: list[Path], generated: Path, toolchain: Tool
     ]
 
 
-def cflags(folder: Path) -> str:
-    """Compiler flags for a program that uses the library in ``folder``."""
-    return f"-I{shlex.quote(str(folder.absolute()))}"
-
-
-def ldflags(folder: Path) -> str:
-    """Linker flags for a program that uses the library in ``folder``; the program finds it there at run time."""
-    where = shlex.quote(str(folder.absolute()))
-    return f"-L{where} -Wl,-rpath,{where} -lbass_webrtc"
-
-
 def find_libpython() -> Path:
     """The shared library of this Python.
 
@@ -253,7 +237,7 @@ def _builder(header: Header) -> FFI:
     builder = FFI()
     builder.embedding_api("")  # cffi exports nothing: the exported functions are in other files.
     builder.cdef(header.types)
-    builder.cdef(declarations((HERE / "bridge.h").read_text()))
+    builder.cdef(declarations((HERE / "bridge.h").read_text(encoding="utf-8")))
     builder.cdef('extern "Python+C" {\n' + dispatch.python_declarations(header) + "}")
     builder.set_source("libbass_webrtc", _PREAMBLE, compiler_verbose=0)
     builder.embedding_init_code(_INIT_CODE.format(failures=dispatch.failures(header)))
@@ -264,7 +248,7 @@ def _builder(header: Header) -> FFI:
 def _generated() -> Iterator[tuple[Path, list[Path]]]:
     """A temporary folder with the generated files, and the C files of the library."""
     with tempfile.TemporaryDirectory() as work:
-        yield Path(work), generate(Path(work), parse_header(HEADER.read_text()))
+        yield Path(work), generate(Path(work), parse_header(HEADER.read_text(encoding="utf-8")))
 
 
 def _compile(library: Path, sources: list[Path], generated: Path, toolchain: Toolchain) -> None:
@@ -281,7 +265,7 @@ def _for_windows(
     generated: Path, header: Header, include: Sequence[Path], libpython: Path, compiler: Sequence[str]
 ) -> Toolchain:
     definition = generated / "libbass_webrtc.def"
-    definition.write_text(dispatch.module_definition(header, WINDOWS_LIBRARY_NAME))
+    definition.write_text(dispatch.module_definition(header, WINDOWS_LIBRARY_NAME), encoding="utf-8")
     for template in (path / "pyconfig.h.in" for path in include):
         if template.is_file():  # CPython's own build copies it, too.
             shutil.copy(template, generated / "pyconfig.h")
@@ -309,7 +293,7 @@ def _platform_flags(exports: Path) -> list[str]:
 
 def _run(words: list[str]) -> None:
     try:
-        subprocess.run(words, capture_output=True, text=True, check=True)
+        subprocess.run(words, capture_output=True, encoding="utf-8", errors="replace", check=True)
     except FileNotFoundError:
         raise BassWebRtcError(
             f"the C compiler {words[0]!r} was not found. On Debian: apt-get install gcc libc6-dev; or set CC"

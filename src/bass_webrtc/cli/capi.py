@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..capi import build_capi
+from ..capi import installed
 from ..errors import BassWebRtcError
 
 OutputFolder = Annotated[
@@ -18,26 +18,32 @@ OutputFolder = Annotated[
 app = typer.Typer(help="Build the C library and print compiler flags.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@app.command()
+@app.command(help="Build the library for this Python environment and print its path.")
 def build(output: OutputFolder = None) -> None:
-    """Build the library for this Python environment and print its path."""
-    typer.echo(build_capi.build(output or build_capi.default_folder()))
+    from ..capi import build_capi  # Whoever only runs the library needs neither cffi's parser nor a compiler.
+
+    folder = output or installed.default_folder()
+    try:
+        typer.echo(build_capi.build(folder))
+    except OSError as error:
+        if output is not None:
+            raise
+        why = error.strerror or error
+        raise BassWebRtcError(f"cannot write to {folder}: {why}; name another folder with --output") from None
 
 
-@app.command()
+@app.command(help="Print compiler flags for programs that use the library.")
 def cflags(output: OutputFolder = None) -> None:
-    """Print compiler flags for programs that use the library."""
-    typer.echo(build_capi.cflags(_built(output)))
+    typer.echo(installed.cflags(_built(output)))
 
 
-@app.command()
+@app.command(help="Print linker flags for programs that use the library.")
 def ldflags(output: OutputFolder = None) -> None:
-    """Print linker flags for programs that use the library."""
-    typer.echo(build_capi.ldflags(_built(output)))
+    typer.echo(installed.ldflags(_built(output)))
 
 
 def _built(output: Path | None) -> Path:
-    folder = output or build_capi.default_folder()
-    if not (folder / build_capi.LIBRARY_NAME).is_file():
+    folder = output or installed.default_folder()
+    if not (folder / installed.LIBRARY_NAME).is_file():
         raise BassWebRtcError(f"no C library in {folder}; run 'bass-webrtc capi build' first")
     return folder

@@ -182,7 +182,8 @@ def _global_options(
         raise typer.Exit
 
 
-@app.command()
+# Help is not in docstrings, which python -OO removes.
+@app.command(help="Serve a source to browsers and receive their audio.\n\nRuns until Ctrl-C or SIGTERM.")
 def serve(
     source: Annotated[
         str | None,
@@ -348,10 +349,6 @@ def serve(
     ] = None,
     log_level: LogLevel = "info",
 ) -> None:
-    """Serve a source to browsers and receive their audio.
-
-    Runs until Ctrl-C or SIGTERM.
-    """
     with _config_errors_as_usage_errors():
         player = InputPlayer(input_device, record_input)
         config = ServerConfig(
@@ -400,13 +397,13 @@ def serve(
             _announce(config, server)
             if stats_every is not None:
                 _print_json_lines(server, stop, stats_every)
-            elif sys.stdout.isatty():
+            elif sys.stdout is not None and sys.stdout.isatty():
                 _show_table(server, stop, config.max_peers)
             else:
                 wait_for_event(stop)
 
 
-@app.command()
+@app.command(help="Push a source to a WHIP server.\n\nRuns until the source ends, Ctrl-C or SIGTERM.")
 def push(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help=f"What to send: {_SOURCE_FORM}.")],
     url: Annotated[str, typer.Argument(metavar="URL", help="WHIP endpoint.")],
@@ -419,11 +416,6 @@ def push(
     tls_ca: TlsCa = None,
     log_level: LogLevel = "warning",
 ) -> None:
-    """Push a source to a WHIP server.
-
-    Runs until the source ends, Ctrl-C or SIGTERM.
-    """
-
     def make(opened: Source) -> WhipClient:
         with _config_errors_as_usage_errors():
             servers = _ice_servers(ice_server)
@@ -432,7 +424,7 @@ def push(
     push_pull.push(_open_source(source, loop), make, _stop_on_signals())
 
 
-@app.command()
+@app.command(help="Play or record a stream from a WHEP server.\n\nRuns until Ctrl-C or SIGTERM.")
 def pull(
     url: Annotated[str, typer.Argument(metavar="URL", help="WHEP endpoint.")],
     token: TokenToSend = None,
@@ -450,10 +442,6 @@ def pull(
     tls_ca: TlsCa = None,
     log_level: LogLevel = "warning",
 ) -> None:
-    """Play or record a stream from a WHEP server.
-
-    Runs until Ctrl-C or SIGTERM.
-    """
     with _config_errors_as_usage_errors():
         player = InputPlayer(output_device or ("default" if record is None else "none"), record)
         client = WhepClient(
@@ -467,16 +455,18 @@ def pull(
     push_pull.pull(client, player, _stop_on_signals(), _report_recording_error)
 
 
-@app.command()
+@app.command(help="List BASS outputs and inputs.")
 def devices() -> None:
-    """List BASS outputs and inputs."""
     for kind, found in (("output", bass_devices.outputs()), ("input", bass_devices.inputs())):
         for device in found:
             note = "  (default)" if device.is_default else "" if device.is_enabled else "  (not available)"
             typer.echo(f"{kind:6} {device.index:3}  {device.name}{note}")
 
 
-@app.command(name="doctor")
+@app.command(
+    name="doctor",
+    help="Check this machine or an endpoint and suggest fixes.\n\nExits with code 1 if something does not work.",
+)
 def examine(
     url: Annotated[
         str | None,
@@ -490,10 +480,6 @@ def examine(
     allow_private: AllowPrivate = False,
     tls_ca: TlsCa = None,
 ) -> None:
-    """Check this machine or an endpoint and suggest fixes.
-
-    Exits with code 1 if something does not work.
-    """
     console = Console(soft_wrap=True, highlight=False)
     with _config_errors_as_usage_errors():
         findings = (

@@ -62,7 +62,9 @@ def pkg_config(flag: str, folder: Path | None = None) -> list[str]:
         command.append("--static")
         environment |= {"PKG_CONFIG_LIBDIR": str(folder / "lib/pkgconfig"), "PKG_CONFIG_PATH": ""}
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        result = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True, env=environment
+        )
     except FileNotFoundError:
         raise SystemExit(f"bass-webrtc: pkg-config is missing; {_advice('pkg-config')}") from None
     except subprocess.CalledProcessError as error:

@@ -1,0 +1,86 @@
+"""A program frozen with PyInstaller finds the page's files, the core and BASS, and needs nothing of this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tomllib
+import wave
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+import toolchains
+
+pytestmark = pytest.mark.timeout(600)
+
+PROJECT = tomllib.loads((toolchains.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PROGRAM = """
+import sys, time, urllib.request
+import bass_webrtc as bw
+
+with bw.Server(bw.BassFile(sys.argv[1], loop=True), bw.ServerConfig(http_port=0, udp_port=0)) as server:
+    server.start()
+    print("page", urllib.request.urlopen(server.url).status)
+    with bw.WhipClient(bw.Tone(440), server.url + "whip") as client:
+        client.start()
+        print("connected", client.wait_connected(30))
+        ends_s = time.perf_counter() + 30
+        while not any(peer.packets_received for peer in server.stats().peers) and time.perf_counter() < ends_s:
+            time.sleep(0.02)
+        print("received", any(peer.packets_received for peer in server.stats().peers))
+"""
+
+
+def site_packages(folder: Path) -> Path:
+    """A folder with only what a user has: what the project and PyInstaller require, and the project's metadata."""
+    folder.mkdir()
+    names, seen = [*PROJECT["dependencies"], "pyinstaller"], set[str]()
+    while names:
+        requirement = Requirement(names.pop())
+        if requirement.name.lower() in seen or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        seen.add(requirement.name.lower())
+        found = metadata.distribution(requirement.name)
+        names += found.requires or []
+        for name in {path.parts[0] for path in found.files or () if path.parts[0] not in ("..", "__pycache__")}:
+            link = folder / name
+            if not link.is_symlink() and not name.endswith(".pth"):
+                link.symlink_to(Path(str(found.locate_file(name))))
+    information = folder / "bass_webrtc-1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: bass-webrtc\nVersion: 1\n", encoding="utf-8")
+    (entry,) = PROJECT["entry-points"]["pyinstaller40"].items()
+    (information / "entry_points.txt").write_text(f"[pyinstaller40]\n{' = '.join(entry)}\n", encoding="utf-8")
+    return folder
+
+
+def test_frozen_program_serves_a_file_and_receives_a_publisher(tmp_path: Path) -> None:
+    """Without an environment, from another folder, whose name has a space and an umlaut."""
+    source, jingle = tmp_path / "radio.py", tmp_path / "jingle.wav"
+    source.write_text(PROGRAM, encoding="utf-8")
+    with wave.open(str(jingle), "wb") as file:
+        file.setparams((2, 2, 48_000, 0, "NONE", ""))
+        file.writeframes(bytes(4 * 48_000))
+    paths = (site_packages(tmp_path / "site"), toolchains.ROOT / "src")
+    folder = tmp_path / "Müller & Söhne"
+    command = [sys.executable if sys.prefix == sys.base_prefix else str(Path(sys.base_prefix, "bin", "python3"))]
+    command += ["-m", "PyInstaller", "--onedir", "--noconfirm", "--log-level", "ERROR", "--distpath", str(folder)]
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYINSTALLER_CONFIG_DIR": str(tmp_path)}
+    done = subprocess.run(
+        [*command, str(source)], cwd=tmp_path, env=variables, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    ran = subprocess.run(
+        [str(folder / "radio" / "radio"), str(jingle)],
+        cwd="/",
+        env={},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (ran.stdout.splitlines(), ran.stderr) == (["page 200", "connected True", "received True"], "")
