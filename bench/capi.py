@@ -43,7 +43,7 @@ class CHost:
             env=c_library.EMPTY_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
         )
         create_ms, start_ms, port = self._read()
         self.create_ms, self.start_ms = create_ms, start_ms

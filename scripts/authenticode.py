@@ -82,7 +82,7 @@ def _check(path: Path) -> None:
         root.flush()
         options = (*_offline_options(), "-CAfile", root.name, "-TSA-CAfile", root.name)
         done = subprocess.run(
-            ["osslsigncode", "verify", *options, "-in", str(path)], capture_output=True, text=True, check=False
+            ["osslsigncode", "verify", *options, "-in", str(path)], capture_output=True, encoding="utf-8", check=False
         )
     signer = done.stdout.partition("Subject: ")[2].partition("\n")[0]
     if done.returncode != 0 or SIGNER not in signer:
@@ -92,5 +92,5 @@ def _check(path: Path) -> None:
 @functools.cache
 def _offline_options() -> tuple[str, ...]:
     """Options against fetching revocation lists, which versions after 2.5 do."""
-    usage = subprocess.run(["osslsigncode", "verify", "--help"], capture_output=True, text=True, check=False)
+    usage = subprocess.run(["osslsigncode", "verify", "--help"], capture_output=True, encoding="utf-8", check=False)
     return tuple(option for option in ("-ignore-cdp", "-ignore-crl") if option in usage.stdout + usage.stderr)

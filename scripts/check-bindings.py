@@ -213,12 +213,14 @@ def differences(header: Interface, binding: Interface, spellings: Mapping[str, s
 
 def main(header_path: Path = HEADER, csharp_path: Path = CSHARP, pascal_path: Path = PASCAL) -> str | None:
     """The differences, one per line; None if there are none."""
-    header = read_header(header_path.read_text())
+    header = read_header(header_path.read_text(encoding="utf-8"))
     found = [f"{header_path.name}: {name} cannot be parsed" for name in sorted(header.mentioned - header.names)]
     rows = [[cell.strip() for cell in line.split(" | ")] for line in TYPES.strip().splitlines()]
     for path, read, column in ((csharp_path, read_csharp, 1), (pascal_path, read_pascal, 2)):
         spellings = {row[0]: row[column] for row in rows}
-        found += (f"{path.name}: {one}" for one in differences(header, read(path.read_text()), spellings))
+        found += (
+            f"{path.name}: {one}" for one in differences(header, read(path.read_text(encoding="utf-8")), spellings)
+        )
     return "\n".join(found) or None
 
 

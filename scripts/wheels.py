@@ -102,7 +102,7 @@ def wheel(target: str) -> Path:
         if target != "windows-x64":
             cflags.append(f"-I{_own_headers(folder / 'headers')}")
             exports = folder / "exports"
-            exports.write_text(VERSION_SCRIPT)
+            exports.write_text(VERSION_SCRIPT, encoding="utf-8")
             ldflags.append(f"-Wl,--version-script={exports}")
         settings = environment() | {
             "BASS_WEBRTC_TARGET": target,
@@ -142,7 +142,7 @@ def _build(kind: str, source: Path, folder: Path, settings: dict[str, str], *opt
 def _run(command: list[str], settings: dict[str, str] | None = None) -> str:
     """Run a program and return its output; if it fails, show the end of that."""
     output = subprocess.PIPE
-    done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=settings, text=True, check=False)
+    done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, env=settings, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise SystemExit(f"{done.stdout[-OUTPUT_SHOWN:]}\nwheels.py: `{' '.join(command[:4])} …` failed")
     return done.stdout

@@ -171,7 +171,7 @@ with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, max_connectio
 def test_host_program_can_open_files_and_stop(before: int, during: int, measured: Measured) -> None:
     """Of 256 descriptors; the server is in the same process. Nothing that the clients do delays its stop."""
     command = [sys.executable, "-c", HOST_PROGRAM, str(before), str(during)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as program:
         assert program.stdin is not None
         assert program.stdout is not None
 

@@ -41,7 +41,7 @@ def running(*command: str) -> Iterator[Program]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     try:
         yield program
@@ -65,7 +65,7 @@ def with_sigint(example: str) -> str:
 def test_browser_calls_and_is_called_over_a_websocket(chromium_studio: Studio, tmp_path: Path, button: str) -> None:
     port = free_port()
     example = tmp_path / "websocket_signaling.py"
-    example.write_text(with_sigint((FOLDER / example.name).read_text()))
+    example.write_text(with_sigint((FOLDER / example.name).read_text(encoding="utf-8")), encoding="utf-8")
     with running(str(example), "--port", str(port)) as program:
         assert f"http://127.0.0.1:{port}/" in read_line(program)
         tab = chromium_studio.browser.open(f"http://127.0.0.1:{port}/")

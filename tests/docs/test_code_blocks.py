@@ -124,7 +124,12 @@ def run_python(code: str, folder: Path) -> None:
     """Run code in a process of its own, in a folder with ``song.mp3``."""
     media.write_tone(folder / "song.mp3", 1000.0, 2000.0, seconds=1.0, sample_rate_hz=48_000)  # BASS looks inside.
     result = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + code], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", PREAMBLE + code],
+        cwd=folder,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 0, result.stderr
 
@@ -146,10 +151,10 @@ def test_python_block_that_raises_fails(tmp_path: Path) -> None:
 
 def compile_c(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """Compile a program against this library's header and a stand-in for bass.h."""
-    (folder / "bass.h").write_text('#include "bass_functions.h"\n')
+    (folder / "bass.h").write_text('#include "bass_functions.h"\n', encoding="utf-8")
     flags = [f"-I{folder}", f"-I{ROOT / 'examples/c'}", f"-I{ROOT / 'src/bass_webrtc/capi'}"]
     command = ["cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *flags, "-x", "c", "-"]
-    return subprocess.run(command, input=code, capture_output=True, text=True, check=False)
+    return subprocess.run(command, input=code, capture_output=True, encoding="utf-8", check=False)
 
 
 @of("c")
@@ -189,7 +194,9 @@ def _line_faults(line: str) -> list[str]:
     if words[0] == "bass-webrtc":
         return _command_faults(words)
     if words[0] == "make":
-        targets = " ".join(re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)).split()
+        targets = " ".join(
+            re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        ).split()
         return [f"make has no target {word}" for word in words[1:] if "=" not in word and word not in targets]
     if words[0] == "python" and words[1].startswith("examples/"):
         return _example_faults(ROOT / words[1], words[2:])
@@ -208,7 +215,7 @@ def _command_faults(words: list[str]) -> list[str]:
 def _example_faults(path: Path, words: list[str]) -> list[str]:
     if not path.is_file():
         return [f"no file {path}"]
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     return [f"{path.name} has no option {word}" for word in words if word.startswith("--") and f'"{word}"' not in text]
 
 
@@ -216,7 +223,7 @@ def _example_faults(path: Path, words: list[str]) -> list[str]:
 def test_shell_block_names_what_exists(block: Block) -> None:
     bash = shutil.which("bash")
     assert bash is not None
-    syntax = subprocess.run([bash, "-n"], input=block.code, capture_output=True, text=True, check=False)
+    syntax = subprocess.run([bash, "-n"], input=block.code, capture_output=True, encoding="utf-8", check=False)
     assert syntax.returncode == 0, syntax.stderr
     assert shell_faults(block.code) == []
 
@@ -291,7 +298,9 @@ def test_relative_links_lead_to_a_file() -> None:
 
 
 def test_source_files_that_pages_name_exist() -> None:
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    ).stdout.split()
     known = {path[index:] for path in (f"/{path}" for path in files) for index in _slashes(path)}
     for page in PAGES:
         if page.name not in ("CHANGELOG.md", "decisions.md", "conformance.md"):
@@ -306,6 +315,8 @@ def _slashes(path: str) -> list[int]:
 
 
 def test_reference_has_every_public_name() -> None:
-    text = (ROOT / "docs/reference/python.rst").read_text() + (ROOT / "docs/reference/aio.rst").read_text()
+    text = (ROOT / "docs/reference/python.rst").read_text(encoding="utf-8") + (
+        ROOT / "docs/reference/aio.rst"
+    ).read_text(encoding="utf-8")
     documented = set(re.findall(r"^\.\. auto(?:class|exception):: bass_webrtc\.(\w+)$", text, re.MULTILINE))
     assert documented == set(bw.__all__) - {"aio"}

@@ -21,7 +21,7 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*command, "-c", str(ROOT / "docs"), "-d", str(target / "doctrees"), str(source), str(target / "html")],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
 
@@ -29,15 +29,15 @@ def build(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
 def test_site_builds_without_a_warning(tmp_path: Path) -> None:
     result = build(ROOT / "docs", tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    c_page = (tmp_path / "html/reference/c.html").read_text()
-    python_page = (tmp_path / "html/reference/python.html").read_text()
+    c_page = (tmp_path / "html/reference/c.html").read_text(encoding="utf-8")
+    python_page = (tmp_path / "html/reference/python.html").read_text(encoding="utf-8")
     assert 'id="c.BASS_WEBRTC_Start"' in c_page
     assert 'href="#bass_webrtc.Peer"' in python_page, "the types in signatures are links"
 
 
 def test_broken_references_are_errors(tmp_path: Path) -> None:
     broken = ("[](no-such-page.md)", "{py:class}`bass_webrtc.Sever`", "{c:func}`BASS_WEBRTC_Strat`")
-    (tmp_path / "index.md").write_text("# Page\n\n" + "\n\n".join(broken) + "\n")
+    (tmp_path / "index.md").write_text("# Page\n\n" + "\n\n".join(broken) + "\n", encoding="utf-8")
     result = build(tmp_path, tmp_path / "build")
     assert result.returncode == 1
     for line, name in enumerate(("no-such-page", "bass_webrtc.Sever", "BASS_WEBRTC_Strat")):
@@ -48,7 +48,7 @@ def test_broken_references_are_errors(tmp_path: Path) -> None:
 
 
 def test_header_is_read_completely() -> None:
-    text = HEADER.read_text()
+    text = HEADER.read_text(encoding="utf-8")
     header = c_header.read_header(text)
     assert len(header.functions) == len(re.findall(r"BASS_WEBRTC_CALL BASS_WEBRTC_\w+\(", text))
     assert all(item.comment for item in header.items if item.kind in ("function", "struct"))

@@ -25,7 +25,7 @@ def read_unit(text: str) -> configparser.ConfigParser:
 
 
 def test_systemd_unit_has_a_command_that_exists() -> None:
-    unit = read_unit(UNIT.read_text())
+    unit = read_unit(UNIT.read_text(encoding="utf-8"))
     assert unit.sections() == ["Unit", "Service", "Install"]
     command = shlex.split(unit["Service"]["ExecStart"])
     assert command[0].endswith("/bin/bass-webrtc")
@@ -35,14 +35,16 @@ def test_systemd_unit_has_a_command_that_exists() -> None:
 def verify(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """The output of systemd-analyze for a unit whose program is this Python."""
     path = folder / UNIT.name
-    path.write_text(text.replace("/opt/bass-webrtc/bin/bass-webrtc", os.path.realpath(sys.executable)))
-    return subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, text=True, check=False)
+    path.write_text(
+        text.replace("/opt/bass-webrtc/bin/bass-webrtc", os.path.realpath(sys.executable)), encoding="utf-8"
+    )
+    return subprocess.run(["systemd-analyze", "verify", str(path)], capture_output=True, encoding="utf-8", check=False)
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         return  # A container without systemd: the test above has parsed the unit.
-    result = verify(UNIT.read_text(), tmp_path)
+    result = verify(UNIT.read_text(encoding="utf-8"), tmp_path)
     own = [line for line in result.stderr.splitlines() if UNIT.name in line]
     assert own == []
 
@@ -50,10 +52,10 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 def test_systemd_refuses_an_unknown_setting(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         return
-    result = verify(UNIT.read_text().replace("Restart=on-failure", "Restrat=on-failure"), tmp_path)
+    result = verify(UNIT.read_text(encoding="utf-8").replace("Restart=on-failure", "Restrat=on-failure"), tmp_path)
     assert "Restrat" in result.stderr
 
 
 def test_every_example_file_is_shown_on_a_page() -> None:
-    pages = "".join(page.read_text() for page in (ROOT / "docs/how-to").glob("*.md"))
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs/how-to").glob("*.md"))
     assert [path.name for path in EXAMPLES.iterdir() if f"{{literalinclude}} examples/{path.name}" not in pages] == []

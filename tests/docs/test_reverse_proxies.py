@@ -76,7 +76,7 @@ def nginx(folder: Path, port: int, backend: str, certificate: Path, key: Path) -
         f"    {name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     text = configure(
-        (EXAMPLES / "nginx.conf").read_text(),
+        (EXAMPLES / "nginx.conf").read_text(encoding="utf-8"),
         {
             "http {\n": "http {\n" + writable,
             "listen 80;": f"listen 127.0.0.1:{free_port()};",
@@ -87,7 +87,7 @@ def nginx(folder: Path, port: int, backend: str, certificate: Path, key: Path) -
             "/etc/letsencrypt/live/radio.example/privkey.pem": str(key),
         },
     )
-    (folder / "nginx.conf").write_text(text)
+    (folder / "nginx.conf").write_text(text, encoding="utf-8")
     globals_ = f"daemon off; pid {folder}/nginx.pid; error_log {folder}/proxy.log;"
     return [
         str(binary),
@@ -106,7 +106,7 @@ def caddy(folder: Path, port: int, backend: str, certificate: Path, key: Path) -
     """Caddy's command."""
     skip_for(None if shutil.which("caddy") else "the Caddy configuration needs Debian's caddy")
     text = configure(
-        (EXAMPLES / "Caddyfile").read_text(),
+        (EXAMPLES / "Caddyfile").read_text(encoding="utf-8"),
         {
             "radio.example {\n": f"127.0.0.1:{port} {{\n",
             "127.0.0.1:8080": backend,
@@ -115,7 +115,7 @@ def caddy(folder: Path, port: int, backend: str, certificate: Path, key: Path) -
         },
     )
     # No administration port, and no redirection from port 80, which may be another's.
-    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
+    (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text, encoding="utf-8")
     return ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
 
 
@@ -152,7 +152,7 @@ def _running(command: list[str], folder: Path, port: int) -> Iterator[Callable[[
     try:
         deadline_s = time.monotonic() + 20.0
         while not _answers(port):
-            said = (folder / "output").read_text()
+            said = (folder / "output").read_text(encoding="utf-8")
             assert process.poll() is None, said
             assert time.monotonic() < deadline_s, said
             time.sleep(0.05)  # Another program starts.

@@ -23,7 +23,7 @@ every_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: pat
 
 
 def jobs(path: Path) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text())["jobs"]
+    found: dict[str, dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"]
     return found
 
 
@@ -44,19 +44,19 @@ def test_the_workflows_test_package_and_release() -> None:
 
 @every_workflow
 def test_workflow_says_that_it_has_not_run(path: Path) -> None:
-    assert path.read_text().startswith("# Not yet run:")
+    assert path.read_text(encoding="utf-8").startswith("# Not yet run:")
 
 
 @every_workflow
 def test_make_targets_exist(path: Path) -> None:
-    rules = re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    rules = re.findall(r"^([\w -]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     targets = {target for rule in rules for target in rule.split()}
     assert set(re.findall(r"^make (\w[\w-]*)", commands(path), re.MULTILINE)) - targets == set()
 
 
 @every_workflow
 def test_files_exist(path: Path) -> None:
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     named = set(re.findall(r"(?:\./)?((?:\.ci|\.github|scripts|tests|docs)/[\w./-]+)", text))
     assert named
     assert {name for name in named if not (ROOT / name).exists()} == set()
@@ -66,13 +66,13 @@ def test_files_exist(path: Path) -> None:
 def test_actions_are_pinned_to_a_commit_and_name_its_version(path: Path) -> None:
     for action in {step["uses"] for step in steps(path) if "uses" in step}:
         assert PINNED.fullmatch(action), action
-        lines = [line for line in path.read_text().splitlines() if action in line]
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if action in line]
         assert all(re.search(r" # v\d+\.\d+\.\d+$", line) for line in lines), action
 
 
 @every_workflow
 def test_jobs_need_jobs_that_exist_and_may_only_read(path: Path) -> None:
-    workflow = yaml.safe_load(path.read_text())
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
         needs = job.get("needs", [])

@@ -414,7 +414,7 @@ def test_missing_file_is_named_in_the_error(tmp_path: Path) -> None:
 def test_file_without_audio_is_named_in_the_error(tmp_path: Path) -> None:
     """The error names the file and carries the BASS error code."""
     text = tmp_path / "text.mp3"
-    text.write_text("no music " * 1000)
+    text.write_text("no music " * 1000, encoding="utf-8")
     with (
         bw.Server(bw.BassFile(str(text)), bw.ServerConfig(http_port=0, udp_port=0)) as server,
         pytest.raises(bw.BassError, match=r"text\.mp3") as caught,

@@ -39,7 +39,9 @@ def make(kind: str, server: bw.Server) -> bw.WhipClient | bw.WhepClient:
 @contextmanager
 def running(server: bw.Server, *command: str) -> Iterator[Program]:
     """A program that is connected to the server."""
-    program = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    program = subprocess.Popen(
+        [sys.executable, *command], stdin=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
+    )
     try:
         wait_until(lambda: any(peer.state == "connected" for peer in server.peers), 30.0)
         yield program

@@ -235,7 +235,9 @@ async def test_self_signed_turn_certificate_is_refused(turn: Coturn) -> None:
 
 # -- the configuration that docs/how-to/turn.md shows
 
-DOCUMENTED = [(EXAMPLES / name).read_text() for name in ("turnserver.conf", "turnserver-one-server.conf")]
+DOCUMENTED = [
+    (EXAMPLES / name).read_text(encoding="utf-8") for name in ("turnserver.conf", "turnserver-one-server.conf")
+]
 INSIDE = ["10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "172.31.255.254", "192.168.1.1", "224.0.0.251"]
 
 

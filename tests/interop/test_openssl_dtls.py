@@ -32,7 +32,7 @@ def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Fingerprin
     make = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=peer"
     subprocess.run([OPENSSL, *make.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
     show = [OPENSSL, "x509", "-in", certificate, "-noout", "-fingerprint", "-sha256"]
-    shown = subprocess.run(show, check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run(show, check=True, capture_output=True, encoding="utf-8").stdout
     return ["-cert", certificate, "-key", key], Fingerprint("sha-256", shown.strip().partition("=")[2])
 
 

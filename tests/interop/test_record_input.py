@@ -43,7 +43,7 @@ def serve() -> Iterator[Serve]:
         ports = ["--port", "0", "--udp-port", "0", "--stats-every", "0.2"]
         command = [sys.executable, "-m", "bass_webrtc", "serve", "tone", *ports, *options]
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", env=os.environ | environment
         )
         running.append(process)
         assert process.stderr is not None
@@ -173,7 +173,7 @@ def _monitored(sound_card: PulseServer, folder: Path) -> Samples:
 
 def test_missing_device_is_a_one_line_error_and_exit_code_1() -> None:
     command = [sys.executable, "-m", "bass_webrtc", "serve", "tone", "--port", "0", "--input-device", "99"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=60, check=False)
     assert (result.returncode, result.stdout) == (1, "")
     assert re.fullmatch(r"bass-webrtc: BASS_Init failed: BASS_ERROR_DEVICE \(23\); .*devices.*\n", result.stderr)
 
@@ -182,7 +182,7 @@ def test_unwritable_file_is_a_one_line_error_and_exit_code_1(tmp_path: Path) -> 
     path = tmp_path / "nowhere" / "said.wav"
     command = [sys.executable, "-m", "bass_webrtc", "serve", "tone", "--port", "0", "--udp-port", "0"]
     result = subprocess.run(
-        [*command, "--record-input", str(path)], capture_output=True, text=True, timeout=60, check=False
+        [*command, "--record-input", str(path)], capture_output=True, encoding="utf-8", timeout=60, check=False
     )
     assert (result.returncode, result.stdout) == (1, "")
     assert re.fullmatch(r"bass-webrtc: .*nowhere.*\n", result.stderr)

@@ -28,7 +28,7 @@ def test_interpreter_exit_sends_close_notify_to_listeners(ending: str, code: int
     """Long before consent would expire; the exit does not wait."""
     command = [sys.executable, "-c", PROGRAM.format(ending=ending)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as program:
         try:
             assert program.stdout is not None

@@ -39,7 +39,7 @@ def start() -> Iterator[Start]:
 
     def start(*arguments: str) -> Command:
         command = [sys.executable, "-m", "bass_webrtc", *arguments]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
         running.append(process)
         return process
 
@@ -152,7 +152,7 @@ def test_mediamtx_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) ->
         (["--whep", whep, "--device", "0"], None),
     ):
         with subprocess.Popen(
-            [sys.executable, "-u", EXAMPLE, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-u", EXAMPLE, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
         ) as process:
             assert process.stdout is not None
             assert process.stdout.readline().endswith("Press Return to quit.\n")
@@ -171,11 +171,11 @@ def test_mediamtx_example_pushes_and_pulls(server: bw.Server, tmp_path: Path) ->
 
 
 def test_mediamtx_example_pushes_without_a_bass_wrapper(server: bw.Server, tmp_path: Path) -> None:
-    (tmp_path / "sound_lib.py").write_text("raise ImportError")
+    (tmp_path / "sound_lib.py").write_text("raise ImportError", encoding="utf-8")
     process = subprocess.run(
         [sys.executable, EXAMPLE, "--whip", f"{server.url}whip"],
         input="\n",
-        text=True,
+        encoding="utf-8",
         capture_output=True,
         timeout=PROCESS_S,
         env={**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), os.environ.get("PYTHONPATH", "")))},

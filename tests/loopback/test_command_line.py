@@ -32,7 +32,7 @@ def start() -> Iterator[Start]:
 
     def start(*arguments: str, stdout: int = subprocess.PIPE) -> Command:
         command = [sys.executable, "-m", "bass_webrtc", *arguments]
-        process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, encoding="utf-8")
         running.append(process)
         return process
 
@@ -92,7 +92,7 @@ def test_missing_file_is_one_line_and_exit_code_1(start: Start, tmp_path: Path) 
 
 def test_non_audio_file_is_one_line_and_exit_code_1(start: Start, tmp_path: Path) -> None:
     path = tmp_path / "letter.txt"
-    path.write_text("Dear Sir or Madam\n" * 100)
+    path.write_text("Dear Sir or Madam\n" * 100, encoding="utf-8")
     process = _serve(start, str(path))
     _, errors = process.communicate(timeout=PROCESS_S)
     assert process.returncode == 1

@@ -45,7 +45,7 @@ Command: TypeAlias = "subprocess.Popen[str]"
 def _running(example: Path, folder: Path) -> Iterator[tuple[Command, str]]:
     """Run the example in ``folder``; yield its process and URL. Kills it if it has not ended."""
     arguments = []
-    if "sys.argv" in example.read_text():
+    if "sys.argv" in example.read_text(encoding="utf-8"):
         arguments.append(
             str(media.write_tone(folder / "Ton ♪.wav", 1000.0, 2000.0, seconds=1.0, sample_rate_hz=48_000))
         )
@@ -54,7 +54,7 @@ def _running(example: Path, folder: Path) -> Iterator[tuple[Command, str]]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         cwd=folder,
     )
     try:
@@ -77,7 +77,7 @@ def test_example_serves_until_it_is_stopped(example: Path, tmp_path: Path) -> No
     with _running(example, tmp_path) as (process, url):
         with urllib.request.urlopen(url + "healthz", timeout=10) as response:
             assert response.status == 200
-        if "input(" not in example.read_text():
+        if "input(" not in example.read_text(encoding="utf-8"):
             process.send_signal(signal.SIGINT)
         _press_return(process)
 

@@ -23,7 +23,7 @@ def port() -> Iterator[int]:
     """The port of the running example, which also accepts one origin more."""
     number = free_port()
     command = [sys.executable, "-u", str(EXAMPLE), "--port", str(number), "--allow-origin", "https://radio.example"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as program:
         assert program.stdout is not None
         assert f"http://127.0.0.1:{number}/" in program.stdout.readline()
         yield number
@@ -111,6 +111,8 @@ def test_sixth_connection_is_refused_until_one_ends(port: int) -> None:
 
 
 def test_example_listens_on_loopback_by_default() -> None:
-    help_text = subprocess.run([sys.executable, str(EXAMPLE), "--help"], capture_output=True, text=True, check=True)
+    help_text = subprocess.run(
+        [sys.executable, str(EXAMPLE), "--help"], capture_output=True, encoding="utf-8", check=True
+    )
     assert "--allow-origin" in help_text.stdout
-    assert 'default="127.0.0.1"' in EXAMPLE.read_text()
+    assert 'default="127.0.0.1"' in EXAMPLE.read_text(encoding="utf-8")

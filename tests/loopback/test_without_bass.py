@@ -48,7 +48,9 @@ def song(tmp_path: Path) -> str:
 
 def run(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PROCESS_S, check=False)
+    return subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", timeout=PROCESS_S, check=False
+    )
 
 
 def test_start_names_the_missing_library_and_opens_nothing(environment: dict[str, str], song: str) -> None:

@@ -29,18 +29,18 @@ class Maker:
 
     def __call__(self, folder: Path) -> None:
         self.calls += 1
-        (folder / "product").write_text(str(self.calls))
+        (folder / "product").write_text(str(self.calls), encoding="utf-8")
 
 
 def test_product_is_made_once_for_the_same_inputs(tmp_path: Path) -> None:
     make, source = Maker(), tmp_path / "source"
-    source.write_text("1")
+    source.write_text("1", encoding="utf-8")
     first = build_cache.made("it", ["-O2", source], make)
     assert build_cache.made("it", ["-O2", source], make) == first
-    assert (first / "product").read_text() == "1"
-    source.write_text("2")
+    assert (first / "product").read_text(encoding="utf-8") == "1"
+    source.write_text("2", encoding="utf-8")
     second = build_cache.made("it", ["-O2", source], make)
-    assert (second / "product").read_text() == "2"
+    assert (second / "product").read_text(encoding="utf-8") == "2"
     assert make.calls == 2
 
 
@@ -69,7 +69,7 @@ def test_what_a_killed_maker_left_is_removed(cache: Path) -> None:
 
 
 def test_cache_that_cannot_be_written_is_named(cache: Path) -> None:
-    cache.write_text("a file")
+    cache.write_text("a file", encoding="utf-8")
     with pytest.raises(
         SystemExit, match=rf"the cache {cache} cannot be written \(File exists\); set BASS_WEBRTC_CACHE"
     ):

@@ -66,7 +66,7 @@ def test_wheel_encodes_and_its_doctor_says_how_to_get_bass(tmp_path: Path) -> No
     """sound-lib has no BASS for ARM: the user downloads it and sets BASS_LIBRARY."""
     zipfile.ZipFile(packages.wheel(TARGET)).extractall(tmp_path)
     command = ["nice", *arm64.python_command("-c", PROGRAM, tmp_path, path=tmp_path)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=False)
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", timeout=300, check=False)
     assert done.stdout.startswith("encoded\n")
     assert re.search(packages.LIBRARIES, done.stdout, re.MULTILINE), done.stdout
     assert re.search(r"BASS_LIBRARY", done.stdout), done.stdout

@@ -57,6 +57,6 @@ def test_server_runs_from_what_pip_builds_of_the_sdist(tmp_path: Path) -> None:
     (built,) = tmp_path.glob("*.whl")
     zipfile.ZipFile(built).extractall(tmp_path)
     command = [sys.executable, "-c", PROGRAM, str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=60, check=False)
     assert done.stderr == ""
     assert done.stdout.splitlines() == ["200 text/html; charset=utf-8", "200 application/json"]

@@ -102,8 +102,8 @@ def test_archive_contains_no_bass_and_nothing_that_only_the_command_line_needs(t
 
 def test_every_part_has_its_license(target: str) -> None:
     licenses = _home(target) / "LICENSES"
-    index = (licenses / "README.txt").read_text()
-    locked = re.findall(r"^([\w-]+)==(\S+)", builder.LOCK.read_text(), re.MULTILINE)
+    index = (licenses / "README.txt").read_text(encoding="utf-8")
+    locked = re.findall(r"^([\w-]+)==(\S+)", builder.LOCK.read_text(encoding="utf-8"), re.MULTILINE)
     for name, version in locked:
         entry = re.search(rf"^({re.escape(name)}) {re.escape(version)} +\S", index, re.MULTILINE | re.IGNORECASE)
         assert entry is not None, name
@@ -112,7 +112,7 @@ def test_every_part_has_its_license(target: str) -> None:
     if target == "windows-x64":
         expected |= {"mingw-w64.txt", "gcc.txt", "vcruntime.txt"}
     assert expected <= {path.name for path in licenses.iterdir()}
-    assert "Copyright" in (licenses / "bass-webrtc.txt").read_text()
+    assert "Copyright" in (licenses / "bass-webrtc.txt").read_text(encoding="utf-8")
 
 
 def test_archive_does_not_mention_the_machine_that_built_it(target: str) -> None:
@@ -122,7 +122,7 @@ def test_archive_does_not_mention_the_machine_that_built_it(target: str) -> None
 
 
 def test_lock_contains_the_dependencies_that_the_c_library_needs() -> None:
-    locked = dict(re.findall(r"^([\w-]+)==(\S+)", builder.LOCK.read_text(), re.MULTILINE))
+    locked = dict(re.findall(r"^([\w-]+)==(\S+)", builder.LOCK.read_text(encoding="utf-8"), re.MULTILINE))
     for requirement in builder.shipped_dependencies():
         name, _, oldest = requirement.partition(",")[0].partition(">=")
         assert _release(locked[name.lower()]) >= _release(oldest), requirement
@@ -157,7 +157,7 @@ def test_windows_dlls_need_only_each_other_and_windows() -> None:
 def test_windows_archive_with_an_unverified_python_says_so() -> None:
     skip_for(wine.missing())
     assert sdk.archive("windows-x64").name == "bass-webrtc-sdk-win-x64-unverified.zip"
-    assert "FOR TESTS ONLY" in (sdk.unpacked("windows-x64") / "FOR-TESTS-ONLY.txt").read_text()
+    assert "FOR TESTS ONLY" in (sdk.unpacked("windows-x64") / "FOR-TESTS-ONLY.txt").read_text(encoding="utf-8")
 
 
 def test_python_with_a_wrong_signature_is_refused(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_library_can_be_moved(serve: Path, tmp_path: Path) -> None:
     environment = {"LD_LIBRARY_PATH": str(moved)}
     with c_library.running([str(moved / "serve"), "", "0"], environment) as process:
         assert _health(_address(c_library.read_line(process))) == b'{"status": "ok"}'
-        maps = Path(f"/proc/{process.pid}/maps").read_text()
+        maps = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
         assert str(moved / "libbass_webrtc.so") in maps
         assert str(serve.parents[2] / "lib") not in maps
         c_library.press_return(process)
@@ -353,6 +353,6 @@ def _health(address: str) -> bytes:
 
 
 def _output(*command: str) -> str:
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", check=False)
     assert result.returncode == 0, result.stdout
     return result.stdout

@@ -36,7 +36,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         [str(SCRIPT), *arguments],
         env={**os.environ, "PYTHON": sys.executable, **environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
     )
 
@@ -55,7 +55,7 @@ def compile_program(target: str, folder: Path) -> Path:
         ["pkg-config", "--cflags", "--libs", "opus", "libsrtp2", "libcrypto"],
         env={**os.environ, "PKG_CONFIG_LIBDIR": str(prefix / "lib" / "pkgconfig")},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     ).stdout.split()
     program = folder / "libraries.exe"
@@ -70,7 +70,7 @@ def compile_program(target: str, folder: Path) -> Path:
 def test_static_libraries_have_pinned_versions_and_models(target: str, tmp_path: Path) -> None:
     program = compile_program(target, tmp_path)
     emulator = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"] if target == "linux-arm64" else []
-    done = subprocess.run([*emulator, str(program), "models"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*emulator, str(program), "models"], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(VERSIONS)
 
@@ -86,9 +86,9 @@ def test_static_libraries_for_windows_have_pinned_versions_and_models(tmp_path: 
 @pytest.mark.parametrize("target", ["linux-x64", "linux-arm64", "windows-x64"])
 def test_licenses_of_all_libraries_are_included(target: str) -> None:
     licenses = built(target) / "licenses"
-    assert "Redistribution and use" in (licenses / "opus.txt").read_text()
-    assert "Redistribution and use" in (licenses / "libsrtp2.txt").read_text()
-    assert "Apache License" in (licenses / "openssl.txt").read_text()
+    assert "Redistribution and use" in (licenses / "opus.txt").read_text(encoding="utf-8")
+    assert "Redistribution and use" in (licenses / "libsrtp2.txt").read_text(encoding="utf-8")
+    assert "Apache License" in (licenses / "openssl.txt").read_text(encoding="utf-8")
 
 
 def test_second_run_finds_the_first_one_and_prints_only_the_folder() -> None:
@@ -158,7 +158,7 @@ def test_libraries_of_another_compiler_are_not_used(tmp_path: Path) -> None:
     assert run("linux-x64", **environment).stdout == f"{prefix}\n"
     zig, python = tmp_path / "zig", tmp_path / "python"
     for program, output in ((zig, "99.0"), (python, zig)):
-        program.write_text(f"#!/bin/sh\necho {output}\n")
+        program.write_text(f"#!/bin/sh\necho {output}\n", encoding="utf-8")
         program.chmod(0o755)
     assert run("linux-x64", PYTHON=str(python), **environment).stdout == ""
 
@@ -173,7 +173,7 @@ def test_second_process_waits_and_takes_the_result_of_the_first(tmp_path: Path) 
     environment = {**os.environ, "PYTHON": sys.executable, "BASS_WEBRTC_CACHE": str(tmp_path)}
     with (folder / "linux-x64.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        second = subprocess.Popen([str(SCRIPT), "linux-x64"], env=environment, stdout=subprocess.PIPE, text=True)
+        second = subprocess.Popen([str(SCRIPT), "linux-x64"], env=environment, stdout=subprocess.PIPE, encoding="utf-8")
         while "flock" not in children(second.pid):
             assert second.poll() is None, "ended although the lock was taken"
             time.sleep(0.01)
@@ -185,14 +185,17 @@ def test_second_process_waits_and_takes_the_result_of_the_first(tmp_path: Path) 
 
 
 def children(pid: int) -> list[str]:
-    listed = subprocess.run(["ps", "-o", "comm=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["ps", "-o", "comm=", "--ppid", str(pid)], capture_output=True, encoding="utf-8", check=False
+    )
     return listed.stdout.split()
 
 
 def test_headers_and_import_library_for_windows_link_an_extension_module(tmp_path: Path) -> None:
     python = built("windows-x64", "python-headers") / "python"
     source = tmp_path / "extension.c"
-    source.write_text("""
+    source.write_text(
+        """
         #define Py_LIMITED_API 0x030B0000
         #include <Python.h>
         static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, "extension", NULL, 0, NULL};
@@ -200,12 +203,14 @@ def test_headers_and_import_library_for_windows_link_an_extension_module(tmp_pat
             Py_INCREF(PyExc_ValueError);
             return PyModule_Create(&definition);
         }
-    """)
+    """,
+        encoding="utf-8",
+    )
     module = tmp_path / "extension.pyd"
     flags = ("-shared", "-Wall", "-Werror", f"-I{python / 'include'}", f"-L{python / 'lib'}", "-lpython3")
     subprocess.run([toolchains.MINGW, str(source), "-o", str(module), *flags], check=True)
     imports = subprocess.run(
-        ["x86_64-w64-mingw32-objdump", "-p", str(module)], capture_output=True, text=True, check=True
+        ["x86_64-w64-mingw32-objdump", "-p", str(module)], capture_output=True, encoding="utf-8", check=True
     ).stdout
     assert "DLL Name: python3.dll" in imports
 
@@ -233,7 +238,7 @@ def test_moved_python_has_its_modules_and_needs_no_variable(python: Path) -> Non
         [str(python / "bin" / "python3.13"), "-I", "-W", "error", "-c", program],
         env={},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
     )
     version, openssl, prefix = done.stdout.strip().split("|")
@@ -246,13 +251,15 @@ def test_moved_python_has_its_modules_and_needs_no_variable(python: Path) -> Non
 def test_python_finds_the_certificates_of_debian_and_of_fedora(python: Path) -> None:
     program = "import ssl; paths = ssl.get_default_verify_paths(); print(paths.openssl_cafile, paths.openssl_capath)"
     command = [str(python / "bin" / "python3.13"), "-I", "-c", program]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     assert shown.split() == ["/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "/etc/ssl/certs"]
 
 
 def test_python_needs_only_glibc_2_28(python: Path) -> None:
     library = python / "lib" / "libpython3.13.so.1.0"
-    dynamic = subprocess.run(["readelf", "-d", "-V", str(library)], capture_output=True, text=True, check=True).stdout
+    dynamic = subprocess.run(
+        ["readelf", "-d", "-V", str(library)], capture_output=True, encoding="utf-8", check=True
+    ).stdout
     needed = {line.partition("[")[2].partition(".so")[0] for line in dynamic.splitlines() if "(NEEDED)" in line}
     assert needed <= {"libc", "libm", "libdl", "libpthread", "librt", "libutil", "ld-linux-x86-64"}
     versions = {

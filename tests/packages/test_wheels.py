@@ -129,7 +129,7 @@ def test_linux_core_needs_only_glibc_2_28_and_exports_one_function(core: Path) -
 @pytest.mark.parametrize("wheel", ["windows-x64"], indirect=True)
 def test_windows_core_needs_only_windows_and_the_stable_abi(core: Path) -> None:
     command = [toolchains.MINGW.replace("gcc-posix", "objdump"), "-p", str(core)]
-    listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
     imported = {name.lower() for name in re.findall(r"DLL Name: (\S+)\.dll", listing)}
     assert "python3" in imported
     assert imported - {"python3"} <= SYSTEM_DLLS

@@ -35,7 +35,7 @@ def root() -> Path:
 
 def site_packages() -> Path:
     """Return a folder with the dependencies of bass-webrtc, for the Python of that system."""
-    project = tomllib.loads((toolchains.ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((toolchains.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements: list[str] = project["dependencies"]
     version = _python().name.removeprefix("python")
 

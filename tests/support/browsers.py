@@ -141,7 +141,7 @@ class Chromium:
 
 def _run_on(host: Host, program: str | None, script: Path) -> str:
     """Playwright talks to the browser over inherited pipes, so only the browser needs to run on the other host."""
-    script.write_text(f'#!/bin/sh\nexec ip netns exec {host.name} {program} "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec ip netns exec {host.name} {program} "$@"\n', encoding="utf-8")
     script.chmod(0o755)
     return str(script)
 
@@ -201,14 +201,14 @@ class Firefox:
         self._profile = tempfile.TemporaryDirectory(prefix="bw-firefox-", ignore_cleanup_errors=True)
         settings = {**FIREFOX_PREFERENCES, "dom.securecontext.allowlist": trusted_address}
         lines = (f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in settings.items())
-        Path(self._profile.name, "user.js").write_text("".join(lines))
+        Path(self._profile.name, "user.js").write_text("".join(lines), encoding="utf-8")
         command = ["firefox-esr", "--headless", "--no-remote", "--profile", self._profile.name]
         command += ["--remote-debugging-port", "0"]
         start = subprocess.Popen if host is None else host.popen
         # Set HOME: the tests may run as root with another user's home directory.
         environment = {"HOME": self._profile.name, "PATH": os.environ["PATH"], "PULSE_SERVER": pulse_server}
         self._process: subprocess.Popen[str] = start(
-            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+            command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, encoding="utf-8", env=environment
         )
         try:
             self._bidi = _BiDi(self._listening_port(), host)

@@ -40,7 +40,7 @@ class Child:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **(variables or {})}
         command = [*program, module, *arguments]
         self._process: subprocess.Popen[str] = start(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8", env=environment
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

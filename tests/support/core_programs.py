@@ -15,7 +15,7 @@ from bass_webrtc.core import build_core
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "core"
-SOURCES = {path.stem.removeprefix("test_"): path.read_text() for path in FOLDER.glob("test_*.c")}
+SOURCES = {path.stem.removeprefix("test_"): path.read_text(encoding="utf-8") for path in FOLDER.glob("test_*.c")}
 PROGRAMS = sorted(SOURCES)
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread")
 
@@ -45,7 +45,7 @@ class CoreBuild:
         self._command = [*compiler, *WARNINGS, *flags, *build_core.pkg_config("--cflags", libraries)]
         self._command += [f"-I{path.relative_to(ROOT)}" for path in (build_core.HERE, FOLDER)]
         self._link_flags = build_core.link_flags(target, libraries)
-        version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=True).stdout
+        version = subprocess.run([*compiler, "--version"], capture_output=True, encoding="utf-8", check=True).stdout
         versions = (version, *build_core.pkg_config("--modversion", libraries))
         headers = sorted((*build_core.HERE.glob("*.h"), *FOLDER.glob("*.h")))
         self._inputs: list[str | Path] = [

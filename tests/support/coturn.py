@@ -84,7 +84,7 @@ class Coturn:
             *(f"--cert={self.certificate}", f"--pkey={key}"),
         ]
         if config is not None:
-            (folder / "turnserver.conf").write_text(config)
+            (folder / "turnserver.conf").write_text(config, encoding="utf-8")
             command += ["-c", str(folder / "turnserver.conf")]
         else:
             command += [
@@ -122,7 +122,7 @@ class Coturn:
     def log(self) -> str:
         """Return its log."""
         self._log.flush()
-        return Path(self._log.name).read_text(errors="replace")
+        return Path(self._log.name).read_text(errors="replace", encoding="utf-8")
 
     @contextlib.contextmanager
     def standing_still(self) -> Iterator[None]:

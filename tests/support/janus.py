@@ -63,9 +63,9 @@ class Janus:
             kind: ",".join(one.name for one in (libraries / kind).glob("*.so") if wanted not in one.name)
             for kind, wanted in (("transports", "websockets"), ("plugins", "videoroom"))
         }
-        (folder / "janus.jcfg").write_text(_JANUS.format(**others))
-        (folder / "janus.transport.websockets.jcfg").write_text(_WEBSOCKETS)
-        (folder / "janus.plugin.videoroom.jcfg").write_text(_VIDEO_ROOM)
+        (folder / "janus.jcfg").write_text(_JANUS.format(**others), encoding="utf-8")
+        (folder / "janus.transport.websockets.jcfg").write_text(_WEBSOCKETS, encoding="utf-8")
+        (folder / "janus.plugin.videoroom.jcfg").write_text(_VIDEO_ROOM, encoding="utf-8")
         settings = {
             "janus": {"address": f"ws://127.0.0.1:{_WEBSOCKET_PORT}"},
             "port": _HTTP_PORT,
@@ -76,7 +76,7 @@ class Janus:
         }
         for name in node_packages.WHIP_SERVER_FILES:
             shutil.copy(node_packages.whip_server() / name, folder)
-        (folder / "config.js").write_text(f"module.exports = {json.dumps(settings)};\n")
+        (folder / "config.js").write_text(f"module.exports = {json.dumps(settings)};\n", encoding="utf-8")
         try:
             self._start(["janus", "-F", str(folder), "-P", str(libraries / "plugins"), "-o"])
             self._start([str(node_packages.NODE), str(folder / "server.js")])
@@ -143,5 +143,6 @@ class Janus:
                     return
             if time.monotonic() > give_up_s or any(process.poll() is not None for process in self._processes):
                 self._log.flush()
-                raise RuntimeError(f"Janus does not answer: {Path(self._log.name).read_text(errors='replace')[-2000:]}")
+                said = Path(self._log.name).read_text(encoding="utf-8", errors="replace")
+                raise RuntimeError(f"Janus does not answer: {said[-2000:]}")
             time.sleep(0.05)

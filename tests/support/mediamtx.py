@@ -43,7 +43,7 @@ class MediaMtx:
             **settings,
         }
         self._file = folder / "mediamtx.yml"
-        self._file.write_text(json.dumps(configuration))
+        self._file.write_text(json.dumps(configuration), encoding="utf-8")
         self._log = (folder / "mediamtx.log").open("wb")
         self.start()
 
@@ -61,7 +61,9 @@ class MediaMtx:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", self._port), 1.0).close()
                 return
-            assert self._process.poll() is None, Path(self._log.name).read_text(errors="replace")[-2000:]
+            assert self._process.poll() is None, Path(self._log.name).read_text(errors="replace", encoding="utf-8")[
+                -2000:
+            ]
             assert time.monotonic() < give_up_s, "MediaMTX does not listen"
             time.sleep(0.05)
 

@@ -121,7 +121,7 @@ class Internet:
                 "tls-only": f"ip saddr {home} tcp dport {{ {ports} }} accept; ip saddr {home} drop",
             }.get(kind, ""),
         )
-        nat.run(["nft", "-f", "-"], input=rules, text=True, check=True)
+        nat.run(["nft", "-f", "-"], input=rules, encoding="utf-8", check=True)
 
 
 class LoopOn:

@@ -69,7 +69,7 @@ class Host:
         A socket stays where it was made, and a thread starts where its parent is, so what is made in the
         block stays in the namespace after it.
         """
-        with open("/proc/thread-self/ns/net") as home, open(Path("/run/netns", self.name)) as here:
+        with open("/proc/thread-self/ns/net", "rb") as home, open(Path("/run/netns", self.name), "rb") as here:
             _set_namespace(here.fileno())
             try:
                 yield
@@ -122,7 +122,7 @@ class Network:
 
 
 def _ip(*arguments: str) -> str:
-    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(["ip", *arguments], capture_output=True, encoding="utf-8", check=False)
     if done.returncode != 0:
         raise OSError(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout

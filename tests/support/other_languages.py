@@ -59,5 +59,5 @@ def _library_folders() -> tuple[Path, Path]:
 
 
 def _compile(*command: str) -> None:
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}{result.stderr}"

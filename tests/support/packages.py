@@ -69,7 +69,7 @@ class CleanEnvironment:
         """
         path = str(self.programs / command[0])
         done = subprocess.run(
-            [path, *command[1:]], env=self.variables, stdout=subprocess.PIPE, text=True, timeout=300, check=True
+            [path, *command[1:]], env=self.variables, stdout=subprocess.PIPE, encoding="utf-8", timeout=300, check=True
         )
         return done.stdout
 
@@ -79,7 +79,7 @@ def serving(command: Sequence[str | Path], variables: dict[str, str]) -> Iterato
     """Run ``bass-webrtc serve`` with these arguments and yield its URL; SIGTERM ends it with exit code 0."""
     ports = ("--port", "0", "--udp-port", "0", "--stats-every", "1")
     process = subprocess.Popen(
-        [*command, *ports], env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*command, *ports], env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
     )
     try:
         assert process.stderr is not None

@@ -51,7 +51,7 @@ class GStreamerPublisher:
 
     def log(self) -> str:
         """Return its output, for failure messages."""
-        return self._log.read_text()
+        return self._log.read_text(encoding="utf-8")
 
     def close(self) -> None:
         """Interrupt it, as Ctrl-C does."""
@@ -79,4 +79,4 @@ def missing_gstreamer() -> str | None:
 def _build_igd(path: Path) -> None:
     source = "".join(f"void *gupnp_simple_igd_{name}(void) {{ return 0; }}\n" for name in _IGD_FUNCTIONS)
     command = ["cc", "-shared", "-fPIC", f"-Wl,-soname,{path.name}", "-o", str(path), "-x", "c", "-"]
-    subprocess.run(command, input=source, text=True, check=True)
+    subprocess.run(command, input=source, encoding="utf-8", check=True)

@@ -51,9 +51,9 @@ class PulseServer:
         folder.chmod(0o700)
         native = folder / "native"
         script = folder / "daemon.pa"
-        script.write_text(_DAEMON_SCRIPT.format(socket=native))
+        script.write_text(_DAEMON_SCRIPT.format(socket=native), encoding="utf-8")
         alsa = folder / "asound.conf"
-        alsa.write_text(_ALSA_CONFIGURATION.format(socket=native))
+        alsa.write_text(_ALSA_CONFIGURATION.format(socket=native), encoding="utf-8")
         self.environment = {
             "ALSA_CONFIG_PATH": str(alsa),
             "PULSE_SERVER": f"unix:{native}",
@@ -74,7 +74,9 @@ class PulseServer:
                 (folder / "notify").unlink()
             except TimeoutError:
                 self.close()
-                raise RuntimeError(f"PulseAudio did not start: {(folder / 'log').read_text()}") from None
+                raise RuntimeError(
+                    f"PulseAudio did not start: {(folder / 'log').read_text(encoding='utf-8')}"
+                ) from None
 
     @property
     def pid(self) -> int:

@@ -55,7 +55,7 @@ def serving(environment: dict[str, str], *options: str) -> Iterator[str]:
     """Serve what the card records; yield the URL."""
     with _real_time():
         server = subprocess.Popen(
-            [*_SERVE, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            [*_SERVE, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
         )
     with server:
         try:

@@ -16,7 +16,7 @@ _SOCKET_NUMBERS = range(4, 1 << 14, 4) if sys.platform == "win32" else range(1 <
 
 def cpu_s(pid: int) -> float:
     """Processor time of all threads so far, user and system, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -56,5 +56,5 @@ def own_sockets() -> Iterator[socket.socket]:
 
 
 def _status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}

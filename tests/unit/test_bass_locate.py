@@ -28,7 +28,9 @@ def find(monkeypatch: pytest.MonkeyPatch, *, loaded: tuple[Path, ...] = (), name
 
 def in_a_child(script: str, *arguments: object) -> list[str]:
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=PROCESS_S).stdout.split("\n")
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8", timeout=PROCESS_S).stdout.split(
+        "\n"
+    )
 
 
 def test_mapped_libraries_are_read_on_linux(tmp_path: Path) -> None:
@@ -43,7 +45,10 @@ def test_mapped_libraries_are_read_on_linux(tmp_path: Path) -> None:
         "/opt/notlibbass.so",
         "/opt/radio/libbass.so.txt",
     ]
-    maps.write_text("\n".join([f"{columns}    {path}" for path in paths] + [columns, f"{columns}    [heap]"]) + "\n")
+    maps.write_text(
+        "\n".join([f"{columns}    {path}" for path in paths] + [columns, f"{columns}    [heap]"]) + "\n",
+        encoding="utf-8",
+    )
     found = ["/opt/radio/libbass.so", "/opt/my radio/libbass.so.2.4", "/opt/old/libbass.so"]
     assert list(locate.mapped_libraries(maps)) == found
     assert list(locate.mapped_libraries(tmp_path / "none")) == []
@@ -127,14 +132,14 @@ def test_missing_file_in_environment_variable_is_rejected(monkeypatch: pytest.Mo
 
 
 def test_file_in_environment_variable_must_be_a_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "libbass.so").write_text("nothing")
+    (tmp_path / "libbass.so").write_text("nothing", encoding="utf-8")
     with pytest.raises(BassNotFoundError, match="cannot be opened"):
         find(monkeypatch, named=str(tmp_path / "libbass.so"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names a library of Linux")
 def test_other_library_in_environment_variable_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Path("/proc/self/maps").open() as maps:
+    with Path("/proc/self/maps").open(encoding="utf-8") as maps:
         libc = next(line.split()[-1] for line in maps if "libc.so" in line or "libc-" in line)
     with pytest.raises(BassNotFoundError, match=r"not a BASS 2\.4"):
         find(monkeypatch, named=libc)

@@ -623,10 +623,10 @@ def test_failed_start_keeps_the_existing_recording(
         raise PortInUseError("TCP port 8080 is in use")
 
     path = tmp_path / "input.wav"
-    path.write_text("yesterday")
+    path.write_text("yesterday", encoding="utf-8")
     monkeypatch.setattr(FakeServer, "start", fail)
     assert isinstance(_invoke("serve", "tone", "--record-input", str(path)).exception, PortInUseError)
-    assert path.read_text() == "yesterday"
+    assert path.read_text(encoding="utf-8") == "yesterday"
 
 
 def test_playing_and_recording_without_bassmix_is_a_usage_error(

@@ -28,9 +28,11 @@ def test_index_is_up_to_date() -> None:
 
 def test_index_lists_tests_and_requirements_without_one(tmp_path: Path) -> None:
     (tmp_path / "test_x.py").write_text(
-        '@covers("WS1")\ndef test_a(): ...\n@covers("WS1", "SE2")\nasync def test_b(): ...\n'
+        '@covers("WS1")\ndef test_a(): ...\n@covers("WS1", "SE2")\nasync def test_b(): ...\n', encoding="utf-8"
     )
-    (tmp_path / "test_y.c").write_text("/* Covers OP1 and OP2: not SE2. */\nstatic void test_c(void) {}\n")
+    (tmp_path / "test_y.c").write_text(
+        "/* Covers OP1 and OP2: not SE2. */\nstatic void test_c(void) {}\n", encoding="utf-8"
+    )
     tests = conformance.covered(tmp_path)
     assert tests == {
         "WS1": {"test_x.py": ["test_a", "test_b"]},

@@ -14,7 +14,7 @@ CONFTEST = Path(__file__).parent.parent / "conftest.py"
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
     """Three tests that skip in different ways, and one expected failure."""
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
-    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     pytester.makepyfile(
         test_a="""
             import pytest
@@ -42,7 +42,7 @@ def test_skips_pass_otherwise_or_with_an_allowed_reason(suite: pytest.Pytester, 
 
 def test_reruns_need_a_reason(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function")
-    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     pytester.makepyfile(
         test_a="""
             import pytest
@@ -63,7 +63,7 @@ def test_reruns_need_a_reason(pytester: pytest.Pytester) -> None:
 
 def test_what_measures_waits_runs_alone(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmarkers = alone\nasyncio_default_fixture_loop_scope = function")
-    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     pytester.makepyfile(
         test_a="""
             from support.reruns import measures_waits, real_time_audio
@@ -78,12 +78,14 @@ def test_what_measures_waits_runs_alone(pytester: pytest.Pytester) -> None:
 
 def test_files_that_keep_a_processor_busy_are_spread_and_short_ones_are_last(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nmarkers = alone\nasyncio_default_fixture_loop_scope = function")
-    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makeconftest(CONFTEST.read_text(encoding="utf-8"))
     names = ("unit/a", "core/b", "core/c", "browser/d", "interop/e", "interop/f", "interop/g")
     for folder, name in (each.split("/") for each in names):
         folder_path = pytester.path / folder
         folder_path.mkdir(exist_ok=True)
-        (folder_path / f"test_order_{name}.py").write_text("def test_second(): pass\ndef test_first(): pass")
+        (folder_path / f"test_order_{name}.py").write_text(
+            "def test_second(): pass\ndef test_first(): pass", encoding="utf-8"
+        )
     result = pytester.runpytest("--collect-only", "-q", "unit", "core", "browser", "interop")
     found = [line.replace("test_order_", "").replace(".py", "") for line in result.outlines if "::" in line]
     order = ("core/b", "browser/d", "interop/e", "core/c", "interop/f", "interop/g", "unit/a")

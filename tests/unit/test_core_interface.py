@@ -9,12 +9,12 @@ import pytest
 
 from bass_webrtc.core import _core, build_core
 
-HEADER = "".join((build_core.HERE / name).read_text() for name in build_core.HEADERS)
+HEADER = "".join((build_core.HERE / name).read_text(encoding="utf-8") for name in build_core.HEADERS)
 # Joins prototypes that ruff has wrapped.
 STUB = re.sub(
     r"\(\n((?: {8}.*\n)+) +\)",
     lambda wrapped: f"({' '.join(wrapped[1].split()).rstrip(',')})",
-    (build_core.HERE / "_core.pyi").read_text(),
+    (build_core.HERE / "_core.pyi").read_text(encoding="utf-8"),
 )
 PLAIN = re.sub(r"/\*.*?\*/", "", build_core.declarations(HEADER), flags=re.DOTALL)
 PROTOTYPES = re.findall(r"^(\w[\w ]*\*?)\b(bw_\w+)\(([^)]*)\);", PLAIN, re.MULTILINE)
@@ -83,7 +83,9 @@ def test_static_libraries_are_those_of_the_given_folder(monkeypatch: pytest.Monk
         for name in build_core.LIBRARIES:
             described = f"prefix=${{pcfiledir}}/../..\nName: {name}\nDescription: {name}\nVersion: 1\n"
             described += f"Cflags: -I${{prefix}}/include\nLibs: -L${{prefix}}/lib -l{name.removeprefix('lib')}\n"
-            (prefix / f"lib/pkgconfig/{name}.pc").write_text(f"{described}Libs.private: -lneeded-by-{name}\n")
+            (prefix / f"lib/pkgconfig/{name}.pc").write_text(
+                f"{described}Libs.private: -lneeded-by-{name}\n", encoding="utf-8"
+            )
     monkeypatch.setenv("PKG_CONFIG_PATH", str(other / "lib/pkgconfig"))
     (included,) = build_core.pkg_config("--cflags", folder)
     assert Path(included.removeprefix("-I")).resolve() == folder / "include"

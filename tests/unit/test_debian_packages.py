@@ -34,7 +34,7 @@ class Machine:
 
     def command(self, name: str, script: str) -> None:
         path = self.folder / name
-        path.write_text(f"#!{self.folder}/sh\n{script}\n")
+        path.write_text(f"#!{self.folder}/sh\n{script}\n", encoding="utf-8")
         path.chmod(0o755)
 
     def run(self, profile: str = "build") -> subprocess.CompletedProcess[str]:
@@ -43,12 +43,12 @@ class Machine:
             [str(self.folder / "sh"), str(SCRIPT), profile],
             env=environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=False,
         )
 
     def calls(self) -> list[str]:
-        return [line.strip() for line in self.log.read_text().splitlines()]
+        return [line.strip() for line in self.log.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ def test_old_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def without_core(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as if libopus or libsrtp2 were missing."""
     program = "import sys; sys.modules['bass_webrtc.core._core'] = None; from bass_webrtc.cli.main import main; main()"
-    return subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, encoding="utf-8", check=False
+    )
 
 
 def test_missing_core_does_not_stop_the_other_checks() -> None:

@@ -59,7 +59,7 @@ async def test_session_from_post_to_delete() -> None:
 async def test_netrc_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """RFC 9725, 4.7.1: without a configured token no request has an Authorization field."""
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login me password s3cr3t\n")
+    netrc.write_text("machine 127.0.0.1 login me password s3cr3t\n", encoding="utf-8")
     monkeypatch.setenv("NETRC", str(netrc))
     async with posted(answering(POST=created())) as (server, _session):
         pass

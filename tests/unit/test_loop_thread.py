@@ -454,6 +454,6 @@ def _output_of(program: str) -> str:
         "    async def _shut(self, run, caller): print('shut')\n"
     )
     command = [sys.executable, "-c", f"import sys; sys.path[:0] = {sys.path!r}\n{printer}{program}"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PROCESS_S, check=False)
+    ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=PROCESS_S, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout

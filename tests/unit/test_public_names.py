@@ -77,7 +77,7 @@ def test_version_is_that_of_the_package() -> None:
 
 
 def test_readme_mentions_only_existing_names() -> None:
-    named = set(re.findall(r"\bbw\.(\w+)", (ROOT / "README.md").read_text()))
+    named = set(re.findall(r"\bbw\.(\w+)", (ROOT / "README.md").read_text(encoding="utf-8")))
     assert named
     assert named <= set(PUBLIC)
 

@@ -22,7 +22,7 @@ def tree(tmp_path: Path) -> Path:
     for name in (release.SOURCE, *dict(release.NUMBERED)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / release.CHANGELOG).write_text(CHANGELOG)
+    (tmp_path / release.CHANGELOG).write_text(CHANGELOG, encoding="utf-8")
     return tmp_path
 
 
@@ -31,22 +31,28 @@ def test_version_is_read_from_the_package() -> None:
 
 
 def test_every_file_has_the_version_of_the_package(tree: Path) -> None:
-    (tree / release.CHANGELOG).write_text(f"## [Unreleased]\n\n## [{release.version()}] - 2030-01-01\n\n- Some.\n")
+    (tree / release.CHANGELOG).write_text(
+        f"## [Unreleased]\n\n## [{release.version()}] - 2030-01-01\n\n- Some.\n", encoding="utf-8"
+    )
     assert release.notes(f"v{release.version()}", tree) == "- Some."
 
 
 def test_prepared_tree_is_the_release(tree: Path) -> None:
     release.prepare("12.3.40", DAY, tree)
     assert release.version(tree) == "12.3.40"
-    assert "#define BASS_WEBRTC_VERSION 0x0c032800 /* 12.3.40.0 */\n" in (tree / release.NUMBERED[0][0]).read_text()
-    assert "## [Unreleased]\n\n## [12.3.40] - 2031-02-03\n\n### Added" in (tree / release.CHANGELOG).read_text()
+    assert "#define BASS_WEBRTC_VERSION 0x0c032800 /* 12.3.40.0 */\n" in (tree / release.NUMBERED[0][0]).read_text(
+        encoding="utf-8"
+    )
+    assert "## [Unreleased]\n\n## [12.3.40] - 2031-02-03\n\n### Added" in (tree / release.CHANGELOG).read_text(
+        encoding="utf-8"
+    )
     assert release.notes("v12.3.40", tree) == "### Added\n\n- New."
 
 
 def test_prepare_changes_nothing_but_the_version(tree: Path) -> None:
     release.prepare("12.3.40", DAY, tree)
     for name in (release.SOURCE, *dict(release.NUMBERED)):
-        before, after = ((folder / name).read_text().splitlines() for folder in (ROOT, tree))
+        before, after = ((folder / name).read_text(encoding="utf-8").splitlines() for folder in (ROOT, tree))
         assert sum(old != new for old, new in zip(before, after, strict=True)) == 1, name
 
 
@@ -60,7 +66,7 @@ def test_prepare_changes_nothing_but_the_version(tree: Path) -> None:
     ],
 )
 def test_prepare_refuses_what_is_no_release(tree: Path, version: str, changelog: str, message: str) -> None:
-    (tree / release.CHANGELOG).write_text(changelog)
+    (tree / release.CHANGELOG).write_text(changelog, encoding="utf-8")
     with pytest.raises(release.ReleaseError, match=message):
         release.prepare(version, DAY, tree)
     assert release.version(tree) == bass_webrtc.__version__
@@ -82,10 +88,12 @@ def test_notes_refuse_a_file_of_another_version(tree: Path) -> None:
 
 def test_notes_refuse_unreleased_changes_and_a_missing_date(tree: Path) -> None:
     release.prepare("1.2.3", DAY, tree)
-    prepared = (tree / release.CHANGELOG).read_text()
-    (tree / release.CHANGELOG).write_text(prepared.replace("[Unreleased]\n", "[Unreleased]\n\n- Late.\n"))
+    prepared = (tree / release.CHANGELOG).read_text(encoding="utf-8")
+    (tree / release.CHANGELOG).write_text(
+        prepared.replace("[Unreleased]\n", "[Unreleased]\n\n- Late.\n"), encoding="utf-8"
+    )
     with pytest.raises(release.ReleaseError, match="changes under"):
         release.notes("v1.2.3", tree)
-    (tree / release.CHANGELOG).write_text(prepared.replace(" - 2031-02-03", ""))
+    (tree / release.CHANGELOG).write_text(prepared.replace(" - 2031-02-03", ""), encoding="utf-8")
     with pytest.raises(release.ReleaseError, match="YYYY-MM-DD"):
         release.notes("v1.2.3", tree)

@@ -34,7 +34,7 @@ def test_unit_in_the_name_is_the_unit_of_the_table(owner: type, table: tuple[Sta
 
 @pytest.mark.parametrize(("structure", "table"), C_STRUCTURES)
 def test_c_structure_has_the_fields_of_the_table(structure: str, table: tuple[Statistic, ...]) -> None:
-    declared = parse_header(HEADER.read_text()).structures[structure]
+    declared = parse_header(HEADER.read_text(encoding="utf-8")).structures[structure]
     types = {slot.name: slot.type for slot in declared}
     assert types.keys() == {one.c_name for one in table if one.c_name}
     for one in table:

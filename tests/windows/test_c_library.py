@@ -100,7 +100,7 @@ def probe(sdk: Path, tmp_path: Path) -> Callable[[str], Path]:
         package.mkdir(parents=True)
         (package.parent / "__init__.py").touch()
         (package / "__init__.py").touch()
-        (package / "capi.py").write_text(PROBE)
+        (package / "capi.py").write_text(PROBE, encoding="utf-8")
         return Path(shutil.copy(sdk / "bin" / build_capi.STUB_NAME, folder))
 
     return make
@@ -180,9 +180,11 @@ def write_tone(path: Path, left_hz: float, right_hz: float, level_dbfs: float) -
 
 
 def test_stub_exports_the_functions_of_the_header_and_needs_only_the_system(dll: Path) -> None:
-    listed = subprocess.run(["x86_64-w64-mingw32-objdump", "-p", str(dll)], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["x86_64-w64-mingw32-objdump", "-p", str(dll)], capture_output=True, encoding="utf-8", check=True
+    )
     exported = re.findall(r"\bBASS_WEBRTC_\w+$", listed.stdout, re.MULTILINE)
-    assert sorted(exported) == sorted(parse_header(HEADER.read_text()).functions)
+    assert sorted(exported) == sorted(parse_header(HEADER.read_text(encoding="utf-8")).functions)
     assert {name.lower() for name in re.findall(r"DLL Name: (\S+)", listed.stdout)} == {"kernel32.dll", "msvcrt.dll"}
 
 
@@ -211,7 +213,7 @@ def test_program_without_standard_streams_loads_the_library(
     windows: wine.Machine, loading: Path, dll: Path, tmp_path: Path
 ) -> None:
     run(windows, loading, dll, "detached", tmp_path / "written")
-    assert (tmp_path / "written").read_text() == STARTED
+    assert (tmp_path / "written").read_text(encoding="utf-8") == STARTED
 
 
 def test_two_programs_use_the_library_at_once(windows: wine.Machine, loading: Path, dll: Path) -> None:
@@ -234,10 +236,10 @@ def test_no_other_python_disturbs_the_library(
     other.mkdir()
     shutil.copy(home / "python313.dll", other / "python3.dll")  # A wrong one.
     for path in (other, home):
-        (path / "pyvenv.cfg").write_text("home = C:\\nonsense\n")
-        (path / "python313._pth").write_text("C:\\nonsense\n")
-    (other / "ssl.py").write_text("raise RuntimeError('disturbed')")
-    (other / "sitecustomize.py").write_text("raise RuntimeError('disturbed')")
+        (path / "pyvenv.cfg").write_text("home = C:\\nonsense\n", encoding="utf-8")
+        (path / "python313._pth").write_text("C:\\nonsense\n", encoding="utf-8")
+    (other / "ssl.py").write_text("raise RuntimeError('disturbed')", encoding="utf-8")
+    (other / "sitecustomize.py").write_text("raise RuntimeError('disturbed')", encoding="utf-8")
     nonsense = wine.windows_path(other)
     environment = {
         "WINEPATH": nonsense,
@@ -313,7 +315,8 @@ def test_stub_refuses_a_library_of_another_version(
     source = tmp_path / "other.c"
     source.write_text(
         '#include "bass_webrtc.h"\n__declspec(dllexport) DWORD BASS_WEBRTC_CALL BASS_WEBRTC_GetVersion(void) '
-        f"{{ return {version}; }}\n"
+        f"{{ return {version}; }}\n",
+        encoding="utf-8",
     )
     other = compile_for_windows(tmp_path / build_capi.HOME / build_capi.WINDOWS_LIBRARY_NAME, "-shared", source)
     assert failure(windows, loading, alone) == (

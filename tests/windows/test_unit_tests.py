@@ -70,7 +70,7 @@ def test_output_of_all_processes_is_read_at_the_same_time(tmp_path: Path) -> Non
         processes = []
         for program in programs:
             command = [sys.executable, "-c", program]
-            process = stack.enter_context(subprocess.Popen(command, stdout=pipes, stderr=pipes, text=True))
+            process = stack.enter_context(subprocess.Popen(command, stdout=pipes, stderr=pipes, encoding="utf-8"))
             stack.callback(process.kill)
             processes.append(process)
         assert _outputs(processes, 5.0) == ["end\n", "x" * 200_000 + "\n", "begin\n"]

@@ -29,7 +29,7 @@ for kind in (np.complex64, np.complex128):
 
 def test_numpy_calculates_complex_numbers_as_on_linux(lab: Lab) -> None:
     """Wine's own functions end the process, so ours replace them."""
-    here = subprocess.run([sys.executable, "-c", COMPLEX_FUNCTIONS], capture_output=True, text=True, check=True)
+    here = subprocess.run([sys.executable, "-c", COMPLEX_FUNCTIONS], capture_output=True, encoding="utf-8", check=True)
     there = lab.windows.run(wine.python(), "-c", COMPLEX_FUNCTIONS)
     assert there.stderr == ""
     assert numbers(there.stdout) == pytest.approx(numbers(here.stdout), abs=2e-4)
@@ -38,7 +38,7 @@ def test_numpy_calculates_complex_numbers_as_on_linux(lab: Lab) -> None:
 def test_program_in_a_console_ends_with_its_process(lab: Lab, tmp_path: Path) -> None:
     """``console.exe`` is killed, which takes the program with it."""
     script = tmp_path / "sleep.py"
-    script.write_text("import time\nprint('started', flush=True)\ntime.sleep(100)\n")
+    script.write_text("import time\nprint('started', flush=True)\ntime.sleep(100)\n", encoding="utf-8")
     with lab.windows.start(wine.python(), script, console=True) as process:
         assert process.read_line() == "started"
         assert len(processes_of(script)) == 2
