@@ -65,4 +65,4 @@ def whip_server() -> Path:
 
 def _version() -> str:
     """The version of node: native packages are chosen by npm for the machine, and built for a range of nodes."""
-    return subprocess.run([NODE, "--version"], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([NODE, "--version"], check=True, capture_output=True, encoding="utf-8").stdout

@@ -280,8 +280,10 @@ async def test_session_behind_a_proxy_that_says_nothing_is_restarted_and_ended(t
     with bw.Server(bw.Tone(440.0), config) as server:
         server.start()
         command = nginx(tmp_path, port, urlsplit(server.url).netloc, certificate, key)
-        text = (tmp_path / "nginx.conf").read_text()
-        (tmp_path / "nginx.conf").write_text(re.sub(r" *(?:#.*|proxy_set_header .*|proxy_http_version .*)\n", "", text))
+        text = (tmp_path / "nginx.conf").read_text(encoding="utf-8")
+        (tmp_path / "nginx.conf").write_text(
+            re.sub(r" *(?:#.*|proxy_set_header .*|proxy_http_version .*)\n", "", text), encoding="utf-8"
+        )
         with _running(command, tmp_path, port):
             async with Proxy(url, certificate, server).session() as http:
                 fields = {"Content-Type": "application/sdp", "Origin": url.removesuffix("/radio/")}

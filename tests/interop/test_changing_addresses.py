@@ -144,7 +144,7 @@ def test_candidates_are_few_and_reachable_however_many_interfaces_there_are(netw
 
 def batch(host: Host, *commands: str) -> None:
     """Run commands of iproute2's ``ip`` on a host."""
-    host.run(["ip", "-batch", "-"], input="\n".join(commands), text=True, check=True)
+    host.run(["ip", "-batch", "-"], input="\n".join(commands), encoding="utf-8", check=True)
 
 
 def announced(server: bw.Server, at_client: Host, host: str) -> list[str]:
@@ -158,5 +158,7 @@ def announced(server: bw.Server, at_client: Host, host: str) -> list[str]:
 
 def open_sockets(host: Host) -> int:
     """Return the number of UDP sockets on a host."""
-    found = host.run(["cat", "/proc/net/udp", "/proc/net/udp6"], capture_output=True, text=True, check=True).stdout
+    found = host.run(
+        ["cat", "/proc/net/udp", "/proc/net/udp6"], capture_output=True, encoding="utf-8", check=True
+    ).stdout
     return sum(line.lstrip()[:1].isdigit() for line in found.splitlines())

@@ -152,7 +152,7 @@ def test_our_clients_push_to_a_foreign_stack_and_pull_from_it(stack: str) -> Non
 def _write_certificate_of_unknown_version(folder: Path) -> tuple[Path, Path]:
     """Return the PEM files of a certificate whose version is X.509 v2, which nobody uses, and of its key."""
     certificate, key = write_certificate(folder)
-    der = ssl.PEM_cert_to_DER_cert(certificate.read_text())
+    der = ssl.PEM_cert_to_DER_cert(certificate.read_text(encoding="utf-8"))
     assert der.count(X509_V3) == 1
-    certificate.write_text(ssl.DER_cert_to_PEM_cert(der.replace(X509_V3, X509_V2)))
+    certificate.write_text(ssl.DER_cert_to_PEM_cert(der.replace(X509_V3, X509_V2)), encoding="utf-8")
     return certificate, key

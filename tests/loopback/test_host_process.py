@@ -32,7 +32,7 @@ def run_host(*command: str, closed: tuple[int, ...] = ()) -> tuple[int, str, str
         env=environment,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=5 * PROCESS_S,
         check=False,
         preexec_fn=close if closed else None,
@@ -71,7 +71,7 @@ def test_commands_work_without_standard_streams() -> None:
     """``serve`` as a service manager starts it, with its streams closed."""
     command = [sys.executable, "-m", "bass_webrtc", "serve", "tone", "--port", "0", "--udp-port", "0"]
     with subprocess.Popen(
-        ["sh", "-c", 'exec "$@" <&- >&-', "sh", *command], stderr=subprocess.PIPE, text=True
+        ["sh", "-c", 'exec "$@" <&- >&-', "sh", *command], stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline().startswith("listening on ")

@@ -15,7 +15,10 @@ from support.client_peers import wait_until
 
 def _names() -> dict[int, str]:
     """The names of this process's threads, by their number."""
-    return {int(task.name): (task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()}
+    return {
+        int(task.name): (task / "comm").read_text(encoding="utf-8").strip()
+        for task in Path("/proc/self/task").iterdir()
+    }
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

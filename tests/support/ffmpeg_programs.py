@@ -63,7 +63,7 @@ class FfmpegProgram:
 
     def log(self) -> str:
         """Return its output, for failure messages."""
-        return self._log.read_text(errors="replace")
+        return self._log.read_text(errors="replace", encoding="utf-8")
 
     def close(self) -> int:
         """Ask it to end, as the key q does; return its exit status."""

@@ -204,7 +204,8 @@ class Unattended:
         )
         configuration = self._folder / "nginx.conf"
         configuration.write_text(
-            _NGINX.format(folder=self._folder, writable=writable, proxy=PROXY, host=HOST, port=HTTP_PORT)
+            _NGINX.format(folder=self._folder, writable=writable, proxy=PROXY, host=HOST, port=HTTP_PORT),
+            encoding="utf-8",
         )
         command = [str(_nginx()), "-p", str(self._folder), "-c", str(configuration), "-e", f"{self._folder}/error.log"]
         self._proxy = self._proxy_host.popen(command)

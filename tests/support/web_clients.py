@@ -22,7 +22,7 @@ missing = node_packages.missing
 
 def build_page(folder: Path) -> None:
     """Write ``index.html`` and what it needs, bundled by esbuild."""
-    (folder / "index.html").write_text(_PAGE)
+    (folder / "index.html").write_text(_PAGE, encoding="utf-8")
     for name in ("capture-worklet.js", "lateness-worker.js"):
         shutil.copy(_SUPPORT / name, folder)
     modules = node_packages.node_modules()

@@ -42,7 +42,7 @@ def test_clients_that_trust_the_file_verify_the_server() -> None:
                 context.wrap_socket(tcp, server_hostname=name) as tls,
             ):
                 assert tls.getpeercert(True) == ssl.PEM_cert_to_DER_cert(
-                    file.read_text().partition("-----BEGIN PRIV")[0]
+                    file.read_text(encoding="utf-8").partition("-----BEGIN PRIV")[0]
                 )
         with pytest.raises(ssl.SSLCertVerificationError), socket.create_connection(("127.0.0.1", port)) as tcp:
             context.wrap_socket(tcp, server_hostname="other.example")
@@ -75,8 +75,10 @@ def _damaged(file: Path, _: pytest.MonkeyPatch) -> bw.ServerConfig:
 
 
 def _other_key(file: Path, _: pytest.MonkeyPatch) -> bw.ServerConfig:
-    certificate, begin, _key = file.read_text().partition("-----BEGIN PRIVATE")
-    file.write_text(certificate + begin + self_signed._make(["localhost"]).decode().partition(begin)[2])
+    certificate, begin, _key = file.read_text(encoding="utf-8").partition("-----BEGIN PRIVATE")
+    file.write_text(
+        certificate + begin + self_signed._make(["localhost"]).decode().partition(begin)[2], encoding="utf-8"
+    )
     return CONFIG
 
 
