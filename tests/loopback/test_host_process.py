@@ -16,7 +16,6 @@ import pytest
 from support.patience import PROCESS_S
 
 TESTS = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, fork and /proc")
 
 
 def run_host(*command: str, closed: tuple[int, ...] = ()) -> tuple[int, str, str]:

@@ -9,6 +9,7 @@ _SIGNAL = "it ends a process by a signal, which Windows has not; its counterpart
 ON_WINDOWS: dict[str, tuple[str, ...]] = {
     "it runs a shell script for Debian": ("tests/unit/test_debian_packages.py",),
     "Windows has no fork": (
+        "tests/loopback/test_host_process.py",
         "tests/unit/test_loop_thread.py::test_exit_of_a_forked_child_does_not_wait_for_the_parents_threads",
     ),
     "Windows has no /proc and no /dev/fd": (
