@@ -519,7 +519,8 @@ def main() -> None:
             # The reader of the standard output has closed the pipe. Elsewhere that is EPIPE, which typer handles.
             sys.stdout = None  # Not flushed at exit, which would fail.
             sys.exit(1)
-        _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        text = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        _fail(f"{text}; raise the limit with ulimit -n" if error.errno == errno.EMFILE else text)
 
 
 def _open_closed_streams() -> None:
