@@ -8,7 +8,14 @@ import socket
 import pytest
 
 from bass_webrtc.errors import ConfigError, PortInUseError
-from bass_webrtc.peer.ice.addresses import local_addresses, open_sockets
+from bass_webrtc.peer.ice.addresses import (
+    LocalAddress,
+    has_address,
+    link_local_addresses,
+    local_addresses,
+    open_sockets,
+    socket_address,
+)
 
 
 def test_local_addresses_end_with_loopback_and_have_no_link_local() -> None:
@@ -60,3 +67,28 @@ def test_missing_address_is_skipped() -> None:
     sockets = open_sockets(["192.0.2.77", "127.0.0.1"], 0)
     assert [one.getsockname()[0] for one in sockets] == ["127.0.0.1"]
     sockets[0].close()
+
+
+def test_sockets_are_bound_in_the_zone_of_a_link_local_address() -> None:
+    assert socket_address("fe80::1%3", 80) == ("fe80::1", 80, 0, 3)
+    assert socket_address("192.0.2.1", 80) == ("192.0.2.1", 80)
+    for host in link_local_addresses():
+        [one] = open_sockets([host], 0)
+        assert one.getsockname()[0] == host.partition("%")[0]
+        one.close()
+
+
+def test_deprecated_addresses_are_left_out_and_the_rest_is_ordered_and_limited() -> None:
+    """Flags as Linux tells them in if_inet6: 0x20 deprecated, 0x01 temporary."""
+    many = [LocalAddress.parse(f"198.18.0.{number}") for number in range(1, 40)]
+    temporary, stable = LocalAddress.parse("2001:db8::1", 0x01), LocalAddress.parse("2001:db8::2")
+    deprecated, link_local = LocalAddress.parse("2001:db8::3", 0x20), LocalAddress.parse("fe80::1%2")
+    loopback = [LocalAddress.parse("::1"), LocalAddress.parse("127.0.0.1")]
+    few = [temporary, deprecated, link_local, *loopback, stable, many[0]]
+    assert local_addresses(few) == ["198.18.0.1", "2001:db8::2", "2001:db8::1", "127.0.0.1", "::1"]
+    assert len(local_addresses([*few, *many])) == 16 + 2
+
+
+def test_own_addresses_are_known_and_others_are_not() -> None:
+    assert has_address("127.0.0.1")
+    assert not has_address("192.0.2.77")

@@ -157,8 +157,8 @@ def _interface_flags(interface: str) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         try:
             return int(struct.unpack_from("16sH", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1])
-        except OSError:
-            return 0  # It has gone since it was listed.
+        except OSError as error:  # ENODEV: it has gone since it was listed. A sandbox may refuse to tell.
+            return 0 if error.errno == errno.ENODEV else _UP | _RUNNING
 
 
 def _source_of(target: str) -> str:
