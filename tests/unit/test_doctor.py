@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from bass_webrtc.cli import doctor
+from bass_webrtc.cli.endpoint_doctor import unusable_packets
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import compiled
 from bass_webrtc.core.libraries import Libraries
 from bass_webrtc.errors import BassNotFoundError
+from bass_webrtc.stats import PeerStats
 
 FREE_PORTS = ServerConfig(http_port=0, udp_port=0)
 
@@ -131,3 +133,12 @@ def test_port_in_use_is_reported(kind: socket.SocketKind, option: str, title: st
     assert found.level == "warning"
     assert found.title == f"{title} {port}"
     assert "Choose another port with --" in found.advice
+
+
+def test_packets_that_cannot_be_played_are_named() -> None:
+    assert unusable_packets(PeerStats(0, "publisher", "connected", 1.0)) == ""
+    stats = PeerStats(0, "publisher", "connected", 1.0, packets_not_negotiated=7, sequence_restarts=1, srtp_errors=90)
+    assert unusable_packets(stats) == (
+        "; 7 of payload types that were not negotiated; sequence numbers began anew under the same keys, refused as "
+        "replays (RFC 3711, 3.3.2); 90 not authentic or replayed"
+    )

@@ -92,6 +92,18 @@ def examine_endpoint(
     return _examine(settings, chosen)
 
 
+def unusable_packets(stats: PeerStats) -> str:
+    """Return what is known about packets that could not be played, to be appended; empty if there are none."""
+    found = ""
+    if stats.packets_not_negotiated:
+        found += f"; {stats.packets_not_negotiated} of payload types that were not negotiated"
+    if stats.sequence_restarts:
+        found += "; sequence numbers began anew under the same keys, refused as replays (RFC 3711, 3.3.2)"
+    if stats.srtp_errors:
+        found += f"; {stats.srtp_errors} not authentic or replayed"
+    return found
+
+
 def _protocol_of(url: str) -> Protocol:
     path = url.partition("://")[2].partition("/")[2].lower()
     found: list[Protocol] = [one for one in ("whip", "whep") if one in path]
@@ -253,8 +265,14 @@ class _Trial:
     async def _received(self) -> Finding:
         if await self._wait_for(lambda stats: stats.packets_received >= _ENOUGH_PACKETS, _PACKETS_TIMEOUT_S):
             stats = self._stats()
-            return Finding("packets", "ok", f"{stats.packets_received} received, {stats.packets_lost} lost")
-        detail = self._end_reason or f"{self._stats().packets_received} received in {_PACKETS_TIMEOUT_S:.0f} s"
+            return Finding(
+                "packets",
+                "ok",
+                f"{stats.packets_received} received, {stats.packets_lost} lost{unusable_packets(stats)}",
+            )
+        stats = self._stats()
+        received = f"{stats.packets_received} received in {_PACKETS_TIMEOUT_S:.0f} s{unusable_packets(stats)}"
+        detail = self._end_reason or received
         return Finding(
             "packets",
             "error",
