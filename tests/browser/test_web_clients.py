@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,14 +15,15 @@ from support.browsers import Chromium
 from support.client_peers import wait_until
 from support.fixtures import skip_for
 from support.media_server import MediaServer
-from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
+from support.publisher_recorder import Recorder, assert_tones_settling
 from support.reruns import real_time_audio
 from support.web_clients import WebClientTab
 
 pytestmark = real_time_audio
 
 VIDEO = (False, True)
-SETTLING = 0.005
+PLAYED_HZ = {"whip-whep": (440.0, 880.0), "eyevinn": (440.0, 440.0)}
+"""Eyevinn's player does not ask for stereo, and a browser then plays mono."""
 PUBLISHED_HZ = ((500.0, 700.0), (600.0, 900.0))
 
 
@@ -41,34 +43,29 @@ def chromium(page: MediaServer) -> Iterator[Chromium]:
 
 
 @pytest.fixture
-def server(page: MediaServer) -> Iterator[bw.Server]:
+def server(page: MediaServer, name: str) -> Iterator[bw.Server]:
     config = bw.ServerConfig(
         http_port=0, udp_port=0, max_peers_per_address=5, allow_origins=(page.origin,), token="a-token"
     )
-    # Without stereo=1 in its offer, Chromium plays mono: the same tone in both channels.
-    with bw.Server(bw.Tone(440.0), config) as server:
+    with bw.Server(bw.Tone(*PLAYED_HZ[name]), config) as server:
         server.start()
         yield server
-
-
-def assert_plays(tab: WebClientTab, hz: float) -> None:
-    for _ in range(5):
-        samples = tab.record(1.0)
-        with contextlib.suppress(AssertionError):
-            assert_tones(samples, hz, hz, bent=SETTLING)
-            return
-    assert_tones(samples, hz, hz, bent=SETTLING)
 
 
 @pytest.mark.parametrize("name", web_clients.CLIENTS)
 def test_foreign_web_client_plays_and_publishes_across_origins(
     chromium: Chromium, page: MediaServer, server: bw.Server, name: str
 ) -> None:
-    """Four tabs at once. The console of none shows an error, and each client's own method ends its session."""
+    """Four tabs at once. No request fails, and each client's own method ends its session."""
     tabs = [WebClientTab(chromium, page.origin) for _ in range(4)]
-    errors: list[str] = []
+    failed: list[str] = []
+
+    def check(response: Any) -> None:
+        if not response.ok:
+            failed.append(f"{response.request.method} {response.url}: {response.status}")
+
     for tab in tabs:
-        tab.tab.page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)  # type: ignore[attr-defined]
+        tab.tab.page.on("response", check)  # type: ignore[attr-defined]
     players, publishers = tabs[:2], tabs[2:]
     for tab, video, tone_hz in zip(publishers, VIDEO, PUBLISHED_HZ, strict=True):
         tab.publish(name, f"{server.url}whip", "a-token", tone_hz, video=video)
@@ -79,12 +76,13 @@ def test_foreign_web_client_plays_and_publishes_across_origins(
     with contextlib.ExitStack() as stack:
         recorders = [stack.enter_context(Recorder(peer.read)) for peer in publishing]
         for tab in players:
-            assert_plays(tab, 440.0)
+            assert_tones_settling(tab.record, *PLAYED_HZ[name])
         for recorder, tone_hz in zip(recorders, PUBLISHED_HZ, strict=True):
-            assert_tones_soon(recorder, *tone_hz, attempts=12)
+            recorder.wait_for_sound()
+            assert_tones_settling(recorder.take, *tone_hz)
     for tab in tabs:
         tab.stop()
     wait_until(lambda: server.peers == ())
-    assert errors == []
+    assert failed == []
     for tab in tabs:
         tab.tab.close()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -77,8 +76,7 @@ class NodePeer:
 
     def listen(self, seconds: float) -> Samples:
         """Return what it hears in the next seconds: float32 ``[frames, 2]`` at 48 kHz."""
-        (samples,) = listen([self], seconds)
-        return samples
+        return _samples(self._child.ask("listen", seconds=seconds))
 
     def stop(self, pause_s: float = 0.2) -> int:
         """Close the connection, wait, send DELETE and return its status."""
@@ -93,13 +91,6 @@ class NodePeer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def listen(peers: Sequence[NodePeer], seconds: float) -> list[Samples]:
-    """Return what each hears in the next, same, seconds."""
-    for peer in peers:
-        peer._child.write_line(json.dumps({"do": "listen", "seconds": seconds}))
-    return [_samples(json.loads(peer._child.read_line())) for peer in peers]
 
 
 def _samples(reply: dict[str, Any]) -> Samples:

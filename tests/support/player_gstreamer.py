@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from .child import Child
-from .publisher_recorder import Samples
+from .publisher_recorder import SAMPLE_RATE_HZ, Samples
 
+_BYTES_PER_SECOND = 2 * 4 * SAMPLE_RATE_HZ
 _PYTHON = "/usr/bin/python3"
 _PROGRAM = Path(__file__).with_name("gstreamer_program.py")
 _CHECK = (
@@ -50,9 +51,14 @@ class GStreamerPlayer:
         reply = json.loads(self._child.read_line())
         self.offer, self.answer = reply["offer"], reply["answer"]
 
-    def heard(self) -> Samples:
-        """Return what it has played so far: float32 ``[frames, 2]`` at 48 kHz."""
-        return np.fromfile(self._path, np.float32)[: self._path.stat().st_size // 8 * 2].reshape(-1, 2)
+    def seconds(self) -> float:
+        """Return how much it has played."""
+        return self._path.stat().st_size / _BYTES_PER_SECOND
+
+    def last(self, seconds: float) -> Samples:
+        """Return the last seconds that it has played: float32 ``[frames, 2]`` at 48 kHz."""
+        samples = np.fromfile(self._path, np.float32)
+        return samples[: len(samples) // 2 * 2].reshape(-1, 2)[-round(seconds * SAMPLE_RATE_HZ) :]
 
     def stop(self) -> int:
         """Close the connection, send DELETE and return its status."""

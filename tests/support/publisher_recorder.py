@@ -132,6 +132,18 @@ def assert_tones_soon(
     assert_tones(samples, left_hz, right_hz, level_dbfs, bent=_BENT)
 
 
+def assert_tones_settling(
+    record: Callable[[float], Samples], left_hz: float, right_hz: float, attempts: int = 5
+) -> None:
+    """Wait until ``assert_tones`` holds for a second, in which a jitter buffer may still change the speed."""
+    for _ in range(attempts):
+        samples = record(1.0)
+        with contextlib.suppress(AssertionError):
+            assert_tones(samples, left_hz, right_hz, bent=_BENT)
+            return
+    assert_tones(samples, left_hz, right_hz, bent=_BENT)
+
+
 def end_of_sound(path: Path, seconds: float) -> Samples:
     """Return the last seconds of a recording, up to 0.25 s before the sound ends."""
     samples, rate_hz = soundfile.read(path, dtype="float32")

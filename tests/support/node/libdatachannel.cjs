@@ -48,13 +48,10 @@ exports.Peer = class {
     return this.gathered(); // It answers by itself.
   }
 
-  // Sends one Opus frame and, if there is a video track, three packets of video, whatever the answer said of it: as OBS.
   send(frame) {
-    if (this.audio?.isOpen()) {
-      this.audio.config.timestamp += 960;
-      this.audio.sendMessageBinary(frame);
-    }
-    for (let packet = 0; packet < 3 && this.picture?.isOpen(); packet++) this.picture.sendMessageBinary(Buffer.alloc(1000, 1));
+    if (!this.audio?.isOpen()) return;
+    this.audio.config.timestamp += 960;
+    this.audio.sendMessageBinary(frame);
   }
 
   // libdatachannel ends DTLS, with close_notify, before its user can send DELETE.
@@ -64,16 +61,16 @@ exports.Peer = class {
 
   adopt(track) {
     this.tracks.add(track);
-    const isAudio = track.type() === "audio";
+    if (track.type() !== "audio") return;
     if (this.sends) {
-      const config = new rtc.RtpPacketizationConfig(isAudio ? SSRC : SSRC + 1, "cname", isAudio ? OPUS : H264, isAudio ? 48000 : 90000);
+      const config = new rtc.RtpPacketizationConfig(SSRC, "cname", OPUS, 48000);
       const packetizer = new rtc.RtpPacketizer(config);
       packetizer.addToChain(new rtc.RtcpSrReporter(config));
       packetizer.addToChain(new rtc.RtcpNackResponder());
       track.setMediaHandler(packetizer);
       track.config = config;
-      this[isAudio ? "audio" : "picture"] = track;
-    } else if (isAudio) {
+      this.audio = track;
+    } else {
       if (this.reports) track.setMediaHandler(new rtc.RtcpReceivingSession());
       track.onMessage((packet) => isRtcp(packet) || this.heard.push(payloadOf(packet)));
     }

@@ -19,6 +19,7 @@ const players = {
     if (video) connection.addTransceiver("video", { direction: "recvonly" });
     const track = new Promise((resolve) => (connection.ontrack = ({ track }) => track.kind === "audio" && resolve(track)));
     const client = new WHEPClient();
+    client.onOffer = (sdp) => sdp.replace(/a=fmtp:111 /, "$&stereo=1;");
     await client.view(connection, url, token);
     return { track: await track, stop: () => client.stop() };
   },
