@@ -251,7 +251,8 @@ class ServerPeers:
         self._add_peer(connection, Peer(connection, self._loop, self._host.engine.playout, self._config))
 
     def _log_peer(self, connection: Connection, what: str) -> None:
-        self._peer_log.log(logging.INFO, f"peer {connection.id}: {connection.kind} {what}", time.perf_counter())
+        if _log.isEnabledFor(logging.INFO):
+            self._peer_log.log(logging.INFO, f"peer {connection.id}: {connection.kind} {what}", time.perf_counter())
 
     def _register_signaled(self, connection: FullConnection) -> Peer:
         self._log_peer(connection, "signaled by the program")
