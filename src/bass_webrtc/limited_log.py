@@ -6,12 +6,19 @@ an ICE password.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import math
+import queue
 import sys
+import threading
+import time
 
 LEVELS = ("debug", "info", "warning", "error")
 _INTERVAL_S = 1.0
+_MAX_WAITING_LINES = 1000
+_FLUSH_S = 0.5
 
 
 class LimitedLog:
@@ -50,14 +57,36 @@ class LimitedLog:
         self._logger.log(level, "%s%s", text, f" ({left_out} lines left out before)" if left_out else "")
 
 
-class _StandardError(logging.StreamHandler):  # type: ignore[type-arg]
-    """Writes to what ``sys.stderr`` is at the time: the live table replaces it, and it may be closed."""
+class _StandardError(logging.Handler):
+    """Writes to what ``sys.stderr`` is at the time: the live table replaces it, and it may be closed.
+
+    A thread of its own writes, because nobody may read the pipe: the loop thread must not wait for that.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: queue.Queue[str] = queue.Queue(_MAX_WAITING_LINES)
+        threading.Thread(target=self._write, name="bass-webrtc log", daemon=True).start()
+        atexit.register(self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line; do nothing without a standard error."""
-        if sys.stderr is not None:
-            self.stream = sys.stderr
-            super().emit(record)
+        """Queue one line; drop it if too many wait."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put_nowait(self.format(record))
+
+    def flush(self) -> None:
+        """Wait for a moment until all lines are written."""
+        end_s = time.perf_counter() + _FLUSH_S
+        while self._lines.unfinished_tasks and time.perf_counter() < end_s:
+            time.sleep(0.01)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                sys.stderr.write(f"{line}\n")
+                sys.stderr.flush()
+            self._lines.task_done()
 
 
 def log_to_standard_error(level: str) -> None:

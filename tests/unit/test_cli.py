@@ -256,6 +256,11 @@ def test_error_of_a_running_server_names_the_option(
     assert "set another --port (0" in capsys.readouterr().err
 
 
+def _flush() -> None:
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
 def test_log_lines_go_to_standard_error_from_a_level_on(servers: list[FakeServer]) -> None:
     """Wherever that is at the time: the live table replaces it."""
     log = logging.getLogger("bass_webrtc.server.peers")
@@ -269,9 +274,11 @@ def test_log_lines_go_to_standard_error_from_a_level_on(servers: list[FakeServer
         try:
             log.debug("debug")
             log.info("info")
+            _flush()
             lines = sys.stderr.getvalue().splitlines()
             sys.stderr = None
             log.error("there is no standard error")
+            _flush()
         finally:
             sys.stderr = before
         assert [line.rpartition(" ")[2] for line in lines] == expected
