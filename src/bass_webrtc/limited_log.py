@@ -15,6 +15,9 @@ import sys
 import threading
 import time
 
+from .core import name_thread
+from .host_process import start_thread
+
 LEVELS = ("debug", "info", "warning", "error")
 _INTERVAL_S = 1.0
 _MAX_WAITING_LINES = 1000
@@ -66,7 +69,7 @@ class _StandardError(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self._lines: queue.Queue[str] = queue.Queue(_MAX_WAITING_LINES)
-        threading.Thread(target=self._write, name="bass-webrtc log", daemon=True).start()
+        start_thread(threading.Thread(target=self._write, name="bass-webrtc log", daemon=True))
         atexit.register(self.flush)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -81,6 +84,7 @@ class _StandardError(logging.Handler):
             time.sleep(0.01)
 
     def _write(self) -> None:
+        name_thread("bw-log")
         while True:
             line = self._lines.get()
             with contextlib.suppress(OSError, ValueError, AttributeError):

@@ -80,21 +80,25 @@ async def test_location_is_relative_without_a_query(path: str, endpoint: Endpoin
 
 
 @pytest.mark.parametrize(
-    ("forwarded", "host", "begins"),
+    ("forwarded", "host", "origin", "begins"),
     [
-        (Forwarded("/radio"), "127.0.0.1:8080", "/radio/whep/"),
-        (Forwarded("/a/b", "radio.example"), "127.0.0.1:8080", "https://radio.example/radio/whep/"),
-        (Forwarded(), "radio.example:443", "https://radio.example/radio/whep/"),
-        (Forwarded(), "127.0.0.1:8080", "whep/"),
-        (Forwarded("", "other.example"), "radio.example", "whep/"),
+        (Forwarded("/radio"), "127.0.0.1:8080", None, "/radio/whep/"),
+        (Forwarded("/a/b", "radio.example"), "127.0.0.1:8080", None, "https://radio.example/radio/whep/"),
+        (Forwarded(), "radio.example:443", None, "https://radio.example/radio/whep/"),
+        (Forwarded(), "127.0.0.1:8080", None, "whep/"),
+        (Forwarded(), "127.0.0.1:8080", "http://127.0.0.1:8080", "whep/"),
+        (Forwarded(), "127.0.0.1:8080", "https://other.example", "/whep/"),
+        (Forwarded("", "other.example"), "radio.example", None, "whep/"),
     ],
 )
 async def test_location_begins_as_a_trusted_proxy_or_the_public_url_says(
-    forwarded: Forwarded, host: str, begins: str, sessions: FakeSessions
+    forwarded: Forwarded, host: str, origin: str | None, begins: str, sessions: FakeSessions
 ) -> None:
     """Clients that do not come through the proxy still get one that works for them."""
-    endpoint = make_endpoint(sessions, settings=EndpointSettings("/whep", public_url=f"{PROXIED}/"))
-    headers = Headers([("Host", host), ("Content-Type", "application/sdp")])
+    settings = EndpointSettings("/whep", public_url=f"{PROXIED}/", allow_origins=("https://other.example",))
+    endpoint = make_endpoint(sessions, settings=settings)
+    fields = [("Host", host), ("Content-Type", "application/sdp"), *([("Origin", origin)] if origin else [])]
+    headers = Headers(fields)
     request = Request("POST", "/whep", headers, offers.CHROME_RECVONLY.encode(), CLIENT, forwarded=forwarded)
     assert header(await endpoint.respond(request), "Location").startswith(begins)
 

@@ -18,11 +18,7 @@ from ..messages import Fields, Refused, Request, split_host
 ALLOWED_METHODS = "OPTIONS, GET, HEAD, POST, PATCH, DELETE"
 _ALLOWED_FIELDS = "Authorization, Content-Type, If-Match, ETag"
 """Listed in full, because ``*`` does not cover Authorization. Eyevinn's publisher returns the entity tag in ETag."""
-_EXPOSED_FIELDS = (
-    "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, Warning, WWW-Authenticate, "
-    "Access-Control-Allow-Methods"
-)
-"""Eyevinn's publisher reads the methods: unless PATCH is among them, it waits two seconds before it sends its offer."""
+_EXPOSED_FIELDS = "Location, ETag, Link, Accept-Patch, Accept-Post, Retry-After, Warning, WWW-Authenticate"
 _MAX_AGE_S = 7200
 """How long a browser may cache a preflight response; the maximum in Chromium."""
 _LONGEST_SHOWN = 100
@@ -87,6 +83,12 @@ class Cors:
             return "*"
         origin = request.headers.get("Origin")
         return origin if origin is not None and origin.lower() in self._origins else None
+
+
+def is_foreign_page(request: Request) -> bool:
+    """Return whether a page of another site sends the request."""
+    origin = request.headers.get("Origin")
+    return origin is not None and not _is_own(origin, request)
 
 
 def _is_own(origin: str, request: Request) -> bool:

@@ -24,7 +24,7 @@ from ...rtc.sdp_fragment import IceFragment, parse_fragment
 from ...stats import Kind
 from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, media_type, split_host
 from .auth import TokenPolicy
-from .cors import Cors, is_preflight
+from .cors import Cors, is_foreign_page, is_preflight
 from .limits import client_network
 from .sessions import Admit, Entry, IfMatch, PeerRequest, Sessions, SessionTable, no_such_session
 
@@ -190,13 +190,14 @@ class Endpoint:
         """Return the URL of a session, as the client reaches it: without a query, which OBS and MediaMTX cut off.
 
         A proxy may have removed a prefix of the path. If this server is not told which, it answers with a reference
-        relative to the URL that the client used (RFC 3986, 5.2.3). OBS reads that as an absolute path.
+        relative to the URL that the client used (RFC 3986, 5.2.3). OBS reads that as an absolute path, and Eyevinn's
+        player as relative to its page, which may be on another site.
         """
         settings, prefix = self._settings, request.forwarded.prefix
         host = request.forwarded.host or request.headers.get("Host") or ""
         if settings.public_url and split_host(host) == split_host(settings.public_url.split("/")[2]):
             return f"{settings.public_url.rstrip('/')}{settings.path}/{secret}"
-        if prefix:
+        if prefix or is_foreign_page(request):
             return f"{prefix}{settings.path}/{secret}"
         folder = "" if request.path.endswith("/") else settings.path.rpartition("/")[2] + "/"
         return folder + secret
