@@ -251,7 +251,7 @@ def test_options_in_prose_exist() -> None:
     """Option names in running text, such as ``--max-peers``, too."""
     options = {flag for command in COMMANDS.values() for parameter in command.params for flag in parameter.opts}
     # Of examples and of other programs.
-    others = {"--answer", "--allow-origin", "--whip", "--whep", "--keep-going", "--audio", "--url", "--exclude-libs"}
+    others = {"--answer", "--whip", "--whep", "--keep-going", "--audio", "--url", "--exclude-libs", "--onefile"}
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         named = set(re.findall(r"`(--[a-z][a-z-]+)", text))
@@ -309,7 +309,7 @@ def test_source_files_that_pages_name_exist() -> None:
         if page.name not in ("CHANGELOG.md", "decisions.md", "conformance.md"):
             text = re.sub(r"#include <\S+>", "", page.read_text(encoding="utf-8"))
             named = re.findall(r"(?<![\w./-])[a-z_0-9][\w/]*\.(?:py|c|h|cs|pas)\b", text)
-            mine = {"radio.c", "bass.h"}  # the reader's own program, and BASS's header
+            mine = {"radio.c", "radio.py", "bass.h"}  # the reader's own programs, and BASS's header
             assert {name for name in named if f"/{name}" not in known} - mine == set(), page
 
 
