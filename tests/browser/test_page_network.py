@@ -1,8 +1,12 @@
-"""Listening and talking resume automatically after a network outage of several seconds."""
+"""Listening and talking resume automatically after a network outage, and when the server's address changes."""
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -50,6 +54,64 @@ def test_page_recovers_from_a_network_outage(hosts: tuple[Host, Host], cut_s: fl
             page.wait_for_function(TONE_PLAYS, timeout=15_000)
             assert page.inner_text("#listen-title") == "Playing"
             wait_until(lambda: any(_is_heard(peer, heard.get(peer, 0)) for peer in server.peers))
+
+
+def test_page_behind_a_proxy_follows_the_server_to_another_address(hosts: tuple[Host, Host]) -> None:
+    """The page's own URL stays, as behind a reverse proxy. The sessions are the same: ICE restarts by PATCH."""
+    skip_for(missing_chromium())
+    server_host, browser_host = hosts
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers_per_address=5)
+    with bw.Server(bw.Tone(440.0), config) as server:
+        with server_host.entered():
+            server.start()
+        with (
+            _relay(browser_host, server_host, server) as url,
+            Chromium(host=browser_host) as chromium,
+        ):
+            page = chromium.open(url).page
+            listen(page)
+            talk(page)
+            page.wait_for_function(TONE_PLAYS)
+            peers = sorted(server.peers, key=lambda peer: peer.id)
+            assert [peer.stats().local_address.partition(":")[0] for peer in peers] == ["10.77.0.1"] * 2
+            server_host.ip("address", "delete", "10.77.0.1/24", "dev", WIRE)
+            server_host.ip("address", "add", "10.77.0.9/24", "dev", WIRE)
+            wait_until(lambda: all(peer.stats().local_address.startswith("10.77.0.9:") for peer in peers), 30.0)
+            page.wait_for_function(TONE_PLAYS, timeout=15_000)
+            heard = {peer: peer.stats().packets_received for peer in peers}
+            wait_until(lambda: any(_is_heard(peer, heard[peer]) for peer in peers))
+            wait_for_state(page, "live")
+            wait_for_state(page, "live", who="publisher")
+            assert sorted(server.peers, key=lambda peer: peer.id) == peers
+
+
+@contextlib.contextmanager
+def _relay(front: Host, back: Host, server: bw.Server) -> Iterator[str]:
+    """Pass TCP connections from one host's loopback to a server on another host's; yield the URL of the page."""
+    with front.entered():
+        listener = socket.create_server(("127.0.0.1", 0))
+    port = int(server.url.rstrip("/").rpartition(":")[2])
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                outside, _ = listener.accept()
+                inside = back.connect("127.0.0.1", port)
+                for pair in ((outside, inside), (inside, outside)):
+                    threading.Thread(target=copy, args=pair, daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
 
 
 def _is_heard(peer: bw.Peer, packets: int) -> bool:
