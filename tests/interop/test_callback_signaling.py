@@ -59,6 +59,24 @@ def test_two_servers_hear_each_other_on_one_connection(config: bw.ServerConfig, 
         wait_until(lambda: other.peers == ())
 
 
+@pytest.mark.parametrize("limit", ["b=AS:50", "a=fmtp:111 maxaveragebitrate=64000", "a=fmtp:111 stereo=0"])
+def test_peer_that_allows_less_than_is_sent_hears_us(limit: str, server: bw.Server) -> None:
+    """There is one encoding for all; the answer's limits are the peer's own."""
+    with bw.Server(None, CALLBACK) as other:
+        other.start()
+        peer_there, offer = other.create_offer("publisher")
+        lines = [line for line in offer.splitlines() if not (limit[0] == "a" and line.startswith("a=fmtp:111"))]
+        at = next(
+            number for number, line in enumerate(lines) if line.startswith("a=" if limit[0] == "b" else "a=rtpmap:111")
+        )
+        peer, answer = server.add_peer("\r\n".join([*lines[:at], limit, *lines[at:], ""]))
+        peer_there.set_answer(answer)
+        wait_until(lambda: peer_there.state == "connected")
+        assert "this server sends" in peer.stats().exceeded_limits
+        with Recorder(other.read_input) as heard:
+            assert_tones_soon(heard, 440.0, 880.0)
+
+
 def test_trickled_candidates_are_sufficient(server: bw.Server) -> None:
     """Descriptions without candidates, then single candidates before and after the answer (RFC 8838)."""
     with bw.Server(bw.Tone(), CALLBACK) as other:

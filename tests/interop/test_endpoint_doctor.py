@@ -117,7 +117,9 @@ def test_https_to_an_http_port_stops_at_tls(server: bw.Server) -> None:
 def test_missing_token_stops_at_post_and_right_token_passes() -> None:
     with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, token=TOKEN)) as server:
         server.start()
-        assert "--token" in assert_stops_at("POST", examine(f"{server.url}whep")).advice
+        advice = assert_stops_at("POST", examine(f"{server.url}whep")).advice
+        assert "--token" in advice
+        assert "USER:PASSWORD@HOST" in advice, "as MediaMTX wants it"
         assert examine(f"{server.url}whep", TOKEN)["packets"].level == "ok"
 
 

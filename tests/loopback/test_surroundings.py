@@ -38,7 +38,17 @@ for line in ("--version", "serve --help", "doctor", "devices", "capi cflags --ou
 print("imported", [name for name in sys.argv_of_build if name in sys.modules])
 """.replace("sys.argv_of_build", repr(BUILD))
 SESSION = """
-import ssl, sys, time
+import os, ssl, sys, time
+
+written = []
+
+
+def note(event, arguments):
+    if event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR) or event in ("os.mkdir", "os.rename", "os.remove"):
+        written.append(str(arguments[0]))
+
+
+sys.addaudithook(note)
 import bass_webrtc as bw
 
 audio, certificate, key = sys.argv[1:]
@@ -54,6 +64,8 @@ with bw.Server(bw.BassFile(audio, loop=True), config) as server:
             time.sleep(0.02)
         print("received", any(peer.packets_received for peer in server.stats().peers))
 print(bw.Server.__doc__, ascii(bw.__file__))
+package = os.path.dirname(bw.__file__)
+print("written", [name for name in written if os.path.abspath(name).startswith((package, os.path.realpath(package)))])
 """
 
 
@@ -117,6 +129,7 @@ def test_optimised_program_runs_in_a_folder_with_a_space_and_an_umlaut(tmp_path:
     assert (done.stdout.splitlines()[:2], done.stderr) == (["connected True", "received True"], "")
     assert done.stdout.splitlines()[2].startswith("None ")
     assert "M\\xfcller & S\\xf6hne" in done.stdout
+    assert done.stdout.splitlines()[-1] == "written []", "the package may be read-only"
 
 
 def test_help_does_not_need_docstrings() -> None:
