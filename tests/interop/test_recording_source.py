@@ -61,17 +61,34 @@ def test_input_and_output_return_with_their_sound_card() -> None:
             environment = os.environ | card.environment
             with sound_card.serving(environment, "--input-device", "default") as url:
                 _wait_until(lambda: _plays(environment))
+                with sound_card.playing_on(environment):
+                    _wait_until(lambda: _is_heard(url))
                 assert sound_card.stats(url)["source_ends"] == 0
                 card.close()
                 _wait_until(lambda: sound_card.stats(url)["source_ended"])
                 card = pulse.PulseServer(Path(folder))
                 _wait_until(lambda: not sound_card.stats(url)["source_ended"])
                 _wait_until(lambda: _plays(environment))
+                assert not _is_heard(url), "nothing plays on it yet"
+                with sound_card.playing_on(environment):
+                    _wait_until(lambda: _is_heard(url))
                 stats = sound_card.stats(url)
         finally:
             card.close()
     assert (stats["source_ends"], stats["source_reopenings"]) == (1, 1)
     assert stats["source_error"] == "BASS_ERROR_ENDED"
+
+
+def _is_heard(url: str) -> bool:
+    """Whether a new player hears both tones at their level, each on its channel."""
+    player, packets = Player(Certificate()), list[bytes]()
+    connect(player, f"{url}whep")
+    player.on_rtp = packets.append
+    drive([player], lambda: False, 1.5)
+    player.delete()
+    samples = decode(packet[12:] for packet in player.decrypt(packets))[-24_000:]
+    tones_hz = enumerate((sound_card.LEFT_HZ, sound_card.RIGHT_HZ))
+    return all(abs(tones.tone_dbfs(samples[:, at], hz) - sound_card.LEVEL_DBFS) < 2.0 for at, hz in tones_hz)
 
 
 def _plays(environment: dict[str, str]) -> bool:

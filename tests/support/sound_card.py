@@ -39,15 +39,22 @@ def playing_tones() -> Iterator[dict[str, str]]:
             server.pid
         )  # PulseAudio's main thread, which delivers recorded audio, has dropped its real-time priority.
         environment = os.environ | server.environment
-        program = subprocess.Popen(_PLAY, env=environment, stdin=subprocess.PIPE)
-        feeding = threading.Thread(target=_play, args=(program,))
-        feeding.start()
-        try:
+        with playing_on(environment):
             yield environment
-        finally:
-            program.terminate()
-            program.wait()
-            feeding.join()
+
+
+@contextlib.contextmanager
+def playing_on(environment: dict[str, str]) -> Iterator[None]:
+    """Play both tones on the sound card of this environment."""
+    program = subprocess.Popen(_PLAY, env=environment, stdin=subprocess.PIPE)
+    feeding = threading.Thread(target=_play, args=(program,))
+    feeding.start()
+    try:
+        yield
+    finally:
+        program.terminate()
+        program.wait()
+        feeding.join()
 
 
 @contextlib.contextmanager

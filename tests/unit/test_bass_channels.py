@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from bass_webrtc.bass import BassLibrary, channels, find_bass, open_file, open_recording
+from bass_webrtc.bass import BassLibrary, channels, devices, find_bass, open_file, open_recording
+from bass_webrtc.bass.devices import Device
 from bass_webrtc.bass.library import FAILED_DWORD, ChannelInfo
 from bass_webrtc.errors import BassError, ConfigError
 from support import media
@@ -32,6 +38,40 @@ def test_no_sound_device_is_initialised_only_if_no_device_is(bass: BassLibrary, 
         assert bass.call("BASS_GetDevice") == 0
         with open_file(path):
             assert bass.call("BASS_GetDevice") == 0
+
+
+def test_input_is_opened_again_by_its_name_wherever_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it is away, or disabled, another input at its index is not taken for it."""
+    opened: list[int] = []
+
+    @contextlib.contextmanager
+    def select(_library: object, index: int, _hint: str) -> Iterator[None]:
+        opened.append(index)
+        yield
+
+    def have(*found: Device) -> None:
+        for module in (channels, devices):
+            monkeypatch.setattr(module, "inputs", lambda _library: found)
+
+    monkeypatch.setattr(channels, "_recording_device", select)
+    monkeypatch.setattr(channels, "_start_recording", lambda *_: 77)
+    monkeypatch.setattr(channels, "_checked", lambda _library, handle, _free: SimpleNamespace(handle=handle))
+    mixer, camera = Device(1, "Mixer", "hw:1", False, True), Device(2, "Camera", "hw:2", True, True)
+    have(mixer, camera)
+    library = cast(BassLibrary, object())
+    lost = open_recording(2, library=library)
+    assert lost.device == camera
+    for others in ((mixer,), (mixer, replace(camera, is_enabled=False)), (replace(mixer, index=2),)):
+        have(*others)
+        with pytest.raises(BassError, match="the input 'Camera' is not available"):
+            channels.reopen_recording(lost)
+    have(mixer, replace(mixer, index=2), replace(camera, index=5))
+    assert channels.reopen_recording(lost).device == camera
+    assert opened == [2, 5]
+    default = open_recording(None, library=library)
+    have(mixer, replace(camera, index=0))
+    channels.reopen_recording(default)
+    assert opened[-1] == 0
 
 
 def test_close_frees_channel_once(bass: BassLibrary, tmp_path: Path) -> None:
