@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,36 @@ def test_push_that_is_ended_at_once_asks_for_another_publisher(caplog: pytest.Lo
             client.start()
             wait_until(lambda: "is another publisher on this path?; next attempt in" in caplog.text)
     assert re.search(r"the session ended [0-2]\.[0-9] s after it began", caplog.text)
+
+
+def test_two_pushes_on_one_path_wait_longer_and_longer(caplog: pytest.LogCaptureFixture) -> None:
+    """A server that allows one publisher, and ends the former one, as MediaMTX does."""
+    caplog.set_level(logging.INFO, "bass_webrtc.client.run")
+    lock, publishing = threading.Lock(), list[bw.Peer]()
+
+    def take_the_path(peer: bw.Peer) -> None:
+        with lock:
+            publishing.append(peer)
+            for former in publishing[:-1]:
+                former.close()
+
+    with bw.Server(None, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+        server.on("peer_connected", take_the_path)
+        server.start()
+        with (
+            bw.WhipClient(bw.Tone(), f"{server.url}whip") as one,
+            bw.WhipClient(bw.Tone(), f"{server.url}whip") as other,
+        ):
+            one.start()
+            assert one.wait_connected(20.0)
+            other.start()
+
+            def waits_s() -> list[float]:
+                return [float(text) for text in re.findall(r"on this path\?; next attempt in (\S+) s", caplog.text)]
+
+            wait_until(lambda: max(waits_s(), default=0.0) > 1.2, 30.0)
+            assert len(waits_s()) <= 12, waits_s()
+            assert one.connected or other.connected
 
 
 @covers("CL12")
