@@ -80,6 +80,17 @@ def test_c_program_limits_the_peers_of_an_address(peers: int, expected: list[int
         assert [post(url).status for _ in range(4)] == expected
 
 
+@pytest.mark.parametrize(("level", "expected"), [("info", True), ("error", False), ("loud", False)])
+def test_variable_decides_what_a_c_program_logs(level: str, expected: bool) -> None:
+    """Without it, or with a value that is no level, only warnings and errors."""
+    command = [str(c_library.program(BINARY)), "server", DEFAULT, DEFAULT, DEFAULT, "0"]
+    with c_library.running(command, {"BASS_WEBRTC_LOG_LEVEL": level}) as process:
+        url = f"http://127.0.0.1:{int(c_library.read_line(process))}/"
+        assert post(url).status == 201
+        _, errors = process.communicate("\n", timeout=30)
+    assert ("peer 0: player arrived from 127.0.0.1" in errors) is expected, errors
+
+
 class Redirect(BaseHTTPRequestHandler):
     """Redirects to a server at another address of this machine."""
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import ssl
+import struct
 import sys
 import tempfile
 import time
@@ -76,6 +77,23 @@ def visit(url: str) -> None:
         time.sleep(0.01)
 
 
+def reset_connections(server: bw.Server, certificate: Path) -> None:
+    """Let a client over TLS, with a TURN server over TCP, write to connections that the other end has reset."""
+    turn = socket.create_server(("127.0.0.1", 0))
+    turn.settimeout(10.0)
+    tls = ssl.create_default_context(cafile=certificate)
+    ice_server = bw.IceServer(f"turn:127.0.0.1:{turn.getsockname()[1]}?transport=tcp", "me", "pw")
+    with bw.WhipClient(bw.Tone(), f"{server.url}whip", tls=tls, ice_servers=(ice_server,)) as client:
+        client.start()
+        connection, _ = turn.accept()
+        connection.recv(20)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        assert client.wait_connected(30.0)
+        server.stop()  # Its HTTPS connection is gone when the client sends DELETE.
+    turn.close()
+
+
 def main(folder: Path) -> None:
     """Run a server over HTTP and one over HTTPS, and clients of the first."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -109,6 +127,7 @@ def main(folder: Path) -> None:
             for server in (plain, secure):
                 visit(server.url)
             assert player.connected
+            reset_connections(secure, certificate)
         programme.close()
     assert masks == [0, 0], masks  # A callback is code of the program.
     assert dispositions() == before, (dispositions(), before)
