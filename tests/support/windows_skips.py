@@ -15,6 +15,7 @@ ON_WINDOWS: dict[str, tuple[str, ...]] = {
     "Windows has no /proc and no /dev/fd": (
         "tests/unit/test_bass_locate.py::test_other_library_in_environment_variable_is_rejected",
         "tests/unit/test_recorder.py::test_file_that_cannot_seek_is_rejected",
+        "tests/loopback/test_thread_names.py",
     ),
     "LoadLibrary finds a loaded library by its name": (
         "tests/unit/test_bass_locate.py::test_loaded_copy_is_never_loaded_again",
@@ -23,6 +24,10 @@ ON_WINDOWS: dict[str, tuple[str, ...]] = {
         "tests/unit/test_http_server_limits.py::test_process_without_a_limit_is_not_limited",
         "tests/unit/test_http_server_limits.py::test_last_descriptors_are_kept_for_the_program",
         "tests/unit/test_http_server_limits.py::test_a_few_connections_are_possible_however_few_descriptors_are_left",
+    ),
+    "Windows makes no locales with localedef, and closes no standard streams at start": (
+        "tests/loopback/test_surroundings.py::test_commands_need_neither_utf_8_nor_programs_nor_what_builds",
+        "tests/loopback/test_surroundings.py::test_serve_runs_without_standard_output_and_input",
     ),
     "Python cannot request real-time priority on Windows": (
         "tests/unit/test_doctor.py::test_refused_real_time_priority_comes_with_three_ways_to_grant_it",
