@@ -218,6 +218,16 @@ def test_every_setting_has_an_option_or_a_reason(command: str, settings: Sequenc
         assert option is None or option == "URL" or option in options, (name, option)
 
 
+def test_help_of_serve_is_divided_by_headings() -> None:
+    lines = _invoke("serve", "--help").stdout.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Arguments:", *(f"{heading}:" for heading in cli._SERVE_HEADINGS.values())]
+    parsed = get_command(cli.app)
+    for parameter in parsed.commands["serve"].params:  # type: ignore[attr-defined]
+        name = parameter.opts[0] if parameter.param_type_name == "option" else "SOURCE"
+        assert sum(f"{line} ".startswith(f"  {name} ") for line in lines) == 1, name
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
@@ -228,6 +238,9 @@ def test_every_setting_has_an_option_or_a_reason(command: str, settings: Sequenc
         (["serve", "--public-url", "radio.example"], "--public-url"),
         (["serve", "--signaling-mode", "callback"], "--signaling-mode"),
         (["serve", "--visitor-ice-server", "turn:t.example"], "--turn-secret"),
+        (["serve", "--visitor-ice-server", "t.example"], "--visitor-ice-server:"),
+        (["serve", "--ice-server", "stun:"], "--ice-server:"),
+        (["push", "tone", "http://h/whip", "--ice-server", "stun:"], "--ice-server:"),
         (["serve", "--max-peers-per-address", "9"], "--max-peers-per-address"),
         (["serve", "--tls-self-signed", "--tls-cert", "c", "--tls-key", "k"], "--tls-self-signed"),
         (["push", "tone", "http://h/whip", "--trusted-origin", "h"], "--trusted-origin"),
@@ -242,6 +255,32 @@ def test_errors_name_options_not_settings(servers: list[FakeServer], arguments: 
     assert option in text.partition("Invalid value")[2]
     settings = [name for name in cli._OPTION_OF_FIELD if "_" in name]
     assert not [name for name in settings if name in text]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--no-local-addresses"], "--no-local-addresses is set;"),
+        (["--relay-only"], "--relay-only is set;"),
+        (["--tls-cert", "c"], "one of --tls-cert and --tls-key is not set;"),
+    ],
+    ids=str,
+)
+def test_errors_have_no_values_of_python(servers: list[FakeServer], arguments: list[str], text: str) -> None:
+    assert text in " ".join(_invoke("serve", *arguments).output.split())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "::"])
+def test_urls_for_the_local_network_can_be_reached(
+    servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    monkeypatch.setenv("LOCALAPPDATA" if sys.platform == "win32" else "XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(cli, "local_addresses", lambda: ["192.0.2.1", "2001:db8::1", "127.0.0.1", "::1"])
+    stderr = _invoke("serve", "tone", "--tls-self-signed", "--host", host).stderr
+    expected = {"0.0.0.0": ["192.0.2.1"], "::": ["192.0.2.1", "[2001:db8::1]"]}.get(host, [])
+    network = [line for line in stderr.splitlines() if line.startswith("in the local network")]
+    assert network == [f"in the local network https://{address}:1234/" for address in expected]
+    assert f"certificate {tmp_path / 'bass-webrtc' / 'self-signed.pem'}, SHA-256 " in stderr
 
 
 def test_error_of_a_running_server_names_the_option(

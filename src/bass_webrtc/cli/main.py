@@ -23,13 +23,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TypedDict, TypeVar, cast
+from typing import Annotated, Any, TypedDict, TypeVar, cast
 from urllib.parse import urlsplit
 
 import typer
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
+from typer.core import TyperCommand
 
 from .. import __version__
 from ..bass import devices as bass_devices
@@ -40,6 +41,7 @@ from ..host_process import reserve_standard_descriptors
 from ..limited_log import LEVELS, log_to_standard_error
 from ..loop_thread import wait_for_event
 from ..peer.ice.addresses import local_addresses
+from ..rtc.candidate import is_loopback
 from ..server import self_signed
 from ..server.server import Server
 from ..sources import BassFile, BassInput, PcmSource, Source, SourceEnd, Tone
@@ -94,6 +96,18 @@ _OPTION_OF_FIELD = {
     "url": "URL",
 }
 """Which argument sets a configuration field, for error messages."""
+_SERVE_HEADINGS = {
+    "host": "Addresses",
+    "ice_server": "STUN and TURN",
+    "max_peers": "Limits",
+    "signaling_mode": "HTTP",
+    "bitrate": "Audio",
+    "token": "Tokens",
+    "tls_cert": "HTTPS, other hosts and proxies",
+    "input_device": "Incoming audio",
+    "stats_every": "Other options",
+}
+"""Which heading of the help begins with which option."""
 
 
 def _whole_number(text: str) -> int:
@@ -182,8 +196,27 @@ def _global_options(
         raise typer.Exit
 
 
+class _ServeCommand(TyperCommand):
+    """Prints the options of ``serve`` under headings."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section of the help per heading."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        heading = "Arguments"
+        for parameter in self.get_params(ctx):
+            heading = _SERVE_HEADINGS.get(str(parameter.name), heading)
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                sections.setdefault(heading, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
 # Help is not in docstrings, which python -OO removes.
-@app.command(help="Serve a source to browsers and receive their audio.\n\nRuns until Ctrl-C or SIGTERM.")
+@app.command(
+    cls=_ServeCommand, help="Serve a source to browsers and receive their audio.\n\nRuns until Ctrl-C or SIGTERM."
+)
 def serve(
     source: Annotated[
         str | None,
@@ -225,6 +258,20 @@ def serve(
     relay_only: Annotated[
         bool, typer.Option("--relay-only", help="Reach peers through the TURN servers of --ice-server only.")
     ] = False,
+    visitor_ice_server: Annotated[
+        list[str] | None,
+        typer.Option(metavar="URL", help="Tell clients to use this STUN or TURN server; repeatable."),
+    ] = None,
+    turn_secret: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SECRET",
+            envvar="BASS_WEBRTC_TURN_SECRET",
+            callback=_not_empty_in_environment,
+            show_envvar=True,
+            help="Secret shared with these TURN servers (coturn: static-auth-secret).",
+        ),
+    ] = None,
     max_peers: Annotated[
         int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of connected peers, 1 to 10000.")
     ] = 5,
@@ -241,12 +288,18 @@ def serve(
         int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of open HTTP connections.")
     ] = 1000,
     max_connections_per_address: Annotated[
-        int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of them from one address.")
+        int,
+        typer.Option(
+            parser=_whole_number, metavar="N", help="Maximum number of open HTTP connections from one address."
+        ),
     ] = 64,
     signaling_mode: Annotated[
         str, typer.Option(metavar="http|whip|whep", help="Serve everything, or only WHIP, or only WHEP.")
     ] = "http",
     no_page: Annotated[bool, typer.Option("--no-page", help="Do not serve the web page.")] = False,
+    strict_http: Annotated[
+        bool, typer.Option("--strict-http", help="Refuse what the WHIP RFC lets a server refuse.")
+    ] = False,
     bitrate: BitrateOption = 128,
     frame_ms: Annotated[
         int,
@@ -294,23 +347,6 @@ def serve(
         bool,
         typer.Option("--require-token-on-sessions", help="Require the token on requests to session URLs, too."),
     ] = False,
-    strict_http: Annotated[
-        bool, typer.Option("--strict-http", help="Refuse what the WHIP RFC lets a server refuse.")
-    ] = False,
-    visitor_ice_server: Annotated[
-        list[str] | None,
-        typer.Option(metavar="URL", help="Tell clients to use this STUN or TURN server; repeatable."),
-    ] = None,
-    turn_secret: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SECRET",
-            envvar="BASS_WEBRTC_TURN_SECRET",
-            callback=_not_empty_in_environment,
-            show_envvar=True,
-            help="Secret shared with these TURN servers (coturn: static-auth-secret).",
-        ),
-    ] = None,
     tls_cert: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Serve HTTPS with this certificate chain (PEM).")
     ] = None,
@@ -319,7 +355,7 @@ def serve(
         bool,
         typer.Option(
             "--tls-self-signed",
-            help="Serve HTTPS with a certificate of its own, so that browsers in the LAN allow the microphone.",
+            help="Serve HTTPS with a self-signed certificate, so that browsers in the LAN allow the microphone.",
         ),
     ] = False,
     allowed_host: Annotated[
@@ -378,7 +414,7 @@ def serve(
             play_token=play_token,
             require_token_on_sessions=require_token_on_sessions,
             strict_http=strict_http,
-            visitor_ice_servers=tuple(itertools.chain(*map(IceServer.read_all, visitor_ice_server or ()))),
+            visitor_ice_servers=_visitor_ice_servers(visitor_ice_server),
             turn_secret=turn_secret,
             tls_certificate=tls_cert,
             tls_key=tls_key,
@@ -537,19 +573,22 @@ def _fail(message: str) -> None:
 
 
 @contextmanager
-def _config_errors_as_usage_errors() -> Iterator[None]:
-    """Turn a ``ConfigError`` into a usage error (exit code 2) that names the argument."""
+def _config_errors_as_usage_errors(argument: str | None = None) -> Iterator[None]:
+    """Turn a ``ConfigError`` into a usage error (exit code 2) that names the argument, by default that of the field."""
     try:
         yield
     except ConfigError as error:
         field = re.match(r"(?:one of )?(\w+)", str(error))
-        hint = _OPTION_OF_FIELD.get(field[1]) if field else None
+        hint = argument or (_OPTION_OF_FIELD.get(field[1]) if field else None)
         raise typer.BadParameter(_in_terms_of_options(str(error)), param_hint=hint) from None
 
 
 def _in_terms_of_options(message: str) -> str:
     """Replace the names of configuration fields in an error: the first word, and words that are nothing else."""
-    return re.sub(r"^\w+|\b[a-z]+(?:_[a-z]+)+\b", lambda found: _OPTION_OF_FIELD.get(found[0], found[0]), message)
+    text = re.sub(r"^\w+|\b[a-z]+(?:_[a-z]+)+\b", lambda found: _OPTION_OF_FIELD.get(found[0], found[0]), message)
+    # A flag may mean the opposite of its field, and nobody types None.
+    text = re.sub(r"^(--\S+) is (?:True|False);", r"\1 is set;", text)
+    return re.sub(r"^((?:one of )?--[^;']+) is None;", r"\1 is not set;", text)
 
 
 def _stop_on_signals() -> threading.Event:
@@ -604,7 +643,7 @@ def _trust(origins: list[str] | None, allow_private: bool, certificates: Path | 
         try:
             trust["tls"] = ssl.create_default_context(cafile=certificates)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"tls is {str(certificates)!r}: {error}; expected a PEM file") from None
+            raise ConfigError(f"tls is {str(certificates)!r}: {error.strerror}; expected a PEM file") from None
     return trust
 
 
@@ -623,15 +662,23 @@ def _announce(config: ServerConfig, server: Server) -> None:
         port = urlsplit(server.url).port
         if config.http_host in ("0.0.0.0", "::"):
             for address in local_addresses():
-                typer.echo(f"in the local network https://{bracketed(address)}:{port}/", err=True)
-        typer.echo(f"certificate {self_signed.fingerprint(self_signed.certificate_file(config))}", err=True)
+                if not is_loopback(address) and (config.http_host == "::" or ":" not in address):
+                    typer.echo(f"in the local network https://{bracketed(address)}:{port}/", err=True)
+        file = self_signed.certificate_file(config)
+        typer.echo(f"certificate {file}, {self_signed.fingerprint(file)}", err=True)
 
 
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
-    servers = [IceServer.read_all(text) for text in texts or ()]
-    for given in servers:  # Each option must name one that can be used.
-        usable_ice_servers(given)
+    with _config_errors_as_usage_errors("--ice-server"):
+        servers = [IceServer.read_all(text) for text in texts or ()]
+        for given in servers:  # Each option must name one that can be used.
+            usable_ice_servers(given)
     return tuple(itertools.chain(*servers))
+
+
+def _visitor_ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
+    with _config_errors_as_usage_errors("--visitor-ice-server"):
+        return tuple(itertools.chain(*map(IceServer.read_all, texts or ())))
 
 
 def _report_end(end: SourceEnd) -> None:
