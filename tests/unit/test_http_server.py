@@ -257,6 +257,37 @@ async def test_tls_to_a_plain_port_is_answered_with_400(caplog: pytest.LogCaptur
     assert not caplog.records
 
 
+@pytest.mark.parametrize("requests", [40, 400], ids=["40 requests", "more than the parser reads ahead"])
+@pytest.mark.parametrize("end", ["close", "half-close", "close_notify"])
+async def test_tls_client_that_hangs_up_is_not_logged(
+    end: str, requests: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A visitor that pipelines requests and goes: no responses are written, and the connection ends at once."""
+    certificate, key = write_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=str(certificate))
+    settings = HttpSettings(port=0, tls_certificate=certificate, tls_key=key)
+
+    def hang_up(tcp: socket.socket) -> None:
+        with context.wrap_socket(tcp, server_hostname="127.0.0.1") as tls:
+            tls.sendall(b"GET /whep HTTP/1.1\r\nHost: localhost\r\n\r\n" * requests)
+            if end == "half-close":
+                socket.socket.shutdown(tls, socket.SHUT_WR)
+            elif end == "close_notify":
+                tls.settimeout(0.01)
+                with contextlib.suppress(OSError):
+                    tls.unwrap()
+        if end != "close":
+            time.sleep(0.1)
+
+    async with serving(settings) as (server, _, _):
+        await asyncio.to_thread(hang_up, socket.create_connection(("127.0.0.1", server.port)))
+        began_s = time.monotonic()
+        while server.open_connections and time.monotonic() - began_s < 5.0:  # noqa: ASYNC110 - sockets set no event
+            await asyncio.sleep(0.01)
+        assert server.open_connections == 0
+    assert not [record.getMessage() for record in caplog.records if record.name.startswith(("asyncio", "aiohttp"))]
+
+
 # Sockets and certificates
 
 

@@ -143,6 +143,7 @@ class Connection(RequestHandler):
     __slots__ = (
         "_accepted",
         "_connections",
+        "_has_end",
         "_phase",
         "_socket",
         "_task",
@@ -184,6 +185,7 @@ class Connection(RequestHandler):
         self._socket: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = 0
+        self._has_end = False
         self.is_reused = False
         self.take_turn: Callable[[], Awaitable[None]] | None = None
         self._enter(Phase.CONNECT)
@@ -249,6 +251,11 @@ class Connection(RequestHandler):
             self._enter(Phase.HEADER)
         super().data_received(data)
 
+    def eof_received(self) -> None:
+        """The client has ended its direction."""
+        super().eof_received()
+        self._has_end = True
+
     def pause_writing(self) -> None:
         """The client reads more slowly than the server writes."""
         super().pause_writing()
@@ -260,6 +267,9 @@ class Connection(RequestHandler):
         """Send a response."""
         self._enter(Phase.WRITE)
         self.is_reused = True
+        if self._socket is not None and self._has_hung_up(self._socket):
+            self._socket.resume_reading()  # So that TLS notices, and closes.
+            raise ConnectionResetError
         sent = await super().finish_response(request, resp, start_time)
         if not request.content.is_eof():
             await self._discard_body(request)
@@ -302,6 +312,20 @@ class Connection(RequestHandler):
             logger.error("an HTTP request failed", exc_info=exc)
             refusal = Refused(500, "Internal server error.")
         return to_aiohttp(refusal.response(), closes=True)
+
+    def _has_hung_up(self, transport: asyncio.Transport) -> bool:
+        """Whether a TLS client has ended: asyncio would discard the response, and log a line for each.
+
+        TLS reports no end while the parser pauses reading. Then the socket is at its end once all is read from it.
+        """
+        if transport.get_extra_info("ssl_object") is None:  # Plain HTTP can still be answered.
+            return False
+        try:
+            return self._has_end or self._accepted.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
