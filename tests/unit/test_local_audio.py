@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import timeit
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
@@ -120,6 +121,17 @@ def test_every_format_of_a_rejected_section_has_its_rtpmap(name: str) -> None:
             [rtpmap] = ours.attributes["rtpmap"]
             assert rtpmap in theirs.attributes["rtpmap"]
             assert ours.formats == (rtpmap.split(" ")[0],)
+
+
+def test_rtpmap_of_a_rejected_section_takes_linear_time() -> None:
+    """Twice the text takes about twice the time: four times if it was quadratic, and minutes for a whole offer."""
+
+    def seconds(size: int) -> float:
+        line = f"a=rtpmap:96 {'/1' * size} \x7f\r\n"
+        offer = read_offer(offers.MEDIAMTX_READER.replace("a=rtpmap:96 ", f"{line}a=rtpmap:96 "))
+        return min(timeit.repeat(lambda: build_answer(offer, LOCAL), repeat=3, number=1))
+
+    assert any(seconds(2000) < 3 * seconds(1000) for _ in range(3))
 
 
 @pytest.mark.parametrize(

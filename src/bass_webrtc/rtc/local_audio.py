@@ -20,7 +20,7 @@ _OFFER_PROTOCOL = "UDP/TLS/RTP/SAVPF"
 _OFFER_OPUS = 111
 _OFFER_RED = 63
 
-_RTPMAP = re.compile(r"[0-9]{1,3} +[!-~]+/[0-9]+(?:/[!-~]+)?")
+_RTPMAP = re.compile(r"[0-9]{1,3} +[!-.0-~]+/[0-9]+(?:/[!-~]+)?")
 
 
 @dataclass(frozen=True, slots=True)
