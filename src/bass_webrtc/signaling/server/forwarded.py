@@ -11,12 +11,14 @@ from ..messages import Forwarded, Headers, parse_parameters, split_host, split_o
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~%!$&'()*+,;=:@-]+){1,20}")
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]{1,260}")
+_MAX_PROXIES = 32
+"""Elements of ``Forwarded`` that are read. Proxies append to what a client sends, which may be thousands."""
 
 
 def read_forwarded(headers: Headers) -> Forwarded:
     """Return the path prefix and the host that the first proxy received. Malformed values count as absent."""
     prefix = (headers.get("X-Forwarded-Prefix") or "").strip().rstrip("/")
-    host = _first(headers.get("X-Forwarded-Host")) or _elements(headers)[0].get("host", "")
+    host = _first(headers.get("X-Forwarded-Host")) or _read(_elements(headers)[0]).get("host", "")
     return Forwarded(prefix if _PREFIX.fullmatch(prefix) else "", host if _HOST.fullmatch(host) else "")
 
 
@@ -27,12 +29,15 @@ def forwarded_for(headers: Headers) -> list[str]:
     """
     if lines := headers.get("X-Forwarded-For"):
         return [hop.strip() for hop in lines.split(",")]
-    return [_without_port(element.get("for", "")) for element in _elements(headers)]
+    return [_without_port(_read(element).get("for", "")) for element in _elements(headers)[-_MAX_PROXIES:]]
 
 
-def _elements(headers: Headers) -> list[dict[str, str]]:
-    lines = split_outside_quotes(headers.get("Forwarded") or "", ",")
-    return [parse_parameters(f";{line}")[1] for line in lines]
+def _elements(headers: Headers) -> list[str]:
+    return split_outside_quotes(headers.get("Forwarded") or "", ",")
+
+
+def _read(element: str) -> dict[str, str]:
+    return parse_parameters(f";{element}")[1]
 
 
 def _first(value: str | None) -> str:
