@@ -95,7 +95,8 @@ static bool unprotect(bw_incoming_session *session, uint32_t ssrc, uint8_t *data
 static bool shows_restart(bw_incoming *incoming, uint32_t ssrc, const uint8_t *data, uint32_t length) {
     uint8_t copy[BW_MAX_DATAGRAM];
     int copy_length = (int)length;
-    if (incoming->refused < RESTART_RUN || incoming->refused % RESTART_EVERY != 0 || !is_known(&incoming->rtp, ssrc))
+    if (incoming->restart_shown || incoming->refused < RESTART_RUN || incoming->refused % RESTART_EVERY != 0 ||
+        !is_known(&incoming->rtp, ssrc))
         return false;
     memcpy(copy, data, length);
     return srtp_unprotect(incoming->restarted, copy, &copy_length) == srtp_err_status_ok;
@@ -108,9 +109,11 @@ bw_rtp_result bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_
     bool is_restart = shows_restart(incoming, packet.ssrc, data, *length); /* unprotecting changes the packet */
     if (!unprotect(&incoming->rtp, packet.ssrc, data, length, srtp_unprotect)) {
         incoming->refused++;
+        incoming->restart_shown |= is_restart;
         return is_restart ? BW_RTP_RESTARTED : BW_RTP_REFUSED;
     }
     incoming->refused = 0;
+    incoming->restart_shown = false;
     bool is_red = incoming->red_payload_type != 0 && packet.payload_type == incoming->red_payload_type;
     bool is_media = packet.payload_type == incoming->payload_type || is_red;
     if (is_media || is_received(incoming->reception, packet.ssrc))

@@ -15,8 +15,9 @@ typedef struct {
 struct bw_incoming {
     bw_incoming_session rtp; /* srtp NULL: the peer sends no media */
     bw_incoming_session rtcp;
-    srtp_t restarted; /* has received nothing but packets that show a restart; NULL as above */
-    uint32_t refused; /* RTP packets since the last one that was accepted */
+    srtp_t restarted;   /* has received nothing but packets that show a restart; NULL as above */
+    uint32_t refused;   /* RTP packets since the last one that was accepted */
+    bool restart_shown; /* by one of these */
     uint8_t payload_type;
     uint8_t red_payload_type; /* 0: not negotiated */
     bool has_transit;
