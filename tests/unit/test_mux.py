@@ -196,6 +196,19 @@ def test_full_table_of_sockets_is_logged_and_makes_room(
     ]
 
 
+def test_requests_to_thousands_of_own_addresses_leave_few_traces(
+    machine: Machine, host: Host, mux: UdpMux, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine may have all of a /64, and anyone can send a request to each address."""
+    host.limit = 1
+    for number in range(2000):
+        announced(mux, f"127.0.{number // 200 + 1}.{number % 200 + 1}")
+    machine.have("127.0.0.1")
+    announced(mux)
+    assert len(caplog.records) < 100
+    assert not mux._unusable
+
+
 def test_port_that_is_taken_on_a_new_address_is_logged_once(
     machine: Machine, mux: UdpMux, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from ..core import Datagram
 from ..errors import BassWebRtcError
+from ..limited_log import LimitedLog
 from ..rtc.candidate import Candidate, host_candidates, is_loopback
 from ..rtc.ice_lite import Path
 from .host import EngineHost
@@ -31,6 +32,8 @@ _log = logging.getLogger(__name__)
 
 _LOOK_UP_INTERVAL_S = 1.0
 """Listing the addresses of the system takes milliseconds."""
+_LINES_AT_ONCE = 16
+"""Logged about addresses before the limit of one per second applies."""
 
 
 class DatagramReceiver(Protocol):
@@ -73,6 +76,7 @@ class UdpMux:
         """By index of their socket. An IPv6 link-local address has its zone."""
         self._unusable: set[str] = set()
         """Addresses without a socket that have been logged."""
+        self._log = LimitedLog(_log, _LINES_AT_ONCE)
         self._by_slot: dict[int, DatagramReceiver] = {}
         self._by_path: dict[Path, list[int]] = {}
         for sock in sockets:
@@ -119,7 +123,7 @@ class UdpMux:
         except (BassWebRtcError, OSError) as error:
             if host not in self._unusable:
                 self._unusable.add(host)
-                _log.warning("no media on %s: %s", format_address(host, self.port), error)
+                self._log.warning(f"no media on {format_address(host, self.port)}: {error}", time.perf_counter())
         else:
             self._unusable.discard(host)
 
@@ -136,6 +140,7 @@ class UdpMux:
     def _close_former(self, requested: str) -> None:
         """Close the sockets of addresses that are gone, except those that peers have a path on."""
         present = {requested, *(one.host for one in self._system)}
+        self._unusable &= present  # A machine may have a whole network of addresses, and each request comes to one.
         for index, host in list(self._addresses.items()):
             if host not in present and not _exists(host) and not self._is_used(index):
                 self._close(index)
