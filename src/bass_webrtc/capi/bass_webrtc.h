@@ -80,7 +80,7 @@
  * finalised, and the library stays loaded, even after dlclose or FreeLibrary. Whatever is still open when the process
  * exits is closed then. On Windows, free your handles before that: the system ends the library's threads first, so that
  * peers are not told and only notice when nothing arrives any more. A process can use one copy of the library; a second
- * copy is refused, as is, on Windows, a process that has loaded another version of Python. On Windows, call no function from DllMain.
+ * copy is refused, as is, on Windows, a process that has loaded another version of Python. Call no function from DllMain.
  *
  * Your process. The library changes no signal handling: Ctrl-C stays yours, SIGPIPE never reaches you through it, and its
  * threads, which also call your callbacks, block all signals but faults. A process that you start in a callback inherits
@@ -307,8 +307,8 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowedHosts(void *handle, const char *names
  * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowedOrigins(void *handle, const char *origins);
 
-/* Sets the reverse proxies whose X-Forwarded-For, -Prefix and -Host a server trusts, in place of those set before. All clients of another
- * proxy count as one address, which has half of max_peers and 64 HTTP connections.
+/* Sets the reverse proxies whose X-Forwarded-For, -Prefix and -Host a server trusts, in place of those set before. All
+ * clients of another proxy count as one address, which has half of max_peers and 64 HTTP connections.
  *
  * Parameters: handle: from BASS_WEBRTC_Create.
  *             networks: IP addresses and networks, such as "127.0.0.1,10.0.0.0/8", separated by commas; NULL or empty
