@@ -20,6 +20,7 @@ from concurrent.futures import Future, InvalidStateError
 from .bass import ERROR_HANDLE, ERROR_TIMEOUT, error_name
 from .core import Engine, name_thread
 from .errors import BassError, BassWebRtcError
+from .host_process import start_thread
 from .limited_log import LimitedLog
 from .sources import OpenSource, SourceEnd, SourceState
 
@@ -165,7 +166,10 @@ class SourceWatch:
     async def _open(self) -> None:
         """Open the source on a thread of its own, which ``close`` does not wait for: BASS may block for seconds."""
         done: Future[None] = Future()
-        threading.Thread(target=self._reopen, args=(done,), name="bass-webrtc source", daemon=True).start()
+        try:
+            start_thread(threading.Thread(target=self._reopen, args=(done,), name="bass-webrtc source", daemon=True))
+        except RuntimeError as error:  # The system has no thread left: perhaps next time.
+            raise BassWebRtcError(str(error)) from error
         await asyncio.wrap_future(done)
 
     def _reopen(self, done: Future[None]) -> None:

@@ -110,6 +110,23 @@ async def test_failed_attempts_are_logged_once_and_the_source_is_taken(
     assert not any("secret" in line for line in caplog.messages)
 
 
+async def test_machine_without_a_free_thread_opens_the_source_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_watch, "FIRST_WAIT_S", 0.001)
+    start, failures = threading.Thread.start, [RuntimeError("can't start new thread")] * 2
+
+    def start_or_fail(thread: threading.Thread) -> None:
+        if thread.name == "bass-webrtc source" and failures:
+            raise failures.pop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_or_fail)
+    watch, *_ = make(lambda: OpenSource(None, lambda: None))
+    watch.start()
+    watch.ended(45)
+    await until(lambda: watch.reopenings == 1)
+    watch.close()
+
+
 async def test_source_that_stands_still_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(source_watch, "CHECK_S", 0.001)
     positions = iter([*range(100), *[100] * 1000])
