@@ -10,6 +10,7 @@ ON_WINDOWS: dict[str, tuple[str, ...]] = {
     "it runs a shell script for Debian": ("tests/unit/test_debian_packages.py",),
     "Windows has no fork": (
         "tests/loopback/test_host_process.py",
+        "tests/unit/test_self_signed.py::test_exit_of_a_forked_child_leaves_the_file_to_its_parent",
         "tests/unit/test_loop_thread.py::test_exit_of_a_forked_child_does_not_wait_for_the_parents_threads",
     ),
     "Windows has no /proc and no /dev/fd": (

@@ -7,6 +7,7 @@ import http.client
 import socket
 import ssl
 import stat
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -119,6 +120,30 @@ def test_it_works_without_a_folder_to_keep_it_in(monkeypatch: pytest.MonkeyPatch
         file = self_signed.certificate_file(CONFIG)
         assert file.name == "self-signed.pem"
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, file)
+
+
+_FORKING = """
+import os, sys
+import bass_webrtc as bw
+from bass_webrtc.server.self_signed import certificate_file
+
+file = certificate_file(bw.ServerConfig(tls_self_signed=True))
+child = os.fork()
+if child == 0:
+    sys.exit(0)
+os.waitpid(child, 0)
+print(file.exists(), file)
+"""
+
+
+def test_exit_of_a_forked_child_leaves_the_file_to_its_parent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """One that cannot be kept is removed at the exit of the process that made it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    output = subprocess.check_output([sys.executable, "-c", _FORKING], encoding="utf-8")
+    was_left, _, file = output.strip().partition(" ")
+    assert was_left == "True"
+    assert not Path(file).parent.exists()
 
 
 def test_it_excludes_a_certificate_of_somebody_else() -> None:

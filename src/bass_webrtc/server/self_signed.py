@@ -6,11 +6,13 @@ trust the file as a certificate authority do not.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import hashlib
 import ipaddress
 import os
+import shutil
 import socket
 import stat
 import sys
@@ -24,6 +26,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ..config import ServerConfig, public_origin
 from ..errors import ConfigError
+from ..host_process import fork_count
 from ..peer.ice.addresses import local_addresses
 from ..signaling.messages import split_host
 
@@ -33,8 +36,8 @@ _RENEWED_DAYS = 30
 """Before the end."""
 _FILE = "self-signed.pem"
 
-_unkept: tempfile.TemporaryDirectory[str] | None = None
-"""Where it is if it cannot be kept; removed when the process exits."""
+_unkept = Path()
+"""Where it is if it cannot be kept; removed when the process that made it exits."""
 
 
 def certificate_file(config: ServerConfig) -> Path:
@@ -49,10 +52,18 @@ def certificate_file(config: ServerConfig) -> Path:
         return _current(_folder(), names)
     # No home folder, or not one of ours: it is made again at the next start.
     try:
-        _unkept = _unkept or tempfile.TemporaryDirectory(prefix="bass-webrtc-")
-        return _current(Path(_unkept.name), names)
+        if _unkept == Path() or not _unkept.is_dir():
+            _unkept = Path(tempfile.mkdtemp(prefix="bass-webrtc-"))  # Mode 0700.
+            atexit.register(_remove, _unkept, fork_count())
+        return _current(_unkept, names)
     except OSError as error:
         raise ConfigError(f"tls_self_signed: the certificate cannot be written: {error}") from error
+
+
+def _remove(folder: Path, forks: int) -> None:
+    """Remove a folder at exit, but not at that of a forked child, whose parent uses it."""
+    if fork_count() == forks:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fingerprint(file: Path) -> str:
