@@ -251,7 +251,17 @@ def test_options_in_prose_exist() -> None:
     """Option names in running text, such as ``--max-peers``, too."""
     options = {flag for command in COMMANDS.values() for parameter in command.params for flag in parameter.opts}
     # Of examples and of other programs.
-    others = {"--answer", "--whip", "--whep", "--keep-going", "--audio", "--url", "--exclude-libs", "--onefile"}
+    others = {
+        "--answer",
+        "--whip",
+        "--whep",
+        "--keep-going",
+        "--audio",
+        "--url",
+        "--exclude-libs",
+        "--onefile",
+        "--onedir",
+    }
     for page in PAGES:
         text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
         named = set(re.findall(r"`(--[a-z][a-z-]+)", text))
