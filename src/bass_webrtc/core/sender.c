@@ -20,7 +20,8 @@
 #define LATENESS_WINDOW_MS 10000
 #define SPEECH_BITRATE_BPS 48000 /* below this, Opus may choose its speech modes, which have in-band FEC */
 #define COMMANDS_PER_PEER 4
-#define DTX_FRAME_BYTES 2 /* opus_encode returns at most this for a frame that need not be sent */
+#define NOTICES_OF_SOURCE 3 /* replaced, ended, and one more end while that one is being read */
+#define DTX_FRAME_BYTES 2   /* opus_encode returns at most this for a frame that need not be sent */
 
 typedef struct bw_batch {
     int descriptor; /* of all packets in it */
@@ -361,7 +362,7 @@ int bw_sender_init(bw_engine *engine, bw_source *source) {
     sender->batch = calloc(1, sizeof *sender->batch);
     sender->lateness_us = calloc(sender->lateness_capacity, sizeof *sender->lateness_us);
     bool rings = bw_ring_init(&sender->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
-                 bw_ring_init(&sender->notices, peers + 2 + BW_MAX_SOCKETS, sizeof(bw_notice));
+                 bw_ring_init(&sender->notices, peers + NOTICES_OF_SOURCE + BW_MAX_SOCKETS, sizeof(bw_notice));
     if (!rings || !sender->pcm || !sender->by_peer || !sender->active || !sender->batch || !sender->lateness_us)
         return BW_ERROR_MEMORY;
     return create_encoder(engine);
