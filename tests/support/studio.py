@@ -53,11 +53,13 @@ def open_chromium() -> Iterator[Studio]:
 
 
 @contextmanager
-def open_firefox() -> Iterator[Studio]:
-    """Firefox on its own network host with its own sound card; the server runs on the other host."""
+def open_firefox(*, sound_card: bool = True) -> Iterator[Studio]:
+    """Firefox on its own network host with or without its own sound card; the server runs on the other host."""
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bw-pulse-"))
-        sound_card = stack.enter_context(pulse.PulseServer(Path(folder)))
+        pulse_server = ""
+        if sound_card:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bw-pulse-"))
+            pulse_server = stack.enter_context(pulse.PulseServer(Path(folder))).environment["PULSE_SERVER"]
         network = stack.enter_context(netns.Network())
         server_host, browser_host = network.host("server"), network.host("firefox")
         network.link(server_host, f"{SERVER_ADDRESS}/24", browser_host, "10.77.0.2/24")
@@ -65,6 +67,5 @@ def open_firefox() -> Iterator[Studio]:
         browser_host.ip("route", "add", "default", "via", SERVER_ADDRESS)
         with server_host.entered():
             pages = stack.enter_context(PageServer(SERVER_ADDRESS))
-        pulse_server = sound_card.environment["PULSE_SERVER"]
         firefox = Firefox(browser_host, trusted_address=SERVER_ADDRESS, pulse_server=pulse_server)
         yield Studio(stack.enter_context(firefox), pages, SERVER_ADDRESS, server_host)

@@ -5,6 +5,7 @@ import { Dial } from "./dial.js";
 import { bindFader, element, figure, write } from "./dom.js";
 import { Meter } from "./meter.js";
 import { Notice, statusText } from "./notice.js";
+import { OutputWatch } from "./output.js";
 import { Player } from "./player.js";
 
 /** Loss below this is inaudible. */
@@ -12,6 +13,10 @@ const INAUDIBLE_PERCENT = 0.5;
 
 const READY = { title: "Ready", advice: "Press Listen to hear the programme." };
 const BLOCKED = { title: "Playback blocked", advice: "Your browser blocked the sound. Press Listen again." };
+const NO_OUTPUT = {
+  title: "No sound output",
+  advice: "Audio arrives, but your browser cannot play it. Connect speakers or headphones, then press Stop and Listen.",
+};
 
 /** @param {import("./inbound_stats.js").ListenStats | null} stats */
 function qualityOf(stats) {
@@ -25,6 +30,7 @@ export class ListenView {
   #dial;
   #meter = new Meter();
   #notice = new Notice("listen");
+  #output = new OutputWatch();
 
   /** @param {Player} player */
   constructor(player) {
@@ -32,8 +38,8 @@ export class ListenView {
     this.#dial = new Dial(element("listen-dial"), this.#meter);
     element("listen").addEventListener("click", () => this.#toggle());
     player.addEventListener("change", () => this.#showState());
-    player.addEventListener("stats", () => this.#showFigures());
-    player.addEventListener("stream", () => player.stream && this.#meter.attach(player.stream));
+    player.addEventListener("stats", () => this.#readStats());
+    player.addEventListener("stream", () => this.#attachStream());
     this.#bindVolume();
     this.#bindDelay();
     this.#showState();
@@ -69,9 +75,20 @@ export class ListenView {
     if (problem?.kind === "unauthorized" && state === "failed") void this.#askForToken();
   }
 
+  #attachStream() {
+    this.#output.reset();
+    if (this.#player.stream) this.#meter.attach(this.#player.stream);
+  }
+
+  #readStats() {
+    const { stats, paused } = this.#player;
+    if (stats && !paused) this.#output.read(stats);
+    this.#showFigures();
+  }
+
   #showFigures() {
     const { blocked, stats, stereo } = this.#player;
-    const playing = { title: "Playing", advice: qualityOf(stats) };
+    const playing = this.#output.isStuck ? NO_OUTPUT : { title: "Playing", advice: qualityOf(stats) };
     this.#notice.show(blocked ? BLOCKED : statusText(this.#player, READY, playing));
     write("figure-loss", figure(stats?.lossPercent, 1, "%"));
     write("figure-buffer", figure(stats?.jitterBufferMs, 0, "ms"));

@@ -53,6 +53,11 @@ export class Player extends Link {
     return audio.volume === 0.5;
   }
 
+  /** Whether the media element is paused: blocked, or by the browser's own controls. */
+  get paused() {
+    return this.#audio.paused;
+  }
+
   /** 0 to 1. */
   get volume() {
     return this.#volume;
