@@ -30,6 +30,9 @@ ON_WINDOWS: dict[str, tuple[str, ...]] = {
         "tests/loopback/test_surroundings.py::test_commands_need_neither_utf_8_nor_programs_nor_what_builds",
         "tests/loopback/test_surroundings.py::test_serve_runs_without_standard_output_and_input",
     ),
+    "it makes a symbolic link, which Windows does not permit everybody": (
+        "tests/loopback/test_surroundings.py::test_optimised_program_runs_in_a_folder_with_a_space_and_an_umlaut",
+    ),
     "Python cannot request real-time priority on Windows": (
         "tests/unit/test_doctor.py::test_refused_real_time_priority_comes_with_three_ways_to_grant_it",
         "tests/unit/test_doctor.py::test_priority_check_does_not_change_the_calling_thread",
@@ -69,6 +72,7 @@ UNDER_WINE: dict[str, tuple[str, ...]] = {
         "tests/unit/test_sockets.py::test_free_port_is_same_on_every_address",
         "tests/unit/test_sockets.py::test_local_addresses_end_with_loopback_and_have_no_link_local",
         "tests/unit/test_sockets.py::test_missing_address_is_skipped",
+        "tests/unit/test_sockets.py::test_own_addresses_are_known_and_others_are_not",
     ),
     "each start of Python takes seconds under Wine; another test starts the same code there": (
         "tests/loopback/test_client_commands.py::test_bad_arguments_exit_with_code_2[arguments1]",
