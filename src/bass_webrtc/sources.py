@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .bass import BassSource, OwnedChannel, is_url, open_file, open_recording, open_source, reopen_recording
 from .config import CHANNELS, SAMPLE_BYTES, SAMPLE_RATE_HZ
-from .core import SourceHandle
+from .core import SourceHandle, exit_simply_in_children
 from .errors import ConfigError
 from .host_process import parents_error
 
@@ -236,6 +236,8 @@ def open_for_core(source: Source) -> OpenSource:
         if not source._in_use.acquire(blocking=False):
             raise ConfigError("the PcmSource is already in use; create one for each server or client")
         return OpenSource(source._handle, source._in_use.release)
+    if isinstance(source, BassFile | BassInput):
+        exit_simply_in_children()  # Opening it may start BASS.
     if isinstance(source, BassFile):
         return _open_file(source)
     if isinstance(source, BassInput):

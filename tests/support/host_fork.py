@@ -12,14 +12,18 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import bass_webrtc as bw
+
+from . import media
 
 ANY_PORT = bw.ServerConfig(http_port=0, udp_port=0)
 EXIT_S = 5.0
@@ -35,8 +39,8 @@ def in_child(function: Callable[[], None]) -> None:
     wait_for(child)
 
 
-def wait_for(child: int) -> None:
-    """Assert that a child ends well and soon."""
+def wait_for(child: int, code: int = 0) -> None:
+    """Assert that a child ends soon, and with which exit code."""
     deadline_s = time.monotonic() + EXIT_S
     while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
         if time.monotonic() > deadline_s:
@@ -44,7 +48,7 @@ def wait_for(child: int) -> None:
             os.waitpid(child, 0)
             raise AssertionError("the child hangs")
         time.sleep(0.01)
-    assert ended[1] == 0, ended
+    assert os.waitstatus_to_exitcode(ended[1]) == code, ended
 
 
 def raises_closed(function: Callable[[], object]) -> None:
@@ -151,6 +155,18 @@ def fork_in_callback(server: bw.Server) -> None:
     assert programs == [-15], programs
 
 
+def fork_beside_bass() -> None:
+    """BASS's own destructor waits for ever for threads that a forked child has not."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = media.write_tone(Path(folder, "tone.wav"))
+        with bw.Server(bw.BassFile(path, loop=True), ANY_PORT) as server:
+            server.start()
+            child = os.fork()
+            if child == 0:
+                sys.exit(3)
+            wait_for(child, code=3)
+
+
 def main() -> None:
     """Fork in all ways."""
     source = bw.PcmSource()
@@ -180,6 +196,7 @@ def main() -> None:
         process.join(6 * EXIT_S)
         assert process.exitcode == 0, (process, process.exitcode)
 
+    fork_beside_bass()
     fork_in_callback(server)
     assert client.connected, "a child has ended the parent's session"
     assert other.connected, "a child has ended the parent's session"

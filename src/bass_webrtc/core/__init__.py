@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .compiled import name_thread
+from .compiled import exit_simply_in_children, name_thread
 from .engine import (
     Datagram,
     Engine,
@@ -46,6 +46,7 @@ __all__ = [
     "SourceHandle",
     "SourceReplaced",
     "Srtcp",
+    "exit_simply_in_children",
     "fill_with_silence",
     "name_thread",
     "read_array",

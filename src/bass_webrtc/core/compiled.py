@@ -32,7 +32,7 @@ else:
     except ImportError as error:
         ffi = lib = _Missing(str(error))
 
-__all__ = ["ADVICE", "ffi", "lib", "name_thread"]
+__all__ = ["ADVICE", "exit_simply_in_children", "ffi", "lib", "name_thread"]
 
 
 def name_thread(name: str) -> None:
@@ -42,3 +42,12 @@ def name_thread(name: str) -> None:
     """
     with contextlib.suppress(BassWebRtcError):
         lib.bw_name_thread(name.encode())
+
+
+def exit_simply_in_children() -> None:
+    """Let forked children of this process exit without the destructors of libraries, where BASS would hang.
+
+    For a process in which this package has started BASS. On Linux; does nothing without the core.
+    """
+    with contextlib.suppress(BassWebRtcError):
+        lib.bw_exit_simply_in_children()

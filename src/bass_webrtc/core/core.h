@@ -284,6 +284,10 @@ int bw_srtcp_protect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length, uint32_t
 /* Any thread: names the calling thread for top and debuggers. Longer names than 15 characters are cut off. */
 void bw_name_thread(const char *name);
 
+/* Lets forked children of this process exit without the destructors of libraries: in that of BASS, they would wait for
+ * ever for threads that only their parent has. Linux only. Any thread. */
+void bw_exit_simply_in_children(void);
+
 /* ------------------------------------------------------------------ libraries */
 
 typedef struct {

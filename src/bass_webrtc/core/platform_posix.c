@@ -7,7 +7,9 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +93,32 @@ void bw_name_thread(const char *name) {
     pthread_setname_np(pthread_self(), text);
 #endif
 }
+
+#ifdef __GLIBC__
+
+static pid_t parent;
+
+static void exit_simply(int status, void *unused) {
+    (void)unused;
+    if (getpid() != parent) {
+        fflush(NULL);
+        _exit(status);
+    }
+}
+
+void bw_exit_simply_in_children(void) {
+    static atomic_flag registered = ATOMIC_FLAG_INIT;
+    if (!atomic_flag_test_and_set(&registered)) {
+        parent = getpid();
+        on_exit(exit_simply, NULL);
+    }
+}
+
+#else
+
+void bw_exit_simply_in_children(void) {}
+
+#endif
 
 #ifdef __linux__
 

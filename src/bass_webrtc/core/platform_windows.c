@@ -83,6 +83,8 @@ void bw_name_thread(const char *name) {
 
 void bw_keep_signals(void (*function)(void)) { function(); }
 
+void bw_exit_simply_in_children(void) {}
+
 /* ---- wake-ups: WSAPoll and Python's select wait for sockets only */
 
 /* Returns a UDP socket on a free port of the loopback interface, and its address. */
