@@ -45,6 +45,7 @@ static void signals(void) {
     static struct sigaction before[NSIG], after[NSIG];
     struct sigaction own = {.sa_handler = on_usr1, .sa_flags = SA_RESTART | SA_NODEFER};
     sigaction(SIGUSR1, &own, NULL);
+    signal(SIGINT, SIG_DFL); /* A shell ignores it in jobs in the background. */
     read_actions(before);
     void *server = running_server();
     void *player = connected_player(server);

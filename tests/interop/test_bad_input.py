@@ -47,7 +47,7 @@ class Scene:
         try:
             connection.request(
                 method,
-                urllib.parse.urljoin("/", path),
+                path if path.startswith("/") else f"/{path}",  # A Location is relative.
                 body,
                 {} if content_type is None else {"Content-Type": content_type},
             )

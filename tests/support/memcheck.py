@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 TRANSPARENT = re.compile(
     r"/(vgpreload_\w+-[\w-]+|ld-linux[\w-]*|lib(c|m|dl|pthread|opus|srtp2|crypto|ssl|stdc\+\+|gcc_s))\.so"
 )
-KEPT_UNTIL_EXIT = "initialise_srtp"
+KEPT_UNTIL_EXIT = "init_library"
 """The function that initialises libsrtp2 once; its blocks are in use until the process exits."""
 OWN = re.compile(r"/(libbass_webrtc|_core\.abi3)\.so$")
 

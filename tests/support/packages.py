@@ -77,7 +77,7 @@ class CleanEnvironment:
 @contextmanager
 def serving(command: Sequence[str | Path], variables: dict[str, str]) -> Iterator[str]:
     """Run ``bass-webrtc serve`` with these arguments and yield its URL; SIGTERM ends it with exit code 0."""
-    ports = ("--port", "0", "--udp-port", "0", "--stats-every", "1")
+    ports = ("--port", "0", "--udp-port", "0", "--stats-every", "1", "--log-level", "warning")
     process = subprocess.Popen(
         [*command, *ports], env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8"
     )

@@ -166,6 +166,16 @@ def test_short_sessions_count_as_failures() -> None:
     assert waits == [0.25, 0.5, 1.0, 2.0]
 
 
+def test_server_that_fell_silent_is_looked_for_as_before() -> None:
+    """It was killed, or its link is down, soon after the session began: nobody has taken the path."""
+    backoff = Backoff("publisher", source=Always(0.0))
+    waits = []
+    for now_s in range(0, 30, 5):
+        backoff.succeeded(now_s)
+        waits.append(backoff.failed(failure(0), now_s + 1.0, is_lost=True))
+    assert waits == [0.25, 0.5, 1.0, 1.0, 1.0, 1.0]
+
+
 def test_two_publishers_on_one_path_leave_each_other_alone_for_longer_and_longer() -> None:
     """Each takes the path from the other when it connects; a server such as MediaMTX allows that."""
     for seed in range(20):

@@ -157,7 +157,9 @@ def test_linux_player_hears_the_file_that_a_windows_program_plays(
         with host.entered():
             heard = asyncio.run(aiortc_player.listen(f"{url[0]}whep", 2.0)).samples
         printed, errors = process.popen.communicate("\n", TIMEOUT_S)
-    assert (process.popen.returncode, errors) == (0, "")
+    assert process.popen.returncode == 0
+    # Wine 8 refuses one UDP port on two addresses, and the request came to the second one.
+    assert re.fullmatch(r"(no media on 127\.0\.0\.1:\d+: .*\n)?", errors), errors
     states = "".join(f"peer 0: {state}\n" for state in ("new", "connecting", "connected", "closed"))
     assert re.fullmatch(rf"{states}0 connected, \d+ packets sent\n", printed), printed
     for channel, hz in ((0, 600.0), (1, 1000.0)):

@@ -23,7 +23,8 @@ pytestmark = [real_time_audio, pytest.mark.timeout(1800)]
 def test_server_plays_a_file_with_bass_and_records_a_publisher(lab: Lab, start: Start, tmp_path: Path) -> None:
     song = media.write_tone(tmp_path / "song.wav", 440.0, 880.0, seconds=10.0, sample_rate_hz=44_100)
     said = tmp_path / "said.wav"
-    server = start("serve", song, "--loop", "--host", lab.windows_address, "--port", "0", "--record-input", said)
+    options = ("--host", lab.windows_address, "--port", "0", "--record-input", said, "--log-level", "warning")
+    server = start("serve", song, "--loop", *options)
     listening = re.fullmatch(r"listening on (http\S+)", server.read_error_line())
     assert listening is not None
     url = listening[1]

@@ -36,7 +36,7 @@ from ..signaling.client.urls import Trust
 from ..source_watch import SourceWatch
 from ..sources import OpenSource
 from ..stats import Kind, PeerStats
-from .watch import find_path, watch
+from .watch import Loss, find_path, watch
 
 MAX_PEERS = 4
 """Slots of the engine: one in use, the others while they are being released."""
@@ -240,9 +240,11 @@ class ClientRun:
         backoff = Backoff(self._plan.own_kind, source=random.Random())
         endpoint = self._plan.settings.endpoint.shown
         while True:
+            is_lost = False
             try:
-                reason = await self._attempt(backoff)
-                error = SignalingError(0, endpoint, f"{reason}{self._hint(backoff)}")
+                loss = await self._attempt(backoff)
+                is_lost = loss.is_of_path
+                error = SignalingError(0, endpoint, f"{loss.reason}{'' if is_lost else self._hint(backoff)}")
             except SignalingError as refused:
                 error = refused
             except OSError as unreachable:
@@ -254,7 +256,7 @@ class ClientRun:
                 _log.exception("the client has stopped because of an internal error")
                 self._observer.give_up(BassWebRtcError(f"the client has stopped because of an internal error: {bug!r}"))
                 return
-            wait_s = backoff.failed(error, asyncio.get_running_loop().time())
+            wait_s = backoff.failed(error, asyncio.get_running_loop().time(), is_lost=is_lost)
             if wait_s is None or not self._plan.reconnect:
                 self._observer.give_up(error)
                 return
@@ -270,8 +272,8 @@ class ClientRun:
         question = "; is another publisher on this path?" if self._plan.own_kind == "publisher" else ""
         return f"; the session ended {lived_s:.1f} s after it began{question}"
 
-    async def _attempt(self, backoff: Backoff) -> str:
-        """Run one session from POST to DELETE, and those that the server moves it to; return why the last one ended."""
+    async def _attempt(self, backoff: Backoff) -> Loss:
+        """Run one session from POST to DELETE, and those that the server moves it to; return how the last one ended."""
         attempt = await self._new_attempt(SignalingSession(self._plan.own_kind, self._settings), backoff)
         self._connection = attempt.connection
         move_s = 0.0
@@ -317,13 +319,13 @@ class ClientRun:
         if not self._plan.ice_servers and answer.ice_servers:
             await attempt.connection.add_servers(usable_servers(answer.ice_servers))
 
-    async def _keep(self, attempt: Attempt) -> str:
-        """Keep a session over ICE restarts; return the reason when it is lost and no other path was found."""
+    async def _keep(self, attempt: Attempt) -> Loss:
+        """Keep a session over ICE restarts; return how it was lost when no other path was found."""
         while True:
             loss = await watch(attempt.connection, attempt.ended)
             self._observer.set_connected(False)
             if not loss.is_of_path or not await find_path(attempt.session, attempt.connection, attempt.ended):
-                return loss.reason
+                return loss
             _log.info("%s; the session continues on another path", loss.reason)
             self._observer.set_connected(True)
 
@@ -351,7 +353,7 @@ class ClientRun:
 
 
 async def _next_session(
-    keeping: asyncio.Task[str], session: SignalingSession, not_before_s: float
+    keeping: asyncio.Task[Loss], session: SignalingSession, not_before_s: float
 ) -> SignalingSession | None:
     """Wait until the server moves the session; None if the session ends before, or cannot be moved.
 

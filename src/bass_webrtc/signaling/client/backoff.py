@@ -115,12 +115,13 @@ class Backoff:
         self._had_session = False
         self._connected_since_s: float | None = None
 
-    def failed(self, error: SignalingError, now_s: float) -> float | None:
+    def failed(self, error: SignalingError, now_s: float, *, is_lost: bool = False) -> float | None:
         """Count the failure of an attempt, or the end of a connected session.
 
         Args:
             error: How the attempt or session ended.
             now_s: Monotonic time in seconds.
+            is_lost: The server fell silent, and did not end the session: it may be back at any moment.
 
         Returns:
             Seconds to wait before the next attempt; None if another attempt is pointless.
@@ -129,10 +130,10 @@ class Backoff:
         if not is_worth_retrying(error, self._kind, had_session=self._had_session):
             return None
         settings = self._settings
-        if since_s is not None and now_s - since_s >= self._settled_s():
+        if since_s is not None and now_s - since_s >= (settings.settled_s if is_lost else self._settled_s()):
             self._failures = self._short_sessions = 0
             return 0.0
-        if since_s is not None:
+        if since_s is not None and not is_lost:
             self._short_sessions += 1
             grown_s = self._short_wait_s()
         else:

@@ -197,10 +197,15 @@ class Endpoint:
         host = request.forwarded.host or request.headers.get("Host") or ""
         if settings.public_url and split_host(host) == split_host(settings.public_url.split("/")[2]):
             return f"{settings.public_url.rstrip('/')}{settings.path}/{secret}"
-        if prefix or is_foreign_page(request):
+        if prefix or (is_foreign_page(request) and not self._is_public_page(request)):
             return f"{prefix}{settings.path}/{secret}"
         folder = "" if request.path.endswith("/") else settings.path.rpartition("/")[2] + "/"
         return folder + secret
+
+    def _is_public_page(self, request: Request) -> bool:
+        """Return whether a page at ``public_url`` sends the request; the proxy may have replaced Host."""
+        origin = "/".join(self._settings.public_url.split("/")[:3])
+        return bool(origin) and (request.headers.get("Origin") or "").lower() == origin.lower()
 
     def _read_offer(self, request: Request) -> Offer:
         settings = self._settings
