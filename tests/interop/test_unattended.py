@@ -9,7 +9,7 @@ from support.fixtures import skip_for
 from support.reruns import rerun
 from support.unattended import Unattended
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 LONGEST_SILENCE_S = 5.0
 MORE_MEMORY = 1.1
