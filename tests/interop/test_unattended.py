@@ -12,6 +12,8 @@ from support.unattended import Unattended
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(300)]
 
 LONGEST_SILENCE_S = 5.0
+OPEN_NOW = 5
+"""HTTP connections that happen to be open, far fewer than the clients that have just reconnected."""
 MORE_MEMORY = 1.1
 """Ratio to the start: pages that the allocator keeps."""
 
@@ -28,5 +30,5 @@ def test_everybody_hears_again_within_five_seconds_whatever_happens() -> None:
     for name, before in report.before.items():
         after = report.after[name]
         for what in ("threads", "descriptors", "tasks"):
-            assert after[what] <= before[what], f"{what} of the {name}"
+            assert after[what] <= before[what] + OPEN_NOW, f"{what} of the {name}"
         assert after["memory_kb"] <= MORE_MEMORY * before["memory_kb"], f"memory of the {name}"
