@@ -348,7 +348,7 @@ async def test_client_that_never_reads_is_disconnected(request_bytes: bytes) -> 
                 async with asyncio.timeout(0.2):
                     await asyncio.get_running_loop().sock_sendall(one, request_bytes)
             await settled(server, 0)
-            assert time.monotonic() - began_s < 3.0 * SLOWNESS
+            assert time.monotonic() - began_s < 6.0 * SLOWNESS
 
 
 async def test_client_that_reads_slowly_gets_all_of_a_response() -> None:
