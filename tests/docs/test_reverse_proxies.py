@@ -26,8 +26,9 @@ from aiortc.mediastreams import MediaStreamTrack
 from numpy.typing import NDArray
 
 import bass_webrtc as bw
-from support import browsers, http_asking, page_driver
+from support import browsers, http_asking, nginx, page_driver
 from support.certificates import key_hash, write_certificate
+from support.client_peers import free_port
 from support.fixtures import skip_for
 
 EXAMPLES = Path(__file__).parents[2] / "docs/how-to/examples"
@@ -61,24 +62,12 @@ def configure(text: str, replacements: dict[str, str]) -> str:
     return text
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def nginx(folder: Path, port: int, backend: str, certificate: Path, key: Path) -> list[str]:
+def nginx_command(folder: Path, port: int, backend: str, certificate: Path, key: Path) -> list[str]:
     """nginx's command; the files that it writes are in the folder."""
-    binary = shutil.which("nginx") or ("/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else None)
-    skip_for(None if binary else "the nginx configuration needs Debian's nginx-light")
-    writable = "".join(
-        f"    {name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
+    skip_for(nginx.missing())
     text = configure(
         (EXAMPLES / "nginx.conf").read_text(encoding="utf-8"),
         {
-            "http {\n": "http {\n" + writable,
             "listen 80;": f"listen 127.0.0.1:{free_port()};",
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",
             "server_name radio.example;": "server_name 127.0.0.1;",
@@ -87,19 +76,7 @@ def nginx(folder: Path, port: int, backend: str, certificate: Path, key: Path) -
             "/etc/letsencrypt/live/radio.example/privkey.pem": str(key),
         },
     )
-    (folder / "nginx.conf").write_text(text, encoding="utf-8")
-    globals_ = f"daemon off; pid {folder}/nginx.pid; error_log {folder}/proxy.log;"
-    return [
-        str(binary),
-        "-p",
-        str(folder),
-        "-c",
-        str(folder / "nginx.conf"),
-        "-e",
-        f"{folder}/proxy.log",
-        "-g",
-        globals_,
-    ]
+    return nginx.command(folder, text)
 
 
 def caddy(folder: Path, port: int, backend: str, certificate: Path, key: Path) -> list[str]:
@@ -119,7 +96,7 @@ def caddy(folder: Path, port: int, backend: str, certificate: Path, key: Path) -
     return ["caddy", "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile"]
 
 
-@pytest.fixture(params=[nginx, caddy], ids=["nginx", "Caddy"])
+@pytest.fixture(params=[nginx_command, caddy], ids=["nginx", "Caddy"])
 def proxy(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proxy]:
     certificate, key = write_certificate(tmp_path)
     config = bw.ServerConfig(
@@ -279,7 +256,7 @@ async def test_session_behind_a_proxy_that_says_nothing_is_restarted_and_ended(t
     config = bw.ServerConfig(http_port=0, udp_port=0, public_url=url)
     with bw.Server(bw.Tone(440.0), config) as server:
         server.start()
-        command = nginx(tmp_path, port, urlsplit(server.url).netloc, certificate, key)
+        command = nginx_command(tmp_path, port, urlsplit(server.url).netloc, certificate, key)
         text = (tmp_path / "nginx.conf").read_text(encoding="utf-8")
         (tmp_path / "nginx.conf").write_text(
             re.sub(r" *(?:#.*|proxy_set_header .*|proxy_http_version .*)\n", "", text), encoding="utf-8"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import signal
 import socket
 import socketserver
@@ -28,7 +27,7 @@ from types import TracebackType
 
 import numpy as np
 
-from . import netns
+from . import netns, nginx
 from .child import Child
 from .netns import Host, Network
 from .unattended_worker import HTTP_PORT, PROGRAMME_HZ
@@ -48,11 +47,10 @@ _BURST_S = 5.0
 """What a station sends at once to a new listener, as Icecast does, in seconds of audio."""
 
 _NGINX = """
-daemon off; master_process off; pid {folder}/nginx.pid; error_log {folder}/error.log;
+master_process off;
 events {{}}
 http {{
     access_log off;
-    {writable}
     server {{
         listen {proxy}:{port};
         location /radio/ {{
@@ -68,11 +66,7 @@ http {{
 
 def missing() -> str | None:
     """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
-    return netns.missing() or (None if _nginx() else "the unattended station needs Debian's nginx-light")
-
-
-def _nginx() -> str | None:
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    return netns.missing() or nginx.missing()
 
 
 class Station:
@@ -199,15 +193,8 @@ class Unattended:
         self._silences()  # Before everybody was connected.
 
     def _start_proxy(self) -> None:
-        writable = "".join(
-            f"{name}_temp_path {self._folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        configuration = self._folder / "nginx.conf"
-        configuration.write_text(
-            _NGINX.format(folder=self._folder, writable=writable, proxy=PROXY, host=HOST, port=HTTP_PORT),
-            encoding="utf-8",
-        )
-        command = [str(_nginx()), "-p", str(self._folder), "-c", str(configuration), "-e", f"{self._folder}/error.log"]
+        configuration = _NGINX.format(proxy=PROXY, host=HOST, port=HTTP_PORT)
+        command = nginx.command(self._folder, configuration)
         self._proxy = self._proxy_host.popen(command)
         while True:
             with contextlib.suppress(ConnectionRefusedError):
