@@ -85,7 +85,7 @@ static void test_lateness_after_burst_at_start_is_covered(void) {
     CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 35.0, 0.1);
 }
 
-/* What comes in a burst later has waited on the path. */
+/* Packets of a later burst have waited on the path. */
 static void test_bursts_after_first_second_are_lateness(void) {
     path path = clean(100);
     for (int i = 0; i < 3; i++) {

@@ -20,7 +20,7 @@ app = typer.Typer(help="Build the C library and print compiler flags.", no_args_
 
 @app.command(help="Build the library for this Python environment and print its path.")
 def build(output: OutputFolder = None) -> None:
-    from ..capi import build_capi  # Whoever only runs the library needs neither cffi's parser nor a compiler.
+    from ..capi import build_capi  # A program that only runs the library needs neither cffi's parser nor a compiler.
 
     folder = output or installed.default_folder()
     try:
