@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ..config import ServerConfig, public_origin
 from ..signaling.ice_servers import ice_server_links
-from ..signaling.messages import split_host
 from ..signaling.server.auth import TokenPolicy
 from ..signaling.server.endpoint import Endpoint, EndpointSettings
+from ..signaling.server.hosts import given_names
 from ..signaling.server.http_server import HttpServer, HttpSettings
 from ..signaling.server.sessions import Admit, Sessions
 from ..signaling.server.site import Site, SiteSettings
@@ -75,7 +75,7 @@ def make_http_server(
         port=config.http_port,
         tls_certificate=own or config.tls_certificate,
         tls_key=own or config.tls_key,
-        allowed_hosts=_host_names(config),
+        allowed_hosts=given_names(config),
         trusted_proxies=config.trusted_proxies,
         max_connections=config.max_connections,
         max_connections_per_address=config.max_connections_per_address,
@@ -86,12 +86,6 @@ def make_http_server(
 def _origins(config: ServerConfig) -> tuple[str, ...]:
     """Return the origins whose pages may use the server: its own page is at ``public_url``, too."""
     return (*config.allow_origins, *((public_origin(config.public_url),) if config.public_url else ()))
-
-
-def _host_names(config: ServerConfig) -> tuple[str, ...]:
-    if config.public_url is None:
-        return config.allowed_hosts
-    return (*config.allowed_hosts, split_host(public_origin(config.public_url).partition("://")[2])[0])
 
 
 def _statistics_tokens(config: ServerConfig) -> TokenPolicy:

@@ -24,11 +24,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ..config import ServerConfig, public_origin
+from ..config import ServerConfig
 from ..errors import ConfigError
 from ..host_process import fork_count
 from ..peer.ice.addresses import local_addresses
-from ..signaling.messages import split_host
+from ..signaling.server.hosts import given_names
 
 _VALID_DAYS = 397
 """Browsers accept no longer ones."""
@@ -89,9 +89,7 @@ def _names(config: ServerConfig) -> list[str]:
     """Return what clients may call this server."""
     host_name = socket.gethostname()
     names = ["localhost", "127.0.0.1", "::1", host_name, f"{host_name.partition('.')[0]}.local", config.http_host]
-    names += [*local_addresses(), *config.public_ips, *config.allowed_hosts]
-    if config.public_url is not None:
-        names.append(split_host(public_origin(config.public_url).partition("://")[2])[0])
+    names += [*local_addresses(), *config.public_ips, *given_names(config)]
     return sorted({name.lower() for name in names if name not in ("", "*", "0.0.0.0", "::") and name.isascii()})
 
 

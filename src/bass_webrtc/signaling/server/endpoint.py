@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ...config import public_origin
 from ...errors import BassWebRtcError, ClosedError, PeerLimitError, SdpError, SignalingError
 from ...rtc.negotiation import Offer, read_offer
 from ...rtc.sdp import UnusableSdpError
@@ -83,6 +84,7 @@ class Endpoint:
         self.kind = kind
         self.cors = Cors(settings.allow_origins)
         self._settings = settings
+        self._public_origin = public_origin(settings.public_url) if settings.public_url else ""
         self._sessions = sessions
         self._admit = admit
         self._admissions: Counter[str] = Counter()
@@ -195,7 +197,7 @@ class Endpoint:
         """
         settings, prefix = self._settings, request.forwarded.prefix
         host = request.forwarded.host or request.headers.get("Host") or ""
-        if settings.public_url and split_host(host) == split_host(settings.public_url.split("/")[2]):
+        if settings.public_url and split_host(host) == split_host(self._public_origin.partition("://")[2]):
             return f"{settings.public_url.rstrip('/')}{settings.path}/{secret}"
         if prefix or (is_foreign_page(request) and not self._is_public_page(request)):
             return f"{prefix}{settings.path}/{secret}"
@@ -204,8 +206,7 @@ class Endpoint:
 
     def _is_public_page(self, request: Request) -> bool:
         """Return whether a page at ``public_url`` sends the request; the proxy may have replaced Host."""
-        origin = "/".join(self._settings.public_url.split("/")[:3])
-        return bool(origin) and (request.headers.get("Origin") or "").lower() == origin.lower()
+        return bool(self._public_origin) and (request.headers.get("Origin") or "").lower() == self._public_origin
 
     def _read_offer(self, request: Request) -> Offer:
         settings = self._settings

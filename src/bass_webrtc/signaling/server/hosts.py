@@ -14,6 +14,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
+from ...config import ServerConfig, public_origin
 from ...rtc.reach import Scope, parse_address, scope_of
 from ..messages import Forwarded, Refused, Request, split_host
 from .http_connection import is_allowed_host
@@ -78,6 +79,13 @@ def target_authority(target: str) -> str | None:
     """
     match = _ABSOLUTE_FORM.match(target)
     return None if match is None else match[1]
+
+
+def given_names(config: ServerConfig) -> tuple[str, ...]:
+    """Return the names in a configuration: ``allowed_hosts``, and the host of ``public_url``."""
+    if config.public_url is None:
+        return config.allowed_hosts
+    return (*config.allowed_hosts, split_host(public_origin(config.public_url).partition("://")[2])[0])
 
 
 @functools.cache
