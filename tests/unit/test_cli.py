@@ -280,7 +280,9 @@ def test_urls_for_the_local_network_can_be_reached(
     expected = {"0.0.0.0": ["192.0.2.1"], "::": ["192.0.2.1", "[2001:db8::1]"]}.get(host, [])
     network = [line for line in stderr.splitlines() if line.startswith("in the local network")]
     assert network == [f"in the local network https://{address}:1234/" for address in expected]
-    assert f"certificate {tmp_path / 'bass-webrtc' / 'self-signed.pem'}, SHA-256 " in stderr
+    file = tmp_path / "bass-webrtc" / "self-signed.pem"
+    assert f"certificate {file}, SHA-256 " in stderr
+    assert servers[0].config.tls_certificate == file, "the one that is served"
 
 
 def test_error_of_a_running_server_names_the_option(

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, TypedDict, TypeVar, cast
@@ -424,13 +425,16 @@ def serve(
             allowed_hosts=tuple(allowed_host or ()),
             decode_stream=player.decode_stream,
         )
+    certificate = self_signed.certificate_file(config) if config.tls_self_signed else None
+    if certificate is not None:
+        config = replace(config, tls_self_signed=False, tls_certificate=certificate, tls_key=certificate)
     stop = _stop_on_signals()
     with player.open_device(), _open_source(source, loop) as opened, Server(opened, config) as server:
         server.on("source_ended", _report_end)
         server.start()
         with player.play(server, _report_recording_error):
             typer.echo(f"listening on {server.url}", err=True)
-            _announce(config, server)
+            _announce(config, server, certificate)
             if stats_every is not None:
                 _print_json_lines(server, stop, stats_every)
             elif sys.stdout is not None and sys.stdout.isatty():
@@ -654,18 +658,17 @@ def _signaling_mode(text: str) -> SignalingMode:
     return cast("SignalingMode", text)
 
 
-def _announce(config: ServerConfig, server: Server) -> None:
+def _announce(config: ServerConfig, server: Server, certificate: Path | None) -> None:
     """Print the URLs for other machines, and what identifies a certificate of our own."""
     if config.public_url is not None:
         typer.echo(f"public URL {config.public_url}", err=True)
-    if config.tls_self_signed:
+    if certificate is not None:
         port = urlsplit(server.url).port
         if config.http_host in ("0.0.0.0", "::"):
             for address in local_addresses():
                 if not is_loopback(address) and (config.http_host == "::" or ":" not in address):
                     typer.echo(f"in the local network https://{bracketed(address)}:{port}/", err=True)
-        file = self_signed.certificate_file(config)
-        typer.echo(f"certificate {file}, {self_signed.fingerprint(file)}", err=True)
+        typer.echo(f"certificate {certificate}, {self_signed.fingerprint(certificate)}", err=True)
 
 
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
