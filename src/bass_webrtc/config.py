@@ -12,7 +12,7 @@ import ipaddress
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar, cast
@@ -176,7 +176,7 @@ class IceServer:
         """
         if isinstance(servers, Mapping) and "iceServers" in servers:
             servers = servers["iceServers"]
-        return _all_usable(_ice_server_entries(servers, None, None), lambda make: make())
+        return _require_usable(*_read_each(_ice_server_entries(servers, None, None), lambda make: make()))
 
     @property
     def is_turn(self) -> bool:
@@ -273,11 +273,15 @@ def usable_ice_servers(servers: Iterable[IceServer]) -> tuple[IceServerAddress, 
     Raises:
         ConfigError: There are servers, but none can be used; the reason for the first.
     """
-    return _all_usable(servers, lambda one: parse_ice_server(one.url, one.username, one.credential))
+    return _require_usable(*resolve_ice_servers(servers))
 
 
-def _all_usable(entries: Iterable[_Entry], read: Callable[[_Entry], _Read]) -> tuple[_Read, ...]:
-    """Read all entries that can be read. One that cannot costs a log line; if no other is left, its error is raised."""
+def resolve_ice_servers(servers: Iterable[IceServer]) -> tuple[list[IceServerAddress], list[ConfigError]]:
+    """Resolve the ICE servers that this program can use itself; return also why it cannot use the others."""
+    return _read_each(servers, lambda one: parse_ice_server(one.url, one.username, one.credential))
+
+
+def _read_each(entries: Iterable[_Entry], read: Callable[[_Entry], _Read]) -> tuple[list[_Read], list[ConfigError]]:
     found: list[_Read] = []
     errors: list[ConfigError] = []
     for entry in entries:
@@ -285,6 +289,11 @@ def _all_usable(entries: Iterable[_Entry], read: Callable[[_Entry], _Read]) -> t
             found.append(read(entry))
         except ConfigError as error:
             errors.append(error)
+    return found, errors
+
+
+def _require_usable(found: Sequence[_Read], errors: Sequence[ConfigError]) -> tuple[_Read, ...]:
+    """Return what was read. Errors beside it cost a log line; without any, the first is raised."""
     if errors and not found:
         raise errors[0]
     if errors:
