@@ -18,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
 from .bass import ERROR_HANDLE, ERROR_TIMEOUT, error_name
+from .config import StreamConfig
 from .core import Engine, name_thread
 from .errors import BassError, BassWebRtcError
 from .host_process import start_thread
@@ -49,7 +50,11 @@ def next_wait_s(lost_for_s: float, max_wait_s: float = MAX_WAIT_S) -> float:
 
 
 class SourceWatch:
-    """Watches one source of a server or client. Loop thread, except for the properties and ``close``."""
+    """Watches one source of a server or client. Loop thread, except for the properties and ``close``.
+
+    Attributes:
+        engine: Reads the source.
+    """
 
     def __init__(
         self, engine: Engine, source: OpenSource, on_ended: Callable[[SourceEnd], object] = lambda _: None
@@ -60,7 +65,7 @@ class SourceWatch:
             source: The source; ``close`` closes it.
             on_ended: Called at each end.
         """
-        self._engine = engine
+        self.engine = engine
         self._source = source
         self._on_ended = on_ended
         self._guard = threading.Lock()  # Of the next one, and of exchanging the source.
@@ -72,6 +77,26 @@ class SourceWatch:
         self._log = LimitedLog(_log)
         self._task: asyncio.Task[None] | None = None
 
+    @classmethod
+    def with_engine(
+        cls,
+        config: StreamConfig,
+        max_peers: int,
+        source: OpenSource,
+        on_ended: Callable[[SourceEnd], object] = lambda _: None,
+    ) -> SourceWatch:
+        """Create the engine that reads a source, and the watch of both; nothing runs yet.
+
+        Raises:
+            BassWebRtcError: The engine cannot be created. The source is closed then.
+        """
+        try:
+            engine = Engine(config, max_peers, source.handle)
+        except BaseException:
+            source.close()
+            raise
+        return cls(engine, source, on_ended)
+
     @property
     def reopenings(self) -> int:
         """How often the source was opened again. Any thread."""
@@ -80,7 +105,7 @@ class SourceWatch:
     @property
     def state(self) -> SourceState:
         """Whether, why and how often the source has ended. Any thread."""
-        counters = self._engine.stats()
+        counters = self.engine.stats()
         has_ended = self._is_final and bool(counters.source_ended)
         return SourceState(has_ended, counters.source_error, counters.source_ends)
 
@@ -160,7 +185,7 @@ class SourceWatch:
 
     async def _set_source(self, source: OpenSource | None, error: int) -> None:
         self._replaced.clear()
-        self._engine.set_source(source.handle if source is not None else None, error)
+        self.engine.set_source(source.handle if source is not None else None, error)
         await self._replaced.wait()
 
     async def _open(self) -> None:

@@ -17,9 +17,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from ..config import IceServer, IceServerAddress, StreamConfig, parse_ice_server
-from ..core import Engine
-from ..errors import BassWebRtcError, ConfigError, SignalingError
+from ..config import IceServer, IceServerAddress, StreamConfig, resolve_ice_servers
+from ..errors import BassWebRtcError, SignalingError
 from ..loop_thread import LoopThread
 from ..peer.full import FullConnection
 from ..peer.host import Connection, EngineHost
@@ -203,14 +202,9 @@ class ClientRun:
             BassWebRtcError: The engine cannot start. The source is closed then.
         """
         async with AsyncExitStack() as stack:
-            try:
-                engine = Engine(plan.config, MAX_PEERS, source.handle)
-            except BaseException:
-                source.close()
-                raise
-            source_watch = SourceWatch(engine, source)
+            source_watch = SourceWatch.with_engine(plan.config, MAX_PEERS, source)
             stack.callback(source_watch.close)
-            host = EngineHost(engine, MAX_PEERS, source_watch.ended, source_watch.replaced)
+            host = EngineHost(source_watch.engine, MAX_PEERS, source_watch.ended, source_watch.replaced)
             stack.callback(host.close)
             stack.push_async_callback(loop.cancel_tasks)
             host.start()
@@ -448,10 +442,7 @@ def _link_local_hosts(server_host: str, trust: Trust | None) -> list[str]:
 
 def usable_servers(servers: Iterable[IceServer]) -> list[IceServerAddress]:
     """Return the ICE servers of an answer that can be used; unknown kinds are skipped."""
-    found = []
-    for server in servers:
-        try:
-            found.append(parse_ice_server(server.url, server.username, server.credential))
-        except ConfigError as error:
-            _log.info("an ICE server in the answer is skipped: %s", error)
+    found, errors = resolve_ice_servers(servers)
+    for error in errors:
+        _log.info("an ICE server in the answer is skipped: %s", error)
     return found

@@ -90,13 +90,10 @@ class ServerRun:
         faults = Faults(events)
         asyncio.get_running_loop().set_exception_handler(faults.handle)
         async with AsyncExitStack() as stack:
-            try:
-                engine = Engine(config, config.max_peers, source.handle)
-            except BaseException:
-                source.close()
-                raise
-            source_watch = SourceWatch(engine, source, functools.partial(events.emit, "source_ended"))
+            on_ended = functools.partial(events.emit, "source_ended")
+            source_watch = SourceWatch.with_engine(config, config.max_peers, source, on_ended)
             stack.callback(source_watch.close)
+            engine = source_watch.engine
             host = EngineHost(engine, config.max_peers, source_watch.ended, source_watch.replaced)
             stack.callback(host.close)
             stack.push_async_callback(loop.cancel_tasks)
