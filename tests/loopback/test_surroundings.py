@@ -21,6 +21,7 @@ from bass_webrtc.errors import BassWebRtcError
 from support.certificates import write_certificate
 from support.fixtures import skip_for
 from support.patience import PROCESS_S
+from support.session_program import PUBLISH
 
 PACKAGE = Path(bass_webrtc.__file__).parent
 STRICT = ("-W", "error", "-X", "warn_default_encoding")
@@ -37,8 +38,8 @@ for line in ("--version", "serve --help", "doctor", "devices", "capi cflags --ou
         print(line.split()[0], "->", end.code)
 print("imported", [name for name in sys.argv_of_build if name in sys.modules])
 """.replace("sys.argv_of_build", repr(BUILD))
-SESSION = """
-import os, ssl, sys, time
+SESSION = f"""{PUBLISH}
+import os, ssl, sys
 
 written = []
 
@@ -57,12 +58,7 @@ with bw.Server(bw.BassFile(audio, loop=True), config) as server:
     server.start()
     tls = ssl.create_default_context(cafile=certificate)
     with bw.WhipClient(bw.BassFile(audio, loop=True), server.url + "whip", tls=tls) as client:
-        client.start()
-        print("connected", client.wait_connected(30))
-        ends_s = time.perf_counter() + 30
-        while not any(peer.packets_received for peer in server.stats().peers) and time.perf_counter() < ends_s:
-            time.sleep(0.02)
-        print("received", any(peer.packets_received for peer in server.stats().peers))
+        publish(server, client)
 print(bw.Server.__doc__, ascii(bw.__file__))
 package = os.path.dirname(bw.__file__)
 print("written", [name for name in written if os.path.abspath(name).startswith((package, os.path.realpath(package)))])

@@ -12,24 +12,20 @@ from pathlib import Path
 import pytest
 
 import toolchains
+from support.session_program import PUBLISH
 
 pytestmark = pytest.mark.timeout(600)
 
 PROJECT = tomllib.loads((toolchains.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PROGRAM = """
-import sys, time, urllib.request
+PROGRAM = f"""{PUBLISH}
+import sys, urllib.request
 import bass_webrtc as bw
 
 with bw.Server(bw.BassFile(sys.argv[1], loop=True), bw.ServerConfig(http_port=0, udp_port=0)) as server:
     server.start()
     print("page", urllib.request.urlopen(server.url).status)
     with bw.WhipClient(bw.Tone(440), server.url + "whip") as client:
-        client.start()
-        print("connected", client.wait_connected(30))
-        ends_s = time.perf_counter() + 30
-        while not any(peer.packets_received for peer in server.stats().peers) and time.perf_counter() < ends_s:
-            time.sleep(0.02)
-        print("received", any(peer.packets_received for peer in server.stats().peers))
+        publish(server, client)
 """
 
 

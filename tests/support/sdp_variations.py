@@ -60,14 +60,17 @@ OFFER = (_SESSION + _AUDIO).replace("SETUP", "actpass").replace("\n", "\r\n")
 ANSWER = (_SESSION + _AUDIO).replace("SETUP", "active").replace("\n", "\r\n")
 """Matches the offers of Chromium and of our clients: one audio section with mid 0 and Opus as 111."""
 
-_VIDEO = f"""\
-m=video 9 UDP/TLS/RTP/SAVPF 96
-c=IN IP4 0.0.0.0
+_TRANSPORT = f"""\
 a=ice-ufrag:{UFRAG}
 a=ice-pwd:{PASSWORD}
 a=fingerprint:sha-256 {SHA256}
 a=setup:actpass
-a=mid:1
+a=mid:1"""
+
+_VIDEO = f"""\
+m=video 9 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 0.0.0.0
+{_TRANSPORT}
 a=sendrecv
 a=rtcp-mux
 a=rtpmap:96 VP8/90000
@@ -76,11 +79,7 @@ a=rtpmap:96 VP8/90000
 _DATA = f"""\
 m=application 9 UDP/DTLS/SCTP webrtc-datachannel
 c=IN IP4 0.0.0.0
-a=ice-ufrag:{UFRAG}
-a=ice-pwd:{PASSWORD}
-a=fingerprint:sha-256 {SHA256}
-a=setup:actpass
-a=mid:1
+{_TRANSPORT}
 a=sctp-port:5000
 """.replace("\n", "\r\n")
 

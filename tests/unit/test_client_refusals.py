@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from client_servers import LOCATION, SDP, Seen, Server, named_elsewhere, response, serving
+from client_servers import LOCATION, SDP, Seen, named_elsewhere, response, serving
 
 import bass_webrtc as bw
 from bass_webrtc.client.run import ClientRun, ice_settings
@@ -263,34 +264,37 @@ class ReorderingOfferer(Offerer):
         return self._connection.offer_sdp.replace("BUNDLE 0", "BUNDLE v sound").replace("a=mid:0", "a=mid:sound")
 
 
-@covers("CL20", "CL21")
-async def test_counter_offer_with_sections_in_another_order_is_answered() -> None:
-    offerer = ReorderingOfferer()
+@contextlib.asynccontextmanager
+async def _answered_offer(offerer: Offerer) -> AsyncIterator[bw.aio.WhepClient]:
+    """Connect a client to it; check the answer and the DELETE at the end."""
     try:
         async with serving(offerer) as scripted:
             async with bw.aio.WhepClient(scripted.url) as client:
                 await client.start()
                 assert await client.wait_connected(20.0)
-            _assert_answered(scripted)
+                yield client
+            (answer,) = scripted.of("PATCH")
+            assert answer.headers["content-type"] == "application/sdp"
+            assert b"a=recvonly\r\n" in answer.body
+            assert scripted.methods() == ["POST", "PATCH", "DELETE"]
     finally:
         await offerer.close()
+
+
+@covers("CL20", "CL21")
+async def test_counter_offer_with_sections_in_another_order_is_answered() -> None:
+    async with _answered_offer(ReorderingOfferer()):
+        pass
 
 
 @covers("CL20", "CL21")
 async def test_counter_offer_is_answered_and_heard() -> None:
     """The answer to the 406 is a PATCH with recvonly; DELETE is sent at the end."""
     offerer = Offerer()
-    try:
-        async with serving(offerer) as scripted:
-            async with bw.aio.WhepClient(scripted.url) as client:
-                await client.start()
-                assert await client.wait_connected(20.0)
-                await asyncio.wait_for(offerer.connected.wait(), 5.0)
-                tone = pytest.approx(10 ** (-12 / 20), rel=0.15)
-                await asyncio.to_thread(wait_until, lambda: np.abs(client.read(960)).max() == tone)
-            _assert_answered(scripted)
-    finally:
-        await offerer.close()
+    async with _answered_offer(offerer) as client:
+        await asyncio.wait_for(offerer.connected.wait(), 5.0)
+        tone = pytest.approx(10 ** (-12 / 20), rel=0.15)
+        await asyncio.to_thread(wait_until, lambda: np.abs(client.read(960)).max() == tone)
 
 
 @covers("CL5")
@@ -315,13 +319,6 @@ async def test_client_tries_again_if_the_connection_ends_before_the_ice_servers_
                 await client.wait_connected(20.0)
     finally:
         await offerer.close()
-
-
-def _assert_answered(scripted: Server) -> None:
-    (answer,) = scripted.of("PATCH")
-    assert answer.headers["content-type"] == "application/sdp"
-    assert b"a=recvonly\r\n" in answer.body
-    assert scripted.methods() == ["POST", "PATCH", "DELETE"]
 
 
 @covers("CL13")
