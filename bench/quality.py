@@ -20,7 +20,7 @@ from support.page_server import PageServer
 
 from . import signals
 from .chromium_receiver import ChromiumReceiver
-from .impairment import Network
+from .impairment import OLD_CASES, Case
 from .realtime import SENDER_PRIORITY, realtime
 from .report import Report, quantile
 from .stage import Stage
@@ -42,38 +42,12 @@ SECONDS = 23.0
 SETTLE_S = 6.0
 SECONDS_JUDGED = range(round(SETTLE_S), round(SECONDS))
 POLL_S = 0.2
-SEED = 20_250_101
 CLICK_RAD = 0.35
 TRIES = 2
 LATE_MS = 10.0
 PESQ_INAUDIBLE = 0.1
 TOLERANCE_PERCENT = 0.05
 """Half a packet in a thousand: the two receivers are not read at exactly the same time."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """Impairments of a network, and the number of RED copies."""
-
-    network: Network
-    copies: int = 0
-
-
-CASES = {
-    "clean": Case(Network()),
-    "1 % lost": Case(Network(loss=0.01)),
-    "5 % lost": Case(Network(loss=0.05)),
-    "10 % lost": Case(Network(loss=0.10)),
-    "1 % lost in bursts of 3": Case(Network(loss=0.01, burst_packets=3)),
-    "5 % lost in bursts of 3": Case(Network(loss=0.05, burst_packets=3)),
-    "10 % lost in bursts of 3": Case(Network(loss=0.10, burst_packets=3)),
-    "jitter 20 ms": Case(Network(jitter_ms=20)),
-    "jitter 60 ms": Case(Network(jitter_ms=60)),
-    "2 % out of order": Case(Network(reorder=0.02)),
-    "2 % duplicated": Case(Network(duplicate=0.02)),
-    "5 % lost, jitter 40 ms": Case(Network(loss=0.05, jitter_ms=40)),
-    "5 % lost, RED": Case(Network(loss=0.05), copies=1),
-}
 
 
 @dataclass(frozen=True)
@@ -111,7 +85,7 @@ def run(stage: Stage) -> list[str]:
         return report.missed
     report.row("", "sine concealed", "speech", "cut", "delay", "delay p95", "clicks", "PESQ", "late")
     clean: Verdict | None = None
-    for name, case in CASES.items():
+    for name, case in OLD_CASES.items():
         ours, theirs, late_ms = _measure_on_time(case)
         clean = clean or ours
         _print(report, f"{name}, bass-webrtc", ours, f"{late_ms:.1f} ms")
@@ -196,7 +170,7 @@ def _measure(case: Case) -> tuple[Verdict, Verdict, float]:
         for tab in tabs:
             tab.record(SECONDS + 2, POLL_S)
         network = replace(case.network, calm_at_s=(SECONDS_JUDGED[0], SECONDS_JUDGED[-1]))
-        sender.ask("start", jobs=jobs, network=asdict(network), seconds=SECONDS, seed=SEED)
+        sender.ask("start", jobs=jobs, network=asdict(network), seconds=SECONDS, seed=case.seed)
         history = _watch(ours)
         sent = sender.ask("wait")
         our_sound = [np.load(file)["samples"] for file in ours.ask("stop")["files"]]
