@@ -31,21 +31,27 @@ class Publisher(Player):
         sends = super().offer(host, port).replace("a=recvonly", "a=sendonly")
         return sends + "".join(f"{line}\r\n" for line in (*red, f"a=ssrc:{self.ssrc} cname:bench"))
 
-    def protect(self, number: int, frame_samples: int, payload: bytes) -> bytes:
-        """Return the SRTP packet of one frame, which may be sent several times. Call once per frame, in order."""
+    def protect(self, number: int, start_samples: int, payload: bytes) -> bytes:
+        """Return the SRTP packet of one frame, which may be sent several times. Call once per packet, in order.
+
+        Args:
+            number: Packets before this one.
+            start_samples: Samples before the frame, including those for which no packet is sent.
+            payload: Its RTP payload.
+        """
         assert self.tx is not None
         payload_type = RED_PAYLOAD_TYPE if self._red else OPUS_PAYLOAD_TYPE
         sequence = self._sequence + number & 0xFFFF
-        timestamp = self._timestamp + number * frame_samples & 0xFFFFFFFF
+        timestamp = self._timestamp + start_samples & 0xFFFFFFFF
         datagram: bytes = self.tx.protect(
             struct.pack("!BBHII", 0x80, payload_type, sequence, timestamp, self.ssrc) + payload
         )
         return datagram
 
-    def continue_after(self, packets: int, frame_samples: int) -> None:
-        """Continue the RTP stream after these packets when frame numbers restart at 0."""
+    def continue_after(self, packets: int, samples: int) -> None:
+        """Continue the RTP stream after these packets and samples when numbers restart at 0."""
         self._sequence += packets
-        self._timestamp += packets * frame_samples
+        self._timestamp += samples
 
 
 class BrowserFeed(Publisher):

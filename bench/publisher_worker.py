@@ -5,25 +5,27 @@ Commands and answers are JSON, one per line; the process ends when standard inpu
     publish  url, count, red     connect publishers to a WHIP endpoint; returns their numbers
     offer    red                 create a sender for a browser; returns its number and its offer
     answer   target, sdp         connect it
-    start    jobs, network, seconds, seed     send; each job is a signal, its copies and the numbers of its targets
+    start    runs, seconds       send; each run is a trace, the length of its frames, and its jobs: signals, each with
+                                 its copies, whether its silence is left out, and the numbers of its targets
     live     target, frame_ms, seconds, every_s     encode bursts at the pace of a microphone and send them
     wait                         wait for the end of start or live; returns the start time and the worst lateness
 """
 
 from __future__ import annotations
 
+import gc
 import select
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from support.child import serve_commands
 from support.player import Certificate
 
 from . import signals
-from .impairment import Network, schedule
 from .publisher import BrowserFeed, Publisher
 
 _CONNECT_TIMEOUT_S = 15.0
@@ -31,8 +33,9 @@ _LEAD_S = 0.3
 """From the command to the first packet."""
 
 
+_Packet = tuple[Publisher, bytes]
 _Route = tuple[Publisher, list[bytes]]
-"""A sender and its packets."""
+"""A sender and its packets, by frame; empty where a frame is not sent."""
 
 
 class Worker:
@@ -41,7 +44,7 @@ class Worker:
     def __init__(self) -> None:
         self._certificate = Certificate()
         self._targets: list[Publisher] = []
-        self._encoded: dict[tuple[str, float], list[bytes]] = {}
+        self._encoded: dict[tuple[str, float, int, bool], list[bytes]] = {}
         self._thread: threading.Thread | None = None
         self._answer: dict[str, Any] = {}
         self._stopping = False
@@ -77,39 +80,55 @@ class Worker:
                 raise RuntimeError(f"not connected: {publisher.state} {publisher.reason}")
             self._serve_sockets(time.monotonic() + 0.005)
 
-    def start(self, jobs: list[dict[str, Any]], network: dict[str, Any], seconds: float, seed: int) -> dict[str, Any]:
-        routes = [route for job in jobs for route in self._prepare(seconds=seconds, **job)]
-        frame_s = signals.MUSIC.frame_ms / 1000
-        arrivals = schedule(Network(**network), int(seconds / frame_s), frame_s, seed)
-        return self._begin(lambda: self._send_all(routes, arrivals))
+    def start(self, runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+        departures: list[tuple[float, list[_Packet]]] = []
+        for run in runs:
+            frame_ms, jobs = run["frame_ms"], run["jobs"]
+            routes = [route for job in jobs for route in self._prepare(frame_ms=frame_ms, seconds=seconds, **job)]
+            for arrival_s, number in run["arrivals"]:
+                packets = [(publisher, datagrams[number]) for publisher, datagrams in routes if datagrams[number]]
+                departures.append((arrival_s, packets))
+        departures.sort(key=lambda departure: departure[0])
+        gc.freeze()  # A garbage collection that visits all packets would make some late.
+        return self._begin(lambda: self._send_all(departures))
 
-    def _prepare(self, signal: str, targets: list[int], copies: int, seconds: float) -> list[_Route]:
-        packets, samples = self._encode(signal, seconds), signals.MUSIC.frame_samples
+    def _prepare(
+        self, signal: str, targets: list[int], copies: int, frame_ms: int, seconds: float, dtx: bool = False
+    ) -> list[_Route]:
+        packets, samples = self._encode(signal, seconds, frame_ms, dtx), signals.SAMPLE_RATE_HZ * frame_ms // 1000
         payloads = [
             signals.red_payload(packets, number, copies, samples) if copies else packet
             for number, packet in enumerate(packets)
         ]
+        sent = [number for number, payload in enumerate(payloads) if payload]
         routes: list[_Route] = []
         for publisher in (self._targets[target] for target in targets):
-            protected = [publisher.protect(number, samples, payload) for number, payload in enumerate(payloads)]
-            routes.append((publisher, protected))
-            publisher.continue_after(len(packets), samples)
+            datagrams = [b""] * len(payloads)
+            for count, number in enumerate(sent):
+                datagrams[number] = publisher.protect(count, number * samples, payloads[number])
+            routes.append((publisher, datagrams))
+            publisher.continue_after(len(sent), len(payloads) * samples)
         return routes
 
-    def _encode(self, signal: str, seconds: float) -> list[bytes]:
-        key = (signal, seconds)
+    def _encode(self, signal: str, seconds: float, frame_ms: int, dtx: bool) -> list[bytes]:
+        key = (signal, seconds, frame_ms, dtx)
         if key not in self._encoded:
-            encodings = {"sine": signals.MUSIC, "speech": signals.SPEECH}
-            self._encoded[key] = signals.encode(getattr(signals, signal)(seconds), encodings[signal])
+            if signal == "sine":
+                samples, encoding = signals.sine(seconds), signals.MUSIC
+            else:
+                samples, encoding = signals.speech(seconds, dtx), signals.SPEECH
+            encoding = replace(encoding, frame_ms=frame_ms)
+            packets = signals.encode(samples, encoding)
+            self._encoded[key] = signals.leave_out_silence(packets, samples, encoding) if dtx else packets
         return self._encoded[key]
 
-    def _send_all(self, routes: list[_Route], arrivals: list[tuple[float, int]]) -> dict[str, Any]:
+    def _send_all(self, departures: list[tuple[float, list[_Packet]]]) -> dict[str, Any]:
         start_s, latest_s = time.monotonic() + _LEAD_S, 0.0
-        for arrival_s, number in arrivals:
-            self._serve_sockets(start_s + arrival_s)
-            for publisher, datagrams in routes:
-                publisher.send(datagrams[number])
-            latest_s = max(latest_s, time.monotonic() - start_s - arrival_s)
+        for departure_s, packets in departures:
+            self._serve_sockets(start_s + departure_s)
+            for publisher, datagram in packets:
+                publisher.send(datagram)
+            latest_s = max(latest_s, time.monotonic() - start_s - departure_s)
         return {"start_s": start_s, "latest_ms": 1000 * latest_s}
 
     def live(self, target: int, frame_ms: int, seconds: float, every_s: float) -> dict[str, Any]:
@@ -124,9 +143,9 @@ class Worker:
             due_s = start_s + (number + 1) * step / signals.SAMPLE_RATE_HZ
             self._serve_sockets(due_s)
             for packet in encoder.encode(samples[number * step : (number + 1) * step]):
-                publisher.send(publisher.protect(number, step, packet))
+                publisher.send(publisher.protect(number, number * step, packet))
             latest_s = max(latest_s, time.monotonic() - due_s)
-        publisher.continue_after(frames, step)
+        publisher.continue_after(frames, frames * step)
         return {"start_s": start_s, "latest_ms": 1000 * latest_s}
 
     def _begin(self, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from support import tones, usage
 from support.child import Child
 
 from . import signals
+from .impairment import Case, Network
 from .realtime import SENDER_PRIORITY, realtime
 from .report import Report
 from .stage import Stage
@@ -120,7 +121,9 @@ def _cpu_percent(pid: int) -> float:
 
 def _start(sender: Child, targets: list[int], seconds: float) -> None:
     jobs = [{"signal": "sine", "targets": targets, "copies": 0}]
-    sender.ask("start", jobs=jobs, network={}, seconds=seconds, seed=0)
+    case = Case(Network())
+    run = {"arrivals": case.arrivals(seconds), "frame_ms": case.frame_ms, "jobs": jobs}
+    sender.ask("start", runs=[run], seconds=seconds)
 
 
 def _measure_callbacks(stage: Stage, report: Report) -> None:

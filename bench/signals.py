@@ -34,6 +34,11 @@ faced us. A large size in stockings is hard to sell. The boy was there when the 
 """
 """Harvard sentences, list 1 and the first of list 2 (IEEE 297-1969)."""
 
+_PAUSE_MS = 1200
+_QUIET = 1e-4
+_BEFORE_DTX_MS, _LONGEST_DTX_MS = 200, 400
+"""libopus's: discontinuous transmission begins after this much silence, and sends a frame after at most this time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
@@ -85,6 +90,25 @@ def encode(samples: Samples, encoding: Encoding) -> list[bytes]:
     return [packet for start in starts for packet in encoder.encode(samples[start : start + step])]
 
 
+def leave_out_silence(packets: Sequence[bytes], samples: Samples, encoding: Encoding) -> list[bytes]:
+    """Apply discontinuous transmission: packets that are not sent become empty.
+
+    The choice is libopus's, made here because FFmpeg's encoder does not offer it. As in WebRTC, a packet without
+    content announces each silence.
+    """
+    sent: list[bytes] = []
+    quiet_ms, was_silent = 0, False
+    for number, packet in enumerate(packets):
+        frame = samples[number * encoding.frame_samples : (number + 1) * encoding.frame_samples]
+        quiet_ms = quiet_ms + encoding.frame_ms if np.abs(frame).max() < _QUIET else 0
+        within_ms = (quiet_ms - _BEFORE_DTX_MS) % (_LONGEST_DTX_MS + encoding.frame_ms)
+        is_silent = quiet_ms > _BEFORE_DTX_MS and within_ms > 0
+        announcement = b"" if was_silent else bytes([packet[0] & 0xFC])
+        sent.append(announcement if is_silent else packet)
+        was_silent = is_silent
+    return sent
+
+
 def sine(seconds: float) -> Samples:
     """Return a stereo sine, 450 Hz left and 900 Hz right."""
     time_s = np.arange(round(seconds * SAMPLE_RATE_HZ))[:, np.newaxis] / SAMPLE_RATE_HZ
@@ -97,11 +121,13 @@ def missing_speech() -> str | None:
 
 
 @functools.cache
-def speech(seconds: float) -> Samples:
-    """Return mono speech, sentences read by espeak-ng, repeated as needed."""
+def speech(seconds: float, pauses: bool = False) -> Samples:
+    """Return mono speech, sentences read by espeak-ng, repeated as needed; with pauses of about a second on request."""
+    text = _TEXT.replace(".", f'. <break time="{_PAUSE_MS}ms"/>') if pauses else _TEXT
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "speech.wav")
-        subprocess.run(["espeak-ng", "-v", "en-gb", "-s", "150", "-w", path, _TEXT], check=True)
+        markup = ("-m",) if pauses else ()
+        subprocess.run(["espeak-ng", *markup, "-v", "en-gb", "-s", "150", "-w", path, text], check=True)
         read = _read_wav(path)
     repeats = int(seconds * SAMPLE_RATE_HZ) // len(read) + 1
     return np.tile(read, repeats)[: round(seconds * SAMPLE_RATE_HZ), np.newaxis]

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bench import __main__ as bench_main
-from bench import quality
-from bench.impairment import Network, schedule
-from bench.quality import Verdict
+from bench import pictures, quality, signals
+from bench.comparison import CHROMIUM, Moment, Stream, Trial
+from bench.impairment import Case, Network, Route, Storm, schedule
 from bench.report import Report
 from bench.stage import Stage
+from bench.verdicts import Verdict, normal_after_s, recovered_after_s
 
 from support import browsers
 
@@ -54,6 +58,87 @@ def test_loss_with_redundancy_must_be_inaudible(pesq: float, clicks: int, missed
     ours = dataclasses.replace(THEIRS, pesq=pesq, clicks=clicks)
     quality._judge_inaudible(report, "5 % lost, RED", ours, THEIRS)
     assert len(report.missed) == missed
+
+
+@pytest.mark.parametrize(
+    ("changes", "missed"), [({"clicks": 1}, "clicks"), ({"pesq": 3.49}, "PESQ"), ({"pesq": 3.6}, None)]
+)
+def test_sound_must_be_as_good_as_chromiums(changes: dict[str, Any], missed: str | None) -> None:
+    report = Report("test", "")
+    quality._judge_sound(report, "jitter", dataclasses.replace(THEIRS, **changes), THEIRS)
+    assert [missed in goal for goal in report.missed if missed] == ([True] if missed else [])
+    assert len(report.missed) == (missed is not None)
+
+
+@pytest.mark.parametrize(("pesq", "missed"), [(3.64, 1), (3.66, 0)])
+def test_enhancement_must_be_audible(pesq: float, missed: int) -> None:
+    report = Report("test", "")
+    enhanced = dataclasses.replace(THEIRS, pesq=pesq)
+    verdicts = {quality.PLAIN: THEIRS, quality.ENHANCED: enhanced, CHROMIUM: THEIRS}
+    quality._judge_enhanced(report, "jitter", verdicts)
+    assert len(report.missed) == missed
+
+
+def stream_with(delays_ms: Callable[[float], float], concealed_until_s: float = 0.0) -> Stream:
+    """Return a stream with this delay at each time, and a sine that is silent and concealed from 13 s on."""
+    moments, delay_s = [], 0.0
+    for number in range(231):
+        at_s = number / 10
+        delay_s += delays_ms(at_s) / 1000 * 4800
+        concealed = 480 * max(0, min(number, round(10 * concealed_until_s)) - 130)
+        moments.append(Moment(at_s, concealed, 0, 4800 * number, delay_s, 4800 * number, 20.0, 0))
+    samples = np.repeat(signals.sine(23.0)[:, :1], 2, axis=1)
+    samples[13 * 48_000 : max(13, round(concealed_until_s * 48_000))] = 0
+    return Stream(moments, samples, recorded_from_s=0.0)
+
+
+def test_delay_is_normal_once_it_stays_near_the_last_seconds() -> None:
+    stream = stream_with(lambda at_s: 120.0 if 15 < at_s < 17.05 else 30.0)
+    assert normal_after_s(stream, 15.0) == pytest.approx(2.0)
+    assert normal_after_s(stream_with(lambda _: 30.0), 15.0) == 0.0
+
+
+def test_sound_has_recovered_once_nothing_is_concealed_or_silent() -> None:
+    stream = stream_with(lambda _: 20.0, concealed_until_s=15.3)
+    assert recovered_after_s(stream, 15.0) == pytest.approx(0.3, abs=0.011)
+    only_silent = dataclasses.replace(stream, moments=stream_with(lambda _: 20.0).moments)
+    assert recovered_after_s(only_silent, 15.0) == pytest.approx(0.3, abs=0.011)
+    only_concealed = dataclasses.replace(stream, samples=stream_with(lambda _: 20.0).samples)
+    assert recovered_after_s(only_concealed, 15.0) == pytest.approx(0.3, abs=0.011)
+    assert recovered_after_s(stream_with(lambda _: 20.0), 15.0) == 0.0
+
+
+def test_storm_burst_and_route_have_goals_of_their_own() -> None:
+    slow = stream_with(lambda at_s: 120.0 if at_s < 1.5 or 15 < at_s < 19 else 30.0, concealed_until_s=15.3)
+    network = Network(ahead_s=0.65, routes=(Route(9, 100), Route(15, 0)), storms=(Storm(13, 2),))
+    pair = (slow, slow)
+    trial = Trial(Case(network), {quality.PLAIN: pair, CHROMIUM: pair}, late_ms=1.0)
+    report = Report("test", "")
+    quality._judge_events(report, "all", trial)
+    assert [goal.split(":")[1] for goal in report.missed] == [
+        " normal delay 1 s after start-up burst",
+        " normal delay 3 s after faster route",
+        " sound 0.2 s after the storm",
+    ]
+
+
+def test_missed_goals_are_drawn(tmp_path: Path) -> None:
+    pair = (stream_with(lambda _: 20.0), stream_with(lambda at_s: 20.0 + at_s, concealed_until_s=14.0))
+    trial = Trial(Case(Network(loss=0.05)), {quality.PLAIN: pair, CHROMIUM: pair}, late_ms=1.0)
+    path = pictures.draw(tmp_path, "5 % lost, jitter", trial, ["a goal"], receiver=quality.PLAIN)
+    assert path == tmp_path / "5-lost-jitter.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_silence_is_left_out_as_libopus_does() -> None:
+    frames = 100
+    samples = np.full((frames * 960, 1), 0.1, np.float32)
+    samples[10 * 960 : 60 * 960] = 0
+    sent = signals.leave_out_silence([b"\x58packet"] * frames, samples, signals.SPEECH)
+    announcements = [number for number, packet in enumerate(sent) if packet == b"\x58"]
+    left_out = [number for number, packet in enumerate(sent) if not packet]
+    assert announcements == [20, 41]
+    assert left_out == [*range(21, 40), *range(42, 60)]
 
 
 def test_goals_count_as_missed_without_chromium(
