@@ -14,6 +14,8 @@ from .comparison import CHROMIUM, SECONDS, STREAMS, Stream, Trial, calm
 from .verdicts import delays_ms
 
 _MS_PER_SAMPLE = 1 / 48
+_START_S = 1.0
+"""What happens before this does not determine the scale."""
 
 
 def missing() -> str | None:
@@ -40,9 +42,13 @@ def draw(folder: Path, name: str, trial: Trial, missed: Sequence[str], receiver:
     figure.suptitle(textwrap.fill(f"{name}. Missed: {'; '.join(missed)}", 150), fontsize=10)
     rows = figure.subplots(4, 1, sharex=True, height_ratios=[3, 3, 1, 1])
     arrivals = calm(trial.case).arrivals(SECONDS)
-    highest_ms = 0.0
+    lost = set(range(int(1000 * SECONDS / trial.case.frame_ms))) - {number for _, number in arrivals}
+    lost_s = [number * trial.case.frame_ms / 1000 for number in sorted(lost)]
+    transits = _transits(arrivals, trial.case.frame_ms)
+    highest_ms = max(transit_ms for arrival_s, transit_ms in transits if arrival_s > _START_S)
     for axes, who in zip(rows, (receiver, CHROMIUM), strict=False):
-        _draw_arrivals(axes, arrivals, trial.case.frame_ms)
+        axes.plot(*zip(*transits, strict=True), ".", color="0.55", markersize=2.5, label="arrivals, above the fastest")
+        axes.plot(lost_s, [-5] * len(lost_s), "|", color="black", label="lost")
         for stream, kind, color in zip(trial.streams[who], STREAMS, ("tab:orange", "tab:blue"), strict=True):
             highest_ms = max(highest_ms, _draw_delays(axes, stream, kind, color))
         axes.set_ylabel(f"{who}\nms")
@@ -50,8 +56,9 @@ def draw(folder: Path, name: str, trial: Trial, missed: Sequence[str], receiver:
     for axes in rows[:2]:
         axes.set_ylim(-10, 1.15 * highest_ms + 20)
     for axes, number, kind in zip(rows[2:], range(2), STREAMS, strict=True):
-        for who, color, offset_s in ((receiver, "tab:green", -0.05), (CHROMIUM, "tab:red", 0.05)):
-            _draw_concealed(axes, trial.streams[who][number], who, color, offset_s)
+        for who, color, sign in ((receiver, "tab:green", 1), (CHROMIUM, "tab:red", -1)):
+            _draw_concealed(axes, trial.streams[who][number], who, color, sign)
+        axes.axhline(0, color="black", linewidth=0.8)
         axes.set_ylabel(f"{kind}\nconcealed, ms")
         axes.legend(loc="upper right", ncols=2, fontsize=8)
     rows[-1].set_xlabel("s")
@@ -61,35 +68,26 @@ def draw(folder: Path, name: str, trial: Trial, missed: Sequence[str], receiver:
     return path
 
 
-def _draw_arrivals(axes: Any, arrivals: Sequence[tuple[float, int]], frame_ms: int) -> None:
-    """Draw the transit of each packet above the fastest one's, and the times of lost packets."""
+def _transits(arrivals: Sequence[tuple[float, int]], frame_ms: int) -> list[tuple[float, float]]:
+    """Return each packet's arrival time, and its transit above the fastest packet's in ms."""
     transits = [(arrival_s, 1000 * arrival_s - number * frame_ms) for arrival_s, number in arrivals]
     base_ms = min(transit_ms for _, transit_ms in transits)
-    axes.plot(
-        [arrival_s for arrival_s, _ in transits],
-        [transit_ms - base_ms for _, transit_ms in transits],
-        ".",
-        color="0.55",
-        markersize=2.5,
-        label="arrivals, above the fastest",
-    )
-    lost = sorted(set(range(int(1000 * SECONDS / frame_ms))) - {number for _, number in arrivals})
-    axes.plot([number * frame_ms / 1000 for number in lost], [-5] * len(lost), "|", color="black", label="lost")
+    return [(arrival_s, transit_ms - base_ms) for arrival_s, transit_ms in transits]
 
 
 def _draw_delays(axes: Any, stream: Stream, kind: str, color: str) -> float:
-    """Draw delay and target; return the highest delay after the first second."""
+    """Draw delay and target; return the highest delay after the start."""
     delays = list(delays_ms(stream.moments))
     axes.plot(*zip(*delays, strict=True), color=color, linewidth=1.2, label=f"{kind}: delay")
     targets = [(moment.at_s, moment.target_ms) for moment in stream.moments]
     axes.plot(*zip(*targets, strict=True), color=color, linewidth=0.9, linestyle="--", label=f"{kind}: target")
-    return max(delay_ms for at_s, delay_ms in delays if at_s < SECONDS - 1)
+    return max(delay_ms for at_s, delay_ms in delays if _START_S < at_s < SECONDS - 1)
 
 
-def _draw_concealed(axes: Any, stream: Stream, who: str, color: str, offset_s: float) -> None:
-    """Draw what was concealed between two moments."""
+def _draw_concealed(axes: Any, stream: Stream, who: str, color: str, sign: int) -> None:
+    """Draw what was concealed between two moments, upwards or downwards."""
     found = [
-        (after.at_s + offset_s, (after.concealed - before.concealed) * _MS_PER_SAMPLE)
+        (after.at_s, sign * (after.concealed - before.concealed) * _MS_PER_SAMPLE)
         for before, after in itertools.pairwise(stream.moments)
         if after.at_s < SECONDS
     ]
