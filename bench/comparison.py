@@ -67,7 +67,9 @@ class Trial:
     streams: Mapping[str, tuple[Stream, Stream]]
     """Sine and speech of each receiver, by name."""
     late_ms: float
-    """Largest deviation of a packet from its trace."""
+    """Largest deviation of a sent packet from its trace."""
+    stall_ms: float = 0.0
+    """Longest time that a packet was seen missing after it was sent: the machine delivered it late."""
 
 
 def calm(case: Case) -> Case:
@@ -96,9 +98,17 @@ def compare(cases: Sequence[Case], ours: Mapping[str, Mapping[str, Any]]) -> lis
         sent = sender.ask("wait")
         files = {name: server.ask("stop")["files"] for name, server in servers.items()}
         found = {name: _our_streams(histories[name], files[name], sent["start_s"]) for name in servers}
-        found[CHROMIUM] = [_their_stream(tab, sent["start_s"]) for tab in tabs]
+        sounds, entries = [tab.recording() for tab in tabs], [tab.history() for tab in tabs]
+    start_s = time.time() - time.monotonic() + sent["start_s"]
+    found[CHROMIUM] = [
+        Stream(_their_moments(polls, start_s), samples) for polls, samples in zip(entries, sounds, strict=True)
+    ]
+    stalls_ms = [_stall_ms(entries[2 * i], case, start_s) for i, case in enumerate(cases)]
     pairs = [{name: (streams[2 * i], streams[2 * i + 1]) for name, streams in found.items()} for i in range(len(cases))]
-    return [Trial(case, pair, sent["latest_ms"]) for case, pair in zip(cases, pairs, strict=True)]
+    return [
+        Trial(case, pair, sent["latest_ms"], stall_ms)
+        for case, pair, stall_ms in zip(cases, pairs, stalls_ms, strict=True)
+    ]
 
 
 def _run(case: Case, number: int, count: int, receivers: int) -> dict[str, Any]:
@@ -176,12 +186,6 @@ def _our_moment(at_s: float, peer: Mapping[str, Any]) -> Moment:
     )
 
 
-def _their_stream(tab: ChromiumReceiver, start_s: float) -> Stream:
-    samples = tab.recording()
-    wall_s = time.time() - time.monotonic() + start_s
-    return Stream(_their_moments(tab.history(), wall_s), samples)
-
-
 def _their_moments(entries: Sequence[Mapping[str, Any]], start_s: float) -> list[Moment]:
     moments: list[Moment] = []
     for before, entry in itertools.pairwise(({}, *entries)):
@@ -201,3 +205,17 @@ def _their_moments(entries: Sequence[Mapping[str, Any]], start_s: float) -> list
             )
         )
     return moments
+
+
+def _stall_ms(entries: Sequence[Mapping[str, Any]], case: Case, start_s: float) -> float:
+    """Return how late the first packet was that Chromium had not received yet, at worst."""
+    first_s: dict[int, float] = {}
+    for arrival_s, number in calm(case).arrivals(SECONDS):
+        first_s.setdefault(number, arrival_s)  # SRTP drops duplicates.
+    due_s = list(first_s.values())
+    late_s = [
+        entry["timestamp"] / 1000 - start_s - due_s[entry["packetsReceived"]]
+        for entry in entries
+        if entry["packetsReceived"] < len(due_s)
+    ]
+    return 1000 * max(late_s, default=0.0)

@@ -37,14 +37,17 @@ and ends.
 Goals of their own, from counters that are read every 0.1 s: after a start-up burst, and after a route became faster,
 the delay is normal once it stays within 15 ms of the median of the last 3 s; sound has recovered from a storm once no
 more samples are concealed and the sine stays above half its level. Several networks are measured at once. All
-processes run at real-time priority; "late" is the largest deviation of a packet from its trace. Each case that misses
-a goal gets a picture of arrivals and delays, in the folder that BW_QUALITY_PICTURES names.
+processes run at real-time priority; "late" is the largest deviation of a packet from its trace, and how long Chromium
+was seen without a packet that had been sent. Each case that misses a goal gets a picture of arrivals and delays, in
+the folder that BW_QUALITY_PICTURES names.
 """
 
 AT_ONCE = 3
 """Cases measured at once; two processors carry this many without late packets."""
 TRIES = 2
 LATE_MS = 10.0
+STALL_MS = 100.0
+"""getStats() may be 50 ms old, and is read every 200 ms."""
 PESQ_INAUDIBLE = 0.1
 PESQ_ENHANCED = 0.15
 TOLERANCE_PERCENT = 0.05
@@ -74,7 +77,7 @@ def run(stage: Stage) -> list[str]:
         verdicts = {receiver: verdict_on(streams, trial.case.dtx) for receiver, streams in trial.streams.items()}
         clean = clean or verdicts[PLAIN]
         for receiver, verdict in verdicts.items():
-            _print(report, f"{name}, {receiver}", verdict, f"{trial.late_ms:.1f} ms" if receiver == PLAIN else "")
+            _print(report, f"{name}, {receiver}", verdict, _lateness(trial) if receiver == PLAIN else "")
         met_before = len(report.missed)
         _judge(report, name, verdicts[PLAIN], verdicts[CHROMIUM])
         if trial.case.copies and name in OLD_CASES:
@@ -109,14 +112,19 @@ def _trials(wanted: Mapping[str, Case], ours: Mapping[str, Mapping[str, Any]]) -
         found: list[list[Trial]] = []
         for _ in range(TRIES):
             found.append(compare([wanted[name] for name in batch], ours))
-            if _late_ms(found[-1]) <= LATE_MS:
+            if _disturbance(found[-1]) <= 1:
                 break
-        best = min(found, key=_late_ms)
+        best = min(found, key=_disturbance)
         yield from zip(batch, best, strict=True)
 
 
-def _late_ms(trials: Sequence[Trial]) -> float:
-    return max(trial.late_ms for trial in trials)
+def _disturbance(trials: Sequence[Trial]) -> float:
+    """Return how late the machine was; up to 1 it did not matter."""
+    return max(max(trial.late_ms / LATE_MS, trial.stall_ms / STALL_MS) for trial in trials)
+
+
+def _lateness(trial: Trial) -> str:
+    return f"{trial.late_ms:.1f}, {trial.stall_ms:.0f} ms"
 
 
 def _print(report: Report, name: str, verdict: Verdict, late: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bench import __main__ as bench_main
-from bench import pictures, quality, signals
+from bench import comparison, pictures, quality, signals
 from bench.comparison import CHROMIUM, Moment, Stream, Trial
 from bench.impairment import Case, Network, Route, Storm, schedule
 from bench.report import Report
@@ -90,6 +90,22 @@ def stream_with(delays_ms: Callable[[float], float], concealed_until_s: float = 
     samples = np.repeat(signals.sine(23.0)[:, :1], 2, axis=1)
     samples[13 * 48_000 : max(13, round(concealed_until_s * 48_000))] = 0
     return Stream(moments, samples, recorded_from_s=0.0)
+
+
+def test_packets_delivered_late_by_the_machine_are_noticed() -> None:
+    case = Case(Network(duplicate=0.1))
+    polls = [{"timestamp": 1000 * (100 + at_s), "packetsReceived": round(50 * at_s)} for at_s in range(1, 23)]
+    assert comparison._stall_ms(polls, case, start_s=100.0) <= 0.01
+    polls[11]["packetsReceived"] -= 15
+    assert comparison._stall_ms(polls, case, start_s=100.0) == pytest.approx(300, abs=0.01)
+
+
+def test_measurement_is_repeated_after_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    stalls_ms = [400.0, 20.0]
+    case = Case(Network())
+    monkeypatch.setattr(quality, "compare", lambda cases, _: [Trial(one, {}, 1.0, stalls_ms.pop(0)) for one in cases])
+    ((name, trial),) = quality._trials({"clean": case}, {})
+    assert (name, trial.stall_ms, stalls_ms) == ("clean", 20.0, [])
 
 
 def test_delay_is_normal_once_it_stays_near_the_last_seconds() -> None:
