@@ -246,7 +246,8 @@ def _walk_s(wander: Wander | None, seconds: float, draws: random.Random) -> list
     for _ in range(steps):
         walk.append(bound_s + at_s)
         at_s += draws.gauss(0.0, bound_s * math.sqrt(_GRID_S / wander.over_s))
-        at_s = max(-bound_s, min(bound_s, at_s if abs(at_s) < bound_s else math.copysign(2 * bound_s, at_s) - at_s))
+        if abs(at_s) > bound_s:
+            at_s = math.copysign(2 * bound_s, at_s) - at_s
     return walk
 
 
