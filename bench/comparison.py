@@ -89,11 +89,12 @@ def compare(cases: Sequence[Case], ours: Mapping[str, Mapping[str, Any]]) -> lis
     """
     with realtime(), _receivers(cases, ours) as (sender, servers, tabs):
         runs = [_run(calm(case), number, len(cases), len(ours) + 1) for number, case in enumerate(cases)]
+        sender.ask("prepare", runs=runs, seconds=SECONDS)
         for server in servers.values():
             server.ask("record", seconds=SECONDS + 10)
         for tab in tabs:
             tab.record(SECONDS + 2, CHROMIUM_POLL_S)
-        sender.ask("start", runs=runs, seconds=SECONDS)
+        sender.ask("start")
         histories = _watch(servers)
         sent = sender.ask("wait")
         files = {name: server.ask("stop")["files"] for name, server in servers.items()}

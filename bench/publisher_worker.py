@@ -5,8 +5,9 @@ Commands and answers are JSON, one per line; the process ends when standard inpu
     publish  url, count, red     connect publishers to a WHIP endpoint; returns their numbers
     offer    red                 create a sender for a browser; returns its number and its offer
     answer   target, sdp         connect it
-    start    runs, seconds       send; each run is a trace, the length of its frames, and its jobs: signals, each with
+    prepare  runs, seconds       encode; each run is a trace, the length of its frames, and its jobs: signals, each with
                                  its copies, whether its silence is left out, and the numbers of its targets
+    start                        send what was prepared
     live     target, frame_ms, seconds, every_s     encode bursts at the pace of a microphone and send them
     wait                         wait for the end of start or live; returns the start time and the worst lateness
 """
@@ -34,6 +35,8 @@ _LEAD_S = 0.3
 
 
 _Packet = tuple[Publisher, bytes]
+_Departure = tuple[float, list[_Packet]]
+"""When which packets are sent together."""
 _Route = tuple[Publisher, list[bytes]]
 """A sender and its packets, by frame; empty where a frame is not sent."""
 
@@ -45,6 +48,7 @@ class Worker:
         self._certificate = Certificate()
         self._targets: list[Publisher] = []
         self._encoded: dict[tuple[str, float, int, bool], list[bytes]] = {}
+        self._departures: list[_Departure] = []
         self._thread: threading.Thread | None = None
         self._answer: dict[str, Any] = {}
         self._stopping = False
@@ -80,19 +84,24 @@ class Worker:
                 raise RuntimeError(f"not connected: {publisher.state} {publisher.reason}")
             self._serve_sockets(time.monotonic() + 0.005)
 
-    def start(self, runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-        departures: list[tuple[float, list[_Packet]]] = []
+    def prepare(self, runs: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+        departures: list[_Departure] = []
         for run in runs:
             frame_ms, jobs = run["frame_ms"], run["jobs"]
-            routes = [route for job in jobs for route in self._prepare(frame_ms=frame_ms, seconds=seconds, **job)]
+            routes = [route for job in jobs for route in self._protect(frame_ms=frame_ms, seconds=seconds, **job)]
             for arrival_s, number in run["arrivals"]:
                 packets = [(publisher, datagrams[number]) for publisher, datagrams in routes if datagrams[number]]
                 departures.append((arrival_s, packets))
         departures.sort(key=lambda departure: departure[0])
+        self._departures = departures
         gc.freeze()  # A garbage collection that visits all packets would make some late.
+        return {}
+
+    def start(self) -> dict[str, Any]:
+        departures, self._departures = self._departures, []
         return self._begin(lambda: self._send_all(departures))
 
-    def _prepare(
+    def _protect(
         self, signal: str, targets: list[int], copies: int, frame_ms: int, seconds: float, dtx: bool = False
     ) -> list[_Route]:
         packets, samples = self._encode(signal, seconds, frame_ms, dtx), signals.SAMPLE_RATE_HZ * frame_ms // 1000
@@ -122,7 +131,7 @@ class Worker:
             self._encoded[key] = signals.leave_out_silence(packets, samples, encoding) if dtx else packets
         return self._encoded[key]
 
-    def _send_all(self, departures: list[tuple[float, list[_Packet]]]) -> dict[str, Any]:
+    def _send_all(self, departures: list[_Departure]) -> dict[str, Any]:
         start_s, latest_s = time.monotonic() + _LEAD_S, 0.0
         for departure_s, packets in departures:
             self._serve_sockets(start_s + departure_s)
@@ -187,7 +196,7 @@ class Worker:
 
 def main(lines: Iterator[str]) -> None:
     worker = Worker()
-    names = ("publish", "offer", "answer", "start", "live", "wait", "close")
+    names = ("publish", "offer", "answer", "prepare", "start", "live", "wait", "close")
     serve_commands(lines, {name: getattr(worker, name) for name in names})
 
 

@@ -123,7 +123,8 @@ def _start(sender: Child, targets: list[int], seconds: float) -> None:
     jobs = [{"signal": "sine", "targets": targets, "copies": 0}]
     case = Case(Network())
     run = {"arrivals": case.arrivals(seconds), "frame_ms": case.frame_ms, "jobs": jobs}
-    sender.ask("start", runs=[run], seconds=seconds)
+    sender.ask("prepare", runs=[run], seconds=seconds)
+    sender.ask("start")
 
 
 def _measure_callbacks(stage: Stage, report: Report) -> None:
