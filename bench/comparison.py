@@ -219,4 +219,4 @@ def _stall_ms(entries: Sequence[Mapping[str, Any]], case: Case, start_s: float) 
         for entry in entries
         if entry["packetsReceived"] < len(due_s)
     ]
-    return 1000 * max(late_s, default=0.0)
+    return 1000 * max((0.0, *late_s))

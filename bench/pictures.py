@@ -89,6 +89,6 @@ def _draw_concealed(axes: Any, stream: Stream, who: str, color: str, sign: int) 
     found = [
         (after.at_s, sign * (after.concealed - before.concealed) * _MS_PER_SAMPLE)
         for before, after in itertools.pairwise(stream.moments)
-        if after.at_s < SECONDS
+        if after.at_s < SECONDS - 1
     ]
     axes.bar(*zip(*found, strict=True), width=0.1, color=color, label=who)
