@@ -214,7 +214,7 @@ def _stall_ms(entries: Sequence[Mapping[str, Any]], case: Case, start_s: float) 
     for arrival_s, number in calm(case).arrivals(SECONDS):
         first_s.setdefault(number, arrival_s)  # SRTP drops duplicates.
     due_s = list(first_s.values())
-    late_s = [
+    late_s: list[float] = [
         entry["timestamp"] / 1000 - start_s - due_s[entry["packetsReceived"]]
         for entry in entries
         if entry["packetsReceived"] < len(due_s)
