@@ -50,6 +50,8 @@ STALL_MS = 100.0
 """getStats() may be 50 ms old, and is read every 200 ms."""
 PESQ_INAUDIBLE = 0.1
 PESQ_ENHANCED = 0.15
+PESQ_SPREAD = 0.07
+"""Chromium's PESQ differs by this between three connections with the same packets, 2 % lost; without loss by 0.04."""
 TOLERANCE_PERCENT = 0.05
 """Half a packet in a thousand: the two receivers are not read at exactly the same time."""
 BURST_S, ROUTE_S, STORM_S = 1.0, 3.0, 0.2
@@ -167,7 +169,7 @@ def _judge_sound(report: Report, name: str, ours: Verdict, theirs: Verdict) -> N
         f"{name}: no more clicks than Chromium: {ours.clicks} and {theirs.clicks}", ours.clicks <= theirs.clicks
     )
     better = ours.pesq - theirs.pesq
-    report.goal(f"{name}: PESQ at least Chromium's: {better:+.2f}", better >= 0)
+    report.goal(f"{name}: PESQ at least Chromium's less its spread: {better:+.2f}", better >= -PESQ_SPREAD)
 
 
 def _judge_enhanced(report: Report, name: str, verdicts: Mapping[str, Verdict]) -> None:
