@@ -143,7 +143,9 @@ class PeerStats:
     jitter_buffer_emitted_count: int = field(
         default=0,
         metadata=_counter(
-            "Samples decoded from packets. jitter_buffer_delay_s divided by it is the mean delay.", "samples"
+            "Samples decoded from packets, including copies of lost ones. jitter_buffer_delay_s divided by it is the "
+            "mean delay.",
+            "samples",
         ),
     )
     is_buffering: bool = field(
@@ -159,15 +161,43 @@ class PeerStats:
         default=0, metadata=_counter("Gaps that were concealed because packets were lost or late.", "events")
     )
     concealed_samples: int = field(
-        default=0, metadata=_counter("Samples that were concealed, including silence.", "samples", "concealed_samples")
+        default=0,
+        metadata=_counter(
+            "Samples synthesized because audio was due and missing, including silence. Not comfort noise in "
+            "discontinuous transmission.",
+            "samples",
+            "concealed_samples",
+        ),
+    )
+    silent_concealed_samples: int = field(
+        default=0,
+        metadata=_counter("Those of concealed_samples that are silence, after 120 ms without audio.", "samples"),
     )
     inserted_samples_for_deceleration: int = field(
-        default=0, metadata=_counter("Samples inserted by stretching, to increase the delay.", "samples")
+        default=0,
+        metadata=_counter(
+            "Samples by which stretching or resampling made the audio longer, for more delay.", "samples"
+        ),
     )
     removed_samples_for_acceleration: int = field(
-        default=0, metadata=_counter("Samples removed, to decrease the delay or to shorten a concealed gap.", "samples")
+        default=0,
+        metadata=_counter(
+            "Samples by which cutting or resampling made the audio shorter, for less delay. What is lost and not "
+            "concealed is not removed.",
+            "samples",
+        ),
     )
-    total_samples_received: int = field(default=0, metadata=_counter("Samples played.", "samples"))
+    join_delay_samples: int = field(
+        default=0,
+        metadata=_gauge(
+            "Part of the inserted minus the removed samples: where audio joins the concealment before it. Chromium "
+            "counts them as concealed.",
+            "samples",
+        ),
+    )
+    total_samples_received: int = field(
+        default=0, metadata=_counter("Samples played since the peer's audio began.", "samples")
+    )
     fec_packets_used: int = field(
         default=0, metadata=_counter("Lost frames recovered from in-band FEC.", "frames", "fec_packets_used")
     )

@@ -69,6 +69,11 @@ static inline bw_receiver_stats stats_of(bench *b) {
     return stats;
 }
 
+static inline void check_bench_adds_up(bench *b, uint64_t comfort) {
+    bw_receiver_stats stats = stats_of(b);
+    check_samples_add_up(&stats, comfort, 480, FRAME);
+}
+
 static inline double level_of(const bench *b, uint32_t back_ms, uint32_t ms) {
     double square = 0.0;
     const float *from = heard + 2 * (b->heard_frames - back_ms * 48);

@@ -29,6 +29,7 @@ static void test_dtx_silence_is_not_counted_as_loss(void) {
     CHECK_EQ(stats.underruns, 0);
     CHECK_EQ(stats.late_packets, 0);
     CHECK_NEAR(stats.jitter_buffer_ms, stats.jitter_buffer_target_ms, 10.0);
+    check_bench_adds_up(&b, left_out * FRAME); /* comfort noise has no counter */
     opus_encoder_destroy(s.encoder);
     close_bench(&b);
 }
@@ -96,6 +97,7 @@ static void test_lost_frames_are_decoded_from_fec_in_next_packet(void) {
     CHECK_AT_MOST(stats.concealed_samples, 0.3 * lost * FRAME);
     CHECK_AT_LEAST(stats.jitter_buffer_target_ms, 20.0); /* one packet, to wait for the copy ... */
     CHECK_AT_MOST(stats.jitter_buffer_target_ms, 30.0);  /* ... and some spare delay */
+    check_bench_adds_up(&b, 0);
     opus_encoder_destroy(s.encoder);
     close_bench(&b);
 }
@@ -107,8 +109,11 @@ static void test_concealment_fades_to_silence_after_100_ms(void) {
     pull_ms(&b, 400);
     CHECK_LESS(before - 6.0, level_of(&b, 370, 30));
     CHECK_EQ(level_of(&b, 200, 200), -300.0);
-    CHECK_EQ(stats_of(&b).concealment_events, 1);
-    CHECK_EQ(stats_of(&b).is_buffering, 1);
+    bw_receiver_stats stats = stats_of(&b);
+    CHECK_EQ(stats.concealment_events, 1);
+    CHECK_EQ(stats.is_buffering, 1);
+    CHECK_NEAR(stats.concealed_samples - stats.silent_concealed_samples, 48 * 120, 480);
+    check_bench_adds_up(&b, 0);
     close_bench(&b);
 }
 
@@ -123,6 +128,7 @@ static void test_delay_is_unchanged_after_outage(void) {
     CHECK_EQ(stats.is_buffering, 0);
     CHECK_NEAR(stats.jitter_buffer_ms, before_ms, 10.0);
     CHECK_EQ(stats.late_packets, 0);
+    check_bench_adds_up(&b, 0);
     CHECK_NEAR(level_of(&b, 1000, 1000), decibels(AMPLITUDE / sqrt(2.0)), 0.5);
     close_bench(&b);
 }
@@ -164,18 +170,53 @@ static void test_whole_loss_is_concealed_without_spare_delay(void) {
     CHECK_EQ(stats.removed_samples_for_acceleration, 0);
 }
 
-/* 15 ms are concealed, plus a quarter of a period of 107 samples until the tone continues in phase. */
-static void test_samples_cut_from_loss_and_added_at_its_end_are_counted(void) {
+/* 15 ms are concealed and 5 ms left out; the tone, of 107 samples per period, continues a quarter of one later. */
+static void test_stretching_until_sound_fits_in_phase_is_inserted_not_concealed(void) {
     bw_receiver_stats stats = lose(10, 1, 20);
-    CHECK_NEAR(stats.concealed_samples, 10 * (FRAME * 3 / 4 + 27), 20);
-    CHECK_EQ(stats.removed_samples_for_acceleration, 10 * FRAME / 4);
+    CHECK_EQ(stats.concealed_samples, 10 * FRAME * 3 / 4);
+    CHECK_NEAR(stats.join_delay_samples, 10 * 27, 20);
+    CHECK_AT_LEAST(stats.inserted_samples_for_deceleration, stats.join_delay_samples);
 }
 
-/* 45 ms are concealed, and a quarter of a period of the following sound is skipped. */
-static void test_samples_skipped_after_loss_are_counted(void) {
+/* 45 ms are concealed and 15 ms left out; the first quarter of a period of the following sound is skipped. */
+static void test_sound_skipped_to_fit_in_phase_is_removed(void) {
     bw_receiver_stats stats = lose(10, 3, 40);
     CHECK_EQ(stats.concealed_samples, 10 * 3 * FRAME * 3 / 4);
-    CHECK_NEAR(stats.removed_samples_for_acceleration, 10 * (3 * FRAME / 4 + 27), 20);
+    CHECK_NEAR(stats.join_delay_samples, -10 * 27, 20);
+    CHECK_AT_LEAST(stats.removed_samples_for_acceleration, -stats.join_delay_samples);
+}
+
+/* What was made up meanwhile stays concealed: the delay is longer by as much, and every packet is decoded. */
+static void test_late_audio_is_played_in_full_after_concealment(void) {
+    bench b = open_bench_with_minimum(5, 500);
+    play_tones(&b, 100);
+    pull_ms(&b, 60);
+    play_tones(&b, 100);
+    bw_receiver_stats stats = stats_of(&b);
+    CHECK_EQ(stats.concealment_events, 1);
+    CHECK_NEAR(stats.concealed_samples, 3 * FRAME, 480);
+    CHECK_EQ(stats.silent_concealed_samples, 0);
+    CHECK_EQ(stats.late_packets + stats.packets_discarded, 0);
+    check_bench_adds_up(&b, 0);
+    close_bench(&b);
+}
+
+static void test_loss_in_comfort_noise_is_one_concealment_event(void) {
+    const uint8_t silence[] = {0x08};
+    bench b = open_bench_with_minimum(80, 200); /* more than the part of a loss that may be left out */
+    play_tones(&b, 100);
+    play(&b, silence, 1, FRAME);
+    b.timestamp += 5 * FRAME; /* the sender is silent */
+    pull_ms(&b, 100);
+    CHECK_EQ(stats_of(&b).concealment_events, 0);
+    skip(&b, FRAME);
+    skip(&b, FRAME);
+    play_tones(&b, 50);
+    bw_receiver_stats stats = stats_of(&b);
+    CHECK_EQ(stats.concealment_events, 1);
+    CHECK_LESS(0, stats.concealed_samples);
+    CHECK_AT_MOST(stats.concealed_samples, 80 * 48);
+    close_bench(&b);
 }
 
 static void test_packet_after_its_playout_time_is_counted_late(void) {
@@ -204,8 +245,10 @@ int main(void) {
     RUN(test_delay_is_unchanged_after_outage);
     RUN(test_longer_path_after_outage_is_not_excess_delay);
     RUN(test_whole_loss_is_concealed_without_spare_delay);
-    RUN(test_samples_cut_from_loss_and_added_at_its_end_are_counted);
-    RUN(test_samples_skipped_after_loss_are_counted);
+    RUN(test_stretching_until_sound_fits_in_phase_is_inserted_not_concealed);
+    RUN(test_sound_skipped_to_fit_in_phase_is_removed);
+    RUN(test_late_audio_is_played_in_full_after_concealment);
+    RUN(test_loss_in_comfort_noise_is_one_concealment_event);
     RUN(test_packet_after_its_playout_time_is_counted_late);
     return 0;
 }

@@ -7,6 +7,7 @@
 
 #include "check.h"
 #include "jitter_buffer.h"
+#include "stretch.h"
 #include "tone.h"
 
 #include <opus/opus.h>
@@ -251,11 +252,24 @@ static inline void judge(simulation *sim, const float *block, uint32_t frames) {
     }
 }
 
+/* Each sample that was decoded, concealed or inserted, or is comfort noise, was played or removed, or is still queued.
+ * The pull in which a stream begins to play starts with silence. */
+static inline void check_samples_add_up(const bw_receiver_stats *s, uint64_t comfort, uint32_t pull, uint32_t frame) {
+    int64_t made = (int64_t)(s->jitter_buffer_emitted_count + s->concealed_samples + comfort);
+    int64_t stretched = (int64_t)(s->inserted_samples_for_deceleration - s->removed_samples_for_acceleration);
+    int64_t queued = made + stretched - (int64_t)s->total_samples_received;
+    CHECK_AT_LEAST(queued, -(double)pull);
+    CHECK_AT_MOST(queued, BW_STRETCH_LOOK_AHEAD + frame);
+    CHECK_AT_MOST(s->silent_concealed_samples, s->concealed_samples);
+    CHECK_AT_MOST(s->concealment_events, s->concealed_samples);
+}
+
 static inline void note_moment(simulation *sim, double at_s) {
     if (sim->outcome.moment_count > at_s || sim->outcome.moment_count == 2000)
         return;
     bw_receiver_stats stats;
     bw_jitter_buffer_get_stats(sim->buffer, &stats);
+    check_samples_add_up(&stats, 0, sim->scenario.pull_frames, sim->scenario.frame_samples);
     sim->outcome.moments[sim->outcome.moment_count++] =
         (moment){(uint32_t)at_s, stats.jitter_buffer_ms, stats.jitter_buffer_target_ms, stats.concealed_samples};
 }

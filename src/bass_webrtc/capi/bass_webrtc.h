@@ -202,7 +202,7 @@ typedef struct {
     uint64_t duplicate_packets;     /* packets that arrived more than once */
     uint64_t fec_packets_used;      /* lost frames recovered from Opus in-band FEC */
     uint64_t red_packets_used;      /* lost frames recovered from a redundant copy (RFC 2198) */
-    uint64_t concealed_samples;     /* samples per channel made up in place of lost audio */
+    uint64_t concealed_samples;     /* samples per channel made up in place of lost or late audio */
     double fraction_lost;           /* 0 to 1, from a player's last RTCP report */
     double jitter_ms;               /* interarrival jitter, in ms; a player's comes from its RTCP reports */
     double round_trip_time_ms;      /* in ms; -1: not measured yet */

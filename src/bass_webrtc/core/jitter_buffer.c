@@ -32,8 +32,8 @@ typedef enum {
 /* Written by the playing thread, read by any thread. bw_receiver_stats explains each. */
 typedef struct {
     bw_counter packets_discarded, duplicate_packets, late_packets, fec_packets_used, red_packets_used, decode_errors;
-    bw_counter underruns, concealment_events, concealed_samples, inserted_samples, removed_samples;
-    bw_counter total_samples, emitted_samples, emitted_sample_us;
+    bw_counter underruns, concealment_events, concealed_samples, silent_samples, inserted_samples, removed_samples;
+    bw_counter join_delay_samples, total_samples, emitted_samples, emitted_sample_us;
     _Atomic float delay_ms, target_ms, drift_ppm, level_dbfs;
     _Atomic uint32_t is_buffering;
 } receiver_counters;
@@ -194,7 +194,6 @@ static void count_waiting(bw_jitter_buffer *buffer, const bw_packet *packet, uin
     int64_t waited_us = (now_ns - packet->arrival_ns) / 1000;
     bw_count(&buffer->counters.emitted_samples, samples);
     bw_count(&buffer->counters.emitted_sample_us, samples * (uint64_t)(waited_us > 0 ? waited_us : 0));
-    bw_count(&buffer->counters.red_packets_used, packet->redundant);
 }
 
 /* Continues the stream at next_timestamp. delayed: samples concealed beyond the stream time that passed; negative if
@@ -208,11 +207,12 @@ static void end_stall(bw_jitter_buffer *buffer, int64_t next_timestamp, int64_t 
         bw_delay_control_moved(&buffer->delay, (int32_t)-delayed);
 }
 
-/* Sound after a loss is joined in phase. The time until then is concealed, too, or some of it is skipped if delay
- * can be spared. */
+/* Sound after concealment is joined in phase: the previous sound is stretched until then, or some of the new sound is
+ * skipped if delay can be spared. Nothing is missing at that moment, so this is not concealment. */
 static void record_join(bw_jitter_buffer *buffer) {
     int32_t moved = buffer->opus.moved_samples;
-    bw_count(moved > 0 ? &buffer->counters.removed_samples : &buffer->counters.concealed_samples, (uint32_t)abs(moved));
+    bw_count(moved > 0 ? &buffer->counters.removed_samples : &buffer->counters.inserted_samples, (uint32_t)abs(moved));
+    bw_count(&buffer->counters.join_delay_samples, (uint64_t)(0LL - moved)); /* the sum is signed */
     bw_delay_control_moved(&buffer->delay, moved);
     buffer->opus.moved_samples = 0;
     buffer->opus.spare_samples = bw_delay_control_spare(&buffer->delay);
@@ -222,6 +222,7 @@ static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64
     uint32_t samples = bw_opus_receiver_decode(&buffer->opus, packet->data, packet->bytes);
     if (samples > 0) {
         count_waiting(buffer, packet, samples, now_ns);
+        bw_count(&buffer->counters.red_packets_used, packet->redundant);
         end_stall(buffer, packet->timestamp + samples, buffer->stalled, now_ns);
         record_join(buffer);
         buffer->last_sequence = packet->sequence;
@@ -234,20 +235,29 @@ static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64
 
 /* Plays the frame before this packet, decoded from this packet. */
 static void play_recovered(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t delayed, int64_t now_ns) {
-    bool is_recovered = bw_opus_receiver_recover(&buffer->opus, packet->data, packet->bytes) > 0;
-    bw_count(is_recovered ? &buffer->counters.fec_packets_used : &buffer->counters.decode_errors, 1);
+    uint32_t samples = bw_opus_receiver_recover(&buffer->opus, packet->data, packet->bytes);
+    bw_count(samples > 0 ? &buffer->counters.fec_packets_used : &buffer->counters.decode_errors, 1);
+    count_waiting(buffer, packet, samples, now_ns);
     end_stall(buffer, packet->timestamp, delayed, now_ns);
     record_join(buffer);
 }
 
+/* Counts what was appended in place of missing audio. A fade is not silent yet. */
+static void count_concealed(bw_jitter_buffer *buffer, uint32_t samples, float gain_before) {
+    bool is_silent = gain_before == 0.0f && buffer->opus.gain == 0.0f;
+    bw_count(&buffer->counters.concealed_samples, samples);
+    bw_count(&buffer->counters.silent_samples, is_silent ? samples : 0);
+}
+
 /* Conceals missing audio. next_timestamp does not advance meanwhile, so audio that was only late is played in full. */
 static void play_concealment(bw_jitter_buffer *buffer, uint32_t samples) {
-    bool begins = buffer->opus.missing_samples == 0;
+    bool begins = !buffer->opus.has_concealed; /* comfort noise before it is not concealment */
+    float gain_before = buffer->opus.gain;
     buffer->stalled += bw_opus_receiver_conceal(&buffer->opus, samples, buffer->in_silence);
     if (buffer->in_silence)
         return;
     bw_count(&buffer->counters.concealment_events, begins);
-    bw_count(&buffer->counters.concealed_samples, samples);
+    count_concealed(buffer, samples, gain_before);
 }
 
 /* ------------------------------------------------------------------ get: next step in the stream */
@@ -266,8 +276,8 @@ static void handle_empty_queue(bw_jitter_buffer *buffer) {
     play_concealment(buffer, PIECE_SAMPLES);
 }
 
-/* Less concealment sounds better: up to a quarter of a loss is cut, if delay can be spared, and counts as removed.
- * Time stretching restores the delay later. */
+/* Less concealment sounds better: up to a quarter of a loss is cut, if delay can be spared. Nothing is played for it, so
+ * no counter of samples has it. Time stretching restores the delay later. */
 static int64_t shortening(const bw_jitter_buffer *buffer, int64_t lost) {
     int64_t most = lost / MAX_SHORTENING, spare = bw_delay_control_spare(&buffer->delay);
     return buffer->in_silence ? 0 : (most < spare ? most : spare) / BW_OPUS_GRAIN * BW_OPUS_GRAIN;
@@ -291,7 +301,6 @@ static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t 
     if (buffer->stalled < lost) {
         uint32_t cut = (uint32_t)(lost - buffer->stalled);
         bw_opus_receiver_skip(&buffer->opus, cut / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
-        bw_count(&buffer->counters.removed_samples, cut);
     }
     if (recoverable > 0)
         play_recovered(buffer, packet, buffer->stalled - lost, now_ns);
@@ -325,8 +334,10 @@ static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns
     /* With very short frames, a full queue is less than the target. */
     bool is_full = buffer->queue.count == BW_PACKET_QUEUE_SLOTS;
     if (first == NULL || (!is_full && delay_from(buffer, first, ahead, now_ns) < least_ms)) {
-        bw_count(&buffer->counters.concealed_samples, buffer->after_outage ? PIECE_SAMPLES : 0);
+        float gain_before = buffer->opus.gain;
         bw_opus_receiver_append_silence(&buffer->opus, PIECE_SAMPLES);
+        if (buffer->after_outage)
+            count_concealed(buffer, PIECE_SAMPLES, gain_before);
         return;
     }
     bw_opus_receiver_restart(&buffer->opus);
@@ -439,8 +450,9 @@ static void start_over(bw_jitter_buffer *buffer) {
     buffer->opus.gain = 0.0f;
 }
 
-static void play(bw_jitter_buffer *buffer, float *output, uint32_t frames, int64_t now_ns) {
-    uint32_t produced = 0;
+/* Returns the frames consumed: the resampler makes more or fewer of them to change the delay. */
+static uint32_t play(bw_jitter_buffer *buffer, float *output, uint32_t frames, int64_t now_ns) {
+    uint32_t produced = 0, consumed_in_all = 0;
     while (produced < frames) {
         uint32_t wanted = frames - produced < PIECE_SAMPLES ? frames - produced : PIECE_SAMPLES;
         uint32_t consumed = 0;
@@ -450,7 +462,19 @@ static void play(bw_jitter_buffer *buffer, float *output, uint32_t frames, int64
                                          bw_stretch_waiting(&buffer->opus.sound), &consumed,
                                          output + 2 * (size_t)produced, wanted);
         bw_stretch_pop(&buffer->opus.sound, consumed);
+        consumed_in_all += consumed;
     }
+    return consumed_in_all;
+}
+
+/* Silence before a stream begins is not part of it. */
+static void count_played(bw_jitter_buffer *buffer, uint32_t frames, uint32_t consumed) {
+    receiver_counters *counters = &buffer->counters;
+    if (buffer->phase == BUFFERING && !buffer->after_outage)
+        return;
+    bw_count(&counters->total_samples, frames);
+    bw_count(&counters->inserted_samples, frames > consumed ? frames - consumed : 0);
+    bw_count(&counters->removed_samples, consumed > frames ? consumed - frames : 0);
 }
 
 static void measure_level(bw_jitter_buffer *buffer, const float *output, uint32_t frames) {
@@ -463,11 +487,9 @@ static void measure_level(bw_jitter_buffer *buffer, const float *output, uint32_
     atomic_store_explicit(&buffer->counters.level_dbfs, fmaxf(level, SILENCE_DBFS), memory_order_relaxed);
 }
 
-static void publish(bw_jitter_buffer *buffer, uint32_t frames) {
+static void publish(bw_jitter_buffer *buffer) {
     receiver_counters *counters = &buffer->counters;
-    bool is_buffering = buffer->phase == BUFFERING;
-    bw_count(&counters->total_samples, is_buffering && !buffer->after_outage ? 0 : frames);
-    atomic_store_explicit(&counters->is_buffering, is_buffering, memory_order_relaxed);
+    atomic_store_explicit(&counters->is_buffering, buffer->phase == BUFFERING, memory_order_relaxed);
     atomic_store_explicit(&counters->target_ms, (float)buffer->delay.target_ms, memory_order_relaxed);
     atomic_store_explicit(&counters->drift_ppm, (float)bw_drift_estimate_ppm(&buffer->delay.drift),
                           memory_order_relaxed);
@@ -483,10 +505,10 @@ void bw_jitter_buffer_get(bw_jitter_buffer *buffer, float *output, uint32_t fram
     buffer->last_get_ns = now_ns;
     if (buffer->phase == PLAYING && buffer->stalled == 0)
         shift_delay(buffer, now_ns);
-    play(buffer, output, frames, now_ns);
+    count_played(buffer, frames, play(buffer, output, frames, now_ns));
     control_delay(buffer, now_ns);
     measure_level(buffer, output, frames);
-    publish(buffer, frames);
+    publish(buffer);
 }
 
 /* ------------------------------------------------------------------ life and statistics */
@@ -534,8 +556,10 @@ void bw_jitter_buffer_get_stats(bw_jitter_buffer *buffer, bw_receiver_stats *sta
         .underruns = bw_read_counter(&counters->underruns),
         .concealment_events = bw_read_counter(&counters->concealment_events),
         .concealed_samples = bw_read_counter(&counters->concealed_samples),
+        .silent_concealed_samples = bw_read_counter(&counters->silent_samples),
         .inserted_samples_for_deceleration = bw_read_counter(&counters->inserted_samples),
         .removed_samples_for_acceleration = bw_read_counter(&counters->removed_samples),
+        .join_delay_samples = (int64_t)bw_read_counter(&counters->join_delay_samples),
         .total_samples_received = bw_read_counter(&counters->total_samples),
         .jitter_buffer_emitted_count = bw_read_counter(&counters->emitted_samples),
         .jitter_buffer_delay_s = (double)bw_read_counter(&counters->emitted_sample_us) * 1e-6,

@@ -6,19 +6,22 @@
 #include <stdint.h>
 
 typedef struct {
-    uint64_t packets_discarded;                 /* unusable: other payload type, malformed, or no room in the queue */
-    uint64_t duplicate_packets;                 /* packets already played or queued */
-    uint64_t late_packets;                      /* packets that arrived after their playout time */
-    uint64_t fec_packets_used;                  /* lost frames decoded from Opus in-band FEC */
-    uint64_t red_packets_used;                  /* lost frames decoded from a RED copy (RFC 2198) */
-    uint64_t decode_errors;                     /* packets that libopus rejected */
-    uint64_t underruns;                         /* times the queue was empty when audio was due */
-    uint64_t concealment_events;                /* runs of lost or late audio */
-    uint64_t concealed_samples;                 /* per channel: all synthesized samples, including silence */
-    uint64_t inserted_samples_for_deceleration; /* per channel: inserted to increase the delay */
-    uint64_t removed_samples_for_acceleration;  /* per channel: removed to reduce the delay or to shorten a loss */
-    uint64_t total_samples_received;            /* per channel: all samples played */
-    uint64_t jitter_buffer_emitted_count;       /* per channel: samples decoded from packets */
+    uint64_t packets_discarded;  /* unusable: other payload type, malformed, or no room in the queue */
+    uint64_t duplicate_packets;  /* packets already played or queued */
+    uint64_t late_packets;       /* packets that arrived after their playout time */
+    uint64_t fec_packets_used;   /* lost frames decoded from Opus in-band FEC */
+    uint64_t red_packets_used;   /* lost frames decoded from a RED copy (RFC 2198) */
+    uint64_t decode_errors;      /* packets that libopus rejected */
+    uint64_t underruns;          /* times the queue was empty when audio was due */
+    uint64_t concealment_events; /* runs of lost or late audio */
+    /* Per channel. total = emitted + concealed + inserted - removed + comfort noise - what is queued. */
+    uint64_t concealed_samples;                 /* synthesized, or silent, because audio was due and missing */
+    uint64_t silent_concealed_samples;          /* those of them that are silence */
+    uint64_t inserted_samples_for_deceleration; /* added by stretching: playout was slower */
+    uint64_t removed_samples_for_acceleration;  /* decoded and left out: playout was faster */
+    int64_t join_delay_samples;                 /* inserted minus removed where sound joins concealment in phase */
+    uint64_t total_samples_received;            /* all samples played since the stream began */
+    uint64_t jitter_buffer_emitted_count;       /* decoded from packets, including copies of lost ones */
     double jitter_buffer_delay_s;               /* sum over emitted samples of the time from arrival to decoding */
     double jitter_buffer_ms;                    /* current delay: how early a packet on the fastest path arrives */
     double jitter_buffer_target_ms;             /* target of the delay */

@@ -31,8 +31,10 @@ class ReceiverStats:
     underruns: int = 0
     concealment_events: int = 0
     concealed_samples: int = 0
+    silent_concealed_samples: int = 0
     inserted_samples_for_deceleration: int = 0
     removed_samples_for_acceleration: int = 0
+    join_delay_samples: int = 0
     total_samples_received: int = 0
     jitter_buffer_emitted_count: int = 0
     jitter_buffer_delay_s: float = 0.0
