@@ -40,12 +40,15 @@ class Moment:
     at_s: float
     """Since the trace's start."""
     concealed: float
+    """As NetEq counts them."""
     removed: float
     total: float
     delay_s: float
     emitted: float
     target_ms: float
     late: float
+    concealed_w3c: float | None = None
+    """As W3C webrtc-stats defines them; None: unknown."""
 
 
 @dataclass(frozen=True)
@@ -177,13 +180,14 @@ def _our_streams(history: Sequence[Sequence[_Poll]], files: Sequence[str], start
 def _our_moment(at_s: float, peer: Mapping[str, Any]) -> Moment:
     return Moment(
         at_s,
-        concealed=peer["concealed_samples"],
+        concealed=peer["concealed_samples"] + peer["join_delay_samples"],
         removed=peer["removed_samples_for_acceleration"],
         total=peer["total_samples_received"],
         delay_s=peer["jitter_buffer_delay_s"],
         emitted=peer["jitter_buffer_emitted_count"],
         target_ms=peer["jitter_buffer_target_ms"],
         late=peer["late_packets"],
+        concealed_w3c=peer["concealed_samples"],
     )
 
 

@@ -26,13 +26,15 @@ A publisher sounds at least as good here as in a browser, with no more delay, on
 (the judging set of bench/impairment.py; the 13 cases and 54 goals of version 1 are marked "old"). One process sends
 two streams, a stereo sine (128 kbit/s) and speech (32 kbit/s with in-band FEC), to Chromium and to bass-webrtc
 servers: each packet to all at the same time, late, lost, twice or out of order according to a seeded trace. Where
-libopus can, a second server enhances speech. Concealed: share of concealed samples. Cut: share of samples removed
-after a loss or to reduce delay (removedSamplesForAcceleration), of both streams. Delay: from a packet's arrival to
-its decoding (jitterBufferDelay / jitterBufferEmittedCount of W3C webrtc-stats), the mean, and a p95: getStats() has
-only sums, so for both receivers it is the 95th percentile of the means over each second of both streams. Clicks: 10
-ms windows in which the sine's phase jumps. PESQ: wideband, P.862.2, against the encoder's input. The first seconds,
-in which both receivers adapt to the network, do not count; nothing is lost around the times at which counting starts
-and ends.
+libopus can, a second server enhances speech. Concealed: share of concealed samples, as Chromium counts them: with
+what joining sound and concealment in phase adds, less what it removes. In brackets, for bass-webrtc: concealedSamples
+as W3C webrtc-stats defines them, without those joins (docs/internals/jitter-buffer.md). Cut: share of samples by
+which playout was sped up (removedSamplesForAcceleration), of both streams. Delay: from a packet's arrival to its
+decoding (jitterBufferDelay / jitterBufferEmittedCount of W3C webrtc-stats), the mean, and a p95: getStats() has only
+sums, so for both receivers it is the 95th percentile of the means over each second of both streams. Clicks: 10 ms
+windows in which the sine's phase jumps. PESQ: wideband, P.862.2, against the encoder's input. The first seconds, in
+which both receivers adapt to the network, do not count; nothing is lost around the times at which counting starts and
+ends.
 
 Goals of their own, from counters that are read every 0.1 s: after a start-up burst, and after a route became faster,
 the delay is normal once it stays within 15 ms of the median of the last 3 s; sound has recovered from a storm once no
@@ -130,9 +132,13 @@ def _lateness(trial: Trial) -> str:
 
 
 def _print(report: Report, name: str, verdict: Verdict, late: str) -> None:
+    concealed = [f"{100 * share:.2f} %" for share in verdict.concealed]
+    for stream, share in enumerate(verdict.concealed_w3c):
+        concealed[stream] += f" ({100 * share:.2f})"
     report.row(
         name,
-        *(f"{100 * share:.2f} %" for share in (*verdict.concealed, verdict.removed)),
+        *concealed,
+        f"{100 * verdict.removed:.2f} %",
         f"{verdict.delay_ms:.1f} ms",
         f"{verdict.delay_p95_ms:.1f} ms",
         verdict.clicks,

@@ -27,13 +27,15 @@ class Verdict:
     """Results of one receiver on one network."""
 
     concealed: tuple[float, float]
-    """Shares of the sine and of the speech."""
+    """Shares of the sine and of the speech, as NetEq counts."""
     removed: float
     """Share of both streams."""
     delay_ms: float
     delay_p95_ms: float
     clicks: int
     pesq: float
+    concealed_w3c: tuple[float, ...] = ()
+    """The same shares as W3C webrtc-stats defines them; empty: unknown."""
 
 
 def verdict_on(streams: tuple[Stream, Stream], dtx: bool = False) -> Verdict:
@@ -41,6 +43,11 @@ def verdict_on(streams: tuple[Stream, Stream], dtx: bool = False) -> Verdict:
     history = [_each_second(stream.moments) for stream in streams]
     spans = [(moments[0], moments[-1]) for moments in history]
     concealed = [(last.concealed - first.concealed) / (last.total - first.total) for first, last in spans]
+    concealed_w3c = tuple(
+        (last.concealed_w3c - first.concealed_w3c) / (last.total - first.total)
+        for first, last in spans
+        if first.concealed_w3c is not None and last.concealed_w3c is not None
+    )
     delay_s, emitted, removed, total = (
         sum(getattr(last, name) - getattr(first, name) for first, last in spans)
         for name in ("delay_s", "emitted", "removed", "total")
@@ -53,6 +60,7 @@ def verdict_on(streams: tuple[Stream, Stream], dtx: bool = False) -> Verdict:
         quantile(means_ms, 0.95),
         _clicks(streams[0].samples),
         _pesq(streams[1].samples, signals.speech(SECONDS, dtx)),
+        concealed_w3c,
     )
 
 

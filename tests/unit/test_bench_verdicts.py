@@ -47,6 +47,14 @@ def test_each_figure_is_judged_separately(changes: dict[str, Any], missed: str) 
     assert missed in goal
 
 
+def test_concealed_share_beside_chromium_includes_joins_as_neteq_counts() -> None:
+    names = ("removed_samples_for_acceleration", "total_samples_received", "jitter_buffer_delay_s")
+    more = ("jitter_buffer_emitted_count", "jitter_buffer_target_ms", "late_packets")
+    peer = dict.fromkeys((*names, *more), 1.0)
+    moment = comparison._our_moment(0.0, peer | {"concealed_samples": 960, "join_delay_samples": -60})
+    assert (moment.concealed, moment.concealed_w3c) == (900, 960)
+
+
 def test_clean_network_requires_30_percent_less_delay() -> None:
     assert judge("clean", delay_ms=21.0, delay_p95_ms=28.0) == []
     assert len(judge("clean", delay_ms=21.1, delay_p95_ms=28.1)) == 2
