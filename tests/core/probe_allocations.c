@@ -93,9 +93,10 @@ enum { PACKETS = 400, LOSS_EVERY = 17 };
 static uint8_t frames[PACKETS][BW_MAX_FRAME_BYTES];
 static int frame_bytes[PACKETS];
 
-static void encode_frames(void) {
+static void encode_frames(int application, int bitrate_bps) {
     int status;
-    OpusEncoder *encoder = opus_encoder_create(48000, 2, OPUS_APPLICATION_AUDIO, &status);
+    OpusEncoder *encoder = opus_encoder_create(48000, 2, application, &status);
+    opus_encoder_ctl(encoder, OPUS_SET_BITRATE(bitrate_bps));
     static float pcm[960 * 2];
     for (int i = 0; i < PACKETS; i++) {
         for (int n = 0; n < 960; n++)
@@ -130,11 +131,11 @@ static void *play(void *argument) {
     return NULL;
 }
 
-static void test_playing_thread_does_not_allocate(void) {
+static bw_receiver_stats check_playing(uint32_t enhancement) {
     bw_receiver_config config = {.payload_type = FIXTURE_PAYLOAD_TYPE, .start_ms = 40, .min_ms = 10, .max_ms = 500};
     bw_playout *playout = bw_playout_new(4);
     pthread_t thread;
-    encode_frames();
+    bw_playout_set_enhancement(playout, enhancement);
     CHECK_EQ(bw_playout_add(playout, 0, &config), BW_OK);
     atomic_store(&counting, true);
     CHECK_EQ(pthread_create(&thread, NULL, play, playout), 0);
@@ -145,6 +146,20 @@ static void test_playing_thread_does_not_allocate(void) {
     CHECK_EQ(bw_playout_get_receiver_stats(playout, 0, &stats), BW_OK);
     CHECK_AT_LEAST(stats.concealed_samples, 960); /* the losses were concealed */
     bw_playout_free(playout);
+    return stats;
+}
+
+static void test_playing_thread_does_not_allocate(void) {
+    encode_frames(OPUS_APPLICATION_AUDIO, 96000);
+    check_playing(BW_ENHANCEMENT_OFF);
+}
+
+static void test_playing_thread_does_not_allocate_when_enhancing_speech(void) {
+    bw_libraries libraries;
+    bw_get_libraries(&libraries);
+    encode_frames(OPUS_APPLICATION_VOIP, 24000);
+    CHECK_EQ(check_playing(BW_ENHANCEMENT_ON).enhanced_samples > 0, libraries.osce);
+    check_playing(BW_ENHANCEMENT_AUTO);
 }
 
 /* Checks the counter itself: it must see an allocation on another thread. */
@@ -171,5 +186,6 @@ int main(void) {
     RUN(test_sender_does_not_allocate_with_aes_cm);
     RUN(test_sender_does_not_allocate_when_resampling_bass);
     RUN(test_playing_thread_does_not_allocate);
+    RUN(test_playing_thread_does_not_allocate_when_enhancing_speech);
     return 0;
 }

@@ -8,10 +8,12 @@ of a program is shown when it fails, or with ``pytest -s``.
 from __future__ import annotations
 
 import functools
+import platform
 import subprocess
 
 import pytest
 
+import toolchains
 from support.core_programs import PROGRAMS, SOURCES, CoreBuild
 
 BUILDS = {
@@ -25,8 +27,14 @@ UNTIMED = set(PROGRAMS) - set(THREADED)
 LONG = [name for name in PROGRAMS if "BW_FULL_LENGTH" in SOURCES[name]]
 
 
+MODELS = "linux-x64"
+"""Kind of the build with the static libraries of the wheels, whose libopus has models."""
+
+
 @functools.cache
 def _build(kind: str) -> CoreBuild:
+    if kind == MODELS:
+        return CoreBuild("models", ("-O2",), target=MODELS, libraries=toolchains.third_party(MODELS))
     return CoreBuild(kind, BUILDS[kind])
 
 
@@ -63,3 +71,10 @@ def test_program_passes_in_full_length(program: str) -> None:
 def test_audio_threads_do_not_allocate() -> None:
     """``probe_allocations.c`` counts allocations of the running sender and playing threads."""
     _run("fast", "probe_allocations")
+
+
+@pytest.mark.timeout(600)  # The first run on a machine builds the third-party libraries.
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the libraries are those of x86-64 Linux")
+@pytest.mark.parametrize("program", ["test_enhanced_speech", "probe_allocations"])
+def test_program_passes_with_models_of_libopus(program: str) -> None:
+    _run(MODELS, program)

@@ -87,6 +87,21 @@ static void test_no_fec_copy_is_detected_where_there_is_none(void) {
         CHECK_EQ(bw_opus_recoverable_samples(packets[k], lengths[k]), 0);
 }
 
+static void test_voice_is_detected_in_speech_only(void) {
+    const uint8_t celt[] = {0xFC, 0xFF, 2, 3};
+    const uint8_t voice[] = {0x48, 0x80, 2, 3};            /* SILK, wideband, 20 ms */
+    const uint8_t fec_only[] = {0x48, 0x40, 2, 3};         /* no voice, but a copy */
+    const uint8_t third_of_60_ms[] = {0x58, 0x20, 2, 3};   /* three SILK frames */
+    const uint8_t second_of_two[] = {0x49, 0, 2, 0x80, 3}; /* two Opus frames */
+    CHECK(!bw_opus_is_speech(celt, sizeof celt) && !bw_opus_has_voice(celt, sizeof celt));
+    CHECK(bw_opus_is_speech(voice, sizeof voice) && bw_opus_has_voice(voice, sizeof voice));
+    CHECK(bw_opus_is_speech(fec_only, sizeof fec_only) && !bw_opus_has_voice(fec_only, sizeof fec_only));
+    CHECK(bw_opus_has_voice(third_of_60_ms, sizeof third_of_60_ms));
+    CHECK(bw_opus_has_voice(second_of_two, sizeof second_of_two));
+    CHECK(!bw_opus_has_voice(voice, 1)); /* an empty frame */
+    CHECK(!bw_opus_is_speech(voice, 0) && !bw_opus_has_voice(voice, 0));
+}
+
 /* Covers OP14. */
 static void test_durations_of_one_to_48_frames(void) {
     const uint8_t one[] = {0xFC, 1, 2, 3};                  /* CELT, 20 ms, stereo */
@@ -131,6 +146,7 @@ static void test_dtx_silence_is_detected_by_size(void) {
 int main(void) {
     RUN(test_fec_copy_is_detected_where_encoder_wrote_one);
     RUN(test_no_fec_copy_is_detected_where_there_is_none);
+    RUN(test_voice_is_detected_in_speech_only);
     RUN(test_durations_of_one_to_48_frames);
     RUN(test_malformed_packets_have_no_duration);
     RUN(test_dtx_silence_is_detected_by_size);

@@ -37,6 +37,9 @@ class FFI:
 class Lib:
     BW_PLAYOUT_MIX: int
     BW_PLAYOUT_OWN: int
+    BW_ENHANCEMENT_OFF: int
+    BW_ENHANCEMENT_AUTO: int
+    BW_ENHANCEMENT_ON: int
     BW_OK: int
     BW_ERROR_ARGUMENT: int
     BW_ERROR_MEMORY: int
@@ -79,6 +82,7 @@ class Lib:
     def bw_playout_set_gain(self, playout: Pointer, peer: int, gain: float, /) -> int: ...
     def bw_playout_set_muted(self, playout: Pointer, peer: int, muted: int, /) -> int: ...
     def bw_playout_get_stats(self, playout: Pointer, stats: Pointer, /) -> None: ...
+    def bw_playout_set_enhancement(self, playout: Pointer, mode: int, /) -> int: ...
     def bw_playout_insert(
         self, playout: Pointer, peer: int, data: Pointer | bytes, length: int, arrival_ns: int, /
     ) -> None: ...

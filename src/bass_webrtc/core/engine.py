@@ -6,6 +6,7 @@ runs the control plane; statistics may be read from any thread.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
     from ._core import Pointer
+
+_log = logging.getLogger(__name__)
 
 _LATENESS_CAPACITY = 1000
 _SRTCP_ROOM_BYTES = 32
@@ -272,6 +275,11 @@ class Engine:
             raise BassWebRtcError(f"cannot create the audio engine (core status {status[0]})")
         self._pointer = pointer
         self.playout = Playout(lib.bw_engine_playout(pointer))
+        if not self.playout.set_enhancement(config.receive_enhancement) and config.receive_enhancement == "on":
+            _log.warning(
+                "received speech is not enhanced, although receive_enhancement is 'on': this libopus has no models "
+                "(OSCE); use a wheel of bass-webrtc, or libopus 1.5 or newer built with --enable-osce"
+            )
         self._source = source
         self._former_source: SourceHandle | None = None
         self._lock = ProcessLock()  # Serializes close and the statistics, which any thread reads.

@@ -33,9 +33,9 @@ typedef enum {
 typedef struct {
     bw_counter packets_discarded, duplicate_packets, late_packets, fec_packets_used, red_packets_used, decode_errors;
     bw_counter underruns, concealment_events, concealed_samples, silent_samples, inserted_samples, removed_samples;
-    bw_counter join_delay_samples, total_samples, emitted_samples, emitted_sample_us;
+    bw_counter join_delay_samples, total_samples, emitted_samples, emitted_sample_us, enhanced_samples;
     _Atomic float delay_ms, target_ms, drift_ppm, level_dbfs;
-    _Atomic uint32_t is_buffering;
+    _Atomic uint32_t is_buffering, is_enhanced;
 } receiver_counters;
 
 struct bw_jitter_buffer {
@@ -490,6 +490,8 @@ static void measure_level(bw_jitter_buffer *buffer, const float *output, uint32_
 static void publish(bw_jitter_buffer *buffer) {
     receiver_counters *counters = &buffer->counters;
     atomic_store_explicit(&counters->is_buffering, buffer->phase == BUFFERING, memory_order_relaxed);
+    atomic_store_explicit(&counters->is_enhanced, buffer->opus.is_enhanced, memory_order_relaxed);
+    atomic_store_explicit(&counters->enhanced_samples, buffer->opus.enhanced_samples, memory_order_relaxed);
     atomic_store_explicit(&counters->target_ms, (float)buffer->delay.target_ms, memory_order_relaxed);
     atomic_store_explicit(&counters->drift_ppm, (float)bw_drift_estimate_ppm(&buffer->delay.drift),
                           memory_order_relaxed);
@@ -535,6 +537,10 @@ bw_jitter_buffer *bw_jitter_buffer_new(const bw_receiver_config *config, const b
     return buffer;
 }
 
+void bw_jitter_buffer_set_enhancement(bw_jitter_buffer *buffer, bw_enhancement *enhancement) {
+    buffer->opus.enhancement = enhancement;
+}
+
 void bw_jitter_buffer_free(bw_jitter_buffer *buffer) {
     if (buffer == NULL)
         return;
@@ -562,11 +568,13 @@ void bw_jitter_buffer_get_stats(bw_jitter_buffer *buffer, bw_receiver_stats *sta
         .join_delay_samples = (int64_t)bw_read_counter(&counters->join_delay_samples),
         .total_samples_received = bw_read_counter(&counters->total_samples),
         .jitter_buffer_emitted_count = bw_read_counter(&counters->emitted_samples),
+        .enhanced_samples = bw_read_counter(&counters->enhanced_samples),
         .jitter_buffer_delay_s = (double)bw_read_counter(&counters->emitted_sample_us) * 1e-6,
         .jitter_buffer_ms = atomic_load_explicit(&counters->delay_ms, memory_order_relaxed),
         .jitter_buffer_target_ms = atomic_load_explicit(&counters->target_ms, memory_order_relaxed),
         .drift_ppm = atomic_load_explicit(&counters->drift_ppm, memory_order_relaxed),
         .audio_level_dbfs = atomic_load_explicit(&counters->level_dbfs, memory_order_relaxed),
         .is_buffering = atomic_load_explicit(&counters->is_buffering, memory_order_relaxed),
+        .is_enhanced = atomic_load_explicit(&counters->is_enhanced, memory_order_relaxed),
     };
 }

@@ -13,6 +13,7 @@
 #ifndef BW_JITTER_BUFFER_H
 #define BW_JITTER_BUFFER_H
 
+#include "enhancement.h"
 #include "playout.h"
 #include "resampler.h"
 
@@ -23,6 +24,8 @@ typedef struct bw_jitter_buffer bw_jitter_buffer;
 /* Not real-time. resampler: 48 kHz to 48 kHz, stereo; only its filter table is shared. The caller owns the buffer.
  * Returns NULL when out of memory. */
 bw_jitter_buffer *bw_jitter_buffer_new(const bw_receiver_config *config, const bw_resampler *resampler);
+/* Before the first packet: lets libopus enhance speech where `enhancement` allows it, which the caller owns. */
+void bw_jitter_buffer_set_enhancement(bw_jitter_buffer *buffer, bw_enhancement *enhancement);
 void bw_jitter_buffer_free(bw_jitter_buffer *buffer);
 
 /* Inserts an authentic RTP packet (copied). It may be a duplicate, late, out of order, of another stream, or not RTP

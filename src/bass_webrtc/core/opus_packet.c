@@ -17,13 +17,21 @@ uint32_t bw_opus_samples(const uint8_t *data, uint32_t bytes) {
     return samples > 0 && samples <= BW_OPUS_MAX_SAMPLES ? (uint32_t)samples : 0;
 }
 
+bool bw_opus_is_speech(const uint8_t *data, uint32_t bytes) {
+    return bytes > 0 && !(data[0] & 0x80); /* Configurations 0 to 15 (RFC 6716, table 2). */
+}
+
 /*
  * Each channel's SILK part starts with a voice activity bit per 20 ms and a bit that tells whether FEC copies follow
  * (RFC 6716, 4.2.3 and 4.2.4). All are coded with equal probabilities, so they are plain bits at the top of the first
  * byte.
  */
+static uint32_t silk_frames_of(uint32_t frame_samples) {
+    return frame_samples > SILK_FRAME_SAMPLES ? frame_samples / SILK_FRAME_SAMPLES : 1;
+}
+
 static bool holds_copy(uint8_t first_byte, uint32_t frame_samples, bool is_stereo) {
-    uint32_t silk_frames = frame_samples > SILK_FRAME_SAMPLES ? frame_samples / SILK_FRAME_SAMPLES : 1;
+    uint32_t silk_frames = silk_frames_of(frame_samples);
     bool middle = first_byte >> (7 - silk_frames) & 1;
     bool side = is_stereo && first_byte >> (6 - 2 * silk_frames) & 1;
     return middle || side;
@@ -32,12 +40,24 @@ static bool holds_copy(uint8_t first_byte, uint32_t frame_samples, bool is_stere
 uint32_t bw_opus_recoverable_samples(const uint8_t *data, uint32_t bytes) {
     const unsigned char *frames[MAX_FRAMES];
     opus_int16 sizes[MAX_FRAMES];
-    bool is_celt_only = bytes > 0 && data[0] & 0x80; /* Configurations 16 to 31 (RFC 6716, table 2). */
-    if (bytes == 0 || is_celt_only || opus_packet_parse(data, (opus_int32)bytes, NULL, frames, sizes, NULL) <= 0)
+    if (!bw_opus_is_speech(data, bytes) || opus_packet_parse(data, (opus_int32)bytes, NULL, frames, sizes, NULL) <= 0)
         return 0;
     uint32_t samples = (uint32_t)opus_packet_get_samples_per_frame(data, SAMPLE_RATE_HZ);
     bool is_stereo = opus_packet_get_nb_channels(data) == 2;
     return sizes[0] > 0 && holds_copy(frames[0][0], samples, is_stereo) ? samples : 0;
+}
+
+bool bw_opus_has_voice(const uint8_t *data, uint32_t bytes) {
+    const unsigned char *frames[MAX_FRAMES];
+    opus_int16 sizes[MAX_FRAMES];
+    if (!bw_opus_is_speech(data, bytes))
+        return false;
+    int count = opus_packet_parse(data, (opus_int32)bytes, NULL, frames, sizes, NULL);
+    uint32_t silk_frames = silk_frames_of((uint32_t)opus_packet_get_samples_per_frame(data, SAMPLE_RATE_HZ));
+    for (int i = 0; i < count; i++)
+        if (sizes[i] > 0 && frames[i][0] >> (8 - silk_frames))
+            return true;
+    return false;
 }
 
 bool bw_opus_is_silence(uint32_t bytes) { return bytes <= SILENCE_MAX_BYTES; }

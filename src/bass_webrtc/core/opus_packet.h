@@ -14,6 +14,12 @@ uint32_t bw_opus_samples(const uint8_t *data, uint32_t bytes);
 /* Returns the duration of the preceding frame of which this packet holds an in-band FEC copy; 0 when there is none. */
 uint32_t bw_opus_recoverable_samples(const uint8_t *data, uint32_t bytes);
 
+/* Returns true when the packet holds speech (SILK or hybrid), which libopus can enhance; false for music (CELT). */
+bool bw_opus_is_speech(const uint8_t *data, uint32_t bytes);
+
+/* Returns true when the encoder detected voice in a packet of speech. */
+bool bw_opus_has_voice(const uint8_t *data, uint32_t bytes);
+
 /* Returns true for packets of discontinuous transmission, which mean that silence starts or continues. */
 bool bw_opus_is_silence(uint32_t bytes);
 

@@ -8,6 +8,7 @@
 #ifndef BW_OPUS_RECEIVER_H
 #define BW_OPUS_RECEIVER_H
 
+#include "enhancement.h"
 #include "opus_packet.h"
 #include "stretch.h"
 
@@ -17,11 +18,16 @@
 typedef struct {
     struct OpusDecoder *decoder;
     bw_stretch sound;
-    uint32_t missing_samples; /* concealed since the last packet */
-    bool has_concealed;       /* some of it because of loss, not because the sender is silent */
-    uint32_t spare_samples;   /* set by the owner: samples by which sound after a loss may be played earlier */
-    int32_t moved_samples;    /* by which sound after a loss came earlier (above 0) or later; reset by the owner */
-    float gain;               /* 0 .. 1: falls when concealment lasts too long, rises afterwards */
+    uint32_t missing_samples;    /* concealed since the last packet */
+    bool has_concealed;          /* some of it because of loss, not because the sender is silent */
+    uint32_t spare_samples;      /* set by the owner: samples by which sound after a loss may be played earlier */
+    int32_t moved_samples;       /* by which sound after a loss came earlier (above 0) or later; reset by the owner */
+    bw_enhancement *enhancement; /* set by the owner; NULL: never enhance */
+    bw_enhancement_grant grant;
+    int complexity;            /* of the decoder */
+    bool is_enhanced;          /* the last packet was */
+    uint64_t enhanced_samples; /* per channel */
+    float gain;                /* 0 .. 1: falls when concealment lasts too long, rises afterwards */
 } bw_opus_receiver;
 
 /* Not real-time. Returns false when out of memory. */
@@ -30,6 +36,11 @@ void bw_opus_receiver_destroy(bw_opus_receiver *receiver);
 
 /* Prepares for another stream, or the same stream after an interruption. Queued sound is still played. */
 void bw_opus_receiver_restart(bw_opus_receiver *receiver);
+
+/*
+ * decode and recover let libopus enhance speech where `enhancement` allows it, and conceal and skip then use deep PLC.
+ * Music never changes.
+ */
 
 /* All return the samples per channel that were appended. decode and recover return 0 when libopus rejects the
  * packet. */

@@ -48,6 +48,10 @@ struct mmsghdr {
  * CLOCK_UPTIME_RAW, which is mach_absolute_time; on Windows the performance counter. */
 int64_t bw_now_ns(void);
 
+/* Processor time that the calling thread has used, so that other work on the machine does not count. On Windows, which
+ * measures it in steps of 15 ms, the same as bw_now_ns. */
+int64_t bw_thread_time_ns(void);
+
 /* The priority and the timer of one thread with deadlines. Its functions are called by that thread only. */
 typedef struct {
     bool has_realtime_priority; /* the system granted it */

@@ -30,6 +30,8 @@ int64_t bw_now_ns(void) {
     return seconds * 1000000000 + rest * 1000000000 / per_second.QuadPart;
 }
 
+int64_t bw_thread_time_ns(void) { return bw_now_ns(); }
+
 bw_pacer bw_pacer_begin(void) {
     DWORD task_index = 0;
     bw_pacer pacer = {

@@ -8,6 +8,7 @@
  */
 #include "internal.h"
 
+#include "enhancement.h"
 #include "jitter_buffer.h"
 #include "packet_queue.h"
 #include "playout.h"
@@ -60,7 +61,8 @@ struct bw_playout {
     uint32_t max_peers;
     _Atomic uint32_t used; /* slots from this index on never held a peer */
     slot *slots;
-    bw_resampler *filter; /* its table is shared by all peers */
+    bw_resampler *filter;       /* its table is shared by all peers */
+    bw_enhancement enhancement; /* shared by all peers */
     atomic_flag mixing;
     float *scratch; /* one peer's block in the mix */
     bw_counter clipped_samples;
@@ -162,9 +164,22 @@ static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int
     return receiver != NULL;
 }
 
+/* Returns when the pull began, for end_pull. */
+static int64_t begin_pull(bw_playout *playout, uint32_t frames, int64_t now_ns) {
+    bw_enhancement_begin_pull(&playout->enhancement, now_ns, frames);
+    return bw_enhancement_has_budget(&playout->enhancement) ? bw_thread_time_ns() : 0;
+}
+
+static void end_pull(bw_playout *playout, int64_t began_ns) {
+    if (began_ns != 0)
+        bw_enhancement_played(&playout->enhancement, bw_thread_time_ns() - began_ns);
+}
+
 static void play_own(slot *slot, float *output, uint32_t frames, int64_t now_ns) {
+    int64_t began_ns = begin_pull(slot->playout, frames, now_ns);
     if (!play(slot, BW_PLAYOUT_OWN, output, frames, now_ns))
         memset(output, 0, sizeof(float) * CHANNELS * frames);
+    end_pull(slot->playout, began_ns);
 }
 
 void bw_playout_read_peer(bw_playout *playout, uint32_t peer, float *output, uint32_t frames, int64_t now_ns) {
@@ -226,8 +241,10 @@ static void mix(bw_playout *playout, float *output, uint32_t frames, int64_t now
         atomic_fetch_add_explicit(&playout->blocked, 1, memory_order_relaxed);
         return;
     }
+    int64_t began_ns = begin_pull(playout, frames, now_ns);
     for (uint32_t i = 0; i < used; i++)
         mix_peer(&playout->slots[i], output, playout->scratch, frames, now_ns);
+    end_pull(playout, began_ns);
     soft_clip(playout, output, CHANNELS * frames);
     atomic_flag_clear_explicit(&playout->mixing, memory_order_release);
 }
@@ -306,6 +323,16 @@ int bw_playout_set_muted(bw_playout *playout, uint32_t peer, uint32_t muted) {
     return BW_OK;
 }
 
+int bw_playout_set_enhancement(bw_playout *playout, uint32_t mode) {
+    if (mode > BW_ENHANCEMENT_ON)
+        return BW_ERROR_ARGUMENT;
+    bw_libraries libraries = {0};
+    if (mode != BW_ENHANCEMENT_OFF)
+        bw_get_libraries(&libraries);
+    bw_enhancement_set_mode(&playout->enhancement, libraries.osce ? mode : BW_ENHANCEMENT_OFF);
+    return mode == BW_ENHANCEMENT_OFF || libraries.osce ? BW_OK : BW_ERROR_OPUS;
+}
+
 int bw_playout_get_receiver_stats(bw_playout *playout, uint32_t peer, bw_receiver_stats *stats) {
     slot *slot = find_receiving(playout, peer);
     memset(stats, 0, sizeof *stats);
@@ -341,15 +368,16 @@ static void receiver_free(receiver *receiver) {
     free(receiver);
 }
 
-static receiver *receiver_new(const bw_receiver_config *config, const bw_resampler *filter) {
+static receiver *receiver_new(const bw_receiver_config *config, bw_playout *playout) {
     receiver *made = calloc(1, sizeof *made);
     if (made == NULL)
         return NULL;
-    made->buffer = bw_jitter_buffer_new(config, filter);
+    made->buffer = bw_jitter_buffer_new(config, playout->filter);
     if (made->buffer == NULL || !bw_ring_init(&made->packets, PACKETS_WAITING, sizeof(waiting_packet))) {
         receiver_free(made);
         return NULL;
     }
+    bw_jitter_buffer_set_enhancement(made->buffer, &playout->enhancement);
     return made;
 }
 
@@ -359,7 +387,7 @@ int bw_playout_add(bw_playout *playout, uint32_t peer, const bw_receiver_config 
         return BW_ERROR_ARGUMENT;
     if (atomic_load(&slot->receiver) != NULL)
         return BW_ERROR_BUSY;
-    receiver *receiver = receiver_new(config, playout->filter);
+    receiver *receiver = receiver_new(config, playout);
     if (receiver == NULL)
         return BW_ERROR_MEMORY;
     lock(slot);
@@ -399,6 +427,7 @@ bw_playout *bw_playout_new(uint32_t max_peers) {
     if (playout == NULL)
         return NULL;
     playout->max_peers = max_peers;
+    bw_enhancement_init(&playout->enhancement);
     playout->slots = calloc(max_peers, sizeof *playout->slots);
     playout->scratch = malloc(sizeof(float) * CHANNELS * MIX_FRAMES);
     /* Opus output contains nothing above 20 kHz, so aliasing from there cannot occur and a short kernel is enough. */

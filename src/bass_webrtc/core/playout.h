@@ -22,12 +22,14 @@ typedef struct {
     int64_t join_delay_samples;                 /* inserted minus removed where sound joins concealment in phase */
     uint64_t total_samples_received;            /* all samples played since the stream began */
     uint64_t jitter_buffer_emitted_count;       /* decoded from packets, including copies of lost ones */
+    uint64_t enhanced_samples;                  /* speech that libopus enhanced while decoding it (OSCE) */
     double jitter_buffer_delay_s;               /* sum over emitted samples of the time from arrival to decoding */
     double jitter_buffer_ms;                    /* current delay: how early a packet on the fastest path arrives */
     double jitter_buffer_target_ms;             /* target of the delay */
     double drift_ppm;        /* the remote clock's drift against the playing clock; 0 in the first minute */
     double audio_level_dbfs; /* RMS of both channels before gain; -127 for silence */
     uint32_t is_buffering;   /* 1 while waiting for enough packets to start or resume */
+    uint32_t is_enhanced;    /* 1: the last packet was enhanced */
 } bw_receiver_stats;
 
 /* ------------------------------------------------------------------ playout: peers' audio, mixed or separate */
@@ -69,6 +71,15 @@ int bw_playout_set_route(bw_playout *playout, uint32_t peer, uint32_t route); /*
 int bw_playout_set_gain(bw_playout *playout, uint32_t peer, float gain);      /* 0 .. 16; default 1 */
 int bw_playout_set_muted(bw_playout *playout, uint32_t peer, uint32_t muted);
 void bw_playout_get_stats(bw_playout *playout, bw_playout_stats *stats);
+
+/* When libopus may enhance speech (OSCE, 1.5 and newer, where it has the models). */
+#define BW_ENHANCEMENT_OFF 0  /* never (default) */
+#define BW_ENHANCEMENT_AUTO 1 /* for as many publishers as can be decoded in a quarter of a block's time */
+#define BW_ENHANCEMENT_ON 2   /* always */
+
+/* Loop thread, before the first peer is added. Takes milliseconds, except for BW_ENHANCEMENT_OFF. Returns
+ * BW_ERROR_OPUS and never enhances when libopus does not have the models. */
+int bw_playout_set_enhancement(bw_playout *playout, uint32_t mode);
 
 /* Network thread. Inserts an authentic RTP packet (copied). While nothing plays, the oldest packets are dropped. */
 void bw_playout_insert(bw_playout *playout, uint32_t peer, const uint8_t *data, uint32_t length, int64_t arrival_ns);

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..config import CHANNELS, SAMPLE_BYTES
+from ..config import CHANNELS, SAMPLE_BYTES, ReceiveEnhancement
 from ..host_process import ProcessLock
 from .compiled import ffi, lib
 
@@ -37,12 +37,14 @@ class ReceiverStats:
     join_delay_samples: int = 0
     total_samples_received: int = 0
     jitter_buffer_emitted_count: int = 0
+    enhanced_samples: int = 0
     jitter_buffer_delay_s: float = 0.0
     jitter_buffer_ms: float = 0.0
     jitter_buffer_target_ms: float = 0.0
     drift_ppm: float = 0.0
     audio_level_dbfs: float = -127.0
     is_buffering: int = 0
+    is_enhanced: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,12 @@ class Playout:
     def peer_procedure(self, peer: int) -> tuple[int, int]:
         """Return the addresses of the STREAMPROC and user pointer of one peer's own stream."""
         return _number(lib.bw_playout_peer_proc()), _number(lib.bw_playout_peer_user(self._pointer, peer))
+
+    def set_enhancement(self, mode: ReceiveEnhancement) -> bool:
+        """Set when libopus may enhance speech; before the first peer. False if libopus does not have the models."""
+        number = getattr(lib, f"BW_ENHANCEMENT_{mode.upper()}")
+        with self._lock:
+            return self._closed or lib.bw_playout_set_enhancement(self._pointer, number) == lib.BW_OK
 
     def set_own(self, peer: int, own: bool) -> None:
         """Play the peer on its own stream (True) or in the mix (False)."""
