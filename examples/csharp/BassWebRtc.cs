@@ -151,6 +151,11 @@ namespace BassWebRtc
         public const int BASS_WEBRTC_SIGNALING_WHEP = 2;
         public const int BASS_WEBRTC_SIGNALING_HTTP = 5;
 
+        // mode of BASS_WEBRTC_SetReceiveEnhancement
+        public const uint BASS_WEBRTC_ENHANCEMENT_AUTO = 0;
+        public const uint BASS_WEBRTC_ENHANCEMENT_ON = 1;
+        public const uint BASS_WEBRTC_ENHANCEMENT_OFF = 2;
+
         // source_channel, if it is not a BASS channel
         public const uint BASS_WEBRTC_SOURCE_NONE = 0;
         public const uint BASS_WEBRTC_SOURCE_PCM = 0xFFFFFFFF;
@@ -249,6 +254,10 @@ namespace BassWebRtc
         /// <summary>Sets how many peers may come over HTTP from one address; 0 for half of max_peers.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetMaxPeersPerAddress(IntPtr handle, uint peers);
+
+        /// <summary>Sets when received speech is enhanced: BASS_WEBRTC_ENHANCEMENT_*.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetReceiveEnhancement(IntPtr handle, uint mode);
 
         /// <summary>Sets the bearer token that a server requires from every client, or that a client sends.</summary>
         [DllImport(Library)]

@@ -49,6 +49,11 @@ const
   BASS_WEBRTC_SIGNALING_WHEP = 2;
   BASS_WEBRTC_SIGNALING_HTTP = 5;
 
+  // mode of BASS_WEBRTC_SetReceiveEnhancement
+  BASS_WEBRTC_ENHANCEMENT_AUTO = 0;
+  BASS_WEBRTC_ENHANCEMENT_ON = 1;
+  BASS_WEBRTC_ENHANCEMENT_OFF = 2;
+
   // source_channel, if it is not a BASS channel
   BASS_WEBRTC_SOURCE_NONE = 0;
   BASS_WEBRTC_SOURCE_PCM = $FFFFFFFF;
@@ -204,6 +209,10 @@ function BASS_WEBRTC_SetTrustedProxies(handle: Pointer; networks: PAnsiChar): Lo
 
 // Sets how many peers may come over HTTP from one address; 0 for half of max_peers.
 function BASS_WEBRTC_SetMaxPeersPerAddress(handle: Pointer; peers: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets when received speech is enhanced: BASS_WEBRTC_ENHANCEMENT_*.
+function BASS_WEBRTC_SetReceiveEnhancement(handle: Pointer; mode: Cardinal): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
 // Sets the bearer token that a server requires from every client, or that a client sends.

@@ -43,9 +43,11 @@ FORBIDDEN_PORT = (
 
 SignalingMode = Literal["http", "whip", "whep", "callback"]
 Application = Literal["audio", "voip", "lowdelay"]
+ReceiveEnhancement = Literal["auto", "on", "off"]
 
 _MODES = ("http", "whip", "whep", "callback")
 _APPLICATIONS = ("audio", "voip", "lowdelay")
+_ENHANCEMENTS = ("auto", "on", "off")
 _FRAME_MS = (10, 20, 40, 60)
 _SERVERS = "IceServer objects, such as IceServer('stun:stun.example:3478'), their URLs, or dicts with 'urls'"
 
@@ -434,6 +436,11 @@ class StreamConfig:
     """Send in-band FEC. It works in the speech modes of Opus only; music gains nothing from it."""
     dtx: bool = False
     """Send no packets while the source is silent."""
+    receive_enhancement: ReceiveEnhancement = "auto"
+    """Enhance received speech while decoding it, with a neural network of libopus (OSCE, NoLACE). ``"auto"``: for as
+    many publishers as the thread that plays can carry without a late block; ``"on"``: always, for a machine known to be
+    fast enough; ``"off"``: never. Music is never changed. The wheels contain a libopus with these models. One without
+    them works as ``"off"``, which ``bass-webrtc doctor`` shows; ``"on"`` then also logs a warning."""
 
     def __post_init__(self) -> None:
         _require(self.sample_rate == SAMPLE_RATE_HZ, "sample_rate", self.sample_rate, "48000")
@@ -442,6 +449,8 @@ class StreamConfig:
         _require_range("buffer_ms", self.buffer_ms, 10, 1000)
         _require_range("complexity", self.complexity, 0, 10)
         _require(self.application in _APPLICATIONS, "application", self.application, f"one of {_APPLICATIONS}")
+        enhancement = self.receive_enhancement
+        _require(enhancement in _ENHANCEMENTS, "receive_enhancement", enhancement, f"one of {_ENHANCEMENTS}")
         _require(self.frame_ms in _FRAME_MS, "frame_ms", self.frame_ms, f"one of {_FRAME_MS}")
 
     @property

@@ -148,6 +148,13 @@ class PeerStats:
             "samples",
         ),
     )
+    is_enhanced: bool = field(
+        default=False,
+        metadata=_gauge("Whether libopus enhances the publisher's speech now; see ServerConfig.receive_enhancement."),
+    )
+    enhanced_samples: int = field(
+        default=0, metadata=_counter("Samples of speech that libopus enhanced while decoding them.", "samples")
+    )
     is_buffering: bool = field(
         default=False, metadata=_gauge("Whether the jitter buffer waits for packets before it plays.")
     )
@@ -358,6 +365,13 @@ class ServerStats:
         metadata=_gauge(
             "Whether any publisher's jitter buffer waits for packets before it plays.", c_name="input_is_buffering"
         ),
+    )
+    enhanced_publishers: int = field(
+        default=0, metadata=_gauge("Connected publishers whose speech libopus enhances now.", "publishers")
+    )
+    enhanced_samples: int = field(
+        default=0,
+        metadata=_counter("Samples of the connected publishers' speech that libopus enhanced.", "samples"),
     )
     playout_max_us: int = field(
         default=0, metadata=_gauge("Longest time that one stream callback took on BASS's thread.", "us")

@@ -40,6 +40,8 @@ static void push(const char *url, uint8_t allow) {
 
 static void pull(const char *url, uint8_t allow) {
     void *client = BASS_WEBRTC_ConnectWhep(url, 0, 0, 0, 0);
+    CHECK_FAILS(BASS_WEBRTC_SetReceiveEnhancement(client, 3), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK_WORKS(BASS_WEBRTC_SetReceiveEnhancement(client, BASS_WEBRTC_ENHANCEMENT_ON));
     CHECK_WORKS(BASS_WEBRTC_SetAllowPrivate(client, allow));
     print_outcome(BASS_WEBRTC_WhepIsConnected, client);
     CHECK_WORKS(BASS_WEBRTC_WhepFree(client));

@@ -80,6 +80,7 @@ static void check_refused_by_client_functions(void *handle) {
 
 static void check_refused_by_all(void *handle) {
     check_refused_by_server_functions(handle);
+    CHECK_FAILS(BASS_WEBRTC_SetReceiveEnhancement(handle, 0), BASS_WEBRTC_ERROR_HANDLE);
     check_refused_by_client_functions(handle);
     CHECK_FAILS(BASS_WEBRTC_SetToken(handle, "secret"), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_AddIceServer(handle, "stun:127.0.0.1", NULL, NULL), BASS_WEBRTC_ERROR_HANDLE);
@@ -104,6 +105,7 @@ static void foreign_handles(void) {
     check_refused_by_all((char *)server + 16);
     check_refused_by_client_functions(server);
     check_refused_by_server_functions(whip);
+    CHECK_FAILS(BASS_WEBRTC_SetReceiveEnhancement(whip, 0), BASS_WEBRTC_ERROR_HANDLE);
     check_refused_by_server_functions(whep);
     CHECK_FAILS(BASS_WEBRTC_WhepFree(whip), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_WhipFree(whep), BASS_WEBRTC_ERROR_HANDLE);
@@ -154,6 +156,8 @@ static void wrong_arguments(void) {
     CHECK(strstr(BASS_WEBRTC_ErrorGetMessage(), "'10.0.0.0/33'") != NULL);
     CHECK_FAILS(BASS_WEBRTC_SetMaxPeersPerAddress(server, 6), BASS_WEBRTC_ERROR_ILLPARAM); /* max_peers is 5 */
     CHECK(strstr(BASS_WEBRTC_ErrorGetMessage(), "6") != NULL);
+    CHECK_FAILS(BASS_WEBRTC_SetReceiveEnhancement(server, 3), BASS_WEBRTC_ERROR_ILLPARAM);
+    CHECK_WORKS(BASS_WEBRTC_SetReceiveEnhancement(server, BASS_WEBRTC_ENHANCEMENT_OFF));
     CHECK_FAILS(BASS_WEBRTC_GetStats(server, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_WORKS(BASS_WEBRTC_Start(server));
     CHECK_WORKS(BASS_WEBRTC_Start(server)); /* does nothing the second time */
@@ -163,6 +167,7 @@ static void wrong_arguments(void) {
     CHECK_FAILS(BASS_WEBRTC_SetAllowedOrigins(server, "*"), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_SetTrustedProxies(server, NULL), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_SetMaxPeersPerAddress(server, 5), BASS_WEBRTC_ERROR_ALREADY);
+    CHECK_FAILS(BASS_WEBRTC_SetReceiveEnhancement(server, BASS_WEBRTC_ENHANCEMENT_ON), BASS_WEBRTC_ERROR_ALREADY);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStats(server, 0, &peer_stats), BASS_WEBRTC_ERROR_NOTAVAIL);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStats(server, 0, NULL), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_ReadPcm(server, BASS_WEBRTC_ALL_PEERS, NULL, 960) + 1, BASS_WEBRTC_ERROR_ILLPARAM);

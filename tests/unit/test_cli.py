@@ -149,6 +149,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         *("--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8", "--public-url", "https://radio.example/r/"),
         *("--publish-token", "p", "--play-token", "l", "--require-token-on-sessions", "--strict-http", "--no-page"),
         *("--complexity", "3", "--application", "voip", "--no-fec", "--dtx", "--buffer-ms", "60"),
+        *("--receive-enhancement", "off"),
         *("--max-connections", "99", "--max-connections-per-address", "8", "--signaling-mode", "whep"),
         *("--ice-server", "turn:alice:secret@t.example", "--relay-only"),
     )
@@ -182,6 +183,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         fec=False,
         dtx=True,
         buffer_ms=60,
+        receive_enhancement="off",
         max_connections=99,
         max_connections_per_address=8,
         signaling_mode="whep",
@@ -377,7 +379,7 @@ def test_ice_server_argument_may_contain_credentials(servers: list[FakeServer], 
 def test_push_and_pull_parse_ice_servers_like_serve(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Sequence[IceServer]] = []
     monkeypatch.setattr(cli, "WhipClient", lambda *arguments: made.append(arguments[-1]))
-    monkeypatch.setattr(cli, "WhepClient", lambda *arguments: made.append(arguments[-1]))
+    monkeypatch.setattr(cli, "WhepClient", lambda *arguments, **_: made.append(arguments[-1]))
     monkeypatch.setattr(push_pull, "push", lambda _opened, make, _stop: make(Tone()))
     monkeypatch.setattr(push_pull, "pull", lambda *_: None)
     options = ["--ice-server", "turn:alice:secret@t.example", "--ice-server", "stun:s.example"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
-from bass_webrtc.config import ServerConfig
+import pytest
+
+from bass_webrtc.config import ReceiveEnhancement, ServerConfig
 from bass_webrtc.core import Engine, PeerKeys, SendingStream
+from bass_webrtc.core.libraries import libraries
+from bass_webrtc.core.playout import Playout
 
 
 def test_nacks_of_a_peer_do_not_block_other_commands() -> None:
@@ -28,3 +33,23 @@ def test_clock_of_the_core_is_perf_counter() -> None:
     started_s = before_s - engine.running_s(before_s)
     assert before_s <= started_s <= time.perf_counter()
     engine.close()
+
+
+@pytest.mark.parametrize("mode", ["auto", "on", "off"])
+def test_only_enhancement_that_is_demanded_and_missing_is_logged(
+    mode: ReceiveEnhancement, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Playout, "set_enhancement", lambda _self, mode: bool(asked.append(mode)))
+    with caplog.at_level(logging.WARNING):
+        Engine(ServerConfig(receive_enhancement=mode), 1, None).close()
+    assert asked == [mode]
+    assert ("receive_enhancement is 'on'" in caplog.text) == (mode == "on")
+
+
+def test_playout_tells_whether_libopus_can_enhance() -> None:
+    engine = Engine(ServerConfig(receive_enhancement="off"), 1, None)
+    assert engine.playout.set_enhancement("off")
+    assert engine.playout.set_enhancement("on") == engine.playout.set_enhancement("auto") == libraries().osce
+    engine.close()
+    assert engine.playout.set_enhancement("on")

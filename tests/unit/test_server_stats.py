@@ -30,7 +30,7 @@ def distinct(kind: type[Any]) -> Any:
 
 class FakePlayout:
     def receiver_stats(self, peer: int) -> ReceiverStats:
-        return cast(ReceiverStats, dataclasses.replace(distinct(ReceiverStats), is_buffering=1))
+        return cast(ReceiverStats, dataclasses.replace(distinct(ReceiverStats), is_buffering=1, is_enhanced=1))
 
     def stats(self) -> PlayoutStats:
         return PlayoutStats(callbacks=1, callback_max_ns=2_500, blocked=3, clipped_samples=4)
@@ -78,7 +78,7 @@ def peer_stats(kind: Kind, offer: str = offers.CHROME) -> PeerStats:
 def test_peer_stats_contain_all_receiver_counters(kind: Kind) -> None:
     stats, counted = peer_stats(kind), distinct(ReceiverStats)
     for field in dataclasses.fields(ReceiverStats):
-        if field.name != "is_buffering":
+        if field.name not in ("is_buffering", "is_enhanced"):
             assert getattr(stats, field.name) == getattr(counted, field.name), field.name
     assert stats.is_buffering is True
 
@@ -111,6 +111,17 @@ def test_server_stats_contain_playout_counters() -> None:
     stats = snapshot(ENGINE, (peer_stats("publisher"),))
     assert (stats.playout_max_us, stats.playout_blocked, stats.clipped_samples) == (2, 3, 4)
     assert stats.input_is_buffering is True
+
+
+def test_server_stats_sum_what_is_enhanced() -> None:
+    publisher = dataclasses.replace(peer_stats("publisher"), enhanced_samples=480)
+    plain = dataclasses.replace(publisher, is_enhanced=False)
+    stats = snapshot(ENGINE, (publisher, plain, peer_stats("player")))
+    assert publisher.is_enhanced is True
+    assert (stats.enhanced_publishers, stats.enhanced_samples) == (1, 960)
+    lines = metrics.exposition(stats).decode().splitlines()
+    assert "bass_webrtc_enhanced_publishers 1.0" in lines
+    assert "bass_webrtc_enhanced_samples_total 960.0" in lines
 
 
 def test_json_and_metrics_agree() -> None:

@@ -134,6 +134,11 @@ extern "C" {
 #define BASS_WEBRTC_PEER_PLAYER 1    /* receives the source */
 #define BASS_WEBRTC_PEER_PUBLISHER 2 /* sends audio */
 
+/* When received speech is enhanced: BASS_WEBRTC_SetReceiveEnhancement. */
+#define BASS_WEBRTC_ENHANCEMENT_AUTO 0 /* for as many publishers as the thread that plays can carry */
+#define BASS_WEBRTC_ENHANCEMENT_ON 1   /* always */
+#define BASS_WEBRTC_ENHANCEMENT_OFF 2  /* never */
+
 #define BASS_WEBRTC_ANSWER_CAPACITY 4096 /* minimum size of answer_sdp in BASS_WEBRTC_AddPeer, in bytes */
 
 /* Error codes. Where BASS has a code for the error, it is the same number. If a call into BASS fails, the error code is
@@ -325,6 +330,17 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetTrustedProxies(void *handle, const char *net
  * Returns:    1, or 0 on failure.
  * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetMaxPeersPerAddress(void *handle, uint32_t peers);
+
+/* Sets when received speech is enhanced, with a neural network of libopus. Music is never changed.
+ *
+ * Without this call: BASS_WEBRTC_ENHANCEMENT_AUTO. Call it before BASS_WEBRTC_Start. A WHEP client connects anew, as for
+ * BASS_WEBRTC_SetToken.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create or BASS_WEBRTC_ConnectWhep.
+ *             mode: BASS_WEBRTC_ENHANCEMENT_*.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetReceiveEnhancement(void *handle, uint32_t mode);
 
 /* Sets the bearer token that a server requires from every client, or that a client sends.
  *

@@ -28,7 +28,7 @@ from .client_handles import ClientOptions, WhepHandle, WhipHandle, is_connected
 from .errors import CapiError
 from .handles import Handle, HandleTable
 from .server_handle import ServerHandle, open_c_source
-from .structures import KINDS, Callbacks, config_fields, fill
+from .structures import ENHANCEMENTS, KINDS, Callbacks, config_fields, fill
 
 ALL_PEERS = 0xFFFFFFFF
 _MAX_READ_FRAMES = 48_000
@@ -150,6 +150,16 @@ class Library:
     def set_max_peers_per_address(self, handle: int, peers: int) -> None:
         """BASS_WEBRTC_SetMaxPeersPerAddress."""
         self._server(handle).change(max_peers_per_address=peers or None)
+
+    def set_receive_enhancement(self, handle: int, mode: int) -> None:
+        """BASS_WEBRTC_SetReceiveEnhancement."""
+        found = self._handles.get(handle, ServerHandle, WhepHandle)
+        if mode not in ENHANCEMENTS:
+            raise CapiError(errors.ILLPARAM, f"mode is {mode}; expected one of {[*ENHANCEMENTS]}")
+        if isinstance(found, ServerHandle):
+            found.change(receive_enhancement=ENHANCEMENTS[mode])
+        else:
+            found.set_receive_enhancement(ENHANCEMENTS[mode])
 
     def set_token(self, handle: int, token: Any) -> None:
         """BASS_WEBRTC_SetToken."""
@@ -327,6 +337,7 @@ class Library:
                 buffer_ms,
                 bool(decode_stream),
                 options.ice_servers,
+                receive_enhancement=options.receive_enhancement,
                 trusted_origins=options.trusted_origins,
                 forbid_private=options.forbid_private,
             )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..client.clients import WhepClient, WhipClient
-from ..config import IceServer
+from ..config import IceServer, ReceiveEnhancement
 from ..sources import Source, SourceState
 from . import errors
 from .errors import CapiError
@@ -22,6 +22,8 @@ class ClientOptions:
     ice_servers: tuple[IceServer, ...] = ()
     forbid_private: bool | None = None
     trusted_origins: tuple[str, ...] = ()
+    receive_enhancement: ReceiveEnhancement = "auto"
+    """Of a WHEP client."""
 
 
 def is_connected(client: WhipClient | WhepClient) -> bool:
@@ -123,6 +125,10 @@ class WhepHandle(_ClientHandle):
         self._options = ClientOptions()
         self.client = make(self._options)
         self.client.start()
+
+    def set_receive_enhancement(self, mode: ReceiveEnhancement) -> None:
+        """Set when received speech is enhanced."""
+        self._change(lambda options: replace(options, receive_enhancement=mode))
 
     def close(self) -> None:
         """Close the client."""

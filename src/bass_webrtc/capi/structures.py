@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..config import ServerConfig
+from ..config import ReceiveEnhancement, ServerConfig
 from ..stats import Kind, PeerStats
 from . import errors
 from .errors import CapiError
 
 MODES = {0: "callback", 1: "whip", 2: "whep", 5: "http"}
 """BASS_WEBRTC_SIGNALING_*."""
+
+ENHANCEMENTS: dict[int, ReceiveEnhancement] = {0: "auto", 1: "on", 2: "off"}
+"""BASS_WEBRTC_ENHANCEMENT_*."""
 
 KINDS: tuple[Kind, ...] = ("sendrecv", "player", "publisher")
 """BASS_WEBRTC_PEER_*."""

@@ -36,7 +36,15 @@ from typer.core import TyperCommand
 from .. import __version__
 from ..bass import devices as bass_devices
 from ..client.clients import WhepClient, WhipClient
-from ..config import Application, IceServer, ServerConfig, SignalingMode, bracketed, usable_ice_servers
+from ..config import (
+    Application,
+    IceServer,
+    ReceiveEnhancement,
+    ServerConfig,
+    SignalingMode,
+    bracketed,
+    usable_ice_servers,
+)
 from ..errors import BassWebRtcError, ConfigError, PortInUseError
 from ..host_process import reserve_standard_descriptors
 from ..limited_log import LEVELS, log_to_standard_error
@@ -91,6 +99,7 @@ _OPTION_OF_FIELD = {
     "allow_origins": "--allow-origin",
     "trusted_proxies": "--trusted-proxy",
     "buffer_ms": "--buffer-ms",
+    "receive_enhancement": "--receive-enhancement",
     "trusted_origins": "--trusted-origin",
     "forbid_private": "--allow-private",
     "tls": "--tls-ca",
@@ -132,6 +141,9 @@ BitrateOption = Annotated[
 BufferOption = Annotated[
     int,
     typer.Option(parser=_whole_number, metavar="MS", help="Initial delay of the jitter buffer in ms; it adapts."),
+]
+EnhancementOption = Annotated[
+    str, typer.Option(metavar="auto|on|off", help="Enhance received speech, with a neural network of libopus.")
 ]
 LoopOption = Annotated[bool, typer.Option(help="Start a file again when it ends.", show_default=False)]
 TokenToSend = Annotated[
@@ -316,6 +328,7 @@ def serve(
     no_fec: Annotated[bool, typer.Option("--no-fec", help="Send no in-band error correction for speech.")] = False,
     dtx: Annotated[bool, typer.Option("--dtx", help="Send nothing while the source is silent.")] = False,
     buffer_ms: BufferOption = 100,
+    receive_enhancement: EnhancementOption = "auto",
     loop: LoopOption = False,
     token: Annotated[
         str | None,
@@ -410,6 +423,7 @@ def serve(
             fec=not no_fec,
             dtx=dtx,
             buffer_ms=buffer_ms,
+            receive_enhancement=cast("ReceiveEnhancement", receive_enhancement),
             token=token,
             publish_token=publish_token,
             play_token=play_token,
@@ -469,6 +483,7 @@ def pull(
     url: Annotated[str, typer.Argument(metavar="URL", help="WHEP endpoint.")],
     token: TokenToSend = None,
     buffer_ms: BufferOption = 100,
+    receive_enhancement: EnhancementOption = "auto",
     output_device: Annotated[
         str | None,
         typer.Option(
@@ -490,6 +505,7 @@ def pull(
             buffer_ms,
             player.decode_stream,
             _ice_servers(ice_server),
+            receive_enhancement=cast("ReceiveEnhancement", receive_enhancement),
             **_trust(trusted_origin, allow_private, tls_ca),
         )
     push_pull.pull(client, player, _stop_on_signals(), _report_recording_error)

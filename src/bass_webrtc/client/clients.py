@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from ..bass import InputStream, error_name
-from ..config import IceServer, StreamConfig, usable_ice_servers
+from ..config import IceServer, ReceiveEnhancement, StreamConfig, usable_ice_servers
 from ..core import Engine, fill_with_silence, read_array
 from ..errors import BassWebRtcError, ConfigError
 from ..host_process import parents_error
@@ -233,6 +233,7 @@ class WhepClientBase(ClientBase):
         trusted_origins: Sequence[str] = (),
         forbid_private: bool | None = None,
         tls: ssl.SSLContext | None = None,
+        receive_enhancement: ReceiveEnhancement = "auto",
     ) -> None:
         """
         Args:
@@ -247,12 +248,13 @@ class WhepClientBase(ClientBase):
                 server with a public address to public addresses only, another one also into private networks, but not
                 to this machine. True: to public addresses and its own host only. False: anywhere.
             tls: TLS settings, for example with your own certificate authority; None uses the system's authorities.
+            receive_enhancement: Enhance received speech: ``"auto"``, ``"on"`` or ``"off"``; see ``ServerConfig``.
 
         Raises:
             ConfigError: An argument is wrong.
         """
         settings = ClientSettings(url, token, tuple(trusted_origins), forbid_private, tls)
-        config = StreamConfig(buffer_ms=buffer_ms, decode_stream=decode_stream)
+        config = StreamConfig(buffer_ms=buffer_ms, decode_stream=decode_stream, receive_enhancement=receive_enhancement)
         super().__init__("player", None, settings, config, ice_servers, reconnect)
         self._stream: InputStream | None = None
 

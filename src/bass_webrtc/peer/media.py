@@ -421,6 +421,7 @@ class MediaSession:
         receiver = self._engine.playout.receiver_stats(self._peer)
         return _known_fields(receiver) | {
             "is_buffering": bool(receiver.is_buffering),
+            "is_enhanced": bool(receiver.is_enhanced),
             "packets_lost": _packets_lost(reception),
             "jitter_ms": reception.jitter_ticks * 1000 / SAMPLE_RATE_HZ,
         }

@@ -200,6 +200,8 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...], replayed_checks: int 
         decode_errors=sum(receiver.decode_errors for receiver in receivers),
         input_buffer_ms=max((receiver.jitter_buffer_ms for receiver in receivers), default=0.0),
         input_is_buffering=any(receiver.is_buffering for receiver in receivers),
+        enhanced_publishers=sum(receiver.is_enhanced for receiver in receivers),
+        enhanced_samples=sum(receiver.enhanced_samples for receiver in receivers),
         playout_max_us=playout.callback_max_ns // 1000,
         playout_blocked=playout.blocked,
         clipped_samples=playout.clipped_samples,
