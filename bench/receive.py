@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from bass_webrtc.core.libraries import libraries
 from support import tones, usage
 from support.child import Child
 
@@ -33,6 +34,10 @@ measured. For comparison: the worst lateness of a real-time thread that works ha
 call takes longer in wall-clock time than in CPU time, its thread waited for the processor, because bass-webrtc never
 waits there. When a call takes over 1 ms, or the machine is over 1 ms late, the case is measured again, at most three
 times, and the best counts: other work on the machine and its host can only add time.
+
+With a libopus that enhances speech, twenty publishers then speak over a network that loses every tenth packet, with the
+enhancement off, automatic and always on. With --minutes, the automatic one continues for as long. A block is late when
+its call takes longer than the block lasts.
 """
 
 PEER_COUNTS = (5, 20)
@@ -45,6 +50,11 @@ WANTED_SHARE = 1 / 3
 WANTED_CALLBACK_US = 1_000
 MACHINE_LATE_US = 1_000
 TRIES = 3
+SPEAKERS = 20
+SPEAKERS_PER_NETWORK = 4
+"""They lose the same packets at the same time, others lose others."""
+SPEECH_LOSS = 0.1
+WANTED_SPEECH_CALLBACK_US = 3_000
 
 
 @dataclass(frozen=True)
@@ -62,8 +72,13 @@ class Callback:
     """Worst lateness of a separate real-time thread during the same seconds."""
 
 
-def run(stage: Stage) -> list[str]:
-    """Measure and print; return the goals that were missed."""
+def run(stage: Stage, minutes: float = 0.0) -> list[str]:
+    """Measure and print; return the goals that were missed.
+
+    Args:
+        stage: Where the processes run.
+        minutes: How long to measure automatic enhancement; 0 for as long as everything else.
+    """
     report = Report("receive: what one more publisher costs", PROVES)
     report.row("", "CPU", "per publisher", "decoded")
     config = json.dumps({"max_peers": max(PEER_COUNTS), "http_host": stage.address})
@@ -79,6 +94,7 @@ def run(stage: Stage) -> list[str]:
     else:
         report.skipped_goal("at most 1/3 of aiortc per publisher", stage.missing)
     _measure_callbacks(stage, report)
+    _measure_enhancement(stage, report, max(MEASURE_S, 60 * minutes))
     return report.missed
 
 
@@ -180,6 +196,58 @@ def _measure_callback(stage: Stage, threads: int) -> Callback:
         receiver.ask("busy", threads=0)
         sender.ask("wait")
     return _callback(before, after, machine["max"], len(tones.phase_jumps(mix[:, 0], signals.SINE_HZ[0])))
+
+
+def _measure_enhancement(stage: Stage, report: Report, auto_s: float) -> None:
+    goals = f"no call over {WANTED_SPEECH_CALLBACK_US} us with {SPEAKERS} speakers, enhancement auto", "no late block"
+    if not libraries().osce:
+        for goal in goals:
+            report.skipped_goal(goal, "this libopus has no models")
+        return
+    report.row("speech, 10 % lost", "longest call", "CPU time", "calls", "enhanced", "CPU per publisher")
+    for mode, seconds in (("off", MEASURE_S), ("on", MEASURE_S), ("auto", auto_s)):
+        with realtime():
+            case, cpu_percent, enhanced = _measure_speakers(stage, mode, seconds)
+        report.row(
+            f"{SPEAKERS} speakers, {mode}, {seconds:.0f} s",
+            f"{case.wall_us:.0f} us",
+            f"{case.cpu_us:.0f} us",
+            f"{case.calls_per_s:.1f}/s",
+            f"{enhanced:.1f}",
+            f"{cpu_percent:.3f} %",
+        )
+    block_us = 1e6 / case.calls_per_s
+    report.goal(f"{goals[0]}: {case.wall_us:.0f} us", case.wall_us < WANTED_SPEECH_CALLBACK_US)
+    report.goal(f"{goals[1]}: {case.wall_us:.0f} of {block_us:.0f} us", case.wall_us < block_us)
+
+
+def _measure_speakers(stage: Stage, mode: str, seconds: float) -> tuple[Callback, float, float]:
+    """Return the calls, the percent of a core per publisher, and how many publishers were enhanced on average."""
+    config = json.dumps({"max_peers": SPEAKERS, "http_host": stage.address, "receive_enhancement": mode})
+    with ExitStack() as stack:
+        with realtime(SENDER_PRIORITY):
+            workers = [
+                Child("bench.publisher_worker", host=stage.players) for _ in range(0, SPEAKERS, SPEAKERS_PER_NETWORK)
+            ]
+            senders = [stack.enter_context(worker) for worker in workers]
+        receiver = stack.enter_context(Child("bench.receiver_worker", config, "mix", host=stage.server))
+        url = receiver.read_line()
+        targets = [sender.ask("publish", url=url, count=SPEAKERS_PER_NETWORK)["targets"] for sender in senders]
+        idle = _cpu_percent(receiver.pid)
+        for seed, sender in enumerate(senders):
+            jobs = [{"signal": "speech", "targets": targets[seed], "copies": 0}]
+            network = {"loss": SPEECH_LOSS}
+            sender.ask("start", jobs=jobs, network=network, seconds=2 * SETTLE_S + seconds, seed=seed)
+        time.sleep(SETTLE_S)
+        before, cpu_s = receiver.ask("receivers"), usage.cpu_s(receiver.pid)
+        time.sleep(seconds)
+        after, cpu_s = receiver.ask("receivers"), usage.cpu_s(receiver.pid) - cpu_s
+        for sender in senders:
+            sender.ask("wait")
+    samples = [sum(peer["enhanced_samples"] for peer in answer["peers"]) for answer in (before, after)]
+    elapsed_s = after["time_s"] - before["time_s"]
+    enhanced = (samples[1] - samples[0]) / signals.SAMPLE_RATE_HZ / elapsed_s
+    return _callback(before, after, 0.0, 0), (100 * cpu_s / elapsed_s - idle) / SPEAKERS, enhanced
 
 
 def _callback(before: dict[str, Any], after: dict[str, Any], machine_us: float, jumps: int) -> Callback:

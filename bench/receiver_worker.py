@@ -30,7 +30,7 @@ from .realtime import reset_priority
 
 _NO_SOUND = 0
 _SAMPLE_RATE_HZ = 48_000
-_LIFE_S = 600.0
+_LIFE_S = 1200.0
 
 
 class Receiver:

@@ -40,7 +40,12 @@ def test_only_enhancement_that_is_demanded_and_missing_is_logged(
     mode: ReceiveEnhancement, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(Playout, "set_enhancement", lambda _self, mode: bool(asked.append(mode)))
+
+    def refuse(_playout: Playout, mode: ReceiveEnhancement) -> bool:
+        asked.append(mode)
+        return False
+
+    monkeypatch.setattr(Playout, "set_enhancement", refuse)
     with caplog.at_level(logging.WARNING):
         Engine(ServerConfig(receive_enhancement=mode), 1, None).close()
     assert asked == [mode]
