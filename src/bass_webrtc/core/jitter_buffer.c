@@ -219,6 +219,8 @@ static void record_join(bw_jitter_buffer *buffer) {
 }
 
 static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t now_ns) {
+    if (buffer->stalled > 0) /* The packet was late, not lost. */
+        bw_opus_receiver_settle(&buffer->opus, 0);
     uint32_t samples = bw_opus_receiver_decode(&buffer->opus, packet->data, packet->bytes);
     if (samples > 0) {
         count_waiting(buffer, packet, samples, now_ns);
@@ -298,10 +300,8 @@ static void play_gap(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t 
         play_concealment(buffer, (uint32_t)(samples + BW_OPUS_GRAIN - 1) / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
         return;
     }
-    if (buffer->stalled < lost) {
-        uint32_t cut = (uint32_t)(lost - buffer->stalled);
-        bw_opus_receiver_skip(&buffer->opus, cut / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
-    }
+    if (!buffer->in_silence)
+        bw_opus_receiver_settle(&buffer->opus, (uint32_t)lost / BW_OPUS_GRAIN * BW_OPUS_GRAIN);
     if (recoverable > 0)
         play_recovered(buffer, packet, buffer->stalled - lost, now_ns);
     else

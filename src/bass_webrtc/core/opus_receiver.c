@@ -3,6 +3,7 @@
 #include "opus_receiver.h"
 
 #include <opus/opus.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define SAMPLE_RATE_HZ 48000
@@ -14,14 +15,18 @@
 #define ENHANCED_COMPLEXITY 7 /* OSCE's larger model (NoLACE). */
 
 bool bw_opus_receiver_init(bw_opus_receiver *receiver) {
-    *receiver = (bw_opus_receiver){.decoder = opus_decoder_create(SAMPLE_RATE_HZ, CHANNELS, NULL)};
-    return bw_stretch_init(&receiver->sound) && receiver->decoder != NULL;
+    *receiver = (bw_opus_receiver){
+        .decoder = opus_decoder_create(SAMPLE_RATE_HZ, CHANNELS, NULL),
+        .before_missing = malloc((size_t)opus_decoder_get_size(CHANNELS)),
+    };
+    return bw_stretch_init(&receiver->sound) && receiver->decoder != NULL && receiver->before_missing != NULL;
 }
 
 void bw_opus_receiver_destroy(bw_opus_receiver *receiver) {
     if (receiver->decoder != NULL)
         opus_decoder_destroy(receiver->decoder);
-    receiver->decoder = NULL;
+    free(receiver->before_missing);
+    receiver->decoder = receiver->before_missing = NULL;
     bw_stretch_destroy(&receiver->sound);
 }
 
@@ -37,6 +42,9 @@ static void set_complexity(bw_opus_receiver *receiver, int complexity) {
         opus_decoder_ctl(receiver->decoder, OPUS_SET_COMPLEXITY(complexity));
     receiver->complexity = complexity;
 }
+
+/* A decoder is one piece of memory without pointers into itself. */
+static void copy_decoder(void *to, const void *from) { memcpy(to, from, (size_t)opus_decoder_get_size(CHANNELS)); }
 
 static uint32_t run(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes, float *output, uint32_t samples,
                     int recover) {
@@ -141,6 +149,8 @@ static uint32_t append_generated(bw_opus_receiver *receiver, uint32_t samples, f
 
 uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, bool is_endless) {
     bool fades = !is_endless && receiver->missing_samples >= CONCEAL_SAMPLES;
+    if (receiver->missing_samples == 0)
+        copy_decoder(receiver->before_missing, receiver->decoder);
     receiver->missing_samples += samples;
     receiver->has_concealed |= !is_endless;
     receiver->is_enhanced &= !is_endless; /* Comfort noise is not speech. */
@@ -148,12 +158,25 @@ uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, 
                  : append_generated(receiver, samples, 1.0f, RISE_SAMPLES);
 }
 
-void bw_opus_receiver_skip(bw_opus_receiver *receiver, uint32_t samples) {
+/* Runs the decoder over lost audio that is not played. */
+static void skip(bw_opus_receiver *receiver, uint32_t samples) {
     float *unheard = bw_stretch_begin_write(&receiver->sound);
     for (uint32_t piece; samples > 0; samples -= piece) {
         piece = samples < BW_OPUS_MAX_SAMPLES ? samples : BW_OPUS_MAX_SAMPLES;
         run_lost(receiver, unheard, piece);
     }
+}
+
+/* When too much was concealed, the decoder starts again from before it: what it predicts from has to be what the sender
+ * encoded, or the late packet itself would sound wrong. */
+void bw_opus_receiver_settle(bw_opus_receiver *receiver, uint32_t samples) {
+    uint32_t done = receiver->missing_samples;
+    if (samples < done) {
+        copy_decoder(receiver->decoder, receiver->before_missing);
+        opus_decoder_ctl(receiver->decoder, OPUS_SET_COMPLEXITY(receiver->complexity));
+        done = 0;
+    }
+    skip(receiver, samples - done);
 }
 
 uint32_t bw_opus_receiver_append_silence(bw_opus_receiver *receiver, uint32_t samples) {

@@ -17,6 +17,7 @@
 
 typedef struct {
     struct OpusDecoder *decoder;
+    void *before_missing; /* copy of the decoder, from before the concealment */
     bw_stretch sound;
     uint32_t missing_samples;    /* concealed since the last packet */
     bool has_concealed;          /* some of it because of loss, not because the sender is silent */
@@ -38,7 +39,7 @@ void bw_opus_receiver_destroy(bw_opus_receiver *receiver);
 void bw_opus_receiver_restart(bw_opus_receiver *receiver);
 
 /*
- * decode and recover let libopus enhance speech where `enhancement` allows it, and conceal and skip then use deep PLC.
+ * decode and recover let libopus enhance speech where `enhancement` allows it, and conceal and settle then use deep PLC.
  * Music never changes.
  */
 
@@ -50,9 +51,10 @@ uint32_t bw_opus_receiver_recover(bw_opus_receiver *receiver, const uint8_t *dat
 /* Appends concealment: an extrapolation for 100 ms, then a 20 ms fade to silence; unlimited when the sender is
  * silent (comfort noise). samples: a multiple of BW_OPUS_GRAIN, up to 120 ms. */
 uint32_t bw_opus_receiver_conceal(bw_opus_receiver *receiver, uint32_t samples, bool is_endless);
-/* Advances the decoder over lost time that is not played, so that the next packet is decoded correctly. samples: a
- * multiple of BW_OPUS_GRAIN. */
-void bw_opus_receiver_skip(bw_opus_receiver *receiver, uint32_t samples);
+/* Before decode or recover, after concealment: brings the decoder to where it would be if exactly these samples had been
+ * concealed. Less may have been played for them, or more, when a packet was late and not lost. samples: a multiple of
+ * BW_OPUS_GRAIN. */
+void bw_opus_receiver_settle(bw_opus_receiver *receiver, uint32_t samples);
 /* Appends silence, with a fade if there was sound. */
 uint32_t bw_opus_receiver_append_silence(bw_opus_receiver *receiver, uint32_t samples);
 
