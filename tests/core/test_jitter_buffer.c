@@ -15,7 +15,7 @@ static void check_clean(const outcome *o) {
 static void test_clean_path_loses_no_audio_and_adds_little_delay(void) {
     const outcome *o = simulate((scenario){.seed = 1, .seconds = 20, .start_ms = 40, .frame_samples = 480});
     check_clean(o);
-    CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 3.0);
+    CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 5.0);
     CHECK_NEAR(o->stats.jitter_buffer_ms, o->stats.jitter_buffer_target_ms, 3.0);
     CHECK_EQ(o->stats.is_buffering, 0);
     CHECK_NEAR(o->stats.total_samples_received, 20 * 48000, 4000);
@@ -29,7 +29,7 @@ static void test_delay_covers_unlearnt_lateness_of_multi_block_frames(void) {
         check_clean(o);
         CHECK_EQ(o->stats.concealed_samples, 0);
         CHECK_EQ(o->stats.late_packets, 0);
-        CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 9.0);
+        CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 13.0);
     }
 }
 
@@ -47,7 +47,7 @@ static void test_every_frame_size_plays_without_clicks(void) {
         const outcome *o =
             simulate((scenario){.seed = i, .seconds = 12, .start_ms = 40, .frame_samples = sizes[i], .jitter_ms = 4.0});
         check_clean(o);
-        CHECK_LESS(o->stats.jitter_buffer_ms, 15.0);
+        CHECK_LESS(o->stats.jitter_buffer_ms, 18.0);
     }
     /* At 2.5 ms the codec itself distorts, but nothing may be missing. */
     const outcome *o = simulate((scenario){.seed = 9, .seconds = 12, .start_ms = 40, .frame_samples = 120});
@@ -65,14 +65,16 @@ static void test_uniform_jitter_is_covered_without_excess_delay(void) {
     for (double jitter_ms = 10.0; jitter_ms <= 60.0; jitter_ms += 25.0) {
         const outcome *o = simulate((scenario){.seed = 3, .seconds = 40, .start_ms = 60, .jitter_ms = jitter_ms});
         CHECK_LESS(o->stats.concealed_samples, 0.001 * (double)o->stats.total_samples_received);
-        CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, jitter_ms + 3.0);
+        CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, jitter_ms + 5.0);
         CHECK_AT_LEAST(o->stats.jitter_buffer_target_ms, 0.8 * jitter_ms);
     }
 }
 
 static void test_reordered_packets_are_played_in_order(void) {
     const outcome *o = simulate((scenario){.seed = 4, .seconds = 40, .start_ms = 60, .reorder = 0.02});
-    check_clean(o);
+    CHECK_AT_MOST(o->stats.concealed_samples, 480); /* before the first one is known */
+    CHECK_EQ(o->stats.late_packets, 0);
+    CHECK_EQ(o->clicks, 0);
     CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 40.0);
 }
 
@@ -88,7 +90,7 @@ static void test_concealment_lasts_as_long_as_loss(void) {
     double share = (double)o->stats.concealed_samples / (double)o->stats.total_samples_received;
     CHECK_NEAR(share, 0.05, 0.015);
     CHECK_EQ(o->stats.late_packets, 0);
-    CHECK_LESS(o->stats.jitter_buffer_ms, 16.0);
+    CHECK_LESS(o->stats.jitter_buffer_ms, 20.0);
 }
 
 static void test_tone_continues_through_loss(void) {
@@ -118,7 +120,7 @@ static void test_redundant_copies_make_5_percent_loss_inaudible(void) {
             CHECK_EQ(o->clicks, 0);
             CHECK_LESS(o->worst_break, 0.1);
             CHECK_NEAR(o->stats.red_packets_used, 150, 40);
-            CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 20.0 * level + 5.0);
+            CHECK_AT_MOST(o->stats.jitter_buffer_target_ms, 20.0 * level + 7.0);
         }
     }
 }
@@ -136,8 +138,8 @@ static void test_rare_losses_are_inaudible_after_the_first(void) {
 static void test_first_loss_adds_delay_for_all_copies(void) {
     const outcome *o = simulate(
         (scenario){.seed = 1, .seconds = 20, .start_ms = 5, .burst_every_s = 12.0, .burst_packets = 1, .red_level = 2});
-    CHECK_NEAR(o->stats.jitter_buffer_target_ms, 42.0, 2.0);
-    CHECK_NEAR(o->stats.jitter_buffer_ms, 42.0, 10.0);
+    CHECK_NEAR(o->stats.jitter_buffer_target_ms, 44.0, 2.0);
+    CHECK_NEAR(o->stats.jitter_buffer_ms, 44.0, 10.0);
 }
 
 static void test_delay_step_of_100_ms_is_absorbed_and_removed_within_15_s(void) {
@@ -147,8 +149,30 @@ static void test_delay_step_of_100_ms_is_absorbed_and_removed_within_15_s(void) 
     CHECK_AT_MOST(o->stats.concealed_samples, 48 * 120);
     CHECK_NEAR(o->moments[29].delay_ms, o->moments[29].target_ms, 10.0);
     CHECK_NEAR(o->moments[45].delay_ms, o->moments[45].target_ms, 10.0);
-    CHECK_LESS(o->moments[45].target_ms, 10.0);
+    CHECK_LESS(o->moments[45].target_ms, 13.0);
     CHECK_LESS(0, o->stats.removed_samples_for_acceleration);
+}
+
+static void test_delay_is_normal_3_s_after_path_became_faster(void) {
+    for (double jitter_ms = 0.0; jitter_ms <= 15.0; jitter_ms += 15.0) {
+        const outcome *o = simulate((scenario){.seed = 8,
+                                               .seconds = 30,
+                                               .start_ms = 40,
+                                               .jitter_ms = jitter_ms,
+                                               .step_ms = 100.0,
+                                               .step_from_s = 0.0,
+                                               .step_to_s = 20.0});
+        CHECK_AT_MOST(o->moments[23].delay_ms, o->moments[19].delay_ms + 15.0);
+        CHECK_EQ(o->stats.underruns, 0);
+    }
+}
+
+/* Two seconds are lost, and at most 0.2 s more are concealed. */
+static void test_sound_returns_within_200_ms_after_storm(void) {
+    const outcome *o = simulate((scenario){
+        .seed = 8, .seconds = 39, .start_ms = 40, .burst_every_s = 20.0, .burst_packets = 100, .jitter_ms = 10.0});
+    CHECK_AT_MOST(o->moments[23].concealed_samples - o->moments[19].concealed_samples, 48 * 2200);
+    CHECK_EQ(o->moments[38].concealed_samples, o->moments[23].concealed_samples);
 }
 
 static void test_removing_delay_makes_no_click(void) {
@@ -177,7 +201,7 @@ static void test_delay_reaches_target_despite_regular_losses(void) {
                                                .step_to_s = 30.0});
         CHECK_NEAR(o->moments[29].delay_ms, o->moments[29].target_ms, 10.0);
         CHECK_NEAR(o->moments[45].delay_ms, o->moments[45].target_ms, 10.0);
-        CHECK_AT_MOST(o->moments[45].target_ms, 10.0);
+        CHECK_AT_MOST(o->moments[45].target_ms, 13.0);
     }
 }
 
@@ -187,7 +211,7 @@ static void test_repeated_stalls_are_covered(void) {
         .seed = 1, .seconds = 40, .start_ms = 40, .jitter_ms = 5.0, .stall_every_s = 1.5, .stall_ms = 300.0});
     CHECK_EQ(o->longest_silence, 0);
     CHECK_NEAR(o->stats.jitter_buffer_ms, o->stats.jitter_buffer_target_ms, 10.0);
-    CHECK_NEAR(o->stats.jitter_buffer_target_ms, 302.0, 10.0);
+    CHECK_NEAR(o->stats.jitter_buffer_target_ms, 304.0, 10.0);
 }
 
 /* The path suddenly becomes 550 ms longer while 300 ms are queued: only the 250 ms between may be lost. */
@@ -250,6 +274,8 @@ int main(void) {
     RUN(test_rare_losses_are_inaudible_after_the_first);
     RUN(test_first_loss_adds_delay_for_all_copies);
     RUN(test_delay_step_of_100_ms_is_absorbed_and_removed_within_15_s);
+    RUN(test_delay_is_normal_3_s_after_path_became_faster);
+    RUN(test_sound_returns_within_200_ms_after_storm);
     RUN(test_removing_delay_makes_no_click);
     RUN(test_adding_delay_when_jitter_starts_makes_no_click);
     RUN(test_delay_reaches_target_despite_regular_losses);

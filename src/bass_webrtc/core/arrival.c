@@ -4,38 +4,48 @@
 #include <string.h>
 
 #define BLOCK_NS 250000000LL
-#define START_BLOCKS 4
 #define MIN_BLOCK_PACKETS 8 /* Fewer packets do not show the fastest path; with DTX, a block lasts longer instead. */
-#define SHIFT_MS 20.0       /* A whole block this far above the base and the usual lateness took another path. */
-#define OUTLIER_SHARE 20    /* One block in 20 may be later: the 95th percentile. */
-#define MEDIAN 2
-#define TICKS_PER_MS 48.0
-#define PEAK_ABOVE_MS 10.0
-#define PEAK_APART_NS 1000000000LL
-#define PEAK_MEMORY_NS 30000000000LL
-#define PEAK_REPEATS 3
+#define START_BLOCKS 4
+#define BASE_BLOCKS 64
+#define OUTLIERS_PERCENT 3
+
+/* A new path: this many blocks, by this much plus twice the usual lateness. It is a jump: the last block on the former
+ * path is as far from them. Between are blocks that may have packets of both
+ * paths: those of the slower one arrive when others have overtaken them. */
+#define NEW_PATH_BLOCKS 2
+#define MIXED_BLOCKS 2
+#define NEW_PATH_NS 40000000LL
+#define USUAL_BLOCKS 40 /* in whose median the usual lateness is measured */
+
 #define WAITS_NS 15000000000LL
 
 static int64_t to_ns(int64_t timestamp) { return timestamp * 62500 / 3; /* 1e9 / 48000 */ }
 
 static double to_ms(int64_t ns) { return (double)ns * 1e-6; }
 
-void bw_arrival_reset(bw_arrival *arrival) { memset(arrival, 0, sizeof *arrival); }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-void bw_arrival_rebase(bw_arrival *arrival) {
-    arrival->base_count = 0;
-    arrival->block_packets = 0;
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* ------------------------------------------------------------------ the base */
+
+static bool is_start(const bw_arrival *arrival) { return arrival->total_blocks < START_BLOCKS; }
+
+/* Returns the smallest transit of these blocks; INT64_MAX: there is none. */
+static int64_t least_ns(const bw_arrival *arrival, uint32_t from, uint32_t count) {
+    int64_t least = INT64_MAX;
+    for (uint32_t i = from; i < arrival->block_count && i < from + count; i++)
+        least = smaller(least, arrival->blocks[i].min_ns);
+    return least;
 }
 
-bool bw_arrival_has_base(const bw_arrival *arrival) { return arrival->base_count > 0 || arrival->block_packets > 0; }
-
-static bool is_start(const bw_arrival *arrival) { return arrival->lateness_count < START_BLOCKS; }
-
 static int64_t base_ns(const bw_arrival *arrival) {
-    int64_t base = arrival->block_packets > 0 ? arrival->block_min_ns : INT64_MAX;
-    for (uint32_t i = 0; i < arrival->base_count; i++)
-        base = arrival->bases_ns[i] < base ? arrival->bases_ns[i] : base;
-    return base;
+    int64_t base = arrival->is_rebased ? INT64_MAX : least_ns(arrival, 0, BASE_BLOCKS);
+    return arrival->block_packets > 0 ? smaller(base, arrival->open.min_ns) : base;
+}
+
+bool bw_arrival_has_base(const bw_arrival *arrival) {
+    return arrival->block_packets > 0 || (arrival->block_count > 0 && !arrival->is_rebased);
 }
 
 double bw_arrival_age_ms(const bw_arrival *arrival, int64_t now_ns, int64_t timestamp) {
@@ -46,48 +56,62 @@ double bw_arrival_ahead_ms(const bw_arrival *arrival) {
     return is_start(arrival) && bw_arrival_has_base(arrival) ? to_ms(arrival->first_ns - base_ns(arrival)) : 0.0;
 }
 
-double bw_arrival_covering_ms(const bw_arrival *arrival) { return arrival->covering_ms; }
+bw_arrival_change bw_arrival_take_change(bw_arrival *arrival) {
+    bw_arrival_change change = {.is_new_path = arrival->is_new_path};
+    if (!bw_arrival_has_base(arrival))
+        return (bw_arrival_change){0};
+    int64_t base = base_ns(arrival);
+    if (arrival->has_reported && !is_start(arrival))
+        change.base_rise_ms = to_ms(base - arrival->reported_base_ns);
+    arrival->reported_base_ns = base;
+    arrival->has_reported = true;
+    arrival->is_new_path = false;
+    return change;
+}
 
-/* ------------------------------------------------------------------ statistics of blocks */
+/* ------------------------------------------------------------------ lateness */
 
-/* Returns the rank-th largest value; rank 1 is the largest. Selection sort is enough for so few values. */
-static double largest(const double *values, uint32_t count, uint32_t rank) {
-    double sorted[BW_ARRIVAL_BLOCKS];
-    memcpy(sorted, values, sizeof(double) * count);
-    for (uint32_t i = 0; i < rank; i++)
+/* Returns the largest transit that all but `outliers` of these blocks do not exceed. Selection sort is enough for so
+ * few values. */
+static int64_t percentile_ns(const bw_arrival *arrival, uint32_t from, uint32_t count, uint32_t outliers) {
+    int64_t sorted[BW_ARRIVAL_BLOCKS];
+    for (uint32_t i = 0; i < count; i++)
+        sorted[i] = arrival->blocks[from + i].max_ns;
+    for (uint32_t i = 0; i <= outliers; i++)
         for (uint32_t k = i + 1; k < count; k++)
             if (sorted[k] > sorted[i]) {
-                double swap = sorted[i];
+                int64_t swap = sorted[i];
                 sorted[i] = sorted[k];
                 sorted[k] = swap;
             }
-    return sorted[rank - 1];
+    return sorted[outliers];
 }
 
-/* Returns the lateness that one in `outlier_share` of the last blocks exceeds. */
-static double percentile_ms(const bw_arrival *arrival, uint32_t outlier_share) {
-    uint32_t count = arrival->lateness_count < BW_ARRIVAL_BLOCKS ? arrival->lateness_count : BW_ARRIVAL_BLOCKS;
-    return count == 0 ? 0.0 : largest(arrival->lateness_ms, count, count / outlier_share + 1);
-}
-
-/* Peaks less than a second apart count as one. */
-static void record_peak(bw_arrival *arrival, int64_t time_ns, double height_ms) {
-    if (arrival->peak_count > 0 && time_ns - arrival->peaks[0].time_ns < PEAK_APART_NS) {
-        arrival->peaks[0].height_ms = fmax(arrival->peaks[0].height_ms, height_ms);
-        return;
+static bool is_on_new_path(const bw_arrival *arrival) {
+    uint32_t before = NEW_PATH_BLOCKS + MIXED_BLOCKS;
+    if (arrival->block_count <= before)
+        return false;
+    uint32_t count = arrival->block_count - before;
+    uint32_t usual = count < USUAL_BLOCKS ? count : USUAL_BLOCKS;
+    int64_t base = least_ns(arrival, before, BASE_BLOCKS);
+    int64_t margin = NEW_PATH_NS + 2 * (percentile_ns(arrival, before, usual, usual / 2) - base);
+    int64_t least = INT64_MAX, most = INT64_MIN;
+    for (uint32_t i = 0; i < NEW_PATH_BLOCKS; i++) {
+        least = smaller(least, arrival->blocks[i].min_ns);
+        most = larger(most, arrival->blocks[i].max_ns);
     }
-    memmove(arrival->peaks + 1, arrival->peaks, sizeof arrival->peaks - sizeof arrival->peaks[0]);
-    arrival->peaks[0] = (bw_arrival_peak){time_ns, height_ms};
-    arrival->peak_count += arrival->peak_count < BW_ARRIVAL_PEAKS;
+    const bw_arrival_span *last = &arrival->blocks[before];
+    return (least > base + margin && least > last->max_ns + NEW_PATH_NS) ||
+           (most < base - margin && most < last->min_ns - NEW_PATH_NS);
 }
 
-static double repeated_peak_ms(bw_arrival *arrival, int64_t now_ns) {
-    double heights_ms[BW_ARRIVAL_PEAKS];
-    while (arrival->peak_count > 0 && now_ns - arrival->peaks[arrival->peak_count - 1].time_ns > PEAK_MEMORY_NS)
-        arrival->peak_count--;
-    for (uint32_t i = 0; i < arrival->peak_count; i++)
-        heights_ms[i] = arrival->peaks[i].height_ms;
-    return arrival->peak_count < PEAK_REPEATS ? 0.0 : largest(heights_ms, arrival->peak_count, PEAK_REPEATS);
+/* Returns to absolute transits: the base is that of the first block after the rebase. */
+static void end_rebase(bw_arrival *arrival) {
+    for (uint32_t i = 0; i < arrival->block_count; i++) {
+        arrival->blocks[i].min_ns += arrival->open.min_ns;
+        arrival->blocks[i].max_ns += arrival->open.min_ns;
+    }
+    arrival->is_rebased = false;
 }
 
 /* Forgets waits older than two intervals of WAITS_NS. */
@@ -95,50 +119,78 @@ static void age_waits(bw_arrival *arrival, int64_t now_ns) {
     int64_t age_ns = now_ns - arrival->waits_from_ns;
     if (age_ns < WAITS_NS)
         return;
-    arrival->waits_ms[1] = age_ns < 2 * WAITS_NS ? arrival->waits_ms[0] : 0.0;
-    arrival->waits_ms[0] = 0.0;
+    arrival->waits_ns[1] = age_ns < 2 * WAITS_NS ? arrival->waits_ns[0] : 0;
+    arrival->waits_ns[0] = 0;
     arrival->waits_from_ns = now_ns;
 }
 
-static void record_base(bw_arrival *arrival, int64_t min_ns) {
-    memmove(arrival->bases_ns + 1, arrival->bases_ns, sizeof arrival->bases_ns - sizeof arrival->bases_ns[0]);
-    arrival->bases_ns[0] = min_ns;
-    arrival->base_count += arrival->base_count < BW_ARRIVAL_BASES;
+static void close_block(bw_arrival *arrival) {
+    if (arrival->is_rebased)
+        end_rebase(arrival);
+    memmove(arrival->blocks + 1, arrival->blocks, sizeof arrival->blocks - sizeof arrival->blocks[0]);
+    arrival->blocks[0] = arrival->open;
+    arrival->block_packets = 0;
+    arrival->block_count += arrival->block_count < BW_ARRIVAL_BLOCKS;
+    arrival->total_blocks++;
+    if (is_on_new_path(arrival)) {
+        arrival->block_count = NEW_PATH_BLOCKS;
+        arrival->is_new_path = true;
+    }
+    uint32_t outliers = arrival->block_count * OUTLIERS_PERCENT / 100;
+    arrival->covered_ns = percentile_ns(arrival, 0, arrival->block_count, outliers);
+    age_waits(arrival, arrival->block_start_ns);
 }
 
-static void close_block(bw_arrival *arrival) {
+double bw_arrival_covering_ms(const bw_arrival *arrival) {
+    bool has_absolute_base = arrival->block_count > 0 && !arrival->is_rebased;
+    int64_t late_ns = arrival->covered_ns - (has_absolute_base ? base_ns(arrival) : 0);
+    return to_ms(larger(late_ns, larger(arrival->waits_ns[0], arrival->waits_ns[1])));
+}
+
+/* ------------------------------------------------------------------ life and packets */
+
+void bw_arrival_reset(bw_arrival *arrival) { memset(arrival, 0, sizeof *arrival); }
+
+void bw_arrival_rebase(bw_arrival *arrival) {
+    if (!arrival->is_rebased && arrival->block_count > 0) {
+        int64_t base = base_ns(arrival);
+        for (uint32_t i = 0; i < arrival->block_count; i++) {
+            arrival->blocks[i].min_ns -= base;
+            arrival->blocks[i].max_ns -= base;
+        }
+        arrival->covered_ns -= base;
+        arrival->is_rebased = true;
+    }
     arrival->block_packets = 0;
-    double above_ms = arrival->base_count > 0 ? to_ms(arrival->block_min_ns - base_ns(arrival)) : 0.0;
-    if (above_ms > SHIFT_MS + percentile_ms(arrival, MEDIAN))
-        arrival->base_count = 0;
-    record_base(arrival, arrival->block_min_ns);
-    double lateness_ms = to_ms(arrival->block_max_ns - base_ns(arrival));
-    if (lateness_ms > percentile_ms(arrival, OUTLIER_SHARE) + PEAK_ABOVE_MS)
-        record_peak(arrival, arrival->block_start_ns, lateness_ms);
-    arrival->lateness_ms[arrival->lateness_count++ % BW_ARRIVAL_BLOCKS] = lateness_ms;
-    age_waits(arrival, arrival->block_start_ns);
-    arrival->covering_ms =
-        fmax(percentile_ms(arrival, OUTLIER_SHARE), repeated_peak_ms(arrival, arrival->block_start_ns));
-    arrival->covering_ms = fmax(arrival->covering_ms, fmax(arrival->waits_ms[0], arrival->waits_ms[1]));
+    arrival->has_reported = false;
 }
 
 void bw_arrival_add_copy(bw_arrival *arrival, int64_t arrival_ns, uint32_t wait_samples) {
     age_waits(arrival, arrival_ns);
-    arrival->waits_ms[0] = fmax(arrival->waits_ms[0], wait_samples / TICKS_PER_MS);
+    arrival->waits_ns[0] = larger(arrival->waits_ns[0], to_ns(wait_samples));
+}
+
+/* A packet that arrives earlier than all before it shows that the sender was not ahead of its clock until then: those
+ * were not late. */
+static void forget_burst(bw_arrival *arrival, int64_t transit_ns) {
+    arrival->block_count = 0;
+    arrival->covered_ns = 0;
+    arrival->open = (bw_arrival_span){transit_ns, transit_ns};
 }
 
 void bw_arrival_add(bw_arrival *arrival, int64_t arrival_ns, int64_t timestamp) {
     int64_t transit_ns = arrival_ns - to_ns(timestamp);
-    if (arrival->lateness_count == 0 && !bw_arrival_has_base(arrival))
+    if (arrival->total_blocks == 0 && !bw_arrival_has_base(arrival))
         arrival->first_ns = transit_ns;
     if (arrival->block_packets >= MIN_BLOCK_PACKETS && arrival_ns - arrival->block_start_ns >= BLOCK_NS)
         close_block(arrival);
+    if (is_start(arrival) && bw_arrival_has_base(arrival) && transit_ns < base_ns(arrival))
+        forget_burst(arrival, transit_ns);
     if (arrival->block_packets++ == 0) {
         arrival->block_start_ns = arrival_ns;
-        arrival->block_min_ns = arrival->block_max_ns = transit_ns;
+        arrival->open = (bw_arrival_span){transit_ns, transit_ns};
         return;
     }
-    bool is_burst = is_start(arrival) && transit_ns < base_ns(arrival);
-    arrival->block_min_ns = transit_ns < arrival->block_min_ns ? transit_ns : arrival->block_min_ns;
-    arrival->block_max_ns = transit_ns > arrival->block_max_ns || is_burst ? transit_ns : arrival->block_max_ns;
+    arrival->open.min_ns = smaller(arrival->open.min_ns, transit_ns);
+    arrival->open.max_ns = larger(arrival->open.max_ns, transit_ns);
 }

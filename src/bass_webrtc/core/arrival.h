@@ -1,16 +1,21 @@
 /*
  * Measures how evenly packets arrive, and how much delay would cover the unevenness.
  *
- * Transit is arrival time minus RTP time. Its minimum over the last second is the base; lateness is the transit above
- * the base. Time is divided into blocks of 250 ms, and the latest packet of each block counts:
+ * Transit is arrival time minus RTP time. Time is divided into blocks of 250 ms; the smallest and the largest transit of
+ * each are kept for half a minute:
  *
- *   lateness to cover = the largest of: the 95th percentile of the last 40 blocks,
- *                       the third highest peak of the last 30 s,
- *                       the longest wait for a redundant copy of a lost packet in the last 30 s
+ *   base              = the smallest transit of the last 16 s: that of the fastest packets
+ *   lateness to cover = the transit that 97 % of the blocks do not exceed, minus the base, or
+ *                       the longest wait for a redundant copy of a lost packet in the last 30 s, if that is longer
  *
- * A path that becomes permanently slower is not lateness: it is detected when a whole block lies above the base, which
- * then moves. Nor is a burst at the start of a stream, from a sender that is ahead of its clock at first (FFmpeg with
- * -re by 0.65 s): in the first second, a packet is late only in comparison with those before it.
+ * Transits are kept, and not distances from the base, because a delay that wanders moves the base, but not the moment
+ * at which packets have to be played. Two things are no lateness:
+ *
+ *   another path         two blocks in a row that lie entirely above or below those before them after a jump, by more than
+ *                        the usual lateness: the former path is forgotten
+ *   a burst at the start a sender that is ahead of its clock at first (FFmpeg with -re by 0.65 s): in the first second,
+ *                        a packet is late only in comparison with those before it
+ *
  * One thread at a time; nothing is allocated.
  */
 #ifndef BW_ARRIVAL_H
@@ -19,30 +24,34 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BW_ARRIVAL_BLOCKS 40 /* of lateness kept: ten seconds */
-#define BW_ARRIVAL_BASES 4   /* blocks that determine the base: one second */
-#define BW_ARRIVAL_PEAKS 8
+#define BW_ARRIVAL_BLOCKS 120 /* half a minute */
+
+/* The smallest and the largest transit of some packets. */
+typedef struct {
+    int64_t min_ns;
+    int64_t max_ns;
+} bw_arrival_span;
 
 typedef struct {
-    int64_t time_ns;
-    double height_ms;
-} bw_arrival_peak;
+    double base_rise_ms; /* below 0: the base has fallen */
+    bool is_new_path;
+} bw_arrival_change;
 
 typedef struct {
     int64_t first_ns; /* transit of the stream's first packet */
     int64_t block_start_ns;
     uint32_t block_packets; /* 0: no block is open */
-    int64_t block_min_ns;   /* transit */
-    int64_t block_max_ns;
-    int64_t bases_ns[BW_ARRIVAL_BASES]; /* minimum transits of the last blocks, newest first */
-    uint32_t base_count;
-    double lateness_ms[BW_ARRIVAL_BLOCKS];   /* ring */
-    uint32_t lateness_count;                 /* blocks since the reset */
-    bw_arrival_peak peaks[BW_ARRIVAL_PEAKS]; /* newest first */
-    uint32_t peak_count;
-    double waits_ms[2]; /* longest waits for copies: of the current 15 s, and of the 15 s before */
+    bw_arrival_span open;
+    bw_arrival_span blocks[BW_ARRIVAL_BLOCKS]; /* of this path, newest first; after a rebase relative to the base */
+    uint32_t block_count;
+    uint32_t total_blocks; /* since the reset */
+    bool is_rebased;       /* since the last block was closed */
+    int64_t covered_ns;    /* transit to cover */
+    int64_t waits_ns[2];   /* longest waits for copies: of the current 15 s, and of the 15 s before */
     int64_t waits_from_ns;
-    double covering_ms;
+    int64_t reported_base_ns; /* by the last bw_arrival_take_change */
+    bool has_reported;
+    bool is_new_path;
 } bw_arrival;
 
 /* Forgets everything, for a new stream. */
@@ -63,6 +72,10 @@ bool bw_arrival_has_base(const bw_arrival *arrival);
 
 /* In the first second of a stream: returns how far the sender was ahead of its clock when it began, in ms. Then 0. */
 double bw_arrival_ahead_ms(const bw_arrival *arrival);
+
+/* Returns what happened to the base since the last call, after the first second of a stream: what was measured from
+ * the base before is smaller by the rise. */
+bw_arrival_change bw_arrival_take_change(bw_arrival *arrival);
 
 /* Returns the age of a sample with this RTP time at now_ns, in ms, minus the transit of the fastest packets. */
 double bw_arrival_age_ms(const bw_arrival *arrival, int64_t now_ns, int64_t timestamp);

@@ -3,17 +3,17 @@
 #include <math.h>
 #include <string.h>
 
-#define SAFETY_MS 2.0     /* On top of the measured lateness, for the wake-up latency of threads. */
-#define LOSS_SPARE_MS 6.0 /* Enough to cut a quarter of 20 ms. */
-#define COARSE_MS 8.0     /* Browsers process blocks of 10 ms and are late by most of one too rarely to be learnt. */
+#define SAFETY_MS 4.0     /* On top of the measured lateness, for the wake-up latency of threads. */
+#define LOSS_SPARE_MS 8.0 /* Enough to cut a quarter of 20 ms, and to join sound in phase. */
+#define COARSE_MS 12.0    /* Browsers process blocks of 10 ms and are late by most of one too rarely to be learnt. */
 #define LOSS_MEMORY_NS 10000000000LL
 #define SPARE_FROM_MS 1.0 /* Uncertainty of the measured delay. */
 #define BLOCK_NS 250000000LL
 #define BLOCK_MIN_PULLS 2
-#define SHRINK_MS_PER_S 10.0 /* The target falls slowly and rises at once. */
+#define SHRINK_MS_PER_S 30.0 /* The target falls slowly and rises at once. */
 
 #define HOLD_NS 600000000LL /* After missing audio: until arrival.c knows whether the path has changed. */
-#define REMOVE_FROM_MS 10.0
+#define REMOVE_FROM_MS 8.0
 #define INSERT_FROM_MS 3.0 /* Too little delay is audible sooner than too much. */
 #define FRAMES_PER_MS 48.0
 #define TRY_EVERY_NS 30000000LL
@@ -31,7 +31,7 @@ typedef struct {
 
 static const pace remove_gently = {0.05, 0.4, 0.0}, remove_fast = {0.10, 0.8, 0.0};
 static const pace insert_gently = {0.15, 0.0, 4.0}, insert_fast = {0.15, 1.0, 10.0};
-#define REMOVE_FAST_FROM_MS 100.0
+#define REMOVE_FAST_FROM_MS 50.0
 
 void bw_delay_control_init(bw_delay_control *control, double start_ms, double min_ms, double max_ms) {
     *control = (bw_delay_control){.min_ms = min_ms, .max_ms = max_ms};
@@ -48,6 +48,15 @@ void bw_delay_control_restart(bw_delay_control *control, int64_t now_ns) {
 void bw_delay_control_reset(bw_delay_control *control, int64_t now_ns) {
     bw_delay_control_restart(control, now_ns);
     bw_drift_reset(&control->drift);
+}
+
+void bw_delay_control_rebased(bw_delay_control *control, double rise_ms, bool is_new_path) {
+    control->delay_ms -= rise_ms;
+    control->block_delay_ms -= rise_ms;
+    control->needed_ms -= rise_ms;
+    control->target_ms = is_new_path ? 0.0 : fmin(control->max_ms, control->target_ms - rise_ms);
+    bw_drift_set_target(&control->drift, control->target_ms);
+    bw_drift_moved(&control->drift, -rise_ms);
 }
 
 void bw_delay_control_lost(bw_delay_control *control, int64_t now_ns) {

@@ -65,6 +65,9 @@ void bw_delay_control_shifted(bw_delay_control *control, int64_t now_ns, int32_t
 /* Reports a change of the delay by other means: frames above 0 reduce it. */
 void bw_delay_control_moved(bw_delay_control *control, int32_t frames);
 
+/* Reports that the base has risen, from which delays are measured. is_new_path: the target may fall at once. */
+void bw_delay_control_rebased(bw_delay_control *control, double rise_ms, bool is_new_path);
+
 /* Reports a loss that was concealed. When losses are frequent, some spare delay is kept. */
 void bw_delay_control_lost(bw_delay_control *control, int64_t now_ns);
 

@@ -16,7 +16,6 @@
 #define TOLERANCE_SAMPLES 119     /* Less than 2.5 ms: tolerates senders whose timestamps are off by rounding. */
 #define MAX_SHORTENING 4
 #define OUTAGE_SAMPLES 9600       /* 200 ms without a packet: stop and buffer again. */
-#define RESUME_MS 60.0            /* Delay that is enough to resume; time stretching adds the rest of the target. */
 #define MAX_SILENCE_SAMPLES 96000 /* 2 s: senders transmit at least every 0.4 s in DTX. */
 #define START_SPARE_MS 20.0       /* Time stretching removes so much in half a second. */
 #define START_WINDOW_NS 200000000LL
@@ -323,7 +322,7 @@ static double delay_from(const bw_jitter_buffer *buffer, const bw_packet *packet
 static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
     double target_ms = buffer->delay.target_ms;
     double most_ms = buffer->after_outage ? buffer->config.max_ms : target_ms;
-    double least_ms = buffer->after_outage ? fmin(target_ms, RESUME_MS) : target_ms;
+    double least_ms = buffer->after_outage ? 0.0 : target_ms;
     const bw_packet *second = bw_packet_queue_second(&buffer->queue);
     while (second != NULL && delay_from(buffer, second, ahead, now_ns) >= most_ms) {
         bw_packet_queue_pop(&buffer->queue);
@@ -432,6 +431,8 @@ static void control_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
     if (buffer->phase != PLAYING || !bw_arrival_has_base(&buffer->arrival))
         return;
     keep_cap(buffer, now_ns);
+    bw_arrival_change change = bw_arrival_take_change(&buffer->arrival);
+    bw_delay_control_rebased(&buffer->delay, change.base_rise_ms, change.is_new_path);
     if (buffer->stalled > 0)
         return; /* It is not known yet whether the missing audio is late or lost. */
     int64_t playing = buffer->next_timestamp - bw_stretch_waiting(&buffer->opus.sound);
