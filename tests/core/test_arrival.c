@@ -193,7 +193,7 @@ static void check_new_path(double by_ms, double jitter_ms) {
         receive(&path, 100.0 + (i % 2 ? by_ms : 0.0));
     uint32_t packets = 0;
     double rise_ms = 0.0;
-    for (bool is_new_path = false; !is_new_path; packets++) {
+    for (bool is_new_path = false; !is_new_path && packets < 200; packets++) {
         receive(&path, 100.0 + by_ms + packets % 3 * jitter_ms);
         bw_arrival_change change = bw_arrival_take_change(&path.arrival);
         rise_ms += change.base_rise_ms;

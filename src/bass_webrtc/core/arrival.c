@@ -9,9 +9,9 @@
 #define BASE_BLOCKS 64
 #define OUTLIERS_PERCENT 3
 
-/* A new path: this many blocks, by this much plus twice the usual lateness. It is a jump: the last block on the former
- * path is as far from them. Between are blocks that may have packets of both
- * paths: those of the slower one arrive when others have overtaken them. */
+/* A new path: this many blocks, by this much plus the usual lateness. It is a jump: the last block on the former path is
+ * as far from them. Between are blocks that may have packets of both paths: those of the slower one arrive when others
+ * have overtaken them. */
 #define NEW_PATH_BLOCKS 2
 #define MIXED_BLOCKS 2
 #define NEW_PATH_NS 40000000LL
@@ -53,7 +53,8 @@ double bw_arrival_age_ms(const bw_arrival *arrival, int64_t now_ns, int64_t time
 }
 
 double bw_arrival_ahead_ms(const bw_arrival *arrival) {
-    return is_start(arrival) && bw_arrival_has_base(arrival) ? to_ms(arrival->first_ns - base_ns(arrival)) : 0.0;
+    bool is_measured = arrival->total_blocks >= START_BLOCKS / 2 && bw_arrival_has_base(arrival);
+    return is_measured && is_start(arrival) ? to_ms(arrival->first_ns - base_ns(arrival)) : 0.0;
 }
 
 bw_arrival_change bw_arrival_take_change(bw_arrival *arrival) {
@@ -94,7 +95,7 @@ static bool is_on_new_path(const bw_arrival *arrival) {
     uint32_t count = arrival->block_count - before;
     uint32_t usual = count < USUAL_BLOCKS ? count : USUAL_BLOCKS;
     int64_t base = least_ns(arrival, before, BASE_BLOCKS);
-    int64_t margin = NEW_PATH_NS + 2 * (percentile_ns(arrival, before, usual, usual / 2) - base);
+    int64_t margin = NEW_PATH_NS + percentile_ns(arrival, before, usual, usual / 2) - base;
     int64_t least = INT64_MAX, most = INT64_MIN;
     for (uint32_t i = 0; i < NEW_PATH_BLOCKS; i++) {
         least = smaller(least, arrival->blocks[i].min_ns);

@@ -70,7 +70,8 @@ void bw_arrival_add_copy(bw_arrival *arrival, int64_t arrival_ns, uint32_t wait_
 /* Returns false until the first packet after a reset or rebase. */
 bool bw_arrival_has_base(const bw_arrival *arrival);
 
-/* In the first second of a stream: returns how far the sender was ahead of its clock when it began, in ms. Then 0. */
+/* In the second half of a stream's first second, when lateness has been measured: returns how far the sender was ahead
+ * of its clock when it began, in ms. Otherwise 0. */
 double bw_arrival_ahead_ms(const bw_arrival *arrival);
 
 /* Returns what happened to the base since the last call, after the first second of a stream: what was measured from

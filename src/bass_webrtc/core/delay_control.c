@@ -69,13 +69,20 @@ static bool loses_often(const bw_delay_control *control, int64_t now_ns) {
     return first_ns != 0 && now_ns - first_ns < LOSS_MEMORY_NS;
 }
 
-static void move_target(bw_delay_control *control, int64_t now_ns, double covering_ms, double elapsed_s) {
-    control->needed_ms = covering_ms + SAFETY_MS;
+static double wanted_ms(const bw_delay_control *control, int64_t now_ns) {
     double with_spare_ms = control->needed_ms + (loses_often(control, now_ns) ? LOSS_SPARE_MS : 0.0);
     double least_ms = fmax(control->min_ms, control->is_coarse ? COARSE_MS : 0.0);
-    double wanted_ms = fmin(control->max_ms, fmax(least_ms, with_spare_ms));
-    control->target_ms = fmax(wanted_ms, control->target_ms - SHRINK_MS_PER_S * elapsed_s);
+    return fmin(control->max_ms, fmax(least_ms, with_spare_ms));
+}
+
+static void move_target(bw_delay_control *control, int64_t now_ns, double covering_ms, double shrink_ms) {
+    control->needed_ms = covering_ms + SAFETY_MS;
+    control->target_ms = fmax(wanted_ms(control, now_ns), control->target_ms - shrink_ms);
     bw_drift_set_target(&control->drift, control->target_ms);
+}
+
+void bw_delay_control_aim(bw_delay_control *control, int64_t now_ns, double covering_ms) {
+    move_target(control, now_ns, covering_ms, control->max_ms);
 }
 
 double bw_delay_control_update(bw_delay_control *control, int64_t now_ns, double delay_ms, double covering_ms) {
@@ -95,7 +102,7 @@ double bw_delay_control_update(bw_delay_control *control, int64_t now_ns, double
         control->delay_ms = control->block_delay_ms;
         control->measured = true;
         control->block_open = false;
-        move_target(control, now_ns, covering_ms, elapsed_s);
+        move_target(control, now_ns, covering_ms, SHRINK_MS_PER_S * elapsed_s);
         bw_drift_update(&control->drift, control->delay_ms, elapsed_s);
     }
     return control->drift.ppm;

@@ -56,6 +56,9 @@ void bw_delay_control_reset(bw_delay_control *control, int64_t now_ns);
 /* After each pull: passes the current delay and the lateness to cover, in ms. Returns the ppm for the resampler. */
 double bw_delay_control_update(bw_delay_control *control, int64_t now_ns, double delay_ms, double covering_ms);
 
+/* Lets the target fall at once to what the lateness needs. */
+void bw_delay_control_aim(bw_delay_control *control, int64_t now_ns, double covering_ms);
+
 /* Before each pull: returns the shift to try now. The caller is expected to have tried it by the next call. */
 bw_delay_shift bw_delay_control_next_shift(bw_delay_control *control, int64_t now_ns);
 

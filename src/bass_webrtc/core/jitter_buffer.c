@@ -403,6 +403,7 @@ static bool has_spare_at_start(bw_jitter_buffer *buffer, double waiting_ms, int6
     if (now_ns - buffer->window_from_ns < START_WINDOW_NS)
         return false;
     buffer->window_from_ns = 0;
+    bw_delay_control_aim(&buffer->delay, now_ns, bw_arrival_covering_ms(&buffer->arrival));
     return buffer->least_waiting_ms > buffer->delay.target_ms + START_SPARE_MS;
 }
 
