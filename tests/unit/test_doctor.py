@@ -47,15 +47,20 @@ def test_python_core_and_bass_are_found() -> None:
 
 
 @pytest.mark.parametrize(
-    ("deep_plc", "osce", "text"), [(False, False, "(no deep PLC, no OSCE)"), (True, True, "(deep PLC, OSCE)")]
+    ("deep_plc", "osce", "models", "enhancement"),
+    [
+        (False, False, "(no deep PLC, no OSCE)", "not available, because libopus has no OSCE"),
+        (True, True, "(deep PLC, OSCE)", "available"),
+    ],
 )
 def test_doctor_shows_what_libopus_was_built_with(
-    monkeypatch: pytest.MonkeyPatch, deep_plc: bool, osce: bool, text: str
+    monkeypatch: pytest.MonkeyPatch, deep_plc: bool, osce: bool, models: str, enhancement: str
 ) -> None:
     monkeypatch.setattr(
         doctor, "libraries", lambda: Libraries("libopus 1.6.1", "libsrtp2 2.7.0", "OpenSSL 3.5.7", deep_plc, osce)
     )
-    assert finding("core").detail == f"libopus 1.6.1 {text}, libsrtp2 2.7.0, OpenSSL 3.5.7"
+    assert finding("core").detail == f"libopus 1.6.1 {models}, libsrtp2 2.7.0, OpenSSL 3.5.7"
+    assert finding("receive_enhancement").detail == enhancement
 
 
 def test_old_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def examine(config: ServerConfig | None = None) -> list[Finding]:
         The findings; a check comes after those it depends on. Never raises.
     """
     config = config or ServerConfig()
-    return [_python(), _core(), *_bass(), *_realtime(), *_ports(config)]
+    return [_python(), *_core(), *_bass(), *_realtime(), *_ports(config)]
 
 
 def _python() -> Finding:
@@ -62,16 +62,19 @@ def _python() -> Finding:
     return Finding("Python", "error", detail, "Install Python 3.11 or newer")
 
 
-def _core() -> Finding:
+def _core() -> Iterator[Finding]:
     try:
         importlib.import_module(CORE_MODULE)
     except ImportError as error:
-        return Finding("core", "error", str(error), ADVICE)
+        yield Finding("core", "error", str(error), ADVICE)
+        return
     found = libraries()
     models = ", ".join(
         name if present else f"no {name}" for name, present in (("deep PLC", found.deep_plc), ("OSCE", found.osce))
     )
-    return Finding("core", "ok", f"{found.opus} ({models}), {found.srtp}, {found.openssl}")
+    yield Finding("core", "ok", f"{found.opus} ({models}), {found.srtp}, {found.openssl}")
+    enhancement = "available" if found.osce else "not available, because libopus has no OSCE"
+    yield Finding("receive_enhancement", "ok", enhancement)
 
 
 def _bass() -> Iterator[Finding]:
