@@ -96,8 +96,8 @@ static uint32_t run_packet(bw_opus_receiver *receiver, const uint8_t *data, uint
     return decoded;
 }
 
-/* Runs the decoder over lost audio. Enhanced speech is concealed by deep PLC, which also lets the enhancement continue
- * after the loss. Concealment that has become plain remains so. */
+/* Runs the decoder over lost audio. Enhanced speech is concealed by deep PLC. Concealment that has become plain remains
+ * so. Either way, libopus starts the enhancement again after it. */
 static uint32_t run_lost(bw_opus_receiver *receiver, float *output, uint32_t samples) {
     receiver->is_enhanced = receiver->is_enhanced && may_enhance(receiver, BW_ENHANCED_CONCEALMENT, false, samples);
     if (receiver->is_enhanced)
