@@ -23,7 +23,7 @@ class Report:
 
     def row(self, *cells: object) -> None:
         """Print one line of a table; the first cell is wide."""
-        print(f"  {cells[0]!s:<32}" + "".join(f"{cell!s:>15}" for cell in cells[1:]), flush=True)
+        print(f"  {cells[0]!s:<48}" + "".join(f"{cell!s:>15}" for cell in cells[1:]), flush=True)
 
     def goal(self, what: str, met: bool) -> None:
         """Print a goal and whether it was met."""
