@@ -1,5 +1,5 @@
 /* Fuzzer: any script of packets, pulls and pauses causes no out-of-bounds access, finite output, and a delay within
- * its bounds. */
+ * its bounds. Speech is enhanced in every second length of script; "auto" would depend on the clock. */
 #include "jitter_buffer.h"
 #include "jitter_script.h"
 #include "resampler.h"
@@ -63,6 +63,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                        .max_ms = MAX_MS};
     filter = filter ? filter : bw_resampler_new_band(48000, 48000, 2, 20000, 28000);
     script s = {.bytes = {data, size}, .buffer = bw_jitter_buffer_new(&config, filter), .now_ns = 1};
+    bw_enhancement enhancement;
+    bw_enhancement_init(&enhancement);
+    bw_enhancement_set_mode(&enhancement, size % 2 ? BW_ENHANCEMENT_ON : BW_ENHANCEMENT_OFF);
+    bw_jitter_buffer_set_enhancement(s.buffer, &enhancement);
     while (s.bytes.left > 0)
         step(&s);
     bw_receiver_stats stats;
