@@ -3,6 +3,7 @@
 #include "arrival.h"
 #include "delay_control.h"
 #include "jitter_buffer.h"
+#include "lanes.h"
 #include "opus_receiver.h"
 #include "packet_queue.h"
 #include "rtp_stream.h"
@@ -480,8 +481,9 @@ static void count_played(bw_jitter_buffer *buffer, uint32_t frames, uint32_t con
 }
 
 static void measure_level(bw_jitter_buffer *buffer, const float *output, uint32_t frames) {
-    float square = 0.0f;
-    for (uint32_t i = 0; i < 2 * frames; i++)
+    uint32_t whole = frames / 4 * 4;
+    float square = energy(output, 2 * (size_t)whole);
+    for (uint32_t i = 2 * whole; i < 2 * frames; i++)
         square += output[i] * output[i];
     float share = fminf(1.0f, (float)frames / LEVEL_SMOOTHING_SAMPLES);
     buffer->power += share * (square / (2.0f * (float)frames) - buffer->power);

@@ -8,6 +8,8 @@
  */
 #include "resampler.h"
 
+#include "lanes.h"
+
 #include <math.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -100,26 +102,12 @@ static void filter_release(filter *filter) {
 
 /* ------------------------------------------------------------------ output frames: real-time */
 
-/* Written once and inlined into one function per instruction set. */
-#define INLINE static inline __attribute__((always_inline))
-
 /*
  * One output frame of two channels: the kernel, interpolated between two rows, times both histories. taps: a multiple
  * of LANES.
  */
 typedef void (*summation)(const float *row, uint32_t taps, float share, const float *left, const float *right,
                           float *sums);
-
-/* Two sums of four lanes each, because the compiler may not reorder a float sum. */
-typedef float lanes __attribute__((vector_size(16)));
-
-INLINE lanes load(const float *samples) {
-    lanes loaded;
-    memcpy(&loaded, samples, sizeof loaded);
-    return loaded;
-}
-
-INLINE float total(lanes sum) { return (sum[0] + sum[2]) + (sum[1] + sum[3]); }
 
 INLINE void sum_plain(const float *row, uint32_t taps, float share, const float *left, const float *right,
                       float *sums) {

@@ -1,5 +1,7 @@
 #include "stretch.h"
 
+#include "lanes.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -22,6 +24,9 @@
 #define MAX_PERIOD 720 /* Frames: 15 ms, so that the history holds two periods. */
 #define JOIN_WINDOW 240
 #define PHASE_WINDOW 480 /* Longer, because the first sound after a loss is the least reliable. */
+#define COARSE_PERIOD (MAX_PERIOD / COARSE)
+#define COARSE_PHASE_WINDOW (PHASE_WINDOW / COARSE)
+#define COARSE_ERROR 0.05f /* Of a score at 12 kHz. */
 #define JOIN_CORRELATION 0.5f
 #define MOVE_PENALTY 0.2f /* Per MAX_PERIOD. */
 #define PERIODIC_CORRELATION 0.96f
@@ -76,30 +81,28 @@ void bw_stretch_pop(bw_stretch *stretch, uint32_t frames) { stretch->start += fr
 
 /* ------------------------------------------------------------------ finding a cut */
 
-static float dot(const float *a, const float *b, uint32_t count) {
-    float sums[4] = {0};
-    for (uint32_t i = 0; i < count; i += 4)
-        for (uint32_t lane = 0; lane < 4; lane++)
-            sums[lane] += a[i + lane] * b[i + lane];
-    return (sums[0] + sums[2]) + (sums[1] + sums[3]);
-}
-
 static const float *move(const float *from, int direction, uint32_t frames) {
     return from + (ptrdiff_t)direction * CHANNELS * (ptrdiff_t)frames;
 }
 
 /* Correlates both channels together, so that a shift that fits only one does not win. */
-static float correlate(const float *a, const float *b, uint32_t frames) {
-    uint32_t count = CHANNELS * frames;
-    float power = dot(a, a, count) * dot(b, b, count);
-    return power > 0.0f ? dot(a, b, count) / sqrtf(power) : 0.0f;
+static float correlate(const float *a, float a_energy, const float *b, uint32_t frames) {
+    lanes even = {0}, odd = {0}, even_energy = {0}, odd_energy = {0};
+    for (uint32_t i = 0; i < CHANNELS * frames; i += 8) {
+        lanes b_even = load(b + i), b_odd = load(b + i + 4);
+        even += load(a + i) * b_even;
+        odd += load(a + i + 4) * b_odd;
+        even_energy += b_even * b_even;
+        odd_energy += b_odd * b_odd;
+    }
+    float power = a_energy * total(even_energy + odd_energy);
+    return power > 0.0f ? total(even + odd) / sqrtf(power) : 0.0f;
 }
 
 static void decimate(const float *in, float *out, uint32_t frames) {
-    for (uint32_t i = 0; i < CHANNELS * frames; i++) {
-        const float *first = in + (size_t)CHANNELS * COARSE * (i / CHANNELS) + i % CHANNELS;
-        out[i] = first[0] + first[CHANNELS] + first[2 * CHANNELS] + first[3 * CHANNELS];
-    }
+    for (uint32_t i = 0; i < frames; i++, in += CHANNELS * COARSE)
+        for (uint32_t channel = 0; channel < CHANNELS; channel++)
+            *out++ = in[channel] + in[channel + CHANNELS] + in[channel + 2 * CHANNELS] + in[channel + 3 * CHANNELS];
 }
 
 /* Returns the best shift at 12 kHz. Direction 1 searches ahead, -1 back. */
@@ -108,10 +111,10 @@ static uint32_t search_coarse(const float *now, int direction, uint32_t max_shif
     uint32_t shifts = max_shift / COARSE;
     decimate(direction > 0 ? now : move(now, -1, COARSE * shifts), buffer, shifts + COARSE_WINDOW);
     const float *reference = direction > 0 ? buffer : move(buffer, 1, shifts);
-    float best_score = -2.0f;
+    float reference_energy = energy(reference, CHANNELS * COARSE_WINDOW), best_score = -2.0f;
     uint32_t best = MIN_SHIFT / COARSE;
     for (uint32_t shift = MIN_SHIFT / COARSE; shift <= shifts; shift++) {
-        float score = correlate(reference, move(reference, direction, shift), COARSE_WINDOW) +
+        float score = correlate(reference, reference_energy, move(reference, direction, shift), COARSE_WINDOW) +
                       length_preference * (float)shift / COARSE_SHIFTS;
         if (score > best_score) {
             best_score = score;
@@ -123,9 +126,10 @@ static uint32_t search_coarse(const float *now, int direction, uint32_t max_shif
 
 static cut search_fine(const float *now, int direction, uint32_t around, uint32_t max_shift) {
     cut best = {0, -2.0f};
+    float now_energy = energy(now, CHANNELS * WINDOW);
     uint32_t first = around > MIN_SHIFT + COARSE ? around - COARSE : MIN_SHIFT;
     for (uint32_t shift = first; shift <= around + COARSE && shift <= max_shift; shift++) {
-        float correlation = correlate(now, move(now, direction, shift), WINDOW);
+        float correlation = correlate(now, now_energy, move(now, direction, shift), WINDOW);
         if (correlation > best.correlation)
             best = (cut){shift, correlation};
     }
@@ -133,7 +137,7 @@ static cut search_fine(const float *now, int direction, uint32_t around, uint32_
 }
 
 static bool is_silent(const float *frames) {
-    return dot(frames, frames, CHANNELS * WINDOW) < SILENCE_POWER * CHANNELS * WINDOW;
+    return energy(frames, CHANNELS * WINDOW) < SILENCE_POWER * CHANNELS * WINDOW;
 }
 
 static cut find_cut(const float *now, int direction, uint32_t max_shift, float min_correlation) {
@@ -221,17 +225,57 @@ bool bw_stretch_extrapolate(const bw_stretch *stretch, float *output, uint32_t f
     return true;
 }
 
-/* Returns where in one period the new sound fits best, preferring small moves. */
-static cut find_phase(const float *continued, const float *new_sound, uint32_t period) {
+/* Prefers small moves: the same place one period later is the same sound. */
+static float phase_score(float correlation, uint32_t shift, uint32_t period) {
+    uint32_t moved = shift < period - shift ? shift : period - shift;
+    return correlation - MOVE_PENALTY * (float)moved / MAX_PERIOD;
+}
+
+/* Scores shifts at 12 kHz; returns the best score. */
+static float score_phases(const float *continued, const float *new_sound, uint32_t period, float *scores,
+                          uint32_t count) {
+    float before[CHANNELS * (COARSE_PERIOD + COARSE_PHASE_WINDOW)], after[CHANNELS * COARSE_PHASE_WINDOW];
+    decimate(continued, before, count - 1 + COARSE_PHASE_WINDOW);
+    decimate(new_sound, after, COARSE_PHASE_WINDOW);
+    float after_energy = energy(after, CHANNELS * COARSE_PHASE_WINDOW), best = -2.0f;
+    for (uint32_t shift = 0; shift < count; shift++) {
+        float correlation = correlate(after, after_energy, move(before, 1, shift), COARSE_PHASE_WINDOW);
+        scores[shift] = phase_score(correlation, COARSE * shift, period);
+        best = fmaxf(best, scores[shift]);
+    }
+    return best;
+}
+
+/* Searches at 48 kHz around one shift of the coarse search. */
+static cut search_phase(const float *continued, const float *new_sound, uint32_t period, uint32_t around) {
     cut best = {0, -2.0f};
-    float best_score = -2.0f;
-    for (uint32_t shift = 0; shift < period; shift += 2) {
-        float correlation = correlate(move(continued, 1, shift), new_sound, PHASE_WINDOW);
-        uint32_t moved = shift < period - shift ? shift : period - shift;
-        float score = correlation - MOVE_PENALTY * (float)moved / MAX_PERIOD;
+    float new_energy = energy(new_sound, CHANNELS * PHASE_WINDOW), best_score = -2.0f;
+    for (uint32_t i = 0; i < 2 * COARSE; i++) {
+        uint32_t shift = (around + period - COARSE + 1 + i) % period;
+        float correlation = correlate(new_sound, new_energy, move(continued, 1, shift), PHASE_WINDOW);
+        float score = phase_score(correlation, shift, period);
         if (score > best_score) {
             best_score = score;
             best = (cut){shift, correlation};
+        }
+    }
+    return best;
+}
+
+/* Returns where in one period the new sound fits best. At 12 kHz, several shifts may be equally good. */
+static cut find_phase(const float *continued, const float *new_sound, uint32_t period) {
+    float scores[COARSE_PERIOD];
+    uint32_t count = (period + COARSE - 1) / COARSE;
+    float least = score_phases(continued, new_sound, period, scores, count) - COARSE_ERROR, best_score = -2.0f;
+    cut best = {0, -2.0f};
+    for (uint32_t i = 0; i < count; i++) {
+        if (scores[i] < least || scores[i] < scores[(i + count - 1) % count] || scores[i] < scores[(i + 1) % count])
+            continue;
+        cut found = search_phase(continued, new_sound, period, COARSE * i);
+        float score = phase_score(found.correlation, found.shift, period);
+        if (score > best_score) {
+            best_score = score;
+            best = found;
         }
     }
     return best;
