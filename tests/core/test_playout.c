@@ -22,8 +22,9 @@ static bw_playout *open_playout(void) {
     return playout;
 }
 
-static publisher *publish(bw_playout *playout, uint32_t peer, double left_hz, double right_hz, double amplitude) {
-    bw_receiver_config config = {.payload_type = PAYLOAD_TYPE, .start_ms = 20, .min_ms = 20, .max_ms = 200};
+static publisher *publish_delayed(bw_playout *playout, uint32_t peer, uint32_t delay_ms, double left_hz,
+                                  double right_hz, double amplitude) {
+    bw_receiver_config config = {.payload_type = PAYLOAD_TYPE, .start_ms = delay_ms, .min_ms = delay_ms, .max_ms = 200};
     publisher *made = calloc(1, sizeof *made);
     CHECK(made != NULL);
     made->sim.scenario = with_defaults((scenario){.left_hz = left_hz, .right_hz = right_hz, .amplitude = amplitude});
@@ -31,6 +32,10 @@ static publisher *publish(bw_playout *playout, uint32_t peer, double left_hz, do
     encode_loop(&made->sim);
     CHECK_EQ(bw_playout_add(playout, peer, &config), BW_OK);
     return made;
+}
+
+static publisher *publish(bw_playout *playout, uint32_t peer, double left_hz, double right_hz, double amplitude) {
+    return publish_delayed(playout, peer, 20, left_hz, right_hz, amplitude);
 }
 
 /* Sends all frames that are due. */
@@ -78,6 +83,35 @@ static void test_five_peers_are_mixed_at_their_levels(void) {
     for (uint32_t i = 0; i < 5; i++) {
         CHECK_NEAR(level(200, 0, 300.0 + 150.0 * i), 0.1, 0.01);
         CHECK_NEAR(level(200, 1, 2000.0 + 100.0 * i), 0.1, 0.01);
+        free(from[i]);
+    }
+    bw_playout_free(playout);
+}
+
+static void test_packets_that_arrive_in_step_are_decoded_in_different_pulls(void) {
+    bw_playout *playout = open_playout();
+    publisher *from[8];
+    bw_receiver_stats stats[8];
+    uint64_t decoded = 0;
+    uint32_t crowded = 0;
+    for (uint32_t i = 0; i < 8; i++)
+        from[i] = publish_delayed(playout, i, 60, 450.0, 900.0, 0.05);
+    for (uint32_t block = 0; block < 200; block++) {
+        uint64_t before = decoded;
+        decoded = 0;
+        run(playout, from, 8, block, 1);
+        for (uint32_t i = 0; i < 8; i++) {
+            CHECK_EQ(bw_playout_get_receiver_stats(playout, i, &stats[i]), BW_OK);
+            decoded += stats[i].jitter_buffer_emitted_count / 960;
+        }
+        crowded += block >= 50 && decoded - before > 4;
+    }
+    CHECK_AT_MOST(crowded, 5); /* of 150: when one frame more is needed, all decode one pull earlier */
+    for (uint32_t i = 0; i < 8; i++) {
+        CHECK_EQ(stats[i].concealed_samples, 0);
+        CHECK_NEAR(stats[i].jitter_buffer_ms, stats[0].jitter_buffer_ms, 0.01);
+        CHECK_NEAR(stats[i].jitter_buffer_delay_s / (double)stats[i].jitter_buffer_emitted_count,
+                   stats[0].jitter_buffer_delay_s / (double)stats[0].jitter_buffer_emitted_count, 2e-4);
         free(from[i]);
     }
     bw_playout_free(playout);
@@ -326,6 +360,7 @@ static void test_peers_are_added_and_removed_during_insert_play_and_stats(void) 
 
 int main(void) {
     RUN(test_five_peers_are_mixed_at_their_levels);
+    RUN(test_packets_that_arrive_in_step_are_decoded_in_different_pulls);
     RUN(test_peer_moves_between_mix_and_own_stream);
     RUN(test_gain_and_mute_take_10_ms_without_click);
     RUN(test_soft_clip_starts_at_minus_1_dbfs_and_never_exceeds_full_scale);

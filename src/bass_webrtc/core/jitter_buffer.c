@@ -57,6 +57,7 @@ struct bw_jitter_buffer {
     bool in_silence;     /* the sender is in discontinuous transmission: nothing is lost */
     float power;         /* smoothed mean square of the output */
     int64_t last_get_ns; /* 0: never */
+    bool has_decoded;    /* in the last get */
     receiver_counters counters;
 };
 
@@ -222,6 +223,7 @@ static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64
     if (buffer->stalled > 0) /* The packet was late, not lost. */
         bw_opus_receiver_settle(&buffer->opus, 0);
     uint32_t samples = bw_opus_receiver_decode(&buffer->opus, packet->data, packet->bytes);
+    buffer->has_decoded = true;
     if (samples > 0) {
         count_waiting(buffer, packet, samples, now_ns);
         bw_count(&buffer->counters.red_packets_used, packet->redundant);
@@ -238,6 +240,7 @@ static void play_packet(bw_jitter_buffer *buffer, const bw_packet *packet, int64
 /* Plays the frame before this packet, decoded from this packet. */
 static void play_recovered(bw_jitter_buffer *buffer, const bw_packet *packet, int64_t delayed, int64_t now_ns) {
     uint32_t samples = bw_opus_receiver_recover(&buffer->opus, packet->data, packet->bytes);
+    buffer->has_decoded = true;
     bw_count(samples > 0 ? &buffer->counters.fec_packets_used : &buffer->counters.decode_errors, 1);
     count_waiting(buffer, packet, samples, now_ns);
     end_stall(buffer, packet->timestamp, delayed, now_ns);
@@ -509,12 +512,30 @@ void bw_jitter_buffer_get(bw_jitter_buffer *buffer, float *output, uint32_t fram
     if (buffer->last_get_ns != 0 && now_ns - buffer->last_get_ns > PAUSE_NS)
         start_over(buffer);
     buffer->last_get_ns = now_ns;
+    buffer->has_decoded = false;
     if (buffer->phase == PLAYING && buffer->stalled == 0)
         shift_delay(buffer, now_ns);
     count_played(buffer, frames, play(buffer, output, frames, now_ns));
     control_delay(buffer, now_ns);
     measure_level(buffer, output, frames);
     publish(buffer);
+}
+
+/* ------------------------------------------------------------------ work ahead of the next get */
+
+bool bw_jitter_buffer_has_decoded(const bw_jitter_buffer *buffer) { return buffer->has_decoded; }
+
+bool bw_jitter_buffer_will_decode(const bw_jitter_buffer *buffer, uint32_t frames) {
+    uint32_t needed = bw_resampler_input_for(buffer->resampler, frames);
+    /* While a window is open, the least audio in the queue is measured. */
+    bool may_decode = buffer->phase == PLAYING && buffer->stalled == 0 && buffer->window_from_ns == 0;
+    return may_decode && needed <= BW_STRETCH_LOOK_AHEAD && bw_stretch_waiting(&buffer->opus.sound) < needed &&
+           is_next(buffer, bw_packet_queue_first(&buffer->queue));
+}
+
+void bw_jitter_buffer_decode_early(bw_jitter_buffer *buffer, uint32_t frames, int64_t next_ns) {
+    if (bw_jitter_buffer_will_decode(buffer, frames))
+        decode_ahead(buffer, bw_resampler_input_for(buffer->resampler, frames), next_ns);
 }
 
 /* ------------------------------------------------------------------ life and statistics */

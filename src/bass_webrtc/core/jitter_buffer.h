@@ -17,6 +17,7 @@
 #include "playout.h"
 #include "resampler.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct bw_jitter_buffer bw_jitter_buffer;
@@ -35,6 +36,13 @@ void bw_jitter_buffer_insert(bw_jitter_buffer *buffer, const uint8_t *data, uint
 /* Fills the block with interleaved stereo. Any number of frames; calls of 10 ms give the least delay. A call more
  * than half a second after the previous one drops old audio and continues with the newest. */
 void bw_jitter_buffer_get(bw_jitter_buffer *buffer, float *output, uint32_t frames, int64_t now_ns);
+
+/* For distributing work among pulls: whether the last get decoded a packet, and whether the next one, of so many
+ * frames, would decode one that is here already. */
+bool bw_jitter_buffer_has_decoded(const bw_jitter_buffer *buffer);
+bool bw_jitter_buffer_will_decode(const bw_jitter_buffer *buffer, uint32_t frames);
+/* Does so now. next_ns: time of the next get, at which the packet counts as played. Changes neither delay nor sound. */
+void bw_jitter_buffer_decode_early(bw_jitter_buffer *buffer, uint32_t frames, int64_t next_ns);
 
 /* Any thread. */
 void bw_jitter_buffer_get_stats(bw_jitter_buffer *buffer, bw_receiver_stats *stats);

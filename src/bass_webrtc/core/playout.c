@@ -55,6 +55,8 @@ typedef struct {
     uint32_t played_route; /* playing thread: route of the last block */
     float played_gain;     /* playing thread: gain at the end of the last block */
     float tail[CHANNELS];  /* mix: the last frame, from which to fade if the peer stops */
+    bool has_decoded;      /* mix: in this pull */
+    bool will_decode;      /* mix: in the next pull, what is here already */
 } slot;
 
 struct bw_playout {
@@ -145,6 +147,11 @@ static void apply_gain(slot *slot, uint32_t route, float *output, uint32_t frame
     slot->played_gain = gain;
 }
 
+static void note_decoding(slot *slot, const bw_jitter_buffer *buffer, uint32_t frames) {
+    slot->has_decoded = bw_jitter_buffer_has_decoded(buffer);
+    slot->will_decode = bw_jitter_buffer_will_decode(buffer, frames);
+}
+
 /* Returns false and writes nothing when the peer has another route, is gone, or is busy. */
 static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int64_t now_ns) {
     if (atomic_load_explicit(&slot->receiver, memory_order_relaxed) == NULL ||
@@ -159,6 +166,8 @@ static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int
         take_packets(receiver);
         bw_jitter_buffer_get(receiver->buffer, output, frames, now_ns);
         apply_gain(slot, route, output, frames);
+        if (route == BW_PLAYOUT_MIX)
+            note_decoding(slot, receiver->buffer, frames);
     }
     unlock(slot);
     return receiver != NULL;
@@ -208,7 +217,32 @@ static void add_tail(slot *slot, float *output, uint32_t frames) {
     memset(slot->tail, 0, sizeof slot->tail);
 }
 
+static void decode_early(slot *slot, uint32_t frames, int64_t next_ns) {
+    if (!try_lock(slot))
+        return;
+    receiver *receiver = atomic_load_explicit(&slot->receiver, memory_order_relaxed);
+    if (receiver != NULL)
+        bw_jitter_buffer_decode_early(receiver->buffer, frames, next_ns);
+    unlock(slot);
+}
+
+/* Publishers whose packets arrive in step would all be decoded in the same pull and none in the next one. When this
+ * pull decodes less than the next one would, it takes over half of the difference. */
+static void balance_pulls(bw_playout *playout, uint32_t used, uint32_t frames, int64_t now_ns) {
+    int64_t next_ns = now_ns + (int64_t)frames * 1000000000 / SAMPLE_RATE_HZ;
+    int32_t more = 0;
+    for (uint32_t i = 0; i < used; i++)
+        more += playout->slots[i].will_decode - playout->slots[i].has_decoded;
+    for (uint32_t i = 0; i < used && more > 1; i++) {
+        if (!playout->slots[i].will_decode)
+            continue;
+        decode_early(&playout->slots[i], frames, next_ns);
+        more -= 2;
+    }
+}
+
 static void mix_peer(slot *slot, float *output, float *scratch, uint32_t frames, int64_t now_ns) {
+    slot->has_decoded = slot->will_decode = false;
     if (play(slot, BW_PLAYOUT_MIX, scratch, frames, now_ns)) {
         add(output, scratch, CHANNELS * frames);
         memcpy(slot->tail, scratch + CHANNELS * (size_t)(frames - 1), sizeof slot->tail);
@@ -244,6 +278,7 @@ static void mix(bw_playout *playout, float *output, uint32_t frames, int64_t now
     int64_t began_ns = begin_pull(playout, frames, now_ns);
     for (uint32_t i = 0; i < used; i++)
         mix_peer(&playout->slots[i], output, playout->scratch, frames, now_ns);
+    balance_pulls(playout, used, frames, now_ns);
     end_pull(playout, began_ns);
     soft_clip(playout, output, CHANNELS * frames);
     atomic_flag_clear_explicit(&playout->mixing, memory_order_release);
