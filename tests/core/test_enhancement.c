@@ -109,6 +109,13 @@ static void test_more_publishers_than_the_budget_carries_stay_within_it(void) {
     }
 }
 
+static void test_budget_carries_a_block_of_each_and_one_more_packet(void) {
+    machine *m = start(MAX_PUBLISHERS, BLOCK, 10, 230);
+    run(m, 30.0);
+    CHECK_AT_LEAST(enhanced(m), 6); /* 80 % of 2.5 ms for new ones, less 0.2 ms of plain decoding, are 7 times 230 us */
+    CHECK_AT_MOST(m->longest_ns, 2500 * US_NS);
+}
+
 static void test_load_without_enhancement_leaves_less_of_the_budget(void) {
     machine *light = start(4, BLOCK, 20, 300);
     run(light, 20.0);
@@ -230,6 +237,7 @@ static void test_modes_off_and_on_ignore_the_budget(void) {
 int main(void) {
     RUN(test_few_publishers_are_all_enhanced_from_the_start);
     RUN(test_more_publishers_than_the_budget_carries_stay_within_it);
+    RUN(test_budget_carries_a_block_of_each_and_one_more_packet);
     RUN(test_load_without_enhancement_leaves_less_of_the_budget);
     RUN(test_longer_block_has_room_for_more_publishers);
     RUN(test_slow_machine_ends_with_plain_sound_and_no_late_block);

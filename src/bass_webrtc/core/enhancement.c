@@ -49,11 +49,12 @@ static double budget_ns(bw_enhancement *enhancement, double share) {
     return (double)((float)share * BUDGET_SHARE - GET(base_share)) * (double)GET(block_ns);
 }
 
-/* Returns how many grants the budget carries. */
+/* Returns how many grants the budget carries, while one of them decodes a packet more than the block. */
 static uint32_t capacity(bw_enhancement *enhancement, double share) {
     double block_ns = (double)GET(block_ns), packet_ns = GET(packet_ns);
-    double most_ns = cost_of(enhancement, BW_ENHANCED_DECODING, fmax(block_ns, packet_ns) + packet_ns);
-    return most_ns > 0.0 ? (uint32_t)fmax(0.0, budget_ns(enhancement, share) / most_ns) : 0;
+    double each_ns = cost_of(enhancement, BW_ENHANCED_DECODING, fmax(block_ns, packet_ns));
+    double left_ns = budget_ns(enhancement, share) - cost_of(enhancement, BW_ENHANCED_DECODING, packet_ns);
+    return each_ns > 0.0 ? (uint32_t)fmax(0.0, left_ns / each_ns) : 0;
 }
 
 static bool fits_into_pull(bw_enhancement *enhancement, bw_enhancement_kind kind, uint32_t samples) {
