@@ -136,11 +136,14 @@ def _cpu_percent(pid: int) -> float:
 
 
 def _start(sender: Child, targets: list[int], seconds: float) -> None:
-    jobs = [{"signal": "sine", "targets": targets, "copies": 0}]
-    case = Case(Network())
+    _prepare(sender, "sine", targets, Case(Network()), seconds)
+    sender.ask("start")
+
+
+def _prepare(sender: Child, signal: str, targets: list[int], case: Case, seconds: float) -> None:
+    jobs = [{"signal": signal, "targets": targets, "copies": case.copies}]
     run = {"arrivals": case.arrivals(seconds), "frame_ms": case.frame_ms, "jobs": jobs}
     sender.ask("prepare", runs=[run], seconds=seconds)
-    sender.ask("start")
 
 
 def _measure_callbacks(stage: Stage, report: Report) -> None:
@@ -235,9 +238,10 @@ def _measure_speakers(stage: Stage, mode: str, seconds: float) -> tuple[Callback
         targets = [sender.ask("publish", url=url, count=SPEAKERS_PER_NETWORK)["targets"] for sender in senders]
         idle = _cpu_percent(receiver.pid)
         for seed, sender in enumerate(senders):
-            jobs = [{"signal": "speech", "targets": targets[seed], "copies": 0}]
-            network = {"loss": SPEECH_LOSS}
-            sender.ask("start", jobs=jobs, network=network, seconds=2 * SETTLE_S + seconds, seed=seed)
+            case = Case(Network(loss=SPEECH_LOSS), seed=seed)
+            _prepare(sender, "speech", targets[seed], case, 2 * SETTLE_S + seconds)
+        for sender in senders:
+            sender.ask("start")
         time.sleep(SETTLE_S)
         before, cpu_s = receiver.ask("receivers"), usage.cpu_s(receiver.pid)
         time.sleep(seconds)
