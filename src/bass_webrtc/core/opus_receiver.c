@@ -175,6 +175,7 @@ void bw_opus_receiver_settle(bw_opus_receiver *receiver, uint32_t samples) {
         copy_decoder(receiver->decoder, receiver->before_missing);
         opus_decoder_ctl(receiver->decoder, OPUS_SET_COMPLEXITY(receiver->complexity));
         done = 0;
+        receiver->spare_samples = 0; /* Late audio has no delay to spare. */
     }
     skip(receiver, samples - done);
 }
