@@ -146,7 +146,7 @@ static void test_rare_peak_is_not_covered_and_repeated_one_is(void) {
 static void test_first_peak_is_covered_for_some_seconds(void) {
     path path = clean(100);
     receive(&path, 80.0);
-    receive_many(&path, 250, 0.0);
+    receive_many(&path, 500, 0.0);
     CHECK_NEAR(bw_arrival_covering_ms(&path.arrival), 80.0, 0.1);
     receive_many(&path, 150, 0.0);
     CHECK_EQ(bw_arrival_covering_ms(&path.arrival), 0.0);

@@ -8,6 +8,7 @@
 #define START_BLOCKS 4
 #define BASE_BLOCKS 64
 #define OUTLIERS_PERCENT 3
+#define UNRATED_BLOCKS 20 /* So early, a single peak may be the first of many. */
 
 /* A new path: this many blocks, by this much plus the usual lateness. It is a jump: the last block on the former path is
  * as far from them. Between are blocks that may have packets of both paths: those of the slower one arrive when others
@@ -137,7 +138,8 @@ static void close_block(bw_arrival *arrival) {
         arrival->block_count = NEW_PATH_BLOCKS;
         arrival->is_new_path = true;
     }
-    uint32_t outliers = arrival->block_count * OUTLIERS_PERCENT / 100;
+    uint32_t rated = arrival->block_count > UNRATED_BLOCKS ? arrival->block_count - UNRATED_BLOCKS : 0;
+    uint32_t outliers = rated * OUTLIERS_PERCENT / 100;
     arrival->covered_ns = percentile_ns(arrival, 0, arrival->block_count, outliers);
     age_waits(arrival, arrival->block_start_ns);
 }

@@ -5,7 +5,7 @@
  * each are kept for half a minute:
  *
  *   base              = the smallest transit of the last 16 s: that of the fastest packets
- *   lateness to cover = the transit that 97 % of the blocks do not exceed, minus the base, or
+ *   lateness to cover = the transit that 97 % of the blocks do not exceed (all, in the first 13 s), minus the base, or
  *                       the longest wait for a redundant copy of a lost packet in the last 30 s, if that is longer
  *
  * Transits are kept, and not distances from the base, because a delay that wanders moves the base, but not the moment
