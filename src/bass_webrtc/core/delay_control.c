@@ -16,6 +16,7 @@
 #define REMOVE_FROM_MS 8.0
 #define INSERT_FROM_MS 3.0 /* Too little delay is audible sooner than too much. */
 #define FRAMES_PER_MS 48.0
+#define PURE_AFTER_NS 100000000LL /* Sound just after a loss has breaks that a cut would repeat. */
 #define TRY_EVERY_NS 30000000LL
 #define GOOD_CORRELATION 0.95
 
@@ -62,6 +63,8 @@ void bw_delay_control_rebased(bw_delay_control *control, double rise_ms, bool is
 void bw_delay_control_lost(bw_delay_control *control, int64_t now_ns) {
     memmove(control->losses_ns + 1, control->losses_ns, sizeof control->losses_ns - sizeof control->losses_ns[0]);
     control->losses_ns[0] = now_ns;
+    if (control->shift_from_ns < now_ns + PURE_AFTER_NS)
+        control->shift_from_ns = now_ns + PURE_AFTER_NS;
 }
 
 static bool loses_often(const bw_delay_control *control, int64_t now_ns) {
