@@ -167,12 +167,18 @@ static void test_delay_is_normal_3_s_after_path_became_faster(void) {
     }
 }
 
-/* Two seconds are lost, and at most 0.2 s more are concealed. */
+/* Two seconds are lost, and then, at most 0.2 s more are concealed: the sound lasts. */
 static void test_sound_returns_within_200_ms_after_storm(void) {
-    const outcome *o = simulate((scenario){
-        .seed = 8, .seconds = 39, .start_ms = 40, .burst_every_s = 20.0, .burst_packets = 100, .jitter_ms = 10.0});
-    CHECK_AT_MOST(o->moments[23].concealed_samples - o->moments[19].concealed_samples, 48 * 2200);
-    CHECK_EQ(o->moments[38].concealed_samples, o->moments[23].concealed_samples);
+    for (uint32_t seed = 1; seed <= 5; seed++) {
+        const outcome *o = simulate((scenario){.seed = seed,
+                                               .seconds = 39,
+                                               .start_ms = 40,
+                                               .burst_every_s = 20.0,
+                                               .burst_packets = 100,
+                                               .jitter_ms = seed});
+        CHECK_AT_MOST(o->moments[22].concealed_samples - o->moments[19].concealed_samples, 48 * 2200);
+        CHECK_EQ(o->moments[38].concealed_samples, o->moments[22].concealed_samples);
+    }
 }
 
 static void test_removing_delay_makes_no_click(void) {

@@ -17,6 +17,7 @@
 #define TOLERANCE_SAMPLES 119     /* Less than 2.5 ms: tolerates senders whose timestamps are off by rounding. */
 #define MAX_SHORTENING 4
 #define OUTAGE_SAMPLES 9600       /* 200 ms without a packet: stop and buffer again. */
+#define RESUME_MS 10.0            /* Delay that is enough to resume; time stretching adds the rest of the target. */
 #define MAX_SILENCE_SAMPLES 96000 /* 2 s: senders transmit at least every 0.4 s in DTX. */
 #define START_SPARE_MS 20.0       /* Time stretching removes so much in half a second. */
 #define START_WINDOW_NS 200000000LL
@@ -326,7 +327,7 @@ static double delay_from(const bw_jitter_buffer *buffer, const bw_packet *packet
 static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
     double target_ms = buffer->delay.target_ms;
     double most_ms = buffer->after_outage ? buffer->config.max_ms : target_ms;
-    double least_ms = buffer->after_outage ? 0.0 : target_ms;
+    double least_ms = buffer->after_outage ? fmin(target_ms, RESUME_MS) : target_ms;
     const bw_packet *second = bw_packet_queue_second(&buffer->queue);
     while (second != NULL && delay_from(buffer, second, ahead, now_ns) >= most_ms) {
         bw_packet_queue_pop(&buffer->queue);
