@@ -5,7 +5,7 @@
 
 #define SAFETY_MS 4.0     /* On top of the measured lateness, for the wake-up latency of threads. */
 #define LOSS_SPARE_MS 8.0 /* Enough to cut a quarter of 20 ms, and to join sound in phase. */
-#define COARSE_MS 12.0    /* Browsers process blocks of 10 ms and are late by most of one too rarely to be learnt. */
+#define COARSE_MS 10.0    /* Browsers process blocks of 10 ms and are late by most of one too rarely to be learnt. */
 #define LOSS_MEMORY_NS 10000000000LL
 #define SPARE_FROM_MS 1.0 /* Uncertainty of the measured delay. */
 #define BLOCK_NS 250000000LL
