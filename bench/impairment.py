@@ -10,7 +10,7 @@ import itertools
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +289,7 @@ def _tuning(draw: Callable[[random.Random], Case]) -> Kind:
 
     def kind(draws: random.Random) -> Case:
         case = draw(draws)
-        return Case(case.network, case.copies, case.frame_ms, case.dtx, seed=2 * draws.getrandbits(30))
+        return replace(case, seed=2 * draws.getrandbits(30))
 
     return kind
 
@@ -352,7 +352,7 @@ TUNING: Mapping[str, Kind] = {
 
 
 def _judging(seed: int, case: Case) -> Kind:
-    return lambda _: Case(case.network, case.copies, case.frame_ms, case.dtx, seed)
+    return lambda _: replace(case, seed=seed)
 
 
 OLD_CASES: Mapping[str, Case] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 import tempfile
@@ -10,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import bass_webrtc as bw
 from bass_webrtc.core.libraries import libraries
 from support import browsers
 
@@ -97,8 +95,6 @@ def run(stage: Stage) -> list[str]:
 
 def _missing_enhancement() -> str | None:
     """Return why speech is not enhanced here; None if it can be."""
-    if "receive_enhancement" not in {field.name for field in dataclasses.fields(bw.ServerConfig)}:
-        return "this version has no receive_enhancement"
     return None if libraries().osce else f"{libraries().opus} was built without OSCE"
 
 

@@ -136,7 +136,7 @@ static void test_base_that_moves_changes_no_delay_in_effect(void) {
     pull(&run, 5.0, &delay_ms, 60.0, 1.0f);
     run.removed = run.inserted = 0;
     for (double rise_ms = 30.0; rise_ms >= -30.0; rise_ms -= 60.0) {
-        bw_delay_control_rebased(&run.control, rise_ms, false);
+        bw_delay_control_rebased(&run.control, rise_ms);
         delay_ms -= rise_ms;
         pull(&run, 5.0, &delay_ms, 60.0 - fmax(rise_ms, 0.0), 1.0f);
         CHECK_NEAR(delay_ms, run.control.target_ms, 2.0);
@@ -148,7 +148,10 @@ static void test_target_falls_at_once_on_new_path(void) {
     run run = start(5.0);
     double delay_ms = 10.0;
     pull(&run, 2.0, &delay_ms, 6.0, 1.0f);
-    bw_delay_control_rebased(&run.control, -100.0, true);
+    bw_delay_control_rebased(&run.control, -100.0);
+    CHECK_EQ(run.control.target_ms, 110.0);
+    bw_delay_control_aim(&run.control, run.now_ns, 6.0);
+    CHECK_EQ(run.control.target_ms, 10.0);
     delay_ms += 100.0;
     pull(&run, 0.3, &delay_ms, 6.0, 0.0f);
     CHECK_EQ(run.control.target_ms, 10.0);
@@ -197,6 +200,18 @@ static void test_spare_delay_is_restored_gradually(void) {
     CHECK_EQ(run.removed, 0);
 }
 
+static void test_no_shift_just_after_loss(void) {
+    run run = start(5.0);
+    double delay_ms = 5.0;
+    pull(&run, 2.0, &delay_ms, 1.0, 1.0f);
+    bw_delay_control_lost(&run.control, run.now_ns + 1);
+    run.control.drift.level_ms = 0.0;
+    pull(&run, 0.09, &delay_ms, 1.0, 1.0f);
+    CHECK_EQ(run.inserted, 0);
+    pull(&run, 0.05, &delay_ms, 1.0, 1.0f);
+    CHECK_LESS(0, run.inserted);
+}
+
 static void test_reset_forgets_clock_drift(void) {
     run run = start(20.0);
     double delay_ms = 29.0;
@@ -220,6 +235,7 @@ int main(void) {
     RUN(test_spare_delay_excludes_delay_needed_for_lateness);
     RUN(test_frequent_losses_keep_spare_delay);
     RUN(test_spare_delay_is_restored_gradually);
+    RUN(test_no_shift_just_after_loss);
     RUN(test_reset_forgets_clock_drift);
     return 0;
 }

@@ -95,6 +95,12 @@ static void test_voice_is_detected_in_speech_only(void) {
     const uint8_t second_of_two[] = {0x49, 0, 2, 0x80, 3}; /* two Opus frames */
     CHECK(!bw_opus_is_speech(celt, sizeof celt) && !bw_opus_has_voice(celt, sizeof celt));
     CHECK(bw_opus_is_speech(voice, sizeof voice) && bw_opus_has_voice(voice, sizeof voice));
+    for (uint32_t configuration = 0; configuration < 32; configuration++) {
+        uint8_t toc[] = {(uint8_t)(configuration << 3)};
+        bool is_wideband_20_ms =
+            (configuration >= 9 && configuration <= 11) || configuration == 13 || configuration == 15;
+        CHECK_EQ(bw_opus_can_enhance(toc, 1), is_wideband_20_ms);
+    }
     CHECK(bw_opus_is_speech(fec_only, sizeof fec_only) && !bw_opus_has_voice(fec_only, sizeof fec_only));
     CHECK(bw_opus_has_voice(third_of_60_ms, sizeof third_of_60_ms));
     CHECK(bw_opus_has_voice(second_of_two, sizeof second_of_two));

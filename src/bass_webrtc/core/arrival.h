@@ -5,7 +5,7 @@
  * each are kept for half a minute:
  *
  *   base              = the smallest transit of the last 16 s: that of the fastest packets
- *   lateness to cover = the transit that 97 % of the blocks do not exceed (all, in the first 13 s), minus the base, or
+ *   lateness to cover = the transit that 97 % of the blocks do not exceed (all, while there are few), minus the base, or
  *                       the longest wait for a redundant copy of a lost packet in the last 30 s, if that is longer
  *
  * Transits are kept, and not distances from the base, because a delay that wanders moves the base, but not the moment
@@ -13,7 +13,7 @@
  *
  *   another path         two blocks in a row that lie entirely above or below those before them after a jump, by more than
  *                        the usual lateness: the former path is forgotten
- *   a burst at the start a sender that is ahead of its clock at first (FFmpeg with -re by 0.65 s): in the first second,
+ *   a burst at the start a sender that is ahead of its clock at first (FFmpeg with -re by half a second): in the first second,
  *                        a packet is late only in comparison with those before it
  *
  * One thread at a time; nothing is allocated.

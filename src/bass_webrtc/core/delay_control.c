@@ -16,7 +16,7 @@
 #define REMOVE_FROM_MS 8.0
 #define INSERT_FROM_MS 3.0 /* Too little delay is audible sooner than too much. */
 #define FRAMES_PER_MS 48.0
-#define PURE_AFTER_NS 100000000LL /* Sound just after a loss has breaks that a cut would repeat. */
+#define NO_SHIFT_AFTER_LOSS_NS 100000000LL /* Sound just after a loss has breaks that a cut would repeat. */
 #define TRY_EVERY_NS 30000000LL
 #define GOOD_CORRELATION 0.95
 
@@ -51,11 +51,11 @@ void bw_delay_control_reset(bw_delay_control *control, int64_t now_ns) {
     bw_drift_reset(&control->drift);
 }
 
-void bw_delay_control_rebased(bw_delay_control *control, double rise_ms, bool is_new_path) {
+void bw_delay_control_rebased(bw_delay_control *control, double rise_ms) {
     control->delay_ms -= rise_ms;
     control->block_delay_ms -= rise_ms;
     control->needed_ms -= rise_ms;
-    control->target_ms = is_new_path ? 0.0 : fmin(control->max_ms, control->target_ms - rise_ms);
+    control->target_ms = fmin(control->max_ms, control->target_ms - rise_ms);
     bw_drift_set_target(&control->drift, control->target_ms);
     bw_drift_moved(&control->drift, -rise_ms);
 }
@@ -63,8 +63,6 @@ void bw_delay_control_rebased(bw_delay_control *control, double rise_ms, bool is
 void bw_delay_control_lost(bw_delay_control *control, int64_t now_ns) {
     memmove(control->losses_ns + 1, control->losses_ns, sizeof control->losses_ns - sizeof control->losses_ns[0]);
     control->losses_ns[0] = now_ns;
-    if (control->shift_from_ns < now_ns + PURE_AFTER_NS)
-        control->shift_from_ns = now_ns + PURE_AFTER_NS;
 }
 
 static bool loses_often(const bw_delay_control *control, int64_t now_ns) {
@@ -127,7 +125,8 @@ bw_delay_shift bw_delay_control_next_shift(bw_delay_control *control, int64_t no
         control->shift_from_ns = now_ns; /* Start counting patience when a shift becomes necessary. */
         return (bw_delay_shift){0, 0.0f};
     }
-    if (now_ns < control->shift_from_ns || now_ns < control->next_try_ns)
+    bool is_after_loss = control->losses_ns[0] != 0 && now_ns - control->losses_ns[0] < NO_SHIFT_AFTER_LOSS_NS;
+    if (is_after_loss || now_ns < control->shift_from_ns || now_ns < control->next_try_ns)
         return (bw_delay_shift){0, 0.0f};
     control->next_try_ns = now_ns + TRY_EVERY_NS;
     double waited_s = (double)(now_ns - control->shift_from_ns) * 1e-9;

@@ -4,7 +4,7 @@
  *
  *   arrival.c ── lateness to cover ──► target ─┐                   ┌─► ppm for the resampler: always, up to 0.5 %
  *   jitter_buffer.c ── delay at each pull ─────┴─► their distance ─┤
- *                                                                  └─► a cut or an insertion for stretch.c: from 10 ms
+ *                                                                  └─► a cut or an insertion for stretch.c: from 8 ms
  *
  * Delay is how early a packet on the fastest path arrives. At 0 it arrives just in time. One thread at a time; nothing
  * is allocated.
@@ -68,8 +68,8 @@ void bw_delay_control_shifted(bw_delay_control *control, int64_t now_ns, int32_t
 /* Reports a change of the delay by other means: frames above 0 reduce it. */
 void bw_delay_control_moved(bw_delay_control *control, int32_t frames);
 
-/* Reports that the base has risen, from which delays are measured. is_new_path: the target may fall at once. */
-void bw_delay_control_rebased(bw_delay_control *control, double rise_ms, bool is_new_path);
+/* Reports that the base has risen, from which delays are measured. */
+void bw_delay_control_rebased(bw_delay_control *control, double rise_ms);
 
 /* Reports a loss that was concealed. When losses are frequent, some spare delay is kept. */
 void bw_delay_control_lost(bw_delay_control *control, int64_t now_ns);

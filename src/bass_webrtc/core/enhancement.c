@@ -9,14 +9,16 @@
 #define COST_SAMPLES 960.0
 #define HOLD_SAMPLES 144000u /* 3 s */
 #define WINDOW_NS 2000000000LL
-#define FIRST_WINDOW 2u         /* so that a grant of zeros is neither in this window nor in the previous one */
-#define NEW_GRANT_SHARE 0.8f    /* A new grant needs some room more than those that exist. */
-#define OUTLIER 4.0             /* times the average: the thread was preempted, where that counts. */
-#define LESS_WHEN_UNUSED 0.9375 /* per window */
+#define ALL_COUNTED_NS 120000000LL /* Every publisher that speaks has decoded a packet by then. */
+#define FIRST_WINDOW 2u            /* so that a grant of zeros is neither in this window nor in the previous one */
+#define NEW_GRANT_SHARE 0.8f       /* A new grant needs some room more than those that exist. */
+#define OUTLIER 4.0                /* times the average: the thread was preempted, where that counts. */
+#define LESS_WHEN_UNUSED 0.9375    /* per window */
 
 /* High averages rise faster than they fall, because the budget has to hold in the worse pulls. */
 #define COST_RISE 0.125
 #define COST_FALL 0.015625
+#define LEAST_COST_NS 1000.0 /* Clocks with coarse steps may show none, from which an average could not rise. */
 #define BASE_RISE 0.25f
 #define BASE_FALL 0.0039f
 
@@ -66,7 +68,7 @@ static bool fits_into_pull(bw_enhancement *enhancement, bw_enhancement_kind kind
 
 void bw_enhancement_did(bw_enhancement *enhancement, bw_enhancement_kind kind, uint32_t samples, int64_t took_ns) {
     double cost = GET(cost_ns[kind]), taken = (double)took_ns * COST_SAMPLES / samples;
-    taken = fmin(taken, OUTLIER * cost);
+    taken = fmax(LEAST_COST_NS, fmin(taken, OUTLIER * cost));
     SET(cost_ns[kind], (uint32_t)(cost + (taken > cost ? COST_RISE : COST_FALL) * (taken - cost)));
     SET(has_run[kind], true);
     ADD(enhanced_ns, took_ns);
@@ -118,7 +120,8 @@ void bw_enhancement_begin_pull(bw_enhancement *enhancement, int64_t now_ns, uint
     SET(pull_from_ns, now_ns);
     SET(block_ns, block_ns);
     uint32_t most = capacity(enhancement, 1.0);
-    bool is_over = granted(enhancement) > most, has_ended = now_ns - GET(window_from_ns) >= WINDOW_NS;
+    int64_t open_ns = now_ns - GET(window_from_ns);
+    bool is_over = granted(enhancement) > most && open_ns >= ALL_COUNTED_NS, has_ended = open_ns >= WINDOW_NS;
     if (has_ended)
         SET(packet_ns, 0);
     if (is_over || has_ended || now_ns < GET(window_from_ns))

@@ -321,8 +321,8 @@ static double delay_from(const bw_jitter_buffer *buffer, const bw_packet *packet
     return bw_arrival_age_ms(&buffer->arrival, now_ns, packet->timestamp) - samples_to_ms(ahead);
 }
 
-/* Starts playing when the target is reached. In mid-stream, every packet that fits is kept and the silence is as
- * short as possible; at the start of a stream, and after a pause of the playing thread, the delay is set to the
+/* Starts playing when the target is reached. In mid-stream, every packet that fits is kept and RESUME_MS is
+ * enough; at the start of a stream, and after a pause of the playing thread, the delay is set to the
  * target. */
 static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns) {
     double target_ms = buffer->delay.target_ms;
@@ -438,7 +438,9 @@ static void control_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
         return;
     keep_cap(buffer, now_ns);
     bw_arrival_change change = bw_arrival_take_change(&buffer->arrival);
-    bw_delay_control_rebased(&buffer->delay, change.base_rise_ms, change.is_new_path);
+    bw_delay_control_rebased(&buffer->delay, change.base_rise_ms);
+    if (change.is_new_path)
+        bw_delay_control_aim(&buffer->delay, now_ns, bw_arrival_covering_ms(&buffer->arrival));
     if (buffer->stalled > 0)
         return; /* It is not known yet whether the missing audio is late or lost. */
     int64_t playing = buffer->next_timestamp - bw_stretch_waiting(&buffer->opus.sound);

@@ -21,6 +21,12 @@ bool bw_opus_is_speech(const uint8_t *data, uint32_t bytes) {
     return bytes > 0 && !(data[0] & 0x80); /* Configurations 0 to 15 (RFC 6716, table 2). */
 }
 
+bool bw_opus_can_enhance(const uint8_t *data, uint32_t bytes) {
+    uint8_t configuration = bytes > 0 ? data[0] >> 3 : 0;
+    bool has_10_ms_frames = configuration == 8 || configuration == 12 || configuration == 14;
+    return configuration >= 8 && configuration <= 15 && !has_10_ms_frames;
+}
+
 /*
  * Each channel's SILK part starts with a voice activity bit per 20 ms and a bit that tells whether FEC copies follow
  * (RFC 6716, 4.2.3 and 4.2.4). All are coded with equal probabilities, so they are plain bits at the top of the first

@@ -17,6 +17,9 @@ uint32_t bw_opus_recoverable_samples(const uint8_t *data, uint32_t bytes);
 /* Returns true when the packet holds speech (SILK or hybrid), which libopus can enhance; false for music (CELT). */
 bool bw_opus_is_speech(const uint8_t *data, uint32_t bytes);
 
+/* Returns whether libopus's models work on the packet: SILK at 16 kHz, alone or in a hybrid, in frames of 20 ms or more. */
+bool bw_opus_can_enhance(const uint8_t *data, uint32_t bytes);
+
 /* Returns true when the encoder detected voice in a packet of speech. */
 bool bw_opus_has_voice(const uint8_t *data, uint32_t bytes);
 

@@ -86,12 +86,13 @@ static uint32_t run_packet(bw_opus_receiver *receiver, const uint8_t *data, uint
                            uint32_t samples, int recover) {
     bool has_voice = !recover && bw_opus_has_voice(data, bytes);
     receiver->is_enhanced =
-        bw_opus_is_speech(data, bytes) && may_enhance(receiver, BW_ENHANCED_DECODING, has_voice, samples);
+        bw_opus_can_enhance(data, bytes) && may_enhance(receiver, BW_ENHANCED_DECODING, has_voice, samples);
     if (!receiver->is_enhanced) {
         set_complexity(receiver, PLAIN_COMPLEXITY);
         return run(receiver, data, bytes, output, samples, recover);
     }
     uint32_t decoded = run_enhanced(receiver, BW_ENHANCED_DECODING, data, bytes, output, samples, recover);
+    receiver->is_enhanced = decoded > 0;
     receiver->enhanced_samples += decoded;
     return decoded;
 }
@@ -175,7 +176,8 @@ void bw_opus_receiver_settle(bw_opus_receiver *receiver, uint32_t samples) {
         copy_decoder(receiver->decoder, receiver->before_missing);
         opus_decoder_ctl(receiver->decoder, OPUS_SET_COMPLEXITY(receiver->complexity));
         done = 0;
-        receiver->spare_samples = 0; /* Late audio has no delay to spare. */
+        samples = samples < BW_OPUS_MAX_SAMPLES ? samples : BW_OPUS_MAX_SAMPLES; /* then it has faded anyway */
+        receiver->spare_samples = 0;                                             /* Late audio has no delay to spare. */
     }
     skip(receiver, samples - done);
 }
