@@ -107,13 +107,11 @@ static bool is_on_new_path(const bw_arrival *arrival) {
            (most < base - margin && most < last->min_ns - NEW_PATH_NS);
 }
 
-/* Returns to absolute transits: the base is that of the first block after the rebase. */
-static void end_rebase(bw_arrival *arrival) {
+static void shift_blocks(bw_arrival *arrival, int64_t by_ns) {
     for (uint32_t i = 0; i < arrival->block_count; i++) {
-        arrival->blocks[i].min_ns += arrival->open.min_ns;
-        arrival->blocks[i].max_ns += arrival->open.min_ns;
+        arrival->blocks[i].min_ns += by_ns;
+        arrival->blocks[i].max_ns += by_ns;
     }
-    arrival->is_rebased = false;
 }
 
 /* Forgets waits older than two intervals of WAITS_NS. */
@@ -127,8 +125,9 @@ static void age_waits(bw_arrival *arrival, int64_t now_ns) {
 }
 
 static void close_block(bw_arrival *arrival) {
-    if (arrival->is_rebased)
-        end_rebase(arrival);
+    if (arrival->is_rebased) /* Return to absolute transits: the base is that of the first block after the rebase. */
+        shift_blocks(arrival, arrival->open.min_ns);
+    arrival->is_rebased = false;
     memmove(arrival->blocks + 1, arrival->blocks, sizeof arrival->blocks - sizeof arrival->blocks[0]);
     arrival->blocks[0] = arrival->open;
     arrival->block_packets = 0;
@@ -157,10 +156,7 @@ void bw_arrival_reset(bw_arrival *arrival) { memset(arrival, 0, sizeof *arrival)
 void bw_arrival_rebase(bw_arrival *arrival) {
     if (!arrival->is_rebased && arrival->block_count > 0) {
         int64_t base = base_ns(arrival);
-        for (uint32_t i = 0; i < arrival->block_count; i++) {
-            arrival->blocks[i].min_ns -= base;
-            arrival->blocks[i].max_ns -= base;
-        }
+        shift_blocks(arrival, -base);
         arrival->covered_ns -= base;
         arrival->is_rebased = true;
     }
