@@ -228,7 +228,6 @@ def _measure_enhancement(stage: Stage, report: Report, auto_s: float) -> None:
 def _measure_speakers(stage: Stage, mode: str, seconds: float) -> tuple[Callback, float, float]:
     """Return the calls, the percent of a core per publisher, and how many publishers were enhanced on average."""
     config = json.dumps({"max_peers": SPEAKERS, "http_host": stage.address, "receive_enhancement": mode})
-    rounds = [_SpeechRound(number, min(seconds, ROUND_S)) for number in range(max(1, round(seconds / ROUND_S)))]
     with ExitStack() as stack:
         with realtime(SENDER_PRIORITY):
             workers = [
@@ -239,44 +238,44 @@ def _measure_speakers(stage: Stage, mode: str, seconds: float) -> tuple[Callback
         url = receiver.read_line()
         targets = [sender.ask("publish", url=url, count=SPEAKERS_PER_NETWORK)["targets"] for sender in senders]
         idle = _cpu_percent(receiver.pid)
-        results = [one.measure(receiver, senders, targets) for one in rounds]
+        rounds = range(max(1, round(seconds / ROUND_S)))
+        results = [_speech_round(receiver, senders, targets, number, min(seconds, ROUND_S)) for number in rounds]
     calls = max((result[0] for result in results), key=lambda one: one.wall_us)
     cpu_percent, enhanced = (float(np.mean([result[place] for result in results])) for place in (1, 2))
     return calls, (cpu_percent - idle) / SPEAKERS, enhanced
 
 
-@dataclass(frozen=True)
-class _SpeechRound:
-    """Some seconds of speech from all publishers: as many as can be encoded before they would be thought lost."""
+def _speech_round(
+    receiver: Child, senders: list[Child], targets: list[list[int]], number: int, seconds: float
+) -> tuple[Callback, float, float]:
+    """Let all publishers speak for as long as can be encoded before they would be thought lost.
 
-    number: int
-    seconds: float
-
-    def measure(self, receiver: Child, senders: list[Child], targets: list[list[int]]) -> tuple[Callback, float, float]:
-        """Return the calls, the percent of a core, and how many publishers were enhanced on average."""
-        for seed, sender in enumerate(senders):
-            case = Case(Network(loss=SPEECH_LOSS), seed=len(senders) * self.number + seed)
-            _prepare(sender, "speech", targets[seed], case, 2 * SETTLE_S + self.seconds)
-        for sender in senders:
-            sender.ask("start")
-        time.sleep(SETTLE_S)
-        before, cpu_s = receiver.ask("receivers"), usage.cpu_s(receiver.pid)
-        time.sleep(self.seconds)
-        after, cpu_s = receiver.ask("receivers"), usage.cpu_s(receiver.pid) - cpu_s
-        for sender in senders:
-            sender.ask("wait")
-        elapsed_s = after["time_s"] - before["time_s"]
-        decoded, enhanced = (
-            sum(peer[name] for peer in after["peers"]) - sum(peer[name] for peer in before["peers"])
-            for name in ("jitter_buffer_emitted_count", "enhanced_samples")
-        )
-        heard = decoded / signals.SAMPLE_RATE_HZ / elapsed_s / SPEAKERS
-        assert heard > 1 - 2 * SPEECH_LOSS, f"only {heard:.0%} of the speech was decoded"
-        return (
-            _callback(before, after, 0.0, 0),
-            100 * cpu_s / elapsed_s,
-            enhanced / signals.SAMPLE_RATE_HZ / elapsed_s,
-        )
+    Returns:
+        The calls, the percent of a core, and how many publishers were enhanced on average.
+    """
+    for seed, sender in enumerate(senders):
+        case = Case(Network(loss=SPEECH_LOSS), seed=len(senders) * number + seed)
+        _prepare(sender, "speech", targets[seed], case, 2 * SETTLE_S + seconds)
+    for sender in senders:
+        sender.ask("start")
+    time.sleep(SETTLE_S)
+    before, cpu_s = receiver.ask("receivers"), usage.cpu_s(receiver.pid)
+    time.sleep(seconds)
+    after, cpu_s = receiver.ask("receivers"), usage.cpu_s(receiver.pid) - cpu_s
+    for sender in senders:
+        sender.ask("wait")
+    elapsed_s = after["time_s"] - before["time_s"]
+    decoded, enhanced = (
+        sum(peer[name] for peer in after["peers"]) - sum(peer[name] for peer in before["peers"])
+        for name in ("jitter_buffer_emitted_count", "enhanced_samples")
+    )
+    heard = decoded / signals.SAMPLE_RATE_HZ / elapsed_s / SPEAKERS
+    assert heard > 1 - 2 * SPEECH_LOSS, f"only {heard:.0%} of the speech was decoded"
+    return (
+        _callback(before, after, 0.0, 0),
+        100 * cpu_s / elapsed_s,
+        enhanced / signals.SAMPLE_RATE_HZ / elapsed_s,
+    )
 
 
 def _callback(before: dict[str, Any], after: dict[str, Any], machine_us: float, jumps: int) -> Callback:
