@@ -488,7 +488,7 @@ static void count_played(bw_jitter_buffer *buffer, uint32_t frames, uint32_t con
 
 static void measure_level(bw_jitter_buffer *buffer, const float *output, uint32_t frames) {
     uint32_t whole = frames / 4 * 4;
-    float square = energy(output, 2 * (size_t)whole);
+    float square = lanes_energy(output, 2 * (size_t)whole);
     for (uint32_t i = 2 * whole; i < 2 * frames; i++)
         square += output[i] * output[i];
     float share = fminf(1.0f, (float)frames / LEVEL_SMOOTHING_SAMPLES);

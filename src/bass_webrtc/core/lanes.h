@@ -5,26 +5,26 @@
 #include <string.h>
 
 /* Always inlined, so that functions for other instruction sets can use it. */
-#define INLINE static inline __attribute__((always_inline))
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 typedef float lanes __attribute__((vector_size(16)));
 
-INLINE lanes load(const float *samples) {
+ALWAYS_INLINE lanes lanes_load(const float *samples) {
     lanes loaded;
     memcpy(&loaded, samples, sizeof loaded);
     return loaded;
 }
 
-INLINE float total(lanes sum) { return (sum[0] + sum[2]) + (sum[1] + sum[3]); }
+ALWAYS_INLINE float lanes_total(lanes sum) { return (sum[0] + sum[2]) + (sum[1] + sum[3]); }
 
 /* Returns the sum of squares. count: a multiple of 8. */
-INLINE float energy(const float *samples, size_t count) {
+ALWAYS_INLINE float lanes_energy(const float *samples, size_t count) {
     lanes even = {0}, odd = {0};
     for (size_t i = 0; i < count; i += 8) {
-        even += load(samples + i) * load(samples + i);
-        odd += load(samples + i + 4) * load(samples + i + 4);
+        even += lanes_load(samples + i) * lanes_load(samples + i);
+        odd += lanes_load(samples + i + 4) * lanes_load(samples + i + 4);
     }
-    return total(even + odd);
+    return lanes_total(even + odd);
 }
 
 #endif

@@ -43,10 +43,9 @@ void bw_opus_receiver_restart(bw_opus_receiver *receiver);
  * Music never changes.
  */
 
-/* All return the samples per channel that were appended. decode and recover return 0 when libopus rejects the
- * packet. */
+/* Returns the samples per channel that were appended, as the others do that append; 0 when libopus rejects the packet. */
 uint32_t bw_opus_receiver_decode(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes);
-/* Decodes the lost frame just before this packet from the in-band copy in this packet. */
+/* Decodes the lost frame just before this packet from the in-band copy in this packet; 0 when there is none. */
 uint32_t bw_opus_receiver_recover(bw_opus_receiver *receiver, const uint8_t *data, uint32_t bytes);
 /* Appends concealment: an extrapolation for 100 ms, then a 20 ms fade to silence; unlimited when the sender is
  * silent (comfort noise). samples: a multiple of BW_OPUS_GRAIN, up to 120 ms. */

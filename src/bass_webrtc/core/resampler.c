@@ -109,30 +109,30 @@ static void filter_release(filter *filter) {
 typedef void (*summation)(const float *row, uint32_t taps, float share, const float *left, const float *right,
                           float *sums);
 
-INLINE void sum_plain(const float *row, uint32_t taps, float share, const float *left, const float *right,
-                      float *sums) {
+ALWAYS_INLINE void sum_plain(const float *row, uint32_t taps, float share, const float *left, const float *right,
+                             float *sums) {
     lanes left_even = {0}, left_odd = {0}, right_even = {0}, right_odd = {0};
     for (uint32_t i = 0; i < taps; i += 8) {
-        lanes even = load(row + i) + share * (load(row + taps + i) - load(row + i));
-        lanes odd = load(row + i + 4) + share * (load(row + taps + i + 4) - load(row + i + 4));
-        left_even += even * load(left + i);
-        left_odd += odd * load(left + i + 4);
-        right_even += even * load(right + i);
-        right_odd += odd * load(right + i + 4);
+        lanes even = lanes_load(row + i) + share * (lanes_load(row + taps + i) - lanes_load(row + i));
+        lanes odd = lanes_load(row + i + 4) + share * (lanes_load(row + taps + i + 4) - lanes_load(row + i + 4));
+        left_even += even * lanes_load(left + i);
+        left_odd += odd * lanes_load(left + i + 4);
+        right_even += even * lanes_load(right + i);
+        right_odd += odd * lanes_load(right + i + 4);
     }
-    sums[0] = total(left_even + left_odd);
-    sums[1] = total(right_even + right_odd);
+    sums[0] = lanes_total(left_even + left_odd);
+    sums[1] = lanes_total(right_even + right_odd);
 }
 
 #ifdef __x86_64__
 #define WIDE __attribute__((target("avx,fma")))
 
-WIDE INLINE float total_wide(__m256 sum) {
-    return total((lanes)_mm256_castps256_ps128(sum) + (lanes)_mm256_extractf128_ps(sum, 1));
+WIDE ALWAYS_INLINE float total_wide(__m256 sum) {
+    return lanes_total((lanes)_mm256_castps256_ps128(sum) + (lanes)_mm256_extractf128_ps(sum, 1));
 }
 
-WIDE INLINE void sum_wide(const float *row, uint32_t taps, float share, const float *left, const float *right,
-                          float *sums) {
+WIDE ALWAYS_INLINE void sum_wide(const float *row, uint32_t taps, float share, const float *left, const float *right,
+                                 float *sums) {
     __m256 left_sum = _mm256_setzero_ps(), right_sum = _mm256_setzero_ps(), shares = _mm256_set1_ps(share);
     for (uint32_t i = 0; i < taps; i += 8) {
         __m256 here = _mm256_loadu_ps(row + i), next = _mm256_loadu_ps(row + taps + i);
@@ -148,7 +148,7 @@ WIDE INLINE void sum_wide(const float *row, uint32_t taps, float share, const fl
 
 /* Produces as many frames as the history covers. Whole frames of the phase advance the kernel; a large step may end
  * behind the history. */
-INLINE uint32_t make_frames(bw_resampler *resampler, float *restrict output, uint32_t frames, summation sum) {
+ALWAYS_INLINE uint32_t make_frames(bw_resampler *resampler, float *restrict output, uint32_t frames, summation sum) {
     const filter *filter = resampler->filter;
     const uint32_t channels = resampler->channels, taps = filter->taps, end = resampler->end;
     uint32_t start = resampler->start, produced = 0;

@@ -89,14 +89,14 @@ static const float *move(const float *from, int direction, uint32_t frames) {
 static float correlate(const float *a, float a_energy, const float *b, uint32_t frames) {
     lanes even = {0}, odd = {0}, even_energy = {0}, odd_energy = {0};
     for (uint32_t i = 0; i < CHANNELS * frames; i += 8) {
-        lanes b_even = load(b + i), b_odd = load(b + i + 4);
-        even += load(a + i) * b_even;
-        odd += load(a + i + 4) * b_odd;
+        lanes b_even = lanes_load(b + i), b_odd = lanes_load(b + i + 4);
+        even += lanes_load(a + i) * b_even;
+        odd += lanes_load(a + i + 4) * b_odd;
         even_energy += b_even * b_even;
         odd_energy += b_odd * b_odd;
     }
-    float power = a_energy * total(even_energy + odd_energy);
-    return power > 0.0f ? total(even + odd) / sqrtf(power) : 0.0f;
+    float power = a_energy * lanes_total(even_energy + odd_energy);
+    return power > 0.0f ? lanes_total(even + odd) / sqrtf(power) : 0.0f;
 }
 
 static void decimate(const float *in, float *out, uint32_t frames) {
@@ -111,7 +111,7 @@ static uint32_t search_coarse(const float *now, int direction, uint32_t max_shif
     uint32_t shifts = max_shift / COARSE;
     decimate(direction > 0 ? now : move(now, -1, COARSE * shifts), buffer, shifts + COARSE_WINDOW);
     const float *reference = direction > 0 ? buffer : move(buffer, 1, shifts);
-    float reference_energy = energy(reference, CHANNELS * COARSE_WINDOW), best_score = -2.0f;
+    float reference_energy = lanes_energy(reference, CHANNELS * COARSE_WINDOW), best_score = -2.0f;
     uint32_t best = MIN_SHIFT / COARSE;
     for (uint32_t shift = MIN_SHIFT / COARSE; shift <= shifts; shift++) {
         float score = correlate(reference, reference_energy, move(reference, direction, shift), COARSE_WINDOW) +
@@ -126,7 +126,7 @@ static uint32_t search_coarse(const float *now, int direction, uint32_t max_shif
 
 static cut search_fine(const float *now, int direction, uint32_t around, uint32_t max_shift) {
     cut best = {0, -2.0f};
-    float now_energy = energy(now, CHANNELS * WINDOW);
+    float now_energy = lanes_energy(now, CHANNELS * WINDOW);
     uint32_t first = around > MIN_SHIFT + COARSE ? around - COARSE : MIN_SHIFT;
     for (uint32_t shift = first; shift <= around + COARSE && shift <= max_shift; shift++) {
         float correlation = correlate(now, now_energy, move(now, direction, shift), WINDOW);
@@ -137,7 +137,7 @@ static cut search_fine(const float *now, int direction, uint32_t around, uint32_
 }
 
 static bool is_silent(const float *frames) {
-    return energy(frames, CHANNELS * WINDOW) < SILENCE_POWER * CHANNELS * WINDOW;
+    return lanes_energy(frames, CHANNELS * WINDOW) < SILENCE_POWER * CHANNELS * WINDOW;
 }
 
 static cut find_cut(const float *now, int direction, uint32_t max_shift, float min_correlation) {
@@ -237,7 +237,7 @@ static float score_phases(const float *continued, const float *new_sound, uint32
     float before[CHANNELS * (COARSE_PERIOD + COARSE_PHASE_WINDOW)], after[CHANNELS * COARSE_PHASE_WINDOW];
     decimate(continued, before, count - 1 + COARSE_PHASE_WINDOW);
     decimate(new_sound, after, COARSE_PHASE_WINDOW);
-    float after_energy = energy(after, CHANNELS * COARSE_PHASE_WINDOW), best = -2.0f;
+    float after_energy = lanes_energy(after, CHANNELS * COARSE_PHASE_WINDOW), best = -2.0f;
     for (uint32_t shift = 0; shift < count; shift++) {
         float correlation = correlate(after, after_energy, move(before, 1, shift), COARSE_PHASE_WINDOW);
         scores[shift] = phase_score(correlation, COARSE * shift, period);
@@ -249,7 +249,7 @@ static float score_phases(const float *continued, const float *new_sound, uint32
 /* Searches at 48 kHz around one shift of the coarse search. */
 static cut search_phase(const float *continued, const float *new_sound, uint32_t period, uint32_t around) {
     cut best = {0, -2.0f};
-    float new_energy = energy(new_sound, CHANNELS * PHASE_WINDOW), best_score = -2.0f;
+    float new_energy = lanes_energy(new_sound, CHANNELS * PHASE_WINDOW), best_score = -2.0f;
     for (uint32_t i = 0; i < 2 * COARSE; i++) {
         uint32_t shift = (around + period - COARSE + 1 + i) % period;
         float correlation = correlate(new_sound, new_energy, move(continued, 1, shift), PHASE_WINDOW);
