@@ -30,7 +30,7 @@ def record(peer: bw.Peer) -> None:
             samples = np.clip(peer.read(BLOCK_FRAMES), -1, 1)
             file.writeframes((samples * 32_767).astype("<i2").tobytes())
             blocks += 1
-    print(f"{name}: {blocks * BLOCK_S:.0f} s")
+    print(f"{name}: {blocks * BLOCK_S:.0f} s\n", end="")  # One write, because other threads print, too.
 
 
 def answer(peer: bw.Peer) -> None:
