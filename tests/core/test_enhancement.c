@@ -116,6 +116,18 @@ static void test_budget_carries_a_block_of_each_and_one_more_packet(void) {
     CHECK_AT_MOST(m->longest_ns, 2500 * US_NS);
 }
 
+/* After silence, what everybody costs is not yet known. */
+static void test_many_that_begin_to_speak_at_once_stay_within_the_budget(void) {
+    machine *m = start(MAX_PUBLISHERS, BLOCK, 0, 450);
+    for (uint32_t i = 0; i < MAX_PUBLISHERS; i++)
+        m->silent[i] = true;
+    run(m, 30.0);
+    memset(m->silent, 0, sizeof m->silent);
+    m->plain_ns = 180 * US_NS;
+    run(m, 5.0);
+    CHECK_AT_MOST(m->longest_ns, 2500 * US_NS);
+}
+
 static void test_load_without_enhancement_leaves_less_of_the_budget(void) {
     machine *light = start(4, BLOCK, 20, 300);
     run(light, 20.0);
@@ -238,6 +250,7 @@ int main(void) {
     RUN(test_few_publishers_are_all_enhanced_from_the_start);
     RUN(test_more_publishers_than_the_budget_carries_stay_within_it);
     RUN(test_budget_carries_a_block_of_each_and_one_more_packet);
+    RUN(test_many_that_begin_to_speak_at_once_stay_within_the_budget);
     RUN(test_load_without_enhancement_leaves_less_of_the_budget);
     RUN(test_longer_block_has_room_for_more_publishers);
     RUN(test_slow_machine_ends_with_plain_sound_and_no_late_block);

@@ -12,6 +12,7 @@
 #define ALL_COUNTED_NS 120000000LL /* Every publisher that speaks has decoded a packet by then. */
 #define FIRST_WINDOW 2u            /* so that a grant of zeros is neither in this window nor in the previous one */
 #define NEW_GRANT_SHARE 0.8f       /* A new grant needs some room more than those that exist. */
+#define GRANT_EVERY_NS 250000000LL /* When many begin to speak at once, the base has to be known before the next. */
 #define OUTLIER 4.0                /* times the average: the thread was preempted, where that counts. */
 #define LESS_WHEN_UNUSED 0.9375    /* per window */
 
@@ -139,8 +140,10 @@ static bool keep_grant(bw_enhancement *enhancement, bw_enhancement_grant *grant,
 }
 
 static bool obtain_grant(bw_enhancement *enhancement, bw_enhancement_grant *grant, uint32_t window) {
-    if (granted(enhancement) >= capacity(enhancement, NEW_GRANT_SHARE))
+    int64_t now_ns = GET(pull_from_ns);
+    if (now_ns - GET(granted_at_ns) < GRANT_EVERY_NS || granted(enhancement) >= capacity(enhancement, NEW_GRANT_SHARE))
         return false;
+    SET(granted_at_ns, now_ns);
     ADD(previous, 1);
     ADD(current, 1);
     grant->window = window;

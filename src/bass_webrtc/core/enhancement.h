@@ -47,9 +47,10 @@ typedef struct {
     _Atomic uint32_t packet_ns; /* length of the longest packet of speech in this window */
 
     _Atomic int64_t window_from_ns;
-    _Atomic uint32_t window;   /* its number */
-    _Atomic uint32_t previous; /* grants in the previous window */
-    _Atomic uint32_t current;  /* grants counted in this window so far */
+    _Atomic uint32_t window;       /* its number */
+    _Atomic uint32_t previous;     /* grants in the previous window */
+    _Atomic uint32_t current;      /* grants counted in this window so far */
+    _Atomic int64_t granted_at_ns; /* the newest grant */
 } bw_enhancement;
 
 /* Of one publisher; used by the thread that plays it. Zeros: none. */
