@@ -20,8 +20,7 @@
 #define RESUME_MS 10.0            /* Delay that is enough to resume; time stretching adds the rest of the target. */
 #define MAX_SILENCE_SAMPLES 96000 /* 2 s: senders transmit at least every 0.4 s in DTX. */
 #define START_SPARE_MS 20.0       /* Time stretching removes so much in half a second. */
-#define START_WINDOW_NS 200000000LL
-#define PAUSE_NS 500000000LL /* Without a pull for this long, queued audio is outdated. */
+#define PAUSE_NS 500000000LL      /* Without a pull for this long, queued audio is outdated. */
 #define LEVEL_SMOOTHING_SAMPLES 4800.0f
 #define SILENCE_DBFS -127.0f
 
@@ -53,12 +52,10 @@ struct bw_jitter_buffer {
     int64_t next_timestamp; /* of the next sample to decode */
     int64_t last_sequence;  /* of the last packet decoded */
     int64_t stalled;        /* samples concealed since next_timestamp last advanced */
-    int64_t window_from_ns; /* START_WINDOW_NS of has_spare_at_start; 0: none is open */
-    double least_waiting_ms;
-    bool in_silence;     /* the sender is in discontinuous transmission: nothing is lost */
-    float power;         /* smoothed mean square of the output */
-    int64_t last_get_ns; /* 0: never */
-    bool has_decoded;    /* in the last get */
+    bool in_silence;        /* the sender is in discontinuous transmission: nothing is lost */
+    float power;            /* smoothed mean square of the output */
+    int64_t last_get_ns;    /* 0: never */
+    bool has_decoded;       /* in the last get */
     receiver_counters counters;
 };
 
@@ -348,7 +345,6 @@ static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns
     buffer->phase = PLAYING;
     buffer->next_timestamp = first->timestamp;
     buffer->stalled = 0;
-    buffer->window_from_ns = 0;
     bw_delay_control_restart(&buffer->delay, now_ns);
 }
 
@@ -395,39 +391,43 @@ static void shift_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
         bw_delay_control_shifted(&buffer->delay, now_ns, shifted);
 }
 
-/* At the start of a stream, a sender may be ahead of its clock (see arrival.h) and would be heard late for seconds.
- * Returns whether audio has waited for a while that the target does not need. Jitter uses up what waits meanwhile. */
-static bool has_spare_at_start(bw_jitter_buffer *buffer, double waiting_ms, int64_t now_ns) {
+static void drop_first(bw_jitter_buffer *buffer) {
+    bw_packet_queue_pop(&buffer->queue);
+    bw_count(&buffer->counters.packets_discarded, 1);
+}
+
+/* Returns the delay of the sound that is played once what has been decoded is. */
+static double delay_of(const bw_jitter_buffer *buffer, int64_t timestamp, int64_t now_ns) {
+    return bw_arrival_age_ms(&buffer->arrival, now_ns, timestamp - bw_stretch_waiting(&buffer->opus.sound));
+}
+
+/* At the start of a stream, a sender may be ahead of its clock (see arrival.h) and would be heard late for seconds. Then
+ * sets the target to what covers the arrivals so far, and drops the oldest packets that it does not need. */
+static void drop_spare_at_start(bw_jitter_buffer *buffer, int64_t now_ns) {
     if (bw_arrival_ahead_ms(&buffer->arrival) < START_SPARE_MS)
-        return false;
-    if (buffer->window_from_ns == 0) {
-        buffer->window_from_ns = now_ns;
-        buffer->least_waiting_ms = waiting_ms;
-    }
-    buffer->least_waiting_ms = fmin(buffer->least_waiting_ms, waiting_ms);
-    if (now_ns - buffer->window_from_ns < START_WINDOW_NS)
-        return false;
-    buffer->window_from_ns = 0;
+        return;
     bw_delay_control_aim(&buffer->delay, now_ns, bw_arrival_covering_ms(&buffer->arrival));
-    return buffer->least_waiting_ms > buffer->delay.target_ms + START_SPARE_MS;
+    if (delay_of(buffer, buffer->next_timestamp, now_ns) < buffer->delay.target_ms + START_SPARE_MS)
+        return;
+    for (const bw_packet *first; (first = bw_packet_queue_first(&buffer->queue)) != NULL; drop_first(buffer)) {
+        int64_t end = first->timestamp + first->samples;
+        if (delay_of(buffer, end, now_ns) < buffer->delay.target_ms)
+            return;
+        bw_delay_control_moved(&buffer->delay, (int32_t)(end - buffer->next_timestamp));
+        buffer->next_timestamp = end;
+    }
 }
 
 /* Limits the queued audio to max_ms, however fast packets arrive: the oldest are dropped. */
 static void keep_cap(bw_jitter_buffer *buffer, int64_t now_ns) {
     const bw_packet *last = bw_packet_queue_last(&buffer->queue);
-    if (last == NULL) {
-        buffer->window_from_ns = 0;
-        return;
-    }
-    double waiting_ms = samples_to_ms(last->timestamp - buffer->next_timestamp - buffer->stalled);
-    if (waiting_ms <= buffer->config.max_ms && !has_spare_at_start(buffer, waiting_ms, now_ns))
+    double waiting_ms = last ? samples_to_ms(last->timestamp - buffer->next_timestamp - buffer->stalled) : 0.0;
+    if (waiting_ms <= buffer->config.max_ms)
         return;
     const bw_packet *first = bw_packet_queue_first(&buffer->queue);
-    while (first != last && samples_to_ms(last->timestamp - first->timestamp) > buffer->delay.target_ms) {
-        bw_packet_queue_pop(&buffer->queue);
-        bw_count(&buffer->counters.packets_discarded, 1);
-        first = bw_packet_queue_first(&buffer->queue);
-    }
+    for (; first != last && samples_to_ms(last->timestamp - first->timestamp) > buffer->delay.target_ms;
+         first = bw_packet_queue_first(&buffer->queue))
+        drop_first(buffer);
     buffer->next_timestamp = first->timestamp;
     buffer->stalled = 0;
     bw_delay_control_restart(&buffer->delay, now_ns);
@@ -443,8 +443,8 @@ static void control_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
         bw_delay_control_aim(&buffer->delay, now_ns, bw_arrival_covering_ms(&buffer->arrival));
     if (buffer->stalled > 0)
         return; /* It is not known yet whether the missing audio is late or lost. */
-    int64_t playing = buffer->next_timestamp - bw_stretch_waiting(&buffer->opus.sound);
-    double delay_ms = bw_arrival_age_ms(&buffer->arrival, now_ns, playing);
+    drop_spare_at_start(buffer, now_ns);
+    double delay_ms = delay_of(buffer, buffer->next_timestamp, now_ns);
     double covering_ms = bw_arrival_covering_ms(&buffer->arrival);
     bw_resampler_set_ppm(buffer->resampler, bw_delay_control_update(&buffer->delay, now_ns, delay_ms, covering_ms));
 }
@@ -530,8 +530,7 @@ bool bw_jitter_buffer_has_decoded(const bw_jitter_buffer *buffer) { return buffe
 
 bool bw_jitter_buffer_will_decode(const bw_jitter_buffer *buffer, uint32_t frames) {
     uint32_t needed = bw_resampler_input_for(buffer->resampler, frames);
-    /* While a window is open, the least audio in the queue is measured. */
-    bool may_decode = buffer->phase == PLAYING && buffer->stalled == 0 && buffer->window_from_ns == 0;
+    bool may_decode = buffer->phase == PLAYING && buffer->stalled == 0;
     return may_decode && needed <= BW_STRETCH_LOOK_AHEAD && bw_stretch_waiting(&buffer->opus.sound) < needed &&
            is_next(buffer, bw_packet_queue_first(&buffer->queue));
 }
