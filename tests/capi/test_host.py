@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
-from pathlib import Path
 
-from support import c_library
+from support import c_library, usage
 from support.patience import PROCESS_S
 
 SOURCE = c_library.TESTS / "host.c"
@@ -19,12 +17,10 @@ def test_signals_stay_the_programs_and_no_visitor_ends_it() -> None:
     """SIGPIPE would end the program, and no handler but its own runs. Ctrl-C ends it, as before the first call."""
     with c_library.running([str(c_library.program(SOURCE)), "signals"]) as process:
         port = int(c_library.read_line(process))
-        tasks = Path(f"/proc/{process.pid}/task")
-        for task in set(os.listdir(tasks)) - {str(process.pid)}:
-            status = (tasks / task / "status").read_text(encoding="utf-8")
-            blocked = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigBlk")), 16)
+        for thread, status in usage.threads_status(process.pid).items():
+            blocked = int(status["SigBlk"], 16)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGUSR1):
-                assert blocked >> (number - 1) & 1, (task, number)
+                assert thread == process.pid or blocked >> (number - 1) & 1, (status["Name"], number)
         for _ in range(VISITORS):
             with socket.create_connection(("127.0.0.1", port)) as visitor:
                 visitor.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * PIPELINED)

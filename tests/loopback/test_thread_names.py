@@ -5,20 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
 import bass_webrtc as bw
+from support import usage
 from support.client_peers import wait_until
 
 
 def _names() -> dict[int, str]:
     """The names of this process's threads, by their number."""
-    return {
-        int(task.name): (task / "comm").read_text(encoding="utf-8").strip()
-        for task in Path("/proc/self/task").iterdir()
-    }
+    return {thread: status["Name"] for thread, status in usage.threads_status(os.getpid()).items()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

@@ -21,6 +21,7 @@ import numpy as np
 import bass_webrtc as bw
 from bass_webrtc.cli.demo import DemoProgramme
 from bass_webrtc.cli.recorder import Recorder
+from support import usage
 from support.certificates import write_certificate
 
 VISITORS = 12
@@ -30,14 +31,6 @@ ASYNCHRONOUS = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP} - FAULT
 """Those that a thread can block and does not raise itself."""
 
 
-def status(path: str) -> dict[str, str]:
-    """Read a ``status`` file of /proc."""
-    return {
-        key: value.strip()
-        for key, _, value in (line.partition(":") for line in Path(path).read_text(encoding="utf-8").splitlines())
-    }
-
-
 def signals(mask: str) -> set[int]:
     """The signals of a mask in such a file."""
     return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
@@ -45,21 +38,20 @@ def signals(mask: str) -> set[int]:
 
 def dispositions() -> tuple[str, str, object]:
     """What this process ignores and catches, and the descriptor that Python writes caught signals to."""
-    found = status("/proc/self/status")
+    found = usage.status(os.getpid())
     wakeup = signal.set_wakeup_fd(-1)
     signal.set_wakeup_fd(wakeup)
     return found["SigIgn"], found["SigCgt"], wakeup
 
 
-def assert_threads_block_signals(own: set[str]) -> int:
+def assert_threads_block_signals(own: set[int]) -> int:
     """Assert that all threads but the program's block what others can send; return how many."""
-    tasks = set(os.listdir("/proc/self/task")) - own
-    for task in tasks:
-        found = status(f"/proc/self/task/{task}/status")
+    others = [status for thread, status in usage.threads_status(os.getpid()).items() if thread not in own]
+    for found in others:
         missing = ASYNCHRONOUS - signals(found["SigBlk"])
         assert not missing, (found["Name"], missing)
         assert not FAULTS & signals(found["SigBlk"]), found["Name"]
-    return len(tasks)
+    return len(others)
 
 
 def visit(url: str) -> None:
@@ -98,7 +90,7 @@ def main(folder: Path) -> None:
     """Run a server over HTTP and one over HTTPS, and clients of the first."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    before, own = dispositions(), set(os.listdir("/proc/self/task"))
+    before, own = dispositions(), set(usage.threads_status(os.getpid()))
     with wave.open(str(folder / "a.wav"), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)

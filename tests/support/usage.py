@@ -22,11 +22,20 @@ def cpu_s(pid: int) -> float:
 
 def memory_kb(pid: int) -> int:
     """Resident memory in kB."""
-    return int(_status(pid)["VmRSS"].split()[0])
+    return int(status(pid)["VmRSS"].split()[0])
 
 
 def threads(pid: int) -> int:
-    return int(_status(pid)["Threads"])
+    return int(status(pid)["Threads"])
+
+
+def threads_status(pid: int) -> dict[int, dict[str, str]]:
+    """The status of each thread by its number, without those that end meanwhile."""
+    found: dict[int, dict[str, str]] = {}
+    for thread in map(int, os.listdir(f"/proc/{pid}/task")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[thread] = status(pid, thread)
+    return found
 
 
 def descriptors(pid: int) -> int:
@@ -55,6 +64,7 @@ def own_sockets() -> Iterator[socket.socket]:
                 one.detach()
 
 
-def _status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
+def status(pid: int, thread: int | None = None) -> dict[str, str]:
+    """The status file of a process, or of one of its threads."""
+    lines = Path(f"/proc/{pid}/task/{thread or pid}/status").read_text(encoding="utf-8").splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
