@@ -26,6 +26,7 @@ pytestmark = measures_waits
 
 SECONDS = 2.0
 HONEST, SECOND = "127.0.0.2", "127.0.0.3"
+MANY = tuple(f"127.0.1.{number}" for number in range(1, 6))
 SDP = {"Content_Type": "application/sdp"}
 FRAGMENT = {"Content_Type": "application/trickle-ice-sdpfrag", "If_Match": "*"}
 OFFER = http_asking.offer()
@@ -154,10 +155,22 @@ def test_nobody_waits_for_requests_on_new_connections(
 def test_nobody_waits_for_a_flood_from_many_addresses(
     server: ServerProcess, honest: HonestPeer, name: str, measured: Measured
 ) -> None:
-    addresses = tuple(f"127.0.1.{number}" for number in range(1, 6))
-    flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=150, sources=addresses)
+    flood = HttpFlood(urlsplit(server.url).port or 0, FLOODS[name], connections=150, sources=MANY)
     with flooded(server, honest, flood, f"{name}, 150 connections of 5 addresses", measured):
         pass
+
+
+def test_nobody_waits_while_many_connections_arrive(
+    server: ServerProcess, honest: HonestPeer, measured: Measured
+) -> None:
+    """The system queues them in the order of arrival: a visitor waits until all before it are accepted."""
+    port, path = urlsplit(server.url).port or 0, "unknown path"
+    honest.begin()
+    with HttpFlood(port, FLOODS[path], connections=150, sources=MANY):
+        time.sleep(1.0)
+        figures = honest.end()
+    measured(f"{path}, 150 connections that arrive", f"{MAX_WAIT_MS:.0f} ms", str(figures))
+    figures.assert_unharmed(MAX_WAIT_MS)
 
 
 def test_nobody_waits_for_pipelined_requests(server: ServerProcess, honest: HonestPeer, measured: Measured) -> None:

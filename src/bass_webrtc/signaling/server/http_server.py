@@ -238,7 +238,7 @@ class HttpServer:
                 pause_s = _ACCEPT_PAUSE_S
             else:
                 self._admit(accepted, plain_address(address[0]))
-            if pause_s or self._turns.are_waited_for or count % _ACCEPTED_AT_ONCE == 0:
+            if pause_s or count % _ACCEPTED_AT_ONCE == 0:
                 await asyncio.sleep(pause_s)
 
     def _admit(self, accepted: socket.socket, address: str) -> None:

@@ -42,11 +42,6 @@ class Turns:
         self._numbers = itertools.count()
         self._room = _WORK_PER_ROUND
 
-    @property
-    def are_waited_for(self) -> bool:
-        """Whether requests wait for their turns."""
-        return bool(self._waiting)
-
     async def take(self, network: str, connection: Hashable, work: int = 1) -> None:
         """Wait for the turn of a request.
 
