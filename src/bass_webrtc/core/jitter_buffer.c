@@ -75,12 +75,16 @@ static bool has_passed(const bw_jitter_buffer *buffer, int64_t timestamp) {
     return in_stream && timestamp < buffer->next_timestamp - TOLERANCE_SAMPLES;
 }
 
+static void drop_first(bw_jitter_buffer *buffer) {
+    bw_packet_queue_pop(&buffer->queue);
+    bw_count(&buffer->counters.packets_discarded, 1);
+}
+
 /* Drop the oldest packet when full: the newest is closest to real time. */
 static bw_packet_result put(bw_jitter_buffer *buffer, const bw_packet *packet) {
     bw_packet_result result = bw_packet_queue_put(&buffer->queue, packet);
     if (result == BW_PACKET_FULL && packet->bytes <= BW_PACKET_MAX_BYTES) {
-        bw_packet_queue_pop(&buffer->queue);
-        bw_count(&buffer->counters.packets_discarded, 1);
+        drop_first(buffer);
         result = bw_packet_queue_put(&buffer->queue, packet);
     }
     return result;
@@ -327,8 +331,7 @@ static void fill_buffer(bw_jitter_buffer *buffer, uint32_t ahead, int64_t now_ns
     double least_ms = buffer->after_outage ? fmin(target_ms, RESUME_MS) : target_ms;
     const bw_packet *second = bw_packet_queue_second(&buffer->queue);
     while (second != NULL && delay_from(buffer, second, ahead, now_ns) >= most_ms) {
-        bw_packet_queue_pop(&buffer->queue);
-        bw_count(&buffer->counters.packets_discarded, 1);
+        drop_first(buffer);
         second = bw_packet_queue_second(&buffer->queue);
     }
     const bw_packet *first = bw_packet_queue_first(&buffer->queue);
@@ -391,11 +394,6 @@ static void shift_delay(bw_jitter_buffer *buffer, int64_t now_ns) {
         bw_delay_control_shifted(&buffer->delay, now_ns, shifted);
 }
 
-static void drop_first(bw_jitter_buffer *buffer) {
-    bw_packet_queue_pop(&buffer->queue);
-    bw_count(&buffer->counters.packets_discarded, 1);
-}
-
 /* Returns the delay of the sound that is played once what has been decoded is. */
 static double delay_of(const bw_jitter_buffer *buffer, int64_t timestamp, int64_t now_ns) {
     return bw_arrival_age_ms(&buffer->arrival, now_ns, timestamp - bw_stretch_waiting(&buffer->opus.sound));
@@ -421,12 +419,12 @@ static void drop_spare_at_start(bw_jitter_buffer *buffer, int64_t now_ns) {
 /* Limits the queued audio to max_ms, however fast packets arrive: the oldest are dropped. */
 static void keep_cap(bw_jitter_buffer *buffer, int64_t now_ns) {
     const bw_packet *last = bw_packet_queue_last(&buffer->queue);
-    double waiting_ms = last ? samples_to_ms(last->timestamp - buffer->next_timestamp - buffer->stalled) : 0.0;
-    if (waiting_ms <= buffer->config.max_ms)
+    if (last == NULL ||
+        samples_to_ms(last->timestamp - buffer->next_timestamp - buffer->stalled) <= buffer->config.max_ms)
         return;
-    const bw_packet *first = bw_packet_queue_first(&buffer->queue);
-    for (; first != last && samples_to_ms(last->timestamp - first->timestamp) > buffer->delay.target_ms;
-         first = bw_packet_queue_first(&buffer->queue))
+    const bw_packet *first;
+    while ((first = bw_packet_queue_first(&buffer->queue)) != last &&
+           samples_to_ms(last->timestamp - first->timestamp) > buffer->delay.target_ms)
         drop_first(buffer);
     buffer->next_timestamp = first->timestamp;
     buffer->stalled = 0;
