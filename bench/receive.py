@@ -240,9 +240,9 @@ def _measure_speakers(stage: Stage, mode: str, seconds: float) -> tuple[Callback
         idle = _cpu_percent(receiver.pid)
         rounds = range(max(1, round(seconds / ROUND_S)))
         results = [_speech_round(receiver, senders, targets, number, min(seconds, ROUND_S)) for number in rounds]
-    calls = max((result[0] for result in results), key=lambda one: one.wall_us)
-    cpu_percent, enhanced = (float(np.mean([result[place] for result in results])) for place in (1, 2))
-    return calls, (cpu_percent - idle) / SPEAKERS, enhanced
+    calls, cpu_percent, enhanced = zip(*results, strict=True)
+    longest = max(calls, key=lambda one: one.wall_us)
+    return longest, (float(np.mean(cpu_percent)) - idle) / SPEAKERS, float(np.mean(enhanced))
 
 
 def _speech_round(
