@@ -17,7 +17,7 @@ def test_signals_stay_the_programs_and_no_visitor_ends_it() -> None:
     """SIGPIPE would end the program, and no handler but its own runs. Ctrl-C ends it, as before the first call."""
     with c_library.running([str(c_library.program(SOURCE)), "signals"]) as process:
         port = int(c_library.read_line(process))
-        for thread, status in usage.threads_status(process.pid).items():
+        for thread, status in usage.thread_statuses(process.pid).items():
             blocked = int(status["SigBlk"], 16)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGUSR1):
                 assert thread == process.pid or blocked >> (number - 1) & 1, (status["Name"], number)

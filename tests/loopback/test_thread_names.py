@@ -15,7 +15,7 @@ from support.client_peers import wait_until
 
 def _names() -> dict[int, str]:
     """The names of this process's threads, by their number."""
-    return {thread: status["Name"] for thread, status in usage.threads_status(os.getpid()).items()}
+    return {thread: status["Name"] for thread, status in usage.thread_statuses(os.getpid()).items()}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")

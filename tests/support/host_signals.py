@@ -46,7 +46,7 @@ def dispositions() -> tuple[str, str, object]:
 
 def assert_threads_block_signals(own: set[int]) -> int:
     """Assert that all threads but the program's block what others can send; return how many."""
-    others = [status for thread, status in usage.threads_status(os.getpid()).items() if thread not in own]
+    others = [status for thread, status in usage.thread_statuses(os.getpid()).items() if thread not in own]
     for found in others:
         missing = ASYNCHRONOUS - signals(found["SigBlk"])
         assert not missing, (found["Name"], missing)
@@ -90,7 +90,7 @@ def main(folder: Path) -> None:
     """Run a server over HTTP and one over HTTPS, and clients of the first."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    before, own = dispositions(), set(usage.threads_status(os.getpid()))
+    before, own = dispositions(), set(usage.thread_statuses(os.getpid()))
     with wave.open(str(folder / "a.wav"), "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)

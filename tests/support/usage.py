@@ -29,7 +29,7 @@ def threads(pid: int) -> int:
     return int(status(pid)["Threads"])
 
 
-def threads_status(pid: int) -> dict[int, dict[str, str]]:
+def thread_statuses(pid: int) -> dict[int, dict[str, str]]:
     """The status of each thread by its number, without those that end meanwhile."""
     found: dict[int, dict[str, str]] = {}
     for thread in map(int, os.listdir(f"/proc/{pid}/task")):

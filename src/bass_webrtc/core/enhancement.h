@@ -10,8 +10,9 @@
  *
  * - A grant lets a publisher be enhanced while it speaks and 3 s longer, so that its timbre does not change back and
  *   forth. There are only as many as the budget carries if all of them decode a block in the same pull, and one of them
- *   another packet: to cut, or the in-band copy of a lost one. Grants are counted anew in each window of 2 s, so those of
- *   publishers that fell silent, left or are not played expire by themselves.
+ *   another packet: to cut, or the in-band copy of a lost one. New ones come one per quarter of a second. Grants are
+ *   counted anew in each window of 2 s, so those of publishers that fell silent, left or are not played expire by
+ *   themselves.
  * - What the rest of the budget in this pull does not carry is decoded or concealed plain, grant or not. Concealment,
  *   the most expensive part, has only this guard, because few publishers lose packets at the same time.
  *
