@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from support.patience import PROCESS_S
 from support.publisher_recorder import Recorder, assert_tones
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "mediamtx.py")
+
+_log = logging.getLogger(__name__)
 
 Command: TypeAlias = "subprocess.Popen[str]"
 Start: TypeAlias = Callable[..., Command]
@@ -46,7 +49,7 @@ def start() -> Iterator[Start]:
     yield start
     for process in running:
         process.kill()
-        process.communicate()
+        _log.warning("%s wrote %s", process.args, process.communicate())  # Shown if the test has failed.
 
 
 def test_file_is_pushed_to_its_end(server: bw.Server, start: Start, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ async def test_small_chunks_take_turns(path: bytes, expected: int, monkeypatch: 
 
 
 async def test_client_that_leaves_during_a_refused_body_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
     async with serving() as (server, _, _):
         for _ in range(5):
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)

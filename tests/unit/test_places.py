@@ -28,6 +28,8 @@ class FakeEvents:
 class FakeConnection:
     """A connection of a WHIP or WHEP peer."""
 
+    id = 0
+    kind = "player"
     closed = False
     closing = None
     close_reason = ""

@@ -89,10 +89,11 @@ def run_tests(folder: Path) -> list[Result]:
         for number in range(_PROCESSES):
             report = folder / f"report{number}.xml"
             options = ("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short", _PATIENCE)
+            logging = ("--log-level=DEBUG", "-o", "junit_logging=all")
             reporting = f"--junitxml={wine.windows_path(report)}"
             paths: list[Path | str] = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, *files[number::_PROCESSES]]
             process = lab.windows.start(
-                *(wine.python(), "-m", "pytest", *options, reporting, *paths),
+                *(wine.python(), "-m", "pytest", *options, *logging, reporting, *paths),
                 PYTHONPATH=wine.windows_path(wine.package()),
                 PYTHONDONTWRITEBYTECODE="1",
             )
@@ -125,6 +126,8 @@ def _read(report: Path) -> Iterator[Result]:
         outcome = next((one for one in case if one.tag in ("failure", "error", "skipped")), None)
         if outcome is None:
             yield Result(test, "passed")
+        elif outcome.tag == "skipped":
+            yield Result(test, "skipped", outcome.get("message") or "")
         else:
-            text = (outcome.get("message") or "") if outcome.tag == "skipped" else (outcome.text or "")
-            yield Result(test, outcome.tag, text)
+            captured = (case.findtext(tag, "") for tag in ("system-out", "system-err"))
+            yield Result(test, outcome.tag, "\n".join((outcome.text or "", *captured)))
