@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import toolchains
-from support import wine
+from support import arm64, wine
 from support.fixtures import skip_for
 
 ROOT = Path(__file__).parents[2]
@@ -68,9 +68,10 @@ def compile_program(target: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("target", ["linux-x64", "linux-arm64"])
 def test_static_libraries_have_pinned_versions_and_models(target: str, tmp_path: Path) -> None:
+    skip_for(arm64.missing() if target == "linux-arm64" else None)
     program = compile_program(target, tmp_path)
-    emulator = ["qemu-aarch64-static", "-L", "/usr/aarch64-linux-gnu"] if target == "linux-arm64" else []
-    done = subprocess.run([*emulator, str(program), "models"], capture_output=True, encoding="utf-8", check=False)
+    command = arm64.command(program, "models") if target == "linux-arm64" else [str(program), "models"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(VERSIONS)
 
