@@ -23,6 +23,10 @@ _PROCESSES = 3
 _TIMEOUT_S = 1200.0
 _PATIENCE = "--timeout=300"
 """For one test: pytest-timeout cannot end just that test on Windows, but ends the run."""
+_OPTIONS = (
+    *("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short", _PATIENCE),
+    *("--log-level=DEBUG", "-o", "junit_logging=all"),  # What a failed test logged and wrote is in the report.
+)
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,10 @@ def run_tests(folder: Path) -> list[Result]:
         running = []
         for number in range(_PROCESSES):
             report = folder / f"report{number}.xml"
-            options = ("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short", _PATIENCE)
-            logging = ("--log-level=DEBUG", "-o", "junit_logging=all")
             reporting = f"--junitxml={wine.windows_path(report)}"
             paths: list[Path | str] = ["-c", ROOT / "pyproject.toml", "--rootdir", ROOT, *files[number::_PROCESSES]]
             process = lab.windows.start(
-                *(wine.python(), "-m", "pytest", *options, *logging, reporting, *paths),
+                *(wine.python(), "-m", "pytest", *_OPTIONS, reporting, *paths),
                 PYTHONPATH=wine.windows_path(wine.package()),
                 PYTHONDONTWRITEBYTECODE="1",
             )
