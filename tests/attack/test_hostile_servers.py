@@ -22,8 +22,8 @@ import pytest
 
 import bass_webrtc as bw
 from support.attacks import Measured
-from support.client_peers import wait_until
 from support.conformance import covers
+from support.patience import wait_until
 from support.server_process import ServerProcess
 
 Measured = Measured

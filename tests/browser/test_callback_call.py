@@ -9,8 +9,8 @@ import pytest
 
 import bass_webrtc as bw
 from support.browsers import Chromium
-from support.client_peers import wait_until
 from support.page_caller import PageCaller
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon
 from support.reruns import real_time_audio
 

@@ -10,7 +10,7 @@ import pytest
 import bass_webrtc as bw
 from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ, Tab
 from support.conformance import covers
-from support.page_driver import wait_until
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon, is_silent
 from support.reruns import real_time_audio
 from support.studio import Studio

@@ -11,8 +11,8 @@ from bass_webrtc.server import self_signed
 from support import netns
 from support.browsers import Chromium, missing_chromium
 from support.certificates import key_hash
-from support.client_peers import wait_until
 from support.fixtures import skip_for
+from support.patience import wait_until
 from support.publisher_recorder import Recorder
 from support.reruns import real_time_audio
 

@@ -10,7 +10,8 @@ import pytest
 import bass_webrtc as bw
 from support.browsers import Chromium
 from support.conformance import covers
-from support.page_driver import listen, wait_for_state, wait_until
+from support.page_driver import listen, wait_for_state
+from support.patience import wait_until
 from support.reruns import real_time_audio
 
 pytestmark = real_time_audio

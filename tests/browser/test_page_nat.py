@@ -21,7 +21,8 @@ from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, NatKind
-from support.page_driver import listen, talk, wait_until
+from support.page_driver import listen, talk
+from support.patience import wait_until
 from support.reruns import real_time_audio
 
 pytestmark = real_time_audio

@@ -14,7 +14,8 @@ import bass_webrtc as bw
 from support.browsers import Chromium, missing_chromium
 from support.fixtures import skip_for
 from support.netns import Host
-from support.page_driver import listen, talk, wait_for_state, wait_until
+from support.page_driver import listen, talk, wait_for_state
+from support.patience import wait_until
 from support.reruns import real_time_audio
 
 pytestmark = real_time_audio

@@ -10,8 +10,9 @@ import pytest
 
 from support.browsers import Chromium
 from support.conformance import covers
-from support.page_driver import listen, wait_for_state, wait_until
+from support.page_driver import listen, wait_for_state
 from support.page_stub import PageStub, refusal, success
+from support.patience import wait_until
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 from bass_webrtc.signaling.messages import Request, Response
 from support.browsers import Chromium
 from support.conformance import covers
-from support.page_driver import talk, wait_for_state, wait_until
+from support.page_driver import talk, wait_for_state
 from support.page_stub import PageStub, refusal
+from support.patience import wait_until
 from support.reruns import real_time_audio
 from support.whip_sink import WhipSink
 

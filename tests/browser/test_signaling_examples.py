@@ -13,7 +13,8 @@ from typing import TypeAlias
 
 import pytest
 
-from support.client_peers import free_port, wait_until
+from support.client_peers import free_port
+from support.patience import wait_until
 from support.reruns import real_time_audio
 from support.studio import Studio
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ import bass_webrtc as bw
 from support.bass_device import Bass
 from support.browsers import FIREFOX_MICROPHONE_DBFS, FIREFOX_MICROPHONE_HZ
 from support.conformance import covers
+from support.patience import wait_until
 from support.publisher_page import Talker
 from support.publisher_recorder import Recorder, Samples, assert_tones, assert_tones_soon, is_silent
 from support.reruns import real_time_audio
@@ -26,13 +26,6 @@ MACHINE_LATE_S = 0.01
 """Duration of the shortest block that a browser or our reader processes."""
 LATE_JITTER_MS = 0.6
 """A packet that is 10 ms late raises the jitter by a sixteenth of that (RFC 3550, 6.4.1)."""
-
-
-def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, "condition not met in time"
-        time.sleep(0.05)
 
 
 def settled(recorder: Recorder) -> Samples:

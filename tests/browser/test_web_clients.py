@@ -12,9 +12,9 @@ import pytest
 import bass_webrtc as bw
 from support import browsers, web_clients
 from support.browsers import Chromium
-from support.client_peers import wait_until
 from support.fixtures import skip_for
 from support.media_server import MediaServer
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_settling
 from support.reruns import real_time_audio
 from support.web_clients import WebClientTab

@@ -30,6 +30,7 @@ from support import browsers, http_asking, nginx, page_driver
 from support.certificates import key_hash, write_certificate
 from support.client_peers import free_port
 from support.fixtures import skip_for
+from support.patience import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "docs/how-to/examples"
 CLIENT = "127.0.0.9"
@@ -232,7 +233,7 @@ def test_our_clients_stay_connected_while_the_proxy_restarts(proxy: Proxy) -> No
         assert pull.connected
         assert {request.address for request in proxy.requests} == {"127.0.0.1"}
         _wait_until_heard(pull.read, proxy.server.read_input)
-    page_driver.wait_until(lambda: not proxy.server.peers, timeout_s=10.0)
+    wait_until(lambda: not proxy.server.peers, timeout_s=10.0)
 
 
 def _is_heard(read: Callable[[int], NDArray[np.float32]]) -> bool:
@@ -294,7 +295,7 @@ def test_listen_and_talk_keys_work_under_the_prefix(proxy: Proxy) -> None:
         assert kinds == ["player", "publisher"]
         page.click("#listen")
         page.click("#talk")
-        page_driver.wait_until(lambda: not proxy.server.peers, timeout_s=20.0)
+        wait_until(lambda: not proxy.server.peers, timeout_s=20.0)
 
 
 async def test_foreign_host_name_is_refused_behind_the_proxy(proxy: Proxy) -> None:

@@ -15,8 +15,8 @@ import pytest
 import bass_webrtc as bw
 from support import netns, stun, usage
 from support.aiortc_caller import Caller
-from support.client_peers import wait_until
 from support.conformance import covers
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
 from support.reruns import real_time_audio
 

@@ -20,11 +20,11 @@ from support import coturn, nat, netns
 from support.aiortc_caller import Caller
 from support.browsers import Chromium, missing_chromium
 from support.certificates import key_hash
-from support.client_peers import wait_until
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import CONES, RELAYED, SERVERS, Internet, LoopOn, NatKind
 from support.page_caller import PageCaller
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
 from support.reruns import real_time_audio
 from support.server_at import ServerAt, connect, is_relayed

@@ -11,9 +11,10 @@ import pytest
 
 import bass_webrtc as bw
 from support import http_asking, netns
-from support.client_peers import connect, wait_until
+from support.client_peers import connect
 from support.fixtures import skip_for
 from support.netns import Host, Network
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon
 from support.reruns import real_time_audio
 

@@ -12,7 +12,8 @@ from bench.report import quantile
 import bass_webrtc as bw
 from bass_webrtc.bass import find_bass
 from support.child import Child
-from support.client_peers import ClientProcess, connect, wait_until
+from support.client_peers import ClientProcess, connect
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, Samples, assert_tones_soon
 from support.reruns import real_time_audio
 from support.server_process import ServerProcess

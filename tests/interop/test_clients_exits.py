@@ -13,8 +13,9 @@ from typing import TypeAlias
 import pytest
 
 import bass_webrtc as bw
-from support.client_peers import ClientProcess, connect, wait_until
+from support.client_peers import ClientProcess, connect
 from support.conformance import covers
+from support.patience import wait_until
 from support.server_process import ServerProcess
 
 CYCLES = 500

@@ -16,11 +16,12 @@ import pytest
 import bass_webrtc as bw
 from bass_webrtc.rtc.turn_credentials import time_limited_credentials
 from support import coturn, nat, netns
-from support.client_peers import connect, wait_until
+from support.client_peers import connect
 from support.conformance import covers
 from support.coturn import Coturn, Kind
 from support.fixtures import skip_for
 from support.nat import SERVERS, Internet, NatKind
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon
 from support.reruns import real_time_audio
 

@@ -14,8 +14,9 @@ import pytest
 import bass_webrtc as bw
 from bass_webrtc.bass import find_bass
 from support import netns
-from support.client_peers import ClientProcess, KillableServer, connect, free_port, wait_until
+from support.client_peers import ClientProcess, KillableServer, connect, free_port
 from support.conformance import covers
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones, is_silent, steady_hz
 from support.reruns import rerun
 

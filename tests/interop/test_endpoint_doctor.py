@@ -18,7 +18,7 @@ from bass_webrtc.cli import endpoint_doctor
 from bass_webrtc.cli.doctor import Finding
 from bass_webrtc.cli.endpoint_doctor import Protocol, examine_endpoint
 from support.certificates import write_certificate
-from support.client_peers import wait_until
+from support.patience import wait_until
 
 STEPS = ["DNS", "TCP", "TLS", "OPTIONS", "POST", "ICE", "DTLS", "packets", "DELETE"]
 TOKEN = "a-token"

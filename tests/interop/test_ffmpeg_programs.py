@@ -10,9 +10,9 @@ import pytest
 
 import bass_webrtc as bw
 from support import ffmpeg_programs
-from support.client_peers import wait_until
 from support.ffmpeg_programs import FfmpegProgram
 from support.fixtures import skip_for
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_settling
 from support.reruns import real_time_audio
 

@@ -13,9 +13,10 @@ import pytest
 import bass_webrtc as bw
 from support import node_peer, player_gstreamer
 from support.certificates import write_certificate
-from support.client_peers import connect, wait_until
+from support.client_peers import connect
 from support.fixtures import skip_for
 from support.node_peer import NodePeer
+from support.patience import wait_until
 from support.player_gstreamer import GStreamerPlayer
 from support.publisher_recorder import Recorder, assert_tones_settling
 from support.reruns import real_time_audio

@@ -19,6 +19,7 @@ import bass_webrtc as bw
 from support import pulse, tones
 from support.bass_device import Bass
 from support.fixtures import skip_for
+from support.patience import wait_until
 from support.publisher_desk import Desk
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import Recorder, Samples, assert_tones, assert_tones_soon, is_silent
@@ -53,13 +54,6 @@ def serving(**config: object) -> Iterator[bw.Server]:
 def server() -> Iterator[bw.Server]:
     with serving() as server:
         yield server
-
-
-def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def publish(publishers: PublisherFarm, server: bw.Server, left_hz: float, right_hz: float | None = None) -> None:

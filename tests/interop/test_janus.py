@@ -11,11 +11,12 @@ import pytest
 
 import bass_webrtc as bw
 from support import janus, tones
-from support.client_peers import connect, wait_until
+from support.client_peers import connect
 from support.fixtures import skip_for
 from support.janus import Janus
 from support.netns import Host
 from support.opus import decode
+from support.patience import wait_until
 from support.reruns import real_time_audio
 
 pytestmark = real_time_audio

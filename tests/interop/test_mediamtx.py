@@ -9,10 +9,11 @@ import pytest
 
 import bass_webrtc as bw
 from support import ffmpeg_programs, mediamtx
-from support.client_peers import connect, wait_until
+from support.client_peers import connect
 from support.ffmpeg_programs import FfmpegProgram
 from support.fixtures import skip_for
 from support.mediamtx import MediaMtx
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon
 from support.reruns import real_time_audio
 

@@ -19,6 +19,7 @@ import bass_webrtc as bw
 from support import tones, usage
 from support.conformance import covers
 from support.driving import drive
+from support.patience import wait_until
 from support.player import Certificate
 from support.publisher import Publisher, ToneEncoder, rtp
 from support.publisher_farm import PublisherFarm
@@ -104,13 +105,6 @@ def publisher(scene: Scene) -> Publisher:
     found.connect(f"{scene.server.url}whip")
     assert drive([found], lambda: scene.bad.state == "connected")
     return found
-
-
-def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def assert_still_heard(scene: Scene, publisher: Publisher, encoder: ToneEncoder) -> None:

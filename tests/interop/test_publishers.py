@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from support.bass_device import Bass
 from support.certificates import write_certificate
 from support.conformance import covers
 from support.fixtures import skip_for
+from support.patience import wait_until
 from support.publisher_farm import PublisherFarm
 from support.publisher_ffmpeg import FfmpegPublisher, missing_ffmpeg
 from support.publisher_gstreamer import GStreamerPublisher, missing_gstreamer
@@ -51,13 +51,6 @@ def settled(recorder: Recorder) -> Samples:
     recorder.wait_for_sound()
     recorder.take(1.0)
     return recorder.take(2.0)
-
-
-def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> None:
-    deadline_s = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline_s, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def assert_heard(bass: Bass, server: bw.Server, mix: Recorder, left_hz: float, right_hz: float) -> None:

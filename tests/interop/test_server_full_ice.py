@@ -24,11 +24,12 @@ from bass_webrtc.rtc.sdp import IceCredentials
 from bass_webrtc.server import peers as server_peers
 from support import aiortc_player, coturn, netns
 from support.certificates import write_certificate
-from support.client_peers import connect, wait_until
+from support.client_peers import connect
 from support.conformance import covers
 from support.coturn import Coturn
 from support.fixtures import skip_for
 from support.ice_peer import IcePeer
+from support.patience import wait_until
 from support.publisher_ffmpeg import FfmpegPublisher, missing_ffmpeg
 from support.publisher_recorder import Recorder, assert_tones, assert_tones_soon
 from support.reruns import real_time_audio

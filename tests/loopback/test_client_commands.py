@@ -17,8 +17,7 @@ import soundfile
 
 import bass_webrtc as bw
 from support import media
-from support.client_peers import wait_until
-from support.patience import PROCESS_S
+from support.patience import PROCESS_S, wait_until
 from support.publisher_recorder import Recorder, assert_tones
 
 EXAMPLE = str(Path(__file__).parents[2] / "examples" / "mediamtx.py")

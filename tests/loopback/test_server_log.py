@@ -8,7 +8,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import http_asking
-from support.client_peers import wait_until
+from support.patience import wait_until
 
 TOKEN = "t0ken-that-nobody-may-see"
 SDP = {"Content-Type": "application/sdp", "Authorization": f"Bearer {TOKEN}"}

@@ -10,7 +10,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import usage
-from support.client_peers import wait_until
+from support.patience import wait_until
 
 
 def _names() -> dict[int, str]:

@@ -6,15 +6,12 @@ import json
 import os
 import signal
 import socket
-import time
-from collections.abc import Callable
 from typing import Any
 
 import bass_webrtc as bw
 
 from .child import Child
 from .netns import Host
-from .patience import SLOWNESS
 
 Client = bw.WhipClient | bw.WhepClient
 
@@ -100,15 +97,6 @@ def connect(client: Client) -> None:
     client.start()
     assert client.wait_connected(20.0)
     assert client.connected
-
-
-def wait_until(holds: Callable[[], object], timeout_s: float = 10.0) -> float:
-    """Wait for it, on Windows for longer; return the seconds it took."""
-    start_s = time.monotonic()
-    while not holds():
-        assert time.monotonic() < start_s + timeout_s * SLOWNESS, "it did not happen in time"
-        time.sleep(0.02)
-    return time.monotonic() - start_s
 
 
 def free_port() -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any, Literal
 
 
@@ -26,11 +24,3 @@ def wait_for_state(
     # A function, not an expression: the page's content security policy forbids eval.
     reached = "([who, state]) => bassWebrtc[who]?.state === state"
     page.wait_for_function(reached, arg=[who, state], timeout=1000 * timeout_s)
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Wait until a condition in this process is true."""
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline, "condition not met in time"
-        time.sleep(0.02)

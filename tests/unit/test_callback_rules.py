@@ -12,8 +12,8 @@ import pytest
 
 import bass_webrtc as bw
 from bass_webrtc.stats import Kind
-from support.client_peers import wait_until
 from support.conformance import covers
+from support.patience import wait_until
 from support.usage import own_sockets
 
 CALLBACK = bw.ServerConfig(signaling_mode="callback", max_peers=2)

@@ -30,8 +30,8 @@ from bass_webrtc.signaling.client.events import (
 )
 from bass_webrtc.signaling.client.fetch import Fetcher
 from bass_webrtc.signaling.client.settings import ClientSettings
-from support.client_peers import wait_until
 from support.conformance import covers
+from support.patience import wait_until
 from support.publisher_recorder import Recorder, assert_tones_soon
 
 SUBSCRIBED = response(201, ("Location", "/events/1"))

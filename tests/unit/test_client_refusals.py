@@ -25,8 +25,8 @@ from bass_webrtc.peer.host import Connection, EngineHost
 from bass_webrtc.rtc.negotiation import read_answer
 from bass_webrtc.sources import open_for_core
 from support.certificates import write_certificate
-from support.client_peers import wait_until
 from support.conformance import covers
+from support.patience import wait_until
 
 TOKEN = "s3cret-t0ken"
 

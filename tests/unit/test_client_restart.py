@@ -13,8 +13,9 @@ from client_servers import SDP, Seen, Server, response, serving
 
 import bass_webrtc as bw
 from bass_webrtc.client import watch as client_watch
-from support.client_peers import connect, wait_until
+from support.client_peers import connect
 from support.conformance import covers
+from support.patience import wait_until
 from support.usage import own_descriptors, own_threads
 
 

@@ -24,9 +24,8 @@ from bass_webrtc.signaling.server.connections import Connections, process_descri
 from bass_webrtc.signaling.server.http_connection import Timeouts
 from bass_webrtc.signaling.server.http_server import HttpServer
 from support.certificates import write_certificate
-from support.client_peers import wait_until
 from support.conformance import covers
-from support.patience import SLOWNESS
+from support.patience import SLOWNESS, wait_until
 
 GET = b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PATIENT = replace(QUICK, timeouts=Timeouts())

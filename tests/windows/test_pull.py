@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import bass_webrtc as bw
-from support.client_peers import wait_until
+from support.patience import wait_until
 from support.publisher_recorder import assert_tones, end_of_sound
 from support.reruns import real_time_audio
 from support.wine_lab import Lab, Start

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from support import wine
-from support.client_peers import wait_until
+from support.patience import wait_until
 from support.wine_lab import Lab
 
 # On a fresh machine the first test makes the prefix and a Windows Python.
