@@ -46,16 +46,24 @@ static inline int open_loopback_socket(bw_address *address) {
     return one;
 }
 
-static inline bw_engine_config default_config(void) {
-    return (bw_engine_config){.max_peers = 8, .frame_samples = 480, .bitrate_bps = 128000, .complexity = 0};
+/* An engine with one channel. */
+typedef struct {
+    bw_engine_config engine;
+    bw_channel_config channel;
+} settings;
+
+static inline settings default_settings(void) {
+    return (settings){.engine = {.max_peers = 8, .frame_samples = 480, .fan_out_threads = 1},
+                      .channel = {.encodings = 1, .bitrates_bps = {128000}}};
 }
 
-static inline fixture open_engine(bw_engine_config config, bw_source *source) {
+static inline fixture open_engine(settings config, bw_source *source) {
     fixture opened = {0};
     int status = 1;
-    opened.engine = bw_engine_new(&config, source, &status);
+    opened.engine = bw_engine_new(&config.engine, &status);
     CHECK(opened.engine != NULL);
     CHECK_EQ(status, BW_OK);
+    CHECK_EQ(bw_channel_add(opened.engine, &config.channel, source), 0);
     opened.socket = open_loopback_socket(&opened.address);
     opened.socket_index = (uint32_t)bw_engine_add_socket(opened.engine, opened.socket);
     CHECK_EQ(bw_engine_start(opened.engine), BW_OK);

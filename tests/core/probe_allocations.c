@@ -50,11 +50,13 @@ static uint32_t get_data(uint32_t handle, void *buffer, uint32_t length) {
 }
 
 static void check_sender(uint32_t profile, bw_source *source) {
-    bw_engine_config settings = default_config();
-    settings.complexity = 10;
-    fixture f = open_engine(settings, source);
-    bw_peer_config config = peer_config(profile);
-    listener l = add_listener(&f, 0, &config);
+    settings config = default_settings();
+    config.channel.complexity = 10;
+    config.channel.encodings = 2;
+    config.channel.bitrates_bps[1] = 48000;
+    fixture f = open_engine(config, source);
+    bw_peer_config peer = peer_config(profile);
+    listener l = add_listener(&f, 0, &peer);
     CHECK_EQ(bw_peer_set_redundancy(f.engine, 0, 2), BW_OK);
     packet received;
     for (int i = 0; i < 20; i++)
@@ -65,7 +67,11 @@ static void check_sender(uint32_t profile, bw_source *source) {
         if (i % 10 == 0)
             CHECK_EQ(bw_peer_resend(f.engine, 0, read_u16(received.wire + 2)), BW_OK);
         if (i == 100)
-            CHECK_EQ(bw_engine_set_bitrate(f.engine, 64000), BW_OK);
+            CHECK_EQ(bw_channel_set_bitrate(f.engine, 0, 0, 64000), BW_OK);
+        if (i == 120)
+            CHECK_EQ(bw_peer_set_encoding(f.engine, 0, 1), BW_OK);
+        if (i == 140)
+            CHECK_EQ(bw_channel_set_source(f.engine, 0, NULL, 100, 0), BW_OK);
     }
     atomic_store(&counting, false);
     CHECK_EQ(atomic_load(&allocations), 0);

@@ -14,7 +14,7 @@ typedef struct {
 } wire;
 
 static wire open_wire(void) {
-    wire w = {.f = open_engine(default_config(), NULL)};
+    wire w = {.f = open_engine(default_settings(), NULL)};
     w.remote = open_loopback_socket(&w.remote_address);
     return w;
 }

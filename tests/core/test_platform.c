@@ -40,7 +40,7 @@ static void test_pacer_does_not_wait_for_a_deadline_that_has_passed(void) {
 }
 
 static void start_and_stop_engine(void) {
-    fixture f = open_engine(default_config(), NULL);
+    fixture f = open_engine(default_settings(), NULL);
     close_engine(&f);
 }
 

@@ -1,5 +1,6 @@
 /* The sender thread as seen by its peers. Threaded. */
 #include "engine_fixture.h"
+#include "fan_out.h"
 #include "opus_packet.h"
 #include "tone.h"
 
@@ -12,7 +13,7 @@ static bw_source *tone(void) { return bw_source_new_tone(440, 880, -12); }
  * wraps. */
 static void test_sequence_numbers_and_timestamps_are_consecutive(void) {
     bw_source *source = tone();
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config config = peer_config(GCM);
     listener l = add_listener(&f, 0, &config);
     packet before = receive_packet(&l);
@@ -34,7 +35,7 @@ static void test_sequence_numbers_and_timestamps_are_consecutive(void) {
 
 static void test_every_peer_gets_same_frame_with_own_header(void) {
     bw_source *source = tone();
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config first_config = peer_config(GCM), second_config = peer_config(CM);
     second_config.ssrc = 0x55667788;
     second_config.timestamp_offset = 5000;
@@ -57,7 +58,7 @@ static void test_every_peer_gets_same_frame_with_own_header(void) {
 /* The identical packet is sent again, at most twice (RFC 4585, 6.2.1); unknown sequence numbers are ignored. */
 static void test_resend_sends_identical_packet(void) {
     bw_source *source = tone();
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config config = peer_config(GCM);
     listener l = add_listener(&f, 0, &config);
     packet original, again;
@@ -86,7 +87,7 @@ static void test_resend_sends_identical_packet(void) {
 /* Each packet contains the previous frame as it was sent (RFC 2198, 3). */
 static void test_redundancy_repeats_previous_frame(void) {
     bw_source *source = tone();
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config config = peer_config(GCM);
     listener l = add_listener(&f, 0, &config);
     CHECK_EQ(bw_peer_set_redundancy(f.engine, 0, 1), BW_OK);
@@ -118,7 +119,7 @@ static uint32_t active_peers(const fixture *f) {
 
 static void test_removed_peer_is_reported_and_its_slot_is_reused(void) {
     bw_source *source = tone();
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config config = peer_config(GCM);
     for (int round = 0; round < 20; round++) {
         listener l = add_listener(&f, 3, &config);
@@ -139,7 +140,7 @@ static void test_removed_peer_is_reported_and_its_slot_is_reused(void) {
 }
 
 static void test_slot_without_keys_can_be_removed(void) {
-    fixture f = open_engine(default_config(), NULL);
+    fixture f = open_engine(default_settings(), NULL);
     CHECK_EQ(bw_peer_remove(f.engine, 5), BW_OK);
     CHECK_EQ(active_peers(&f), 0);
     CHECK_EQ(wait_event(&f, BW_EVENT_PEER_REMOVED).peer, 5);
@@ -151,7 +152,7 @@ static void test_source_end_is_reported_once_and_silence_follows(void) {
     float samples[4800] = {0};
     CHECK_EQ(bw_source_write(source, samples, 2400), 2400);
     bw_source_end(source);
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config config = peer_config(GCM);
     listener l = add_listener(&f, 0, &config);
     bw_event end = wait_event(&f, BW_EVENT_SOURCE_ENDED);
@@ -181,19 +182,19 @@ static bw_engine_stats read_stats(const fixture *f) {
 /* A source that is lost is replaced by none, then by its successor, while packets go on without a gap. */
 static void test_source_is_replaced_between_two_frames(void) {
     bw_source *first = tone(), *second = tone();
-    fixture f = open_engine(default_config(), first);
+    fixture f = open_engine(default_settings(), first);
     bw_peer_config config = peer_config(GCM);
     listener l = add_listener(&f, 0, &config);
     packet before = receive_packet(&l);
     for (int round = 0; round < 3; round++) {
-        CHECK_EQ(bw_engine_set_source(f.engine, NULL, 40), BW_OK);
-        CHECK_EQ(bw_engine_set_source(f.engine, NULL, 40), BW_ERROR_BUSY);
+        CHECK_EQ(bw_channel_set_source(f.engine, 0, NULL, 0, 40), BW_OK);
+        CHECK_EQ(bw_channel_set_source(f.engine, 0, NULL, 0, 40), BW_ERROR_BUSY);
         bw_event end = wait_event(&f, BW_EVENT_SOURCE_ENDED);
         CHECK_EQ(end.value, 40);
         wait_event(&f, BW_EVENT_SOURCE_REPLACED);
         CHECK_EQ(read_stats(&f).source_ended, 1);
         CHECK_EQ(read_stats(&f).source_ends, round + 1);
-        CHECK_EQ(bw_engine_set_source(f.engine, round % 2 ? first : second, 0), BW_OK);
+        CHECK_EQ(bw_channel_set_source(f.engine, 0, round % 2 ? first : second, 0, 0), BW_OK);
         wait_event(&f, BW_EVENT_SOURCE_REPLACED);
         CHECK_EQ(read_stats(&f).source_ended, 0);
         CHECK_EQ(read_stats(&f).source_error, 40);
@@ -215,7 +216,7 @@ static void test_source_underruns_are_counted(void) {
     bw_source *source = bw_source_new_pcm(48000, 1);
     float samples[480] = {0};
     CHECK_EQ(bw_source_write(source, samples, 480), 480);
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config config = peer_config(GCM);
     listener l = add_listener(&f, 0, &config);
     for (int i = 0; i < 10; i++)
@@ -231,11 +232,11 @@ static void test_source_underruns_are_counted(void) {
 /* Covers OP12: silent frames are omitted, the timestamp jumps, the sequence number does not, the marker starts the
  * talkspurt. */
 static void test_dtx_omits_silence(void) {
-    bw_engine_config config = default_config();
-    config.dtx = 1;
-    config.application = BW_APPLICATION_VOIP;
-    config.frame_samples = 960;
-    config.bitrate_bps = 24000;
+    settings config = default_settings();
+    config.channel.dtx = 1;
+    config.channel.application = BW_APPLICATION_VOIP;
+    config.engine.frame_samples = 960;
+    config.channel.bitrates_bps[0] = 24000;
     fixture f = open_engine(config, NULL);
     bw_peer_config peer = peer_config(GCM);
     listener l = add_listener(&f, 0, &peer);
@@ -260,18 +261,18 @@ static void test_dtx_omits_silence(void) {
 /* Counts the packets with voice that contain a copy of the previous frame. */
 static uint32_t count_copies(uint32_t application, uint32_t in_band_fec, uint32_t expected_loss_percent) {
     static float voice[2 * 24000];
-    bw_engine_config config = {.max_peers = 1,
-                               .frame_samples = 960,
-                               .bitrate_bps = application == BW_APPLICATION_VOIP ? 32000 : 128000,
-                               .complexity = 5,
-                               .application = application,
-                               .in_band_fec = in_band_fec};
+    settings config = {.engine = {.max_peers = 1, .frame_samples = 960, .fan_out_threads = 1},
+                       .channel = {.encodings = 1,
+                                   .bitrates_bps = {application == BW_APPLICATION_VOIP ? 32000 : 128000},
+                                   .complexity = 5,
+                                   .application = application,
+                                   .in_band_fec = in_band_fec}};
     bw_source *source = bw_source_new_pcm(48000, 2);
     tone_write_voice(voice, 24000, 2, 0);
     CHECK_EQ(bw_source_write(source, voice, 24000), 24000);
     fixture f = open_engine(config, source);
     bw_peer_config peer = peer_config(GCM);
-    CHECK_EQ(bw_engine_set_expected_loss(f.engine, expected_loss_percent), BW_OK);
+    CHECK_EQ(bw_channel_set_expected_loss(f.engine, 0, 0, expected_loss_percent), BW_OK);
     listener l = add_listener(&f, 0, &peer);
     uint32_t copies = 0;
     for (int i = 0; i < 15; i++) {
@@ -293,7 +294,7 @@ static void test_fec_copies_are_sent_for_speech_under_loss_but_not_for_music(voi
 
 static void test_unsent_packets_are_counted_and_delay_no_peer(void) {
     bw_source *source = tone();
-    fixture f = open_engine(default_config(), source);
+    fixture f = open_engine(default_settings(), source);
     bw_peer_config config = peer_config(GCM), other = peer_config(GCM);
     other.ssrc = 5;
     listener dead = add_listener(&f, 0, &config);
@@ -314,11 +315,11 @@ static void test_unsent_packets_are_counted_and_delay_no_peer(void) {
 
 static void test_invalid_arguments_are_rejected(void) {
     int status = BW_OK;
-    bw_engine_config config = default_config();
-    config.frame_samples = 100;
-    CHECK(bw_engine_new(&config, NULL, &status) == NULL);
+    settings config = default_settings();
+    config.engine.frame_samples = 100;
+    CHECK(bw_engine_new(&config.engine, &status) == NULL);
     CHECK_EQ(status, BW_ERROR_ARGUMENT);
-    fixture f = open_engine(default_config(), NULL);
+    fixture f = open_engine(default_settings(), NULL);
     bw_peer_config peer = peer_config(GCM);
     bw_address address = {.family = 4, .ip = {127, 0, 0, 1}, .port = 9};
     CHECK_EQ(bw_peer_add(f.engine, 8, &peer), BW_ERROR_ARGUMENT);
@@ -326,8 +327,8 @@ static void test_invalid_arguments_are_rejected(void) {
     CHECK_EQ(bw_peer_add(f.engine, 0, &peer), BW_ERROR_SRTP);
     CHECK_EQ(bw_peer_set_path(f.engine, 0, 0, &address), BW_ERROR_ARGUMENT); /* the peer has not been added */
     CHECK_EQ(bw_peer_set_path(f.engine, 0, 7, &address), BW_ERROR_ARGUMENT);
-    CHECK_EQ(bw_engine_set_bitrate(f.engine, 5999), BW_ERROR_ARGUMENT);
-    CHECK_EQ(bw_engine_set_expected_loss(f.engine, 101), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_channel_set_bitrate(f.engine, 0, 0, 5999), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_channel_set_expected_loss(f.engine, 0, 0, 101), BW_ERROR_ARGUMENT);
     close_engine(&f);
 }
 
@@ -369,15 +370,16 @@ static void test_srtp_works_across_sequence_wrap(void) {
 
 /* NACKs of any number of peers leave room in the command ring for everything else. */
 static void test_resends_use_half_of_the_command_ring(void) {
-    bw_engine_config settings = default_config();
+    settings silence = default_settings();
     bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
     int status;
-    bw_engine *engine = bw_engine_new(&settings, NULL, &status); /* not started: nothing empties the ring */
+    bw_engine *engine = bw_engine_new(&silence.engine, &status); /* not started: nothing empties the ring */
+    CHECK_EQ(bw_channel_add(engine, &silence.channel, NULL), 0);
     uint32_t accepted = 0;
     CHECK_EQ(bw_peer_add(engine, 0, &config), BW_OK);
     while (accepted < 100000 && bw_peer_resend(engine, 0, accepted & 0xFFFF) == BW_OK)
         accepted++;
-    CHECK_NEAR(accepted, engine->sender.commands.mask / 2, 1);
+    CHECK_NEAR(accepted, engine->slots[0].fan_out->commands.mask / 2, 1);
     CHECK_EQ(bw_peer_resend(engine, 0, 1), BW_ERROR_BUSY);
     CHECK_EQ(bw_peer_set_redundancy(engine, 0, 1), BW_OK);
     CHECK_EQ(bw_peer_remove(engine, 0), BW_OK);

@@ -114,7 +114,7 @@ static client open_client(void) {
     return opened;
 }
 
-static scene open_scene(void) { return (scene){.f = open_engine(default_config(), NULL)}; }
+static scene open_scene(void) { return (scene){.f = open_engine(default_settings(), NULL)}; }
 
 static void take_events(scene *s) {
     bw_event event;

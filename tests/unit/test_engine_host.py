@@ -154,7 +154,7 @@ async def test_events_reach_owner_and_handlers(engine: FakeEngine) -> None:
     owner = Owner()
     slot = host.take_slot(owner)
     datagram = Datagram(0, 0, "192.0.2.1", 5000, 0.0, b"\0")
-    engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded(45), SourceReplaced())
+    engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded(0, 45), SourceReplaced(0))
     await asyncio.sleep(0.01)
     assert (owner.rtcp, datagrams, ends) == ([b"report"], [datagram], [45, "replaced"])
     host.stop()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from .compiled import exit_simply_in_children, name_thread
 from .engine import (
+    ChannelCounters,
+    ChannelRemoved,
+    ChannelSettings,
     Datagram,
     Engine,
     EngineEvent,
@@ -26,6 +29,9 @@ from .engine import (
 from .playout import Playout, PlayoutStats, ReceiverStats, fill_with_silence, read_array
 
 __all__ = [
+    "ChannelCounters",
+    "ChannelRemoved",
+    "ChannelSettings",
     "Datagram",
     "Engine",
     "EngineEvent",

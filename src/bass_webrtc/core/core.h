@@ -2,16 +2,16 @@
  * The interface of the audio path for Python. cffi reads its declarations from this file, so it contains only
  * declarations and numeric constants.
  *
- *   send     source ─► read ─► Opus encode ─► RTP header ─► SRTP protect ─► UDP ─► N peers   sender thread
- *                             once per frame  │     once per peer
+ *   send     source ─► read ─► Opus encode ─► RTP header ─► SRTP protect ─► UDP ─► N peers   a thread per channel
+ *                             once per frame  │     once per peer, with many peers on several threads
  *   receive  UDP ─► demultiplex ─► SRTP unprotect ─► packet ring                             network thread
  *            packet ring ─► jitter buffer ─► decode ─► resample ─► mix                       playing thread
  *   control  Python's loop thread ─► command rings ─► both threads ─► event rings ─► Python's loop thread
  *
  * Threads. "Loop thread" is the one Python thread that owns the engine's control plane. The "playing thread" is
  * whichever thread reads the playout: BASS's mixing thread or a caller of bw_playout_read_*. "Any thread" means any
- * number at once. Once started, the sender and the network thread take no lock of this project, log nothing and access
- * no file; the sender and the playing thread allocate no memory. The network thread unprotects packets with libsrtp2,
+ * number at once. Once started, the sending threads and the network thread take no lock of this project, log nothing and
+ * access no file; the sending threads and the playing thread allocate no memory. The network thread unprotects packets with libsrtp2,
  * which locks a mutex and allocates for each packet when built on NSS, as on Debian; no other thread waits for the
  * network thread. Nothing here takes the Python interpreter's lock. The engine must outlive every call into it.
  *
@@ -40,6 +40,9 @@
 #define BW_MAX_UFRAG_BYTES 32   /* of a local ICE user name fragment */
 #define BW_ICE_GENERATIONS 2    /* local ufrags of one peer: two during an ICE restart */
 #define BW_MAX_FRAME_BYTES 1275 /* of one Opus frame (RFC 6716, 3.2.1) */
+#define BW_MAX_CHANNELS 64
+#define BW_MAX_ENCODINGS 4 /* of a channel */
+#define BW_MAX_FAN_OUTS 16 /* of a channel */
 
 /* ------------------------------------------------------------------ engine: two threads, peers, queues */
 
@@ -52,13 +55,9 @@ typedef struct bw_source bw_source;
 typedef struct bw_srtcp bw_srtcp;
 
 typedef struct {
-    uint32_t max_peers;     /* slots 0 .. max_peers-1 */
-    uint32_t frame_samples; /* samples per channel at 48 kHz: 480, 960, 1920 or 2880 */
-    uint32_t bitrate_bps;   /* 6000 .. 510000 */
-    uint32_t complexity;    /* 0 .. 10 */
-    uint32_t application;   /* BW_APPLICATION_* */
-    uint32_t in_band_fec;   /* 0 or 1 */
-    uint32_t dtx;           /* 0 or 1 */
+    uint32_t max_peers;       /* slots 0 .. max_peers-1 */
+    uint32_t frame_samples;   /* samples per channel at 48 kHz: 480, 960, 1920 or 2880 */
+    uint32_t fan_out_threads; /* 1 .. BW_MAX_FAN_OUTS: how many threads of one channel may send */
 } bw_engine_config;
 
 typedef struct {
@@ -68,11 +67,10 @@ typedef struct {
     uint32_t scope_id; /* zone of an IPv6 link-local address, otherwise 0 */
 } bw_address;
 
-/* Any thread. Creates a stopped engine; the caller owns it. Returns NULL and sets *status on failure. source may be
- * NULL (nothing is sent); it is borrowed and must outlive the engine. */
-bw_engine *bw_engine_new(const bw_engine_config *config, bw_source *source, int *status);
+/* Any thread. Creates a stopped engine without channels; the caller owns it. Returns NULL and sets *status on failure. */
+bw_engine *bw_engine_new(const bw_engine_config *config, int *status);
 int bw_engine_start(bw_engine *engine);
-/* Any thread. Stops and joins both threads. May be called twice. */
+/* Any thread. Stops and joins all threads. May be called twice. */
 void bw_engine_stop(bw_engine *engine);
 /* Any thread. Stops the engine first. No stream that reads its playout may be playing. */
 void bw_engine_free(bw_engine *engine);
@@ -84,16 +82,6 @@ int bw_engine_add_socket(bw_engine *engine, int descriptor);
 /* Stops reading a socket, and sending to peers whose path is on it. It may be closed after BW_EVENT_SOCKET_REMOVED;
  * then its index can be given to another one. Unmap its addresses first. */
 int bw_engine_remove_socket(bw_engine *engine, uint32_t socket);
-
-/* Loop thread, all three. New encoder settings apply from the next frame. */
-int bw_engine_set_bitrate(bw_engine *engine, uint32_t bitrate_bps);
-int bw_engine_set_expected_loss(bw_engine *engine, uint32_t percent);
-int bw_engine_set_complexity(bw_engine *engine, uint32_t complexity);
-
-/* Loop thread. Reads another source from the next frame on; borrowed like that of bw_engine_new. NULL: there is only
- * silence, and if the former source had not ended, it has ended now with this error code of BASS. Returns
- * BW_ERROR_BUSY before BW_EVENT_SOURCE_REPLACED of the last call; the former source must exist until that event. */
-int bw_engine_set_source(bw_engine *engine, bw_source *source, int32_t error);
 
 typedef struct {
     uint64_t frames_sent;    /* Opus frames encoded, or omitted by DTX: one per frame time */
@@ -111,8 +99,8 @@ typedef struct {
     uint64_t datagrams_limited; /* dropped because their peer had used up its quota (BW_QUOTA_*) */
     uint64_t srtp_errors;       /* RTP and RTCP not authentic, replayed, or of one SSRC more than BW_MAX_SSRCS */
     uint64_t events_dropped;    /* datagrams for Python that were dropped because the event ring was full */
-    uint32_t realtime_priority; /* 1 when the sender thread got real-time priority */
-    uint32_t source_ended;      /* 1 while the source has ended */
+    uint32_t realtime_priority; /* 1 when the thread of channel 0 got real-time priority */
+    uint32_t source_ended;      /* of channel 0, like the next two: 1 while its source has ended */
     int32_t source_error;       /* BASS's error code of the last end; 0 before */
     uint64_t source_ends;       /* how often the source has ended */
     uint32_t active_peers;      /* peers with SRTP keys */
@@ -120,22 +108,75 @@ typedef struct {
 
 /* Any thread. */
 void bw_engine_get_stats(bw_engine *engine, bw_engine_stats *stats);
-/* Any thread. Writes how late the last packet of each tick was sent, in microseconds, for up to capacity ticks of
- * the last 10 s, in no particular order. Returns how many were written. */
-uint32_t bw_engine_get_lateness(bw_engine *engine, uint32_t *lateness_us, uint32_t capacity);
-/* Any thread. Returns the monotonic time in nanoseconds of media time 0, or 0 before the start. A peer's RTP time at
- * time t is timestamp_offset + (t - start_ns) * 48000 / 1e9. */
+/* Any thread. Returns the monotonic time in nanoseconds of media time 0 of all channels, or 0 before the start. A peer's
+ * RTP time at time t is timestamp_offset + (t - start_ns) * 48000 / 1e9. */
 int64_t bw_engine_start_ns(bw_engine *engine);
+/* ------------------------------------------------------------------ channels: a source, its encodings, its listeners */
+
+typedef struct {
+    uint32_t encodings;                      /* 1 .. BW_MAX_ENCODINGS */
+    uint32_t bitrates_bps[BW_MAX_ENCODINGS]; /* 6000 .. 510000 each */
+    uint32_t complexity;                     /* 0 .. 10 */
+    uint32_t application;                    /* BW_APPLICATION_* */
+    uint32_t in_band_fec;                    /* 0 or 1 */
+    uint32_t dtx;                            /* 0 or 1 */
+} bw_channel_config;
+
+/* Loop thread, all functions in this section that are not marked otherwise; the first channel may be added before there
+ * is a loop. Adds a channel, with a thread that starts with the engine or, when it runs, at once. source may be NULL
+ * (silence); it is borrowed and must exist until it was replaced or the channel removed. Returns the channel's number or
+ * an error: BW_ERROR_BUSY if there are BW_MAX_CHANNELS. */
+int bw_channel_add(bw_engine *engine, const bw_channel_config *config, bw_source *source);
+/* Stops a channel without peers (BW_ERROR_BUSY: it has some). Its number can be given to another one, and its source be
+ * freed, after BW_EVENT_CHANNEL_REMOVED. */
+int bw_channel_remove(bw_engine *engine, uint32_t channel);
+
+/* New encoder settings apply from the next frame. */
+int bw_channel_set_bitrate(bw_engine *engine, uint32_t channel, uint32_t encoding, uint32_t bitrate_bps);
+int bw_channel_set_expected_loss(bw_engine *engine, uint32_t channel, uint32_t encoding, uint32_t percent);
+int bw_channel_set_complexity(bw_engine *engine, uint32_t channel, uint32_t complexity);
+
+#define BW_MAX_FADE_MS 60000
+
+/* Reads another source from the next frame on; borrowed like that of bw_channel_add. The former one fades out meanwhile
+ * for fade_ms, at least 5 ms, unless it has ended. NULL: there is only silence, and if the former source had not ended,
+ * it has ended now with this error code of BASS. Returns BW_ERROR_BUSY before BW_EVENT_SOURCE_REPLACED of the last call;
+ * the former source must exist until that event. */
+int bw_channel_set_source(bw_engine *engine, uint32_t channel, bw_source *source, uint32_t fade_ms, int32_t error);
+
+/* As in bw_engine_stats, of one channel. */
+typedef struct {
+    uint64_t frames_sent;
+    uint64_t frames_skipped;
+    uint64_t late_frames;
+    uint64_t packets_sent;
+    uint64_t bytes_sent;
+    uint64_t send_drops;
+    uint64_t encode_errors;
+    uint64_t source_underruns;
+    uint32_t source_ended;
+    int32_t source_error;
+    uint64_t source_ends;
+    uint32_t
+        listeners[BW_MAX_ENCODINGS]; /* of each encoding; a peer that changes from one to another counts for both */
+} bw_channel_stats;
+
+/* Any thread. Returns zeros for a number that was never used. */
+int bw_channel_get_stats(bw_engine *engine, uint32_t channel, bw_channel_stats *stats);
+/* Any thread. Writes how late the last packet of each frame was sent, in microseconds, for up to capacity frames of the
+ * last 10 s, in no particular order. Returns how many were written. */
+uint32_t bw_channel_get_lateness(bw_engine *engine, uint32_t channel, uint32_t *lateness_us, uint32_t capacity);
 
 /* ------------------------------------------------------------------ events: from the threads to the loop thread */
 
 #define BW_EVENT_DATAGRAM 1        /* authentic STUN from any address, or DTLS from a mapped one */
-#define BW_EVENT_PEER_REMOVED 2    /* both threads have released this slot; it can be reused */
-#define BW_EVENT_SOURCE_ENDED 3    /* value: BASS's error code; one event for ends that follow before it is taken */
+#define BW_EVENT_PEER_REMOVED 2    /* all threads have released this slot; it can be reused */
+#define BW_EVENT_SOURCE_ENDED 3    /* channel, value: BASS's error code; one event for ends before it is taken */
 #define BW_EVENT_RTCP 4            /* authentic RTCP of a peer, decrypted */
 #define BW_EVENT_LIMITED 5         /* a peer used up a quota (value: BW_QUOTA_*); at most one such event per second */
-#define BW_EVENT_SOCKET_REMOVED 6  /* both threads have released this socket (value: index); it can be closed */
-#define BW_EVENT_SOURCE_REPLACED 7 /* the sender thread no longer uses the former source */
+#define BW_EVENT_SOCKET_REMOVED 6  /* all threads have released this socket (value: index); it can be closed */
+#define BW_EVENT_SOURCE_REPLACED 7 /* channel: its thread no longer uses the former source */
+#define BW_EVENT_CHANNEL_REMOVED 8 /* channel: its thread has ended */
 
 /* What each peer may send to the loop thread is limited, separately for: */
 #define BW_QUOTA_STUN 0
@@ -147,6 +188,7 @@ int64_t bw_engine_start_ns(bw_engine *engine);
 typedef struct {
     uint32_t kind; /* BW_EVENT_* */
     uint32_t peer;
+    uint32_t channel;
     uint32_t socket;
     uint32_t length; /* bytes in data */
     uint32_t value;  /* depends on kind */
@@ -177,6 +219,8 @@ typedef struct {
     uint32_t timestamp_offset; /* RTP time of media time 0 */
     uint8_t payload_type;      /* of Opus sent to this peer */
     uint8_t red_payload_type;  /* RFC 2198; 0: not negotiated */
+    uint32_t channel;
+    uint32_t encoding; /* of the channel */
     /* receiving; receive 0: RTP from this peer is dropped */
     uint32_t receive;
     uint8_t receive_payload_type;     /* of Opus received from this peer */
@@ -199,17 +243,21 @@ int bw_peer_remove_ice(bw_engine *engine, uint32_t peer, const char *ufrag);
 /* Sets the peer's SRTP keys (copied from config). RTCP, and media if config says so, is received from then on, from
  * any SSRC whose packets are authentic; media is sent once a path is set. */
 int bw_peer_add(bw_engine *engine, uint32_t peer, const bw_peer_config *config);
-/* Sets where the sender sends to: socket index and address. */
+/* Sets where the peer's packets are sent to: socket index and address. */
 int bw_peer_set_path(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
 /* The same with a bound UDP socket that does not belong to the engine and is not read by it. It is borrowed: it must
  * stay open until another path is set or the peer has been removed, plus two frame times. */
 int bw_peer_set_descriptor(bw_engine *engine, uint32_t peer, int descriptor, const bw_address *address);
 /* Stops sending (consent expired, connection paused). bw_peer_set_path resumes. */
 int bw_peer_clear_path(bw_engine *engine, uint32_t peer);
+/* Sends another encoding of its channel, in the same RTP stream, once the encoder has settled: within 10 frames. */
+int bw_peer_set_encoding(bw_engine *engine, uint32_t peer, uint32_t encoding);
+/* Sends another channel, in the same RTP stream. Packets of the former one cannot be sent again any more. */
+int bw_peer_set_channel(bw_engine *engine, uint32_t peer, uint32_t channel, uint32_t encoding);
 /* Adds redundant copies of the last `level` frames (0, 1 or 2) to each packet (RFC 2198). */
 int bw_peer_set_redundancy(bw_engine *engine, uint32_t peer, uint32_t level);
 /* Sends this packet again if it is still in the history (generic NACK, RFC 4585, 6.2.1). Returns BW_ERROR_BUSY while
- * half of the sender's command ring is in use: requests of peers must not displace other commands. */
+ * half of the fan-out's command ring is in use: requests of peers must not displace other commands. */
 int bw_peer_resend(bw_engine *engine, uint32_t peer, uint32_t sequence);
 /* Removes keys and streams. The slot can be reused after BW_EVENT_PEER_REMOVED. Unmap the peer's addresses first. */
 int bw_peer_remove(bw_engine *engine, uint32_t peer);
@@ -226,6 +274,7 @@ typedef struct {
     uint64_t datagrams_limited;
     uint64_t packets_not_negotiated; /* authentic RTP of another payload type; not in packets_received */
     uint64_t sequence_restarts;      /* of the peer's RTP, under the same SSRC and keys: refused as replays */
+    uint32_t encoding;               /* that is sent */
 } bw_peer_stats;
 
 /* Any thread. Returns zeros for an unused slot. */

@@ -7,6 +7,7 @@ runs the control plane; statistics may be read from any thread.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -63,15 +64,25 @@ class PeerRemoved:
 
 @dataclass(frozen=True, slots=True)
 class SourceEnded:
-    """The source has ended; the sender continues with silence, until it has audio again or another one is set."""
+    """A source has ended; its channel continues with silence, until it has audio again or another one is set."""
 
+    channel: int
     error: int
     """BASS's error code."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceReplaced:
-    """The sender thread has taken the source of ``set_source`` and released the former one."""
+    """A channel plays the source of ``set_source`` alone and has released the former one."""
+
+    channel: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRemoved:
+    """The channel's thread has ended; its number can be reused."""
+
+    channel: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +100,9 @@ class SocketRemoved:
     socket: int
 
 
-EngineEvent = Datagram | RtcpReceived | PeerRemoved | SourceEnded | SourceReplaced | Limited | SocketRemoved
+EngineEvent = (
+    Datagram | RtcpReceived | PeerRemoved | SourceEnded | SourceReplaced | ChannelRemoved | Limited | SocketRemoved
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,9 @@ class SendingStream:
     payload_type: int
     red_payload_type: int = 0
     """0: not negotiated."""
+    channel: int = 0
+    encoding: int = 0
+    """Of the channel's encodings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +197,48 @@ class PeerCounters:
     datagrams_limited: int = 0
     packets_not_negotiated: int = 0
     sequence_restarts: int = 0
+    encoding: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """A channel's encodings, and how they are made."""
+
+    bitrates_bps: tuple[int, ...]
+    """Of one to four encodings, 6,000 to 510,000 each."""
+    complexity: int
+    application: str
+    """``"audio"``, ``"voip"`` or ``"lowdelay"``."""
+    fec: bool
+    dtx: bool
+
+    @classmethod
+    def of(cls, config: StreamConfig) -> ChannelSettings:
+        """Return the settings of a stream's only encoding."""
+        return cls((config.bitrate_kbps * 1000,), config.complexity, config.application, config.fec, config.dtx)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelCounters:
+    """Counters of one channel; see ``bw_channel_stats`` in ``core.h``."""
+
+    frames_sent: int = 0
+    frames_skipped: int = 0
+    late_frames: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    send_drops: int = 0
+    encode_errors: int = 0
+    source_underruns: int = 0
+    source_ended: int = 0
+    source_error: int = 0
+    source_ends: int = 0
+    listeners: tuple[int, ...] = (0, 0, 0, 0)
+    """Of each encoding."""
 
 
 class SourceHandle:
-    """A source in the core, which the sender thread reads. Any thread."""
+    """A source in the core, which its channel's thread reads. Any thread."""
 
     def __init__(self, pointer: Pointer) -> None:
         if not pointer:
@@ -249,47 +303,50 @@ class Srtcp:
 
 
 class Engine:
-    """The sender thread, the network thread, and the queues to them.
+    """The threads of the channels, the network thread, and the queues to them.
 
     Attributes:
         playout: Playback of peers' audio.
     """
 
     def __init__(self, config: StreamConfig, max_peers: int, source: SourceHandle | None) -> None:
-        """Create a stopped engine. Any thread. The source is kept alive until ``close``."""
+        """Create a stopped engine with one channel. Any thread.
+
+        Args:
+            config: Settings of the engine and of its channel.
+            max_peers: Number of peer slots.
+            source: Of the channel; None: silence. Kept alive while it is used.
+        """
         settings = ffi.new(
             "bw_engine_config *",
             {
                 "max_peers": max_peers,
                 "frame_samples": config.frame_samples,
-                "bitrate_bps": config.bitrate_kbps * 1000,
-                "complexity": config.complexity,
-                "application": getattr(lib, f"BW_APPLICATION_{config.application.upper()}"),
-                "in_band_fec": config.fec,
-                "dtx": config.dtx,
+                "fan_out_threads": _fan_out_threads(),
             },
         )
         status = ffi.new("int *")
-        pointer = lib.bw_engine_new(settings, source.pointer if source else ffi.NULL, status)
+        pointer = lib.bw_engine_new(settings, status)
         if not pointer:
             raise BassWebRtcError(f"cannot create the audio engine (core status {status[0]})")
         self._pointer = pointer
+        self._sources: dict[int, tuple[SourceHandle | None, ...]] = {}
+        """What the thread of each channel may be reading."""
         self.playout = Playout(lib.bw_engine_playout(pointer))
         if not self.playout.set_enhancement(config.receive_enhancement) and config.receive_enhancement == "on":
             _log.warning(
                 "received speech is not enhanced, although receive_enhancement is 'on': this libopus has no models "
                 "(OSCE); use a wheel of bass-webrtc, or libopus 1.5 or newer built with --enable-osce"
             )
-        self._source = source
-        self._former_source: SourceHandle | None = None
         self._lock = ProcessLock()  # Serializes close and the statistics, which any thread reads.
         self._closed = False
         self._last_stats = EngineStats()
         self._event = ffi.new("bw_event *")
         self._lateness = ffi.new("uint32_t[]", _LATENESS_CAPACITY)
+        self.add_channel(ChannelSettings.of(config), source)
 
     def start(self) -> None:
-        """Start both threads."""
+        """Start the threads."""
         _check(lib.bw_engine_start(self._open()), "cannot start the audio threads")
 
     def close(self) -> None:
@@ -301,7 +358,7 @@ class Engine:
             self._closed = True
             self.playout.close()
             lib.bw_engine_free(self._pointer)
-            self._source = self._former_source = None
+            self._sources.clear()
 
     @property
     def address(self) -> int:
@@ -341,12 +398,15 @@ class Engine:
             elif event.kind == lib.BW_EVENT_PEER_REMOVED:
                 yield PeerRemoved(event.peer)
             elif event.kind == lib.BW_EVENT_SOURCE_ENDED:
-                yield SourceEnded(int(ffi.cast("int32_t", event.value)))
+                yield SourceEnded(event.channel, int(ffi.cast("int32_t", event.value)))
             elif event.kind == lib.BW_EVENT_SOCKET_REMOVED:
                 yield SocketRemoved(event.value)
             elif event.kind == lib.BW_EVENT_SOURCE_REPLACED:
-                self._former_source = None
-                yield SourceReplaced()
+                self._sources[event.channel] = self._sources[event.channel][-1:]
+                yield SourceReplaced(event.channel)
+            elif event.kind == lib.BW_EVENT_CHANNEL_REMOVED:
+                del self._sources[event.channel]
+                yield ChannelRemoved(event.channel)
             elif event.kind == lib.BW_EVENT_LIMITED:
                 yield Limited(event.peer, _PROTOCOLS[event.value])
 
@@ -388,7 +448,7 @@ class Engine:
         _check(lib.bw_peer_add(self._open(), peer, settings), f"cannot set up SRTP of peer {peer}")
 
     def set_path(self, peer: int, socket_index: int, host: str, port: int) -> None:
-        """Set the address that the sender sends to."""
+        """Set the address to send to."""
         _check(lib.bw_peer_set_path(self._open(), peer, socket_index, _address(host, port)), "set_path")
 
     def set_descriptor(self, peer: int, descriptor: int, host: str, port: int) -> None:
@@ -399,12 +459,20 @@ class Engine:
         """Stop sending until the next ``set_path``."""
         _check(lib.bw_peer_clear_path(self._open(), peer), "clear_path")
 
+    def set_encoding(self, peer: int, encoding: int) -> None:
+        """Send another encoding of the peer's channel in the same RTP stream, within 10 frames."""
+        _check(lib.bw_peer_set_encoding(self._open(), peer, encoding), "set_encoding")
+
+    def set_channel(self, peer: int, channel: int, encoding: int) -> None:
+        """Send another channel in the same RTP stream, within 2 frames."""
+        _check(lib.bw_peer_set_channel(self._open(), peer, channel, encoding), "set_channel")
+
     def set_redundancy(self, peer: int, level: int) -> None:
         """Set how many earlier frames each packet repeats (RFC 2198): 0, 1 or 2."""
         _check(lib.bw_peer_set_redundancy(self._open(), peer, level), "set_redundancy")
 
     def resend(self, peer: int, sequence: int) -> None:
-        """Send a recent packet again (RFC 4585, 6.2.1); ignored while the sender thread has too much to do."""
+        """Send a recent packet again (RFC 4585, 6.2.1); ignored while too many requests wait."""
         status = lib.bw_peer_resend(self._open(), peer, sequence)
         if status != lib.BW_ERROR_BUSY:
             _check(status, "resend")
@@ -413,33 +481,69 @@ class Engine:
         """Remove the peer from both threads; ``PeerRemoved`` reports completion."""
         _check(lib.bw_peer_remove(self._open(), peer), "remove_peer")
 
-    # -- encoder: loop
+    # -- channels: loop
 
-    def set_bitrate(self, bitrate_bps: int) -> None:
-        """Set the Opus bitrate from the next frame on."""
+    def add_channel(self, settings: ChannelSettings, source: SourceHandle | None) -> int:
+        """Add a channel; return its number. Its thread runs while the engine does.
+
+        Args:
+            settings: Its encodings.
+            source: Kept alive while it is used. None: silence.
+
+        Raises:
+            BassWebRtcError: There are as many as the engine supports, or the settings are out of range.
+        """
+        config = ffi.new(
+            "bw_channel_config *",
+            {
+                "encodings": len(settings.bitrates_bps),
+                "bitrates_bps": settings.bitrates_bps,
+                "complexity": settings.complexity,
+                "application": getattr(lib, f"BW_APPLICATION_{settings.application.upper()}"),
+                "in_band_fec": settings.fec,
+                "dtx": settings.dtx,
+            },
+        )
+        channel = lib.bw_channel_add(self._open(), config, source.pointer if source else ffi.NULL)
+        if channel == lib.BW_ERROR_BUSY:
+            raise BassWebRtcError(f"there are {lib.BW_MAX_CHANNELS} channels, which is the limit")
+        self._sources[_check(channel, "cannot create the channel")] = (source,)
+        return channel
+
+    def remove_channel(self, channel: int) -> None:
+        """Stop a channel that has no peers; its source may be closed after ``ChannelRemoved``."""
+        _check(lib.bw_channel_remove(self._open(), channel), f"cannot remove channel {channel}")
+
+    def set_bitrate(self, bitrate_bps: int, channel: int = 0, encoding: int = 0) -> None:
+        """Set the Opus bitrate of an encoding from the next frame on."""
         _check(
-            lib.bw_engine_set_bitrate(self._open(), bitrate_bps),
+            lib.bw_channel_set_bitrate(self._open(), channel, encoding, bitrate_bps),
             f"bitrate {bitrate_bps} bit/s; expected 6000 to 510000",
         )
 
-    def set_complexity(self, complexity: int) -> None:
-        """Set the Opus encoder's complexity from the next frame on."""
-        _check(lib.bw_engine_set_complexity(self._open(), complexity), f"complexity {complexity}; expected 0 to 10")
+    def set_complexity(self, complexity: int, channel: int = 0) -> None:
+        """Set the complexity of a channel's Opus encoders from the next frame on."""
+        _check(
+            lib.bw_channel_set_complexity(self._open(), channel, complexity),
+            f"complexity {complexity}; expected 0 to 10",
+        )
 
-    def set_source(self, source: SourceHandle | None, error: int = 0) -> None:
-        """Send another source from the next frame on; ``SourceReplaced`` reports that it was taken.
+    def set_source(self, source: SourceHandle | None, error: int = 0, *, channel: int = 0, fade_ms: int = 0) -> None:
+        """Play another source from the next frame on; ``SourceReplaced`` reports the end of the cross-fade.
 
         Args:
-            source: Kept alive while it is used. None sends silence.
+            source: Kept alive while it is used. None: silence.
             error: For None: BASS's error code of the end, unless the former source had ended before.
+            channel: The channel.
+            fade_ms: Length of the cross-fade, at least 5 ms unless the former source has ended.
         """
         pointer = source.pointer if source else ffi.NULL
-        _check(lib.bw_engine_set_source(self._open(), pointer, error), "set_source")
-        self._former_source, self._source = self._source, source
+        _check(lib.bw_channel_set_source(self._open(), channel, pointer, fade_ms, error), "set_source")
+        self._sources[channel] += (source,)
 
-    def set_expected_loss(self, percent: int) -> None:
-        """Set the packet loss reported by receivers, 0 to 100 percent."""
-        _check(lib.bw_engine_set_expected_loss(self._open(), percent), "set_expected_loss")
+    def set_expected_loss(self, percent: int, channel: int = 0, encoding: int = 0) -> None:
+        """Set the packet loss that the receivers of an encoding report, 0 to 100 percent."""
+        _check(lib.bw_channel_set_expected_loss(self._open(), channel, encoding, percent), "set_expected_loss")
 
     # -- statistics: any thread
 
@@ -466,12 +570,22 @@ class Engine:
             _check(lib.bw_peer_get_reception(self._pointer, peer, stats), f"no peer slot {peer}")
             return Reception(*(getattr(stats, name) for name in Reception.__slots__))
 
-    def lateness_us(self) -> list[int]:
-        """Return how late the last packet of each tick of the last 10 s was sent, in no particular order."""
+    def channel_counters(self, channel: int) -> ChannelCounters:
+        """Return one channel's counters; zeros after ``close``."""
+        with self._lock:
+            if self._closed:
+                return ChannelCounters()
+            stats = ffi.new("bw_channel_stats *")
+            _check(lib.bw_channel_get_stats(self._pointer, channel, stats), f"no channel {channel}")
+            values = {name: getattr(stats, name) for name in ChannelCounters.__slots__}
+            return ChannelCounters(**values | {"listeners": tuple(stats.listeners)})
+
+    def lateness_us(self, channel: int = 0) -> list[int]:
+        """Return how late the last packet of each frame of the last 10 s was sent, in no particular order."""
         with self._lock:
             if self._closed:
                 return []
-            count = lib.bw_engine_get_lateness(self._pointer, self._lateness, _LATENESS_CAPACITY)
+            count = lib.bw_channel_get_lateness(self._pointer, channel, self._lateness, _LATENESS_CAPACITY)
             return list(ffi.unpack(self._lateness, count)) if count else []
 
     def running_s(self, now_s: float) -> float:
@@ -503,6 +617,11 @@ def statistics_functions() -> tuple[int, int, int]:
     names = ("bw_engine_get_stats", "bw_playout_get_receiver_stats", "bw_engine_playout")
     found = [int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in names]
     return found[0], found[1], found[2]
+
+
+def _fan_out_threads() -> int:
+    """Return how many threads may send one channel's packets: more than there are cores delay each other."""
+    return max(1, min(os.cpu_count() or 1, int(lib.BW_MAX_FAN_OUTS)))
 
 
 def _check(status: int, what: str) -> int:

@@ -2,9 +2,9 @@
  * Declarations shared by the core's files and not visible to Python.
  *
  * Each object is owned by one thread. The loop thread creates a peer's sender-side state (bw_outgoing) and network-side
- * state (bw_incoming) and passes them to the two threads through command rings; from then on each belongs to its thread
- * alone. bw_peer_remove makes both threads return them, and the loop thread frees them. Each counter is an atomic with
- * one writer; any thread may read it.
+ * state (bw_incoming) and passes them to a fan-out and the network thread through command rings; from then on each
+ * belongs to its thread alone. bw_peer_remove makes both return them, and the loop thread frees them. Any thread may read
+ * the counters, which are atomics.
  */
 #ifndef BW_INTERNAL_H
 #define BW_INTERNAL_H
@@ -36,11 +36,16 @@ static inline void bw_count(bw_counter *counter, uint64_t amount) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
 }
 
+/* The same for a counter with several writers. */
+static inline void bw_add(bw_counter *counter, uint64_t amount) {
+    atomic_fetch_add_explicit(counter, amount, memory_order_relaxed);
+}
+
 static inline uint64_t bw_read_counter(bw_counter *counter) {
     return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* ---- source.c: sender thread, except where core.h names another */
+/* ---- source.c: thread of the channel, except where core.h names another */
 
 /* Fills `frames` stereo frames at 48 kHz. Returns how many the source delivered; the rest is silence. */
 uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames);
@@ -75,6 +80,7 @@ typedef struct {
     uint32_t number; /* frame times since the start */
     uint16_t length; /* 0: nothing was sent in this frame time */
     uint8_t marker;  /* first packet of a talkspurt (RFC 3551, 4.1) */
+    uint8_t is_warm; /* the encoder has settled, so that a decoder of another encoding can go on with this frame */
     uint8_t payload[BW_MAX_FRAME_BYTES];
 } bw_frame;
 
@@ -93,12 +99,19 @@ typedef struct {
     uint32_t frame_number;
     uint8_t redundancy;
     uint8_t resends_left;
+    uint8_t encoding;
 } bw_sent_packet;
+
+/* Where packets go. */
+typedef struct {
+    int descriptor; /* -1: nowhere */
+    bw_address address;
+} bw_path;
 
 /* Sender-side state of a peer. */
 typedef struct {
     uint32_t peer;
-    uint32_t active_index; /* position in bw_sender.active */
+    uint32_t active_index; /* position in bw_fan_out.active */
     bw_protector *protector;
     uint32_t ssrc;
     uint64_t index; /* of the next packet: roll-over counter << 16 | sequence number */
@@ -106,8 +119,10 @@ typedef struct {
     uint8_t payload_type;
     uint8_t red_payload_type;
     uint8_t redundancy;
-    uint8_t resend_budget; /* left in this frame time, so that NACKs cannot multiply outgoing traffic */
-    int descriptor;        /* -1: no path is set */
+    uint8_t encoding;
+    uint8_t wanted_encoding; /* the peer changes to it when it is warm */
+    uint8_t resend_budget;   /* left in this frame time, so that NACKs cannot multiply outgoing traffic */
+    int descriptor;          /* -1: no path is set */
     socklen_t address_length;
     struct sockaddr_storage address;
     bw_sent_packet sent[BW_FRAME_HISTORY]; /* by sequence modulo BW_FRAME_HISTORY */
@@ -139,75 +154,42 @@ typedef struct {
     bw_hmac_key remote;                /* made from the peer's, which signs responses to us */
 } bw_ice_keys;
 
-/* ---- commands from the loop thread */
+/* ---- commands from the loop to the network thread; to the others: channel.h and fan_out.h */
 
 typedef enum {
-    BW_COMMAND_ADD, /* pointer: bw_outgoing or bw_incoming */
+    BW_COMMAND_ADD, /* pointer: bw_incoming */
     BW_COMMAND_REMOVE,
-    BW_COMMAND_SET_PATH, /* address, descriptor */
-    BW_COMMAND_CLEAR_PATH,
-    BW_COMMAND_SET_REDUNDANCY, /* value */
-    BW_COMMAND_RESEND,         /* value: sequence number */
-    BW_COMMAND_SET_BITRATE,    /* value */
-    BW_COMMAND_SET_EXPECTED_LOSS,
-    BW_COMMAND_SET_COMPLEXITY,
-    BW_COMMAND_SET_SOURCE, /* pointer: bw_source or NULL; value: error code */
-    BW_COMMAND_MAP,        /* socket, address */
+    BW_COMMAND_MAP, /* value: socket; address */
     BW_COMMAND_UNMAP,
     BW_COMMAND_ADD_ICE, /* ice */
     BW_COMMAND_REMOVE_ICE,
-    BW_COMMAND_REMOVE_SOCKET, /* value: index, descriptor */
+    BW_COMMAND_REMOVE_SOCKET, /* value: index */
 } bw_command_kind;
 
 typedef struct {
     bw_command_kind kind;
     uint32_t peer;
     uint32_t value;
-    int descriptor;
     void *pointer;
     bw_address address;
     bw_ice_keys ice;
 } bw_command;
 
+#define BW_NOTICE_PEER_TAKEN 1000 /* of a fan-out, for the loop only: pointer is the bw_outgoing, which moves on */
+
 /* A message from a thread to the loop, other than a datagram. Never dropped: the rings have room for all that can be
  * outstanding. */
 typedef struct {
-    /* BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED (value), BW_EVENT_SOURCE_REPLACED,
-     * BW_EVENT_LIMITED (value) or BW_EVENT_SOCKET_REMOVED (value) */
+    /* BW_NOTICE_PEER_TAKEN, BW_EVENT_PEER_REMOVED (pointer: state to free), BW_EVENT_SOURCE_ENDED (value),
+     * BW_EVENT_SOURCE_REPLACED, BW_EVENT_CHANNEL_REMOVED, BW_EVENT_LIMITED (value) or BW_EVENT_SOCKET_REMOVED (value) */
     uint32_t kind;
     uint32_t peer;
+    uint32_t channel;
     uint32_t value;
     void *pointer;
 } bw_notice;
 
 /* ---- threads */
-
-typedef struct {
-    pthread_t thread;
-    bw_ring commands; /* loop → sender */
-    bw_ring notices;  /* sender → loop */
-    OpusEncoder *encoder;
-    bw_source *source;
-    uint32_t ends_seen;              /* bw_source_ends of the source */
-    bool replacing;                  /* loop only: BW_EVENT_SOURCE_REPLACED is due */
-    _Atomic bool end_notice_pending; /* set by the sender thread, cleared by the loop */
-    _Atomic bool source_ended;       /* written by the sender thread, like the next two */
-    _Atomic int32_t source_error;
-    bw_counter source_ends;
-    bool talking; /* the last frame time sent a packet */
-    uint32_t last_number;
-    uint32_t expected_loss_percent;
-    bw_outgoing **by_peer; /* by slot; NULL: no such peer */
-    bw_outgoing **active;  /* the same peers, densely packed */
-    uint32_t active_count;
-    float *pcm;
-    bw_frame_history history;
-    struct bw_batch *batch;
-    _Atomic int64_t start_ns;
-    _Atomic uint32_t *lateness_us; /* ring of the ticks of the last 10 s */
-    uint32_t lateness_capacity;
-    _Atomic uint32_t lateness_count;
-} bw_sender;
 
 typedef struct {
     uint32_t peer; /* BW_NO_PEER: the entry is free */
@@ -246,14 +228,40 @@ typedef struct {
     struct bw_inbox *batch;
 } bw_network;
 
+/* Counters of a channel, and of all channels together. */
+typedef struct {
+    bw_counter frames_sent, frames_skipped, late_frames, packets_sent, bytes_sent, send_drops, encode_errors,
+        source_underruns;
+} bw_sending_counters;
+
+#define BW_NO_TICK 0xFFFFFFFF
+
+/* What any thread may read of a channel. Those of all channels always exist. */
+typedef struct {
+    bw_sending_counters counters;                 /* channel's thread and fan-outs */
+    _Atomic uint32_t listeners[BW_MAX_ENCODINGS]; /* fan-outs; a peer that changes its encoding counts for both */
+    _Atomic bool source_ended;                    /* channel's thread, like the next two */
+    _Atomic int32_t source_error;
+    bw_counter source_ends;
+    _Atomic bool end_notice_pending;       /* set by the channel's thread, cleared by the loop */
+    _Atomic int64_t start_ns;              /* of frame time 0; set by the loop, which also allocates the next */
+    _Atomic uint32_t *_Atomic lateness_us; /* by frame time; BW_NO_TICK: skipped, or not yet */
+} bw_channel_state;
+
 /* State of one peer slot. All slots always exist, so any thread may read the counters. The named thread writes. */
 typedef struct {
     bw_counter packets_sent, bytes_sent, octets_sent, send_drops, packets_resent; /* sender */
     bw_counter packets_received, bytes_received, srtp_errors, datagrams_limited;  /* network */
     bw_counter packets_not_negotiated, sequence_restarts;                         /* network */
     bw_reception reception;                                                       /* network */
-    _Atomic uint32_t queued;  /* datagrams in the ring; the network thread adds, the loop subtracts */
-    bool added;               /* loop only, like the three below: bw_peer_add succeeded */
+    _Atomic uint32_t queued;    /* datagrams in the ring; the network thread adds, the loop subtracts */
+    _Atomic uint32_t encoding;  /* that is sent; fan-out */
+    struct bw_fan_out *fan_out; /* loop only, like all below; NULL: the peer is sent nothing */
+    bool moving;                /* BW_NOTICE_PEER_TAKEN is due; then fan_out gets the peer as the next three say */
+    uint8_t redundancy;
+    uint8_t wanted_encoding;
+    bw_path path;
+    bool added;               /* bw_peer_add succeeded */
     bool removing;            /* bw_peer_remove was called; BW_EVENT_PEER_REMOVED is due */
     uint8_t pending_removals; /* threads that have not returned their state yet */
     uint32_t occupant;        /* as in bw_peer_quotas; a datagram with a lower number is from a removed peer */
@@ -263,17 +271,19 @@ struct bw_engine {
     bw_engine_config config;
     bw_slot *slots;
     bw_playout *playout;
-    bw_sender sender;
     bw_network network;
-    _Atomic int sockets[BW_MAX_SOCKETS]; /* file descriptors; -1: removed */
+    bw_channel_state channel_states[BW_MAX_CHANNELS];
+    struct bw_channel *channels[BW_MAX_CHANNELS]; /* loop only; NULL: there is none */
+    uint32_t lateness_capacity;                   /* ticks of the last 10 s */
+    _Atomic int64_t start_ns;                     /* of frame time 0 of all channels; 0 before the start */
+    _Atomic int sockets[BW_MAX_SOCKETS];          /* file descriptors; -1: removed */
     _Atomic uint32_t socket_count;
-    uint8_t socket_removals[BW_MAX_SOCKETS]; /* loop only: which threads have not released a removed socket yet */
-    bw_wake events;                          /* readable when the loop has events to take */
-    _Atomic bool events_signaled;            /* events is signaled and the loop has not cleared it */
+    uint32_t socket_removals[BW_MAX_SOCKETS]; /* loop only: how many threads have not released a removed socket yet */
+    bw_wake events;                           /* readable when the loop has events to take */
+    _Atomic bool events_signaled;             /* events is signaled and the loop has not cleared it */
     _Atomic bool running;
     bool threads_started;
-    bw_counter frames_sent, frames_skipped, late_frames, packets_sent, bytes_sent, send_drops, encode_errors,
-        source_underruns; /* sender */
+    bw_sending_counters counters; /* channels' threads and fan-outs */
     bw_counter packets_received, bytes_received, datagrams_dropped, datagrams_limited, srtp_errors,
         events_dropped; /* network */
     _Atomic bool realtime_priority;
@@ -289,7 +299,7 @@ bool bw_address_from_sockaddr(const struct sockaddr_storage *in, bw_address *out
 bool bw_address_equal(const bw_address *a, const bw_address *b);
 uint32_t bw_address_hash(uint32_t socket, const bw_address *address);
 
-/* ---- events.c: sender, network and loop thread */
+/* ---- events.c: any thread of the engine, and the loop thread */
 
 /* Wakes the loop thread: one write for any number of events until the loop reads them. */
 void bw_events_signal(bw_engine *engine);
@@ -301,11 +311,18 @@ void bw_events_post(bw_engine *engine, bw_ring *notices, bw_notice notice);
 /* Passes a datagram to the loop thread, unless the peer has used up its quota (BW_QUOTA_*) or too many are waiting. */
 void bw_forward(bw_engine *engine, uint32_t peer, uint32_t quota, const bw_datagram *datagram);
 
-/* ---- sender.c: init, destroy and bw_outgoing_free on the loop thread, run as the sender thread */
-int bw_sender_init(bw_engine *engine, bw_source *source);
-void bw_sender_destroy(bw_engine *engine);
-void *bw_sender_run(void *engine);
-void bw_outgoing_free(bw_outgoing *outgoing);
+/* ---- engine.c: loop thread, both */
+
+int bw_command_network(bw_engine *engine, bw_command command);
+/* Takes notices of one ring. Returns how many of them are events for Python. */
+uint32_t bw_events_take(bw_engine *engine, bw_ring *ring, bw_event *events, uint32_t capacity);
+
+/* ---- peers.c: loop thread, both. They return whether Python must be told that the peer's slot is free. */
+
+/* A thread has returned its state of a removed peer. */
+bool bw_peer_returned(bw_engine *engine, uint32_t peer, void *state, bool from_network);
+/* A fan-out has returned its state of a peer that moves to another one. */
+bool bw_peer_taken(bw_engine *engine, uint32_t peer, bw_outgoing *outgoing);
 
 /* ---- network.c: init and destroy on the loop thread, run as the network thread */
 int bw_network_init(bw_engine *engine);

@@ -1,0 +1,230 @@
+/* Channels as the loop thread sees them (core.h): it adds and removes them and sends commands to their threads. */
+#include "fan_out.h"
+
+#include <string.h>
+
+#define LISTENERS_PER_FAN_OUT 250 /* before there is another one: those take about two milliseconds per frame */
+
+static bool config_is_valid(const bw_channel_config *config) {
+    if (config->encodings < 1 || config->encodings > BW_MAX_ENCODINGS || config->complexity > 10 ||
+        config->application > BW_APPLICATION_LOWDELAY)
+        return false;
+    for (uint32_t i = 0; i < config->encodings; i++) {
+        if (!bw_bitrate_is_valid(config->bitrates_bps[i]))
+            return false;
+    }
+    return true;
+}
+
+bool bw_bitrate_is_valid(uint32_t bitrate_bps) { return bitrate_bps >= 6000 && bitrate_bps <= 510000; }
+
+/* Returns NULL unless there is such a channel, which is not being removed. */
+bw_channel *bw_channel_find(bw_engine *engine, uint32_t channel) {
+    bw_channel *found = channel < BW_MAX_CHANNELS ? engine->channels[channel] : NULL;
+    return found != NULL && !found->is_removed ? found : NULL;
+}
+
+/* ---- life */
+
+int bw_channel_add(bw_engine *engine, const bw_channel_config *config, bw_source *source) {
+    uint32_t index = 0;
+    if (!config_is_valid(config))
+        return BW_ERROR_ARGUMENT;
+    while (index < BW_MAX_CHANNELS && engine->channels[index] != NULL)
+        index++;
+    if (index == BW_MAX_CHANNELS)
+        return BW_ERROR_BUSY;
+    bw_channel *channel = bw_channel_new(engine, index, config, source);
+    if (channel == NULL || (engine->threads_started && !bw_channel_start(channel))) {
+        bw_channel_free(channel);
+        return BW_ERROR_MEMORY;
+    }
+    engine->channels[index] = channel;
+    return (int)index;
+}
+
+int bw_channel_remove(bw_engine *engine, uint32_t channel) {
+    bw_channel *removed = bw_channel_find(engine, channel);
+    if (removed == NULL || !removed->is_started)
+        return BW_ERROR_ARGUMENT;
+    if (removed->peers > 0)
+        return BW_ERROR_BUSY;
+    removed->is_removed = true;
+    atomic_store_explicit(&removed->running, false, memory_order_release);
+    return BW_OK;
+}
+
+/* ---- fan-outs */
+
+/* Returns the fan-out with the fewest peers, or a new one if all have enough. */
+static bw_fan_out *choose_fan_out(bw_channel *channel) {
+    uint32_t count = atomic_load_explicit(&channel->fan_out_count, memory_order_relaxed);
+    bw_fan_out *least = channel->fan_outs[0];
+    for (uint32_t i = 1; i < count; i++)
+        least = channel->fan_outs[i]->peers < least->peers ? channel->fan_outs[i] : least;
+    if (least->peers < LISTENERS_PER_FAN_OUT || count == channel->engine->config.fan_out_threads)
+        return least;
+    bw_fan_out *another = bw_fan_out_new(channel, true);
+    if (another == NULL)
+        return least;
+    channel->fan_outs[count] = another;
+    atomic_store_explicit(&channel->fan_out_count, count + 1, memory_order_release);
+    return another;
+}
+
+bw_fan_out *bw_channel_admit(bw_channel *channel) {
+    bw_fan_out *fan_out = choose_fan_out(channel);
+    fan_out->peers++;
+    channel->peers++;
+    return fan_out;
+}
+
+void bw_channel_dismiss(bw_fan_out *fan_out) {
+    fan_out->peers--;
+    fan_out->channel->peers--;
+}
+
+uint32_t bw_channels_fan_outs(bw_engine *engine, bw_fan_out **fan_outs) {
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++) {
+        bw_channel *channel = bw_channel_find(engine, i);
+        for (uint32_t k = 0; channel != NULL && k < channel->fan_out_count; k++)
+            fan_outs[found++] = channel->fan_outs[k];
+    }
+    return found;
+}
+
+/* ---- commands */
+
+static int command_channel(bw_channel *channel, bw_channel_command command) {
+    bw_channel_command *slot = bw_ring_begin_write(&channel->commands);
+    if (slot == NULL)
+        return BW_ERROR_BUSY;
+    *slot = command;
+    bw_ring_end_write(&channel->commands);
+    return BW_OK;
+}
+
+static int command_encoding(bw_engine *engine, uint32_t channel, bw_channel_command command) {
+    bw_channel *found = bw_channel_find(engine, channel);
+    if (found == NULL || command.encoding >= found->encoding_count)
+        return BW_ERROR_ARGUMENT;
+    return command_channel(found, command);
+}
+
+int bw_channel_set_bitrate(bw_engine *engine, uint32_t channel, uint32_t encoding, uint32_t bitrate_bps) {
+    if (!bw_bitrate_is_valid(bitrate_bps))
+        return BW_ERROR_ARGUMENT;
+    return command_encoding(
+        engine, channel,
+        (bw_channel_command){.kind = BW_CHANNEL_SET_BITRATE, .encoding = encoding, .value = bitrate_bps});
+}
+
+int bw_channel_set_expected_loss(bw_engine *engine, uint32_t channel, uint32_t encoding, uint32_t percent) {
+    if (percent > 100)
+        return BW_ERROR_ARGUMENT;
+    return command_encoding(
+        engine, channel,
+        (bw_channel_command){.kind = BW_CHANNEL_SET_EXPECTED_LOSS, .encoding = encoding, .value = percent});
+}
+
+int bw_channel_set_complexity(bw_engine *engine, uint32_t channel, uint32_t complexity) {
+    if (complexity > 10)
+        return BW_ERROR_ARGUMENT;
+    return command_encoding(engine, channel,
+                            (bw_channel_command){.kind = BW_CHANNEL_SET_COMPLEXITY, .value = complexity});
+}
+
+int bw_channel_set_source(bw_engine *engine, uint32_t channel, bw_source *source, uint32_t fade_ms, int32_t error) {
+    bw_channel *found = bw_channel_find(engine, channel);
+    if (found == NULL || fade_ms > BW_MAX_FADE_MS)
+        return BW_ERROR_ARGUMENT;
+    if (found->replacing)
+        return BW_ERROR_BUSY;
+    int status = command_channel(found, (bw_channel_command){.kind = BW_CHANNEL_SET_SOURCE,
+                                                             .pointer = source,
+                                                             .value = fade_ms * (BW_SAMPLE_RATE_HZ / 1000),
+                                                             .error = error});
+    found->replacing = status == BW_OK;
+    return status;
+}
+
+/* ---- notices */
+
+void bw_channel_noticed(bw_engine *engine, const bw_notice *notice) {
+    bw_channel *channel = engine->channels[notice->channel];
+    if (notice->kind == BW_EVENT_SOURCE_ENDED)
+        atomic_store(&channel->state->end_notice_pending, false);
+    else if (notice->kind == BW_EVENT_SOURCE_REPLACED)
+        channel->replacing = false;
+    else if (notice->kind == BW_EVENT_CHANNEL_REMOVED)
+        channel->has_stopped = true;
+}
+
+/* Frees a channel whose threads have ended and whose notices have all been taken. */
+static bool finish_removal(bw_engine *engine, bw_channel *channel, bw_event *event) {
+    if (!channel->is_removed || !channel->has_stopped)
+        return false;
+    for (uint32_t i = 0; i < channel->fan_out_count; i++) {
+        if (bw_ring_count(&channel->fan_outs[i]->notices) > 0)
+            return false; /* The loop thread has been notified of it again. */
+    }
+    engine->channels[channel->index] = NULL;
+    event->kind = BW_EVENT_CHANNEL_REMOVED;
+    event->peer = BW_NO_PEER;
+    event->channel = channel->index;
+    event->length = 0;
+    bw_channel_free(channel);
+    return true;
+}
+
+uint32_t bw_channels_take_notices(bw_engine *engine, bw_event *events, uint32_t capacity) {
+    uint32_t taken = 0;
+    for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++) {
+        bw_channel *channel = engine->channels[i];
+        if (channel == NULL)
+            continue;
+        for (uint32_t k = 0; k < channel->fan_out_count; k++)
+            taken += bw_events_take(engine, &channel->fan_outs[k]->notices, events + taken, capacity - taken);
+        taken += bw_events_take(engine, &channel->notices, events + taken, capacity - taken);
+        taken += taken < capacity && finish_removal(engine, channel, events + taken);
+    }
+    return taken;
+}
+
+/* ---- statistics: any thread */
+
+int bw_channel_get_stats(bw_engine *engine, uint32_t channel, bw_channel_stats *stats) {
+    if (channel >= BW_MAX_CHANNELS)
+        return BW_ERROR_ARGUMENT;
+    bw_channel_state *state = &engine->channel_states[channel];
+    bw_sending_counters *counters = &state->counters;
+    *stats = (bw_channel_stats){
+        .frames_sent = bw_read_counter(&counters->frames_sent),
+        .frames_skipped = bw_read_counter(&counters->frames_skipped),
+        .late_frames = bw_read_counter(&counters->late_frames),
+        .packets_sent = bw_read_counter(&counters->packets_sent),
+        .bytes_sent = bw_read_counter(&counters->bytes_sent),
+        .send_drops = bw_read_counter(&counters->send_drops),
+        .encode_errors = bw_read_counter(&counters->encode_errors),
+        .source_underruns = bw_read_counter(&counters->source_underruns),
+        .source_ended = atomic_load(&state->source_ended),
+        .source_error = atomic_load(&state->source_error),
+        .source_ends = bw_read_counter(&state->source_ends),
+    };
+    for (uint32_t i = 0; i < BW_MAX_ENCODINGS; i++)
+        stats->listeners[i] = atomic_load_explicit(&state->listeners[i], memory_order_relaxed);
+    return BW_OK;
+}
+
+uint32_t bw_channel_get_lateness(bw_engine *engine, uint32_t channel, uint32_t *lateness_us, uint32_t capacity) {
+    _Atomic uint32_t *all =
+        channel < BW_MAX_CHANNELS ? atomic_load(&engine->channel_states[channel].lateness_us) : NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; all != NULL && i < engine->lateness_capacity && count < capacity; i++) {
+        uint32_t late_us = atomic_load_explicit(&all[i], memory_order_relaxed);
+        if (late_us != BW_NO_TICK)
+            lateness_us[count++] = late_us;
+    }
+    return count;
+}
