@@ -7,6 +7,7 @@
 
 #define SKIP_AFTER_NS 500000000 /* after a longer stop of the process, missed frames are skipped */
 #define MIN_FADE_SAMPLES 240    /* 5 ms: a cut between two programmes would click */
+#define JOINT_FRAMES 8
 #define COMMANDS 256
 #define NOTICES 8 /* replaced, ended, one more end while that one is being read, stopped */
 #define PI 3.14159265358979f
@@ -147,12 +148,27 @@ static int64_t skip_missed(bw_channel *channel, int64_t number, int64_t behind_n
     return number + missed;
 }
 
+/* There may be a joint every JOINT_FRAMES, and there is one if somebody waits for it and all encoders have settled. */
+static bw_frame_kind frame_kind(bw_channel *channel, int64_t number) {
+    bw_frame_kind former = channel->kind;
+    bool is_wanted = atomic_load_explicit(&channel->state->waiting, memory_order_relaxed) > 0;
+    for (uint32_t i = 0; i < channel->encoding_count; i++)
+        is_wanted = is_wanted && (channel->encodings[i]->run == 0 || bw_encoding_is_warm(channel->encodings[i]));
+    channel->kind = BW_PLAIN_FRAME;
+    if (former == BW_BEFORE_JOINT)
+        channel->kind = BW_JOINT;
+    else if (is_wanted && number % JOINT_FRAMES == 0)
+        channel->kind = BW_BEFORE_JOINT;
+    return channel->kind;
+}
+
 static void encode(bw_channel *channel, int64_t number) {
+    bw_frame_kind kind = frame_kind(channel, number);
     for (uint32_t i = 0; i < channel->encoding_count; i++) {
         /* Without listeners, keep reading the source but skip the encoder, the most expensive step. */
         if (atomic_load_explicit(&channel->state->listeners[i], memory_order_relaxed) == 0)
             bw_encoding_pause(channel->encodings[i]);
-        else if (!bw_encoding_encode(channel->encodings[i], channel->pcm, (uint32_t)number))
+        else if (!bw_encoding_encode(channel->encodings[i], channel->pcm, (uint32_t)number, kind))
             bw_channel_count(channel, offsetof(bw_sending_counters, encode_errors), 1);
     }
     bw_channel_count(channel, offsetof(bw_sending_counters, frames_sent), 1);

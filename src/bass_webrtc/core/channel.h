@@ -56,6 +56,7 @@ struct bw_channel {
     uint32_t ends_seen;    /* bw_source_ends of the source */
     float *pcm;
     float *former_pcm;
+    bw_frame_kind kind; /* of the last frame */
     bw_encoding *encodings[BW_MAX_ENCODINGS];
     _Atomic int64_t published; /* number of the last frame that the fan-outs may send */
     int64_t frame_ns;

@@ -250,7 +250,8 @@ int bw_peer_set_path(bw_engine *engine, uint32_t peer, uint32_t socket, const bw
 int bw_peer_set_descriptor(bw_engine *engine, uint32_t peer, int descriptor, const bw_address *address);
 /* Stops sending (consent expired, connection paused). bw_peer_set_path resumes. */
 int bw_peer_clear_path(bw_engine *engine, uint32_t peer);
-/* Sends another encoding of its channel, in the same RTP stream, once the encoder has settled: within 10 frames. */
+/* Sends another encoding of its channel, in the same RTP stream, from a frame on at which nothing is heard of the change:
+ * within 24 frames. */
 int bw_peer_set_encoding(bw_engine *engine, uint32_t peer, uint32_t encoding);
 /* Sends another channel, in the same RTP stream. Packets of the former one cannot be sent again any more. */
 int bw_peer_set_channel(bw_engine *engine, uint32_t peer, uint32_t channel, uint32_t encoding);

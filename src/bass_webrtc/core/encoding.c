@@ -3,9 +3,7 @@
 #define SPEECH_BITRATE_BPS 48000 /* below this, Opus may choose its speech modes, which have in-band FEC */
 #define DTX_FRAME_BYTES 2        /* opus_encode returns at most this for a frame that need not be sent */
 
-/* A decoder that comes from another encoding of the same audio predicts the energy of each band from that one's frames.
- * The prediction fades by half with each frame (RFC 6716, 4.3.2.1), so after these an encoder that began anew predicts
- * what its neighbour does, and nothing is heard of the change. */
+/* Of an encoder that began anew: by then it chooses what one that has run for long does. */
 #define WARM_UP_FRAMES 8
 
 /*
@@ -34,8 +32,12 @@ void bw_encoding_set_complexity(bw_encoding *encoding, uint32_t complexity) {
     opus_encoder_ctl(encoding->encoder, OPUS_SET_COMPLEXITY((opus_int32)complexity));
 }
 
-bool bw_encoding_encode(bw_encoding *encoding, const float *pcm, uint32_t number) {
+bool bw_encoding_is_warm(const bw_encoding *encoding) { return encoding->run >= WARM_UP_FRAMES; }
+
+bool bw_encoding_encode(bw_encoding *encoding, const float *pcm, uint32_t number, bw_frame_kind kind) {
     bw_frame *frame = &encoding->history.frames[number % BW_FRAME_HISTORY];
+    if ((kind == BW_PLAIN_FRAME) != (encoding->kind == BW_PLAIN_FRAME))
+        opus_encoder_ctl(encoding->encoder, OPUS_SET_PREDICTION_DISABLED(kind != BW_PLAIN_FRAME));
     int bytes = opus_encode_float(encoding->encoder, pcm, (int)encoding->history.frame_samples, frame->payload,
                                   sizeof frame->payload);
     bool sends = bytes > (encoding->has_dtx ? DTX_FRAME_BYTES : 0);
@@ -43,7 +45,8 @@ bool bw_encoding_encode(bw_encoding *encoding, const float *pcm, uint32_t number
     frame->number = number;
     frame->length = sends ? (uint16_t)bytes : 0;
     frame->marker = sends && !encoding->talking;
-    frame->is_warm = encoding->run > WARM_UP_FRAMES;
+    frame->is_joint = kind == BW_JOINT && encoding->kind == BW_BEFORE_JOINT && bw_encoding_is_warm(encoding);
+    encoding->kind = kind;
     encoding->talking = sends;
     return bytes >= 0;
 }
@@ -68,9 +71,11 @@ bw_encoding *bw_encoding_new(const bw_channel_config *config, uint32_t index, ui
         return NULL;
     }
     encoding->history.frame_samples = frame_samples;
-    encoding->may_use_fec = config->in_band_fec;
+    encoding->may_use_fec = config->in_band_fec && config->encodings == 1;
     encoding->is_voip = config->application == BW_APPLICATION_VOIP;
     encoding->has_dtx = config->dtx;
+    if (config->encodings > 1)
+        opus_encoder_ctl(encoding->encoder, OPUS_SET_SIGNAL(OPUS_SIGNAL_MUSIC)); /* no speech modes */
     opus_encoder_ctl(encoding->encoder, OPUS_SET_DTX(config->dtx ? 1 : 0));
     bw_encoding_set_complexity(encoding, config->complexity);
     bw_encoding_set_bitrate(encoding, config->bitrates_bps[index]);

@@ -460,7 +460,7 @@ class Engine:
         _check(lib.bw_peer_clear_path(self._open(), peer), "clear_path")
 
     def set_encoding(self, peer: int, encoding: int) -> None:
-        """Send another encoding of the peer's channel in the same RTP stream, within 10 frames."""
+        """Send another encoding of the peer's channel in the same RTP stream, within 24 frames."""
         _check(lib.bw_peer_set_encoding(self._open(), peer, encoding), "set_encoding")
 
     def set_channel(self, peer: int, channel: int, encoding: int) -> None:

@@ -111,25 +111,32 @@ static void remove_listener(bw_fan_out *fan_out, uint32_t encoding) {
     atomic_fetch_sub_explicit(&fan_out->channel->state->listeners[encoding], 1, memory_order_relaxed);
 }
 
+/* encoding: the one that is not listened to any more, the former or the wanted one */
+static void stop_waiting(bw_fan_out *fan_out, uint32_t encoding) {
+    remove_listener(fan_out, encoding);
+    atomic_fetch_sub_explicit(&fan_out->channel->state->waiting, 1, memory_order_relaxed);
+}
+
 static void note_encoding(bw_fan_out *fan_out, const bw_outgoing *outgoing) {
     atomic_store_explicit(&slot_of(fan_out, outgoing)->encoding, outgoing->encoding, memory_order_relaxed);
 }
 
 static void set_wanted_encoding(bw_fan_out *fan_out, bw_outgoing *outgoing, uint8_t encoding) {
     if (outgoing->wanted_encoding != outgoing->encoding)
-        remove_listener(fan_out, outgoing->wanted_encoding);
+        stop_waiting(fan_out, outgoing->wanted_encoding);
     outgoing->wanted_encoding = encoding;
-    if (encoding != outgoing->encoding)
+    if (encoding != outgoing->encoding) {
         add_listener(fan_out, encoding);
+        atomic_fetch_add_explicit(&fan_out->channel->state->waiting, 1, memory_order_relaxed);
+    }
 }
 
-/* Returns the frame in the encoding that the peer has; NULL if nothing is sent in this frame time. A peer changes to the
- * encoding that it waits for once that one is warm. */
+/* Returns the frame in the encoding that the peer has; NULL if nothing is sent in this frame time. */
 static const bw_frame *frame_for(bw_fan_out *fan_out, bw_outgoing *outgoing, uint32_t number) {
     if (outgoing->wanted_encoding != outgoing->encoding) {
         const bw_frame *wanted = bw_frame_history_find(history_of(fan_out, outgoing->wanted_encoding), number);
-        if (wanted != NULL && wanted->is_warm) {
-            remove_listener(fan_out, outgoing->encoding);
+        if (wanted != NULL && wanted->is_joint) {
+            stop_waiting(fan_out, outgoing->encoding);
             outgoing->encoding = outgoing->wanted_encoding;
             note_encoding(fan_out, outgoing);
         }

@@ -77,10 +77,10 @@ srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, bool outgoing);
 
 /* One encoded frame, kept for redundancy and retransmission. */
 typedef struct {
-    uint32_t number; /* frame times since the start */
-    uint16_t length; /* 0: nothing was sent in this frame time */
-    uint8_t marker;  /* first packet of a talkspurt (RFC 3551, 4.1) */
-    uint8_t is_warm; /* the encoder has settled, so that a decoder of another encoding can go on with this frame */
+    uint32_t number;  /* frame times since the start */
+    uint16_t length;  /* 0: nothing was sent in this frame time */
+    uint8_t marker;   /* first packet of a talkspurt (RFC 3551, 4.1) */
+    uint8_t is_joint; /* a decoder of another encoding can go on with this frame */
     uint8_t payload[BW_MAX_FRAME_BYTES];
 } bw_frame;
 
@@ -120,7 +120,7 @@ typedef struct {
     uint8_t red_payload_type;
     uint8_t redundancy;
     uint8_t encoding;
-    uint8_t wanted_encoding; /* the peer changes to it when it is warm */
+    uint8_t wanted_encoding; /* the peer changes to it at the next joint */
     uint8_t resend_budget;   /* left in this frame time, so that NACKs cannot multiply outgoing traffic */
     int descriptor;          /* -1: no path is set */
     socklen_t address_length;
@@ -240,6 +240,7 @@ typedef struct {
 typedef struct {
     bw_sending_counters counters;                 /* channel's thread and fan-outs */
     _Atomic uint32_t listeners[BW_MAX_ENCODINGS]; /* fan-outs; a peer that changes its encoding counts for both */
+    _Atomic uint32_t waiting;                     /* fan-outs: peers that change their encoding */
     _Atomic bool source_ended;                    /* channel's thread, like the next two */
     _Atomic int32_t source_error;
     bw_counter source_ends;
