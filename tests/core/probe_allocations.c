@@ -1,5 +1,5 @@
 /*
- * Checks that the sender thread and the playing thread allocate nothing while running. Not one of test_core.py's
+ * Checks that the sending thread and the playing thread allocate nothing while running. Not one of test_core.py's
  * programs: it replaces the C library's malloc, which sanitizers do as well.
  */
 #include "engine_fixture.h"

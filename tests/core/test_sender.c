@@ -1,4 +1,4 @@
-/* The sender thread as seen by its peers. Threaded. */
+/* The sending thread as seen by its peers. Threaded. */
 #include "engine_fixture.h"
 #include "fan_out.h"
 #include "opus_packet.h"

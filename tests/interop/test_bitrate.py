@@ -41,7 +41,7 @@ def test_complexity_changes_for_connected_listener(farm: PlayerFarm) -> None:
 
 
 def _processor_s() -> float:
-    """Return the CPU time of this process over two seconds, which the sender thread dominates."""
+    """Return the CPU time of this process over two seconds, which the sending thread dominates."""
     before_s = time.process_time()
     time.sleep(2.0)
     return time.process_time() - before_s

@@ -105,4 +105,4 @@ def test_stalled_sender_thread_is_reported(server: bw.Server) -> None:
     events = ErrorEvents(server)
     assert server._run is not None
     lib.bw_engine_stop(server._run.engine._pointer)
-    assert "the sender thread" in str(events.wait())
+    assert "the sending thread" in str(events.wait())

@@ -29,7 +29,7 @@ def test_clock_of_the_core_is_perf_counter() -> None:
     before_s = time.perf_counter()
     engine.start()
     while engine.running_s(before_s) == 0.0:
-        assert time.perf_counter() < before_s + 10.0, "the sender thread has not started"
+        assert time.perf_counter() < before_s + 10.0, "the sending thread has not started"
     started_s = before_s - engine.running_s(before_s)
     assert before_s <= started_s <= time.perf_counter()
     engine.close()

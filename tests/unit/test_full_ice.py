@@ -100,7 +100,7 @@ async def test_lite_peer_makes_agent_controlling() -> None:
 
 @in_virtual_time
 async def test_duplicate_of_descriptor_sends_to_peer_and_outlives_agent() -> None:
-    """As the sender thread uses it."""
+    """As the sending thread uses it."""
     async with two_ends() as (a, b):
         pair, _ = await asyncio.gather(a.ice.connect(), b.ice.connect())
         assert pair.descriptor is not None

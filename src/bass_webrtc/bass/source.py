@@ -22,7 +22,7 @@ MAX_SAMPLE_RATE_HZ = 192_000
 
 @dataclass(frozen=True, slots=True)
 class BassSource:
-    """Parameters of a channel for the core's sender thread: ``bw_source_new_bass`` in ``core.h``.
+    """Parameters of a channel for the core's sending thread: ``bw_source_new_bass`` in ``core.h``.
 
     Behaviour of ``BASS_ChannelGetData`` that the reader must expect, measured with BASS 2.4.16.7:
 
@@ -52,7 +52,7 @@ class BassSource:
 def open_source(handle: int, library: BassLibrary | None = None) -> BassSource:
     """Check a handle that the host program created. The program keeps the handle and must free it.
 
-    The core's sender thread reads the source once per frame. Nothing else may read it, and whatever it calls (a
+    The core's sending thread reads the source once per frame. Nothing else may read it, and whatever it calls (a
     STREAMPROC, a DSP) runs on that thread: callbacks written in Python make it wait for the interpreter.
 
     Args:

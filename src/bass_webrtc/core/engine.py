@@ -589,7 +589,7 @@ class Engine:
             return list(ffi.unpack(self._lateness, count)) if count else []
 
     def running_s(self, now_s: float) -> float:
-        """Return the seconds of ``time.perf_counter`` since the sender thread started; 0 when it is not running."""
+        """Return the seconds of ``time.perf_counter`` since the sending thread started; 0 when it is not running."""
         with self._lock:
             start_ns = 0 if self._closed else lib.bw_engine_start_ns(self._pointer)
         return now_s - start_ns / 1e9 if start_ns else 0.0

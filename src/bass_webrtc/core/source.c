@@ -146,7 +146,7 @@ static uint32_t read_tone(bw_source *source, float *output, uint32_t frames) {
     return frames;
 }
 
-/* ---- PCM ring: the sender thread reads what one writer thread writes */
+/* ---- PCM ring: the sending thread reads what one writer thread writes */
 
 /* Splits a run of frames at the end of the ring. Returns the address of the first part and its length. */
 static float *ring_span(const bw_source *source, uint64_t position, uint32_t frames, uint32_t *first) {
@@ -318,7 +318,7 @@ static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
     return produced;
 }
 
-/* ---- reading, on the sender thread */
+/* ---- reading, on the sending thread */
 
 uint32_t bw_source_read(bw_source *source, float *output, uint32_t frames) {
     uint32_t got = 0;
