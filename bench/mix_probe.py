@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bass_webrtc.bass import find_bass
+from support.compiled import compiled
 
 _SOURCE = Path(__file__).with_name("mix_probe.c")
 _SAMPLE_RATE_HZ = 48_000
@@ -159,14 +155,4 @@ def _bass() -> ctypes.CDLL:
 
 @functools.cache
 def _compile() -> ctypes.CDLL:
-    """Return the shared library, cached between runs under the hash of its source."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or "clang"
-    name = f"bw-mix-probe-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}-{os.getuid()}"
-    folder = Path(tempfile.gettempdir(), name)
-    library = folder / "mix_probe.so"
-    if not library.exists():
-        folder.mkdir(mode=0o700, exist_ok=True)
-        part = folder / f"{os.getpid()}.so"
-        subprocess.run([compiler, "-O2", "-Wall", "-shared", "-fPIC", "-o", part, _SOURCE], check=True)
-        part.rename(library)
-    return ctypes.CDLL(str(library))
+    return ctypes.CDLL(str(compiled(_SOURCE, "-shared", "-fPIC")))

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import functools
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
+
+from .compiled import compiled
 
 MAX_DESCRIPTORS = 4096
 _CAPACITY = 256
@@ -59,7 +55,7 @@ class PacketCounter:
     """Counts RTP on all sockets of an epoll descriptor and returns other datagrams."""
 
     def __init__(self) -> None:
-        self._library = ctypes.CDLL(str(_compile()))
+        self._library = ctypes.CDLL(str(compiled(_SOURCE, "-shared", "-fPIC")))
         self._counters = (Counter * MAX_DESCRIPTORS)()
         self._others = (_Other * _CAPACITY)()
 
@@ -80,18 +76,3 @@ class PacketCounter:
         return [
             (other.descriptor, bytes(other.data[: other.length]) if other.length >= 0 else None) for other in others
         ]
-
-
-@functools.cache
-def _compile() -> Path:
-    """Return the shared library, cached under the hash of its source."""
-    compiler = shutil.which("cc") or shutil.which("gcc") or "clang"
-    name = f"bw-packet-counter-{hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]}-{os.getuid()}"
-    folder = Path(tempfile.gettempdir(), name)
-    library = folder / "packet_counter.so"
-    if not library.exists():
-        folder.mkdir(mode=0o700, exist_ok=True)
-        part = folder / f"{os.getpid()}.so"
-        subprocess.run([compiler, "-O2", "-Wall", "-shared", "-fPIC", "-o", part, _SOURCE], check=True)
-        part.rename(library)
-    return library
