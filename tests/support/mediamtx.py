@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .client_peers import free_port
+from .netns import Host
 
 _PATIENCE_S = 10.0
 
@@ -28,17 +29,26 @@ def missing() -> str | None:
 
 
 class MediaMtx:
-    """MediaMTX with WHIP and WHEP on loopback, always on the same ports. A context manager."""
+    """MediaMTX with WHIP and WHEP, always on the same ports. A context manager.
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
-        """Start it and wait until it listens. ``settings`` are fields of its configuration (JSON is YAML)."""
+    Args:
+        folder: For its configuration and its log.
+        host: The network host it runs on; None for this machine's own network.
+        address: Where it listens.
+        settings: Fields of its configuration (JSON is YAML).
+    """
+
+    def __init__(self, folder: Path, *, host: Host | None = None, address: str = "127.0.0.1", **settings: Any) -> None:
+        """Start it and wait until it listens."""
+        self._host = host
+        self._address = address
         self._port = free_port()
         configuration = {
             **dict.fromkeys(("rtsp", "rtmp", "hls", "srt"), False),
-            "webrtcAddress": f"127.0.0.1:{self._port}",
-            "webrtcLocalUDPAddress": f"127.0.0.1:{free_port()}",
+            "webrtcAddress": f"{address}:{self._port}",
+            "webrtcLocalUDPAddress": f"{address}:{free_port()}",
             "webrtcIPsFromInterfaces": False,
-            "webrtcAdditionalHosts": ["127.0.0.1"],
+            "webrtcAdditionalHosts": [address],
             "paths": {"all_others": {}},
             **settings,
         }
@@ -49,17 +59,21 @@ class MediaMtx:
 
     def url(self, stream: str, protocol: str, user: str = "") -> str:
         """Return the URL of an endpoint; ``user`` is ``NAME:PASSWORD``."""
-        return f"http://{user and user + '@'}127.0.0.1:{self._port}/{stream}/{protocol}"
+        return f"http://{user and user + '@'}{self._address}:{self._port}/{stream}/{protocol}"
 
     def start(self) -> None:
         """Also works after ``kill``."""
         program = binary()
         assert program is not None
-        self._process = subprocess.Popen([program, str(self._file)], stdout=self._log, stderr=subprocess.STDOUT)
+        start = subprocess.Popen if self._host is None else self._host.popen
+        self._process: subprocess.Popen[Any] = start(
+            [program, str(self._file)], stdout=self._log, stderr=subprocess.STDOUT
+        )
+        self.pid = self._process.pid
         give_up_s = time.monotonic() + _PATIENCE_S
         while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", self._port), 1.0).close()
+            with contextlib.suppress(OSError), self._host.entered() if self._host else contextlib.nullcontext():
+                socket.create_connection((self._address, self._port), 1.0).close()
                 return
             assert self._process.poll() is None, Path(self._log.name).read_text(errors="replace", encoding="utf-8")[
                 -2000:
