@@ -1,17 +1,23 @@
 """The process that runs hundreds of lightweight players in one thread, controlled by farm.py.
 
 Commands and answers are JSON, one a line: {"do": "connect", "url": ..., "count": 50, "in_flight": 4},
-{"do": "reset"}, {"do": "report"}, {"do": "close", "count": 10, "how": "delete"}. Ends with standard input.
+{"do": "listen", "host": ..., "port": ..., "count": 50}, {"do": "reset"}, {"do": "report"},
+{"do": "close", "count": 10, "how": "delete"}. Ends with standard input.
+
+    python -m support.farm_worker [NETWORK FIRST STEP]      each player has an address of its own: every STEP-th
 """
 
 from __future__ import annotations
 
 import collections
+import ipaddress
+import itertools
 import json
 import os
 import select
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from .packet_counter import Counter, PacketCounter
@@ -22,9 +28,14 @@ _CONNECT_TIMEOUT_S = 20.0
 
 
 class Worker:
-    """One epoll loop over standard input and all players' sockets."""
+    """One epoll loop over standard input and all players' sockets.
 
-    def __init__(self) -> None:
+    Args:
+        sources: The players' addresses; an empty one is chosen by the system.
+    """
+
+    def __init__(self, sources: Iterator[str]) -> None:
+        self._sources = sources
         self._certificate = Certificate()
         self._poll = select.epoll()
         self._counter = PacketCounter()
@@ -46,17 +57,20 @@ class Worker:
         """Waits for datagrams, a command, or the next sweep over the players' timers."""
         sweep_s = time.monotonic() + _SWEEP_S
         while (left_s := sweep_s - time.monotonic()) > 0:
-            for descriptor, data in self._counter.wait(self._poll.fileno(), left_s):
-                if data is None:
-                    self._read_command()
-                elif descriptor in self._players:
-                    self._players[descriptor].handle_datagram(data, time.monotonic())
+            self._receive(left_s)
         now_s = time.monotonic()
         for descriptor, player in self._players.items():
             if player.due_s <= now_s:
                 # The player reports what was counted for it.
                 player.counters.highest = self._counter[descriptor].highest
                 player.handle_timeout(now_s)
+
+    def _receive(self, wait_s: float) -> None:
+        for descriptor, data in self._counter.wait(self._poll.fileno(), wait_s):
+            if data is None:
+                self._read_command()
+            elif descriptor in self._players:
+                self._players[descriptor].handle_datagram(data, time.monotonic())
 
     def _read_command(self) -> None:
         data = os.read(0, 65_536)
@@ -95,14 +109,32 @@ class Worker:
         return {"first_packet_ms": waits, "failures": dict(failures)}
 
     def _start(self, url: str, token: str | None) -> Player:
-        player = Player(self._certificate)
+        player = self._create()
         now_s = time.monotonic()
-        if player.post(url, now_s, token) and player.socket is not None:
-            self._counter.reset(player.socket.fileno())
-            self._players[player.socket.fileno()] = player
-            self._poll.register(player.socket.fileno(), select.EPOLLIN)
+        if player.post(url, now_s, token):
+            self._add(player)
             player.handle_timeout(now_s)
+        self._receive(0.0)  # Requests block; many of them must not overflow the sockets of the others.
         return player
+
+    def _create(self) -> Player:
+        player = Player(self._certificate)
+        player.source = next(self._sources)
+        return player
+
+    def _add(self, player: Player) -> None:
+        assert player.socket is not None
+        self._counter.reset(player.socket.fileno())
+        self._players[player.socket.fileno()] = player
+        self._poll.register(player.socket.fileno(), select.EPOLLIN)
+
+    def _do_listen(self, host: str, port: int, count: int) -> dict[str, Any]:
+        """Count what comes from this address on as many sockets; answer with their addresses."""
+        players = [self._create() for _ in range(count)]
+        addresses = [player.listen(host, port) for player in players]
+        for player in players:
+            self._add(player)
+        return {"addresses": addresses}
 
     def _is_on_its_way(self, player: Player) -> bool:
         if player.state in ("failed", "closed") or player.socket is None:
@@ -147,10 +179,19 @@ class Worker:
             del self._players[descriptor]
             if how == "delete":
                 statuses[player.delete()] += 1
+                self._receive(0.0)
             else:
                 player.vanish()
         return {"statuses": dict(statuses)}
 
 
+def _sources(network: str = "", first: str = "0", step: str = "1") -> Iterator[str]:
+    if not network:
+        return itertools.repeat("")
+    return itertools.cycle(
+        map(str, itertools.islice(ipaddress.ip_network(network).hosts(), int(first), None, int(step)))
+    )
+
+
 if __name__ == "__main__":
-    Worker().run()
+    Worker(_sources(*sys.argv[1:])).run()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import random
 import secrets
 import socket
@@ -58,7 +59,8 @@ class Player:
         """
         self.counters = Counters()
         self.state = "new"
-        """``"new"``, ``"checking"``, ``"handshake"``, ``"connected"``, ``"failed"`` or ``"closed"``."""
+        """``"new"``, ``"checking"``, ``"handshake"``, ``"connected"``, ``"failed"``, ``"closed"`` or ``"listening"``
+        (without a connection)."""
         self.reason = ""
         self.status = 0
         self.retry_after_s = 0.0
@@ -152,6 +154,14 @@ class Player:
         reachable = [candidate for candidate in self.answer.candidates if candidate[0] == host]
         address, port = (reachable or self.answer.candidates)[0]
         return host if host.startswith("127.") else address, port
+
+    def listen(self, host: str, port: int) -> tuple[str, int]:
+        """Receive RTP from this address without ICE, DTLS and RTCP; return the own address."""
+        self.socket = _udp_socket(self.source)
+        self.socket.connect((host, port))
+        self.state, self.due_s = "listening", math.inf
+        own: tuple[str, int] = self.socket.getsockname()
+        return own
 
     def handle_timeout(self, now_s: float) -> None:
         """Call it when ``due_s`` has come."""
