@@ -12,11 +12,12 @@ from pathlib import Path
 # The players and networks come from the tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from . import capi, clients, connect, fan_out, latency, quality, receive, recording, timing
+from . import capi, clients, connect, fan_out, latency, limit, quality, receive, recording, timing
 from .stage import open_stage
 
 BENCHMARKS = {
     "fan-out": fan_out.run,
+    "limit": limit.run,
     "timing": timing.run,
     "connect": connect.run,
     "clients": clients.run,
@@ -27,12 +28,17 @@ BENCHMARKS = {
     "recording": recording.run,
 }
 
+WITH_MINUTES = ("receive", "limit")
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)} (default: all)")
     parser.add_argument(
-        "--minutes", type=float, default=0.0, help="receive: how long to measure automatic enhancement (default: 10 s)"
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="receive: how long to measure automatic enhancement (default: 10 s); limit: how long 2,000 listeners stay",
     )
     arguments = parser.parse_args()
     names = arguments.names or list(BENCHMARKS)
@@ -45,7 +51,7 @@ def main() -> int:
     missed: list[str] = []
     with open_stage() as stage:
         for name in names:
-            more = {"minutes": arguments.minutes} if name == "receive" else {}
+            more = {"minutes": arguments.minutes} if name in WITH_MINUTES else {}
             missed += BENCHMARKS[name](stage, **more)
     print(f"\n{_summary(missed)}")
     return 1 if missed else 0

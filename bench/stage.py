@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from support import netns
 
 SERVER_ADDRESS = "10.77.0.1"
+PLAYERS_ADDRESS = "10.77.0.2"
+PLAYERS_NETWORK = "10.78.0.0/16"
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Stage:
     server: netns.Host | None = None
     players: netns.Host | None = None
     address: str = "127.0.0.1"
+    network: str = ""
+    """Where each player can have an address of its own, because servers limit the requests of one address."""
     missing: str = ""
     """Why there are no two hosts."""
 
@@ -36,5 +40,7 @@ def open_stage() -> Iterator[Stage]:
         return
     with netns.Network() as network:
         server, players = network.host("server"), network.host("players")
-        network.link(server, f"{SERVER_ADDRESS}/24", players, "10.77.0.2/24")
-        yield Stage(server, players, SERVER_ADDRESS)
+        network.link(server, f"{SERVER_ADDRESS}/24", players, f"{PLAYERS_ADDRESS}/24")
+        players.ip("route", "add", "local", PLAYERS_NETWORK, "dev", "lo")
+        server.ip("route", "add", PLAYERS_NETWORK, "via", PLAYERS_ADDRESS)
+        yield Stage(server, players, SERVER_ADDRESS, PLAYERS_NETWORK)

@@ -8,7 +8,10 @@ import sys
 _SIGNAL = "it ends a process by a signal, which Windows has not; its counterpart, Ctrl-C, needs a console"
 ON_WINDOWS: dict[str, tuple[str, ...]] = {
     "it runs a shell script for Debian": ("tests/unit/test_debian_packages.py",),
-    "benchmarks run on Linux": ("tests/unit/test_bench_verdicts.py::test_missed_goals_are_drawn",),
+    "benchmarks run on Linux": (
+        "tests/unit/test_bench_listeners.py",
+        "tests/unit/test_bench_verdicts.py::test_missed_goals_are_drawn",
+    ),
     "Windows has no fork": (
         "tests/loopback/test_host_process.py",
         "tests/unit/test_self_signed.py::test_exit_of_a_forked_child_leaves_the_file_to_its_parent",
