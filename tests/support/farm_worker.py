@@ -10,11 +10,13 @@ Commands and answers are JSON, one a line: {"do": "connect", "url": ..., "count"
 from __future__ import annotations
 
 import collections
+import contextlib
 import ipaddress
 import itertools
 import json
 import os
 import select
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +27,9 @@ from .player import Certificate, Player
 
 _SWEEP_S = 0.02
 _CONNECT_TIMEOUT_S = 20.0
+_SO_RCVBUFFORCE = 33
+_RECEIVE_BUFFER_BYTES = 2_000_000
+"""More than 20 s of audio. A request to a slow server blocks the process; what is lost then would not be its fault."""
 
 
 class Worker:
@@ -124,6 +129,8 @@ class Worker:
 
     def _add(self, player: Player) -> None:
         assert player.socket is not None
+        with contextlib.suppress(PermissionError):  # The system's maximum is not enough, and exceeding it needs root.
+            player.socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
         self._counter.reset(player.socket.fileno())
         self._players[player.socket.fileno()] = player
         self._poll.register(player.socket.fileno(), select.EPOLLIN)
