@@ -22,10 +22,11 @@ from dtls_ends import (
     opposite,
     rsa_key,
 )
+from OpenSSL import SSL
 
 from bass_webrtc.errors import DtlsError
 from bass_webrtc.rtc.dtls import Certificate, Connected, DtlsRole, DtlsSession, Failed
-from bass_webrtc.rtc.dtls_certificate import fingerprint_of
+from bass_webrtc.rtc.dtls_certificate import Verifier, fingerprint_of
 from bass_webrtc.rtc.dtls_records import records
 from bass_webrtc.rtc.sdp import Fingerprint
 from support.conformance import covers
@@ -104,10 +105,15 @@ class TestFingerprints:
     @covers("SE2")
     def test_certificate_is_verified_again_before_keys_are_exported(self) -> None:
         """Even if OpenSSL accepted it."""
-        trusting = Certificate.generate()
-        trusting.context, _ = openssl_context()
+
+        class TrustingCertificate(Certificate):
+            def new_connection(self, verifier: Verifier) -> SSL.Connection:
+                connection = super().new_connection(verifier)
+                connection.set_verify(SSL.VERIFY_PEER, lambda *_: True)
+                return connection
+
         context, _ = openssl_context()
-        session = DtlsSession(trusting, "client", [WRONG])
+        session = DtlsSession(TrustingCertificate.generate(), "client", [WRONG])
         assert exchange(session, OpenSslPeer(context, "server")) == [Failed(WRONG_CERTIFICATE)]
 
     @covers("SE3")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from OpenSSL import SSL
 
 from bass_webrtc.rtc import dtls_flight
-from bass_webrtc.rtc.dtls import Certificate, Connected, DtlsEvent, DtlsRole, DtlsSession, Failed
+from bass_webrtc.rtc.dtls import Connected, DtlsEvent, DtlsRole, DtlsSession, Failed
 from bass_webrtc.rtc.dtls_flight import (
     CERTIFICATE_REQUEST,
     CLIENT_HELLO,
@@ -487,11 +487,10 @@ class ServerWithCookie:
     """A plain OpenSSL server that asks for a cookie, as Pion does."""
 
     def __init__(self) -> None:
-        certificate = Certificate.generate()
-        certificate.context.set_cookie_generate_callback(lambda _connection: b"c" * 20)
-        self.fingerprint = certificate.fingerprint
-        self._peer = OpenSslPeer(certificate.context, "server")
-        self._peer.ssl.set_app_data(lambda _certificate: True)
+        context, self.fingerprint = openssl_context()
+        context.set_cookie_generate_callback(lambda _connection: b"c" * 20)
+        context.set_cookie_verify_callback(lambda _connection, _cookie: True)
+        self._peer = OpenSslPeer(context, "server")
         self._is_listening = True
 
     def step(self, received: list[bytes]) -> list[bytes]:

@@ -156,10 +156,10 @@ class DtlsSession:
 
     __slots__ = (
         "_alert",
+        "_certificate",
         "_certificate_refused",
         "_close_notify",
         "_connection",
-        "_context",
         "_cookie",
         "_deadline_s",
         "_doubt_s",
@@ -215,7 +215,7 @@ class DtlsSession:
         self._is_client = role == "client"
         self._mtu = mtu
         self._handshake_timeout_s = handshake_timeout_s
-        self._context: SSL.Context | None = certificate.context
+        self._certificate: Certificate | None = certificate
         self._connection: SSL.Connection | None = self._new_connection()
         self._reader: RecordReader | None = None
         self._close_notify: list[bytes] = []
@@ -463,9 +463,8 @@ class DtlsSession:
     # -- OpenSSL
 
     def _new_connection(self) -> SSL.Connection:
-        assert self._context is not None, "the handshake has ended"
-        connection = SSL.Connection(self._context)
-        connection.set_app_data(self._is_expected)
+        assert self._certificate is not None, "the handshake has ended"
+        connection = self._certificate.new_connection(self._is_expected)
         connection.set_ciphertext_mtu(self._mtu)
         if self._is_client:
             connection.set_connect_state()
@@ -578,9 +577,9 @@ class DtlsSession:
         self._events.append(Failed(reason))
 
     def _end_handshake(self) -> None:
-        """Free everything of OpenSSL: a context alone holds 30 kB."""
+        """Free everything of OpenSSL."""
         self._release()
-        self._context = None
+        self._certificate = None
 
     def _release(self) -> None:
         """Free the OpenSSL connection and what the peer has sent."""

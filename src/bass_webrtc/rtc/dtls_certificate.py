@@ -1,11 +1,12 @@
-"""Our DTLS certificate with its OpenSSL context, and the choice of the peer fingerprints to verify.
+"""Our DTLS certificate, the OpenSSL context of all sessions, and the choice of the peer fingerprints to verify.
 
-Use from one thread at a time.
+Any thread may make a certificate and its connections; use each connection from one thread at a time.
 """
 
 from __future__ import annotations
 
 import datetime
+import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -60,16 +61,13 @@ SRTP_PROFILES = (
 
 
 class Certificate:
-    """Our key pair, its self-signed certificate, and the OpenSSL context shared by all its sessions.
-
-    The private key exists in memory only.
+    """Our key pair and its self-signed certificate. The private key exists in memory only.
 
     Attributes:
         fingerprint: SHA-256 fingerprint for the session description.
-        context: OpenSSL context for ``DtlsSession``.
     """
 
-    __slots__ = ("context", "fingerprint")
+    __slots__ = ("_certificate", "_private_key", "fingerprint")
 
     def __init__(self, certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> None:
         """
@@ -78,7 +76,20 @@ class Certificate:
             private_key: Key of the certificate; every peer must support P-256 (RFC 8827, 6.5).
         """
         self.fingerprint = fingerprint_of(certificate, "sha-256")
-        self.context = _context(certificate, private_key)
+        self._certificate = certificate
+        self._private_key = private_key
+
+    def new_connection(self, verifier: Verifier) -> SSL.Connection:
+        """Return an OpenSSL connection with this certificate.
+
+        Args:
+            verifier: Returns whether the peer's certificate is the signaled one.
+        """
+        connection = SSL.Connection(_context())
+        connection.use_certificate(self._certificate)
+        connection.use_privatekey(self._private_key)
+        connection.set_app_data(verifier)
+        return connection
 
     @classmethod
     def generate(cls) -> Certificate:
@@ -136,14 +147,14 @@ def _verify(connection: SSL.Connection, certificate: crypto.X509, error: int, de
     return depth > 0 or verifier(certificate)
 
 
-def _context(certificate: x509.Certificate, private_key: ec.EllipticCurvePrivateKey) -> SSL.Context:
+@functools.cache
+def _context() -> SSL.Context:
+    """Return the context of all connections. It has no keys and keeps no sessions: making one takes 0.2 ms."""
     context = SSL.Context(SSL.DTLS_METHOD)
     context.set_min_proto_version(_DTLS_1_2)
     # DTLS 1.3 would need another RecordReader; peers that support it fall back to 1.2.
     context.set_max_proto_version(_DTLS_1_2)
     context.set_cipher_list(_CIPHERS)
-    context.use_certificate(certificate)
-    context.use_privatekey(private_key)
     context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
     context.set_tlsext_use_srtp(b":".join(profile.name for profile in SRTP_PROFILES))
     # DtlsSession has checked the cookie before OpenSSL does.
