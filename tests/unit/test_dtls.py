@@ -30,6 +30,7 @@ from bass_webrtc.rtc.dtls_certificate import Verifier, fingerprint_of
 from bass_webrtc.rtc.dtls_records import records
 from bass_webrtc.rtc.sdp import Fingerprint
 from support.conformance import covers
+from support.retained import retained_bytes
 
 
 class TestHandshake:
@@ -360,3 +361,10 @@ def test_openssl_connections_are_freed_after_handshake() -> None:
     del ends
     connection.run().keys()
     assert [reference() for reference in openssl_connections] == [None, None]
+
+
+def test_client_keeps_neither_flight_after_handshake() -> None:
+    """Both together have about 1.7 kB; a server must be able to repeat its last one."""
+    connection = link()
+    connection.run().keys()
+    assert retained_bytes(connection.client) < 2000

@@ -44,7 +44,6 @@ from .dtls_certificate import (
     USABLE_HASHES,
     Certificate,
     SrtpProfile,
-    digest_of,
     is_signaled,
     usable_fingerprints,
 )
@@ -565,7 +564,7 @@ class DtlsSession:
 
     def _is_expected(self, certificate: crypto.X509) -> bool:
         """Return whether the certificate matches a fingerprint of the preferred hash (RFC 8122, 5.1)."""
-        is_expected = digest_of(certificate, self._expected[0].algorithm) in self._expected
+        is_expected = self._is_signaled(crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate))
         self._certificate_refused = not is_expected
         return is_expected
 
@@ -577,9 +576,11 @@ class DtlsSession:
         self._events.append(Failed(reason))
 
     def _end_handshake(self) -> None:
-        """Free everything of OpenSSL."""
+        """Free everything of OpenSSL, and what only a handshake needs."""
         self._release()
         self._certificate = None
+        if self._is_client:  # The peer has our last flight: it has sent its Finished.
+            self._flight = []
 
     def _release(self) -> None:
         """Free the OpenSSL connection and what the peer has sent."""

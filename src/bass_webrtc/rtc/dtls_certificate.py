@@ -128,11 +128,6 @@ def is_signaled(certificate: bytes, fingerprints: Sequence[Fingerprint]) -> bool
     return Fingerprint(algorithm, digest.hex(":").upper()) in fingerprints
 
 
-def digest_of(certificate: crypto.X509, algorithm: str) -> Fingerprint:
-    """Return the fingerprint of OpenSSL's own certificate object; converting it would take 50 us."""
-    return Fingerprint(algorithm, certificate.digest(algorithm.replace("-", "")).decode())
-
-
 def fingerprint_of(certificate: x509.Certificate, algorithm: str) -> Fingerprint:
     """Return the fingerprint of a certificate (RFC 8122, 5); ``algorithm`` is one of ``USABLE_HASHES``."""
     return Fingerprint(algorithm, certificate.fingerprint(_HASHES[algorithm]).hex(":").upper())

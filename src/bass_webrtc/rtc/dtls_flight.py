@@ -151,10 +151,12 @@ class Reassembly:
 
 
 class _Variant:
-    __slots__ = ("first_seen", "last_seen", "message")
+    __slots__ = ("first_seen", "is_refused", "last_seen", "message")
 
-    def __init__(self, message: Message, number: int) -> None:
+    def __init__(self, message: Message, number: int, *, is_refused: bool) -> None:
+        """``is_refused``: it is a certificate, and not the signaled one."""
         self.message = message
+        self.is_refused = is_refused
         self.first_seen = self.last_seen = number
 
 
@@ -207,7 +209,8 @@ class PeerFlight:
         """Add a message that the flight expects."""
         if not _is_well_formed(message.kind, message.body):
             return
-        if message.kind == CERTIFICATE and not self._is_expected(leaf_of(message)) and self.has_certificate:
+        is_refused = message.kind == CERTIFICATE and not self._is_expected(leaf_of(message))
+        if is_refused and self.has_certificate:
             return
         self._number += 1
         place = message.sequence - self.first_sequence
@@ -219,7 +222,7 @@ class PeerFlight:
             if variant.message == message:
                 variant.last_seen = self._number
                 return
-        variants.append(_Variant(message, self._number))
+        variants.append(_Variant(message, self._number, is_refused=is_refused))
         if len(variants) > _VARIANTS:
             del variants[0]
 
@@ -246,8 +249,7 @@ class PeerFlight:
     @property
     def has_certificate(self) -> bool:
         """Whether the signaled certificate has arrived."""
-        certificates = self._variants[self._kinds.index(CERTIFICATE)]
-        return any(self._is_expected(leaf_of(variant.message)) for variant in certificates)
+        return any(not variant.is_refused for variant in self._variants[self._kinds.index(CERTIFICATE)])
 
     @property
     def is_refused(self) -> bool:
@@ -274,19 +276,17 @@ class PeerFlight:
                 if verified == _VERIFIED_AT_ONCE:
                     break
                 verified += 1
-                self._judged[key] = self._judge([one.message for one in chosen])
+                self._judged[key] = not any(one.is_refused for one in chosen) and self._judge(chosen)
             if self._judged[key]:
                 return list(chosen)
         if len(self._judged) > 10 * _VARIANTS**_SIGNED:
             self._judged.clear()
         return []
 
-    def _judge(self, messages: Sequence[Message]) -> bool:
-        leaf = leaf_of(messages[self._kinds.index(CERTIFICATE)])
-        if not self._is_expected(leaf):
-            return False
+    def _judge(self, chosen: Iterable[_Variant]) -> bool:
+        messages = [one.message for one in chosen]
         try:
-            return self._is_signed(messages, public_key_of(leaf))
+            return self._is_signed(messages, public_key_of(leaf_of(messages[self._kinds.index(CERTIFICATE)])))
         except (ValueError, UnsupportedAlgorithm, crypto.Error):
             return False
 
