@@ -73,7 +73,7 @@ class Scene:
         found = cast(Connection, connection)
         self.peers._peers[found] = cast(Any, FakePeer())
         if address:
-            self.peers._networks[found] = client_network(address)
+            self.peers._note_network(found, client_network(address))
 
     def end_first(self) -> None:
         connection = cast(Any, next(iter(self.peers._peers)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import get_args
@@ -95,6 +96,8 @@ class ServerPeers:
         self._peers: dict[Connection, Peer] = {}
         self._networks: dict[Connection, str] = {}
         """The WHIP and WHEP peers, and the network of each."""
+        self._held: Counter[str] = Counter()
+        """How many of these each network has."""
         self._refusal_log = LimitedLog(_log)
         self._peer_log = LimitedLog(_log, _PEER_LINES_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
@@ -155,7 +158,7 @@ class ServerPeers:
         network, path = client_network(request.remote), request.path
         places = self._config.max_peers
         limit = self._config.max_peers_per_address or (places + 1) // 2
-        held = sum(other == network for other in self._networks.values())
+        held = self._held[network]
         free = places - len(self._peers)
         if free <= 0:
             self._refused(f"max_peers ({places}) peers are connected or connecting")
@@ -246,7 +249,7 @@ class ServerPeers:
         )
 
     def _register(self, connection: Connection, network: str) -> None:
-        self._networks[connection] = network
+        self._note_network(connection, network)
         self._log_peer(connection, f"arrived from {network}")
         self._add_peer(connection, Peer(connection, self._loop, self._host.engine.playout, self._config))
 
@@ -273,19 +276,32 @@ class ServerPeers:
         peer.changed()
         self._events.emit("peer_state", peer, connection.state)
         if connection.state == "connected":
-            self._log_peer(connection, f"connected from {connection.stats().remote_address}")
+            if _log.isEnabledFor(logging.INFO):  # Statistics only for a log line that is written.
+                self._log_peer(connection, f"connected from {connection.stats().remote_address}")
             self._events.emit("peer_connected", peer)
         elif connection.closed:
-            network = self._networks.get(connection, "the program")
+            network = self._forget_network(connection)
             self._log_peer(connection, f"of {network} left: {connection.close_reason}")
             del self._peers[connection]
-            self._networks.pop(connection, None)
             if connection.closing is not None:
                 self._closing.add(connection.closing)
                 connection.closing.add_done_callback(self._closing.discard)
             for callback in self._on_closed:
                 callback(connection)
             self._events.emit("peer_disconnected", peer, connection.close_reason)
+
+    def _note_network(self, connection: Connection, network: str) -> None:
+        self._networks[connection] = network
+        self._held[network] += 1
+
+    def _forget_network(self, connection: Connection) -> str:
+        network = self._networks.pop(connection, None)
+        if network is None:
+            return "the program"
+        self._held[network] -= 1
+        if not self._held[network]:
+            del self._held[network]
+        return network
 
     def trickle(self, connection: FullConnection, candidate: Candidate | None) -> None:
         """Report a local candidate to the program, or end-of-candidates as an empty one."""
