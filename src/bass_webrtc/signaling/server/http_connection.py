@@ -71,6 +71,14 @@ class Timeouts:
     linger_s: float = 1.0
     """For the rest of a refused body, which is discarded."""
 
+    def of(self, phase: Phase) -> float | None:
+        """Return the timeout of a phase that a timer of the connection ends; None for the others."""
+        if phase is Phase.HEADER:
+            return self.header_s
+        if phase is Phase.IDLE:
+            return self.idle_s
+        return self.write_s if phase is Phase.WRITE else None
+
 
 class SilentConnection:
     """A connection from which nothing has arrived yet. It needs a socket and a timer, but no parser and no task.
@@ -331,9 +339,7 @@ class Connection(RequestHandler):
         self._phase = phase
         self._connections.renew(self)
         self._unsent = self._buffered()
-        timeouts = self._timeouts
-        timeout_s = {Phase.HEADER: timeouts.header_s, Phase.IDLE: timeouts.idle_s, Phase.WRITE: timeouts.write_s}
-        self._wait(timeout_s.get(phase))
+        self._wait(self._timeouts.of(phase))
 
     def _wait(self, timeout_s: float | None) -> None:
         if self._timer is not None:
@@ -426,9 +432,9 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
         forwarded_for: Lines of ``X-Forwarded-For``.
         trusted: Networks of trusted proxies.
     """
-    client = _parse_address(peer)
+    client = _parse_address(peer) if forwarded_for else None
     if client is None:
-        return peer
+        return plain_address(peer)
     hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
     while hops and any(client in network for network in trusted):
         hop = _parse_address(hops.pop())
@@ -440,7 +446,7 @@ def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Ne
 
 def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     """Return whether an address is one of a trusted proxy."""
-    parsed = _parse_address(address)
+    parsed = _parse_address(address) if trusted else None
     return parsed is not None and any(parsed in network for network in trusted)
 
 
@@ -461,7 +467,7 @@ def is_allowed_host(host: str | None, allowed: Collection[str]) -> bool:
 
 def plain_address(text: str) -> str:
     """Return an address with IPv4-mapped IPv6 converted to IPv4; other text unchanged."""
-    address = _parse_address(text)
+    address = _parse_address(text) if ":" in text else None
     return text if address is None else str(address)
 
 

@@ -157,6 +157,8 @@ def limited_network(remote: str, *, limit_loopback: bool = False) -> str | None:
 
 def client_network(remote: str) -> str:
     """Return the network of a client: its IPv4 address, or its IPv6 /64. Other text is returned as it is."""
+    if ":" not in remote and "%" not in remote:
+        return remote
     try:
         address = ipaddress.ip_address(remote.partition("%")[0])
     except ValueError:
