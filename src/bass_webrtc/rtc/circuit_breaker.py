@@ -10,7 +10,6 @@ proves every few seconds that the peer still wants what we send. RTP without ICE
 
 from __future__ import annotations
 
-from collections import deque
 from math import sqrt
 
 from .rtcp_packets import ReportBlock
@@ -55,7 +54,8 @@ class CircuitBreaker:
         self._highest_sequence: int | None = None
         self._stuck_reports = 0
         self._stuck_since_s = now_s
-        self._losses: deque[tuple[float, float]] = deque(maxlen=_MAX_CONGESTION_REPORTS)
+        self._losses: tuple[tuple[float, float], ...] = ()
+        """Time and loss of the latest reports. An empty deque would hold 624 bytes."""
         self.tripped = ""
 
     def update(self, packets: int, now_s: float) -> None:
@@ -85,9 +85,8 @@ class CircuitBreaker:
 
     def _check_congestion(self, fraction_lost: float, round_trip_time_s: float | None, now_s: float) -> None:
         """Compare our rate with TCP's: 1 / (Tr × sqrt(2p / 3)) packets/s, its simplified throughput equation."""
-        self._losses.append((now_s, fraction_lost))
-        while self._losses[0][0] <= now_s - _CONGESTION_WINDOW_S:
-            self._losses.popleft()
+        recent = [one for one in self._losses if one[0] > now_s - _CONGESTION_WINDOW_S]
+        self._losses = (*recent, (now_s, fraction_lost))[-_MAX_CONGESTION_REPORTS:]
         if round_trip_time_s is None or len(self._losses) < _CONGESTION_REPORTS:
             return
         mean = sum(fraction for _, fraction in self._losses) / len(self._losses)
