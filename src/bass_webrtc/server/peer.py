@@ -63,7 +63,9 @@ class Peer:
         self._config = config
         self._loop = loop
         self._playout = playout
-        self._stream = InputStream(*playout.peer_procedure(self.id), decode=config.decode_stream)
+        # A player of WHEP never sends; a peer that the program signals may become anything.
+        may_talk = signaled is not None or talks(connection.kind)
+        self._stream = InputStream(*playout.peer_procedure(self.id), decode=config.decode_stream) if may_talk else None
         self._gain = 1.0
         self._muted = False
         self._answered = False
@@ -150,7 +152,7 @@ class Peer:
         Play it, or add it to a mixer (``decode_stream``). It is freed when the peer disconnects. 0 for a player, before
         the peer is connected, and until the program has called BASS_Init.
         """
-        if not self.is_receiving:
+        if not self.is_receiving or self._stream is None:
             return 0
         handle = self._stream.handle
         if handle:
@@ -218,7 +220,7 @@ class Peer:
         if self.is_receiving:
             self._playout.set_gain(self.id, self._gain)
             self._playout.set_muted(self.id, self._muted)
-        elif self._connection.closed:
+        elif self._connection.closed and self._stream is not None:
             self._stream.close()
 
     def close(self) -> None:
