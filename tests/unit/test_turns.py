@@ -91,3 +91,12 @@ async def test_memory_of_connections_is_bounded() -> None:
     for connection in range(10_000):
         await scene.turns.take("a", connection)
     assert len(scene.turns._levels_s) <= 4096
+
+
+async def test_connections_are_forgotten_once_they_count_as_new() -> None:
+    """Otherwise each listener's closed HTTP connection would hold 300 bytes."""
+    scene = Scene()
+    for connection in range(100):
+        scene.now_s += 0.5
+        await scene.request("one", "a", connection)
+    assert len(scene.turns._levels_s) <= 3

@@ -62,9 +62,14 @@ class Turns:
         now_s = self._clock()
         before_s = min(max(now_s, self._levels_s.pop(connection, now_s)), now_s + _MAX_AHEAD_S)
         self._levels_s[connection] = before_s + work * _LEVEL_S
-        if len(self._levels_s) > _MAX_CONNECTIONS:
-            del self._levels_s[next(iter(self._levels_s))]
+        self._forget(now_s)
         return before_s
+
+    def _forget(self, now_s: float) -> None:
+        """Forget the oldest levels, two at most, if they are too many or have passed: new connections have the same."""
+        for connection in tuple(itertools.islice(self._levels_s, 2)):
+            if self._levels_s[connection] <= now_s or len(self._levels_s) > _MAX_CONNECTIONS:
+                del self._levels_s[connection]
 
     def _begin(self, work: int) -> None:
         if self._room == _WORK_PER_ROUND:
