@@ -107,7 +107,8 @@ class SilentConnection:
         self._connections = connections
         self._begin = begin
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(accepted, self._arrived)
+        # By number: asyncio formats a socket, with both of its addresses, into an error that it catches.
+        self._loop.add_reader(self.descriptor, self._arrived)
         self._timer = self._loop.call_later(timeout_s, self.abort)
         connections.add(self)
 
@@ -125,7 +126,7 @@ class SilentConnection:
         self._begin(self._accepted, self.network)
 
     def _leave(self) -> None:
-        self._loop.remove_reader(self._accepted)
+        self._loop.remove_reader(self.descriptor)
         self._timer.cancel()
         self._connections.discard(self)
 
