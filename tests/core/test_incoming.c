@@ -14,6 +14,7 @@ typedef struct {
     uint64_t index;
     uint32_t timestamp;
     uint8_t payload_type;
+    uint8_t padding; /* bytes, their count included; 0: none */
 } sender;
 
 static bw_peer_config receiving_config(void) {
@@ -43,7 +44,8 @@ static void close_sender(sender *opened) {
 static uint32_t make_packet(sender *from, uint32_t ssrc, uint64_t index, uint8_t *bytes) {
     int length = BW_RTP_HEADER_BYTES + PAYLOAD_BYTES;
     memset(bytes, 0, 64);
-    bytes[0] = 0x80;
+    bytes[0] = from->padding > 0 ? 0xA0 : 0x80;
+    bytes[length - 1] = from->padding;
     bytes[1] = from->payload_type;
     bytes[2] = (uint8_t)(index >> 8);
     bytes[3] = (uint8_t)index;
@@ -289,6 +291,16 @@ static void test_other_payload_types_are_told_apart(void) {
     close_sender(&s);
 }
 
+/* Covers OP13: the last byte on the wire is one of the tag and tells nothing about the padding. */
+static void test_padded_packets_are_received(void) {
+    sender s = open_sender();
+    s.padding = PAYLOAD_BYTES - 1;
+    for (int i = 0; i < 1000; i++)
+        CHECK(take(&s, FIXTURE_SSRC, s.index++, 0));
+    CHECK_EQ(lost(), 0);
+    close_sender(&s);
+}
+
 static void test_malformed_rtp_is_rejected(void) {
     sender s = open_sender();
     uint8_t bytes[64] = {0x8F, FIXTURE_PAYLOAD_TYPE}; /* announces 15 CSRCs but ends before them */
@@ -383,6 +395,7 @@ int main(void) {
     RUN(test_restart_of_sequence_numbers_under_the_same_keys_is_noticed);
     RUN(test_repeated_and_forged_packets_are_no_restart);
     RUN(test_other_payload_types_are_told_apart);
+    RUN(test_padded_packets_are_received);
     RUN(test_malformed_rtp_is_rejected);
     RUN(test_rtcp_is_authenticated_once);
     RUN(test_number_of_rtcp_ssrcs_is_limited);

@@ -104,7 +104,7 @@ static bool shows_restart(bw_incoming *incoming, uint32_t ssrc, const uint8_t *d
 
 bw_rtp_result bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
     bw_rtp_packet packet;
-    if (!bw_rtp_parse(&packet, data, *length))
+    if (!bw_rtp_parse_header(&packet, data, *length)) /* the padding's length is encrypted */
         return BW_RTP_REFUSED;
     bool is_restart = shows_restart(incoming, packet.ssrc, data, *length); /* unprotecting changes the packet */
     if (!unprotect(&incoming->rtp, packet.ssrc, data, length, srtp_unprotect)) {

@@ -16,7 +16,7 @@ static uint32_t skip_extension(const uint8_t *data, uint32_t length) {
     return bytes <= length - 4 ? bytes + 4 : 0;
 }
 
-bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
+bool bw_rtp_parse_header(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
     memset(packet, 0, sizeof *packet);
     if (length < FIXED_HEADER_BYTES || data[0] >> 6 != 2)
         return false;
@@ -35,15 +35,21 @@ bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
             return false;
         used += extension;
     }
-    uint32_t padding = 0;
+    packet->payload = data + used;
+    packet->payload_bytes = length - used;
+    return true;
+}
+
+bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length) {
+    if (!bw_rtp_parse_header(packet, data, length))
+        return false;
     if (data[0] & 0x20) {
         /* The last byte is the padding length and counts itself (RFC 3550, 5.1). */
-        padding = data[length - 1];
-        if (padding == 0 || padding > length - used)
+        uint32_t padding = data[length - 1];
+        if (padding == 0 || padding > packet->payload_bytes)
             return false;
+        packet->payload_bytes -= padding;
     }
-    packet->payload = data + used;
-    packet->payload_bytes = length - used - padding;
     return true;
 }
 

@@ -23,6 +23,8 @@ typedef struct {
 
 /* Returns false when the packet is not RTP version 2, or when CSRCs, extension or padding run past its end. */
 bool bw_rtp_parse(bw_rtp_packet *packet, const uint8_t *data, uint32_t length);
+/* The same for a packet whose payload is still encrypted (SRTP): the payload includes padding and authentication tag. */
+bool bw_rtp_parse_header(bw_rtp_packet *packet, const uint8_t *data, uint32_t length);
 
 #define BW_RED_MAX_BLOCKS 32 /* the most that browsers list in RED's fmtp line */
 
