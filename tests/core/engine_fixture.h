@@ -5,6 +5,8 @@
 
 #include "system.h"
 
+#include "../../src/bass_webrtc/core/srtp_receiver.h"
+
 #include <string.h>
 
 #define FIXTURE_SSRC 0x11223344u
@@ -23,7 +25,8 @@ typedef struct {
     uint32_t peer;
     int socket;
     bw_address address;
-    srtp_t srtp;
+    bw_srtp_keys srtp;
+    bw_srtp_streams streams;
 } listener;
 
 typedef struct {
@@ -90,15 +93,15 @@ static inline bw_peer_config peer_config(uint32_t profile) {
 static inline listener add_listener(fixture *opened, uint32_t peer, const bw_peer_config *config) {
     listener added = {.peer = peer};
     added.socket = open_loopback_socket(&added.address);
-    added.srtp = bw_srtp_session(config->srtp_profile, config->local_key, false);
-    CHECK(added.srtp != NULL);
+    CHECK(bw_srtp_keys_init(&added.srtp, BW_SRTP_RTP, config->srtp_profile, config->local_key));
     CHECK_EQ(bw_peer_add(opened->engine, peer, config), BW_OK);
     CHECK_EQ(bw_peer_set_path(opened->engine, peer, opened->socket_index, &added.address), BW_OK);
     return added;
 }
 
 static inline void close_listener(listener *added) {
-    srtp_dealloc(added->srtp);
+    bw_srtp_keys_destroy(&added->srtp);
+    bw_srtp_streams_destroy(&added->streams);
     close_socket(added->socket);
 }
 
@@ -111,9 +114,10 @@ static inline bool receive_wire(listener *from, packet *received) {
 static inline packet receive_packet(listener *from) {
     packet received;
     CHECK(receive_wire(from, &received));
-    received.length = received.wire_length;
-    memcpy(received.bytes, received.wire, (size_t)received.wire_length);
-    CHECK_EQ(srtp_unprotect(from->srtp, received.bytes, &received.length), srtp_err_status_ok);
+    uint32_t length = (uint32_t)received.wire_length;
+    memcpy(received.bytes, received.wire, length);
+    CHECK(bw_srtp_receive_rtp(&from->streams, &from->srtp, received.bytes, BW_RTP_HEADER_BYTES, &length));
+    received.length = (int)length;
     return received;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Checks that the sending thread and the playing thread allocate nothing while running. Not one of test_core.py's
- * programs: it replaces the C library's malloc, which sanitizers do as well.
+ * Checks that the sending thread and the playing thread allocate nothing while running, and the network thread nothing
+ * after the first packet of an SSRC. Not one of test_core.py's programs: it replaces the C library's malloc, which sanitizers do as well.
  */
 #include "engine_fixture.h"
 
@@ -91,6 +91,62 @@ static void test_sender_does_not_allocate_when_resampling_bass(void) {
         check_sender(BW_SRTP_AEAD_AES_128_GCM,
                      bw_source_new_bass((void *)get_data, (void *)get_error, 1, 44100, 2, live));
 }
+
+/* ---- network thread */
+
+static void send_media(fixture *f, int socket, bw_srtp_keys *keys, uint16_t sequence) {
+    uint8_t bytes[64] = {0x80, FIXTURE_PAYLOAD_TYPE, (uint8_t)(sequence >> 8), (uint8_t)sequence, [11] = 1};
+    uint32_t length = 40;
+    CHECK(bw_srtp_protect_rtp(keys, bytes, BW_RTP_HEADER_BYTES, &length, sequence));
+    CHECK(send_to(socket, bytes, length, &f->address));
+}
+
+/* Waits until the network thread has taken it. */
+static void send_report(fixture *f, int socket, bw_srtcp *srtcp) {
+    uint8_t bytes[64] = {0x80, 201, 0, 1, 1, 2, 3, 4};
+    int length = bw_srtcp_protect(srtcp, bytes, 8, sizeof bytes);
+    CHECK(send_to(socket, bytes, (size_t)length, &f->address));
+    wait_event(f, BW_EVENT_RTCP);
+}
+
+static void check_network(uint32_t profile) {
+    fixture f = open_engine(default_settings(), NULL);
+    bw_peer_config config = peer_config(profile);
+    config.receive = 1;
+    config.receive_payload_type = FIXTURE_PAYLOAD_TYPE;
+    config.jitter_max_ms = 500;
+    bw_address address;
+    int remote = open_loopback_socket(&address);
+    bw_srtp_keys keys;
+    bw_srtcp *srtcp = bw_srtcp_new(profile, config.remote_key);
+    CHECK(bw_srtp_keys_init(&keys, BW_SRTP_RTP, profile, config.remote_key));
+    CHECK_EQ(bw_peer_map_address(f.engine, 0, f.socket_index, &address), BW_OK);
+    CHECK_EQ(bw_peer_add(f.engine, 0, &config), BW_OK);
+    send_media(&f, remote, &keys, 0);
+    send_report(&f, remote, srtcp);
+    atomic_store(&counting, true);
+    for (uint16_t sequence = 1; sequence <= 200; sequence++) {
+        send_media(&f, remote, &keys, sequence);
+        if (sequence % 40 == 0)
+            send_report(&f, remote, srtcp);
+    }
+    send_media(&f, remote, &keys, 7); /* repeated */
+    send_report(&f, remote, srtcp);
+    atomic_store(&counting, false);
+    CHECK_EQ(atomic_load(&allocations), 0);
+    bw_peer_stats stats;
+    bw_peer_get_stats(f.engine, 0, &stats);
+    CHECK_EQ(stats.packets_received, 201);
+    CHECK_EQ(stats.srtp_errors, 1);
+    bw_srtp_keys_destroy(&keys);
+    bw_srtcp_free(srtcp);
+    close_engine(&f);
+    close_socket(remote);
+}
+
+static void test_network_thread_does_not_allocate_with_aes_gcm(void) { check_network(BW_SRTP_AEAD_AES_128_GCM); }
+
+static void test_network_thread_does_not_allocate_with_aes_cm(void) { check_network(BW_SRTP_AES128_CM_SHA1_80); }
 
 /* ---- playing thread */
 
@@ -191,6 +247,8 @@ int main(void) {
     RUN(test_sender_does_not_allocate_with_aes_gcm);
     RUN(test_sender_does_not_allocate_with_aes_cm);
     RUN(test_sender_does_not_allocate_when_resampling_bass);
+    RUN(test_network_thread_does_not_allocate_with_aes_gcm);
+    RUN(test_network_thread_does_not_allocate_with_aes_cm);
     RUN(test_playing_thread_does_not_allocate);
     RUN(test_playing_thread_does_not_allocate_when_enhancing_speech);
     return 0;

@@ -370,8 +370,9 @@ static void test_peer_moves_to_another_channel_in_one_stream(void) {
     fixture f = open_engine(one_encoding(), loud);
     CHECK_EQ(bw_channel_add(f.engine, &low.channel, NULL), 1);
     bw_peer_config config = peer_config(GCM);
-    listener l = add_listener(&f, 0, &config), moved = l;
+    listener l = add_listener(&f, 0, &config);
     packet before = receive_packet(&l), now = before;
+    listener moved = l; /* with the stream that it has begun */
     for (uint32_t round = 1; round <= 6; round++) {
         moved.socket = open_loopback_socket(&moved.address);
         CHECK_EQ(bw_peer_set_channel(f.engine, 0, round % 2, 0), BW_OK);

@@ -137,10 +137,10 @@ static uint64_t srtp_errors(wire *w) {
     return stats.srtp_errors;
 }
 
-static void send_report(wire *w, srtp_t srtp) {
+static void send_report(wire *w, bw_srtcp *srtcp) {
     uint8_t bytes[64] = {0x80, 201, 0, 1, 1, 2, 3, 4};
-    int length = 8;
-    CHECK_EQ(srtp_protect_rtcp(srtp, bytes, &length), srtp_err_status_ok);
+    int length = bw_srtcp_protect(srtcp, bytes, 8, sizeof bytes);
+    CHECK_COMPARE(length, >, 8);
     send_to_engine(w, bytes, (size_t)length);
 }
 
@@ -202,16 +202,15 @@ static void test_full_table_of_sockets_is_reported(void) {
 static void test_only_authentic_rtcp_reaches_the_loop(void) {
     wire w = open_wire();
     bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
-    srtp_t srtp = bw_srtp_session(config.srtp_profile, config.remote_key, true);
+    bw_srtcp *srtcp = bw_srtcp_new(config.srtp_profile, config.remote_key);
     CHECK_EQ(bw_peer_map_address(w.f.engine, 5, w.f.socket_index, &w.remote_address), BW_OK);
-    send_report(&w, srtp); /* dropped: no keys yet */
+    send_report(&w, srtcp); /* dropped: no keys yet */
     send_to_engine(&w, CLIENT_HELLO, sizeof CLIENT_HELLO);
     CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 5);
     CHECK_EQ(dropped(&w), 1);
     CHECK_EQ(bw_peer_add(w.f.engine, 5, &config), BW_OK);
     uint8_t bytes[64] = {0x80, 201, 0, 1, 1, 2, 3, 4};
-    int length = 8;
-    CHECK_EQ(srtp_protect_rtcp(srtp, bytes, &length), srtp_err_status_ok);
+    int length = bw_srtcp_protect(srtcp, bytes, 8, sizeof bytes);
     send_to_engine(&w, RTCP, sizeof RTCP);
     for (int i = 0; i < 3; i++)
         send_to_engine(&w, bytes, (size_t)length);
@@ -224,11 +223,11 @@ static void test_only_authentic_rtcp_reaches_the_loop(void) {
     CHECK_EQ(srtp_errors(&w), 3);
     CHECK_EQ(bw_peer_remove(w.f.engine, 5), BW_OK);
     wait_event(&w.f, BW_EVENT_PEER_REMOVED);
-    send_report(&w, srtp);
+    send_report(&w, srtcp);
     send_to_engine(&w, CLIENT_HELLO, sizeof CLIENT_HELLO);
     CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 5); /* and nothing of the removed peer before it */
     CHECK_EQ(dropped(&w), 2);
-    CHECK_EQ(srtp_dealloc(srtp), srtp_err_status_ok);
+    bw_srtcp_free(srtcp);
     close_wire(&w);
 }
 
@@ -248,15 +247,22 @@ static void test_player_cannot_send_media(void) {
 static void test_sent_rtcp_is_protected(void) {
     bw_peer_config keys = peer_config(BW_SRTP_AEAD_AES_128_GCM);
     bw_srtcp *srtcp = bw_srtcp_new(keys.srtp_profile, keys.local_key);
-    srtp_t receiver = bw_srtp_session(keys.srtp_profile, keys.local_key, false);
-    uint8_t packet[64] = {0x80, 201, 0, 1, 1, 2, 3, 4};
-    int length = bw_srtcp_protect(srtcp, packet, 8, sizeof packet);
-    CHECK_COMPARE(length, >, 8);
-    CHECK_EQ(srtp_unprotect_rtcp(receiver, packet, &length), srtp_err_status_ok);
-    CHECK_EQ(length, 8);
+    bw_srtp_keys receiver;
+    CHECK(bw_srtp_keys_init(&receiver, BW_SRTP_RTCP, keys.srtp_profile, keys.local_key));
+    for (uint32_t sent = 0; sent < 3; sent++) { /* the index begins with 0 and counts packets (RFC 3711, 3.4) */
+        uint8_t packet[64] = {0x80, 201, 0, 1, 1, 2, 3, 4};
+        uint32_t length = (uint32_t)bw_srtcp_protect(srtcp, packet, 8, sizeof packet), index = 99;
+        CHECK(bw_srtp_unprotect_rtcp(&receiver, packet, &length, &index));
+        CHECK_EQ(length, 8);
+        CHECK_EQ(index, sent);
+    }
+    uint8_t packet[64] = {0};
+    CHECK_EQ(bw_srtcp_protect(srtcp, packet, 8, 39), BW_ERROR_ARGUMENT);
     CHECK_EQ(bw_srtcp_protect(srtcp, packet, 8, 20), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_srtcp_protect(srtcp, packet, 7, sizeof packet), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_srtcp_protect(srtcp, packet, 0xFFFFFFF0u, sizeof packet), BW_ERROR_ARGUMENT);
     CHECK(bw_srtcp_new(99, keys.local_key) == NULL);
-    CHECK_EQ(srtp_dealloc(receiver), srtp_err_status_ok);
+    bw_srtp_keys_destroy(&receiver);
     bw_srtcp_free(srtcp);
 }
 

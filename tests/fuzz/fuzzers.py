@@ -16,7 +16,7 @@ from bass_webrtc.core import build_core
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CORE = ROOT / "src" / "bass_webrtc" / "core"
-FUZZERS = {"rtp_parse": 3000, "jitter_buffer": 8000, "playout": 8000, "stun": 1500}
+FUZZERS = {"rtp_parse": 3000, "jitter_buffer": 8000, "playout": 8000, "stun": 1500, "srtp": 3000}
 """Name to maximum input length in bytes."""
 
 SOURCES = (
@@ -27,6 +27,7 @@ SOURCES = (
     "enhancement",
     "hmac",
     "ice",
+    "incoming",
     "jitter_buffer",
     "libraries",
     "opus_packet",
@@ -37,6 +38,8 @@ SOURCES = (
     "resampler",
     "rtp_parse",
     "rtp_stream",
+    "srtp",
+    "srtp_receiver",
     "stretch",
     "stun",
 )

@@ -1,9 +1,10 @@
 /*
  * Writes the fuzzers' initial corpus, packets like those of known senders: write_seeds RTP_FOLDER JITTER_FOLDER
- * PLAYOUT_FOLDER STUN_FOLDER.
+ * PLAYOUT_FOLDER STUN_FOLDER SRTP_FOLDER.
  */
 #include "jitter_script.h"
 #include "playout_script.h"
+#include "srtp_script.h"
 #include "stun_message.h"
 #include "virtual_network.h"
 
@@ -142,8 +143,57 @@ static void write_stun(const char *folder, const char *name, uint8_t signature, 
     save(folder, name, seed.bytes, seed.length);
 }
 
+/* A stream and its reports, with a late packet, a repeated one, a changed one and one that is cut off. */
+static void write_srtp(const char *folder, const char *name, uint8_t profile) {
+    static const uint8_t flags_and_steps[][2] = {{0, 1},
+                                                 {0, 2},
+                                                 {0, (uint8_t)-1},
+                                                 {0, 2},
+                                                 {0, 0},
+                                                 {0, 1},
+                                                 {SRTP_LONG_STEP, 1},
+                                                 {0, 1},
+                                                 {SRTP_DAMAGED, 0},
+                                                 {SRTP_CUT, 1},
+                                                 {16, 1},
+                                                 {0, 1}};
+    static const uint8_t rtp[] = {0xB1, SCRIPT_PAYLOAD_TYPE,
+                                  0,    0,
+                                  0,    0,
+                                  0,    1,
+                                  0,    0,
+                                  0,    0,
+                                  0,    0,
+                                  0,    7,
+                                  0xBE, 0xDE,
+                                  0,    1,
+                                  0x10, 9,
+                                  0,    0,
+                                  1,    2,
+                                  3,    4,
+                                  0,    0,
+                                  3};
+    static const uint8_t rtcp[] = {0x81, 201, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4};
+    static seed seed;
+    seed.length = 0;
+    add(&seed, &profile, 1);
+    for (size_t i = 0; i < sizeof flags_and_steps / sizeof flags_and_steps[0]; i++) {
+        const uint8_t *step = flags_and_steps[i];
+        const uint8_t more[] = {5, 1};
+        add(&seed, (const uint8_t[]){SRTP_SIGNED_RTP, step[0], step[1], 0, sizeof rtp}, 5);
+        add(&seed, rtp, sizeof rtp);
+        add(&seed, more, step[0] & SRTP_DAMAGED ? 2 : step[0] & SRTP_CUT ? 1 : 0);
+        add(&seed, (const uint8_t[]){SRTP_SIGNED_RTCP, step[0], step[1], 0, sizeof rtcp}, 5);
+        add(&seed, rtcp, sizeof rtcp);
+        add(&seed, more, step[0] & SRTP_DAMAGED ? 2 : step[0] & SRTP_CUT ? 1 : 0);
+    }
+    add(&seed, (const uint8_t[]){SRTP_RAW_RTP, 0, sizeof rtp}, 3);
+    add(&seed, rtp, sizeof rtp);
+    save(folder, name, seed.bytes, seed.length);
+}
+
 int main(int count, char **arguments) {
-    CHECK_EQ(count, 5);
+    CHECK_EQ(count, 6);
     write_rtp(arguments[1]);
     write_stream(arguments[2], "voice", OPUS_APPLICATION_VOIP, 24000, 960, 7, 0);
     write_stream(arguments[2], "voice_60_ms", OPUS_APPLICATION_VOIP, 24000, 2880, 5, 0);
@@ -157,5 +207,7 @@ int main(int count, char **arguments) {
     write_stun(arguments[4], "unsigned_request", 0, REQUEST, "ours:theirs");
     write_stun(arguments[4], "request", 1, REQUEST, "ours:theirs");
     write_stun(arguments[4], "response", 2, SUCCESS, NULL);
+    write_srtp(arguments[5], "gcm", 1);
+    write_srtp(arguments[5], "cm", 0);
     return 0;
 }

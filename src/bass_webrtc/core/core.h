@@ -11,9 +11,8 @@
  * Threads. "Loop thread" is the one Python thread that owns the engine's control plane. The "playing thread" is
  * whichever thread reads the playout: BASS's mixing thread or a caller of bw_playout_read_*. "Any thread" means any
  * number at once. Once started, the sending threads and the network thread take no lock of this project, log nothing and
- * access no file; the sending threads and the playing thread allocate no memory. The network thread unprotects packets with libsrtp2,
- * which locks a mutex and allocates for each packet when built on NSS, as on Debian; no other thread waits for the
- * network thread. Nothing here takes the Python interpreter's lock. The engine must outlive every call into it.
+ * access no file; the sending threads and the playing thread allocate no memory, the network thread only for the first
+ * packet of an SSRC. Nothing here takes the Python interpreter's lock. The engine must outlive every call into it.
  *
  * Functions that return int return BW_OK (or the documented value) or a negative BW_ERROR_*. Units are part of the
  * names. Monotonic time is that of Python's time.perf_counter (bw_now_ns in platform.h). Addresses are plain bytes, so no
@@ -30,7 +29,7 @@
 #define BW_ERROR_ARGUMENT -1 /* a value is out of range */
 #define BW_ERROR_MEMORY -2   /* out of memory, or the thread could not be created */
 #define BW_ERROR_OPUS -3     /* libopus returned an error */
-#define BW_ERROR_SRTP -4     /* libsrtp2 returned an error: not authentic, replayed, or an invalid key */
+#define BW_ERROR_SRTP -4     /* an unknown SRTP profile, out of memory for its keys, or no SRTCP index is left */
 #define BW_ERROR_BUSY -5     /* the peer slot is in use, or a command ring is full */
 #define BW_ERROR_SYSTEM -6   /* a system call failed; see errno */
 

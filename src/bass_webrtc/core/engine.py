@@ -291,7 +291,7 @@ class Srtcp:
     def __init__(self, keys: PeerKeys) -> None:
         pointer = lib.bw_srtcp_new(keys.profile, _padded(keys.local_key))
         if not pointer:
-            raise BassWebRtcError(f"libsrtp2 rejected SRTP profile {keys.profile}; expected 1 or 7")
+            raise BassWebRtcError(f"cannot set up SRTCP with profile {keys.profile}; expected 1 or 7")
         self._pointer = ffi.gc(pointer, lib.bw_srtcp_free)
 
     def protect(self, packet: bytes) -> bytes:

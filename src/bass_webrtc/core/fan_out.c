@@ -14,7 +14,7 @@ typedef struct bw_batch {
     struct mmsghdr messages[BATCH_PACKETS];
     struct iovec vectors[BATCH_PACKETS];
     bw_outgoing *receivers[BATCH_PACKETS];
-    uint8_t packets[BATCH_PACKETS][BW_MAX_RTP_BYTES + SRTP_MAX_TRAILER_LEN];
+    uint8_t packets[BATCH_PACKETS][BW_MAX_RTP_BYTES];
 } bw_batch;
 
 /* ---- sending */
@@ -83,15 +83,16 @@ static void enqueue(bw_fan_out *fan_out, bw_outgoing *outgoing, const bw_frame *
         flush(fan_out);
     uint32_t i = batch->count;
     uint8_t *packet = batch->packets[i];
-    int length = (int)bw_rtp_write(outgoing, history, frame, (uint16_t)sent->index, sent->redundancy, packet);
+    uint32_t length = bw_rtp_write(outgoing, history, frame, (uint16_t)sent->index, sent->redundancy, packet);
     uint64_t octets = (uint64_t)length - BW_RTP_HEADER_BYTES;
-    if (!is_kept(fan_out, sent->frame_number) || !bw_protect(outgoing->protector, packet, &length, sent->index)) {
+    if (!is_kept(fan_out, sent->frame_number) ||
+        !bw_srtp_protect_rtp(&outgoing->srtp, packet, BW_RTP_HEADER_BYTES, &length, sent->index)) {
         bw_count(&slot_of(fan_out, outgoing)->send_drops, 1);
         count_totals(fan_out, &(totals){.drops = 1});
         return;
     }
     batch->descriptor = outgoing->descriptor;
-    batch->vectors[i] = (struct iovec){packet, (size_t)length};
+    batch->vectors[i] = (struct iovec){packet, length};
     batch->receivers[i] = outgoing;
     batch->messages[i].msg_hdr = (struct msghdr){.msg_name = &outgoing->address,
                                                  .msg_namelen = outgoing->address_length,
@@ -336,7 +337,7 @@ void bw_outgoing_set_path(bw_outgoing *outgoing, const bw_path *path) {
 void bw_outgoing_free(bw_outgoing *outgoing) {
     if (outgoing == NULL)
         return;
-    bw_protector_free(outgoing->protector);
+    bw_srtp_keys_destroy(&outgoing->srtp);
     free(outgoing);
 }
 

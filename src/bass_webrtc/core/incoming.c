@@ -4,11 +4,8 @@
  *   datagram ─► room for its SSRC? ─► authentic? ─► replayed? ─► negotiated? ─► count ─► the peer's packet ring
  *                                                            └─► RTCP ─► the loop thread
  *
- * A packet changes nothing before it has authenticated. libsrtp2 keeps a template of a stream and copies it once a
- * packet of a new SSRC is authentic, so forged packets need no memory and displace no stream. Authentic packets of ever
- * more SSRCs are refused from BW_MAX_SSRCS on (conformance label OP16). No stream makes room for another: without its
- * replay window, its recorded packets would be accepted again. Other memory that libsrtp2 allocates while unprotecting
- * is freed before it returns.
+ * A packet changes nothing before it has authenticated (srtp_receiver.h), and authentic packets of ever more SSRCs are
+ * refused from BW_MAX_SSRCS on (conformance label OP16).
  */
 #include "incoming.h"
 
@@ -16,7 +13,6 @@
 
 #include <string.h>
 
-#define RTCP_HEADER_BYTES 8
 #define TICKS_PER_MS (BW_SAMPLE_RATE_HZ / 1000)
 #define RESTART_RUN 32 /* packets refused in a row, before each RESTART_EVERY-th is tried for a restart */
 #define RESTART_EVERY 8
@@ -67,47 +63,27 @@ static void count_jitter(bw_incoming *incoming, uint32_t timestamp, int64_t now_
 
 /* ---- packets */
 
-static bool is_known(const bw_incoming_session *session, uint32_t ssrc) {
-    for (uint32_t i = 0; i < session->ssrc_count; i++) {
-        if (session->ssrcs[i] == ssrc)
-            return true;
-    }
-    return false;
-}
-
-static bool unprotect(bw_incoming_session *session, uint32_t ssrc, uint8_t *data, uint32_t *length,
-                      srtp_err_status_t (*srtp_function)(srtp_t, void *, int *)) {
-    int plain_length = (int)*length;
-    bool is_new = !is_known(session, ssrc);
-    if (is_new && session->ssrc_count == BW_MAX_SSRCS)
-        return false;
-    if (srtp_function(session->srtp, data, &plain_length) != srtp_err_status_ok)
-        return false;
-    if (is_new)
-        session->ssrcs[session->ssrc_count++] = ssrc;
-    *length = (uint32_t)plain_length;
-    return true;
-}
-
 /* A sender that begins its sequence numbers anew under the same SSRC and keys is not heard until they have passed the
- * old ones: libsrtp2 takes its packets for replays, or derives another roll-over counter from them. They are authentic
- * for a session that has received nothing. So are recorded packets that somebody replays for want of newer ones. */
-static bool shows_restart(bw_incoming *incoming, uint32_t ssrc, const uint8_t *data, uint32_t length) {
+ * old ones: its packets are taken for replays, or another roll-over counter is estimated for them. They are authentic for
+ * a receiver that has received nothing. So are recorded packets that somebody replays for want of newer ones. */
+static bool shows_restart(bw_incoming *incoming, uint32_t ssrc, const uint8_t *data, uint32_t header_bytes,
+                          uint32_t length) {
     uint8_t copy[BW_MAX_DATAGRAM];
-    int copy_length = (int)length;
     if (incoming->restart_shown || incoming->refused < RESTART_RUN || incoming->refused % RESTART_EVERY != 0 ||
-        !is_known(&incoming->rtp, ssrc))
+        bw_srtp_find_stream(&incoming->rtp_streams, ssrc) == NULL)
         return false;
     memcpy(copy, data, length);
-    return srtp_unprotect(incoming->restarted, copy, &copy_length) == srtp_err_status_ok;
+    return bw_srtp_receive_rtp(&incoming->restarted, &incoming->rtp, copy, header_bytes, &length);
 }
 
 bw_rtp_result bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_t *length, int64_t now_ns) {
     bw_rtp_packet packet;
     if (!bw_rtp_parse_header(&packet, data, *length)) /* the padding's length is encrypted */
         return BW_RTP_REFUSED;
-    bool is_restart = shows_restart(incoming, packet.ssrc, data, *length); /* unprotecting changes the packet */
-    if (!unprotect(&incoming->rtp, packet.ssrc, data, length, srtp_unprotect)) {
+    uint32_t header_bytes = (uint32_t)(packet.payload - data);
+    /* Before unprotecting changes the packet. */
+    bool is_restart = shows_restart(incoming, packet.ssrc, data, header_bytes, *length);
+    if (!bw_srtp_receive_rtp(&incoming->rtp_streams, &incoming->rtp, data, header_bytes, length)) {
         incoming->refused++;
         incoming->restart_shown |= is_restart;
         return is_restart ? BW_RTP_RESTARTED : BW_RTP_REFUSED;
@@ -125,10 +101,7 @@ bw_rtp_result bw_incoming_take_rtp(bw_incoming *incoming, uint8_t *data, uint32_
 }
 
 bool bw_incoming_take_rtcp(bw_incoming *incoming, uint8_t *data, uint32_t *length) {
-    if (*length < RTCP_HEADER_BYTES)
-        return false;
-    uint32_t ssrc = (uint32_t)data[4] << 24 | (uint32_t)data[5] << 16 | (uint32_t)data[6] << 8 | data[7];
-    return unprotect(&incoming->rtcp, ssrc, data, length, srtp_unprotect_rtcp);
+    return bw_srtp_receive_rtcp(&incoming->rtcp_streams, &incoming->rtcp, data, length);
 }
 
 /* ---- life: loop thread */
@@ -138,15 +111,13 @@ bw_incoming *bw_incoming_new(const bw_peer_config *config, bw_reception *recepti
     if (incoming == NULL)
         return NULL;
     incoming->reception = reception;
-    incoming->rtcp.srtp = bw_srtp_session(config->srtp_profile, config->remote_key, false);
     incoming->payload_type = config->receive_payload_type;
     incoming->red_payload_type = config->receive_red_payload_type;
-    if (config->receive) {
-        incoming->rtp.srtp = bw_srtp_session(config->srtp_profile, config->remote_key, false);
-        incoming->restarted = bw_srtp_session(config->srtp_profile, config->remote_key, false);
-    }
-    bool receives = incoming->rtp.srtp != NULL && incoming->restarted != NULL;
-    if (incoming->rtcp.srtp != NULL && (receives || !config->receive))
+    incoming->receives_media = config->receive != 0;
+    bool has_keys = bw_srtp_keys_init(&incoming->rtcp, BW_SRTP_RTCP, config->srtp_profile, config->remote_key);
+    if (has_keys && incoming->receives_media)
+        has_keys = bw_srtp_keys_init(&incoming->rtp, BW_SRTP_RTP, config->srtp_profile, config->remote_key);
+    if (has_keys)
         return incoming;
     bw_incoming_free(incoming);
     return NULL;
@@ -155,11 +126,10 @@ bw_incoming *bw_incoming_new(const bw_peer_config *config, bw_reception *recepti
 void bw_incoming_free(bw_incoming *incoming) {
     if (incoming == NULL)
         return;
-    if (incoming->rtp.srtp != NULL)
-        srtp_dealloc(incoming->rtp.srtp);
-    if (incoming->restarted != NULL)
-        srtp_dealloc(incoming->restarted);
-    if (incoming->rtcp.srtp != NULL)
-        srtp_dealloc(incoming->rtcp.srtp);
+    bw_srtp_keys_destroy(&incoming->rtp);
+    bw_srtp_keys_destroy(&incoming->rtcp);
+    bw_srtp_streams_destroy(&incoming->rtp_streams);
+    bw_srtp_streams_destroy(&incoming->restarted);
+    bw_srtp_streams_destroy(&incoming->rtcp_streams);
     free(incoming);
 }

@@ -3,19 +3,15 @@
 #define BW_INCOMING_H
 
 #include "internal.h"
-
-/* libsrtp2's session and the SSRCs of its streams. A stream is created by its first authentic packet and never
- * removed: its roll-over counter and replay window are needed as long as the keys are. */
-typedef struct {
-    srtp_t srtp;
-    uint32_t ssrc_count;
-    uint32_t ssrcs[BW_MAX_SSRCS];
-} bw_incoming_session;
+#include "srtp_receiver.h"
 
 struct bw_incoming {
-    bw_incoming_session rtp; /* srtp NULL: the peer sends no media */
-    bw_incoming_session rtcp;
-    srtp_t restarted;   /* has received nothing but packets that show a restart; NULL as above */
+    bool receives_media;
+    bw_srtp_keys rtp; /* all zeros: the peer sends no media */
+    bw_srtp_keys rtcp;
+    bw_srtp_streams rtp_streams;
+    bw_srtp_streams restarted; /* has received nothing but RTP that shows a restart */
+    bw_srtp_streams rtcp_streams;
     uint32_t refused;   /* RTP packets since the last one that was accepted */
     bool restart_shown; /* by one of these */
     uint8_t payload_type;

@@ -18,16 +18,16 @@
 #include "platform.h"
 #include "playout.h"
 #include "ring.h"
+#include "srtp.h"
 
 #include <opus/opus.h>
 #include <pthread.h>
-#include <srtp2/srtp.h>
 
 #define BW_SAMPLE_RATE_HZ 48000
 #define BW_CHANNELS 2
 #define BW_MAX_FRAME_SAMPLES 2880
 #define BW_RTP_HEADER_BYTES 12
-#define BW_MAX_RTP_BYTES 1472 /* of one packet we send: Ethernet's 1500 bytes minus the IPv4 and UDP headers */
+#define BW_MAX_RTP_BYTES 1344 /* of one packet we send, protected: leaves room for headers of tunnels in 1500 bytes */
 
 /* Has one writer, so a relaxed load and store are enough to add to it. Any thread may read it. */
 typedef _Atomic uint64_t bw_counter;
@@ -56,22 +56,6 @@ uint32_t bw_source_ends(const bw_source *source);
 int32_t bw_source_error(const bw_source *source);
 /* Returns true when a short read is not an underrun: the source has ended or has not started. */
 bool bw_source_is_idle(const bw_source *source);
-
-/* ---- protect.c: SRTP of outgoing packets */
-
-typedef struct bw_protector bw_protector;
-
-/* Returns NULL for an unknown profile or when out of memory. */
-bw_protector *bw_protector_new(uint32_t profile, const uint8_t *key);
-void bw_protector_free(bw_protector *protector);
-/* Encrypts and authenticates a packet with a 12-byte header in place. index: roll-over counter << 16 | sequence
- * number. */
-bool bw_protect(bw_protector *protector, uint8_t *packet, int *length, uint64_t index);
-
-/* ---- srtp.c */
-
-/* Creates a libsrtp2 session for all SSRCs of one direction. Returns NULL on failure. */
-srtp_t bw_srtp_session(uint32_t profile, const uint8_t *key, bool outgoing);
 
 /* ---- rtp.c: RTP packets of one frame for one peer */
 
@@ -112,7 +96,7 @@ typedef struct {
 typedef struct {
     uint32_t peer;
     uint32_t active_index; /* position in bw_fan_out.active */
-    bw_protector *protector;
+    bw_srtp_keys srtp;
     uint32_t ssrc;
     uint64_t index; /* of the next packet: roll-over counter << 16 | sequence number */
     uint32_t timestamp_offset;

@@ -143,7 +143,7 @@ static void take_datagram(bw_engine *engine, uint32_t socket, const struct socka
         bw_forward(engine, peer, BW_QUOTA_DTLS, &datagram);
     else if (incoming != NULL && is_rtcp(data, length))
         take_rtcp(engine, peer, &datagram);
-    else if (incoming != NULL && incoming->rtp.srtp != NULL && is_rtp_or_rtcp(data, length))
+    else if (incoming != NULL && incoming->receives_media && is_rtp_or_rtcp(data, length))
         take_rtp(engine, peer, data, length, now_ns);
     else
         bw_count(&engine->datagrams_dropped, 1);

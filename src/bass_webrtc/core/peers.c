@@ -62,8 +62,7 @@ static bw_outgoing *make_outgoing(uint32_t peer, const bw_peer_config *config) {
     outgoing->red_payload_type = config->red_payload_type;
     outgoing->wanted_encoding = (uint8_t)config->encoding;
     outgoing->descriptor = -1;
-    outgoing->protector = bw_protector_new(config->srtp_profile, config->local_key);
-    if (outgoing->protector == NULL) {
+    if (!bw_srtp_keys_init(&outgoing->srtp, BW_SRTP_RTP, config->srtp_profile, config->local_key)) {
         free(outgoing);
         return NULL;
     }

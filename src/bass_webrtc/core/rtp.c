@@ -27,7 +27,7 @@ static void put_u32(uint8_t *out, uint32_t value) {
 static uint32_t choose_copies(const bw_frame_history *history, const bw_frame *frame, uint32_t level,
                               const bw_frame *copies[RED_MAX_LEVEL]) {
     uint32_t count = 0;
-    uint32_t room = BW_MAX_RTP_BYTES - BW_RTP_HEADER_BYTES - SRTP_MAX_TRAILER_LEN - 1 - frame->length;
+    uint32_t room = BW_MAX_RTP_BYTES - BW_RTP_HEADER_BYTES - BW_SRTP_MAX_RTP_TRAILER - 1 - frame->length;
     if (frame->length > RED_MAX_BLOCK_BYTES)
         return 0; /* A frame this large can never be sent as a copy, so it is sent without RED. */
     for (uint32_t age = 1; age <= level && age * history->frame_samples <= RED_MAX_OFFSET_TICKS; age++) {
