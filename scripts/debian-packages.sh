@@ -4,7 +4,7 @@
 set -eu
 
 python=${PYTHON:-python3}
-packages="gcc libc6-dev pkg-config libopus-dev libsrtp2-dev libssl-dev"
+packages="gcc libc6-dev pkg-config libopus-dev libssl-dev"
 # A compiler for Windows, what builds the libraries and CPython that packages contain, and what checks the signatures of
 # a Python for Windows.
 for_packages="gcc-mingw-w64-x86-64-posix make perl xz-utils osslsigncode"

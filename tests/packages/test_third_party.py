@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "third-party.sh"
 CORE = ROOT / "src" / "bass_webrtc" / "core"
 TESTS = ROOT / "tests" / "core"
-VERSIONS = "libopus 1.6.1, libsrtp2 2.7.0, OpenSSL 3.5.7 "
+VERSIONS = "libopus 1.6.1, OpenSSL 3.5.7 "
 FIRST_TARBALL = "openssl_3.5.7.orig.tar.gz"
 """The one that the script unpacks first."""
 

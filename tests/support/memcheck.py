@@ -14,10 +14,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 TRANSPARENT = re.compile(
-    r"/(vgpreload_\w+-[\w-]+|ld-linux[\w-]*|lib(c|m|dl|pthread|opus|srtp2|crypto|ssl|stdc\+\+|gcc_s))\.so"
+    r"/(vgpreload_\w+-[\w-]+|ld-linux[\w-]*|lib(c|m|dl|pthread|opus|crypto|ssl|stdc\+\+|gcc_s))\.so"
 )
-KEPT_UNTIL_EXIT = "init_library"
-"""The function that initialises libsrtp2 once; its blocks are in use until the process exits."""
 OWN = re.compile(r"/(libbass_webrtc|_core\.abi3)\.so$")
 
 
@@ -35,8 +33,6 @@ class Finding:
 
     def is_of(self, program: Path) -> bool:
         """Whether it belongs to the program, libbass_webrtc or the core."""
-        if any(function == KEPT_UNTIL_EXIT for function, _ in self.frames):
-            return False
         for _, code in self.frames:
             if OWN.search(code) or code == str(program):
                 return True

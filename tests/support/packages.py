@@ -19,7 +19,7 @@ from .fixtures import skip_for
 
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 
-LIBRARIES = r"^ok +core: libopus 1\.6\.1 \(deep PLC, OSCE\), libsrtp2 2\.7\.0, OpenSSL 3\.5\.7"
+LIBRARIES = r"^ok +core: libopus 1\.6\.1 \(deep PLC, OSCE\), OpenSSL 3\.5\.7"
 """Pattern of the doctor's line about the libraries inside the wheels (scripts/third-party.sh)."""
 
 

@@ -123,7 +123,7 @@ def test_without_apt_get_the_packages_are_listed(machine: Machine) -> None:
     (machine.folder / "apt-get").unlink()
     result = machine.run()
     assert result.returncode == 0
-    assert "libsrtp2-dev" in result.stderr
+    assert "libopus-dev" in result.stderr
 
 
 def test_unknown_profile_is_refused(machine: Machine) -> None:

@@ -40,9 +40,7 @@ def test_every_problem_has_advice() -> None:
 
 def test_python_core_and_bass_are_found() -> None:
     assert finding("Python").level == "ok"
-    assert re.fullmatch(
-        r"libopus [\d.]+\S* \((no )?deep PLC, (no )?OSCE\), libsrtp2 [\d.]+, OpenSSL 3.*", finding("core").detail
-    )
+    assert re.fullmatch(r"libopus [\d.]+\S* \((no )?deep PLC, (no )?OSCE\), OpenSSL 3.*", finding("core").detail)
     assert finding("BASS").detail.startswith("2.4.")
 
 
@@ -56,10 +54,8 @@ def test_python_core_and_bass_are_found() -> None:
 def test_doctor_shows_what_libopus_was_built_with(
     monkeypatch: pytest.MonkeyPatch, deep_plc: bool, osce: bool, models: str, enhancement: str
 ) -> None:
-    monkeypatch.setattr(
-        doctor, "libraries", lambda: Libraries("libopus 1.6.1", "libsrtp2 2.7.0", "OpenSSL 3.5.7", deep_plc, osce)
-    )
-    assert finding("core").detail == f"libopus 1.6.1 {models}, libsrtp2 2.7.0, OpenSSL 3.5.7"
+    monkeypatch.setattr(doctor, "libraries", lambda: Libraries("libopus 1.6.1", "OpenSSL 3.5.7", deep_plc, osce))
+    assert finding("core").detail == f"libopus 1.6.1 {models}, OpenSSL 3.5.7"
     assert finding("receive_enhancement").detail == enhancement
 
 
@@ -69,7 +65,7 @@ def test_old_python_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def without_core(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as if libopus or libsrtp2 were missing."""
+    """Run the command line as if libopus or OpenSSL were missing."""
     program = "import sys; sys.modules['bass_webrtc.core._core'] = None; from bass_webrtc.cli.main import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *arguments], capture_output=True, encoding="utf-8", check=False

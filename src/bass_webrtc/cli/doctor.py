@@ -72,7 +72,7 @@ def _core() -> Iterator[Finding]:
     models = ", ".join(
         name if present else f"no {name}" for name, present in (("deep PLC", found.deep_plc), ("OSCE", found.osce))
     )
-    yield Finding("core", "ok", f"{found.opus} ({models}), {found.srtp}, {found.openssl}")
+    yield Finding("core", "ok", f"{found.opus} ({models}), {found.openssl}")
     enhancement = "available" if found.osce else "not available, because libopus has no OSCE"
     yield Finding("receive_enhancement", "ok", enhancement)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path(__file__).parent
-LIBRARIES = {"opus": "libopus-dev", "libsrtp2": "libsrtp2-dev", "libcrypto": "libssl-dev"}
+LIBRARIES = {"opus": "libopus-dev", "libcrypto": "libssl-dev"}
 """pkg-config names and the Debian packages that provide them."""
 
 HEADERS = ("playout.h", "core.h")
@@ -94,7 +94,7 @@ def _is_windows(target: str) -> bool:
 
 def _advice(*more: str) -> str:
     packages = " ".join(("gcc", "libc6-dev", *more, *LIBRARIES.values()))
-    return f"the core needs libopus, libsrtp2 and libcrypto with their headers; on Debian: apt-get install {packages}"
+    return f"the core needs libopus and libcrypto with their headers; on Debian: apt-get install {packages}"
 
 
 def ffibuilder() -> FFI:

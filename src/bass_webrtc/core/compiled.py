@@ -11,7 +11,7 @@ from ..errors import BassWebRtcError
 if sys.platform == "win32":
     ADVICE = "Reinstall bass-webrtc with a 64-bit Python 3.11 or newer"
 else:
-    ADVICE = "Install libopus and libsrtp2 (Debian: libopus0 libsrtp2-1), or reinstall bass-webrtc"
+    ADVICE = "Install libopus and OpenSSL (Debian: libopus0 libssl3), or reinstall bass-webrtc"
 
 
 class _Missing:

@@ -341,7 +341,6 @@ void bw_exit_simply_in_children(void);
 
 typedef struct {
     const char *opus; /* name and version, as the library tells it */
-    const char *srtp;
     const char *openssl;
     uint32_t deep_plc; /* 1: libopus conceals loss with a neural network at decoder complexity 5 and above */
     uint32_t osce;     /* 1: libopus enhances speech with a neural network at decoder complexity 6 and above */

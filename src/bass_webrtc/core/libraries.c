@@ -3,7 +3,6 @@
 
 #include <openssl/crypto.h>
 #include <opus/opus.h>
-#include <srtp2/srtp.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -60,7 +59,6 @@ static bool decode(const speech *packets, int complexity, opus_int16 *heard, opu
 void bw_get_libraries(bw_libraries *libraries) {
     *libraries = (bw_libraries){
         .opus = opus_get_version_string(),
-        .srtp = srtp_get_version_string(),
         .openssl = OpenSSL_version(OPENSSL_VERSION),
     };
     /* libopus has no request that tells whether it has the models; what it decodes does. */

@@ -12,7 +12,6 @@ class Libraries:
     """Names with versions, and what libopus was built with."""
 
     opus: str
-    srtp: str
     openssl: str
     deep_plc: bool
     """libopus conceals loss with a neural network (1.5 and newer, if built with it)."""
@@ -31,7 +30,5 @@ def libraries() -> Libraries:
     """
     found = ffi.new("bw_libraries *")
     lib.bw_get_libraries(found)
-    opus, srtp, openssl = (
-        ffi.string(text).decode(errors="replace") for text in (found.opus, found.srtp, found.openssl)
-    )
-    return Libraries(opus, srtp, openssl, deep_plc=bool(found.deep_plc), osce=bool(found.osce))
+    opus, openssl = (ffi.string(text).decode(errors="replace") for text in (found.opus, found.openssl))
+    return Libraries(opus, openssl, deep_plc=bool(found.deep_plc), osce=bool(found.osce))

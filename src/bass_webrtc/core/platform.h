@@ -69,10 +69,6 @@ void bw_pacer_end(bw_pacer *pacer);
 /* Blocks all signals but faults in the calling thread, so that the host program's own threads handle them. */
 void bw_block_signals(void);
 
-/* Calls a function of a library that may change what the process does on signals, which is the host's, and undoes it:
- * libsrtp2 of Debian initialises NSS, whose NSPR ignores SIGPIPE. Of the threads of the core none can receive it. */
-void bw_keep_signals(void (*function)(void));
-
 /* A wake-up descriptor: one end is polled; any thread writes to the other without blocking. */
 typedef struct {
     int read_descriptor;

@@ -83,13 +83,6 @@ void bw_block_signals(void) {
     pthread_sigmask(SIG_SETMASK, &blocked, NULL);
 }
 
-void bw_keep_signals(void (*function)(void)) {
-    struct sigaction host;
-    sigaction(SIGPIPE, NULL, &host);
-    function();
-    sigaction(SIGPIPE, &host, NULL);
-}
-
 void bw_name_thread(const char *name) {
     char text[16]; /* what Linux accepts */
     snprintf(text, sizeof text, "%s", name);

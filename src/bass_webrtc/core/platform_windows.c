@@ -83,8 +83,6 @@ void bw_name_thread(const char *name) {
         set(GetCurrentThread(), text);
 }
 
-void bw_keep_signals(void (*function)(void)) { function(); }
-
 void bw_exit_simply_in_children(void) {}
 
 /* ---- wake-ups: WSAPoll and Python's select wait for sockets only */
