@@ -30,6 +30,8 @@ class Path:
     """Delays beyond the link are up to that much longer."""
     loss: float = 0.0
     """Random, in both directions."""
+    burst_s: float = 0.0
+    """The link lets through at once what it carries in this time, if it was idle before."""
     outages: tuple[tuple[float, float], ...] = ()
     """Start and duration in seconds."""
 
@@ -208,7 +210,7 @@ class Listener:
         return self._path.narrow_from_s <= self._now_s < self._path.narrow_until_s
 
     def _wait_s(self) -> float:
-        return max(0.0, self._free_s - self._now_s)
+        return max(0.0, self._free_s - self._now_s - self._path.burst_s)
 
     def _is_full(self, wait_s: float) -> bool:
         return self._is_narrow and wait_s > self._path.queue_s
@@ -222,8 +224,8 @@ class Listener:
         if self._is_full(wait_s):
             return False
         if self._is_narrow:
-            wait_s += size * 8 / (self._path.rate_kbps * 1000)
-            self._free_s = self._now_s + wait_s
+            self._free_s = max(self._free_s, self._now_s) + size * 8 / (self._path.rate_kbps * 1000)
+            wait_s = self._wait_s()
         if self._is_lost():
             return False
         delay_s = wait_s + self._path.rtt_s / 2 + self._random.uniform(0, self._path.jitter_s)

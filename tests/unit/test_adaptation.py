@@ -142,6 +142,24 @@ def test_nacks_bring_redundancy_without_a_report() -> None:
     assert script.changes == [(11.3, "redundancy 1"), (12.8, "redundancy 2")]
 
 
+def test_few_packets_are_not_heavy_loss() -> None:
+    script = Script()
+    script.reports([0.0] * 20 + [0.2, 0.2], start_s=10.0, interval_s=0.3)
+    script.advance(19.0)
+    assert script.changes == [(17.1, "redundancy 1")]
+
+
+def test_encoding_changes_at_most_once_in_5_s() -> None:
+    script = Script()
+    script.reports([0.3, 0.3], start_s=10.0, interval_s=1.0)
+    for now_s in range(13, 60):
+        was_raised = script.changes[-1][1] == "encoding 0"
+        script.report(float(now_s), 0.3 if was_raised else 0.0, now_s - 1.0)
+    times_s = [at_s for at_s, change in script.changes if change.startswith("encoding")]
+    assert len(times_s) >= 3
+    assert all(after_s - before_s >= 5 for before_s, after_s in itertools.pairwise(times_s))
+
+
 def test_repeated_nacks_count_once() -> None:
     adaptation = Adaptation((128_000, 48_000), 20, has_red=True, now_s=0.0)
     for number in range(100):
@@ -269,6 +287,12 @@ def test_limit_that_lasts_ten_minutes_causes_one_switch(rate_kbps: float, queue_
     assert _switches(history) == [1]
     assert not [at_s for at_s in history.dropped if at_s > NARROW_FROM_S + 10]
     assert not [at_s for at_s in history.gaps if at_s > NARROW_FROM_S + 10]
+
+
+def test_link_that_carries_bursts_is_not_taken_for_a_wide_one() -> None:
+    history = Listener(Path(64, 0.5, NARROW_FROM_S, burst_s=0.5), seed=1).run(NARROW_FROM_S + 200)
+    assert _switches(history) == [1]
+    assert not [at_s for at_s in history.dropped if at_s > NARROW_FROM_S + 10]
 
 
 @pytest.mark.parametrize(("habits", "rtt_s"), [(CHROMIUM, 0.005), (FREQUENT, 0.29), (RARE, 0.1)])

@@ -415,7 +415,8 @@ class Adaptation:
         is_late = is_late and self._has_less and ago_s >= _LATE_EXAMINATION_PAUSE_S
         if is_heavy or is_late or (self._wanted > self.redundancy and not self.is_limited):
             if self._probe is not None:
-                self._end_probe(Room.NONE, now_s)
+                self._probe = None
+                self._back_off(now_s)
             self._examination = CheckSeries(_EXAMINATION_CHECKS, _CHECK_GAP_S, now_s)
 
     def _examination_due_s(self, examination: CheckSeries, now_s: float) -> float:
@@ -547,14 +548,17 @@ class Adaptation:
             self._next_probe_s, self._backoff_s = now_s, _MIN_BACKOFF_S
             self._raise(self._probed, now_s)
         elif room is Room.NONE:
-            self._next_probe_s = now_s + self._backoff_s
-            self._backoff_s = min(2 * self._backoff_s, _MAX_BACKOFF_S)
+            self._back_off(now_s)
             if self._needs_lower_encoding:
                 self._step_down(now_s)
         else:
             self._next_probe_s = now_s + _QUEUE_PAUSE_S
             if probe is not None and now_s >= self._stepped_s + _STANDING_QUEUE_S:
                 self._round_trips.restart(probe.reference_s, now_s)
+
+    def _back_off(self, now_s: float) -> None:
+        self._next_probe_s = now_s + self._backoff_s
+        self._backoff_s = min(2 * self._backoff_s, _MAX_BACKOFF_S)
 
     @property
     def _needs_lower_encoding(self) -> bool:
