@@ -418,6 +418,46 @@ static void test_peer_can_be_removed_while_it_moves(void) {
     close_engine(&f);
 }
 
+/* ---- probes */
+
+/* Each copy follows an audio packet and is a packet that was sent before, byte for byte; the later frames have more. */
+static void test_probe_sends_copies_behind_audio(void) {
+    enum { COPIES = 10, FRAMES = 4 };
+    fixture f = open_engine(one_encoding(), NULL);
+    bw_peer_config config = peer_config(GCM);
+    listener l = add_listener(&f, 0, &config);
+    static packet sent[0x10000];
+    packet p;
+    for (int i = 0; i < 40; i++) {
+        CHECK(receive_wire(&l, &p));
+        sent[read_u16(p.wire + 2)] = p;
+    }
+    uint32_t newest = read_u16(p.wire + 2), copies = 0, copies_of_frame = 0, most = 0;
+    CHECK_EQ(bw_peer_probe(f.engine, 0, COPIES, FRAMES), BW_OK);
+    CHECK_EQ(bw_peer_probe(f.engine, 0, COPIES, FRAMES), BW_ERROR_BUSY);
+    while (copies < COPIES) {
+        CHECK(receive_wire(&l, &p));
+        uint32_t sequence = read_u16(p.wire + 2);
+        if (sequence == newest + 1) {
+            CHECK_AT_LEAST(copies_of_frame, copies == 0 ? 0 : 2); /* 2, 2, 3, 3 */
+            newest++, copies_of_frame = 0;
+            sent[sequence] = p;
+            continue;
+        }
+        copies++, most = ++copies_of_frame > most ? copies_of_frame : most;
+        CHECK_EQ(p.wire_length, sent[sequence].wire_length);
+        CHECK_EQ(memcmp(p.wire, sent[sequence].wire, (size_t)p.wire_length), 0);
+    }
+    CHECK_EQ(most, 3);
+    CHECK_EQ(wait_event(&f, BW_EVENT_PROBE_SENT).peer, 0);
+    CHECK_EQ(bw_peer_probe(f.engine, 0, 0, 1), BW_OK);
+    wait_event(&f, BW_EVENT_PROBE_SENT);
+    CHECK_EQ(bw_peer_probe(f.engine, 0, 1, 0), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_peer_probe(f.engine, 1, 1, 1), BW_ERROR_ARGUMENT);
+    close_listener(&l);
+    close_engine(&f);
+}
+
 /* ---- fan-outs */
 
 enum { MANY = 600, MANY_FRAMES = 12 };
@@ -503,6 +543,7 @@ int main(void) {
     RUN(test_invalid_channels_are_rejected);
     RUN(test_peer_moves_to_another_channel_in_one_stream);
     RUN(test_peer_can_be_removed_while_it_moves);
+    RUN(test_probe_sends_copies_behind_audio);
     RUN(test_many_listeners_are_served_by_several_threads);
     RUN(test_socket_is_released_by_all_channels);
     return 0;

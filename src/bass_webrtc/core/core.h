@@ -176,6 +176,7 @@ uint32_t bw_channel_get_lateness(bw_engine *engine, uint32_t channel, uint32_t *
 #define BW_EVENT_SOCKET_REMOVED 6  /* all threads have released this socket (value: index); it can be closed */
 #define BW_EVENT_SOURCE_REPLACED 7 /* channel: its thread no longer uses the former source */
 #define BW_EVENT_CHANNEL_REMOVED 8 /* channel: its thread has ended */
+#define BW_EVENT_PROBE_SENT 9      /* the last copy of bw_peer_probe was sent */
 
 /* What each peer may send to the loop thread is limited, separately for: */
 #define BW_QUOTA_STUN 0
@@ -259,6 +260,10 @@ int bw_peer_set_redundancy(bw_engine *engine, uint32_t peer, uint32_t level);
 /* Sends this packet again if it is still in the history (generic NACK, RFC 4585, 6.2.1). Returns BW_ERROR_BUSY while
  * half of the fan-out's command ring is in use: requests of peers must not displace other commands. */
 int bw_peer_resend(bw_engine *engine, uint32_t peer, uint32_t sequence);
+/* Sends copies of the peer's last packets, which its replay protection drops (RFC 3711, 3.3.2): a load that cannot displace
+ * audio, because each copy directly follows an audio packet. The next `frames` packets share them, the later ones more.
+ * BW_EVENT_PROBE_SENT follows the last one; copies may be 0. Returns BW_ERROR_BUSY before that event of the last call. */
+int bw_peer_probe(bw_engine *engine, uint32_t peer, uint32_t copies, uint32_t frames);
 /* Removes keys and streams. The slot can be reused after BW_EVENT_PEER_REMOVED. Unmap the peer's addresses first. */
 int bw_peer_remove(bw_engine *engine, uint32_t peer);
 

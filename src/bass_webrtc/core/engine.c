@@ -168,6 +168,9 @@ static bool take_notice(bw_engine *engine, bw_notice *notice, bool from_network)
         return bw_peer_returned(engine, notice->peer, notice->pointer, from_network);
     case BW_EVENT_SOCKET_REMOVED:
         return finish_socket_removal(engine, notice->value);
+    case BW_EVENT_PROBE_SENT:
+        engine->slots[notice->peer].probing = false;
+        return !engine->slots[notice->peer].removing;
     case BW_EVENT_LIMITED:
         atomic_store(&engine->network.limit_notice_pending, false);
         return true;

@@ -86,6 +86,13 @@ class ChannelRemoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeSent:
+    """The last copy of ``Engine.probe`` was sent."""
+
+    peer: int
+
+
+@dataclass(frozen=True, slots=True)
 class Limited:
     """Datagrams were dropped because this peer sent more than its quota. At most one per second, of any peer."""
 
@@ -101,7 +108,15 @@ class SocketRemoved:
 
 
 EngineEvent = (
-    Datagram | RtcpReceived | PeerRemoved | SourceEnded | SourceReplaced | ChannelRemoved | Limited | SocketRemoved
+    Datagram
+    | RtcpReceived
+    | PeerRemoved
+    | SourceEnded
+    | SourceReplaced
+    | ChannelRemoved
+    | ProbeSent
+    | Limited
+    | SocketRemoved
 )
 
 
@@ -407,6 +422,8 @@ class Engine:
             elif event.kind == lib.BW_EVENT_CHANNEL_REMOVED:
                 del self._sources[event.channel]
                 yield ChannelRemoved(event.channel)
+            elif event.kind == lib.BW_EVENT_PROBE_SENT:
+                yield ProbeSent(event.peer)
             elif event.kind == lib.BW_EVENT_LIMITED:
                 yield Limited(event.peer, _PROTOCOLS[event.value])
 
@@ -476,6 +493,15 @@ class Engine:
         status = lib.bw_peer_resend(self._open(), peer, sequence)
         if status != lib.BW_ERROR_BUSY:
             _check(status, "resend")
+
+    def probe(self, peer: int, copies: int, frames: int) -> None:
+        """Send copies of recent packets behind the packets of the next frames; ``ProbeSent`` follows.
+
+        Ignored while another probe is under way.
+        """
+        status = lib.bw_peer_probe(self._open(), peer, copies, frames)
+        if status != lib.BW_ERROR_BUSY:
+            _check(status, "probe")
 
     def remove_peer(self, peer: int) -> None:
         """Remove the peer from both threads; ``PeerRemoved`` reports completion."""

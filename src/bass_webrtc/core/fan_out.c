@@ -7,6 +7,7 @@
 #define RESENDS_PER_PACKET 2
 #define KEPT_FRAMES (BW_FRAME_HISTORY - 4) /* a frame and its redundant copies are in the history, not being replaced */
 #define COMMANDS_PER_PEER 2
+#define COPIED_PACKETS 32 /* of probes: the latest */
 
 typedef struct bw_batch {
     int descriptor; /* of all packets in it */
@@ -145,6 +146,25 @@ static const bw_frame *frame_for(bw_fan_out *fan_out, bw_outgoing *outgoing, uin
     return bw_frame_history_find(history_of(fan_out, outgoing->encoding), number);
 }
 
+/* ---- probes */
+
+/* Sends the share of this frame: as many copies as leave no fewer for each later frame. */
+static void send_copies(bw_fan_out *fan_out, bw_outgoing *outgoing) {
+    uint32_t copies = outgoing->probe_copies / outgoing->probe_frames;
+    for (uint32_t i = 1; i <= copies; i++) {
+        const bw_sent_packet *sent = &outgoing->sent[(outgoing->index - 1 - i % COPIED_PACKETS) % BW_FRAME_HISTORY];
+        const bw_frame *frame = bw_frame_history_find(history_of(fan_out, sent->encoding), sent->frame_number);
+        if (frame != NULL && is_kept(fan_out, sent->frame_number))
+            enqueue(fan_out, outgoing, frame, sent);
+    }
+    outgoing->probe_copies -= (uint16_t)copies;
+    if (--outgoing->probe_frames > 0)
+        return;
+    flush(fan_out);
+    bw_events_post(fan_out->channel->engine, &fan_out->notices,
+                   (bw_notice){.kind = BW_EVENT_PROBE_SENT, .peer = outgoing->peer});
+}
+
 /* ---- frames */
 
 static void send_frame(bw_fan_out *fan_out, uint32_t number) {
@@ -158,6 +178,8 @@ static void send_frame(bw_fan_out *fan_out, uint32_t number) {
         *sent =
             (bw_sent_packet){outgoing->index++, number, outgoing->redundancy, RESENDS_PER_PACKET, outgoing->encoding};
         enqueue(fan_out, outgoing, frame, sent);
+        if (outgoing->probe_frames > 0)
+            send_copies(fan_out, outgoing);
     }
     flush(fan_out);
 }
@@ -247,6 +269,10 @@ static void apply_peer_command(bw_fan_out *fan_out, const bw_fan_out_command *co
     case BW_FAN_OUT_SET_REDUNDANCY:
         outgoing->redundancy = (uint8_t)command->value;
         break;
+    case BW_FAN_OUT_PROBE:
+        outgoing->probe_copies = (uint16_t)command->value;
+        outgoing->probe_frames = (uint16_t)(command->value >> 16);
+        break;
     case BW_FAN_OUT_RESEND:
         resend(fan_out, outgoing, (uint16_t)command->value);
         break;
@@ -308,7 +334,7 @@ static bool init(bw_fan_out *fan_out, bool has_thread) {
     fan_out->active = calloc(peers, sizeof(bw_outgoing *));
     fan_out->batch = calloc(1, sizeof *fan_out->batch);
     if (!bw_ring_init(&fan_out->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_fan_out_command)) ||
-        !bw_ring_init(&fan_out->notices, peers + BW_MAX_SOCKETS, sizeof(bw_notice)) || !fan_out->by_peer ||
+        !bw_ring_init(&fan_out->notices, 2 * peers + BW_MAX_SOCKETS, sizeof(bw_notice)) || !fan_out->by_peer ||
         !fan_out->active || !fan_out->batch || !bw_wake_init(&fan_out->wake))
         return false;
     return !has_thread || pthread_create(&fan_out->thread, NULL, run, fan_out) == 0;

@@ -15,6 +15,7 @@ typedef enum {
     BW_FAN_OUT_SET_PATH,       /* path */
     BW_FAN_OUT_SET_ENCODING,   /* value */
     BW_FAN_OUT_SET_REDUNDANCY, /* value */
+    BW_FAN_OUT_PROBE,          /* value: copies, frames in the upper 16 bits */
     BW_FAN_OUT_RESEND,         /* value: sequence number */
     BW_FAN_OUT_REMOVE_SOCKET,  /* value: index; path: descriptor */
 } bw_fan_out_command_kind;

@@ -105,6 +105,8 @@ typedef struct {
     uint8_t redundancy;
     uint8_t encoding;
     uint8_t wanted_encoding; /* the peer changes to it at the next joint */
+    uint16_t probe_copies;   /* left to send */
+    uint16_t probe_frames;   /* in so many frames; 0: there is no probe */
     uint8_t resend_budget;   /* left in this frame time, so that NACKs cannot multiply outgoing traffic */
     int descriptor;          /* -1: no path is set */
     socklen_t address_length;
@@ -243,6 +245,7 @@ typedef struct {
     _Atomic uint32_t encoding;  /* that is sent; fan-out */
     struct bw_fan_out *fan_out; /* loop only, like all below; NULL: the peer is sent nothing */
     bool moving;                /* BW_NOTICE_PEER_TAKEN is due; then fan_out gets the peer as the next three say */
+    bool probing;               /* BW_EVENT_PROBE_SENT is due */
     uint8_t redundancy;
     uint8_t wanted_encoding;
     bw_path path;

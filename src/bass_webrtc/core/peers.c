@@ -164,7 +164,7 @@ static void reset_slot(bw_slot *slot) {
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
         atomic_store(counters[i], 0);
     atomic_store(&slot->reception.packets_received, 0);
-    slot->added = slot->removing = slot->moving = false;
+    slot->added = slot->removing = slot->moving = slot->probing = false;
 }
 
 bool bw_peer_returned(bw_engine *engine, uint32_t peer, void *state, bool from_network) {
@@ -245,6 +245,19 @@ int bw_peer_resend(bw_engine *engine, uint32_t peer, uint32_t sequence) {
     if (fan_out != NULL && bw_ring_count(&fan_out->commands) > fan_out->commands.mask / 2)
         return BW_ERROR_BUSY;
     return command_peer(engine, (bw_fan_out_command){.kind = BW_FAN_OUT_RESEND, .peer = peer, .value = sequence});
+}
+
+int bw_peer_probe(bw_engine *engine, uint32_t peer, uint32_t copies, uint32_t frames) {
+    if (!is_sent_to(engine, peer) || engine->slots[peer].fan_out == NULL || frames == 0 || frames > 0xFFFF ||
+        copies > 0xFFFF)
+        return BW_ERROR_ARGUMENT;
+    bw_slot *slot = &engine->slots[peer];
+    if (slot->probing || slot->moving)
+        return BW_ERROR_BUSY;
+    int status = command_peer(
+        engine, (bw_fan_out_command){.kind = BW_FAN_OUT_PROBE, .peer = peer, .value = frames << 16 | copies});
+    slot->probing = status == BW_OK;
+    return status;
 }
 
 /* ---- from one channel to another */
