@@ -19,7 +19,7 @@ except ImportError as error:
         "and cffi do not load; use it in the main interpreter (mod_wsgi: WSGIApplicationGroup %{GLOBAL})"
     ) from error
 from .client.clients import WhepClient, WhipClient
-from .config import IceServer, ServerConfig
+from .config import ChannelConfig, IceServer, ServerConfig
 from .errors import (
     BassError,
     BassNotFoundError,
@@ -33,11 +33,12 @@ from .errors import (
     SdpError,
     SignalingError,
 )
+from .server.channel import Channel
 from .server.peer import Peer
 from .server.server import Server
 from .signaling.server.sessions import PeerRequest
 from .sources import BassFile, BassInput, PcmSource, SourceEnd, SourceState, Tone
-from .stats import Lateness, PeerStats, ServerStats
+from .stats import ChannelStats, Lateness, PeerStats, ServerStats
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,9 @@ __all__ = [
     "BassInput",
     "BassNotFoundError",
     "BassWebRtcError",
+    "Channel",
+    "ChannelConfig",
+    "ChannelStats",
     "ClosedError",
     "ConfigError",
     "DtlsError",

@@ -14,26 +14,50 @@ import asyncio
 
 from .client.clients import ClientBase, WhepClientBase, WhipClientBase
 from .client.run import ClientRun
+from .config import MAIN, ChannelConfig
 from .loop_thread import AsyncLifecycle
+from .server.channel import CLOSED, ChannelBase
 from .server.peer import Peer
 from .server.run import ServerRun
 from .server.server import ServerBase
+from .sources import Source
 from .stats import Kind
 
 
-class Server(ServerBase, AsyncLifecycle[ServerRun]):
+class Channel(ChannelBase):
+    """``bass_webrtc.Channel`` for asyncio."""
+
+    async def set_source(self, source: Source, fade_ms: int = 500) -> None:
+        """Play another source, cross-faded; see ``bass_webrtc.Channel.set_source``.
+
+        Cancelling it does not stop a fade that has begun.
+        """
+        await asyncio.wrap_future(self._set_source(source, fade_ms))
+
+    async def close(self, reason: str = CLOSED) -> None:
+        """Disconnect the listeners and remove the channel; see ``bass_webrtc.Channel.close``."""
+        await asyncio.wrap_future(self._close(reason))
+
+
+class Server(ServerBase[Channel], AsyncLifecycle[ServerRun]):
     """``bass_webrtc.Server`` for asyncio; an asynchronous context manager."""
 
-    async def add_peer(self, offer_sdp: str) -> tuple[Peer, str]:
-        """Answer an offer that the program received; see ``bass_webrtc.Server.add_peer``."""
-        return await asyncio.wrap_future(self._add_peer(offer_sdp))
+    _make_channel = Channel
 
-    async def create_offer(self, kind: Kind = "sendrecv") -> tuple[Peer, str]:
+    async def add_channel(self, name: str, source: Source, config: ChannelConfig | None = None) -> Channel:
+        """Add a channel; see ``bass_webrtc.Server.add_channel``."""
+        return await asyncio.wrap_future(self._add_channel(name, source, config))
+
+    async def add_peer(self, offer_sdp: str, channel: str = MAIN) -> tuple[Peer, str]:
+        """Answer an offer that the program received; see ``bass_webrtc.Server.add_peer``."""
+        return await asyncio.wrap_future(self._add_peer(offer_sdp, channel))
+
+    async def create_offer(self, kind: Kind = "sendrecv", channel: str = MAIN) -> tuple[Peer, str]:
         """Create an offer for the program to send to a peer; see ``bass_webrtc.Server.create_offer``.
 
         The peer's ``set_answer`` and ``add_ice_candidate`` never wait, so they are ordinary methods.
         """
-        return await asyncio.wrap_future(self._create_offer(kind))
+        return await asyncio.wrap_future(self._create_offer(kind, channel))
 
     async def remove_peer(self, peer_id: int) -> None:
         """Disconnect a peer; see ``bass_webrtc.Server.remove_peer``."""

@@ -2,6 +2,7 @@
 
 StreamConfig                what a server and a client share: encoder, jitter buffer, input streams
  └── ServerConfig           and everything that only a server has: ports, peers, HTTP, ICE, access
+ChannelConfig               what one channel of a server has of its own
 IceServer, IceUrl           STUN and TURN servers
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import itertools
 import logging
 import re
 import sys
@@ -30,6 +32,9 @@ SAMPLE_RATE_HZ = 48_000
 CHANNELS = 2
 """Internal channel count: stereo."""
 
+MAIN = "main"
+"""Name of the channel that every server has."""
+
 SAMPLE_BYTES = 4
 """Size of a sample, which is a 32-bit float."""
 
@@ -49,6 +54,7 @@ _MODES = ("http", "whip", "whep", "callback")
 _APPLICATIONS = ("audio", "voip", "lowdelay")
 _ENHANCEMENTS = ("auto", "on", "off")
 _FRAME_MS = (10, 20, 40, 60)
+_MAX_ENCODINGS = 4
 _SERVERS = "IceServer objects, such as IceServer('stun:stun.example:3478'), their URLs, or dicts with 'urls'"
 
 _ICE_URL = re.compile(
@@ -68,6 +74,7 @@ _PORTS_OF_ICE_SERVERS = {80, 443, *_DEFAULT_ICE_PORTS.values()}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _TOKEN = re.compile(r"[!-~]+")
 _SECRET = re.compile(r"[^\x00-\x20\x7f](?:[^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?")
+_CHANNEL_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]{1,253}|\*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _PUBLIC_URL = re.compile(
@@ -458,6 +465,33 @@ class StreamConfig:
         """Samples per channel in one Opus frame."""
         return SAMPLE_RATE_HZ * self.frame_ms // 1000
 
+    @property
+    def bitrates_kbps(self) -> tuple[int, ...]:
+        """Bitrates of all encodings in kbit/s, the highest first."""
+        return (self.bitrate_kbps,)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelConfig:
+    """Settings of one channel of a ``Server``; None is the server's value. Wrong values raise ``ConfigError``."""
+
+    bitrates_kbps: tuple[int, ...] | None = None
+    """Bitrates of the channel's encodings in kbit/s: 1 to 4 of 6 to 510 each, the highest first. A listener hears the
+    highest that its offer allows. Each is encoded once for all its listeners, and not at all while it has none."""
+    application: Application | None = None
+    """What the Opus encoders are tuned for: ``"audio"``, ``"voip"`` or ``"lowdelay"``."""
+    complexity: int | None = None
+    """Complexity of the Opus encoders, 0 (least CPU time) to 10 (best quality)."""
+
+    def __post_init__(self) -> None:
+        if self.bitrates_kbps is not None:
+            object.__setattr__(self, "bitrates_kbps", _checked_bitrates("bitrates_kbps", self.bitrates_kbps))
+            _require(bool(self.bitrates_kbps), "bitrates_kbps", self.bitrates_kbps, "at least one bitrate, or None")
+        if self.application is not None:
+            _require(self.application in _APPLICATIONS, "application", self.application, f"one of {_APPLICATIONS}")
+        if self.complexity is not None:
+            _require_range("complexity", self.complexity, 0, 10)
+
 
 @dataclass(frozen=True, slots=True)
 class ServerConfig(StreamConfig):
@@ -546,9 +580,16 @@ class ServerConfig(StreamConfig):
     an idle one, and is refused if there is none."""
     max_connections_per_address: int = 64
     """The same for one IPv4 address or IPv6 /64, 1 to 100000. Does not apply to ``trusted_proxies``."""
+    fallback_bitrates_kbps: tuple[int, ...] = ()
+    """Bitrates of up to 3 further encodings in kbit/s, below ``bitrate_kbps``, the highest first; see
+    ``ChannelConfig.bitrates_kbps``. Also those of every channel without bitrates of its own."""
 
     def __post_init__(self) -> None:
         StreamConfig.__post_init__(self)  # super() would refer to the class without slots.
+        object.__setattr__(
+            self, "fallback_bitrates_kbps", _checked_bitrates("fallback_bitrates_kbps", self.fallback_bitrates_kbps)
+        )
+        _checked_bitrates("bitrate_kbps with fallback_bitrates_kbps", self.bitrates_kbps)
         _require_range("max_peers", self.max_peers, 1, 10_000)
         if self.max_peers_per_address is not None:
             _require_range("max_peers_per_address", self.max_peers_per_address, 1, self.max_peers)
@@ -574,6 +615,11 @@ class ServerConfig(StreamConfig):
         _require(both, "one of tls_certificate and tls_key", None, "both or neither")
         is_one = self.tls_certificate is None or not self.tls_self_signed
         _require(is_one, "tls_self_signed", True, "either this or a tls_certificate")
+
+    @property
+    def bitrates_kbps(self) -> tuple[int, ...]:
+        """Bitrates of all encodings in kbit/s, the highest first."""
+        return (self.bitrate_kbps, *self.fallback_bitrates_kbps)
 
     def _check_addresses(self) -> None:
         for ip in self.public_ips:
@@ -642,6 +688,30 @@ def _require(holds: bool, name: str, value: object, expected: str) -> None:
 def _require_range(name: str, value: int, lowest: int, highest: int) -> None:
     is_number = isinstance(value, int) and not isinstance(value, bool)
     _require(is_number and lowest <= value <= highest, name, value, f"a whole number, {lowest} to {highest}")
+
+
+def _checked_bitrates(name: str, bitrates: object) -> tuple[int, ...]:
+    expected = f"at most {_MAX_ENCODINGS} whole numbers, 6 to 510, each below the one before"
+    is_list = isinstance(bitrates, (tuple, list)) and len(bitrates) <= _MAX_ENCODINGS
+    _require(is_list and all(map(_is_bitrate, cast("Sequence[object]", bitrates))), name, bitrates, expected)
+    checked = tuple(cast("Sequence[int]", bitrates))
+    _require(all(higher > lower for higher, lower in itertools.pairwise(checked)), name, bitrates, expected)
+    return checked
+
+
+def _is_bitrate(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 6 <= value <= 510
+
+
+def check_channel_name(name: object) -> None:
+    """Check the name of a channel, which is a part of a URL and of a label in the metrics.
+
+    Raises:
+        ConfigError: It is not 1 to 64 letters, digits, dots, underscores and hyphens, or begins with a dot.
+    """
+    is_name = isinstance(name, str) and _CHANNEL_NAME.fullmatch(name) is not None
+    expected = "1 to 64 of the characters A-Z a-z 0-9 . _ -, not beginning with a dot"
+    _require(is_name, "the name of a channel", name, expected)
 
 
 def require_token(name: str, token: object) -> None:

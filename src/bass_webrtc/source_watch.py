@@ -1,8 +1,10 @@
-"""Opens a source again that was lost: the URL of a station, an input of the sound card.
+"""The source of a channel: exchanges it, and opens it again when it was lost (the URL of a station, an input).
 
     sender thread ── ended, with BASS's error code ──► SourceWatch ──► event, log, statistics
                                                           │  waits, longer and longer
     sender thread ◄── the new source, between two frames ─┴─◄─ a thread that opens it, since BASS blocks meanwhile
+                                                          ▲
+    the program ── another source, cross-faded ───────────┘
 
 A source of the program's own is only reported: the core plays it again when it has audio again.
 """
@@ -17,10 +19,10 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
-from .bass import ERROR_HANDLE, ERROR_TIMEOUT, error_name
+from .bass import ERROR_ENDED, ERROR_HANDLE, ERROR_TIMEOUT, error_name
 from .config import StreamConfig
 from .core import Engine, name_thread
-from .errors import BassError, BassWebRtcError
+from .errors import BassError, BassWebRtcError, ClosedError
 from .host_process import start_thread
 from .limited_log import LimitedLog
 from .sources import OpenSource, SourceEnd, SourceState
@@ -50,32 +52,45 @@ def next_wait_s(lost_for_s: float, max_wait_s: float = MAX_WAIT_S) -> float:
 
 
 class SourceWatch:
-    """Watches one source of a server or client. Loop thread, except for the properties and ``close``.
+    """Watches the source of one channel. Loop thread, except for the properties and ``close``.
 
     Attributes:
         engine: Reads the source.
+        channel: Number of the channel.
     """
 
     def __init__(
-        self, engine: Engine, source: OpenSource, on_ended: Callable[[SourceEnd], object] = lambda _: None
+        self,
+        engine: Engine,
+        source: OpenSource,
+        on_ended: Callable[[SourceEnd], object] = lambda _: None,
+        channel: int = 0,
     ) -> None:
         """
         Args:
             engine: Reads the source.
             source: The source; ``close`` closes it.
             on_ended: Called at each end.
+            channel: Number of the channel.
         """
         self.engine = engine
+        self.channel = channel
         self._source = source
+        self._former: list[OpenSource] = []
+        """Sources that the sender thread may still be fading out."""
+        self._newest = source
         self._on_ended = on_ended
-        self._guard = threading.Lock()  # Of the next one, and of exchanging the source.
-        self._closed = False
         self._reopenings = 0
         self._is_final = False
         self._lost = asyncio.Event()
+        self._exchanges = asyncio.Lock()
         self._replaced = asyncio.Event()
+        self._removed = asyncio.Event()
+        self._is_fading = self._is_closing = False
+        self._ended_in_fade = False
         self._log = LimitedLog(_log)
         self._task: asyncio.Task[None] | None = None
+        self._replacements: set[asyncio.Task[None]] = set()
 
     @classmethod
     def with_engine(
@@ -98,6 +113,11 @@ class SourceWatch:
         return cls(engine, source, on_ended)
 
     @property
+    def has_source(self) -> bool:
+        """Whether there is something to play, though it may have ended. Any thread."""
+        return self._source.handle is not None
+
+    @property
     def reopenings(self) -> int:
         """How often the source was opened again. Any thread."""
         return self._reopenings
@@ -105,7 +125,7 @@ class SourceWatch:
     @property
     def state(self) -> SourceState:
         """Whether, why and how often the source has ended. Any thread."""
-        counters = self.engine.stats()
+        counters = self.engine.channel_counters(self.channel)
         has_ended = self._is_final and bool(counters.source_ended)
         return SourceState(has_ended, counters.source_error, counters.source_ends)
 
@@ -116,17 +136,28 @@ class SourceWatch:
             self._task.add_done_callback(_report_bug)
 
     def close(self) -> None:
-        """Close the source. Any thread, once the engine is closed."""
+        """Close the source. Any thread, once the engine is closed or the channel removed."""
+        self._stop()
+        for source in (*self._former, self._source):
+            source.close()
+
+    def stop(self) -> None:
+        """Stop to watch and to exchange the source: its channel is about to be removed."""
+        self._is_closing = True
+        self._stop()
+
+    def _stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        with self._guard:
-            self._closed = True
-        self._source.close()
+            self._task = None
 
     # -- events of the engine
 
     def ended(self, code: int) -> None:
         """Report an end, and bring the source back if that is possible."""
+        if self._is_fading:  # Which of the two it was is known at the end.
+            self._ended_in_fade = True
+            return
         source = self._source
         # BASS_ERROR_HANDLE: the program called BASS_Free. To initialise BASS again is not up to this package.
         reopens = source.open_again is not None and code != ERROR_HANDLE and not source.is_complete()
@@ -140,7 +171,69 @@ class SourceWatch:
 
     def replaced(self) -> None:
         """The sender thread has released the former source."""
+        self._is_fading = False
         self._replaced.set()
+        counters = self.engine.channel_counters(self.channel) if self._ended_in_fade else None
+        self._ended_in_fade = False
+        if counters is not None and counters.source_ended:
+            self.ended(counters.source_error)
+
+    def removed(self) -> None:
+        """The channel is gone: its sources may be closed."""
+        self._is_closing = True
+        self._removed.set()
+        self._replaced.set()
+
+    async def wait_removed(self) -> None:
+        """Wait for ``removed``."""
+        await self._removed.wait()
+
+    # -- another source
+
+    async def set_source(self, source: OpenSource, fade_ms: int) -> None:
+        """Play another source and close the former one after the cross-fade.
+
+        Waits for a fade that is in progress. If others wait, too, the last one is played and the rest is closed.
+
+        Args:
+            source: The source. Closed if it cannot be played.
+            fade_ms: Length of the cross-fade, 0 to 60,000.
+
+        Raises:
+            ClosedError: The channel was closed meanwhile.
+        """
+        self._newest = source
+        task = asyncio.create_task(self._replace(source, fade_ms))
+        self._replacements.add(task)
+        task.add_done_callback(self._replacements.discard)
+        await asyncio.shield(task)  # The core finishes the fade, whether the caller waits or not.
+
+    async def _replace(self, source: OpenSource, fade_ms: int) -> None:
+        is_taken = False
+        try:
+            async with self._exchanges:
+                if self._newest is source:
+                    former = self._begin_fade(source, fade_ms)
+                    is_taken = True
+                    await self._taken()
+                    self._former.remove(former)
+                    self.start()
+                    await asyncio.to_thread(former.close)
+        finally:
+            if not is_taken:
+                await asyncio.to_thread(source.close)
+
+    def _begin_fade(self, source: OpenSource, fade_ms: int) -> OpenSource:
+        """Return the former source, which fades out."""
+        if self._is_closing:
+            raise ClosedError("the channel was closed")
+        self._hand_over(source, ERROR_ENDED, fade_ms)
+        self._stop()
+        self._lost.clear()
+        former, self._source = self._source, source
+        self._former.append(former)
+        self._is_final, self._is_fading = False, True
+        return former
 
     # -- a source that can be opened again
 
@@ -184,37 +277,67 @@ class SourceWatch:
             return
 
     async def _set_source(self, source: OpenSource | None, error: int) -> None:
+        async with self._exchanges:
+            self._hand_over(source, error, 0)
+            await self._taken()
+
+    def _hand_over(self, source: OpenSource | None, error: int, fade_ms: int) -> None:
         self._replaced.clear()
-        self.engine.set_source(source.handle if source is not None else None, error)
+        handle = source.handle if source is not None else None
+        self.engine.set_source(handle, error, channel=self.channel, fade_ms=fade_ms)
+
+    async def _taken(self) -> None:
         await self._replaced.wait()
+        if self._is_closing:
+            raise ClosedError("the channel was closed")
 
     async def _open(self) -> None:
-        """Open the source on a thread of its own, which ``close`` does not wait for: BASS may block for seconds."""
-        done: Future[None] = Future()
-        try:
-            start_thread(threading.Thread(target=self._reopen, args=(done,), name="bass-webrtc source", daemon=True))
-        except RuntimeError as error:  # The system has no thread left: perhaps next time.
-            raise BassWebRtcError(str(error)) from error
-        await asyncio.wrap_future(done)
-
-    def _reopen(self, done: Future[None]) -> None:
-        name_thread("bw-source")
         former = self._source
-        assert former.open_again is not None
-        try:
+        open_again = former.open_again
+        assert open_again is not None
+
+        def reopen() -> OpenSource:
             former.close()  # First: a station may count connections, and a device may allow one.
-            opened = former.open_again()
-        except Exception as error:
-            with contextlib.suppress(InvalidStateError):  # Cancelled: the server has stopped.
-                done.set_exception(error)
-            return
-        with self._guard:
-            if not self._closed:
-                self._source = opened
-        if self._source is not opened:
-            opened.close()
-        with contextlib.suppress(InvalidStateError):
-            done.set_result(None)
+            return open_again()
+
+        self._source = await open_on_thread(reopen)
+
+
+async def open_on_thread(open_source: Callable[[], OpenSource]) -> OpenSource:
+    """Open a source on a thread of its own, which nothing waits for after a cancellation: BASS may block for seconds.
+
+    Args:
+        open_source: Opens it. What it opens after a cancellation is closed.
+
+    Raises:
+        BassWebRtcError: The system has no thread left, or ``open_source`` has raised it.
+    """
+    done: Future[OpenSource] = Future()
+    thread = threading.Thread(target=_open_into, args=(done, open_source), name="bass-webrtc source", daemon=True)
+    try:
+        start_thread(thread)
+    except RuntimeError as error:
+        raise BassWebRtcError(str(error)) from error
+    try:
+        return await asyncio.wrap_future(done)
+    except asyncio.CancelledError:
+        if not done.cancel() and done.exception() is None:
+            done.result().close()
+        raise
+
+
+def _open_into(done: Future[OpenSource], open_source: Callable[[], OpenSource]) -> None:
+    name_thread("bw-source")
+    try:
+        opened = open_source()
+    except Exception as error:
+        with contextlib.suppress(InvalidStateError):  # Cancelled.
+            done.set_exception(error)
+        return
+    try:
+        done.set_result(opened)
+    except InvalidStateError:
+        opened.close()
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:

@@ -11,7 +11,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, TypeAlias
 
 from .bass import BassSource, OwnedChannel, is_url, open_file, open_recording, open_source, reopen_recording
-from .config import CHANNELS, SAMPLE_BYTES, SAMPLE_RATE_HZ
+from .config import CHANNELS, MAIN, SAMPLE_BYTES, SAMPLE_RATE_HZ
 from .core import SourceHandle, exit_simply_in_children
 from .errors import ConfigError
 from .host_process import parents_error
@@ -90,6 +90,8 @@ class SourceEnd:
     URL or an input delivered nothing for some seconds; and what else BASS reports."""
     reopens: bool
     """Whether the source is opened again: a URL or a ``BassInput`` that was lost."""
+    channel: str = MAIN
+    """Name of the channel that played it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 https://www.w3.org/TR/webrtc-stats/
 
-Each field is described once, where it is declared: kind, unit and meaning. ``SERVER_STATISTICS`` and
-``PEER_STATISTICS`` are these descriptions as a table. The docstrings of the classes and the Prometheus metrics of
-``GET /metrics`` are derived from it, and the structures of ``bass_webrtc.h`` are checked against it by
-tests/unit/test_stats.py. The JSON of ``GET /api/stats`` has the fields themselves. Documentation can list the table:
+Each field is described once, where it is declared: kind, unit and meaning. ``SERVER_STATISTICS``,
+``CHANNEL_STATISTICS`` and ``PEER_STATISTICS`` are these descriptions as tables. The docstrings of the classes and the
+Prometheus metrics of ``GET /metrics`` are derived from them, and the structures of ``bass_webrtc.h`` are checked
+against them by tests/unit/test_stats.py. The JSON of ``GET /api/stats`` has the fields themselves. Documentation can
+list a table:
 
     for one in PEER_STATISTICS:
         print(one.name, one.kind, one.unit, one.help)
@@ -288,6 +289,11 @@ class PeerStats:
         default=0,
         metadata=_counter("ICE candidates skipped because they are malformed.", "candidates"),
     )
+    channel: str = field(default="", metadata=_text("Name of the channel that a player hears; empty for a publisher."))
+    bitrate_kbps: int = field(
+        default=0,
+        metadata=_gauge("Bitrate of the encoding that a player is sent; 0 before it is connected.", "kbit/s"),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,8 +310,68 @@ class Lateness:
 
 @_documented
 @dataclass(frozen=True, slots=True)
+class ChannelStats:
+    """Snapshot of one channel of a server. Totals count from its opening on."""
+
+    name: str = field(metadata=_text("Name of the channel."))
+    bitrates_kbps: tuple[int, ...] = field(
+        default=(), metadata=_text("Bitrates of its encodings in kbit/s, the highest first.")
+    )
+    listeners: int = field(default=0, metadata=_gauge("Connected peers that hear it.", "peers"))
+    packets_sent: int = field(default=0, metadata=_counter("RTP packets sent to all its listeners.", "packets"))
+    bytes_sent: int = field(default=0, metadata=_counter("UDP payload bytes sent to all its listeners.", "bytes"))
+    frames_sent: int = field(
+        default=0, metadata=_counter("Opus frames sent; each is encoded once per bitrate.", "frames")
+    )
+    late_frames: int = field(
+        default=0, metadata=_counter("Frames whose last packet was sent more than one frame duration late.", "frames")
+    )
+    frames_skipped: int = field(
+        default=0,
+        metadata=_counter(
+            "Frames skipped because the process did not run at all for more than half a second.", "frames"
+        ),
+    )
+    encode_errors: int = field(default=0, metadata=_counter("Frames that Opus could not encode.", "frames"))
+    send_drops: int = field(
+        default=0, metadata=_counter("Packets that the operating system did not accept.", "packets")
+    )
+    source_underruns: int = field(
+        default=0,
+        metadata=_counter("Frames completed with silence because the source had too little audio.", "frames"),
+    )
+    source_ended: bool = field(
+        default=False, metadata=_gauge("Whether the source has ended and has not returned since.")
+    )
+    source_ends: int = field(default=0, metadata=_counter("How often the source has ended.", "ends"))
+    source_reopenings: int = field(
+        default=0, metadata=_counter("How often a URL or an input was opened again after a loss.", "reopenings")
+    )
+    source_error: str = field(
+        default="", metadata=_text("Name of BASS's error code of the source's last end; empty before.")
+    )
+    send_lateness_us: Lateness = field(
+        default_factory=Lateness,
+        metadata={
+            "statistic": Statistic(
+                "", "quantiles", "us", "How late the last packet of a frame was sent, over the last 10 s."
+            )
+        },
+    )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the statistics as plain dicts and lists, for JSON."""
+        return {**shallow_dict(self), "send_lateness_us": shallow_dict(self.send_lateness_us)}
+
+
+@_documented
+@dataclass(frozen=True, slots=True)
 class ServerStats:
-    """Snapshot of one server. Totals count from ``start`` on. ``peers`` has the statistics of each peer."""
+    """Snapshot of one server. Totals count from ``start`` on, over all channels; ``source_ended``, ``source_ends``,
+    ``source_error``, ``send_lateness_us`` and ``realtime_priority`` are those of the channel ``"main"``.
+
+    ``channels`` has the statistics of each channel, and ``peers`` those of each peer.
+    """
 
     active_peers: int = field(default=0, metadata=_gauge("Connected peers.", "peers", "active_peers"))
     packets_sent: int = field(
@@ -446,12 +512,14 @@ class ServerStats:
         ),
     )
     peers: tuple[PeerStats, ...] = ()
+    channels: tuple[ChannelStats, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the statistics as plain dicts and lists, for JSON."""
         return {
             **shallow_dict(self),
             "send_lateness_us": shallow_dict(self.send_lateness_us),
+            "channels": tuple(channel.as_dict() for channel in self.channels),
             "peers": tuple(shallow_dict(peer) for peer in self.peers),
         }
 
@@ -463,5 +531,7 @@ def shallow_dict(instance: Any) -> dict[str, Any]:
 
 SERVER_STATISTICS = _table(ServerStats)
 """Every statistic of ``ServerStats``, in the order of its fields."""
+CHANNEL_STATISTICS = _table(ChannelStats)
+"""Every statistic of ``ChannelStats``, in the order of its fields."""
 PEER_STATISTICS = _table(PeerStats)
 """Every statistic of ``PeerStats``, in the order of its fields."""

@@ -66,6 +66,7 @@ class FakeSessions:
     def __init__(self) -> None:
         self.made: list[FakeSession] = []
         self.asked: list[tuple[Kind, Request]] = []
+        self.channels: list[str] = []
         self.failure: Exception | None = None
         self.full: Exception | None = None
 
@@ -73,8 +74,9 @@ class FakeSessions:
         if self.full is not None:
             raise self.full
 
-    async def create(self, kind: Kind, offer: Offer, request: Request) -> FakeSession:
+    async def create(self, kind: Kind, offer: Offer, request: Request, channel: str = "main") -> FakeSession:
         self.asked.append((kind, request))
+        self.channels.append(channel)
         if self.failure is not None:
             raise self.failure
         self.made.append(FakeSession(offer))

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from bass_webrtc.core import (
+    ChannelRemoved,
     Datagram,
     Engine,
     EngineEvent,
@@ -67,6 +68,22 @@ class FakeEngine:
     def close_sockets(self) -> None:
         self._waiting.close()
         self._wake.close()
+
+
+class Channel:
+    """Remembers what the host reports."""
+
+    def __init__(self) -> None:
+        self.reported: list[object] = []
+
+    def ended(self, code: int) -> None:
+        self.reported.append(code)
+
+    def replaced(self) -> None:
+        self.reported.append("replaced")
+
+    def removed(self) -> None:
+        self.reported.append("removed")
 
 
 class Owner:
@@ -146,17 +163,21 @@ async def test_wait_until_released_times_out(host: EngineHost) -> None:
 
 
 async def test_events_reach_owner_and_handlers(engine: FakeEngine) -> None:
-    ends: list[object] = []
-    host = EngineHost(cast(Engine, engine), 2, ends.append, lambda: ends.append("replaced"))
+    host = EngineHost(cast(Engine, engine), 2)
     host.start()
+    main, other = Channel(), Channel()
+    host.observe_channel(0, main)
+    host.observe_channel(3, other)
     datagrams: list[Datagram] = []
     host.set_datagram_handler(datagrams.append)
     owner = Owner()
     slot = host.take_slot(owner)
     datagram = Datagram(0, 0, "192.0.2.1", 5000, 0.0, b"\0")
     engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded(0, 45), SourceReplaced(0))
+    engine.report(SourceEnded(3, 40), ChannelRemoved(3))
     await asyncio.sleep(0.01)
-    assert (owner.rtcp, datagrams, ends) == ([b"report"], [datagram], [45, "replaced"])
+    assert (owner.rtcp, datagrams) == ([b"report"], [datagram])
+    assert (main.reported, other.reported) == ([45, "replaced"], [40, "removed"])
     host.stop()
 
 

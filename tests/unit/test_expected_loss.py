@@ -8,60 +8,63 @@ from typing import Any, cast
 import pytest
 
 from bass_webrtc.config import ServerConfig
-from bass_webrtc.events import EventDispatcher
-from bass_webrtc.loop_thread import LoopThread
-from bass_webrtc.peer.host import Connection, EngineHost
+from bass_webrtc.core import ChannelSettings
+from bass_webrtc.peer.host import Connection
 from bass_webrtc.server import peers as server_peers
+from bass_webrtc.server.channels import RunningChannel
 from bass_webrtc.server.peers import ServerPeers
 
 
 class FakeEngine:
     def __init__(self) -> None:
-        self.expected: list[int] = []
+        self.expected: list[tuple[int, int, int]] = []
 
-    def set_expected_loss(self, percent: int) -> None:
-        self.expected.append(percent)
+    def set_expected_loss(self, percent: int, channel: int, encoding: int) -> None:
+        self.expected.append((channel, encoding, percent))
 
-
-class FakeHost:
-    def __init__(self) -> None:
-        self.engine = FakeEngine()
+    def running_s(self, _now_s: float) -> float:
+        return 0.0
 
 
 class FakeConnection:
     """A connection; None: no report yet."""
 
-    def __init__(self, fraction_lost: float | None) -> None:
+    def __init__(self, fraction_lost: float | None, channel: RunningChannel, encoding: int) -> None:
         self.fraction_lost = fraction_lost
+        self.channel = channel
+        self.encoding = encoding
 
 
 class Scene:
-    """Peers, and a clock set by the test."""
+    """Peers of two channels with two encodings each, and a clock set by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 100.0
         monkeypatch.setattr(server_peers, "time", SimpleNamespace(perf_counter=lambda: self.now_s))
-        self._host = FakeHost()
+        self._engine = FakeEngine()
+        self._channels = [self._make_channel(number, name) for number, name in enumerate(("main", "jazz"))]
         unused = cast(Any, None)
-        self.peers = ServerPeers(
-            cast(EngineHost, self._host),
-            None,
-            cast(LoopThread, unused),
-            ServerConfig(),
-            (),
-            cast(EventDispatcher, unused),
-            has_source=True,
-        )
+        self.peers = ServerPeers(unused, None, unused, ServerConfig(), (), unused, cast(Any, self._channels))
 
-    def connect(self, fraction_lost: float | None) -> FakeConnection:
-        connection = FakeConnection(fraction_lost)
+    def _make_channel(self, number: int, name: str) -> RunningChannel:
+        watch = SimpleNamespace(channel=number, engine=self._engine)
+        settings = ChannelSettings.of(ServerConfig(bitrate_kbps=128, fallback_bitrates_kbps=(48,)))
+        return RunningChannel(cast(Any, SimpleNamespace(name=name)), cast(Any, watch), settings, 20)
+
+    def connect(self, fraction_lost: float | None, channel: int = 0, encoding: int = 0) -> FakeConnection:
+        connection = FakeConnection(fraction_lost, self._channels[channel], encoding)
         self.peers._peers[cast(Connection, connection)] = cast(Any, None)
         return connection
 
     @property
     def expected(self) -> list[int]:
-        """The values set at the encoder, in percent."""
-        return self._host.engine.expected
+        """The values set at the first encoder of the first channel, in percent."""
+        return [percent for channel, encoding, percent in self._engine.expected if channel == encoding == 0]
+
+    @property
+    def all_expected(self) -> list[tuple[int, int, int]]:
+        """Channel, encoding and percent of each value set."""
+        return self._engine.expected
 
 
 @pytest.fixture
@@ -101,3 +104,20 @@ def test_no_players_means_no_expected_loss(scene: Scene) -> None:
     scene.connect(None)
     scene.peers.loss_reported()
     assert scene.expected == []
+
+
+def test_each_encoder_expects_the_loss_of_its_own_listeners(scene: Scene) -> None:
+    scene.connect(0.2)
+    scene.connect(0.1, encoding=1)
+    scene.connect(0.05, channel=1, encoding=1)
+    scene.peers.loss_reported()
+    assert scene.all_expected == [(0, 0, 20), (0, 1, 10), (1, 1, 5)]
+
+
+def test_loss_of_a_listener_that_has_moved_counts_for_its_new_channel(scene: Scene) -> None:
+    listener = scene.connect(0.2)
+    scene.peers.loss_reported()
+    listener.channel = scene.connect(None, channel=1).channel
+    scene.now_s += 1.01
+    scene.peers.loss_reported()
+    assert scene.all_expected == [(0, 0, 20), (0, 0, 0), (1, 0, 20)]

@@ -54,7 +54,7 @@ class Scene:
             ServerConfig(**config),
             (),
             cast(Any, self.events),
-            has_source=True,
+            unused,
         )
 
     def connect(self, address: str, state: str = "new") -> str:

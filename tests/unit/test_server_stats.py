@@ -13,6 +13,7 @@ import pytest
 from bass_webrtc.config import ServerConfig
 from bass_webrtc.core import Engine, EngineStats, PeerCounters, PlayoutStats, ReceiverStats, Reception
 from bass_webrtc.limited_log import LimitedLog
+from bass_webrtc.peer.host import OnlyChannel
 from bass_webrtc.peer.media import Identity, MediaSession
 from bass_webrtc.rtc.dtls import Certificate
 from bass_webrtc.rtc.negotiation import read_answer, read_offer
@@ -61,6 +62,7 @@ def media_session(kind: Kind, audio: RemoteAudio) -> MediaSession:
         5,
         kind,
         audio,
+        OnlyChannel.of(ServerConfig()),
         role="server",
         certificate=Certificate.generate(),
         config=ServerConfig(),

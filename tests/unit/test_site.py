@@ -119,7 +119,7 @@ async def test_statistics_are_served_as_json(folder: Path) -> None:
     response = await ask(make_site(folder), "/api/stats")
     assert header(response, "Content-Type") == "application/json"
     assert header(response, "Cache-Control") == "no-store"
-    assert json.loads(response.body) == STATS.as_dict() | {"peers": [STATS.as_dict()["peers"][0]]}
+    assert json.loads(response.body) == json.loads(json.dumps(STATS.as_dict()))
 
 
 async def test_infinities_become_null_in_json(folder: Path) -> None:

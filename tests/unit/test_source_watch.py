@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from bass_webrtc import source_watch
-from bass_webrtc.core import Engine, EngineStats, SourceHandle
+from bass_webrtc.core import ChannelCounters, Engine, SourceHandle
 from bass_webrtc.errors import BassError
 from bass_webrtc.source_watch import SourceWatch, next_wait_s
 from bass_webrtc.sources import OpenSource, SourceEnd
@@ -26,15 +26,17 @@ class FakeEngine:
     watch: SourceWatch | None = None
     sources: list[SourceHandle | None] = field(default_factory=list)
 
-    def set_source(self, source: SourceHandle | None, error: int = 0) -> None:
+    def set_source(self, source: SourceHandle | None, error: int = 0, *, channel: int, fade_ms: int) -> None:
         assert self.watch is not None
+        assert (channel, fade_ms) == (0, 0)
         self.sources.append(source)
         self.watch.replaced()
         if source is None:
             self.watch.ended(error)
 
-    def stats(self) -> EngineStats:
-        return EngineStats(source_ended=1, source_error=45, source_ends=1)
+    def channel_counters(self, channel: int) -> ChannelCounters:
+        assert channel == 0
+        return ChannelCounters(source_ended=1, source_error=45, source_ends=1)
 
 
 def make(

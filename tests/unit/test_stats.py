@@ -7,9 +7,17 @@ import dataclasses
 import pytest
 
 from bass_webrtc.capi.header import HEADER, parse_header
-from bass_webrtc.stats import PEER_STATISTICS, SERVER_STATISTICS, PeerStats, ServerStats, Statistic
+from bass_webrtc.stats import (
+    CHANNEL_STATISTICS,
+    PEER_STATISTICS,
+    SERVER_STATISTICS,
+    ChannelStats,
+    PeerStats,
+    ServerStats,
+    Statistic,
+)
 
-TABLES = [(ServerStats, SERVER_STATISTICS), (PeerStats, PEER_STATISTICS)]
+TABLES = [(ServerStats, SERVER_STATISTICS), (ChannelStats, CHANNEL_STATISTICS), (PeerStats, PEER_STATISTICS)]
 C_TYPES = {
     "counter": {"uint64_t"},
     "gauge": {"double", "uint32_t", "int64_t", "uint8_t"},
@@ -18,15 +26,15 @@ C_TYPES = {
 C_STRUCTURES = [("WebRtcStatsFFI", SERVER_STATISTICS), ("WebRtcPeerStatsFFI", PEER_STATISTICS)]
 
 
-@pytest.mark.parametrize(("owner", "table"), TABLES, ids=["server", "peer"])
+@pytest.mark.parametrize(("owner", "table"), TABLES, ids=["server", "channel", "peer"])
 def test_every_field_is_described_once(owner: type, table: tuple[Statistic, ...]) -> None:
-    fields = [field.name for field in dataclasses.fields(owner) if field.name != "peers"]
+    fields = [field.name for field in dataclasses.fields(owner) if field.name not in ("channels", "peers")]
     assert [one.name for one in table] == fields
     assert all(one.help.endswith(".") for one in table)
     assert all(f"    {one.name}: {one.help}" in str(owner.__doc__) for one in table)
 
 
-@pytest.mark.parametrize(("owner", "table"), TABLES, ids=["server", "peer"])
+@pytest.mark.parametrize(("owner", "table"), TABLES, ids=["server", "channel", "peer"])
 def test_unit_in_the_name_is_the_unit_of_the_table(owner: type, table: tuple[Statistic, ...]) -> None:
     for suffix in ("ms", "us", "s", "ppm"):
         assert {one.unit for one in table if one.name.endswith(f"_{suffix}")} <= {suffix}, suffix

@@ -7,7 +7,7 @@ callback.
 from __future__ import annotations
 
 from .channels import OwnedChannel, is_url, open_file, open_recording, reopen_recording
-from .error_names import ERROR_HANDLE, ERROR_TIMEOUT, error_name
+from .error_names import ERROR_ENDED, ERROR_HANDLE, ERROR_TIMEOUT, error_name
 from .library import BassLibrary
 from .locate import find_bass, kept_error_code
 from .output import DEFAULT_OUTPUT, Output, find_splitter, open_output
@@ -16,6 +16,7 @@ from .streams import InputStream, current_device, select_device
 
 __all__ = [
     "DEFAULT_OUTPUT",
+    "ERROR_ENDED",
     "ERROR_HANDLE",
     "ERROR_TIMEOUT",
     "BassLibrary",

@@ -204,7 +204,8 @@ class ClientRun:
         async with AsyncExitStack() as stack:
             source_watch = SourceWatch.with_engine(plan.config, MAX_PEERS, source)
             stack.callback(source_watch.close)
-            host = EngineHost(source_watch.engine, MAX_PEERS, source_watch.ended, source_watch.replaced)
+            host = EngineHost(source_watch.engine, MAX_PEERS)
+            host.observe_channel(source_watch.channel, source_watch)
             stack.callback(host.close)
             stack.push_async_callback(loop.cancel_tasks)
             host.start()

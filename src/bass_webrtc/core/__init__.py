@@ -25,6 +25,7 @@ from .engine import (
     SourceHandle,
     SourceReplaced,
     Srtcp,
+    max_channels,
     statistics_functions,
 )
 from .playout import Playout, PlayoutStats, ReceiverStats, fill_with_silence, read_array
@@ -56,6 +57,7 @@ __all__ = [
     "Srtcp",
     "exit_simply_in_children",
     "fill_with_silence",
+    "max_channels",
     "name_thread",
     "read_array",
     "statistics_functions",

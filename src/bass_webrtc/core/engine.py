@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ..config import SAMPLE_RATE_HZ, StreamConfig
+from ..config import SAMPLE_RATE_HZ, ChannelConfig, StreamConfig
 from ..errors import BassWebRtcError, ClosedError
 from ..host_process import ProcessLock
 from .compiled import ffi, lib
@@ -228,9 +228,16 @@ class ChannelSettings:
     dtx: bool
 
     @classmethod
-    def of(cls, config: StreamConfig) -> ChannelSettings:
-        """Return the settings of a stream's only encoding."""
-        return cls((config.bitrate_kbps * 1000,), config.complexity, config.application, config.fec, config.dtx)
+    def of(cls, config: StreamConfig, own: ChannelConfig | None = None) -> ChannelSettings:
+        """Return the settings of a channel: its own, and those of the server or client for the others."""
+        own = own or ChannelConfig()
+        return cls(
+            tuple(kbps * 1000 for kbps in own.bitrates_kbps or config.bitrates_kbps),
+            config.complexity if own.complexity is None else own.complexity,
+            own.application or config.application,
+            config.fec,
+            config.dtx,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -633,6 +640,11 @@ class Engine:
         if self._closed:
             raise ClosedError("the engine was closed")
         return self._pointer
+
+
+def max_channels() -> int:
+    """Return how many channels an engine can have."""
+    return int(lib.BW_MAX_CHANNELS)
 
 
 def statistics_functions() -> tuple[int, int, int]:

@@ -29,7 +29,7 @@ from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
 from ..stats import Kind, PeerStats
 from . import media
-from .host import Bridge, ConnectionObserver, EngineHost
+from .host import Bridge, ConnectionObserver, EngineHost, OnlyChannel, SentChannel
 from .ice.addresses import format_address
 from .ice.full_ice import FullIce, IceSettings, SelectedPair
 
@@ -62,6 +62,7 @@ class FullConnection:
         state: ``"new"``, ``"connecting"``, ``"connected"`` or ``"closed"``.
         offer_sdp: The local offer, after ``make_offer``.
         answer_sdp: The answer to the peer's offer, after ``answer``.
+        channel: What is sent to the peer, if it plays.
         close_reason: Why the connection ended; empty before.
         closing: Closes sockets and deletes TURN allocations, within about a second; None before the end.
         mid: Of the audio section, for trickled candidates.
@@ -77,6 +78,7 @@ class FullConnection:
         ice: IceSettings,
         *,
         offers: bool,
+        channel: SentChannel | None = None,
     ) -> None:
         """Take a slot. ``make_offer`` or ``answer`` comes next.
 
@@ -87,6 +89,7 @@ class FullConnection:
             observer: Receives the events.
             ice: Settings of ICE.
             offers: Whether this side makes the offer.
+            channel: What the peer is sent, if it plays; None: the engine has one channel only.
 
         Raises:
             PeerLimitError: All slots are taken.
@@ -100,6 +103,7 @@ class FullConnection:
         self._host = host
         self._certificate = dtls.Certificate.generate()
         self._config = config
+        self.channel = channel or OnlyChannel.of(config)
         self._observer = observer
         self._settings = ice
         self._loop = asyncio.get_running_loop()
@@ -129,6 +133,17 @@ class FullConnection:
     def closed(self) -> bool:
         """Whether the connection has ended."""
         return self.state == "closed"
+
+    @property
+    def encoding(self) -> int:
+        """Which of the channel's encodings is sent; the first before the peer's description."""
+        return self._media.encoding if self._media is not None else 0
+
+    def set_channel(self, channel: SentChannel) -> None:
+        """Send another channel in the same RTP stream. Ignored after the end."""
+        self.channel = channel
+        if self._media is not None and not self.closed:
+            self._media.set_channel(channel)
 
     # -- offer and answer
 
@@ -173,6 +188,7 @@ class FullConnection:
             self.id,
             self.kind,
             audio,
+            self.channel,
             role=role,
             certificate=self._certificate,
             config=self._config,

@@ -1,6 +1,7 @@
 """The engine as the connections of one server or client share it: peer slots, events, and a bridge for full ICE.
 
     Engine ─► events ─► EngineHost ─► the slot's owner: RTCP arrived, or its slot was released
+                            │     ├─► the channel's observer: its source has ended or was exchanged, or it is gone
                             │     └─► the UDP mux: STUN and DTLS datagrams
                             ├── slots: peer numbers, and when they can be reused
                             └── Bridge: media between the audio threads and full ICE, which owns its sockets
@@ -18,9 +19,12 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
+from ..config import StreamConfig
 from ..core import (
+    ChannelRemoved,
     Datagram,
     Engine,
     EngineEvent,
@@ -48,6 +52,36 @@ _OTHER_SOCKETS = 32
 """Sockets that a loop watches beside those of HTTP connections and of full ICE, such as listening ones."""
 _DISPATCH_S = 0.005
 """How long events are dispatched before other work of the loop gets its turn. One may take as long (a handshake)."""
+
+
+class SentChannel(Protocol):
+    """The channel whose audio a connection sends. Loop thread, except for the attributes."""
+
+    @property
+    def name(self) -> str:
+        """Its name on the server; empty for a client's."""
+
+    @property
+    def number(self) -> int:
+        """Its number in the engine."""
+
+    @property
+    def bitrates_bps(self) -> tuple[int, ...]:
+        """Bitrates of its encodings, the highest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyChannel:
+    """The channel of an engine that has no other one: a client's."""
+
+    bitrates_bps: tuple[int, ...]
+    name: str = ""
+    number: int = 0
+
+    @classmethod
+    def of(cls, config: StreamConfig) -> OnlyChannel:
+        """Return the channel with the encodings of ``config``."""
+        return cls(tuple(kbps * 1000 for kbps in config.bitrates_kbps))
 
 
 class Connection(Protocol):
@@ -87,6 +121,17 @@ class Connection(Protocol):
         """Send RTCP BYE and close_notify, and release the slot. Idempotent."""
 
     @property
+    def channel(self) -> SentChannel:
+        """What is sent to the peer, if it plays."""
+
+    @property
+    def encoding(self) -> int:
+        """Which of the channel's encodings it is."""
+
+    def set_channel(self, channel: SentChannel) -> None:
+        """Send another channel in the same RTP stream. Ignored after the end."""
+
+    @property
     def fraction_lost(self) -> float | None:
         """Fraction of packets lost in the player's last report, 0 to 1; None if there is none."""
 
@@ -115,6 +160,19 @@ class ConnectionObserver(Protocol):
         """Handle a new ``fraction_lost`` of a player."""
 
 
+class ChannelObserver(Protocol):
+    """Receives what the engine reports about one channel."""
+
+    def ended(self, code: int) -> None:
+        """Handle the end of its source, with BASS's error code."""
+
+    def replaced(self) -> None:
+        """Handle the end of an exchange of sources: the former one is not read any more."""
+
+    def removed(self) -> None:
+        """Handle the end of the channel: its source is not read any more."""
+
+
 class SlotOwner(Protocol):
     """The connection that occupies a slot."""
 
@@ -135,20 +193,12 @@ class EngineHost:
         media_log: For warnings about what peers send in DTLS and RTCP.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        max_peers: int,
-        on_source_ended: Callable[[int], None] = lambda _: None,
-        on_source_replaced: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, engine: Engine, max_peers: int) -> None:
         """Any thread. Nothing runs before ``start``.
 
         Args:
             engine: The audio path, which the host starts and closes.
             max_peers: Number of slots.
-            on_source_ended: Called with BASS's error code when the source has ended.
-            on_source_replaced: Called when the sender thread has taken the source of ``Engine.set_source``.
         """
         self.engine = engine
         self.socket_budget = SocketBudget(None if WATCHED_SOCKETS is None else WATCHED_SOCKETS // 2 - _OTHER_SOCKETS)
@@ -156,8 +206,7 @@ class EngineHost:
         self.media_log = LimitedLog(_log)
         self._replay_log = LimitedLog(_log)
         self._max_peers = max_peers
-        self._on_source_ended = on_source_ended
-        self._on_source_replaced = on_source_replaced
+        self._channels: dict[int, ChannelObserver] = {}
         self._on_datagram: Callable[[Datagram], None] = lambda _: None
         self._free_slots = deque(range(max_peers))
         self._owners: dict[int, SlotOwner] = {}
@@ -179,6 +228,10 @@ class EngineHost:
         self.engine.close()
         for sock in (*self._sockets.values(), *self._removed_sockets.values()):
             sock.close()
+
+    def observe_channel(self, number: int, observer: ChannelObserver) -> None:
+        """Report the events of a channel to this observer, until it is removed."""
+        self._channels[number] = observer
 
     # -- sockets
 
@@ -275,9 +328,11 @@ class EngineHost:
         elif isinstance(event, SocketRemoved):
             self._removed_sockets.pop(event.socket).close()
         elif isinstance(event, SourceEnded):
-            self._on_source_ended(event.error)
+            self._channels[event.channel].ended(event.error)
         elif isinstance(event, SourceReplaced):
-            self._on_source_replaced()
+            self._channels[event.channel].replaced()
+        elif isinstance(event, ChannelRemoved):
+            self._channels.pop(event.channel).removed()
         elif isinstance(event, Limited):
             dropped = self.engine.peer_counters(event.peer).datagrams_limited
             _log.warning(

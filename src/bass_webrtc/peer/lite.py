@@ -25,7 +25,7 @@ from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
 from ..stats import Kind, PeerStats
 from . import media
-from .host import ConnectionObserver
+from .host import ConnectionObserver, SentChannel
 from .ice.addresses import format_address
 from .mux import UdpMux
 
@@ -57,6 +57,7 @@ class LiteConnection:
         kind: Kind,
         offer: Offer,
         config: ServerConfig,
+        channel: SentChannel,
         observer: ConnectionObserver,
         request: RequestAddresses = RequestAddresses(),
     ) -> None:
@@ -67,6 +68,7 @@ class LiteConnection:
             kind: What the peer does.
             offer: The peer's offer.
             config: The server's settings.
+            channel: What the peer is sent, if it plays.
             observer: Receives the events.
             request: Where the offer was received.
 
@@ -103,6 +105,7 @@ class LiteConnection:
             self.id,
             kind,
             offer.audio,
+            channel,
             role=role,
             certificate=certificate,
             config=config,
@@ -114,6 +117,21 @@ class LiteConnection:
         local = media.describe(kind, config, identity, certificate, self._ice.local, candidates, ice_lite=True)
         self.answer_sdp = build_answer(offer, local)
         self._schedule()
+
+    @property
+    def channel(self) -> SentChannel:
+        """What is sent to the peer, if it plays."""
+        return self._media.channel
+
+    @property
+    def encoding(self) -> int:
+        """Which of the channel's encodings it is."""
+        return self._media.encoding
+
+    def set_channel(self, channel: SentChannel) -> None:
+        """Send another channel in the same RTP stream. Ignored after the end."""
+        if not self.closed:
+            self._media.set_channel(channel)
 
     # -- signaling
 

@@ -25,6 +25,7 @@ from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import IceCredentials
 from ..stats import Kind, PeerStats, plays, shallow_dict, talks
+from .host import SentChannel
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _JITTER_MIN_MS = 2
@@ -74,17 +75,23 @@ class Identity:
     """Random per session (RFC 7022)."""
 
 
-def exceeded_limits(audio: RemoteAudio, config: StreamConfig) -> tuple[str, ...]:
-    """Return which limits in a player's description the stream exceeds: all players share one encoding.
+def highest_encoding(audio: RemoteAudio, channel: SentChannel) -> int:
+    """Return the first of a channel's encodings that a player's description allows, or else the last, lowest one."""
+    limit_bps = _bitrate_limit_bps(audio)
+    allowed = (index for index, bps in enumerate(channel.bitrates_bps) if limit_bps is None or bps <= limit_bps)
+    return next(allowed, len(channel.bitrates_bps) - 1)
+
+
+def exceeded_limits(audio: RemoteAudio, config: StreamConfig, channel: SentChannel) -> tuple[str, ...]:
+    """Return which limits in a player's description even the encoding that it gets exceeds: players share encodings.
 
     Every Opus decoder decodes it nevertheless, stereo included (RFC 7587, 3.4).
     """
     exceeded: list[str] = []
-    bitrate_bps = config.bitrate_kbps * 1000
-    limits_bps = (audio.opus.max_average_bitrate_bps, audio.bandwidth_bps)
-    lowest_bps = min((limit for limit in limits_bps if limit is not None), default=bitrate_bps)
-    if lowest_bps < bitrate_bps:
-        exceeded.append(f"the peer allows at most {lowest_bps} bit/s; this server sends {bitrate_bps}")
+    bitrate_bps = channel.bitrates_bps[highest_encoding(audio, channel)]
+    limit_bps = _bitrate_limit_bps(audio)
+    if limit_bps is not None and limit_bps < bitrate_bps:
+        exceeded.append(f"the peer allows at most {limit_bps} bit/s; this server sends {bitrate_bps}")
     if audio.opus.stereo is False:
         exceeded.append("the peer allows mono; this server sends stereo")
     if audio.max_ptime_ms is not None and audio.max_ptime_ms < config.frame_ms:
@@ -92,6 +99,11 @@ def exceeded_limits(audio: RemoteAudio, config: StreamConfig) -> tuple[str, ...]
             f"the peer allows at most {audio.max_ptime_ms:g} ms per packet; this server sends {config.frame_ms} ms"
         )
     return tuple(exceeded)
+
+
+def _bitrate_limit_bps(audio: RemoteAudio) -> int | None:
+    limits_bps = (audio.opus.max_average_bitrate_bps, audio.bandwidth_bps)
+    return min((limit for limit in limits_bps if limit is not None), default=None)
 
 
 def describe(
@@ -170,6 +182,8 @@ class MediaSession:
 
     Attributes:
         srtp_profile: Name of the negotiated SRTP profile; empty before.
+        channel: What a peer that plays is sent.
+        encoding: Which of the channel's encodings that is.
         exceeded_limits: Limits in the description of a peer that plays, which its stream exceeds.
     """
 
@@ -179,6 +193,7 @@ class MediaSession:
         peer: int,
         kind: Kind,
         audio: RemoteAudio,
+        channel: SentChannel,
         *,
         role: dtls.DtlsRole,
         certificate: dtls.Certificate,
@@ -192,6 +207,7 @@ class MediaSession:
             peer: The peer's slot in the engine.
             kind: What the peer does.
             audio: The audio section of its session description.
+            channel: What the peer is sent, if it plays.
             role: Local role in the DTLS handshake.
             certificate: Local certificate.
             config: Settings of the stream.
@@ -206,7 +222,7 @@ class MediaSession:
         self._log = log
         self._identity = identity
         self.srtp_profile = ""
-        self.exceeded_limits = exceeded_limits(audio, config) if plays(kind) else ()
+        self._choose_encoding(channel)
         self._timestamp_offset = _random.randrange(1 << 32)
         # Read once: RTP and NTP times then advance alike, and time.time has steps of 15.6 ms on Windows.
         self._epoch_s = time.time() - time.perf_counter()
@@ -218,6 +234,17 @@ class MediaSession:
         self._sequence_restarts_logged = 0
         self._connected_at_s: float | None = None
         self._events: list[MediaEvent] = []
+
+    def set_channel(self, channel: SentChannel) -> None:
+        """Send another channel, its highest encoding that the peer allows, in the same RTP stream."""
+        self._choose_encoding(channel)
+        if self._connected_at_s is not None and plays(self._kind):
+            self._engine.set_channel(self._peer, channel.number, self.encoding)
+
+    def _choose_encoding(self, channel: SentChannel) -> None:
+        self.channel = channel
+        self.encoding = highest_encoding(self._audio, channel)
+        self.exceeded_limits = exceeded_limits(self._audio, self._config, channel) if plays(self._kind) else ()
 
     def start(self, now_s: float) -> None:
         """Start the DTLS handshake: ICE has selected a path."""
@@ -312,6 +339,8 @@ class MediaSession:
             timestamp_offset=self._timestamp_offset,
             payload_type=self._audio.payload_type,
             red_payload_type=self._audio.red_payload_type or 0,
+            channel=self.channel.number,
+            encoding=self.encoding,
         )
 
     def _receiving_stream(self) -> ReceivingStream:
@@ -397,23 +426,29 @@ class MediaSession:
 
     def stats(self) -> dict[str, Any]:
         """Return the fields of ``PeerStats`` that this object knows."""
-        counters = _known_fields(self._engine.peer_counters(self._peer))
+        counters = self._engine.peer_counters(self._peer)
         since_s = self._connected_at_s
-        return counters | {
+        return _known_fields(counters) | {
             "connected_s": 0.0 if since_s is None else max(0.0, time.perf_counter() - since_s),
             "srtp_profile": self.srtp_profile,
             "dtls_records_ignored": self._dtls.ignored,
             "exceeded_limits": "; ".join(self.exceeded_limits),
             "malformed_candidates": self._audio.malformed_candidates,
-            **(self._player_stats() if plays(self._kind) else {}),
+            **(self._player_stats(counters.encoding) if plays(self._kind) else {}),
             **(self._publisher_stats() if talks(self._kind) else {}),
         }
 
-    def _player_stats(self) -> dict[str, Any]:
-        """Return the values from the player's RTCP reports."""
+    def _player_stats(self, encoding: int) -> dict[str, Any]:
+        """Return what the player is sent, and the values from its RTCP reports."""
+        channel = self.channel
         if self._rtcp is None:
-            return {}
-        return shallow_dict(self._rtcp.snapshot()) | {"nacks_ignored": self._rtcp.ignored_nack_items}
+            return {"channel": channel.name}
+        bitrates_bps = channel.bitrates_bps
+        return {
+            "channel": channel.name,
+            "bitrate_kbps": bitrates_bps[min(encoding, len(bitrates_bps) - 1)] // 1000,  # It may be on its way to it.
+            "nacks_ignored": self._rtcp.ignored_nack_items,
+        } | shallow_dict(self._rtcp.snapshot())
 
     def _publisher_stats(self) -> dict[str, Any]:
         """Return the values of the local receiver."""

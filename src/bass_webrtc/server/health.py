@@ -1,7 +1,7 @@
 """Errors inside a running server: each kind is logged and reported to the program once, not every time.
 
 an unhandled exception on the loop ───────────────────────────┐
-the sender thread falls behind the clock, or Opus fails ──────┴─► Faults ─► log, "error" event
+a sender thread falls behind the clock, or Opus fails ────────┴─► Faults ─► log, "error" event
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ the log."""
 _CHECK_INTERVAL_S = 1.0
 _CHECKS_UNTIL_REPORT = 2
 """The first failed check may follow a stall of the whole process that the sender thread has not compensated yet."""
-_UNHEALTHY_AFTER_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -76,13 +75,6 @@ async def watch(engine: Engine, is_healthy: Callable[[], bool], faults: Faults) 
         before, encode_errors = encode_errors, engine.stats().encode_errors
         if encode_errors > before:
             faults.report("Opus failed to encode audio from the source; players hear gaps")
-
-
-def is_healthy(engine: Engine, frame_ms: int) -> bool:
-    """Return whether the sender thread is less than a second behind the clock. Any thread."""
-    counters = engine.stats()
-    sent_s = (counters.frames_sent + counters.frames_skipped) * frame_ms / 1000
-    return sent_s > engine.running_s(time.perf_counter()) - _UNHEALTHY_AFTER_S
 
 
 def _origin(error: BaseException) -> object:

@@ -11,20 +11,21 @@ from ..signaling.server.auth import TokenPolicy
 from ..signaling.server.endpoint import Endpoint, EndpointSettings
 from ..signaling.server.hosts import given_names
 from ..signaling.server.http_server import HttpServer, HttpSettings
-from ..signaling.server.sessions import Admit, Sessions
+from ..signaling.server.sessions import Admit
 from ..signaling.server.site import Site, SiteSettings
 from ..stats import Kind, ServerStats
 from . import self_signed
+from .peers import ServerPeers
 
 _RETRY_AFTER_S = 5
 
 
-def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ice_lite: bool) -> list[Endpoint]:
+def make_endpoints(config: ServerConfig, peers: ServerPeers, admit: Admit, *, ice_lite: bool) -> list[Endpoint]:
     """Make the WHEP endpoint, the WHIP endpoint, or both, depending on ``signaling_mode``.
 
     Args:
         config: Settings of the server.
-        sessions: Creates the connections.
+        peers: Creates the connections.
         admit: Calls the application's ``admit`` function.
         ice_lite: Whether the connections use ICE-lite.
     """
@@ -40,8 +41,9 @@ def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ic
             allow_origins=_origins(config),
             ice_links=lambda: ice_server_links(config.visitor_ice_servers, config.turn_secret, time.time()),
             retry_after_s=_RETRY_AFTER_S,
+            channels=(lambda: peers.channels.names) if kind == "player" else tuple,
         )
-        return Endpoint(kind, settings, sessions, admit)
+        return Endpoint(kind, settings, peers, admit)
 
     play_token = config.play_token or config.token
     publish_token = config.publish_token or config.token
@@ -56,21 +58,25 @@ def make_endpoints(config: ServerConfig, sessions: Sessions, admit: Admit, *, ic
 def make_http_server(
     config: ServerConfig,
     endpoints: Sequence[Endpoint],
+    peers: ServerPeers,
     stats: Callable[[], Awaitable[ServerStats]],
-    is_healthy: Callable[[], bool],
 ) -> HttpServer:
     """Make the HTTP server of the endpoints and the site; it is not started yet.
 
     Args:
         config: Settings of the server.
         endpoints: From ``make_endpoints``.
+        peers: Those whose channels keep the pace while the server is healthy.
         stats: Returns current statistics; called on the loop thread.
-        is_healthy: Returns whether audio is being sent.
     """
     has_page = config.demo_page and config.signaling_mode == "http"
-    site = Site(SiteSettings(has_page, _statistics_tokens(config), _origins(config)), stats, is_healthy)
+    play_token = config.play_token or config.token
+    settings = SiteSettings(
+        has_page, _statistics_tokens(config), TokenPolicy(play_token, allow_query=True), _origins(config)
+    )
+    site = Site(settings, stats, peers.channels.keep_pace)
     own = self_signed.certificate_file(config) if config.tls_self_signed else None
-    settings = HttpSettings(
+    http = HttpSettings(
         host=config.http_host,
         port=config.http_port,
         tls_certificate=own or config.tls_certificate,
@@ -80,7 +86,7 @@ def make_http_server(
         max_connections=config.max_connections,
         max_connections_per_address=config.max_connections_per_address,
     )
-    return HttpServer(settings, [*endpoints, site])
+    return HttpServer(http, [*endpoints, site])
 
 
 def _origins(config: ServerConfig) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..bass import InputStream
 from ..config import StreamConfig
@@ -12,12 +12,14 @@ from ..loop_thread import LoopThread
 from ..peer.host import Connection, SignaledConnection
 from ..rtc.candidate import Candidate
 from ..rtc.negotiation import read_answer
-from ..stats import Kind, PeerStats, talks
+from ..stats import Kind, PeerStats, plays, talks
 
 if TYPE_CHECKING:
     import numpy as np
     from _typeshed import WriteableBuffer
     from numpy.typing import NDArray
+
+    from .channels import ServerChannels
 
 MAX_GAIN = 16.0
 """Upper limit of ``Peer.gain``, +24 dB."""
@@ -33,6 +35,17 @@ def check_text(value: object, what: str) -> None:
         raise ConfigError(f"{what} is a {type(value).__name__}; expected a string")
 
 
+class Mover(Protocol):
+    """Lets peers hear other channels."""
+
+    @property
+    def channels(self) -> ServerChannels:
+        """The channels."""
+
+    def move(self, connection: Connection, name: str) -> None:
+        """Let a peer hear another channel. Loop thread."""
+
+
 class Peer:
     """One remote peer that is connected to a server, or connecting. All members may be used from any thread.
 
@@ -46,6 +59,7 @@ class Peer:
         loop: LoopThread,
         playout: Playout,
         config: StreamConfig,
+        mover: Mover,
         *,
         signaled: SignaledConnection | None = None,
     ) -> None:
@@ -55,12 +69,13 @@ class Peer:
             loop: The loop thread that it lives on.
             playout: The receiving side of the engine.
             config: Settings of the stream.
+            mover: Lets the peer hear another channel.
             signaled: The same connection if the program exchanges its offer and answer.
         """
         self.id = connection.id
         self._connection = connection
         self._signaled = signaled
-        self._config = config
+        self._mover = mover
         self._loop = loop
         self._playout = playout
         # A player of WHEP never sends; a peer that the program signals may become anything.
@@ -91,6 +106,27 @@ class Peer:
     def stats(self) -> PeerStats:
         """Return a snapshot of the peer's statistics."""
         return self._connection.stats()
+
+    @property
+    def channel(self) -> str:
+        """Name of the channel that the peer hears; empty for a publisher."""
+        return self._connection.channel.name if plays(self.kind) else ""
+
+    def set_channel(self, name: str) -> None:
+        """Let the peer hear another channel, in the same connection and RTP stream. Never waits.
+
+        Args:
+            name: Name of the channel.
+
+        Raises:
+            ConfigError: There is no such channel, or the peer is a publisher, which hears nothing.
+            ClosedError: The peer has disconnected.
+        """
+        self._check_open()
+        self._mover.channels.find(name)
+        if not plays(self.kind):
+            raise ConfigError(f"peer {self.id} is a publisher, which hears no channel")
+        self._loop.call_soon(self._mover.move, self._connection, name)
 
     # -- signaling by the program
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import get_args
 
-from ..config import IceServerAddress, ServerConfig
+from ..config import MAIN, IceServerAddress, ServerConfig
 from ..errors import ClosedError, ConfigError, PeerLimitError, SignalingError
 from ..events import EventDispatcher
 from ..limited_log import LimitedLog
@@ -38,13 +38,13 @@ from ..signaling.server.limits import client_network
 from ..signaling.server.sessions import Session
 from ..signaling.server.snapshots import PEERS_PER_STEP
 from ..stats import Kind, PeerStats, plays
+from .channels import RunningChannel, ServerChannels
 from .peer import Peer
 
 _log = logging.getLogger(__name__)
 
 _RELEASE_TIMEOUT_S = 1.0
 _CLOSE_TIMEOUT_S = 3.0
-_MAX_EXPECTED_LOSS_PERCENT = 30
 _LOSS_INTERVAL_S = 1.0
 _GATHER_TIMEOUT_S = 0.4
 """An answer must be ready within half a second even if a STUN server is dead."""
@@ -62,6 +62,7 @@ class ServerPeers:
     """The peers between a server's ``start`` and ``stop``.
 
     Attributes:
+        channels: What the peers can hear.
         refused: Number of WHIP and WHEP peers that were refused because there was no place for them. Any thread.
     """
 
@@ -73,8 +74,7 @@ class ServerPeers:
         config: ServerConfig,
         ice_servers: tuple[IceServerAddress, ...],
         events: EventDispatcher,
-        *,
-        has_source: bool,
+        channels: ServerChannels,
     ) -> None:
         """
         Args:
@@ -84,7 +84,7 @@ class ServerPeers:
             config: The server's settings.
             ice_servers: Those of ``config``.
             events: Delivers events to the program.
-            has_source: Whether the server has audio to send.
+            channels: What the peers can hear.
         """
         self._host = host
         self._mux = mux
@@ -92,7 +92,7 @@ class ServerPeers:
         self._config = config
         self._ice_servers = ice_servers
         self._events = events
-        self._has_source = has_source
+        self.channels = channels
         self._peers: dict[Connection, Peer] = {}
         self._networks: dict[Connection, str] = {}
         """The WHIP and WHEP peers, and the network of each."""
@@ -103,7 +103,6 @@ class ServerPeers:
         self._closing: set[asyncio.Task[None]] = set()
         self._on_closed: list[Callable[[Connection], None]] = []
         self.refused = 0
-        self._expected_loss_percent = 0
         self._next_loss_s = 0.0
 
     @property
@@ -120,10 +119,10 @@ class ServerPeers:
                 await asyncio.sleep(0)
         return tuple(found)
 
-    def set_bitrate(self, bitrate_kbps: int) -> None:
-        """Change the bitrate of the stream, which the limits in later descriptions are compared with."""
-        self._config = replace(self._config, bitrate_kbps=bitrate_kbps)
-        self._host.engine.set_bitrate(bitrate_kbps * 1000)
+    def listeners(self) -> Counter[str]:
+        """Return the number of connected peers that hear each channel, by its name. Any thread."""
+        connections = tuple(self._peers)
+        return Counter(one.channel.name for one in connections if plays(one.kind) and one.state == "connected")
 
     def on_closed(self, callback: Callable[[Connection], None]) -> None:
         """Call a function with each connection that has ended."""
@@ -131,21 +130,31 @@ class ServerPeers:
 
     # -- WHIP and WHEP
 
-    async def create(self, kind: Kind, offer: Offer, request: Request) -> Session:
+    async def create(self, kind: Kind, offer: Offer, request: Request, channel: str = MAIN) -> Session:
         """Answer an offer; see ``Sessions.create``."""
-        if kind == "player" and not self._has_source:
-            raise SignalingError(409, request.path, "this server has nothing to play")
+        heard = self._heard(kind, request, channel)
         self.check_room(request)
         if self._config.strict_http and plays(kind):
-            for limit in exceeded_limits(offer.audio, self._config):
+            for limit in exceeded_limits(offer.audio, self._config, heard):
                 raise UnusableSdpError(limit)
         network = client_network(request.remote)
         if self._mux is None:
-            return await self._create_full(kind, offer, request.local, network)
+            return await self._create_full(kind, offer, heard, request.local, network)
         addresses = RequestAddresses(request.local, request.remote)
-        connection = LiteConnection(self._mux, kind, offer, self._config, self, addresses)
+        connection = LiteConnection(self._mux, kind, offer, self._config, heard, self, addresses)
         self._register(connection, network)
         return connection
+
+    def _heard(self, kind: Kind, request: Request, name: str) -> RunningChannel:
+        """Return the channel that a peer asks for."""
+        try:
+            channel = self.channels.find(name)
+        except ConfigError as error:
+            raise SignalingError(404, request.path, str(error)) from None
+        if kind == "player" and not channel.has_source:
+            what = "this server" if name == MAIN else f"channel {name!r}"
+            raise SignalingError(409, request.path, f"{what} has nothing to play")
+        return channel
 
     def check_room(self, request: Request) -> None:
         """Keep one network from taking all slots, whether its peers connect or only post offers.
@@ -179,35 +188,39 @@ class ServerPeers:
         self.refused += 1
         self._refusal_log.warning(f"refused: {why}", time.perf_counter())
 
-    async def _create_full(self, kind: Kind, offer: Offer, local: str, network: str) -> FullConnection:
+    async def _create_full(
+        self, kind: Kind, offer: Offer, channel: RunningChannel, local: str, network: str
+    ) -> FullConnection:
         """Answer with all candidates: a server does not trickle over HTTP (RFC 9725, 4.3.2)."""
         ice = replace(self._ice_settings(), end_of_candidates="always", extra_hosts=lambda: (local,))
-        connection = self._full_connection(kind, ice)
+        connection = self._full_connection(kind, ice, channel)
         self._register(connection, network)
         await _description(connection, connection.answer(offer))
         return connection
 
     # -- signaling by the program
 
-    async def add(self, offer_sdp: str) -> tuple[Peer, str]:
+    async def add(self, offer_sdp: str, channel: str = MAIN) -> tuple[Peer, str]:
         """See ``Server.add_peer``."""
+        heard = self.channels.find(channel)
         offer = read_offer(offer_sdp)
-        kind = self._kind_for(offer.audio)
-        connection = self._full_connection(kind, self._signaled_ice_settings())
+        kind = _kind_for(offer.audio, heard)
+        connection = self._full_connection(kind, self._signaled_ice_settings(), heard)
         peer = self._register_signaled(connection)
         answer = await _description(connection, connection.answer(offer))
         self._events.emit("sdp", peer, "answer", answer)
         return peer, answer
 
-    async def offer(self, kind: Kind) -> tuple[Peer, str]:
+    async def offer(self, kind: Kind, channel: str = MAIN) -> tuple[Peer, str]:
         """See ``Server.create_offer``."""
+        heard = self.channels.find(channel)
         if kind not in get_args(Kind):
             raise ConfigError(f"kind is {kind!r}; expected one of {get_args(Kind)}")
-        if not self._has_source:
+        if not heard.has_source:
             if kind == "player":
                 raise ConfigError('this server has nothing to play; give it a source, or offer to a "publisher"')
             kind = "publisher"
-        connection = self._full_connection(kind, self._signaled_ice_settings(), offers=True)
+        connection = self._full_connection(kind, self._signaled_ice_settings(), heard, offers=True)
         peer = self._register_signaled(connection)
         offer = await _description(connection, connection.make_offer())
         self._events.emit("sdp", peer, "offer", offer)
@@ -220,18 +233,28 @@ class ServerPeers:
             raise ConfigError(f"there is no peer {peer_id!r}")
         connection.end("removed by the program")
 
-    def _kind_for(self, audio: RemoteAudio) -> Kind:
-        """Return the kind of a peer from the direction in its offer."""
-        if not audio.sends:
-            if not self._has_source:
-                raise UnusableSdpError("the offer is recvonly, and this server has nothing to play")
-            return "player"
-        return "sendrecv" if audio.receives and self._has_source else "publisher"
+    # -- channels
+
+    def move(self, connection: Connection, name: str) -> None:
+        """Let a peer hear another channel; ignored if that was closed meanwhile."""
+        if name in self.channels.names and connection.channel.name != name and not connection.closed:
+            connection.set_channel(self.channels.find(name))
+
+    async def end_listeners(self, channel: RunningChannel, reason: str) -> None:
+        """End the connections of a channel's listeners, in steps between which the loop does other work."""
+        listening = [one for one in self._peers if one.channel is channel and plays(one.kind)]
+        for number, connection in enumerate(listening, start=1):
+            if connection.channel is channel:
+                connection.end(reason)
+            if number % PEERS_PER_STEP == 0:
+                await asyncio.sleep(0)
 
     # -- connections
 
-    def _full_connection(self, kind: Kind, ice: IceSettings, *, offers: bool = False) -> FullConnection:
-        return FullConnection(self._host, kind, self._config, self, ice, offers=offers)
+    def _full_connection(
+        self, kind: Kind, ice: IceSettings, channel: RunningChannel, *, offers: bool = False
+    ) -> FullConnection:
+        return FullConnection(self._host, kind, self._config, self, ice, offers=offers, channel=channel)
 
     def _ice_settings(self) -> IceSettings:
         return IceSettings(
@@ -251,7 +274,7 @@ class ServerPeers:
     def _register(self, connection: Connection, network: str) -> None:
         self._note_network(connection, network)
         self._log_peer(connection, f"arrived from {network}")
-        self._add_peer(connection, Peer(connection, self._loop, self._host.engine.playout, self._config))
+        self._add_peer(connection, Peer(connection, self._loop, self._host.engine.playout, self._config, self))
 
     def _log_peer(self, connection: Connection, what: str) -> None:
         if _log.isEnabledFor(logging.INFO):
@@ -260,7 +283,8 @@ class ServerPeers:
     def _register_signaled(self, connection: FullConnection) -> Peer:
         self._log_peer(connection, "signaled by the program")
         return self._add_peer(
-            connection, Peer(connection, self._loop, self._host.engine.playout, self._config, signaled=connection)
+            connection,
+            Peer(connection, self._loop, self._host.engine.playout, self._config, self, signaled=connection),
         )
 
     def _add_peer(self, connection: Connection, peer: Peer) -> Peer:
@@ -311,7 +335,7 @@ class ServerPeers:
             self._events.emit("ice_candidate", peer, text, connection.mid, connection.mline_index)
 
     def loss_reported(self) -> None:
-        """Set the encoder's expected loss to the mean of all players, which share one encoding.
+        """Set each encoder's expected loss to the mean of its listeners.
 
         Computed at most once a second: 500 players send 100 reports per second, and each computation visits all.
         """
@@ -319,11 +343,14 @@ class ServerPeers:
         if now_s < self._next_loss_s:
             return
         self._next_loss_s = now_s + _LOSS_INTERVAL_S
-        fractions = [lost for connection in self._peers if (lost := connection.fraction_lost) is not None]
-        percent = min(round(100 * sum(fractions) / len(fractions)), _MAX_EXPECTED_LOSS_PERCENT) if fractions else 0
-        if percent != self._expected_loss_percent:
-            self._expected_loss_percent = percent
-            self._host.engine.set_expected_loss(percent)
+        fractions = defaultdict[tuple[str, int], list[float]](list)
+        for connection in self._peers:
+            lost = connection.fraction_lost
+            if lost is not None:
+                fractions[connection.channel.name, connection.encoding].append(lost)
+        for channel in self.channels:
+            for encoding in range(len(channel.bitrates_bps)):
+                channel.expect_loss(encoding, fractions[channel.name, encoding])
 
     # -- the end
 
@@ -334,6 +361,15 @@ class ServerPeers:
         await self._host.wait_until_released(_RELEASE_TIMEOUT_S)
         if self._closing:
             await asyncio.wait(self._closing, timeout=_CLOSE_TIMEOUT_S)
+
+
+def _kind_for(audio: RemoteAudio, channel: RunningChannel) -> Kind:
+    """Return the kind of a peer from the direction in its offer."""
+    if not audio.sends:
+        if not channel.has_source:
+            raise UnusableSdpError("the offer is recvonly, and this server has nothing to play")
+        return "player"
+    return "sendrecv" if audio.receives and channel.has_source else "publisher"
 
 
 async def _description(connection: FullConnection, description: Awaitable[str]) -> str:

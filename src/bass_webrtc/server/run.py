@@ -6,7 +6,7 @@ Everything is opened in order and closed in reverse order; a ``ServerRun`` exist
 from __future__ import annotations
 
 import asyncio
-import functools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,10 +20,11 @@ from ..peer.host import EngineHost
 from ..peer.mux import UdpMux
 from ..signaling.server.http_server import HttpServer
 from ..signaling.server.sessions import Admit
-from ..source_watch import SourceWatch
-from ..sources import OpenSource
-from ..stats import Lateness, PeerStats, ServerStats, talks
-from .health import Faults, is_healthy, watch
+from ..sources import open_for_core
+from ..stats import ChannelStats, PeerStats, ServerStats, plays, talks
+from .channel import ChannelBase
+from .channels import RunningChannel, ServerChannels, lateness
+from .health import Faults, watch
 from .http import make_endpoints, make_http_server
 from .peers import ServerPeers
 
@@ -34,7 +35,7 @@ class ServerRun:
     Attributes:
         loop: The loop thread.
         engine: The audio path.
-        source_watch: Watches the source.
+        channels: The channels.
         peers: The peers.
         http: The HTTP port; None with callback signaling.
         udp_port: The UDP port of all peers; 0 with full ICE, where each peer has ports of its own.
@@ -45,10 +46,11 @@ class ServerRun:
         self,
         loop: LoopThread,
         host: EngineHost,
-        watch: SourceWatch,
+        channels: ServerChannels,
         peers: ServerPeers,
         http: HttpServer | None,
         input_stream: InputStream,
+        events: EventDispatcher,
         *,
         udp_port: int,
         closing: AsyncExitStack,
@@ -60,15 +62,17 @@ class ServerRun:
         self.http = http
         self.input_stream = input_stream
         self.udp_port = udp_port
+        self.channels = channels
         self._host = host
-        self.source_watch = watch
+        self._events = events
         self._closing = closing
+        self._changes: set[asyncio.Task[None]] = set()
 
     @classmethod
     async def open(
         cls,
         loop: LoopThread,
-        source: OpenSource,
+        handles: Sequence[ChannelBase],
         config: ServerConfig,
         ice_servers: Sequence[IceServerAddress],
         events: EventDispatcher,
@@ -78,55 +82,78 @@ class ServerRun:
 
         Args:
             loop: The loop thread, on which nothing else runs.
-            source: What to send, opened by the caller. Closed with the server.
+            handles: The channels, the server's own first. Their sources are opened, and closed with the server.
             config: Settings.
             ice_servers: Those of ``config``.
             events: Delivers events to the program.
             admit: Decides on each WHIP and WHEP request.
 
         Raises:
-            BassWebRtcError: A port cannot be opened. The source is closed then.
+            BassWebRtcError: A source or a port cannot be opened.
         """
         faults = Faults(events)
         asyncio.get_running_loop().set_exception_handler(faults.handle)
         async with AsyncExitStack() as stack:
-            on_ended = functools.partial(events.emit, "source_ended")
-            source_watch = SourceWatch.with_engine(config, config.max_peers, source, on_ended)
-            stack.callback(source_watch.close)
-            engine = source_watch.engine
-            host = EngineHost(engine, config.max_peers, source_watch.ended, source_watch.replaced)
+            channels = ServerChannels.open(config, events, handles[0])
+            stack.callback(channels.close)
+            engine = channels.engine
+            host = EngineHost(engine, config.max_peers)
             stack.callback(host.close)
+            for handle in handles[1:]:
+                channels.adopt(handle, open_for_core(handle.source))
             stack.push_async_callback(loop.cancel_tasks)
             mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
-            has_source = source.handle is not None
-            peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, has_source=has_source)
-            healthy = functools.partial(is_healthy, engine, config.frame_ms)
+            peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, channels)
             host.start()
             stack.callback(host.stop)
-            source_watch.start()
+            channels.start(host)
             stack.push_async_callback(peers.end_all, "the server stops")
 
             async def collect() -> ServerStats:
-                return _snapshot(host, source_watch, peers, http, await peers.stats_in_steps())
+                return _snapshot(host, channels, peers, http, await peers.stats_in_steps())
 
-            http = _make_http(config, peers, admit, collect, healthy, ice_lite=mux is not None)
+            http = _make_http(config, peers, admit, collect, ice_lite=mux is not None)
             if http is not None:
                 stack.push_async_callback(http.stop)
                 await http.start()
-            stack.callback(asyncio.create_task(watch(engine, healthy, faults)).cancel)
+            stack.callback(asyncio.create_task(watch(engine, channels.keep_pace, faults)).cancel)
             input_stream = InputStream(*engine.playout.mix_procedure, decode=config.decode_stream)
             stack.callback(input_stream.close)
             udp_port = mux.port if mux is not None else 0
-            return cls(loop, host, source_watch, peers, http, input_stream, udp_port=udp_port, closing=stack.pop_all())
+            return cls(
+                loop, host, channels, peers, http, input_stream, events, udp_port=udp_port, closing=stack.pop_all()
+            )
 
     async def close(self) -> None:
         """End all connections and close everything."""
         await self._closing.aclose()
 
+    async def add_channel(self, handle: ChannelBase, device: int | None) -> None:
+        """Open a channel; see ``ServerChannels.add``."""
+        await self.channels.add(handle, device)
+        self._events.emit("channel_added", handle)
+
+    async def close_channel(self, handle: ChannelBase, reason: str) -> None:
+        """Disconnect the listeners of a channel and remove it. Goes on if the caller is cancelled."""
+        task = asyncio.create_task(self._remove_channel(self.channels.take(handle), reason))
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        await asyncio.shield(task)
+
+    async def _remove_channel(self, channel: RunningChannel, reason: str) -> None:
+        await self.peers.end_listeners(channel, reason)
+        await self.channels.remove(channel)
+        self._events.emit("channel_closed", channel.handle, reason)
+
     def stats(self) -> ServerStats:
         """Return a snapshot. Any thread."""
         peer_stats = tuple(peer.stats() for peer in self.peers.all)
-        return _snapshot(self._host, self.source_watch, self.peers, self.http, peer_stats)
+        return _snapshot(self._host, self.channels, self.peers, self.http, peer_stats)
+
+    def channel_stats(self, handle: ChannelBase) -> ChannelStats:
+        """Return a snapshot of one channel. Any thread."""
+        channel = self.channels.find(handle.name)
+        return channel.stats(self.peers.listeners()[channel.name])
 
 
 def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:
@@ -138,7 +165,6 @@ def _make_http(
     peers: ServerPeers,
     admit: Admit,
     stats: Callable[[], Awaitable[ServerStats]],
-    healthy: Callable[[], bool],
     *,
     ice_lite: bool,
 ) -> HttpServer | None:
@@ -147,20 +173,23 @@ def _make_http(
     endpoints = make_endpoints(config, peers, admit, ice_lite=ice_lite)
     for endpoint in endpoints:
         peers.on_closed(endpoint.forget)
-    return make_http_server(config, endpoints, stats, healthy)
+    return make_http_server(config, endpoints, peers, stats)
 
 
 def _snapshot(
     host: EngineHost,
-    source_watch: SourceWatch,
+    channels: ServerChannels,
     peers: ServerPeers,
     http: HttpServer | None,
     peer_stats: tuple[PeerStats, ...],
 ) -> ServerStats:
+    listeners = Counter(peer.channel for peer in peer_stats if plays(peer.kind) and peer.state == "connected")
+    channel_stats = tuple(channel.stats(listeners[channel.name]) for channel in channels)
     stats = replace(
         snapshot(host.engine, peer_stats, host.replayed_checks),
         peers_refused=peers.refused,
-        source_reopenings=source_watch.reopenings,
+        source_reopenings=sum(channel.source_reopenings for channel in channel_stats),
+        channels=channel_stats,
     )
     if http is None:
         return stats
@@ -210,16 +239,8 @@ def snapshot(engine: Engine, peers: tuple[PeerStats, ...], replayed_checks: int 
         datagrams_limited=counters.datagrams_limited,
         srtp_errors=counters.srtp_errors,
         events_dropped=counters.events_dropped,
-        send_lateness_us=_lateness(engine.lateness_us()),
+        send_lateness_us=lateness(engine.lateness_us()),
         realtime_priority=bool(counters.realtime_priority),
         replayed_checks=replayed_checks,
         peers=peers,
     )
-
-
-def _lateness(lateness_us: list[int]) -> Lateness:
-    if not lateness_us:
-        return Lateness()
-    ordered = sorted(lateness_us)
-    p50, p99 = (ordered[int((len(ordered) - 1) * share)] for share in (0.5, 0.99))
-    return Lateness(p50, p99, ordered[-1])

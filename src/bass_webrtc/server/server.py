@@ -1,10 +1,12 @@
 """START HERE: ``Server``, where the audio path (C) and the control plane (Python) meet.
 
-    source ─► Engine (core: encode once, send to all) ─────────────────────────────► browsers
+    source ─► Engine (core: a channel encodes once, sends to all) ─────────────────► browsers
     BASS   ◄─ Playout (core: jitter buffers, mix) ◄──────────────────────────────────┘  │
                  ▲ keys, addresses                                                      │
     HTTP ─► Endpoints (WHIP, WHEP) ─► ServerPeers ─► LiteConnection ◄─ UdpMux ◄── STUN, DTLS, RTCP
     the program (add_peer …) ────────────┘     └───► FullConnection ◄── aioice ◄─────────┘
+
+A server has one channel, ``"main"``, and those of ``add_channel`` (``channels.py``).
 
 ``ServerBase`` holds everything that never waits, and the operations that may wait, as coroutines on the loop thread.
 ``Server`` waits for those; ``bass_webrtc.aio.Server`` awaits them. The public methods may be called from any thread.
@@ -14,19 +16,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from ..config import ServerConfig, usable_ice_servers
-from ..core import fill_with_silence, read_array
-from ..errors import ClosedError
+from ..bass import current_device
+from ..config import MAIN, ChannelConfig, ServerConfig, check_channel_name, usable_ice_servers
+from ..core import fill_with_silence, max_channels, read_array
+from ..errors import ClosedError, ConfigError
 from ..events import Callback, EventDispatcher, needs_argument, without_arguments
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
 from ..signaling.server.sessions import PeerRequest
-from ..sources import PcmSource, Source, SourceState, check_source, open_for_core
-from ..stats import Kind, ServerStats
+from ..sources import PcmSource, Source, SourceState, check_source
+from ..stats import ChannelStats, Kind, ServerStats
+from .channel import Channel, ChannelBase
 from .peer import Peer, check_text
 from .run import ServerRun
 
@@ -36,11 +41,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Result = TypeVar("Result")
+AnyChannel = TypeVar("AnyChannel", bound=ChannelBase)
 
-_EVENTS = ("peer_connected", "peer_disconnected", "peer_state", "source_ended", "error", "sdp", "ice_candidate")
+_EVENTS = (
+    "peer_connected",
+    "peer_disconnected",
+    "peer_state",
+    "channel_added",
+    "channel_closed",
+    "source_ended",
+    "error",
+    "sdp",
+    "ice_candidate",
+)
 
 
-class ServerBase(Lifecycle[ServerRun]):
+class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
     """What ``bass_webrtc.Server`` and ``bass_webrtc.aio.Server`` share.
 
     Attributes:
@@ -50,10 +66,13 @@ class ServerBase(Lifecycle[ServerRun]):
             one delays events and new peers. None (default) accepts every peer.
     """
 
+    _make_channel: Callable[[ServerBase[AnyChannel], str, Source, ChannelConfig], AnyChannel]
+
     def __init__(self, source: Source, config: ServerConfig | None = None) -> None:
         """
         Args:
-            source: What to send: a BASS handle, ``BassFile``, ``Tone``, ``PcmSource``, or None for nothing.
+            source: What the channel "main" plays: a BASS handle, ``BassFile``, ``BassInput``, ``Tone``, ``PcmSource``,
+                or None for nothing.
             config: Settings; ``ServerConfig()`` by default.
 
         Raises:
@@ -64,7 +83,10 @@ class ServerBase(Lifecycle[ServerRun]):
         self.config = config or ServerConfig()
         self._ice_servers = usable_ice_servers(self.config.ice_servers)
         self.admit: Callable[[PeerRequest], bool | str] | None = None
-        self._source = source
+        self._channels = {MAIN: type(self)._make_channel(self, MAIN, source, ChannelConfig())}
+        self._opening_names: set[str] = set()
+        self._channels_guard = threading.Lock()  # Of the three around it.
+        self._opened: tuple[LoopThread, asyncio.Future[ServerRun]] | None = None
         self._events = EventDispatcher(_EVENTS)
         self._last_stats = ServerStats()
 
@@ -72,12 +94,19 @@ class ServerBase(Lifecycle[ServerRun]):
 
     async def _open(self, loop: LoopThread) -> ServerRun:
         self._events.start()
+        opened = asyncio.get_running_loop().create_future()
+        with self._channels_guard:
+            self._opened = loop, opened
+            channels = tuple(self._channels.values())
         try:
-            source = open_for_core(self._source)
-            return await ServerRun.open(loop, source, self.config, self._ice_servers, self._events, self._admit)
+            run = await ServerRun.open(loop, channels, self.config, self._ice_servers, self._events, self._admit)
         except BaseException:
+            self._end_changes()
+            opened.cancel()
             await self._events.finish()
             raise
+        opened.set_result(run)
+        return run
 
     def _stopping(self, run: ServerRun) -> None:
         self._last_stats = run.stats()
@@ -86,13 +115,16 @@ class ServerBase(Lifecycle[ServerRun]):
         return self._events.is_event_thread()
 
     async def _shut(self, run: ServerRun, caller: threading.Thread) -> None:
+        self._end_changes()
         await run.close()
         await self._events.finish(caller)
 
     def _forget(self) -> None:
         super()._forget()
-        if isinstance(self._source, PcmSource):
-            self._source._forget()
+        self._channels_guard = threading.Lock()  # A thread that the child has not may hold the other one.
+        for channel in self._channels.values():
+            if isinstance(channel.source, PcmSource):
+                channel.source._forget()
 
     async def _admit(self, request: PeerRequest) -> bool | str:
         admit = self.admit
@@ -100,12 +132,12 @@ class ServerBase(Lifecycle[ServerRun]):
             return True
         return await asyncio.wrap_future(self._events.call(admit, request))
 
-    def _add_peer(self, offer_sdp: str) -> Future[tuple[Peer, str]]:
+    def _add_peer(self, offer_sdp: str, channel: str) -> Future[tuple[Peer, str]]:
         check_text(offer_sdp, "the offer")
-        return self._submit(lambda run: run.peers.add(offer_sdp))
+        return self._submit(lambda run: run.peers.add(offer_sdp, channel))
 
-    def _create_offer(self, kind: Kind) -> Future[tuple[Peer, str]]:
-        return self._submit(lambda run: run.peers.offer(kind))
+    def _create_offer(self, kind: Kind, channel: str) -> Future[tuple[Peer, str]]:
+        return self._submit(lambda run: run.peers.offer(kind, channel))
 
     def _remove_peer(self, peer_id: int) -> Future[None]:
         return self._submit(lambda run: run.peers.remove(peer_id))
@@ -115,6 +147,83 @@ class ServerBase(Lifecycle[ServerRun]):
         if run is None:
             raise ClosedError("the server is not running; call start first")
         return run.loop.submit(call(run))
+
+    # -- changes of the channels: kept while stopped, made at once while running, and after a start that is in progress
+
+    def _add_channel(self, name: str, source: Source, config: ChannelConfig | None) -> Future[AnyChannel]:
+        check_channel_name(name)
+        check_source(source)
+        if not isinstance(config, ChannelConfig | None):
+            raise ConfigError(f"config is a {type(config).__name__}; expected a ChannelConfig or None")
+        channel = type(self)._make_channel(self, name, source, config or ChannelConfig())
+        with self._channels_guard:
+            names = (*self._channels, *self._opening_names)
+            if name in names:
+                raise ConfigError(f"there is a channel {name!r} already; expected none of {', '.join(names)}")
+            if len(names) == max_channels():
+                raise ConfigError(f"there are {len(names)} channels, which is the limit")
+            if self._opened is None:
+                self._channels[name] = channel
+                return _done(channel)
+            self._opening_names.add(name)
+        device = current_device()
+        added = self._change(lambda run: self._add_to(run, channel, device))
+        added.add_done_callback(lambda _: self._opening_names.discard(name))
+        return added
+
+    async def _add_to(self, run: ServerRun, channel: AnyChannel, device: int | None) -> AnyChannel:
+        try:
+            await run.add_channel(channel, device)
+            with self._channels_guard:
+                self._channels[channel.name] = channel
+            return channel
+        finally:
+            self._opening_names.discard(channel.name)
+
+    def _close_channel(self, channel: ChannelBase, reason: str) -> Future[None]:
+        with self._channels_guard:
+            if self._channels.get(channel.name) is not channel:
+                return _done(None)
+            del self._channels[channel.name]
+            if self._opened is None:
+                return _done(None)
+        return self._change(lambda run: run.close_channel(channel, reason))
+
+    def _set_channel_source(
+        self, channel: ChannelBase, source: Source, fade_ms: int, device: int | None
+    ) -> Future[None]:
+        with self._channels_guard:
+            if self._opened is None:
+                channel.source = source
+                return _done(None)
+        return self._change(lambda run: run.channels.set_source(channel, source, fade_ms, device))
+
+    def _change(self, call: Callable[[ServerRun], Coroutine[Any, Any, Result]]) -> Future[Result]:
+        opened = self._opened
+        if opened is None:
+            raise ClosedError("the server was stopped meanwhile")
+        loop, run = opened
+
+        async def change() -> Result:
+            return await call(await asyncio.shield(run))
+
+        return loop.submit(change())
+
+    def _end_changes(self) -> None:
+        with self._channels_guard:
+            self._opened = None
+
+    def _apply_bitrate(self, channel: ChannelBase, bitrate_kbps: int) -> None:
+        run = self._run
+        if run is not None:
+            run.loop.call_soon(run.channels.set_bitrate, channel.name, bitrate_kbps)
+
+    def _channel_stats(self, channel: ChannelBase) -> ChannelStats:
+        run = self._run
+        if run is not None and channel.name in run.channels.names:
+            return run.channel_stats(channel)
+        last = (one for one in self._last_stats.channels if one.name == channel.name)
+        return next(last, ChannelStats(channel.name))
 
     # -- state
 
@@ -137,6 +246,11 @@ class ServerBase(Lifecycle[ServerRun]):
         return run.peers.all if run is not None else ()
 
     @property
+    def channels(self) -> Mapping[str, AnyChannel]:
+        """The channels by their names, in the order of ``add_channel``, ``"main"`` first: as they are now."""
+        return MappingProxyType(dict(self._channels))
+
+    @property
     def engine_address(self) -> int:
         """Address of the core's ``bw_engine``, for C code that reads statistics. Valid until ``stop``; 0 when not
         running."""
@@ -150,9 +264,9 @@ class ServerBase(Lifecycle[ServerRun]):
 
     @property
     def source_state(self) -> SourceState:
-        """Whether, why and how often the source has ended; as before the first end when not running."""
+        """Whether, why and how often the source of ``"main"`` has ended; as before the first end when not running."""
         run = self._run
-        return run.source_watch.state if run is not None else SourceState()
+        return run.channels.main.watch.state if run is not None else SourceState()
 
     # -- audio
 
@@ -185,21 +299,24 @@ class ServerBase(Lifecycle[ServerRun]):
             fill_with_silence(block)
 
     def set_bitrate(self, bitrate_kbps: int) -> None:
-        """Change the bitrate of the Opus stream, from the next frame on and for later starts. Never waits.
+        """Change the bitrate of the first encoding of ``"main"`` and of all channels without bitrates of their own.
+
+        From the next frame on and for later starts. Never waits.
 
         Args:
-            bitrate_kbps: 6 to 510.
+            bitrate_kbps: 6 to 510, and above ``fallback_bitrates_kbps``.
 
         Raises:
             ConfigError: ``bitrate_kbps`` is out of range.
         """
         self.config = replace(self.config, bitrate_kbps=bitrate_kbps)
-        run = self._run
-        if run is not None:
-            run.loop.call_soon(run.peers.set_bitrate, bitrate_kbps)
+        for channel in self.channels.values():
+            if channel.config.bitrates_kbps is None:
+                self._apply_bitrate(channel, bitrate_kbps)
 
     def set_complexity(self, complexity: int) -> None:
-        """Change the complexity of the Opus encoder, from the next frame on and for later starts. Never waits.
+        """Change the complexity of the Opus encoders, but for channels with their own, from the next frame on and for
+        later starts. Never waits.
 
         Args:
             complexity: 0 (least CPU time) to 10 (best quality).
@@ -209,8 +326,9 @@ class ServerBase(Lifecycle[ServerRun]):
         """
         self.config = replace(self.config, complexity=complexity)
         run = self._run
-        if run is not None:
-            run.loop.call_soon(run.engine.set_complexity, complexity)
+        for channel in self.channels.values():
+            if run is not None and channel.config.complexity is None:
+                run.loop.call_soon(run.channels.set_complexity, channel.name, complexity)
 
     # -- events
 
@@ -223,7 +341,9 @@ class ServerBase(Lifecycle[ServerRun]):
         ``peer_connected``     peer                         Audio can flow.
         ``peer_disconnected``  peer, reason                 The connection has ended.
         ``peer_state``         peer, state                  ``peer.state`` has changed.
-        ``source_ended``       end                          The source has ended: a ``SourceEnd`` has the reason.
+        ``channel_added``      channel                      A channel was added while the server runs.
+        ``channel_closed``     channel, reason              A channel was closed while the server runs.
+        ``source_ended``       end                          A source has ended: a ``SourceEnd`` has channel and reason.
         ``error``              error                        Something failed; the server keeps running. At most once an
                                                             hour for each kind of fault.
         ``sdp``                peer, type, sdp              ``add_peer`` returns an ``"answer"``, or
@@ -251,8 +371,14 @@ class ServerBase(Lifecycle[ServerRun]):
         return self._events.on(event, callback)
 
 
-class Server(ServerBase, BlockingLifecycle[ServerRun]):
-    """Sends one source to browsers and other WebRTC players, and receives the audio of publishers.
+def _done(result: Result) -> Future[Result]:
+    done: Future[Result] = Future()
+    done.set_result(result)
+    return done
+
+
+class Server(ServerBase[Channel], BlockingLifecycle[ServerRun]):
+    """Sends audio to browsers and other WebRTC players, and receives the audio of publishers.
 
     A context manager that closes the server on exit. A server that is still running when the interpreter exits is
     closed then. All members may be used from any thread.
@@ -264,8 +390,10 @@ class Server(ServerBase, BlockingLifecycle[ServerRun]):
             one delays events and new peers. None (default) accepts every peer.
     """
 
+    _make_channel = Channel
+
     def start(self) -> None:
-        """Open the source and the ports and start to send; do nothing if the server is already running.
+        """Open the sources and the ports and start to send; do nothing if the server is already running.
 
         Returns when the HTTP port answers. With callback signaling no port is opened: each peer gets its own ports.
 
@@ -283,13 +411,31 @@ class Server(ServerBase, BlockingLifecycle[ServerRun]):
         """
         super().stop()
 
-    def add_peer(self, offer_sdp: str) -> tuple[Peer, str]:
+    def add_channel(self, name: str, source: Source, config: ChannelConfig | None = None) -> Channel:
+        """Add a channel: another source, which listeners hear at ``/whep/NAME``. It stays until its ``close``.
+
+        Waits until the source is open. On a server that is not running, ``start`` opens it.
+
+        Args:
+            name: 1 to 64 of the characters ``A-Z a-z 0-9 . _ -``, not beginning with a dot.
+            source: What it plays, as of ``Server``.
+            config: What it has of its own; ``ChannelConfig()`` by default.
+
+        Raises:
+            ConfigError: A channel has this name already, or an argument is wrong.
+            BassWebRtcError: The source cannot be opened.
+            ClosedError: The server was stopped meanwhile.
+        """
+        return wait(self._add_channel(name, source, config))
+
+    def add_peer(self, offer_sdp: str, channel: str = MAIN) -> tuple[Peer, str]:
         """Answer an offer that the program received. Waits at most half a second, for STUN and TURN servers.
 
         Works in every ``signaling_mode``. The peer always uses full ICE; ``admit`` is not called.
 
         Args:
             offer_sdp: SDP of a peer that wants to receive (recvonly), to send (sendonly) or both (sendrecv).
+            channel: Name of the channel that it hears.
 
         Returns:
             The peer and the SDP answer for it. Its kind is ``"player"``, ``"publisher"`` or ``"sendrecv"``; a server
@@ -297,13 +443,13 @@ class Server(ServerBase, BlockingLifecycle[ServerRun]):
 
         Raises:
             SdpError: The offer is malformed or cannot be accepted.
-            ConfigError: The offer is not a string.
+            ConfigError: The offer is not a string, or there is no such channel.
             PeerLimitError: ``max_peers`` are connected already.
             ClosedError: The server is not running, or was stopped meanwhile.
         """
-        return wait(self._add_peer(offer_sdp))
+        return wait(self._add_peer(offer_sdp, channel))
 
-    def create_offer(self, kind: Kind = "sendrecv") -> tuple[Peer, str]:
+    def create_offer(self, kind: Kind = "sendrecv", channel: str = MAIN) -> tuple[Peer, str]:
         """Create an offer for the program to send to a peer. Waits at most half a second, as ``add_peer``.
 
         The peer counts towards ``max_peers`` until its connection ends, or ``remove_peer`` gives up waiting for an
@@ -313,16 +459,18 @@ class Server(ServerBase, BlockingLifecycle[ServerRun]):
             kind: What the peer will do: ``"player"`` receives (the offer is sendonly), ``"publisher"`` sends
                 (recvonly), ``"sendrecv"`` does both, or what its answer leaves of it. A server without a source
                 turns ``"sendrecv"`` into ``"publisher"``.
+            channel: Name of the channel that it hears.
 
         Returns:
             The peer, whose ``set_answer`` takes the answer, and the SDP offer.
 
         Raises:
-            ConfigError: ``kind`` is unknown, or is ``"player"`` and the server has no source.
+            ConfigError: ``kind`` is unknown, or is ``"player"`` and the channel has no source; or there is no such
+                channel.
             PeerLimitError: ``max_peers`` are connected already.
             ClosedError: The server is not running, or was stopped meanwhile.
         """
-        return wait(self._create_offer(kind))
+        return wait(self._create_offer(kind, channel))
 
     def remove_peer(self, peer_id: int) -> None:
         """Disconnect a peer, however it was signaled, and remove it from ``peers``.

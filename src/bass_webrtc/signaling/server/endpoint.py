@@ -1,7 +1,8 @@
 """WHIP (RFC 9725) and WHEP (draft-ietf-wish-whep-03) endpoints, sans-I/O: a request in, a response out.
 
     OPTIONS ── any URL        allowed methods, CORS, ICE servers
-    POST    ── the endpoint   token ► room ► admit ► type ► SDP ► create          201 Location, ETag, answer
+    POST    ── the endpoint, or a channel below it
+                              token ► room ► admit ► type ► SDP ► create          201 Location, ETag, answer
     PATCH   ── a session      (token) ► find ► type ► fragment ► If-Match ► trickle 204 | restart 200
     DELETE  ── a session      (token) ► find ► close                            200
 
@@ -13,11 +14,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ...config import public_origin
+from ...config import MAIN, public_origin
 from ...errors import BassWebRtcError, ClosedError, PeerLimitError, SdpError, SignalingError
 from ...rtc.negotiation import Offer, read_offer
 from ...rtc.sdp import UnusableSdpError
@@ -67,6 +68,8 @@ class EndpointSettings:
     """Remote candidates accepted per ICE session (RFC 8445, 6.1.2.5); more are silently dropped."""
     retry_after_s: int = 5
     """``Retry-After`` of 409 and 503 responses."""
+    channels: Callable[[], Collection[str]] = field(default=tuple, repr=False)
+    """Returns the names of the channels that can be heard here, each at ``path`` and a slash before its name."""
 
 
 class Endpoint:
@@ -99,7 +102,7 @@ class Endpoint:
         return len(self._table)
 
     def serves(self, path: str) -> bool:
-        """Return whether a path belongs to this endpoint or to one of its sessions."""
+        """Return whether a path belongs to this endpoint, or to one of its channels or sessions."""
         return path == self._settings.path or path.startswith(self._settings.path + "/")
 
     def forget(self, session: object) -> None:
@@ -127,11 +130,15 @@ class Endpoint:
         if request.method not in KNOWN_METHODS:
             raise Refused(501, "The method is not supported.")
         secret = request.path[len(self._settings.path) :].removeprefix("/")
+        channels = self._settings.channels()
+        is_session = bool(secret) and secret not in channels
         if request.method == "OPTIONS":
-            return self._options(request, is_session=bool(secret))
-        _require_allowed(request.method, _SESSION_METHODS if secret else _ENDPOINT_METHODS)
-        if not secret:
-            return await self._post(request) if request.method == "POST" else self._describe()
+            return self._options(request, is_session=is_session)
+        if request.method == "POST" and is_session and channels and secret not in self._table:
+            raise Refused(404, f"There is no channel of this name. There are: {', '.join(channels)}.")
+        _require_allowed(request.method, _SESSION_METHODS if is_session else _ENDPOINT_METHODS)
+        if not is_session:
+            return await self._post(request, secret or MAIN) if request.method == "POST" else self._describe()
         if self._settings.require_token_on_sessions:
             self._settings.tokens.check(request)
         try:
@@ -161,18 +168,18 @@ class Endpoint:
             return Response(204, (_ACCEPT_POST, _NO_STORE))
         return Response(200, (("Content-Type", SDP), _ACCEPT_POST, _NO_STORE))
 
-    async def _post(self, request: Request) -> Response:
+    async def _post(self, request: Request, channel: str) -> Response:
         self._settings.tokens.check(request)
         try:
             self._sessions.check_room(request)
         except BassWebRtcError as error:
             raise self._refusal(error) from None
-        await self._check_admission(request)
+        await self._check_admission(request, channel if self.kind != "publisher" else "")
         _require_type(request, SDP, _ACCEPT_POST)
         _require_body(request, "a session description")
         try:
             offer = self._read_offer(request)
-            session = await self._sessions.create(self.kind, offer, request)
+            session = await self._sessions.create(self.kind, offer, request, channel)
         except BassWebRtcError as error:
             raise self._refusal(error) from None
         if session.closed:
@@ -201,8 +208,8 @@ class Endpoint:
             return f"{settings.public_url.rstrip('/')}{settings.path}/{secret}"
         if prefix or (is_foreign_page(request) and not self._is_public_page(request)):
             return f"{prefix}{settings.path}/{secret}"
-        folder = "" if request.path.endswith("/") else settings.path.rpartition("/")[2] + "/"
-        return folder + secret
+        is_endpoint = request.path == settings.path
+        return f"{settings.path.rpartition('/')[2]}/{secret}" if is_endpoint else secret
 
     def _is_public_page(self, request: Request) -> bool:
         """Return whether a page at ``public_url`` sends the request; the proxy may have replaced Host."""
@@ -213,7 +220,7 @@ class Endpoint:
         role = "any" if self.kind == "sendrecv" else self.kind
         return read_offer(request.body, role=role, strict=settings.strict, local_ice_lite=settings.ice_lite)
 
-    async def _check_admission(self, request: Request) -> None:
+    async def _check_admission(self, request: Request, channel: str) -> None:
         if self._admit is None:
             return
         network = client_network(request.remote)
@@ -223,7 +230,7 @@ class Endpoint:
         token = self._settings.tokens.presented(request)
         self._admissions[network] += 1
         try:
-            verdict = await self._admit(PeerRequest(request.remote, self.kind, headers, token))
+            verdict = await self._admit(PeerRequest(request.remote, self.kind, headers, token, channel))
         finally:
             self._admissions[network] -= 1
             self._admissions += Counter()  # Forgets networks without requests.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ...stats import PEER_STATISTICS, SERVER_STATISTICS, PeerStats, ServerStats, Statistic
+from ...stats import CHANNEL_STATISTICS, PEER_STATISTICS, SERVER_STATISTICS, Lateness, PeerStats, ServerStats, Statistic
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """Accepted by every scraper, so there is no negotiation."""
@@ -24,11 +24,18 @@ def families(stats: ServerStats) -> Iterator[str]:
     """Yield the text of one metric after the other, so that the caller can do other work between two of them."""
     for one in SERVER_STATISTICS:
         if one.kind == "quantiles":
-            lateness = getattr(stats, one.name)
-            quantiles = (("0.5", lateness.p50), ("0.99", lateness.p99), ("1", lateness.max))
+            quantiles = _quantiles(getattr(stats, one.name))
             yield _family(one, _PREFIX, [(f'{{quantile="{quantile}"}}', value) for quantile, value in quantiles])
         elif one.kind != "text":
             yield _family(one, _PREFIX, [("", getattr(stats, one.name))])
+    for one in CHANNEL_STATISTICS:
+        prefix = f"{_PREFIX}channel_"
+        named = [(channel.name, getattr(channel, one.name)) for channel in stats.channels]
+        if one.kind == "quantiles":
+            samples = [(name, *quantile) for name, lateness in named for quantile in _quantiles(lateness)]
+            yield _family(one, prefix, [(f'{{channel="{name}",quantile="{q}"}}', value) for name, q, value in samples])
+        elif one.kind != "text":
+            yield _family(one, prefix, [(f'{{channel="{name}"}}', value) for name, value in named])
     labels = [_labels(peer) for peer in stats.peers]
     for one in PEER_STATISTICS:
         if one.kind != "text":
@@ -41,6 +48,10 @@ def _family(one: Statistic, prefix: str, samples: Iterable[tuple[str, float | No
     name = f"{prefix}{one.name}{'_total' if is_counter else ''}"
     head = f"# HELP {name} {one.help.replace('``', '')}\n# TYPE {name} {'counter' if is_counter else 'gauge'}\n"
     return head + "".join(f"{name}{labels} {float(value)}\n" for labels, value in samples if value is not None)
+
+
+def _quantiles(lateness: Lateness) -> tuple[tuple[str, int], ...]:
+    return ("0.5", lateness.p50), ("0.99", lateness.p99), ("1", lateness.max)
 
 
 def _labels(peer: PeerStats) -> str:

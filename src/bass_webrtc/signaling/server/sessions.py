@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ...config import MAIN
 from ...rtc.candidate import Candidate
 from ...rtc.negotiation import Offer
 from ...rtc.sdp import IceCredentials
@@ -88,8 +89,8 @@ class Sessions(Protocol):
             SignalingError: The client has its share of them, or the program cannot follow, with the status.
         """
 
-    async def create(self, kind: Kind, offer: Offer, request: Request) -> Session:
-        """Answer an offer.
+    async def create(self, kind: Kind, offer: Offer, request: Request, channel: str = MAIN) -> Session:
+        """Answer an offer of a peer, which hears this channel if it plays.
 
         Raises:
             PeerLimitError: The maximum number of peers is reached: 503.
@@ -109,6 +110,8 @@ class PeerRequest:
     """Header fields of the request; names in lower case."""
     token: str | None = field(repr=False)
     """The token of the request."""
+    channel: str = ""
+    """Name of the channel that a player asks for; empty for a publisher."""
 
 
 Admit = Callable[[PeerRequest], Awaitable[bool | str]]
@@ -183,6 +186,9 @@ class SessionTable:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __contains__(self, secret: str) -> bool:
+        return secret in self._entries
 
     def add(self, session: Session, mid: str | None) -> Entry:
         """Add a session under a new secret."""

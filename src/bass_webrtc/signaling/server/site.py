@@ -19,7 +19,7 @@ from .cors import Cors
 from .limits import is_loopback_client
 from .metrics import CONTENT_TYPE, families
 from .sessions import lists_entity_tag
-from .snapshots import Snapshots, anonymous_json, full_json
+from .snapshots import Snapshots, anonymous_json, channels_json, full_json
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
@@ -58,8 +58,10 @@ class SiteSettings:
     """Serve the page at ``/``."""
     tokens: TokenPolicy = field(default_factory=TokenPolicy)
     """Required for statistics and metrics. Without a token, only programs on this machine see addresses of peers."""
+    play_tokens: TokenPolicy = field(default_factory=TokenPolicy)
+    """Required for the list of channels."""
     allow_origins: tuple[str, ...] = ()
-    """Web origins that may read the statistics."""
+    """Web origins that may read the statistics and the list of channels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class _File:
 
 
 class Site:
-    """Serves ``/``, the page's files, ``/api/stats``, ``/healthz`` and ``/metrics``.
+    """Serves ``/``, the page's files, ``/api/channels``, ``/api/stats``, ``/healthz`` and ``/metrics``.
 
     Args:
         settings: Settings of the site.
@@ -88,10 +90,12 @@ class Site:
     ) -> None:
         self.cors = Cors(settings.allow_origins)
         self._tokens = settings.tokens
+        self._play_tokens = settings.play_tokens
         self._snapshots = Snapshots(stats)
         self._is_healthy = is_healthy
         self._files = dict(_read_files(folder or files("bass_webrtc") / "web")) if settings.page else {}
         self._routes: dict[str, Callable[[Request], Awaitable[Response]]] = {
+            "/api/channels": self._channels,
             "/api/stats": self._statistics,
             "/healthz": self._health,
             "/metrics": self._metrics,
@@ -116,6 +120,10 @@ class Site:
             raise Refused(405, f"{request.method} is not allowed here.", (("Allow", _METHODS),))
         route = self._routes.get(request.path)
         return _send_file(self._files[request.path], request) if route is None else await route(request)
+
+    async def _channels(self, request: Request) -> Response:
+        self._play_tokens.check(request)
+        return _data("application/json", await self._snapshots.encoded(channels_json))
 
     async def _statistics(self, request: Request) -> Response:
         self._tokens.check(request)

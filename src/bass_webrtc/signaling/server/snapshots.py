@@ -16,7 +16,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ...stats import PeerStats, ServerStats, shallow_dict
+from ...config import MAIN
+from ...stats import ChannelStats, PeerStats, ServerStats, shallow_dict
 
 Value = TypeVar("Value")
 Encode = Callable[[ServerStats], Iterator[str]]
@@ -87,6 +88,21 @@ def full_json(stats: ServerStats) -> Iterator[str]:
 def anonymous_json(stats: ServerStats) -> Iterator[str]:
     """Yield the statistics as JSON, with empty addresses."""
     return _json_parts(stats, _NETWORK_FIELDS)
+
+
+def channels_json(stats: ServerStats) -> Iterator[str]:
+    """Yield what a visitor may know of the channels, as JSON: where each is heard, and by how many."""
+    yield _json({"channels": [_public(channel) for channel in stats.channels]})
+
+
+def _public(channel: ChannelStats) -> dict[str, Any]:
+    return {
+        "name": channel.name,
+        "url": "/whep" if channel.name == MAIN else f"/whep/{channel.name}",
+        "listeners": channel.listeners,
+        "bitrates_kbps": channel.bitrates_kbps,
+        "source_ended": channel.source_ended,
+    }
 
 
 def _json_parts(stats: ServerStats, replaced: dict[str, str]) -> Iterator[str]:
