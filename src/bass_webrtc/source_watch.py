@@ -76,8 +76,8 @@ class SourceWatch:
         self.engine = engine
         self.channel = channel
         self._source = source
-        self._former: list[OpenSource] = []
-        """Sources that the sender thread may still be fading out."""
+        self._others: list[OpenSource] = []
+        """Sources that wait to be played, and the one that fades out."""
         self._newest = source
         self._on_ended = on_ended
         self._reopenings = 0
@@ -138,7 +138,8 @@ class SourceWatch:
     def close(self) -> None:
         """Close the source. Any thread, once the engine is closed or the channel removed."""
         self._stop()
-        for source in (*self._former, self._source):
+        others, self._others = self._others, []
+        for source in (*others, self._source):
             source.close()
 
     def stop(self) -> None:
@@ -196,32 +197,37 @@ class SourceWatch:
         Waits for a fade that is in progress. If others wait, too, the last one is played and the rest is closed.
 
         Args:
-            source: The source. Closed if it cannot be played.
+            source: The source. Closed if it is not played.
             fade_ms: Length of the cross-fade, 0 to 60,000.
 
         Raises:
             ClosedError: The channel was closed meanwhile.
         """
         self._newest = source
+        self._others.append(source)
         task = asyncio.create_task(self._replace(source, fade_ms))
         self._replacements.add(task)
         task.add_done_callback(self._replacements.discard)
         await asyncio.shield(task)  # The core finishes the fade, whether the caller waits or not.
 
     async def _replace(self, source: OpenSource, fade_ms: int) -> None:
-        is_taken = False
-        try:
-            async with self._exchanges:
-                if self._newest is source:
-                    former = self._begin_fade(source, fade_ms)
-                    is_taken = True
-                    await self._taken()
-                    self._former.remove(former)
-                    self.start()
-                    await asyncio.to_thread(former.close)
-        finally:
-            if not is_taken:
-                await asyncio.to_thread(source.close)
+        async with self._exchanges:
+            if self._newest is not source:
+                await self._discard(source)
+                return
+            try:
+                former = self._begin_fade(source, fade_ms)
+            except BassWebRtcError:
+                await self._discard(source)
+                raise
+            await self._taken()
+            self.start()
+            await self._discard(former)
+
+    async def _discard(self, source: OpenSource) -> None:
+        if source in self._others:  # Otherwise ``close`` was faster.
+            self._others.remove(source)
+            await asyncio.to_thread(source.close)
 
     def _begin_fade(self, source: OpenSource, fade_ms: int) -> OpenSource:
         """Return the former source, which fades out."""
@@ -231,7 +237,7 @@ class SourceWatch:
         self._stop()
         self._lost.clear()
         former, self._source = self._source, source
-        self._former.append(former)
+        self._others[self._others.index(source)] = former
         self._is_final, self._is_fading = False, True
         return former
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from typing import Any
 
 import pytest
 
-from bass_webrtc import ConfigError, IceServer, ServerConfig
-from bass_webrtc.config import StreamConfig
+from bass_webrtc import ChannelConfig, ConfigError, IceServer, ServerConfig
+from bass_webrtc.config import StreamConfig, check_channel_name
 from support.conformance import covers
 
 TOKENS = ("token", "publish_token", "play_token")
@@ -191,3 +192,40 @@ def test_turn_servers_need_credentials_or_a_secret() -> None:
         ServerConfig(visitor_ice_servers=(turn,))
     with pytest.raises(ConfigError, match=r"turn_secret.*expected"):
         ServerConfig(turn_secret="")
+
+
+@pytest.mark.parametrize(
+    "bitrates", [(), (128, 128), (48, 128), (5,), (511,), (128, 96, 64, 48, 32), 128, "128", (128.0,), (True,), (None,)]
+)
+def test_bitrates_of_a_channel_fall(bitrates: Any) -> None:
+    with pytest.raises(ConfigError, match="bitrates_kbps is"):
+        ChannelConfig(bitrates_kbps=bitrates)
+
+
+@pytest.mark.parametrize("bitrates", [[128, 48], (510, 96, 24, 6)])
+def test_up_to_four_falling_bitrates_are_kept_as_a_tuple(bitrates: Any) -> None:
+    assert ChannelConfig(bitrates_kbps=bitrates).bitrates_kbps == tuple(bitrates)
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("application", "music"), ("complexity", 11)])
+def test_channel_refuses_what_a_server_refuses(name: str, wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=f"{name} is {wrong!r}"):
+        ChannelConfig(**{name: wrong})
+
+
+@pytest.mark.parametrize(("bitrate", "fallbacks"), [(64, (64,)), (64, (96,)), (128, (96, 64, 48, 32)), (128, 48)])
+def test_fallback_bitrates_are_below_the_first(bitrate: int, fallbacks: Any) -> None:
+    with pytest.raises(ConfigError, match="fallback_bitrates_kbps is"):
+        ServerConfig(bitrate_kbps=bitrate, fallback_bitrates_kbps=fallbacks)
+    assert ServerConfig(bitrate_kbps=128, fallback_bitrates_kbps=(48,)).bitrates_kbps == (128, 48)
+
+
+@pytest.mark.parametrize("name", ["", ".jazz", "a/b", "a b", "jäzz", "x" * 65, "a\n", None, 5])
+def test_unusable_channel_name_is_refused(name: object) -> None:
+    with pytest.raises(ConfigError, match=r"the name of a channel is .*expected 1 to 64 of"):
+        check_channel_name(name)
+
+
+@pytest.mark.parametrize("name", ["jazz", "Late.Night_2-x", "-", "x" * 64, "a."])
+def test_usable_channel_name_is_accepted(name: str) -> None:
+    check_channel_name(name)

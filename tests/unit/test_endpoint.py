@@ -19,6 +19,7 @@ from bass_webrtc.config import IceServer, ServerConfig
 from bass_webrtc.errors import ClosedError, ConfigError, PeerLimitError, SignalingError
 from bass_webrtc.rtc.sdp import UnusableSdpError
 from bass_webrtc.signaling.messages import Forwarded, Headers, Request, Response
+from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.endpoint import Endpoint, EndpointSettings
 from bass_webrtc.signaling.server.sessions import PeerRequest
 from bass_webrtc.stats import Kind
@@ -256,6 +257,69 @@ async def test_session_that_ended_at_once_has_no_url(endpoint: Endpoint, session
     sessions.create = create_and_close  # type: ignore[assignment,method-assign]
     assert (await post(endpoint, offers.CHROME_RECVONLY)).status == 503
     assert len(endpoint) == 0
+
+
+# Channels
+
+
+CHANNELS = EndpointSettings("/whep", channels=lambda: ("main", "jazz"))
+
+
+@pytest.mark.parametrize(
+    ("path", "channel"),
+    [("/whep", "main"), ("/whep/", "main"), ("/whep/main", "main"), ("/whep/jazz", "jazz")],
+)
+async def test_path_names_the_channel(path: str, channel: str, sessions: FakeSessions) -> None:
+    """The session's URL is below the endpoint, not below the channel."""
+    endpoint = make_endpoint(sessions, settings=CHANNELS)
+    response = await post(endpoint, offers.CHROME_RECVONLY, path)
+    assert (response.status, sessions.channels) == (201, [channel])
+    assert re.fullmatch(r"/whep/[A-Za-z0-9_-]{24}", urljoin(path, header(response, "Location")))
+    assert (await ask(endpoint, "GET", path)).status == 200
+    assert header(await ask(endpoint, "OPTIONS", path), "Allow") == "OPTIONS, GET, HEAD, POST"
+    assert (await ask(endpoint, "DELETE", urljoin(path, header(response, "Location")))).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/whep/pop", "/whep/jazz/", "/whep/Jazz", "/whep/jazz/pop", "/whep/%6aazz", "/whep/."]
+)
+async def test_unknown_channel_is_404_with_those_that_exist(path: str, sessions: FakeSessions) -> None:
+    response = await post(make_endpoint(sessions, settings=CHANNELS), offers.CHROME_RECVONLY, path)
+    assert response.status == 404
+    assert "main, jazz" in str(problem(response)["detail"])
+    assert sessions.asked == []
+
+
+@pytest.mark.parametrize(("path", "allow"), [("/whep/jazz", "OPTIONS, GET, HEAD, POST"), ("/whip/jazz", None)])
+async def test_methods_of_a_channel_are_those_of_the_endpoint(
+    path: str, allow: str | None, sessions: FakeSessions
+) -> None:
+    """A WHIP endpoint has no channels, only sessions."""
+    settings = CHANNELS if path.startswith("/whep") else EndpointSettings("/whip")
+    response = await ask(make_endpoint(sessions, settings=settings), "DELETE", path)
+    assert response.status == (405 if allow else 404)
+    if allow:
+        assert header(response, "Allow") == allow
+
+
+async def test_post_to_a_session_is_not_one_to_a_channel(sessions: FakeSessions) -> None:
+    endpoint = make_endpoint(sessions, settings=CHANNELS)
+    location = header(await post(endpoint, offers.CHROME_RECVONLY), "Location")
+    assert (await post(endpoint, offers.CHROME_RECVONLY, f"/{location}")).status == 405
+
+
+async def test_channel_requires_the_token_and_is_asked_for_admission(sessions: FakeSessions) -> None:
+    asked: list[PeerRequest] = []
+
+    async def admit(request: PeerRequest) -> bool:
+        asked.append(request)
+        return True
+
+    settings = EndpointSettings("/whep", TokenPolicy("sesame"), channels=lambda: ("main", "jazz"))
+    endpoint = Endpoint("player", settings, sessions, admit)
+    assert (await post(endpoint, offers.CHROME_RECVONLY, "/whep/jazz")).status == 401
+    assert (await post(endpoint, offers.CHROME_RECVONLY, "/whep/jazz", Authorization="Bearer sesame")).status == 201
+    assert [request.channel for request in asked] == ["jazz"]
 
 
 # Admission

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 
 from bass_webrtc.signaling.server import metrics
-from bass_webrtc.stats import PEER_STATISTICS, SERVER_STATISTICS, Lateness, PeerStats, ServerStats
+from bass_webrtc.stats import PEER_STATISTICS, SERVER_STATISTICS, ChannelStats, Lateness, PeerStats, ServerStats
 from support.conformance import covers
 
 STATS = ServerStats(
@@ -62,3 +62,11 @@ def test_every_numeric_statistic_is_a_metric_with_its_help_text() -> None:
             kind = "counter" if one.kind == "counter" else "gauge"
             described = f"# HELP {name} {one.help}\n# TYPE {name} {kind}\n" in text
             assert described is (one.kind != "text"), one.name
+
+
+def test_each_channel_has_its_metrics_under_its_name() -> None:
+    channels = (ChannelStats("main", listeners=3), ChannelStats("late.night", send_lateness_us=Lateness(1, 2, 3)))
+    lines = metrics.exposition(ServerStats(channels=channels)).decode().splitlines()
+    assert 'bass_webrtc_channel_listeners{channel="main"} 3.0' in lines
+    assert 'bass_webrtc_channel_frames_sent_total{channel="late.night"} 0.0' in lines
+    assert 'bass_webrtc_channel_send_lateness_us{channel="late.night",quantile="0.99"} 2.0' in lines

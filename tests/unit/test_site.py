@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from bass_webrtc.signaling.messages import Headers, Response
 from bass_webrtc.signaling.messages import Request as HttpRequest
 from bass_webrtc.signaling.server.auth import TokenPolicy
 from bass_webrtc.signaling.server.site import Site, SiteSettings
-from bass_webrtc.stats import PeerStats, ServerStats
+from bass_webrtc.stats import ChannelStats, PeerStats, ServerStats
 from support.conformance import covers
 from support.signaling import header
 
@@ -49,6 +50,19 @@ def make_site(
 async def ask(site: Site, path: str, method: str = "GET", **headers: str) -> Response:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
     return await site.respond(HttpRequest(method, path, Headers(fields.items())))
+
+
+async def test_channels_are_listed_for_players_without_addresses(folder: Path) -> None:
+    channels = (ChannelStats("main", (128, 48), 3), ChannelStats("jazz", (64,), source_ended=True))
+    settings = SiteSettings(tokens=TokenPolicy("statistics"), play_tokens=TokenPolicy("play", allow_query=True))
+    site = make_site(folder, settings, stats=replace(ADDRESSED, channels=channels))
+    assert (await ask(site, "/api/channels")).status == 401
+    response = await ask(site, "/api/channels", Authorization="Bearer play")
+    expected = [
+        {"name": "main", "url": "/whep", "listeners": 3, "bitrates_kbps": [128, 48], "source_ended": False},
+        {"name": "jazz", "url": "/whep/jazz", "listeners": 0, "bitrates_kbps": [64], "source_ended": True},
+    ]
+    assert json.loads(response.body) == {"channels": expected}
 
 
 @pytest.mark.parametrize(
