@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import http.server
+import itertools
 import struct
 import threading
 import time
@@ -35,10 +36,10 @@ TAGS = struct.pack("<4sI4s", b"LIST", 2000, b"INFO") + bytes(1996)
 class Ends:
     """The ``source_ended`` events of a server, and a player that hears its source."""
 
-    def __init__(self, server: bw.Server) -> None:
+    def __init__(self, server: bw.Server, path: str = "whep") -> None:
         self.all: list[bw.SourceEnd] = []
         self.server = server
-        self.player = bw.WhepClient(server.url + "whep")
+        self.player = bw.WhepClient(server.url + path)
         server.on("source_ended", lambda end: self.all.append(end))
 
     def is_heard(self) -> bool:
@@ -63,11 +64,17 @@ class Ends:
 def serving(source: int | bw.BassFile | bw.PcmSource) -> Iterator[Ends]:
     with bw.Server(source, bw.ServerConfig(http_port=0, udp_port=0)) as server:
         server.start()
-        ends = Ends(server)
-        with ends.player:
-            ends.player.start()
-            assert ends.player.wait_connected(10)
+        with listening(server, "whep") as ends:
             yield ends
+
+
+@contextmanager
+def listening(server: bw.Server, path: str) -> Iterator[Ends]:
+    ends = Ends(server, path)
+    with ends.player:
+        ends.player.start()
+        assert ends.player.wait_connected(10)
+        yield ends
 
 
 # ---- channels of the program's own
@@ -255,6 +262,65 @@ def test_station_that_goes_away_hangs_and_refuses_is_heard_again(
     assert sum("opening it again" in message for message in messages) == 2
     assert sum("cannot be opened: BASS_ERROR_" in message for message in messages) <= 2, "the log is flooded"
     assert not any("secret" in message for message in messages)
+
+
+def test_station_of_one_channel_is_lost_and_returns_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_watch, "CHECK_S", 0.2)
+    station = Station()
+    config = bw.ServerConfig(http_port=0, udp_port=0)
+    with bw.Server(bw.Tone(HZ), config) as server:
+        relay = server.add_channel("relay", bw.BassFile(station.url))
+        server.start()
+        with listening(server, "whep") as main, listening(server, "whep/relay") as relayed:
+            relayed.wait_for_sound()
+            port = station.server_port
+            station.close()
+            relayed.wait_until(lambda: bool(relayed.all))
+            relayed.wait_for_silence()
+            main.wait_for_sound()
+            assert [channel.source_ended for channel in server.stats().channels] == [False, True]
+            with Station(port) as station:
+                relayed.wait_for_sound()
+                stats = relay.stats()
+    assert relayed.all == main.all == [bw.SourceEnd(45, "BASS_ERROR_ENDED", reopens=True, channel="relay")]
+    assert (stats.source_ended, stats.source_ends, stats.source_reopenings) == (False, 1, 1)
+
+
+def test_lost_station_is_not_opened_again_once_another_source_plays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_watch, "CHECK_S", 0.2)
+    station = Station()
+    with serving(bw.BassFile(station.url)) as ends:
+        ends.wait_for_sound()
+        main, port = ends.server.channels["main"], station.server_port
+        station.close()
+        ends.wait_until(lambda: len(ends.all) == 1)
+        ends.wait_for_silence()
+        main.set_source(bw.Tone(HZ))
+        with Station(port) as station:
+            ends.wait_for_sound()
+            time.sleep(1.0)  # Longer than the first wait for another attempt.
+            assert station.visits == 0
+            main.set_source(bw.BassFile(station.url), 100)
+            ends.wait_for_sound()
+            station.off_air.set()
+            ends.wait_until(lambda: len(ends.all) == 2)
+            station.off_air.clear()
+            ends.wait_for_sound()
+            assert ends.server.stats().source_reopenings == 1
+
+
+def test_channel_of_the_program_can_be_freed_when_set_source_returns(tmp_path: Path) -> None:
+    bass = Native()
+    songs = [bass.file(media.write_tone(tmp_path / f"{n}.wav", HZ, None, seconds=60.0)) for n in range(3)]
+    with serving(songs[0]) as ends:
+        for former, song in itertools.pairwise(songs):
+            ends.server.channels["main"].set_source(song, 50)
+            bass.library.call("BASS_StreamFree", former)
+            ends.wait_for_sound()
+        stats = ends.server.stats()
+    assert ends.all == []
+    assert (stats.source_ended, stats.source_ends) == (False, 0)
+    bass.library.call("BASS_StreamFree", songs[-1])
 
 
 def test_file_behind_a_url_ends_once_it_is_complete() -> None:
