@@ -185,9 +185,7 @@ def test_listener_moves_between_channels_in_one_rtp_stream(farm: PlayerFarm) -> 
                 assert heard_hz(*clients) == [hz]
                 assert [peer.channel for peer in server.peers] == [name] * 2
             report, stats = farm.report(), server.stats()
-    # A change may leave one sequence number of the lost frame between the two, but never repeats or resets any.
-    assert report.duplicates == 0
-    assert max(report.missing) <= 3
+    assert (report.missing, report.duplicates) == ([0], 0)
     assert {peer.bitrate_kbps for peer in stats.peers} == {64}
     assert [channel.listeners for channel in stats.channels] == [0, 2]
 

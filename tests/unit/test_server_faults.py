@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from bass_webrtc.core import Engine, EngineStats
+from bass_webrtc.config import ServerConfig
+from bass_webrtc.core import ChannelCounters, ChannelSettings, Engine, EngineStats
 from bass_webrtc.errors import BassWebRtcError
 from bass_webrtc.events import EventDispatcher
+from bass_webrtc.server.channels import ServerChannels
 from bass_webrtc.server.health import Faults, watch
 
 
@@ -129,3 +132,40 @@ async def test_healthy_audio_path_reports_nothing(monkeypatch: pytest.MonkeyPatc
     reports = Reports()
     await watch_for(5, FakeEngine(), reports, monkeypatch)
     assert await reports.all() == []
+
+
+class PacedEngine:
+    """Two channels, the second of which was added after 100 s; the counters of both."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.counters = [ChannelCounters(), ChannelCounters()]
+
+    def running_s(self, _now_s: float) -> float:
+        return self.now_s
+
+    def channel_counters(self, channel: int) -> ChannelCounters:
+        return self.counters[channel]
+
+
+@pytest.mark.parametrize(
+    ("main", "second", "healthy"),
+    [
+        (ChannelCounters(frames_sent=6000), ChannelCounters(frames_sent=1000), True),
+        (ChannelCounters(frames_sent=5000, frames_skipped=1000), ChannelCounters(frames_sent=951), True),
+        (ChannelCounters(frames_sent=6000), ChannelCounters(frames_sent=950), False),
+        (ChannelCounters(frames_sent=5950), ChannelCounters(frames_sent=1000), False),
+        (ChannelCounters(frames_sent=6000), ChannelCounters(), False),
+    ],
+)
+def test_server_is_healthy_while_every_channel_keeps_the_pace(
+    main: ChannelCounters, second: ChannelCounters, healthy: bool
+) -> None:
+    engine = PacedEngine()
+    channels = ServerChannels(cast(Engine, engine), ServerConfig(), cast(Any, None))
+    for number, name in enumerate(("main", "second")):
+        watch = SimpleNamespace(channel=number, engine=engine)
+        channels._keep(cast(Any, SimpleNamespace(name=name)), cast(Any, watch), ChannelSettings.of(ServerConfig()))
+        engine.now_s += 100.0
+    engine.now_s, engine.counters = 120.0, [main, second]
+    assert channels.keep_pace() is healthy

@@ -12,7 +12,7 @@ import pytest
 
 from bass_webrtc import source_watch
 from bass_webrtc.core import ChannelCounters, Engine, SourceHandle
-from bass_webrtc.errors import BassError
+from bass_webrtc.errors import BassError, ClosedError
 from bass_webrtc.source_watch import SourceWatch, next_wait_s
 from bass_webrtc.sources import OpenSource, SourceEnd
 
@@ -21,22 +21,24 @@ LOST = BassError(2, "BASS_ERROR_FILEOPEN", "BASS_StreamCreateURL", "check http:/
 
 @dataclass
 class FakeEngine:
-    """Reports at once that it has taken a source."""
+    """Reports at once that it has taken a source, and after a fade when the test says so."""
 
     watch: SourceWatch | None = None
     sources: list[SourceHandle | None] = field(default_factory=list)
+    source_ended: int = 1
 
     def set_source(self, source: SourceHandle | None, error: int = 0, *, channel: int, fade_ms: int) -> None:
         assert self.watch is not None
-        assert (channel, fade_ms) == (0, 0)
+        assert channel == 0
         self.sources.append(source)
-        self.watch.replaced()
+        if fade_ms == 0:
+            self.watch.replaced()
         if source is None:
             self.watch.ended(error)
 
     def channel_counters(self, channel: int) -> ChannelCounters:
         assert channel == 0
-        return ChannelCounters(source_ended=1, source_error=45, source_ends=1)
+        return ChannelCounters(source_ended=self.source_ended, source_error=45, source_ends=1)
 
 
 def make(
@@ -176,3 +178,90 @@ async def test_bug_in_opening_is_reported(monkeypatch: pytest.MonkeyPatch) -> No
     await until(lambda: bool(reported))
     assert isinstance(reported[0], ZeroDivisionError)
     watch.close()
+
+
+def another(name: str, closed: list[str]) -> OpenSource:
+    return OpenSource(SourceHandle.tone(880.0, 880.0, -12.0), lambda: closed.append(name))
+
+
+@pytest.mark.parametrize("is_new_one", [False, True])
+async def test_end_during_a_fade_counts_if_it_is_that_of_the_new_source(is_new_one: bool) -> None:
+    watch, engine, ends, closed = make(None)
+    fading = asyncio.create_task(watch.set_source(another("new", closed), 500))
+    await until(lambda: len(engine.sources) == 1)
+    watch.ended(45)
+    assert ends == []
+    engine.source_ended = is_new_one
+    watch.replaced()
+    await fading
+    assert [end.code for end in ends] == [45] * is_new_one
+    assert watch.state.has_ended is is_new_one
+    assert closed == ["former"]
+    watch.close()
+    assert closed == ["former", "new"]
+
+
+async def test_sources_that_wait_for_a_fade_are_closed_but_for_the_last() -> None:
+    watch, engine, _, closed = make(None)
+    calls = []
+    for name in ("first", "second", "third"):
+        calls.append(asyncio.create_task(watch.set_source(another(name, closed), 500)))
+        await asyncio.sleep(0.001)
+    assert (len(engine.sources), closed) == (1, [])
+    watch.replaced()
+    await until(lambda: len(engine.sources) == 2)
+    watch.replaced()
+    await asyncio.gather(*calls)
+    assert closed == ["former", "second", "first"]
+    watch.close()
+    assert closed == ["former", "second", "first", "third"]
+
+
+async def test_removed_channel_closes_what_plays_fades_and_waits() -> None:
+    watch, engine, _, closed = make(None)
+    calls = []
+    for name in ("fading", "waiting", "newest"):
+        calls.append(asyncio.create_task(watch.set_source(another(name, closed), 500)))
+        await until(lambda: len(engine.sources) == 1)
+    watch.stop()
+    assert closed == []
+    watch.removed()
+    await watch.wait_removed()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    watch.close()
+    assert {type(result) for result in results} <= {ClosedError, type(None)}
+    assert ClosedError in map(type, results)
+    assert sorted(closed) == ["fading", "former", "newest", "waiting"], "each once"
+
+
+async def test_fade_goes_on_when_its_caller_is_cancelled() -> None:
+    watch, engine, _, closed = make(None)
+    call = asyncio.create_task(watch.set_source(another("new", closed), 500))
+    await until(lambda: len(engine.sources) == 1)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
+    assert closed == []
+    watch.replaced()
+    await until(lambda: closed == ["former"])
+    watch.close()
+
+
+async def test_lost_source_is_not_opened_again_after_another_one_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_watch, "FIRST_WAIT_S", 0.01)
+    opening, proceed = threading.Event(), threading.Event()
+
+    def open_again() -> OpenSource:
+        opening.set()
+        assert proceed.wait(10)
+        return another("late", closed)
+
+    watch, engine, _, closed = make(open_again)
+    watch.start()
+    watch.ended(45)
+    assert await asyncio.to_thread(opening.wait, 10)
+    await watch.set_source(another("new", closed), 0)
+    proceed.set()
+    await until(lambda: "late" in closed)
+    assert (len(engine.sources), watch.reopenings) == (1, 0)
+    watch.close()
+    assert set(closed) == {"former", "late", "new"}

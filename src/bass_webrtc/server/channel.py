@@ -40,7 +40,7 @@ class ChannelBase:
     @property
     def listeners(self) -> int:
         """Number of connected peers that hear it."""
-        return self.stats().listeners
+        return self._server._channel_listeners(self)
 
     def stats(self) -> ChannelStats:
         """Return a snapshot of its statistics; after the server's ``stop``, the last one."""

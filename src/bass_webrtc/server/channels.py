@@ -17,7 +17,7 @@ from dataclasses import replace
 from ..bass import error_name, select_device
 from ..config import MAIN, ServerConfig
 from ..core import ChannelSettings, Engine
-from ..errors import ConfigError
+from ..errors import ClosedError, ConfigError
 from ..events import EventDispatcher
 from ..peer.host import EngineHost
 from ..source_watch import SourceWatch, open_on_thread
@@ -183,6 +183,17 @@ class ServerChannels:
             raise ConfigError(f"there is no channel {name!r}; expected one of {', '.join(self.names)}")
         return found
 
+    def of(self, handle: ChannelBase) -> RunningChannel:
+        """Return the channel that the program knows by this handle.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        found = self._running.get(handle.name)
+        if found is None or found.handle is not handle:
+            raise ClosedError(f"channel {handle.name!r} was closed")
+        return found
+
     def keep_pace(self) -> bool:
         """Return whether every sender thread is less than a second behind the clock."""
         return all(channel.keeps_pace() for channel in self)
@@ -225,7 +236,8 @@ class ServerChannels:
 
     def take(self, handle: ChannelBase) -> RunningChannel:
         """Return a channel that is about to be removed. From now on nobody finds it."""
-        channel = self._running.pop(handle.name)
+        channel = self.of(handle)
+        del self._running[handle.name]
         self._closing.add(channel)
         channel.watch.stop()
         return channel
@@ -241,7 +253,7 @@ class ServerChannels:
 
     async def set_source(self, handle: ChannelBase, source: Source, fade_ms: int, device: int | None) -> None:
         """Open another source and cross-fade to it; see ``Channel.set_source``."""
-        channel = self.find(handle.name)
+        channel = self.of(handle)
         opened = await _open(source, device)
         handle.source = source
         await channel.watch.set_source(opened, fade_ms)

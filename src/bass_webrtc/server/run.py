@@ -151,9 +151,12 @@ class ServerRun:
         return _snapshot(self._host, self.channels, self.peers, self.http, peer_stats)
 
     def channel_stats(self, handle: ChannelBase) -> ChannelStats:
-        """Return a snapshot of one channel. Any thread."""
-        channel = self.channels.find(handle.name)
-        return channel.stats(self.peers.listeners()[channel.name])
+        """Return a snapshot of one channel. Any thread.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return self.channels.of(handle).stats(self.peers.listeners()[handle.name])
 
 
 def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:

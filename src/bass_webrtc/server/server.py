@@ -85,8 +85,8 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         self.admit: Callable[[PeerRequest], bool | str] | None = None
         self._channels = {MAIN: type(self)._make_channel(self, MAIN, source, ChannelConfig())}
         self._opening_names: set[str] = set()
-        self._channels_guard = threading.Lock()  # Of the three around it.
         self._opened: tuple[LoopThread, asyncio.Future[ServerRun]] | None = None
+        self._channels_guard = threading.Lock()  # Of the three above.
         self._events = EventDispatcher(_EVENTS)
         self._last_stats = ServerStats()
 
@@ -168,7 +168,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
             self._opening_names.add(name)
         device = current_device()
         added = self._change(lambda run: self._add_to(run, channel, device))
-        added.add_done_callback(lambda _: self._opening_names.discard(name))
+        added.add_done_callback(lambda _: self._opening_names.discard(name))  # It may never have begun.
         return added
 
     async def _add_to(self, run: ServerRun, channel: AnyChannel, device: int | None) -> AnyChannel:
@@ -177,7 +177,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
             with self._channels_guard:
                 self._channels[channel.name] = channel
             return channel
-        finally:
+        finally:  # Before the caller learns of it, who may try again.
             self._opening_names.discard(channel.name)
 
     def _close_channel(self, channel: ChannelBase, reason: str) -> Future[None]:
@@ -220,10 +220,18 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
 
     def _channel_stats(self, channel: ChannelBase) -> ChannelStats:
         run = self._run
-        if run is not None and channel.name in run.channels.names:
-            return run.channel_stats(channel)
+        if run is not None:
+            try:
+                return run.channel_stats(channel)
+            except ClosedError:
+                return ChannelStats(channel.name)
         last = (one for one in self._last_stats.channels if one.name == channel.name)
         return next(last, ChannelStats(channel.name))
+
+    def _channel_listeners(self, channel: ChannelBase) -> int:
+        run = self._run
+        is_open = run is not None and self._channels.get(channel.name) is channel
+        return run.peers.listeners()[channel.name] if run is not None and is_open else 0
 
     # -- state
 
