@@ -156,7 +156,7 @@ def test_listeners_of_a_closed_channel_are_told_why() -> None:
         gone: list[tuple[str, str]] = []
         channels: list[tuple[str, ...]] = []
         server.on("peer_disconnected", lambda peer, reason: gone.append((peer.channel, reason)))
-        server.on("channel_added", lambda channel: channels.append((channel.name,)))
+        server.on("channel_added", lambda channel: channels.append((server.channels[channel.name].name,)))
         server.on("channel_closed", lambda channel, reason: channels.append((channel.name, reason)))
         jazz = server.add_channel("jazz", bw.Tone(600.0))
         with listening(server.url + "whep/jazz", server.url + "whep/jazz", server.url + "whep") as clients:

@@ -128,11 +128,6 @@ class ServerRun:
         """End all connections and close everything."""
         await self._closing.aclose()
 
-    async def add_channel(self, handle: ChannelBase, device: int | None) -> None:
-        """Open a channel; see ``ServerChannels.add``."""
-        await self.channels.add(handle, device)
-        self._events.emit("channel_added", handle)
-
     async def close_channel(self, handle: ChannelBase, reason: str) -> None:
         """Disconnect the listeners of a channel and remove it. Goes on if the caller is cancelled."""
         task = asyncio.create_task(self._remove_channel(self.channels.take(handle), reason))

@@ -173,9 +173,10 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
 
     async def _add_to(self, run: ServerRun, channel: AnyChannel, device: int | None) -> AnyChannel:
         try:
-            await run.add_channel(channel, device)
+            await run.channels.add(channel, device)
             with self._channels_guard:
                 self._channels[channel.name] = channel
+            self._events.emit("channel_added", channel)
             return channel
         finally:  # Before the caller learns of it, who may try again.
             self._opening_names.discard(channel.name)
