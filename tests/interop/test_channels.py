@@ -160,7 +160,7 @@ def test_listeners_of_a_closed_channel_are_told_why() -> None:
         server.on("channel_closed", lambda channel, reason: channels.append((channel.name, reason)))
         jazz = server.add_channel("jazz", bw.Tone(600.0))
         with listening(server.url + "whep/jazz", server.url + "whep/jazz", server.url + "whep") as clients:
-            assert jazz.listeners == 2
+            wait_until(lambda: jazz.listeners == 2)
             jazz.close("the jazz programme is over")
             assert list(server.channels) == ["main"]
             wait_until(lambda: channels == [("jazz",), ("jazz", "the jazz programme is over")])
