@@ -30,6 +30,7 @@ __all__ = ["Answer", "Certificate", "Counters", "Player"]
 _CHECK_INTERVAL_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _CONSENT_INTERVAL_S = 5.0
 _REPORT_INTERVAL_S = 5.0
+_SENDER_REPORT = 200
 _PROFILES = {
     b"SRTP_AES128_CM_SHA1_80": (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 14),
     b"SRTP_AEAD_AES_128_GCM": (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 12),
@@ -94,7 +95,9 @@ class Player:
         self._ufrag, self._password = secrets.token_hex(4), secrets.token_hex(12)
         self._checks = 0
         self._dtls = SSL.Connection(certificate.context, None)
-        self._report_s = 0.0
+        self._check_s = self._report_s = 0.0
+        self._sender_report: tuple[int, float] | None = None
+        """Middle 32 bits of the NTP time of the last sender report, and when it arrived."""
 
     def offer(self, host: str, port: int) -> str:
         lines = (
@@ -175,12 +178,19 @@ class Player:
             self._flush()
             self.due_s = now_s + 0.25
         elif self.state == "connected":
+            self._keep_connected(now_s)
+
+    def _keep_connected(self, now_s: float) -> None:
+        """Check (RFC 7675, 5.1) and report (RFC 3550, 6.2) at times of their own, as browsers do."""
+        if now_s >= self._check_s:
+            self._check_s = now_s + _CONSENT_INTERVAL_S * random.uniform(0.8, 1.2)
             if self.keeps_consent:
                 self._check()
-            if self.reports and now_s >= self._report_s:
-                self._report_s = now_s + _REPORT_INTERVAL_S
-                self.send_report()
-            self.due_s = now_s + _CONSENT_INTERVAL_S * random.uniform(0.8, 1.2)
+        if now_s >= self._report_s:
+            self._report_s = now_s + _REPORT_INTERVAL_S * random.uniform(0.5, 1.5)
+            if self.reports:
+                self.send_report(now_s=now_s)
+        self.due_s = min(self._check_s, self._report_s)
 
     def handle_readable(self, now_s: float) -> None:
         """Receive one datagram from the socket."""
@@ -204,8 +214,8 @@ class Player:
 
     def _media(self, data: bytes, now_s: float) -> None:
         if 192 <= data[1] < 224:
-            if self.on_rtcp is not None and self.tx is not None:
-                self.on_rtcp(self._rtcp_rx.unprotect_rtcp(data))
+            if self.tx is not None:
+                self._rtcp(self._rtcp_rx.unprotect_rtcp(data), now_s)
             return
         if not self.first_packet_s:
             self.first_packet_s = now_s
@@ -213,6 +223,12 @@ class Player:
         self.counters.count(data[2] << 8 | data[3], len(data), now_s)
         if self.on_rtp is not None:
             self.on_rtp(data)
+
+    def _rtcp(self, packet: bytes, now_s: float) -> None:
+        if packet[1] == _SENDER_REPORT:
+            self._sender_report = int.from_bytes(packet[10:14], "big"), now_s
+        if self.on_rtcp is not None:
+            self.on_rtcp(packet)
 
     def check(self) -> bytes:
         """Return an ICE check with a new transaction id."""
@@ -287,20 +303,29 @@ class Player:
         self.tx = Session(Policy(ours, Policy.SSRC_ANY_OUTBOUND, srtp_profile=number))
         self._rx_policy = Policy(theirs, Policy.SSRC_ANY_INBOUND, srtp_profile=number)
         self._rtcp_rx = Session(self._rx_policy)
-        self.state, self.due_s, self._report_s = "connected", now_s + random.uniform(0, 5), now_s
+        self._check_s, self._report_s = now_s + random.uniform(0, 5), now_s + random.uniform(0, 5)
+        self.state, self.due_s = "connected", min(self._check_s, self._report_s)
         return None
 
-    def send_report(self, fraction_lost: float = 0.0, feedback: bytes = b"") -> bytes:
+    def send_report(self, fraction_lost: float = 0.0, feedback: bytes = b"", now_s: float = 0.0) -> bytes:
         """Send ``protect_report`` and return the datagram."""
-        datagram = self.protect_report(fraction_lost, feedback)
+        datagram = self.protect_report(fraction_lost, feedback, now_s)
         self._send(datagram)
         return datagram
 
-    def protect_report(self, fraction_lost: float = 0.0, feedback: bytes = b"") -> bytes:
-        """Return a receiver report with an SDES CNAME (RFC 3550, 6.4.2), followed by other packets, as SRTCP."""
+    def protect_report(self, fraction_lost: float = 0.0, feedback: bytes = b"", now_s: float = 0.0) -> bytes:
+        """Return a receiver report with an SDES CNAME (RFC 3550, 6.4.2), followed by other packets, as SRTCP.
+
+        Args:
+            fraction_lost: 0 to 1.
+            feedback: The other packets.
+            now_s: Current time, from which the delay since the last sender report follows; 0 leaves that out.
+        """
         assert self.tx is not None
         lost = round(256 * fraction_lost) << 24
-        block = struct.pack("!IIIIII", self.media_ssrc, lost, max(0, self.counters.highest), 0, 0, 0)
+        last_sr, arrived_s = self._sender_report if self._sender_report is not None and now_s else (0, now_s)
+        times = last_sr, round(65536 * (now_s - arrived_s))
+        block = struct.pack("!IIIIII", self.media_ssrc, lost, max(0, self.counters.highest), 0, *times)
         report = struct.pack("!BBHI", 0x81, 201, 7, self.ssrc) + block
         cname = struct.pack("!BBHIBB6s", 0x81, 202, 4, self.ssrc, 1, 6, b"player") + bytes(4)
         datagram: bytes = self.tx.protect_rtcp(report + cname + feedback)
