@@ -14,9 +14,12 @@
 
 #define USERNAME 0x0006
 #define MESSAGE_INTEGRITY 0x0008
+#define XOR_MAPPED_ADDRESS 0x0020
 #define PRIORITY 0x0024
+#define USE_CANDIDATE 0x0025
 #define SOFTWARE 0x8022
 #define FINGERPRINT 0x8028
+#define ICE_CONTROLLED 0x8029
 
 typedef struct {
     uint8_t bytes[2048];

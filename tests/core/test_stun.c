@@ -1,6 +1,8 @@
-/* STUN in the network thread: which messages reach the loop, of which peer, and how many. Threaded. */
+/* STUN in the network thread: which messages reach the loop, of which peer, and how many, and which it answers itself.
+ * Threaded. */
 #include "engine_fixture.h"
 
+#include "../../src/bass_webrtc/core/ice.h"
 #include "../../src/bass_webrtc/core/stun.h"
 #include "stun_message.h"
 
@@ -106,6 +108,7 @@ typedef struct {
     uint32_t received;      /* STUN events */
     uint32_t from[8];       /* the same by peer */
     uint32_t limit_notices; /* events */
+    uint32_t replays;       /* events */
 } scene;
 
 static client open_client(void) {
@@ -122,6 +125,7 @@ static void take_events(scene *s) {
         s->received += event.kind == BW_EVENT_DATAGRAM;
         s->from[event.peer] += event.kind == BW_EVENT_DATAGRAM;
         s->limit_notices += event.kind == BW_EVENT_LIMITED;
+        s->replays += event.kind == BW_EVENT_REPLAY;
     }
 }
 
@@ -136,7 +140,7 @@ static void wait_until_handled(scene *s) {
     for (uint64_t counted = 0; counted < s->sent; sched_yield()) {
         bw_engine_stats stats = stats_of(s);
         take_events(s);
-        counted = s->received + stats.datagrams_dropped + stats.datagrams_limited + stats.events_dropped;
+        counted = s->received + s->replays + stats.datagrams_dropped + stats.datagrams_limited + stats.events_dropped;
     }
 }
 
@@ -330,6 +334,253 @@ static void test_invalid_arguments_are_refused(void) {
     close_scene(&s);
 }
 
+/* ---- settled addresses */
+
+/* A peer with ICE credentials, and its address. */
+static client open_peer(scene *s, uint32_t peer, const char *ufrag) {
+    client opened = open_client();
+    add_ice(s, peer, ufrag);
+    CHECK_EQ(bw_peer_map_address(s->f.engine, peer, s->f.socket_index, &opened.address), BW_OK);
+    return opened;
+}
+
+static void settle(scene *s, uint32_t peer, const client *at) {
+    CHECK_EQ(bw_peer_settle_address(s->f.engine, peer, s->f.socket_index, &at->address), BW_OK);
+}
+
+static stun_message new_check(void) {
+    static uint32_t transaction = 5000;
+    return make_stun(REQUEST, transaction++, "three:peer", LOCAL_PASSWORD);
+}
+
+/* The response that RFC 8489 asks for, made independently of the core. */
+static stun_message success_for(const stun_message *check, const bw_address *source) {
+    uint8_t value[8] = {0, 1};
+    stun_message response = begin_stun(SUCCESS, 0);
+    memcpy(response.bytes + 8, check->bytes + 8, 12);
+    put_u16(value + 2, source->port ^ 0x2112u);
+    for (int i = 0; i < 4; i++)
+        value[4 + i] = source->ip[i] ^ response.bytes[4 + i];
+    add_attribute(&response, XOR_MAPPED_ADDRESS, value, sizeof value);
+    add_integrity(&response, LOCAL_PASSWORD);
+    add_fingerprint(&response);
+    return response;
+}
+
+/* Sends a check and expects the answer, and no event. */
+static void check_answered(scene *s, const client *from, const stun_message *check) {
+    uint8_t answer[200];
+    uint32_t events = s->received + s->replays;
+    stun_message expected = success_for(check, &from->address);
+    CHECK(send_to(from->socket, check->bytes, check->length, &s->f.address));
+    CHECK_EQ(recv(from->socket, (char *)answer, sizeof answer, 0), expected.length);
+    CHECK_EQ(memcmp(answer, expected.bytes, expected.length), 0);
+    take_events(s);
+    CHECK_EQ(s->received + s->replays, events);
+}
+
+/* Sends a check, and expects an event of this kind and no answer: an answer would have been sent before the event. */
+static void check_passed_on(scene *s, const client *from, const stun_message *check, uint32_t kind) {
+    uint32_t datagrams = s->received, replays = s->replays;
+    send_datagram(s, from, check->bytes, check->length);
+    CHECK_EQ(s->received - datagrams, kind == BW_EVENT_DATAGRAM);
+    CHECK_EQ(s->replays - replays, kind == BW_EVENT_REPLAY);
+    CHECK(!is_readable(from->socket, 0));
+}
+
+static int64_t checked_ns(scene *s) { return bw_peer_checked_ns(s->f.engine, 3); }
+
+static void test_check_on_settled_address_is_answered_without_the_loop(void) {
+    scene s = open_scene();
+    client peer = open_peer(&s, 3, "three");
+    stun_message first = new_check(), second = new_check(), nominating = begin_stun(REQUEST, 1);
+    add_attribute(&nominating, USERNAME, "three:peer", 10);
+    add_attribute(&nominating, USE_CANDIDATE, "", 0);
+    add_integrity(&nominating, LOCAL_PASSWORD);
+    add_fingerprint(&nominating);
+    check_passed_on(&s, &peer, &first, BW_EVENT_DATAGRAM);
+    settle(&s, 3, &peer);
+    CHECK_EQ(checked_ns(&s), 0);
+    int64_t before_ns = bw_now_ns();
+    check_answered(&s, &peer, &second);
+    CHECK_AT_LEAST(checked_ns(&s), before_ns);
+    CHECK_AT_MOST(checked_ns(&s), bw_now_ns());
+    check_answered(&s, &peer, &nominating);
+    CHECK_EQ(bw_peer_unsettle_address(s.f.engine, 3, s.f.socket_index, &peer.address), BW_OK);
+    stun_message third = new_check();
+    check_passed_on(&s, &peer, &third, BW_EVENT_DATAGRAM);
+    close_socket(peer.socket);
+    close_scene(&s);
+}
+
+/* RFC 8489, 7.3.1: a retransmission gets an answer. It proves nothing about the peer's consent. */
+static void test_repeated_check_is_answered_but_does_not_count(void) {
+    scene s = open_scene();
+    client peer = open_peer(&s, 3, "three");
+    stun_message early = new_check(), check = new_check();
+    check_passed_on(&s, &peer, &early, BW_EVENT_DATAGRAM);
+    settle(&s, 3, &peer);
+    check_answered(&s, &peer, &early);
+    CHECK_EQ(checked_ns(&s), 0);
+    check_answered(&s, &peer, &check);
+    int64_t counted_ns = checked_ns(&s);
+    check_answered(&s, &peer, &check);
+    check_answered(&s, &peer, &early);
+    CHECK_EQ(checked_ns(&s), counted_ns);
+    close_socket(peer.socket);
+    close_scene(&s);
+}
+
+/* Covers SE32. */
+static void test_check_that_was_answered_is_dropped_elsewhere_and_later(void) {
+    scene s = open_scene();
+    client peer = open_peer(&s, 3, "three"), attacker = open_client();
+    stun_message check = new_check();
+    settle(&s, 3, &peer);
+    check_answered(&s, &peer, &check);
+    check_passed_on(&s, &attacker, &check, BW_EVENT_REPLAY);
+    CHECK_EQ(bw_peer_unsettle_address(s.f.engine, 3, s.f.socket_index, &peer.address), BW_OK);
+    check_passed_on(&s, &peer, &check, BW_EVENT_REPLAY);
+    settle(&s, 3, &peer);
+    check_answered(&s, &peer, &check);
+    CHECK_EQ(checked_ns(&s), 0);
+    close_socket(peer.socket);
+    close_socket(attacker.socket);
+    close_scene(&s);
+}
+
+/* Somebody on the path sends copies from another address, faster than the peer's own checks arrive. */
+static void test_copy_that_arrives_first_does_not_take_consent_away(void) {
+    scene s = open_scene();
+    client peer = open_peer(&s, 3, "three"), attacker = open_client();
+    stun_message check = new_check();
+    settle(&s, 3, &peer);
+    check_passed_on(&s, &attacker, &check, BW_EVENT_DATAGRAM);
+    check_answered(&s, &peer, &check);
+    CHECK_COMPARE(checked_ns(&s), >, 0);
+    check_passed_on(&s, &attacker, &check, BW_EVENT_REPLAY);
+    close_socket(peer.socket);
+    close_socket(attacker.socket);
+    close_scene(&s);
+}
+
+static void test_check_that_needs_an_error_reaches_the_loop(void) {
+    scene s = open_scene();
+    client peer = open_peer(&s, 3, "three");
+    settle(&s, 3, &peer);
+    const uint32_t attributes[] = {ICE_CONTROLLED, 0x7FFF, 0x8000};
+    for (int i = 0; i < 3; i++) {
+        stun_message check = begin_stun(REQUEST, (uint32_t)i);
+        add_attribute(&check, USERNAME, "three:peer", 10);
+        add_attribute(&check, attributes[i], "12345678", 8);
+        add_integrity(&check, LOCAL_PASSWORD);
+        add_fingerprint(&check);
+        if (attributes[i] == 0x8000)
+            check_answered(&s, &peer, &check); /* comprehension-optional */
+        else
+            check_passed_on(&s, &peer, &check, BW_EVENT_DATAGRAM);
+    }
+    close_socket(peer.socket);
+    close_scene(&s);
+}
+
+static void test_only_checks_of_the_peer_are_answered_on_its_settled_address(void) {
+    scene s = open_scene();
+    client peer = open_peer(&s, 3, "three"), other = open_client();
+    add_ice(&s, 4, "four");
+    settle(&s, 4, &peer); /* not mapped to this peer: no effect */
+    stun_message first = new_check(), second = new_check();
+    check_passed_on(&s, &peer, &first, BW_EVENT_DATAGRAM);
+    settle(&s, 3, &peer);
+    CHECK_EQ(peer_of_check(&s, &peer, "four:peer", LOCAL_PASSWORD), 4);
+    CHECK_EQ(peer_of_check(&s, &peer, "three:peer", "wrong password"), BW_NO_PEER);
+    CHECK_EQ(peer_of_check(&s, &other, "three:peer", LOCAL_PASSWORD), 3);
+    check_answered(&s, &peer, &second);
+    CHECK_EQ(bw_peer_map_address(s.f.engine, 3, s.f.socket_index, &peer.address), BW_OK);
+    stun_message third = new_check();
+    check_passed_on(&s, &peer, &third, BW_EVENT_DATAGRAM);
+    CHECK_EQ(bw_peer_settle_address(s.f.engine, 8, s.f.socket_index, &peer.address), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_peer_unsettle_address(s.f.engine, 3, 1, &peer.address), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_peer_checked_ns(s.f.engine, 8), 0);
+    close_socket(peer.socket);
+    close_socket(other.socket);
+    close_scene(&s);
+}
+
+/* The time of an address that was settled before does not count for the next one. */
+static void test_time_of_last_check_belongs_to_address_settled_last(void) {
+    scene s = open_scene();
+    client before = open_peer(&s, 3, "three"), now = open_client();
+    stun_message first = new_check(), second = new_check();
+    CHECK_EQ(bw_peer_map_address(s.f.engine, 3, s.f.socket_index, &now.address), BW_OK);
+    settle(&s, 3, &before);
+    check_answered(&s, &before, &first);
+    CHECK_COMPARE(checked_ns(&s), >, 0);
+    CHECK_EQ(bw_peer_unsettle_address(s.f.engine, 3, s.f.socket_index, &before.address), BW_OK);
+    settle(&s, 3, &now);
+    CHECK_EQ(checked_ns(&s), 0);
+    check_answered(&s, &now, &first);
+    CHECK_EQ(checked_ns(&s), 0);
+    check_answered(&s, &now, &second);
+    CHECK_COMPARE(checked_ns(&s), >, 0);
+    close_socket(before.socket);
+    close_socket(now.socket);
+    close_scene(&s);
+}
+
+static void test_answers_are_limited_like_events(void) {
+    scene s = open_scene();
+    client peer = open_peer(&s, 3, "three");
+    uint8_t answer[200];
+    uint64_t answers[2] = {0, 0};
+    stun_message recorded = new_check();
+    settle(&s, 3, &peer);
+    check_answered(&s, &peer, &recorded);
+    for (int is_repeated = 0; is_repeated < 2; is_repeated++) {
+        int64_t start_ns = bw_now_ns();
+        uint64_t limited = stats_of(&s).datagrams_limited;
+        for (uint32_t sent = 1; sent <= 500; sent++) {
+            stun_message check = is_repeated ? recorded : new_check();
+            CHECK(send_to(peer.socket, check.bytes, check.length, &s.f.address));
+            while (sent % 20 == 0 && answers[is_repeated] + stats_of(&s).datagrams_limited - limited < sent) {
+                if (is_readable(peer.socket, 0))
+                    answers[is_repeated] += recv(peer.socket, (char *)answer, sizeof answer, 0) > 0;
+            }
+        }
+        double elapsed_s = (double)(bw_now_ns() - start_ns) / 1e9;
+        CHECK_AT_LEAST(answers[is_repeated], is_repeated ? 19 : 99);
+        CHECK_AT_MOST(answers[is_repeated], is_repeated ? 21 + 20 * elapsed_s : 101 + 100 * elapsed_s);
+    }
+    close_socket(peer.socket);
+    close_scene(&s);
+}
+
+/* A check every 5 s for hours: copies of the last minutes are recognized, whatever came before them. */
+static void test_memory_of_checks_lasts_for_minutes(void) {
+    bw_ice *ice = bw_ice_new(1);
+    bw_ice_keys keys = {.ufrag_bytes = 5, .ufrag = "three"};
+    bw_address address = {.family = 4, .ip = {192, 0, 2, 1}, .port = 1};
+    uint32_t remembered = 0;
+    stun_message latest[32];
+    bw_hmac_set_key(&keys.local, LOCAL_PASSWORD, strlen(LOCAL_PASSWORD));
+    bw_ice_add(ice, 0, &keys);
+    for (uint32_t i = 0; i < 3200; i++) {
+        stun_message *check = &latest[i % 32];
+        *check = new_check();
+        bw_datagram datagram = {.data = check->bytes, .length = check->length, .source = address};
+        remembered += bw_ice_take(ice, 0, true, &datagram).is_repeated;
+        if (i % 32 != 31)
+            continue;
+        for (uint32_t k = 0; k < 32; k++) {
+            datagram.data = latest[k].bytes;
+            remembered += bw_ice_take(ice, BW_NO_PEER, false, &datagram).verdict == BW_ICE_REPLAY;
+        }
+    }
+    CHECK_AT_LEAST(remembered, 3200 - 32);
+    CHECK_AT_MOST(remembered, 3200 + 32); /* new ones that looked repeated */
+    bw_ice_free(ice);
+}
+
 /* ---- how many */
 
 static void check_limited(uint64_t passed, uint32_t per_second, uint32_t burst, int64_t since_ns) {
@@ -487,6 +738,15 @@ int main(void) {
     RUN(test_ufrags_of_restart_are_accepted_until_removed);
     RUN(test_each_of_many_ufrags_belongs_to_its_peer);
     RUN(test_invalid_arguments_are_refused);
+    RUN(test_check_on_settled_address_is_answered_without_the_loop);
+    RUN(test_repeated_check_is_answered_but_does_not_count);
+    RUN(test_check_that_was_answered_is_dropped_elsewhere_and_later);
+    RUN(test_copy_that_arrives_first_does_not_take_consent_away);
+    RUN(test_check_that_needs_an_error_reaches_the_loop);
+    RUN(test_only_checks_of_the_peer_are_answered_on_its_settled_address);
+    RUN(test_time_of_last_check_belongs_to_address_settled_last);
+    RUN(test_answers_are_limited_like_events);
+    RUN(test_memory_of_checks_lasts_for_minutes);
     RUN(test_one_peer_cannot_use_up_the_quota_of_another);
     RUN(test_limit_is_reported_at_most_once_per_second);
     RUN(test_repeated_messages_do_not_use_up_quota_of_new_ones);

@@ -1,9 +1,10 @@
-"""The network thread and ``rtc/ice_lite.py`` accept the same checks."""
+"""The network thread and ``rtc/ice_lite.py`` accept the same checks, and answer them alike."""
 
 from __future__ import annotations
 
 import ctypes
 import hmac
+import ipaddress
 import struct
 import subprocess
 import zlib
@@ -27,16 +28,34 @@ Attribute = tuple[int, bytes]
 
 
 @pytest.fixture(scope="module")
-def accepts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bytes], bool]:
-    """The core's decision about one datagram."""
+def core(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The functions of ``stun_check.c``."""
     library = tmp_path_factory.mktemp("stun") / "stun_check.so"
     core = [build_core.HERE / name for name in ("ice.c", "stun.c", "hmac.c", "addresses.c")]
     flags = [*WARNINGS, "-O1", "-g", "-fPIC", "-shared", *build_core.pkg_config("--cflags"), f"-I{build_core.HERE}"]
     sources = [str(FOLDER / "stun_check.c"), *map(str, core)]
     command = [own_compiler(), *flags, *sources, "-o", str(library), *build_core.link_flags()]
     subprocess.run(command, check=True)
-    function = ctypes.CDLL(str(library)).accepts_check
-    return lambda data: bool(function(data, len(data), UFRAG.encode(), PASSWORD.encode()))
+    return ctypes.CDLL(str(library))
+
+
+@pytest.fixture(scope="module")
+def accepts(core: ctypes.CDLL) -> Callable[[bytes], bool]:
+    """The core's decision about one datagram."""
+    return lambda data: bool(core.accepts_check(data, len(data), UFRAG.encode(), PASSWORD.encode()))
+
+
+@pytest.fixture(scope="module")
+def answers(core: ctypes.CDLL) -> Callable[[bytes, NetworkPath], bytes]:
+    """The core's response on a settled path; empty where the loop thread decides."""
+
+    def answer(data: bytes, path: NetworkPath) -> bytes:
+        ip, response = ipaddress.ip_address(path.host).packed, ctypes.create_string_buffer(100)
+        credentials = UFRAG.encode(), PASSWORD.encode()
+        length = core.answer_check(data, len(data), *credentials, ip, len(ip), path.port, response)
+        return response.raw[:length]
+
+    return answer
 
 
 def agent_accepts(data: bytes) -> bool:
@@ -127,3 +146,22 @@ def test_both_accept_a_check(accepts: Callable[[bytes], bool]) -> None:
 def test_neither_accepts_arbitrary_bytes(accepts: Callable[[bytes], bool], data: bytes) -> None:
     assert not accepts(data)
     assert not agent_accepts(data)
+
+
+@given(
+    attributes=st.lists(ATTRIBUTES, max_size=4),
+    after=st.lists(ATTRIBUTES, max_size=1),
+    path=st.builds(NetworkPath, st.just(0), st.ip_addresses().map(str), st.integers(1, 65535)),
+)
+def test_network_thread_answers_with_success_where_the_agent_does(
+    answers: Callable[[bytes, NetworkPath], bytes],
+    attributes: list[Attribute],
+    after: list[Attribute],
+    path: NetworkPath,
+) -> None:
+    """And leaves all others to it: those that need an error response."""
+    data = message(stun.BINDING_REQUEST, [CHECK, *attributes], PASSWORD, after, fingerprint=True, last=[])
+    agent = IceLite(IceCredentials(UFRAG, PASSWORD), REMOTE, now_s=0.0)
+    agent.receive(data, path, 0.0)
+    expected = [answer for answer, _ in agent.to_send() if answer[:2] == b"\x01\x01"]
+    assert answers(data, path) == b"".join(expected)

@@ -1,4 +1,4 @@
-/* Fuzzer: any bytes as a STUN datagram, from an unknown and from a mapped address. MESSAGE-INTEGRITY and FINGERPRINT
+/* Fuzzer: any bytes as a STUN datagram, from an unknown, a mapped and a settled address. MESSAGE-INTEGRITY and FINGERPRINT
  * are made right first if the first byte says so, so that what follows the authentication is reached. */
 #include "ice.h"
 #include "stun.h"
@@ -27,11 +27,21 @@ static stun_message sign(const uint8_t *data, uint32_t length, const char *passw
     return message;
 }
 
+static void check_answer(const bw_datagram *datagram, const bw_hmac_key *key) {
+    bw_stun_message parsed;
+    uint8_t *response = malloc(BW_STUN_MAX_SUCCESS_BYTES);
+    uint32_t length = bw_stun_write_success(response, datagram->data, &datagram->source, key);
+    assert(bw_stun_parse(&parsed, response, length) && bw_stun_is_authentic(&parsed, response, key));
+    free(response);
+}
+
 static void take(bw_ice *ice, uint8_t *data, uint32_t length) {
     bw_datagram datagram = {.data = data, .length = length, .source = {.family = 4, .ip = {192, 0, 2, 1}, .port = 1}};
-    for (uint32_t mapped = 0; mapped < 2; mapped++) {
-        bw_ice_sender sender = bw_ice_take(ice, mapped ? 1 : BW_NO_PEER, &datagram);
-        assert(sender.peer == BW_NO_PEER || sender.peer == 1);
+    for (uint32_t known = 0; known < 3; known++) {
+        bw_ice_message message = bw_ice_take(ice, known ? 1 : BW_NO_PEER, known == 2, &datagram);
+        assert(message.peer == BW_NO_PEER || message.peer == 1);
+        if (message.peer == 1 && message.verdict == BW_ICE_ANSWER)
+            check_answer(&datagram, message.key);
     }
 }
 

@@ -10,10 +10,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import bass_webrtc as bw
+from bass_webrtc.peer.lite import LiteConnection
 from support import stun
 from support.conformance import covers
 from support.driving import connect, drive
@@ -108,6 +110,40 @@ def test_no_media_before_an_authenticated_check(server: bw.Server, certificate: 
     replies = receive_all(player.socket)
     assert [stun.decode(reply).kind for reply in replies] in ([], [stun.BINDING_ERROR])
     player.vanish()
+
+
+def test_checks_of_connected_player_do_not_reach_the_loop(
+    server: bw.Server, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network thread answers them; after a restart the first one reaches the loop again."""
+    seen: list[bytes] = []
+    kinds: list[int] = []
+
+    class Listener(Player):
+        def _stun(self, data: bytes, now_s: float) -> None:
+            kinds.append(stun.decode(data).kind)
+            super()._stun(data, now_s)
+
+    receive = LiteConnection.receive
+
+    def note(connection: LiteConnection, data: bytes, *rest: Any) -> None:
+        seen.append(data)
+        receive(connection, data, *rest)
+
+    player = Listener(certificate)
+    connect(player, f"{server.url}whep")
+    drive([player], lambda: stun.BINDING_REQUEST in kinds, 5.0)  # After a second, the server checks the path again.
+    drive([player], lambda: False, 0.2)
+    monkeypatch.setattr(LiteConnection, "receive", note)
+    kinds.clear()
+    for _ in range(10):
+        player.send(player.check())
+    assert drive([player], lambda: kinds.count(stun.BINDING_SUCCESS) == 10)
+    assert [data for data in seen if stun.decode(data).kind == stun.BINDING_REQUEST] == []
+    assert player.restart() == 200
+    player.send(player.check())
+    assert drive([player], lambda: kinds.count(stun.BINDING_SUCCESS) == 11)
+    assert drive([player], lambda: stun.BINDING_REQUEST in [stun.decode(data).kind for data in seen])
 
 
 @covers("WS55")

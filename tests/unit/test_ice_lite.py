@@ -443,6 +443,66 @@ class TestReplays:
         assert sent == [1, 26, 51, 76]
 
 
+class TestSettled:
+    """On a settled path the caller answers checks itself."""
+
+    def test_path_is_settled_once_it_is_selected_and_validated(self) -> None:
+        agent = ice()
+        assert agent.settled is None
+        agent.receive(nominating(), A, 0.0)
+        assert agent.settled is None
+        answer_checks(agent, 0.0, A)
+        assert agent.settled == A
+
+    def test_nomination_of_another_path_unsettles_until_it_is_validated(self) -> None:
+        agent = connected(A)
+        agent.receive(browser(), B, 1.0)
+        assert agent.settled == A
+        agent.receive(nominating(), B, 1.1)
+        assert agent.settled is None
+        answer_checks(agent, 1.2, B)
+        assert agent.settled == B
+
+    def test_restart_unsettles_until_a_path_is_validated_with_the_new_credentials(self) -> None:
+        agent = connected(A)
+        agent.restart(NEW_LOCAL, NEW_REMOTE, 1.0)
+        assert agent.settled is None
+        agent.receive(check(local=NEW_LOCAL, remote=NEW_REMOTE), B, 1.1)
+        assert agent.settled is None
+        answer_checks(agent, 1.2, B, remote=NEW_REMOTE)
+        assert agent.settled == B
+
+    def test_nothing_is_settled_after_expiry(self) -> None:
+        agent = connected(A)
+        agent.handle_timeout(31.0)
+        assert agent.settled is None
+
+    def test_checks_that_were_answered_elsewhere_keep_consent(self) -> None:
+        agent = connected(A)
+        for second in range(5, 300, 5):
+            agent.note_check(A, float(second))
+            agent.handle_timeout(float(second))
+        assert agent.events() == []
+        agent.note_check(A, 10.0)  # Earlier than the last one.
+        agent.handle_timeout(324.9)
+        assert agent.events() == []
+        agent.handle_timeout(325.0)
+        assert agent.events() == [PathDropped(A), ConsentExpired()]
+
+    def test_selected_path_is_not_silent_while_its_checks_are_answered_elsewhere(self) -> None:
+        agent = connected(A)
+        agent.note_check(A, 20.0)
+        agent.receive(browser(), B, 21.0)
+        answer_checks(agent, 21.0, B)
+        agent.receive(browser(), B, 22.0)
+        assert agent.selected == A
+
+    def test_checks_on_an_unknown_path_are_ignored(self) -> None:
+        agent = connected(A)
+        agent.note_check(B, 1.0)
+        assert agent.paths == (A,)
+
+
 class TestRefusals:
     @covers("SE24")
     @pytest.mark.parametrize(

@@ -177,6 +177,7 @@ uint32_t bw_channel_get_lateness(bw_engine *engine, uint32_t channel, uint32_t *
 #define BW_EVENT_SOURCE_REPLACED 7 /* channel: its thread no longer uses the former source */
 #define BW_EVENT_CHANNEL_REMOVED 8 /* channel: its thread has ended */
 #define BW_EVENT_PROBE_SENT 9      /* the last copy of bw_peer_probe was sent */
+#define BW_EVENT_REPLAY 10         /* a check was dropped: it had been answered on a settled address before */
 
 /* What each peer may send to the loop thread is limited, separately for: */
 #define BW_QUOTA_STUN 0
@@ -234,6 +235,15 @@ typedef struct {
 /* Assigns datagrams from this address on this socket to this peer. May be called before bw_peer_add. */
 int bw_peer_map_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
 int bw_peer_unmap_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
+/* From now on the network thread itself answers checks of this peer from this address, which is mapped to it: each with
+ * success, whether it nominates or not. Those that need an error response (RFC 8489, 6.3.1; RFC 8445, 7.3.1.1) still
+ * become events, as do all others. Ends with any further call of these four functions for the address. One address of a
+ * peer is settled at a time. */
+int bw_peer_settle_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
+int bw_peer_unsettle_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address);
+/* Returns the monotonic time in nanoseconds at which the last check arrived that the network thread has answered on the
+ * address that was settled last; repeated ones do not count. 0: none yet. */
+int64_t bw_peer_checked_ns(bw_engine *engine, uint32_t peer);
 /* Accepts STUN that is signed with these passwords (RFC 8445, 7.2.2 and 7.3): binding requests to this local ufrag from
  * any address, and binding responses from an address that is mapped to this peer or recently sent such a request.
  * Copied; removed with the peer. A third ufrag replaces the oldest. */

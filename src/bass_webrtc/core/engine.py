@@ -46,6 +46,14 @@ class Datagram:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckReplayed:
+    """A copy of an ICE check that the network thread had answered on a settled address; it was dropped."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class RtcpReceived:
     """A peer has sent RTCP: authentic, not replayed, decrypted."""
 
@@ -109,6 +117,7 @@ class SocketRemoved:
 
 EngineEvent = (
     Datagram
+    | CheckReplayed
     | RtcpReceived
     | PeerRemoved
     | SourceEnded
@@ -414,7 +423,9 @@ class Engine:
         event = self._event
         while lib.bw_engine_next_events(self._open(), event, 1) == 1:
             if event.kind == lib.BW_EVENT_DATAGRAM:
-                yield _datagram(event)
+                host, port = _source(event)
+                data = ffi.buffer(event.data, event.length)[:]
+                yield Datagram(event.peer, event.socket, host, port, event.time_ns / 1e9, data)
             elif event.kind == lib.BW_EVENT_RTCP:
                 yield RtcpReceived(event.peer, event.time_ns / 1e9, ffi.buffer(event.data, event.length)[:])
             elif event.kind == lib.BW_EVENT_PEER_REMOVED:
@@ -431,6 +442,8 @@ class Engine:
                 yield ChannelRemoved(event.channel)
             elif event.kind == lib.BW_EVENT_PROBE_SENT:
                 yield ProbeSent(event.peer)
+            elif event.kind == lib.BW_EVENT_REPLAY:
+                yield CheckReplayed(*_source(event))
             elif event.kind == lib.BW_EVENT_LIMITED:
                 yield Limited(event.peer, _PROTOCOLS[event.value])
 
@@ -443,6 +456,18 @@ class Engine:
     def unmap_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
         """Undo ``map_address``."""
         _check(lib.bw_peer_unmap_address(self._open(), peer, socket_index, _address(host, port)), "unmap_address")
+
+    def settle_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
+        """Let the network thread answer this peer's checks from this address, which is mapped to it."""
+        _check(lib.bw_peer_settle_address(self._open(), peer, socket_index, _address(host, port)), "settle_address")
+
+    def unsettle_address(self, peer: int, socket_index: int, host: str, port: int) -> None:
+        """Undo ``settle_address``. ``map_address`` and ``unmap_address`` do, too."""
+        _check(lib.bw_peer_unsettle_address(self._open(), peer, socket_index, _address(host, port)), "unsettle_address")
+
+    def checked_s(self, peer: int) -> float:
+        """Return when the last new check arrived on the address that was settled last; 0 if none did since."""
+        return lib.bw_peer_checked_ns(self._open(), peer) / 1e9
 
     def add_ice(self, peer: int, ufrag: str, local_password: str, remote_password: str) -> None:
         """Accept STUN of this peer: requests to this local ufrag, and responses signed with the remote password."""
@@ -687,15 +712,14 @@ def _receiving(stream: ReceivingStream) -> dict[str, object]:
     }
 
 
-def _datagram(event: Pointer) -> Datagram:
+def _source(event: Pointer) -> tuple[str, int]:
     source = event.source
     if source.family == 4:
         host = socket.inet_ntop(socket.AF_INET, ffi.buffer(source.ip, 4)[:])
     else:
         host = socket.inet_ntop(socket.AF_INET6, ffi.buffer(source.ip, 16)[:])
         host += f"%{source.scope_id}" if source.scope_id else ""
-    data = ffi.buffer(event.data, event.length)[:]
-    return Datagram(event.peer, event.socket, host, source.port, event.time_ns / 1e9, data)
+    return host, source.port
 
 
 def _address(host: str, port: int) -> Pointer:

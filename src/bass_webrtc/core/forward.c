@@ -48,13 +48,18 @@ static void limit(bw_engine *engine, uint32_t peer, uint32_t quota, int64_t now_
     bw_events_post(engine, &network->notices, (bw_notice){.kind = BW_EVENT_LIMITED, .peer = peer, .value = quota});
 }
 
-void bw_forward(bw_engine *engine, uint32_t peer, uint32_t quota, const bw_datagram *datagram) {
+bool bw_use_quota(bw_engine *engine, uint32_t peer, uint32_t quota, int64_t now_ns) {
+    bool has_token = take_token(&engine->network.quotas[peer].full_ns[quota], quota, now_ns);
+    if (!has_token)
+        limit(engine, peer, quota, now_ns);
+    return has_token;
+}
+
+void bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota, const bw_datagram *datagram) {
     bw_network *network = &engine->network;
     bw_slot *slot = &engine->slots[peer];
-    if (!take_token(&network->quotas[peer].full_ns[quota], quota, datagram->time_ns)) {
-        limit(engine, peer, quota, datagram->time_ns);
+    if (!bw_use_quota(engine, peer, quota, datagram->time_ns))
         return;
-    }
     bw_event *event = atomic_load_explicit(&slot->queued, memory_order_relaxed) < QUEUED_PER_PEER
                           ? bw_ring_begin_write(&network->datagrams)
                           : NULL;
@@ -62,7 +67,7 @@ void bw_forward(bw_engine *engine, uint32_t peer, uint32_t quota, const bw_datag
         bw_count(&engine->events_dropped, 1);
         return;
     }
-    event->kind = quota == BW_QUOTA_RTCP ? BW_EVENT_RTCP : BW_EVENT_DATAGRAM;
+    event->kind = kind;
     event->peer = peer;
     event->socket = datagram->socket;
     event->length = datagram->length;

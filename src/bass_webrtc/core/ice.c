@@ -1,13 +1,17 @@
 /*
- * Which peer sent a STUN message.
+ * Which peer sent a STUN message, and who handles it.
  *
  *   request  ─► USERNAME "local:remote" ─► hash table ─► the peer and its keys ─► HMAC with our password
  *   response ─► source address ─► the peer that it is mapped to, or whose request came from it ─► HMAC with its password
  *   anything else is dropped
  *
  * The loop thread therefore sees only authentic messages. Anyone can send others: an unknown ufrag costs one look-up, a
- * wrong password one HMAC. A recorded message can be sent again, from any address; a filter recognizes such
- * repetitions, so that they do not use up the quota of the peer's new messages.
+ * wrong password one HMAC. It does not see checks from an address that it has settled: they change nothing and are
+ * answered here.
+ *
+ * A recorded message can be sent again, from any address. Each peer has a memory of the latest ones, so that a copy
+ * neither uses up the quota of new messages nor counts as consent, and a copy of a check that the loop thread never saw
+ * does not reach it either. A copy may arrive before the message itself, which then still counts on the settled address.
  */
 #include "ice.h"
 
@@ -17,8 +21,8 @@
 
 #define RECENT_BUCKETS_PER_PEER 2
 #define RECENT_PER_BUCKET 4
-#define SEEN_BITS 8192
-#define SEEN_MAX 1024 /* messages until the filter is cleared; 5 percent of new ones look repeated by then */
+#define SEEN_SETS 64
+#define SEEN_WAYS 4 /* messages remembered per set; 0.02 percent of new ones look repeated */
 #define END UINT32_MAX
 
 typedef struct {
@@ -34,11 +38,18 @@ typedef struct {
     bw_address address;
 } recent_source;
 
-/* A Bloom filter of the messages' HMACs. */
+/* What was done with a message. */
+typedef enum {
+    UNKNOWN = 0, /* it is new, or long ago */
+    FORWARDED,
+    FORWARDED_BEFORE, /* before the address was settled, perhaps from there: known there, too */
+    ANSWERED,
+} outcome;
+
+/* The latest messages of a peer, by a part of their HMACs, which nobody can choose. Each set is sorted by age. */
 typedef struct {
-    uint32_t count;
-    uint64_t bits[SEEN_BITS / 64];
-} seen_filter;
+    uint16_t entries[SEEN_SETS * SEEN_WAYS]; /* 14 bits of the HMAC, then the outcome */
+} seen_table;
 
 struct bw_ice {
     generation *generations; /* BW_ICE_GENERATIONS per peer */
@@ -50,7 +61,7 @@ struct bw_ice {
      * because its messages no longer authenticate. */
     recent_source (*recent)[RECENT_PER_BUCKET];
     uint32_t recent_mask;
-    seen_filter *seen; /* by peer */
+    seen_table *seen; /* by peer */
 };
 
 /* ---- ufrags */
@@ -136,40 +147,83 @@ static bool is_from(const recent_source *recent, const bw_datagram *datagram) {
 
 /* ---- repetitions */
 
-/* Returns whether the message was probably seen before, and remembers it. */
-static bool was_seen(seen_filter *seen, const uint8_t sum[BW_HMAC_BYTES]) {
-    bool was_seen = true;
-    if (seen->count == SEEN_MAX)
-        memset(seen, 0, sizeof *seen);
-    for (int i = 0; i < 4; i += 2) {
-        uint32_t bit = ((uint32_t)sum[i] << 8 | sum[i + 1]) % SEEN_BITS;
-        was_seen = was_seen && (seen->bits[bit / 64] >> bit % 64 & 1);
-        seen->bits[bit / 64] |= (uint64_t)1 << bit % 64;
-    }
-    seen->count += !was_seen;
-    return was_seen;
+static outcome outcome_of(uint16_t entry) { return (outcome)(entry & 3); }
+
+static uint16_t *find_set(seen_table *seen, const uint8_t sum[BW_HMAC_BYTES]) {
+    return &seen->entries[sum[0] % SEEN_SETS * SEEN_WAYS];
 }
 
-static bw_ice_sender sender_of(bw_ice *ice, uint32_t peer, const bw_stun_message *message, const uint8_t *data) {
-    return (bw_ice_sender){peer, was_seen(&ice->seen[peer], data + message->integrity_at + 4)};
+static uint16_t entry_of(const uint8_t sum[BW_HMAC_BYTES], outcome outcome) {
+    return (uint16_t)(sum[1] << 8 | (sum[2] & 0xFC) | outcome);
+}
+
+static outcome recall(seen_table *seen, const uint8_t sum[BW_HMAC_BYTES]) {
+    const uint16_t *set = find_set(seen, sum);
+    for (int i = 0; i < SEEN_WAYS; i++) {
+        if (set[i] != 0 && set[i] == entry_of(sum, outcome_of(set[i])))
+            return outcome_of(set[i]);
+    }
+    return UNKNOWN;
+}
+
+/* Replaces what was remembered of this message, or the oldest of its set. */
+static void remember(seen_table *seen, const uint8_t sum[BW_HMAC_BYTES], outcome outcome) {
+    uint16_t *set = find_set(seen, sum);
+    int i = 0;
+    while (i < SEEN_WAYS - 1 && (set[i] | 3) != (entry_of(sum, UNKNOWN) | 3))
+        i++;
+    memmove(set + 1, set, (size_t)i * sizeof *set);
+    set[0] = entry_of(sum, outcome);
+}
+
+void bw_ice_settle(bw_ice *ice, uint32_t peer) {
+    uint16_t *entries = ice->seen[peer].entries;
+    for (uint32_t i = 0; i < SEEN_SETS * SEEN_WAYS; i++) {
+        if (outcome_of(entries[i]) == FORWARDED)
+            entries[i] += FORWARDED_BEFORE - FORWARDED;
+    }
+}
+
+static bw_ice_message forward(bw_ice *ice, uint32_t peer, const uint8_t *sum) {
+    seen_table *seen = &ice->seen[peer];
+    outcome known = recall(seen, sum);
+    if (known == UNKNOWN)
+        remember(seen, sum, FORWARDED);
+    return (bw_ice_message){
+        .peer = peer, .verdict = known == ANSWERED ? BW_ICE_REPLAY : BW_ICE_FORWARD, .is_repeated = known != UNKNOWN};
+}
+
+static bw_ice_message answer(bw_ice *ice, uint32_t peer, const uint8_t *sum, const bw_hmac_key *key) {
+    seen_table *seen = &ice->seen[peer];
+    outcome known = recall(seen, sum);
+    bool is_new = known == UNKNOWN || known == FORWARDED;
+    if (is_new)
+        remember(seen, sum, ANSWERED);
+    return (bw_ice_message){.peer = peer, .verdict = BW_ICE_ANSWER, .is_repeated = !is_new, .key = key};
 }
 
 /* ---- messages */
 
-static const bw_ice_sender NOBODY = {BW_NO_PEER, false};
+static const bw_ice_message OF_NOBODY = {.peer = BW_NO_PEER};
 
-static bw_ice_sender take_request(bw_ice *ice, uint32_t mapped_peer, const bw_stun_message *request,
-                                  const bw_datagram *datagram) {
+static const uint8_t *integrity_of(const bw_stun_message *message, const bw_datagram *datagram) {
+    return datagram->data + message->integrity_at + 4;
+}
+
+static bw_ice_message take_request(bw_ice *ice, uint32_t mapped_peer, bool is_settled, const bw_stun_message *request,
+                                   const bw_datagram *datagram) {
     const uint8_t *colon = request->username ? memchr(request->username, ':', request->username_bytes) : NULL;
     if (colon == NULL || request->fingerprint_at == 0) /* RFC 8445, 7.1: checks have a FINGERPRINT */
-        return NOBODY;
+        return OF_NOBODY;
     uint32_t index = find_ufrag(ice, request->username, (uint32_t)(colon - request->username));
     if (index == END || !bw_stun_is_authentic(request, datagram->data, &ice->generations[index].keys.local))
-        return NOBODY;
+        return OF_NOBODY;
     uint32_t peer = index / BW_ICE_GENERATIONS;
     if (mapped_peer != peer)
         note_requester(ice, peer, datagram);
-    return sender_of(ice, peer, request, datagram->data);
+    else if (is_settled && !request->needs_error)
+        return answer(ice, peer, integrity_of(request, datagram), &ice->generations[index].keys.local);
+    return forward(ice, peer, integrity_of(request, datagram));
 }
 
 static bool has_signed(bw_ice *ice, uint32_t peer, const bw_stun_message *response, const bw_datagram *datagram) {
@@ -182,27 +236,27 @@ static bool has_signed(bw_ice *ice, uint32_t peer, const bw_stun_message *respon
     return false;
 }
 
-static bw_ice_sender take_response(bw_ice *ice, uint32_t mapped_peer, const bw_stun_message *response,
-                                   const bw_datagram *datagram) {
+static bw_ice_message take_response(bw_ice *ice, uint32_t mapped_peer, const bw_stun_message *response,
+                                    const bw_datagram *datagram) {
     const recent_source *recent = find_recent(ice, datagram);
     if (mapped_peer != BW_NO_PEER && has_signed(ice, mapped_peer, response, datagram))
-        return sender_of(ice, mapped_peer, response, datagram->data);
+        return forward(ice, mapped_peer, integrity_of(response, datagram));
     for (uint32_t i = 0; i < RECENT_PER_BUCKET; i++) {
         if (is_from(&recent[i], datagram) && has_signed(ice, recent[i].peer, response, datagram))
-            return sender_of(ice, recent[i].peer, response, datagram->data);
+            return forward(ice, recent[i].peer, integrity_of(response, datagram));
     }
-    return NOBODY;
+    return OF_NOBODY;
 }
 
-bw_ice_sender bw_ice_take(bw_ice *ice, uint32_t mapped_peer, const bw_datagram *datagram) {
+bw_ice_message bw_ice_take(bw_ice *ice, uint32_t mapped_peer, bool is_settled, const bw_datagram *datagram) {
     bw_stun_message message;
     if (!bw_stun_parse(&message, datagram->data, datagram->length))
-        return NOBODY;
+        return OF_NOBODY;
     if (message.kind == BW_STUN_BINDING_REQUEST)
-        return take_request(ice, mapped_peer, &message, datagram);
+        return take_request(ice, mapped_peer, is_settled, &message, datagram);
     if (message.kind == BW_STUN_BINDING_SUCCESS || message.kind == BW_STUN_BINDING_ERROR)
         return take_response(ice, mapped_peer, &message, datagram);
-    return NOBODY;
+    return OF_NOBODY;
 }
 
 /* ---- life */

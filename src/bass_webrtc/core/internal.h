@@ -147,6 +147,8 @@ typedef enum {
     BW_COMMAND_REMOVE,
     BW_COMMAND_MAP, /* value: socket; address */
     BW_COMMAND_UNMAP,
+    BW_COMMAND_SETTLE, /* socket, address; number */
+    BW_COMMAND_UNSETTLE,
     BW_COMMAND_ADD_ICE, /* ice */
     BW_COMMAND_REMOVE_ICE,
     BW_COMMAND_REMOVE_SOCKET, /* value: index */
@@ -156,6 +158,7 @@ typedef struct {
     bw_command_kind kind;
     uint32_t peer;
     uint32_t value;
+    uint32_t number;
     void *pointer;
     bw_address address;
     bw_ice_keys ice;
@@ -180,6 +183,7 @@ typedef struct {
 typedef struct {
     uint32_t peer; /* BW_NO_PEER: the entry is free */
     uint32_t socket;
+    bool is_settled; /* the peer's checks from there are answered without the loop thread */
     bw_address address;
 } bw_route;
 
@@ -241,11 +245,14 @@ typedef struct {
     bw_counter packets_received, bytes_received, srtp_errors, datagrams_limited;  /* network */
     bw_counter packets_not_negotiated, sequence_restarts;                         /* network */
     bw_reception reception;                                                       /* network */
-    _Atomic uint32_t queued;    /* datagrams in the ring; the network thread adds, the loop subtracts */
-    _Atomic uint32_t encoding;  /* that is sent; fan-out */
-    struct bw_fan_out *fan_out; /* loop only, like all below; NULL: the peer is sent nothing */
-    bool moving;                /* BW_NOTICE_PEER_TAKEN is due; then fan_out gets the peer as the next three say */
-    bool probing;               /* BW_EVENT_PROBE_SENT is due */
+    _Atomic int64_t checked_ns;      /* network: last check that it answered on the settled address; 0: none */
+    _Atomic uint32_t settled_number; /* network: which address it is, by the order of the commands */
+    uint32_t settlements;            /* loop only: how often an address was settled */
+    _Atomic uint32_t queued;         /* datagrams in the ring; the network thread adds, the loop subtracts */
+    _Atomic uint32_t encoding;       /* that is sent; fan-out */
+    struct bw_fan_out *fan_out;      /* loop only, like all below; NULL: the peer is sent nothing */
+    bool moving;                     /* BW_NOTICE_PEER_TAKEN is due; then fan_out gets the peer as the next three say */
+    bool probing;                    /* BW_EVENT_PROBE_SENT is due */
     uint8_t redundancy;
     uint8_t wanted_encoding;
     bw_path path;
@@ -296,8 +303,11 @@ void bw_events_post(bw_engine *engine, bw_ring *notices, bw_notice notice);
 
 /* ---- forward.c: network thread */
 
-/* Passes a datagram to the loop thread, unless the peer has used up its quota (BW_QUOTA_*) or too many are waiting. */
-void bw_forward(bw_engine *engine, uint32_t peer, uint32_t quota, const bw_datagram *datagram);
+/* Uses up a part of the peer's quota (BW_QUOTA_*). Returns false when nothing is left. */
+bool bw_use_quota(bw_engine *engine, uint32_t peer, uint32_t quota, int64_t now_ns);
+/* Passes a datagram to the loop thread as an event of this kind, unless the peer has used up its quota or too many are
+ * waiting. */
+void bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota, const bw_datagram *datagram);
 
 /* ---- engine.c: loop thread, both */
 

@@ -1,7 +1,7 @@
 /*
  * The network thread: reads the UDP sockets and demultiplexes datagrams (RFC 7983).
  *
- *   first byte 0..3 STUN ─► ice.c: only authentic messages ─► loop
+ *   first byte 0..3 STUN ─► ice.c: only authentic messages ─► loop, or a response to a check on a settled address
  *   20..23 DTLS ─► loop, from known addresses only
  *   128..191 RTP ─► incoming.c ─► playout, or with a second byte of 192..223 RTCP ─► incoming.c ─► loop; from known
  *   addresses only
@@ -71,6 +71,19 @@ static void unmap_route(bw_network *network, const bw_command *command) {
         erase_route(network, route);
 }
 
+static void set_settled(bw_engine *engine, const bw_command *command, bool is_settled) {
+    bw_route *route = find_route(&engine->network, command->value, &command->address);
+    if (route->peer != command->peer)
+        return;
+    route->is_settled = is_settled;
+    if (!is_settled)
+        return;
+    bw_slot *slot = &engine->slots[command->peer];
+    bw_ice_settle(engine->network.ice, command->peer);
+    atomic_store_explicit(&slot->checked_ns, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->settled_number, command->number, memory_order_release);
+}
+
 /* ---- datagrams */
 
 /* Returns true for a record header of DTLS 1.0 or 1.2 (RFC 6347, 4.1) whose record fits into the datagram. */
@@ -117,30 +130,56 @@ static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t l
 
 static void take_rtcp(bw_engine *engine, uint32_t peer, bw_datagram *datagram) {
     if (bw_incoming_take_rtcp(engine->network.by_peer[peer], datagram->data, &datagram->length))
-        bw_forward(engine, peer, BW_QUOTA_RTCP, datagram);
+        bw_forward(engine, peer, BW_EVENT_RTCP, BW_QUOTA_RTCP, datagram);
     else
         count_rejected(engine, peer);
 }
 
-static void take_stun(bw_engine *engine, uint32_t mapped_peer, const bw_datagram *datagram) {
-    bw_ice_sender sender = bw_ice_take(engine->network.ice, mapped_peer, datagram);
-    if (sender.peer == BW_NO_PEER)
-        bw_count(&engine->datagrams_dropped, 1);
-    else
-        bw_forward(engine, sender.peer, sender.is_repeated ? BW_QUOTA_REPEATED_STUN : BW_QUOTA_STUN, datagram);
+/* A lost answer is not sent again: the peer repeats its check. */
+static void send_back(bw_engine *engine, const bw_datagram *received, uint8_t *data, uint32_t length) {
+    struct sockaddr_storage destination;
+    struct iovec vector = {data, length};
+    struct mmsghdr message = {.msg_hdr = {.msg_name = &destination, .msg_iov = &vector, .msg_iovlen = 1}};
+    message.msg_hdr.msg_namelen = bw_address_to_sockaddr(&received->source, &destination);
+    bw_send_batch(atomic_load(&engine->sockets[received->socket]), &message, 1);
 }
+
+/* The check renews consent (RFC 7675) if it is a new one. */
+static void answer_check(bw_engine *engine, const bw_ice_message *check, const bw_datagram *datagram) {
+    uint8_t response[BW_STUN_MAX_SUCCESS_BYTES];
+    uint32_t length = bw_stun_write_success(response, datagram->data, &datagram->source, check->key);
+    if (!check->is_repeated)
+        atomic_store_explicit(&engine->slots[check->peer].checked_ns, datagram->time_ns, memory_order_relaxed);
+    send_back(engine, datagram, response, length);
+}
+
+static void take_stun(bw_engine *engine, const bw_route *route, const bw_datagram *datagram) {
+    bw_ice_message message = bw_ice_take(engine->network.ice, route->peer, route->is_settled, datagram);
+    uint32_t quota = message.is_repeated ? BW_QUOTA_REPEATED_STUN : BW_QUOTA_STUN;
+    if (message.peer == BW_NO_PEER)
+        bw_count(&engine->datagrams_dropped, 1);
+    else if (message.verdict == BW_ICE_FORWARD)
+        bw_forward(engine, message.peer, BW_EVENT_DATAGRAM, quota, datagram);
+    else if (message.verdict == BW_ICE_REPLAY)
+        bw_forward(engine, message.peer, BW_EVENT_REPLAY, quota, datagram);
+    else if (bw_use_quota(engine, message.peer, quota, datagram->time_ns))
+        answer_check(engine, &message, datagram);
+}
+
+static const bw_route NO_ROUTE = {.peer = BW_NO_PEER};
 
 static void take_datagram(bw_engine *engine, uint32_t socket, const struct sockaddr_storage *from, uint8_t *data,
                           uint32_t length, int64_t now_ns) {
     bw_network *network = &engine->network;
     bw_datagram datagram = {.socket = socket, .data = data, .length = length, .time_ns = now_ns};
     bool is_known_family = bw_address_from_sockaddr(from, &datagram.source);
-    uint32_t peer = is_known_family ? find_route(network, socket, &datagram.source)->peer : BW_NO_PEER;
+    const bw_route *route = is_known_family ? find_route(network, socket, &datagram.source) : &NO_ROUTE;
+    uint32_t peer = route->peer;
     bw_incoming *incoming = peer != BW_NO_PEER ? network->by_peer[peer] : NULL;
     if (is_known_family && bw_stun_is_likely(data, length))
-        take_stun(engine, peer, &datagram);
+        take_stun(engine, route, &datagram);
     else if (peer != BW_NO_PEER && is_dtls(data, length))
-        bw_forward(engine, peer, BW_QUOTA_DTLS, &datagram);
+        bw_forward(engine, peer, BW_EVENT_DATAGRAM, BW_QUOTA_DTLS, &datagram);
     else if (incoming != NULL && is_rtcp(data, length))
         take_rtcp(engine, peer, &datagram);
     else if (incoming != NULL && incoming->receives_media && is_rtp_or_rtcp(data, length))
@@ -173,6 +212,8 @@ static void take_commands(bw_engine *engine) {
             map_route(network, command);
         else if (command->kind == BW_COMMAND_UNMAP)
             unmap_route(network, command);
+        else if (command->kind == BW_COMMAND_SETTLE || command->kind == BW_COMMAND_UNSETTLE)
+            set_settled(engine, command, command->kind == BW_COMMAND_SETTLE);
         else if (command->kind == BW_COMMAND_ADD)
             network->by_peer[command->peer] = command->pointer;
         else if (command->kind == BW_COMMAND_ADD_ICE)

@@ -21,6 +21,30 @@ int bw_peer_unmap_address(bw_engine *engine, uint32_t peer, uint32_t socket, con
         engine, (bw_command){.kind = BW_COMMAND_UNMAP, .peer = peer, .value = socket, .address = *address});
 }
 
+int bw_peer_settle_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address) {
+    if (peer >= engine->config.max_peers || socket >= atomic_load(&engine->socket_count))
+        return BW_ERROR_ARGUMENT;
+    uint32_t number = ++engine->slots[peer].settlements;
+    return bw_command_network(
+        engine,
+        (bw_command){.kind = BW_COMMAND_SETTLE, .peer = peer, .value = socket, .address = *address, .number = number});
+}
+
+int bw_peer_unsettle_address(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address) {
+    if (peer >= engine->config.max_peers || socket >= atomic_load(&engine->socket_count))
+        return BW_ERROR_ARGUMENT;
+    return bw_command_network(
+        engine, (bw_command){.kind = BW_COMMAND_UNSETTLE, .peer = peer, .value = socket, .address = *address});
+}
+
+int64_t bw_peer_checked_ns(bw_engine *engine, uint32_t peer) {
+    if (peer >= engine->config.max_peers)
+        return 0;
+    bw_slot *slot = &engine->slots[peer];
+    bool is_current = atomic_load_explicit(&slot->settled_number, memory_order_acquire) == slot->settlements;
+    return is_current ? atomic_load_explicit(&slot->checked_ns, memory_order_relaxed) : 0;
+}
+
 /* Copies a ufrag. Returns false when it is empty or too long. */
 static bool set_ufrag(bw_ice_keys *keys, const char *ufrag) {
     size_t bytes = strlen(ufrag);
@@ -164,6 +188,7 @@ static void reset_slot(bw_slot *slot) {
     for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
         atomic_store(counters[i], 0);
     atomic_store(&slot->reception.packets_received, 0);
+    atomic_store(&slot->checked_ns, 0);
     slot->added = slot->removing = slot->moving = slot->probing = false;
 }
 

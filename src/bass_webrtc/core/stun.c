@@ -1,6 +1,7 @@
 #include "stun.h"
 
 #include <openssl/crypto.h>
+#include <string.h>
 
 #define HEADER_BYTES 20
 #define ATTRIBUTE_HEADER_BYTES 4
@@ -9,7 +10,12 @@
 
 #define USERNAME 0x0006
 #define MESSAGE_INTEGRITY 0x0008
+#define ERROR_CODE 0x0009
+#define UNKNOWN_ATTRIBUTES 0x000A
+#define XOR_MAPPED_ADDRESS 0x0020
 #define PRIORITY 0x0024
+#define USE_CANDIDATE 0x0025
+#define FIRST_OPTIONAL 0x8000
 #define FINGERPRINT 0x8028
 #define ICE_CONTROLLED 0x8029
 #define ICE_CONTROLLING 0x802A
@@ -17,9 +23,21 @@
 #define FINGERPRINT_BYTES 4
 #define FINGERPRINT_XOR 0x5354554Eu
 
+#define COOKIE_AT 4
+
 static uint32_t read_u16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
 
 static uint32_t read_u32(const uint8_t *at) { return read_u16(at) << 16 | read_u16(at + 2); }
+
+static void write_u16(uint8_t *at, uint32_t value) {
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+static void write_u32(uint8_t *at, uint32_t value) {
+    write_u16(at, value >> 16);
+    write_u16(at + 2, value);
+}
 
 bool bw_stun_is_likely(const uint8_t *data, uint32_t length) {
     return length >= HEADER_BYTES && data[0] <= 3 && read_u32(data + 4) == MAGIC_COOKIE;
@@ -43,6 +61,22 @@ static bool has_right_length(uint32_t attribute, uint32_t bytes) {
     }
 }
 
+/* ICE-CONTROLLED: a role conflict (RFC 8445, 7.3.1.1); or unknown and comprehension-required (RFC 8489, 6.3.1). */
+static bool needs_error(uint32_t attribute) {
+    switch (attribute) {
+    case USERNAME:
+    case MESSAGE_INTEGRITY:
+    case ERROR_CODE:
+    case UNKNOWN_ATTRIBUTES:
+    case XOR_MAPPED_ADDRESS:
+    case PRIORITY:
+    case USE_CANDIDATE:
+        return false;
+    default:
+        return attribute < FIRST_OPTIONAL || attribute == ICE_CONTROLLED;
+    }
+}
+
 /* Notes one attribute. Returns false for a FINGERPRINT that is not the last (RFC 8489, 14.7). */
 static bool note_attribute(bw_stun_message *message, const uint8_t *data, uint32_t length, uint32_t at) {
     uint32_t attribute = read_u16(data + at), bytes = read_u16(data + at + 2);
@@ -52,6 +86,7 @@ static bool note_attribute(bw_stun_message *message, const uint8_t *data, uint32
     }
     if (message->integrity_at != 0)
         return true; /* "agents MUST ignore all other attributes that follow MESSAGE-INTEGRITY" (RFC 8489, 14.5). */
+    message->needs_error |= needs_error(attribute);
     if (attribute == MESSAGE_INTEGRITY) {
         message->integrity_at = at;
     } else if (attribute == USERNAME && message->username == NULL) {
@@ -81,18 +116,22 @@ bool bw_stun_parse(bw_stun_message *message, const uint8_t *data, uint32_t lengt
 
 /* ---- authentication */
 
-/* HMAC over the message, with a length as if it ended with MESSAGE-INTEGRITY (RFC 8489, 14.5). */
-static bool has_integrity(const bw_stun_message *message, const uint8_t *data, const bw_hmac_key *key) {
-    if (message->integrity_at == 0)
-        return false;
-    uint32_t length = message->integrity_at - HEADER_BYTES + ATTRIBUTE_HEADER_BYTES + BW_HMAC_BYTES;
-    uint8_t start[4] = {data[0], data[1], (uint8_t)(length >> 8), (uint8_t)length};
-    uint8_t sum[BW_HMAC_BYTES];
+/* HMAC over the first bytes of a message, with a length as if it ended with MESSAGE-INTEGRITY (RFC 8489, 14.5). */
+static void sign(const uint8_t *data, uint32_t covered, const bw_hmac_key *key, uint8_t sum[BW_HMAC_BYTES]) {
+    uint8_t start[4] = {data[0], data[1]};
     SHA_CTX hash;
+    write_u16(start + 2, covered - HEADER_BYTES + ATTRIBUTE_HEADER_BYTES + BW_HMAC_BYTES);
     bw_hmac_begin(key, &hash);
     SHA1_Update(&hash, start, sizeof start);
-    SHA1_Update(&hash, data + sizeof start, message->integrity_at - sizeof start);
+    SHA1_Update(&hash, data + sizeof start, covered - sizeof start);
     bw_hmac_end(key, &hash, sum);
+}
+
+static bool has_integrity(const bw_stun_message *message, const uint8_t *data, const bw_hmac_key *key) {
+    uint8_t sum[BW_HMAC_BYTES];
+    if (message->integrity_at == 0)
+        return false;
+    sign(data, message->integrity_at, key, sum);
     return CRYPTO_memcmp(sum, data + message->integrity_at + ATTRIBUTE_HEADER_BYTES, sizeof sum) == 0;
 }
 
@@ -119,4 +158,40 @@ static bool has_right_fingerprint(const bw_stun_message *message, const uint8_t 
 bool bw_stun_is_authentic(const bw_stun_message *message, const uint8_t *data, const bw_hmac_key *key) {
     /* The HMAC first: it is the faster of the two, so a forged message costs the least. */
     return has_integrity(message, data, key) && has_right_fingerprint(message, data);
+}
+
+/* ---- answering */
+
+/* Writes an attribute's header and returns where its value belongs. Also sets the message's length. */
+static uint8_t *begin_attribute(uint8_t *message, uint32_t *length, uint32_t attribute, uint32_t bytes) {
+    uint8_t *at = message + *length;
+    write_u16(at, attribute);
+    write_u16(at + 2, bytes);
+    *length += ATTRIBUTE_HEADER_BYTES + bytes;
+    write_u16(message + 2, *length - HEADER_BYTES);
+    return at + ATTRIBUTE_HEADER_BYTES;
+}
+
+/* The XOR keeps NATs from rewriting the address. Its mask is the cookie and the transaction id, which follows it. */
+static void write_address(uint8_t *message, uint32_t *length, const bw_address *address) {
+    uint32_t ip_bytes = address->family == 4 ? 4 : 16;
+    uint8_t *value = begin_attribute(message, length, XOR_MAPPED_ADDRESS, 4 + ip_bytes);
+    write_u16(value, address->family == 4 ? 1 : 2);
+    write_u16(value + 2, address->port ^ MAGIC_COOKIE >> 16);
+    for (uint32_t i = 0; i < ip_bytes; i++)
+        value[4 + i] = address->ip[i] ^ message[COOKIE_AT + i];
+}
+
+uint32_t bw_stun_write_success(uint8_t *response, const uint8_t *request, const bw_address *source,
+                               const bw_hmac_key *key) {
+    uint32_t length = HEADER_BYTES, covered;
+    write_u16(response, BW_STUN_BINDING_SUCCESS);
+    memcpy(response + COOKIE_AT, request + COOKIE_AT, HEADER_BYTES - COOKIE_AT);
+    write_address(response, &length, source);
+    covered = length;
+    sign(response, covered, key, begin_attribute(response, &length, MESSAGE_INTEGRITY, BW_HMAC_BYTES));
+    covered = length;
+    uint8_t *fingerprint = begin_attribute(response, &length, FINGERPRINT, FINGERPRINT_BYTES);
+    write_u32(fingerprint, crc32(response, covered) ^ FINGERPRINT_XOR);
+    return length;
 }

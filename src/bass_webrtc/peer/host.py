@@ -25,6 +25,7 @@ from typing import Protocol
 from ..config import StreamConfig
 from ..core import (
     ChannelRemoved,
+    CheckReplayed,
     Datagram,
     Engine,
     EngineEvent,
@@ -42,6 +43,7 @@ from ..loop_thread import WATCHED_SOCKETS
 from ..rtc.candidate import Candidate
 from ..rtc.remote_audio import RemoteAudio
 from ..stats import Kind, PeerStats
+from .ice.addresses import format_address
 from .ice.full_ice import SocketBudget
 
 _log = logging.getLogger(__name__)
@@ -325,6 +327,8 @@ class EngineHost:
             self._owners.pop(event.peer).released()
         elif isinstance(event, RtcpReceived):
             self._owners[event.peer].receive_rtcp(event.packet, event.time_s)
+        elif isinstance(event, CheckReplayed):
+            self.replay_dropped(format_address(event.host, event.port))
         elif isinstance(event, SocketRemoved):
             self._removed_sockets.pop(event.socket).close()
         elif isinstance(event, SourceEnded):

@@ -95,6 +95,8 @@ class LiteConnection:
             checks_first=offer.audio.setup == "passive",
         )
         self._live_ufrags: tuple[str, ...] = ()
+        self._settled: Path | None = None
+        """Path whose checks the network thread answers."""
         self.id = self._host.take_slot(self)
         self._mux.add_slot(self.id, self)
         identity = media.Identity()
@@ -175,6 +177,7 @@ class LiteConnection:
             raise ClosedError("the peer has disconnected")
         assert fragment.ice is not None, "a fragment without credentials is not a restart"
         self._ice.restart(IceCredentials.generate(), fragment.ice, self._loop.time())
+        self._settle()  # Before the network thread knows the new credentials: their first check completes the restart.
         self._update_ufrags()
         self._schedule()
         return build_fragment(
@@ -202,6 +205,7 @@ class LiteConnection:
         if self.closed:
             return
         if data[0] < _FIRST_BYTE_AFTER_STUN:
+            self._note_checks()
             self._ice.receive(data, path, now_s)
         else:
             self._ice.count_received(path, len(data))
@@ -220,6 +224,7 @@ class LiteConnection:
     def _on_timer(self) -> None:
         self._timer = None
         now_s = self._loop.time()
+        self._note_checks()
         self._ice.handle_timeout(now_s)
         self._media.handle_timeout(now_s)
         self._advance(now_s)
@@ -242,7 +247,25 @@ class LiteConnection:
         if not self.closed:
             for data, destination in self._ice.checks(now_s):
                 self._mux.send(data, destination)
+            self._settle()
         self._schedule()
+
+    def _note_checks(self) -> None:
+        """Tell ICE which checks the network thread has answered. Needed before ICE judges how old the last one is."""
+        if self._settled is not None:
+            self._ice.note_check(self._settled, self._engine.checked_s(self.id))
+
+    def _settle(self) -> None:
+        """Let the network thread answer checks on the settled path, which cost the interpreter nothing then."""
+        before, path = self._settled, self._ice.settled
+        if path == before:
+            return
+        if before is not None:
+            self._note_checks()
+            self._engine.unsettle_address(self.id, before.socket, before.host, before.port)
+        if path is not None:
+            self._engine.settle_address(self.id, path.socket, path.host, path.port)
+        self._settled = path
 
     def _handle_ice_events(self, now_s: float) -> None:
         for event in self._ice.events():

@@ -17,6 +17,10 @@ if the peer answers our checks, after 60 s without an answer: recorded checks th
 not keep a session alive that the peer has left. A peer that sends no check within 10 s has failed: peers check as
 soon as they have our answer.
 
+Once a path is selected and validated, checks on it change nothing but the time of the last one, until the peer does
+something else: the path is ``settled``. Then the caller may answer them without this agent, under the same rules, and
+tell it the time by ``note_check``.
+
 Sans-I/O: call from one thread at a time; ``now_s`` is any monotonic clock, in seconds. After every ``receive`` and
 ``handle_timeout``, send the datagrams from ``to_send``, process ``events``, then send those from ``checks``; call
 ``handle_timeout`` at the time given by ``timeout_s``.
@@ -263,6 +267,30 @@ class IceLite:
         """Return whether media may be sent on this path."""
         state = self._paths.get(path)
         return state is not None and state.validated_s is not None
+
+    @property
+    def settled(self) -> Path | None:
+        """The path on which another check of the peer, even a nominating one, would only refresh consent."""
+        is_settled = (
+            self.selected is not None
+            and self.is_validated(self.selected)
+            and self._wanted is None
+            and self._pending is None
+            and not self._is_restarted
+            and not self._expired
+        )
+        return self.selected if is_settled else None
+
+    def note_check(self, path: Path, time_s: float) -> None:
+        """Record that a new check on a settled path was answered without this agent.
+
+        Args:
+            path: Where it arrived.
+            time_s: When it arrived, on the clock of ``now_s``. An earlier time than that of the last check is ignored.
+        """
+        state = self._paths.get(path)
+        if state is not None:
+            state.checked_s = max(state.checked_s, time_s)
 
     def receive(self, data: bytes, path: Path, now_s: float) -> None:
         """Process one datagram that looks like STUN. Never raises, whatever the bytes are.
