@@ -16,7 +16,7 @@ from bass_webrtc.core import build_core
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 CORE = ROOT / "src" / "bass_webrtc" / "core"
-FUZZERS = {"rtp_parse": 3000, "jitter_buffer": 8000, "playout": 8000, "stun": 1500, "srtp": 3000}
+FUZZERS = {"rtp_parse": 3000, "jitter_buffer": 8000, "playout": 8000, "stun": 1500, "srtp": 3000, "rtcp_reports": 1500}
 """Name to maximum input length in bytes."""
 
 SOURCES = (
@@ -36,6 +36,7 @@ SOURCES = (
     "platform_posix",
     "playout",
     "resampler",
+    "rtcp_reports",
     "rtp_parse",
     "rtp_stream",
     "srtp",

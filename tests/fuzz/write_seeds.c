@@ -1,6 +1,6 @@
 /*
  * Writes the fuzzers' initial corpus, packets like those of known senders: write_seeds RTP_FOLDER JITTER_FOLDER
- * PLAYOUT_FOLDER STUN_FOLDER SRTP_FOLDER.
+ * PLAYOUT_FOLDER STUN_FOLDER SRTP_FOLDER RTCP_FOLDER.
  */
 #include "jitter_script.h"
 #include "playout_script.h"
@@ -192,8 +192,16 @@ static void write_srtp(const char *folder, const char *name, uint8_t profile) {
     save(folder, name, seed.bytes, seed.length);
 }
 
+static void write_rtcp(const char *folder) {
+    const uint8_t report[] = {0x81, 201, 0, 7, 0, 0, 0,   9,   0x41, 0x41, 0x41, 0x41, 0, 0, 0,    0,   0, 0,
+                              0,    7,   0, 0, 1, 2, 1,   2,   3,    4,    0,    0,    1, 0, 0x81, 202, 0, 4,
+                              0,    0,   0, 9, 1, 6, 'p', 'l', 'a',  'y',  'e',  'r',  0, 0, 0,    0};
+    save(folder, "report", report, 32);
+    save(folder, "compound", report, sizeof report);
+}
+
 int main(int count, char **arguments) {
-    CHECK_EQ(count, 6);
+    CHECK_EQ(count, 7);
     write_rtp(arguments[1]);
     write_stream(arguments[2], "voice", OPUS_APPLICATION_VOIP, 24000, 960, 7, 0);
     write_stream(arguments[2], "voice_60_ms", OPUS_APPLICATION_VOIP, 24000, 2880, 5, 0);
@@ -209,5 +217,6 @@ int main(int count, char **arguments) {
     write_stun(arguments[4], "response", 2, SUCCESS, NULL);
     write_srtp(arguments[5], "gcm", 1);
     write_srtp(arguments[5], "cm", 0);
+    write_rtcp(arguments[6]);
     return 0;
 }

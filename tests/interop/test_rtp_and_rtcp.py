@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import bass_webrtc as bw
+from bass_webrtc.peer.lite import LiteConnection
 from support.conformance import covers
 from support.driving import connect, drive
 from support.player import Certificate, Player
@@ -159,6 +160,38 @@ def test_reported_loss_enables_redundancy_for_that_player_only(server: bw.Server
     assert {packet[1] & 0x7F for packet in steady.raw[start:]} == {111}
     for player in players:
         assert player.delete() == 200
+
+
+def test_reports_without_loss_do_not_reach_the_loop(
+    server: bw.Server, certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network thread keeps them for the statistics, until a report shows loss."""
+    seen: list[bytes] = []
+    receive_rtcp = LiteConnection.receive_rtcp
+
+    def note(connection: LiteConnection, packet: bytes, now_s: float) -> None:
+        seen.append(packet)
+        receive_rtcp(connection, packet, now_s)
+
+    def reports() -> int:
+        return server.stats().peers[0].reports_received
+
+    monkeypatch.setattr(LiteConnection, "receive_rtcp", note)
+    player = Player(certificate)
+    player.reports = False
+    connect(player, f"{server.url}whep")
+    for count in range(1, 6):
+        packets = player.counters.packets
+        assert drive([player], lambda packets=packets: player.counters.packets > packets)  # type: ignore[misc]
+        player.send_report()
+        assert drive([player], lambda count=count: reports() == count)  # type: ignore[misc]
+    assert len(seen) == 1
+    for count, fraction_lost in ((6, 0.5), (7, 0.0)):
+        player.send_report(fraction_lost=fraction_lost)
+        assert drive([player], lambda count=count: reports() == count)  # type: ignore[misc]
+        assert len(seen) == count - 4
+        assert server.stats().peers[0].fraction_lost == fraction_lost
+    assert player.delete() == 200
 
 
 @covers("RT4")

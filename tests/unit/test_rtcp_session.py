@@ -16,6 +16,7 @@ from bass_webrtc.rtc.rtcp import (
     MAX_SOURCES,
     ByeReceived,
     CircuitBreakerTripped,
+    LosslessReports,
     LossReported,
     NackReceived,
     ReceivedCounters,
@@ -95,6 +96,97 @@ def read(data: bytes) -> tuple[Packet, ...]:
     compound = parse(data)
     assert compound.malformed == 0
     return compound.packets
+
+
+def lossless(count: int, now_s: float, *, highest: int = 0, last_sr: int = 0, delay: int = 0) -> LosslessReports:
+    """Reports that were received elsewhere, every 5 s, the last one now."""
+    return LosslessReports(count, THEIRS, block(highest=highest, last_sr=last_sr, delay=delay), now_s)
+
+
+class TestLosslessReports:
+    """What the network thread keeps."""
+
+    def test_they_count_like_received_ones(self) -> None:
+        rtcp = session()
+        [(at_s, _data), *_] = run(rtcp, 4.0)
+        last_sr = ntp_middle(ntp_time(WALL_S + at_s))
+        receive(rtcp, report(block(lost=0.0, highest=100, total=3)), 5.0)
+        reports = lossless(2, 15.0, highest=600, last_sr=last_sr, delay=int((15.0 - at_s - 0.25) * 65536))
+        expected = rtcp.snapshot(reports, WALL_S + 15.0)
+        assert expected.round_trip_time_ms == pytest.approx(250.0, abs=0.1)
+        assert expected == RtcpSnapshot(0, 0.0, 10.0, expected.round_trip_time_ms, 3)
+        assert rtcp.snapshot().reports_received == 1
+        for _ in range(2):  # The second time, they are known.
+            rtcp.note_lossless(reports, WALL_S + 15.0)
+        assert rtcp.snapshot() == rtcp.snapshot(reports, WALL_S + 15.0) == expected
+        receive(rtcp, report(block(highest=900)), 20.0)
+        assert rtcp.snapshot(reports, WALL_S + 15.0).reports_received == 4
+        assert rtcp.events() == []
+
+    def test_reporter_does_not_time_out(self) -> None:
+        rtcp = session()
+        receive(rtcp, report(block()), 1.0)
+        for second in range(5, 100, 5):
+            rtcp.note_lossless(lossless(second // 5, float(second), highest=second), WALL_S + second)
+            run(rtcp, float(second), float(second))
+        assert rtcp.events() == []
+
+    def test_they_are_enough_without_loss_and_while_packets_arrive(self) -> None:
+        rtcp = session()
+        assert not rtcp.needs_no_lossless_reports
+        assert not session(sends=False).needs_no_lossless_reports
+        receive(rtcp, report(block(highest=10)), 1.0)
+        assert rtcp.needs_no_lossless_reports
+        receive(rtcp, report(block(lost=0.1, highest=20)), 2.0)
+        assert not rtcp.needs_no_lossless_reports
+        receive(rtcp, report(block(highest=30)), 7.0)
+        receive(rtcp, report(block(highest=40)), 12.0)
+        assert not rtcp.needs_no_lossless_reports
+        receive(rtcp, report(block(highest=50)), 17.1)
+        assert rtcp.needs_no_lossless_reports
+        rtcp.handle_timeout(18.0, WALL_S + 18.0, sent(18.0))
+        receive(rtcp, report(block(highest=50)), 22.0)
+        assert not rtcp.needs_no_lossless_reports
+        rtcp.close()
+        assert not rtcp.needs_no_lossless_reports
+
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_circuit_breaker_trips_at_the_same_report(self, kept: bool) -> None:
+        """It averages the loss of the last 15 s, with the reports without loss before it."""
+        rtcp = session()
+        last_sr = ntp_middle(ntp_time(WALL_S + run(rtcp, 4.0)[0][0]))
+        receive(rtcp, report(block(highest=1)), 5.0)
+        if kept:
+            rtcp.note_lossless(lossless(3, 20.0, highest=500, last_sr=last_sr), WALL_S + 20.0)
+        else:
+            for second in (10, 15, 20):
+                receive(rtcp, report(block(highest=25 * second, last_sr=last_sr)), float(second))
+        tripped = []
+        for second in range(25, 60, 5):
+            now_s, elapsed = float(second), int((second - 20.0) * 65536)
+            rtcp.handle_timeout(now_s, WALL_S + now_s, sent(now_s))
+            lossy = block(lost=0.9, highest=25 * second, last_sr=last_sr, delay=elapsed)
+            if any(isinstance(event, CircuitBreakerTripped) for event in receive(rtcp, report(lossy), now_s)):
+                tripped.append(second)
+        assert tripped == [25]
+
+    @pytest.mark.parametrize("kept", [False, True])
+    def test_standstill_after_them_is_counted_from_the_last_one(self, kept: bool) -> None:
+        rtcp = session()
+        receive(rtcp, report(block(highest=1)), 5.0)
+        if kept:
+            rtcp.note_lossless(lossless(1, 10.0, highest=500), WALL_S + 10.0)
+        else:
+            receive(rtcp, report(block(highest=500)), 10.0)
+        tripped = []
+        for second in range(15, 60, 5):
+            rtcp.handle_timeout(float(second), WALL_S + second, sent(float(second)))
+            if any(
+                isinstance(event, CircuitBreakerTripped)
+                for event in receive(rtcp, report(block(highest=500)), float(second))
+            ):
+                tripped.append(second)
+        assert tripped == [35]
 
 
 class TestReports:

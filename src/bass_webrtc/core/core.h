@@ -307,6 +307,26 @@ typedef struct {
 /* Any thread. */
 int bw_peer_get_reception(bw_engine *engine, uint32_t peer, bw_peer_reception *reception);
 
+/* Loop thread. From now on the network thread keeps the peer's receiver reports about this SSRC that show no loss and
+ * more packets than the one before, until anything else arrives: that and all RTCP after it are events again. seen:
+ * number of RTCP events of this peer so far; without effect if there are more. */
+int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, uint32_t ssrc, uint32_t seen);
+
+/* The reports that were kept, and the last one's content (RFC 3550, 6.4.1). */
+typedef struct {
+    uint32_t count;    /* 0: none; the rest is meaningless then */
+    uint32_t reporter; /* SSRC of the receiver */
+    int32_t packets_lost;
+    uint32_t highest_sequence;
+    uint32_t jitter; /* in RTP ticks */
+    uint32_t last_sr;
+    uint32_t delay_since_last_sr;
+    int64_t time_ns; /* monotonic time of arrival */
+} bw_kept_reports;
+
+/* Any thread. Returns BW_ERROR_BUSY when the network thread was interrupted while it wrote them; try again later. */
+int bw_peer_get_kept_reports(bw_engine *engine, uint32_t peer, bw_kept_reports *kept);
+
 /* Any thread. Returns the playout of peers with receive = 1. The engine owns it; see playout.h. */
 bw_playout *bw_engine_playout(bw_engine *engine);
 

@@ -182,6 +182,22 @@ class Reception:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptReports:
+    """Receiver reports that the network thread kept, and the last one's content; see ``bw_kept_reports``."""
+
+    count: int = 0
+    """0: none; the rest is meaningless then."""
+    reporter: int = 0
+    packets_lost: int = 0
+    highest_sequence: int = 0
+    jitter: int = 0
+    last_sr: int = 0
+    delay_since_last_sr: int = 0
+    time_s: float = 0.0
+    """Time of ``time.perf_counter`` at arrival, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStats:
     """Counters of the two threads; see ``bw_engine_stats`` in ``core.h``."""
 
@@ -535,6 +551,16 @@ class Engine:
         if status != lib.BW_ERROR_BUSY:
             _check(status, "probe")
 
+    def keep_reports(self, peer: int, ssrc: int, seen: int) -> None:
+        """Let the network thread keep receiver reports about this SSRC while they show no loss.
+
+        Args:
+            peer: A player.
+            ssrc: Of the stream to it.
+            seen: Number of ``RtcpReceived`` of this peer so far.
+        """
+        _check(lib.bw_peer_keep_reports(self._open(), peer, ssrc, seen), "keep_reports")
+
     def remove_peer(self, peer: int) -> None:
         """Remove the peer from both threads; ``PeerRemoved`` reports completion."""
         _check(lib.bw_peer_remove(self._open(), peer), "remove_peer")
@@ -627,6 +653,27 @@ class Engine:
             stats = ffi.new("bw_peer_reception *")
             _check(lib.bw_peer_get_reception(self._pointer, peer, stats), f"no peer slot {peer}")
             return Reception(*(getattr(stats, name) for name in Reception.__slots__))
+
+    def kept_reports(self, peer: int) -> KeptReports | None:
+        """Return the reports that ``keep_reports`` led to; None when they cannot be read now, and after ``close``."""
+        with self._lock:
+            if self._closed:
+                return None
+            kept = ffi.new("bw_kept_reports *")
+            status = lib.bw_peer_get_kept_reports(self._pointer, peer, kept)
+            if status == lib.BW_ERROR_BUSY:
+                return None
+            _check(status, f"no peer slot {peer}")
+            return KeptReports(
+                kept.count,
+                kept.reporter,
+                kept.packets_lost,
+                kept.highest_sequence,
+                kept.jitter,
+                kept.last_sr,
+                kept.delay_since_last_sr,
+                kept.time_ns / 1e9,
+            )
 
     def channel_counters(self, channel: int) -> ChannelCounters:
         """Return one channel's counters; zeros after ``close``."""

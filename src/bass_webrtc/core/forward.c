@@ -55,17 +55,17 @@ bool bw_use_quota(bw_engine *engine, uint32_t peer, uint32_t quota, int64_t now_
     return has_token;
 }
 
-void bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota, const bw_datagram *datagram) {
+bool bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota, const bw_datagram *datagram) {
     bw_network *network = &engine->network;
     bw_slot *slot = &engine->slots[peer];
     if (!bw_use_quota(engine, peer, quota, datagram->time_ns))
-        return;
+        return false;
     bw_event *event = atomic_load_explicit(&slot->queued, memory_order_relaxed) < QUEUED_PER_PEER
                           ? bw_ring_begin_write(&network->datagrams)
                           : NULL;
     if (event == NULL) {
         bw_count(&engine->events_dropped, 1);
-        return;
+        return false;
     }
     event->kind = kind;
     event->peer = peer;
@@ -78,4 +78,5 @@ void bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota,
     atomic_fetch_add_explicit(&slot->queued, 1, memory_order_relaxed);
     bw_ring_end_write(&network->datagrams);
     bw_events_signal(engine);
+    return true;
 }

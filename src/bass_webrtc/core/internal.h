@@ -18,6 +18,7 @@
 #include "platform.h"
 #include "playout.h"
 #include "ring.h"
+#include "rtcp_reports.h"
 #include "srtp.h"
 
 #include <opus/opus.h>
@@ -151,6 +152,7 @@ typedef enum {
     BW_COMMAND_UNSETTLE,
     BW_COMMAND_ADD_ICE, /* ice */
     BW_COMMAND_REMOVE_ICE,
+    BW_COMMAND_KEEP_REPORTS,  /* value: SSRC; number */
     BW_COMMAND_REMOVE_SOCKET, /* value: index */
 } bw_command_kind;
 
@@ -248,6 +250,7 @@ typedef struct {
     _Atomic int64_t checked_ns;      /* network: last check that it answered on the settled address; 0: none */
     _Atomic uint32_t settled_number; /* network: which address it is, by the order of the commands */
     uint32_t settlements;            /* loop only: how often an address was settled */
+    bw_reports reports;              /* network */
     _Atomic uint32_t queued;         /* datagrams in the ring; the network thread adds, the loop subtracts */
     _Atomic uint32_t encoding;       /* that is sent; fan-out */
     struct bw_fan_out *fan_out;      /* loop only, like all below; NULL: the peer is sent nothing */
@@ -305,9 +308,9 @@ void bw_events_post(bw_engine *engine, bw_ring *notices, bw_notice notice);
 
 /* Uses up a part of the peer's quota (BW_QUOTA_*). Returns false when nothing is left. */
 bool bw_use_quota(bw_engine *engine, uint32_t peer, uint32_t quota, int64_t now_ns);
-/* Passes a datagram to the loop thread as an event of this kind, unless the peer has used up its quota or too many are
- * waiting. */
-void bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota, const bw_datagram *datagram);
+/* Passes a datagram to the loop thread as an event of this kind. Returns false when it is dropped: the peer has used up
+ * its quota, or too many are waiting. */
+bool bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota, const bw_datagram *datagram);
 
 /* ---- engine.c: loop thread, both */
 

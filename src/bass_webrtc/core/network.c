@@ -3,8 +3,8 @@
  *
  *   first byte 0..3 STUN ─► ice.c: only authentic messages ─► loop, or a response to a check on a settled address
  *   20..23 DTLS ─► loop, from known addresses only
- *   128..191 RTP ─► incoming.c ─► playout, or with a second byte of 192..223 RTCP ─► incoming.c ─► loop; from known
- *   addresses only
+ *   128..191 RTP ─► incoming.c ─► playout, or with a second byte of 192..223 RTCP ─► incoming.c ─► rtcp_reports.c ─► loop; from
+ *   known addresses only
  *   anything else is dropped and counted
  *
  * An address becomes known when Python maps it, which it does only after an authentic STUN message. What the loop gets
@@ -129,10 +129,12 @@ static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t l
 }
 
 static void take_rtcp(bw_engine *engine, uint32_t peer, bw_datagram *datagram) {
-    if (bw_incoming_take_rtcp(engine->network.by_peer[peer], datagram->data, &datagram->length))
-        bw_forward(engine, peer, BW_EVENT_RTCP, BW_QUOTA_RTCP, datagram);
-    else
+    bw_reports *reports = &engine->slots[peer].reports;
+    if (!bw_incoming_take_rtcp(engine->network.by_peer[peer], datagram->data, &datagram->length))
         count_rejected(engine, peer);
+    else if (!bw_reports_keep(reports, datagram->data, datagram->length, datagram->time_ns) &&
+             bw_forward(engine, peer, BW_EVENT_RTCP, BW_QUOTA_RTCP, datagram))
+        bw_reports_forwarded(reports);
 }
 
 /* A lost answer is not sent again: the peer repeats its check. */
@@ -220,6 +222,8 @@ static void take_commands(bw_engine *engine) {
             bw_ice_add(network->ice, command->peer, &command->ice);
         else if (command->kind == BW_COMMAND_REMOVE_ICE)
             bw_ice_remove(network->ice, command->peer, &command->ice);
+        else if (command->kind == BW_COMMAND_KEEP_REPORTS)
+            bw_reports_begin(&engine->slots[command->peer].reports, command->value, command->number);
         else if (command->kind == BW_COMMAND_REMOVE)
             remove_peer(engine, command->peer);
         else if (command->kind == BW_COMMAND_REMOVE_SOCKET)

@@ -189,6 +189,7 @@ static void reset_slot(bw_slot *slot) {
         atomic_store(counters[i], 0);
     atomic_store(&slot->reception.packets_received, 0);
     atomic_store(&slot->checked_ns, 0);
+    bw_reports_reset(&slot->reports);
     slot->added = slot->removing = slot->moving = slot->probing = false;
 }
 
@@ -285,6 +286,15 @@ int bw_peer_probe(bw_engine *engine, uint32_t peer, uint32_t copies, uint32_t fr
     return status;
 }
 
+/* ---- reports */
+
+int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, uint32_t ssrc, uint32_t seen) {
+    if (!is_sent_to(engine, peer))
+        return BW_ERROR_ARGUMENT;
+    return bw_command_network(
+        engine, (bw_command){.kind = BW_COMMAND_KEEP_REPORTS, .peer = peer, .value = ssrc, .number = seen});
+}
+
 /* ---- from one channel to another */
 
 int bw_peer_set_channel(bw_engine *engine, uint32_t peer, uint32_t channel, uint32_t encoding) {
@@ -354,4 +364,10 @@ int bw_peer_get_reception(bw_engine *engine, uint32_t peer, bw_peer_reception *r
         .jitter_ticks = (uint32_t)(bw_read_counter(&from->jitter_ticks_16) / 16),
     };
     return BW_OK;
+}
+
+int bw_peer_get_kept_reports(bw_engine *engine, uint32_t peer, bw_kept_reports *kept) {
+    if (peer >= engine->config.max_peers)
+        return BW_ERROR_ARGUMENT;
+    return bw_reports_read(&engine->slots[peer].reports, kept) ? BW_OK : BW_ERROR_BUSY;
 }

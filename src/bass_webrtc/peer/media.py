@@ -23,6 +23,7 @@ from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio
 from ..rtc.opus_parameters import OpusParameters
 from ..rtc.remote_audio import RemoteAudio
+from ..rtc.rtcp_packets import ReportBlock
 from ..rtc.sdp import IceCredentials
 from ..stats import Kind, PeerStats, plays, shallow_dict, talks
 from .host import SentChannel
@@ -230,6 +231,7 @@ class MediaSession:
         self._srtcp: Srtcp | None = None
         self._rtcp: rtcp.RtcpSession | None = None
         self._redundancy = RedundancyPolicy()
+        self._rtcp_received = 0
         self._ignored_nacks_logged = 0
         self._sequence_restarts_logged = 0
         self._connected_at_s: float | None = None
@@ -258,9 +260,12 @@ class MediaSession:
 
     def receive_rtcp(self, packet: bytes, now_s: float) -> None:
         """Handle one RTCP datagram of the peer, which the audio path has authenticated and decrypted."""
+        self._rtcp_received += 1
         if self._rtcp is not None:
+            self._note_lossless_reports(self._rtcp)
             self._rtcp.receive(packet, now_s, self._epoch_s + now_s)
             self._handle_rtcp_events(self._rtcp)
+            self._let_reports_be_kept(self._rtcp)
 
     def to_send(self) -> list[bytes]:
         """Return the datagrams to send, each once."""
@@ -279,6 +284,7 @@ class MediaSession:
         self._dtls.handle_timeout(now_s)
         self._handle_dtls_events(now_s)
         if self._rtcp is not None:
+            self._note_lossless_reports(self._rtcp)
             self._rtcp.handle_timeout(now_s, self._epoch_s + now_s, self._sent(now_s), self._received())
             self._handle_rtcp_events(self._rtcp)
             self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
@@ -353,6 +359,35 @@ class MediaSession:
         )
 
     # -- RTCP
+
+    def _let_reports_be_kept(self, session: rtcp.RtcpSession) -> None:
+        """Spare the loop thread a listener's reports while there is nothing to do about them.
+
+        A caller's come with its sender reports, which are needed.
+        """
+        if self._kind == "player" and self._redundancy.level == 0 and session.needs_no_lossless_reports:
+            self._engine.keep_reports(self._peer, self._identity.ssrc, self._rtcp_received)
+
+    def _lossless_reports(self) -> rtcp.LosslessReports | None:
+        """Return the reports that the network thread kept. Any thread."""
+        kept = self._engine.kept_reports(self._peer) if plays(self._kind) else None
+        if kept is None or kept.count == 0:
+            return None
+        block = ReportBlock(
+            self._identity.ssrc,
+            0,
+            kept.packets_lost,
+            kept.highest_sequence,
+            kept.jitter,
+            kept.last_sr,
+            kept.delay_since_last_sr,
+        )
+        return rtcp.LosslessReports(kept.count, kept.reporter, block, kept.time_s)
+
+    def _note_lossless_reports(self, session: rtcp.RtcpSession) -> None:
+        reports = self._lossless_reports()
+        if reports is not None:
+            session.note_lossless(reports, self._epoch_s + reports.received_s)
 
     def _handle_rtcp_events(self, session: rtcp.RtcpSession) -> None:
         for event in session.events():
@@ -444,11 +479,13 @@ class MediaSession:
         if self._rtcp is None:
             return {"channel": channel.name}
         bitrates_bps = channel.bitrates_bps
+        reports = self._lossless_reports()
+        wall_s = 0.0 if reports is None else self._epoch_s + reports.received_s
         return {
             "channel": channel.name,
             "bitrate_kbps": bitrates_bps[min(encoding, len(bitrates_bps) - 1)] // 1000,  # It may be on its way to it.
             "nacks_ignored": self._rtcp.ignored_nack_items,
-        } | shallow_dict(self._rtcp.snapshot())
+        } | shallow_dict(self._rtcp.snapshot(reports, wall_s))
 
     def _publisher_stats(self) -> dict[str, Any]:
         """Return the values of the local receiver."""

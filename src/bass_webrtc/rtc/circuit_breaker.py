@@ -72,6 +72,25 @@ class CircuitBreaker:
         self._check_progress(block.highest_sequence, now_s)
         self._check_congestion(block.fraction_lost / 256, round_trip_time_s, now_s)
 
+    def note_lossless_reports(self, count: int, highest_sequence: int, since_s: float, now_s: float) -> None:
+        """Process reports without loss, each of which showed new packets, of which only the last one is known.
+
+        Args:
+            count: Number of reports.
+            highest_sequence: Of the last one.
+            since_s: When the report before them arrived. The others are taken to be evenly spaced.
+            now_s: When the last one arrived.
+        """
+        self._check_progress(highest_sequence, now_s)
+        newest_first = range(min(count, _MAX_CONGESTION_REPORTS))
+        lossless = [(now_s - ago * (now_s - since_s) / count, 0.0) for ago in reversed(newest_first)]
+        self._losses = (*self._losses, *lossless)[-_MAX_CONGESTION_REPORTS:]
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether the reports of the last seconds show neither loss nor a standstill."""
+        return self._stuck_reports == 0 and not any(fraction for _, fraction in self._losses)
+
     def _check_progress(self, highest_sequence: int, now_s: float) -> None:
         before, self._highest_sequence = self._highest_sequence, highest_sequence
         if before is None or not self._is_active or highest_sequence > before:

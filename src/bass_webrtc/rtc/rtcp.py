@@ -70,6 +70,20 @@ class ReceivedCounters:
 
 
 @dataclass(frozen=True, slots=True)
+class LosslessReports:
+    """Reports about our stream that were received without this session: each without loss, and with new packets."""
+
+    count: int
+    """Since the start of the session."""
+    reporter: int
+    """SSRC of the last one's sender."""
+    block: ReportBlock
+    """Of the last one."""
+    received_s: float
+    """When the last one arrived."""
+
+
+@dataclass(frozen=True, slots=True)
 class NackReceived:
     """The peer requests retransmission of these packets of our stream."""
 
@@ -136,6 +150,16 @@ class RtcpSnapshot:
     """Reports about our stream so far, with this one."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Reported:
+    """What the peer has reported so far; replaced as a whole, because any thread reads it."""
+
+    snapshot: RtcpSnapshot = RtcpSnapshot()
+    lossless: int = 0
+    """How many of the reports are ``LosslessReports``."""
+    received_s: float = 0.0
+
+
 @dataclass(slots=True)
 class _Source:
     """State of one of the peer's sources."""
@@ -168,12 +192,12 @@ class RtcpSession:
         "_out",
         "_previous_s",
         "_random",
+        "_reported",
         "_resends_left",
         "_resends_s",
         "_rsize",
         "_sender_reports",
         "_sent_before",
-        "_snapshot",
         "_sources",
         "ignored_nack_items",
         "malformed",
@@ -206,7 +230,7 @@ class RtcpSession:
         self._sources: dict[int, _Source] = {}
         self._resends_left = _RESEND_BURST
         self._resends_s = now_s
-        self._snapshot = RtcpSnapshot()
+        self._reported = _Reported(received_s=now_s)
         self._out: list[bytes] = []
         self._events: list[RtcpEvent] = []
 
@@ -262,9 +286,42 @@ class RtcpSession:
         events, self._events = self._events, []
         return events
 
-    def snapshot(self) -> RtcpSnapshot:
-        """Return the peer's last report. Any thread."""
-        return self._snapshot
+    def note_lossless(self, reports: LosslessReports, wall_s: float) -> None:
+        """Process reports that were received elsewhere. Before ``receive`` and ``handle_timeout``.
+
+        Args:
+            reports: All of the session so far.
+            wall_s: Wall clock when the last one arrived.
+        """
+        before, after = self._reported, self._with_lossless(reports, wall_s)
+        if after is before or self._is_closed:
+            return
+        self._reported = after
+        self._touch_source(reports.reporter, reports.received_s)
+        if self._breaker is not None:
+            count = after.lossless - before.lossless
+            highest = reports.block.highest_sequence
+            self._breaker.note_lossless_reports(count, highest, before.received_s, reports.received_s)
+
+    @property
+    def needs_no_lossless_reports(self) -> bool:
+        """Whether further reports without loss would change nothing but the snapshot."""
+        is_calm = self._breaker is not None and self._breaker.is_calm
+        return is_calm and self._reported.snapshot.reports_received > 0 and not self._is_closed
+
+    def snapshot(self, reports: LosslessReports | None = None, wall_s: float = 0.0) -> RtcpSnapshot:
+        """Return the peer's last report, with those of ``note_lossless`` if they are given. Any thread."""
+        return (self._reported if reports is None else self._with_lossless(reports, wall_s)).snapshot
+
+    def _with_lossless(self, reports: LosslessReports, wall_s: float) -> _Reported:
+        reported = self._reported
+        if reports.count <= reported.lossless:
+            return reported
+        new = reports.count - reported.lossless
+        snapshot = self._snapshot_of(
+            reported.snapshot, reports.block, self._round_trip_time_s(reports.block, wall_s), new
+        )
+        return _Reported(snapshot, reports.count, reports.received_s)
 
     def request_resend(self, media_ssrc: int, sequences: Sequence[int]) -> None:
         """Send a NACK for packets of the peer's stream, without delay: two members need not wait (RFC 4585, 3.5.2)."""
@@ -307,14 +364,20 @@ class RtcpSession:
 
     def _receive_block(self, block: ReportBlock, now_s: float, wall_s: float) -> None:
         round_trip_time_s = self._round_trip_time_s(block, wall_s)
-        known_ms = self._snapshot.round_trip_time_ms if round_trip_time_s is None else round_trip_time_s * 1000
-        fraction_lost, jitter_ms = block.fraction_lost / 256, block.jitter * 1000 / CLOCK_HZ
-        count = self._snapshot.reports_received + 1
-        self._snapshot = RtcpSnapshot(block.packets_lost, fraction_lost, jitter_ms, known_ms, count)
-        self._events.append(LossReported(fraction_lost, block.packets_lost, jitter_ms, known_ms))
+        now = self._snapshot_of(self._reported.snapshot, block, round_trip_time_s, 1)
+        self._reported = _Reported(now, self._reported.lossless, now_s)
+        self._events.append(LossReported(now.fraction_lost, now.packets_lost, now.jitter_ms, now.round_trip_time_ms))
         if self._breaker is not None:
             self._breaker.note_report(block, round_trip_time_s, now_s)
             self._check_breaker()
+
+    @staticmethod
+    def _snapshot_of(
+        before: RtcpSnapshot, block: ReportBlock, round_trip_time_s: float | None, reports: int
+    ) -> RtcpSnapshot:
+        known_ms = before.round_trip_time_ms if round_trip_time_s is None else round_trip_time_s * 1000
+        count, jitter_ms = before.reports_received + reports, block.jitter * 1000 / CLOCK_HZ
+        return RtcpSnapshot(block.packets_lost, block.fraction_lost / 256, jitter_ms, known_ms, count)
 
     def _round_trip_time_s(self, block: ReportBlock, wall_s: float) -> float | None:
         """Compute the round-trip time (RFC 3550, 6.4.1).
