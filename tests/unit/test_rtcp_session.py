@@ -189,6 +189,46 @@ class TestLosslessReports:
         assert tripped == [35]
 
 
+class TestReportsOfTheCaller:
+    """The network thread sends the reports."""
+
+    def silent(self) -> RtcpSession:
+        return RtcpSession(
+            OURS, "our cname", sends=True, rsize=False, now_s=0.0, random=random.Random(0), reports=False
+        )
+
+    def test_session_sends_nothing_but_its_bye(self) -> None:
+        rtcp = self.silent()
+        assert rtcp.timeout_s() is None
+        for second in range(100):
+            rtcp.handle_timeout(float(second), WALL_S + second, sent(float(second)))
+        assert rtcp.to_send() == []
+        assert read(rtcp.description) == (SourceDescription(OURS, "our cname"),)
+        rtcp.close()
+        [data] = rtcp.to_send()
+        assert read(data)[-1] == Goodbye((OURS,))
+
+    def test_round_trip_time_refers_to_reports_that_the_session_has_not_sent(self) -> None:
+        rtcp = self.silent()
+        last_sr = ntp_middle(ntp_time(WALL_S + 4.0))
+        receive(rtcp, report(block(last_sr=last_sr, delay=65536)), 5.1)
+        assert rtcp.snapshot().round_trip_time_ms == pytest.approx(100.0, abs=0.1)
+        receive(rtcp, report(block(last_sr=0, delay=0)), 6.0)
+        receive(rtcp, report(block(last_sr=last_sr ^ 0x55555555, delay=0)), 7.0)
+        assert rtcp.snapshot().round_trip_time_ms == pytest.approx(100.0, abs=0.1)
+
+    def test_circuit_breaker_knows_the_rate(self) -> None:
+        rtcp = self.silent()
+        tripped = []
+        for second in range(5, 60, 5):
+            now_s = float(second)
+            rtcp.handle_timeout(now_s, WALL_S + now_s, sent(now_s))
+            lossy = block(lost=0.9, highest=second, last_sr=ntp_middle(ntp_time(WALL_S + now_s - 0.5)))
+            if any(isinstance(event, CircuitBreakerTripped) for event in receive(rtcp, report(lossy), now_s)):
+                tripped.append(second)
+        assert tripped == [15]
+
+
 class TestReports:
     @covers("RT1", "RT4")
     def test_sender_sends_sr_and_cname(self) -> None:

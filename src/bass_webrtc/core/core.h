@@ -363,6 +363,27 @@ void bw_srtcp_free(bw_srtcp *srtcp);
 /* Works in place and returns the new length in bytes. Needs a capacity of at least length + 32. */
 int bw_srtcp_protect(bw_srtcp *srtcp, uint8_t *packet, uint32_t length, uint32_t capacity);
 
+/* ------------------------------------------------------------------ RTCP reports that the network thread sends */
+
+#define BW_MAX_DESCRIPTION_BYTES 64
+
+typedef struct {
+    uint32_t srtp_profile;
+    uint8_t local_key[30];     /* as in bw_peer_config */
+    uint32_t ssrc;             /* of the stream to this peer */
+    uint32_t timestamp_offset; /* as in bw_peer_config */
+    int64_t unix_epoch_ns;     /* Unix time minus monotonic time */
+    uint64_t seed;             /* random: spreads the reports of the peers */
+    uint32_t description_bytes;
+    uint8_t description[BW_MAX_DESCRIPTION_BYTES]; /* the SDES packet that follows each report */
+} bw_report_config;
+
+/* Loop thread, both. From now on the network thread sends sender reports to this peer, which has been added: at random
+ * intervals of about 5 s (RFC 3550, 6.3), to the address of bw_peer_set_path, while there is one. */
+int bw_peer_start_reports(bw_engine *engine, uint32_t peer, const bw_report_config *config);
+/* As bw_srtcp_protect, for other RTCP to this peer: both share the SRTCP indexes. */
+int bw_peer_protect_rtcp(bw_engine *engine, uint32_t peer, uint8_t *packet, uint32_t length, uint32_t capacity);
+
 /* ------------------------------------------------------------------ threads */
 
 /* Any thread: names the calling thread for top and debuggers. Longer names than 15 characters are cut off. */

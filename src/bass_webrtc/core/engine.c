@@ -88,6 +88,8 @@ void bw_engine_free(bw_engine *engine) {
     bw_network_destroy(engine);
     bw_playout_free(engine->playout);
     bw_wake_destroy(&engine->events);
+    for (uint32_t i = 0; engine->slots != NULL && i < engine->config.max_peers; i++)
+        bw_reporter_free(engine->slots[i].reporter);
     free(engine->slots);
     bw_free_aligned(engine);
 }

@@ -349,6 +349,19 @@ class Srtcp:
         return bytes(buffer[:length])
 
 
+@dataclass(frozen=True, slots=True)
+class SenderReports:
+    """What the network thread needs for the sender reports to one peer; see ``bw_report_config`` in ``core.h``."""
+
+    stream: SendingStream
+    unix_epoch_s: float
+    """Unix time minus ``time.perf_counter``."""
+    seed: int
+    """64 random bits."""
+    description: bytes
+    """The SDES packet that follows each report."""
+
+
 class Engine:
     """The threads of the channels, the network thread, and the queues to them.
 
@@ -511,6 +524,30 @@ class Engine:
             },
         )
         _check(lib.bw_peer_add(self._open(), peer, settings), f"cannot set up SRTP of peer {peer}")
+
+    def start_reports(self, peer: int, keys: PeerKeys, reports: SenderReports) -> None:
+        """Let the network thread send sender reports to this peer, on the path of ``set_path``."""
+        settings = ffi.new(
+            "bw_report_config *",
+            {
+                "srtp_profile": keys.profile,
+                "local_key": _padded(keys.local_key),
+                "ssrc": reports.stream.ssrc,
+                "timestamp_offset": reports.stream.timestamp_offset,
+                "unix_epoch_ns": round(reports.unix_epoch_s * 1e9),
+                "seed": reports.seed,
+                "description_bytes": len(reports.description),
+                "description": reports.description,
+            },
+        )
+        _check(lib.bw_peer_start_reports(self._open(), peer, settings), f"cannot send reports to peer {peer}")
+
+    def protect_rtcp(self, peer: int, packet: bytes) -> bytes:
+        """Encrypt and authenticate other RTCP to a peer of ``start_reports``, a compound packet."""
+        buffer = bytearray(packet + bytes(_SRTCP_ROOM_BYTES))
+        where = ffi.from_buffer("uint8_t[]", buffer)
+        length = lib.bw_peer_protect_rtcp(self._open(), peer, where, len(packet), len(buffer))
+        return bytes(buffer[: _check(length, "protect_rtcp")])
 
     def set_path(self, peer: int, socket_index: int, host: str, port: int) -> None:
         """Set the address to send to."""

@@ -19,6 +19,7 @@
 #include "playout.h"
 #include "ring.h"
 #include "rtcp_reports.h"
+#include "sender_reports.h"
 #include "srtp.h"
 
 #include <opus/opus.h>
@@ -152,6 +153,9 @@ typedef enum {
     BW_COMMAND_UNSETTLE,
     BW_COMMAND_ADD_ICE, /* ice */
     BW_COMMAND_REMOVE_ICE,
+    BW_COMMAND_START_REPORTS, /* pointer: the slot's reporter */
+    BW_COMMAND_SET_PATH,      /* of the reports; value: socket; address */
+    BW_COMMAND_CLEAR_PATH,
     BW_COMMAND_KEEP_REPORTS,  /* value: SSRC; number */
     BW_COMMAND_REMOVE_SOCKET, /* value: index */
 } bw_command_kind;
@@ -215,6 +219,8 @@ typedef struct {
     bw_ice *ice;
     bw_peer_quotas *quotas;            /* by slot */
     int64_t next_limit_notice_ns;      /* not before */
+    uint32_t reporters;                /* peers whose reports are sent here */
+    int64_t next_reports_ns;           /* when their times are looked at again */
     _Atomic bool limit_notice_pending; /* set by the network thread, cleared by the loop */
     bw_incoming **by_peer;             /* by slot; NULL: the peer has no SRTP keys yet */
     struct bw_inbox *batch;
@@ -250,12 +256,17 @@ typedef struct {
     _Atomic int64_t checked_ns;      /* network: last check that it answered on the settled address; 0: none */
     _Atomic uint32_t settled_number; /* network: which address it is, by the order of the commands */
     uint32_t settlements;            /* loop only: how often an address was settled */
-    bw_reports reports;              /* network */
-    _Atomic uint32_t queued;         /* datagrams in the ring; the network thread adds, the loop subtracts */
-    _Atomic uint32_t encoding;       /* that is sent; fan-out */
-    struct bw_fan_out *fan_out;      /* loop only, like all below; NULL: the peer is sent nothing */
-    bool moving;                     /* BW_NOTICE_PEER_TAKEN is due; then fan_out gets the peer as the next three say */
-    bool probing;                    /* BW_EVENT_PROBE_SENT is due */
+    bw_reporter *reporter;           /* loop: owns it; NULL: Python sends this peer's reports */
+    bw_reporter *reporting;          /* network: the same, from its command to the peer's removal */
+    bool has_report_path;            /* network, like the next two */
+    uint32_t report_socket;
+    bw_address report_address;
+    bw_reports reports;         /* network */
+    _Atomic uint32_t queued;    /* datagrams in the ring; the network thread adds, the loop subtracts */
+    _Atomic uint32_t encoding;  /* that is sent; fan-out */
+    struct bw_fan_out *fan_out; /* loop only, like all below; NULL: the peer is sent nothing */
+    bool moving;                /* BW_NOTICE_PEER_TAKEN is due; then fan_out gets the peer as the next three say */
+    bool probing;               /* BW_EVENT_PROBE_SENT is due */
     uint8_t redundancy;
     uint8_t wanted_encoding;
     bw_path path;

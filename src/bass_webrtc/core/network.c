@@ -20,7 +20,8 @@
 #define DATAGRAM_EVENTS 1024
 #define ROUTES_PER_PEER 16 /* MAX_PATHS in rtc/ice_lite.py */
 #define COMMANDS_PER_PEER 16
-#define NOTICES_OF_ALL 1 /* a peer used up a quota */
+#define NOTICES_OF_ALL 1        /* a peer used up a quota */
+#define REPORTS_INTERVAL_MS 250 /* reports are due about every 5 s; the times in between need not be exact */
 
 typedef struct bw_inbox {
     struct mmsghdr messages[BATCH_DATAGRAMS];
@@ -137,13 +138,13 @@ static void take_rtcp(bw_engine *engine, uint32_t peer, bw_datagram *datagram) {
         bw_reports_forwarded(reports);
 }
 
-/* A lost answer is not sent again: the peer repeats its check. */
-static void send_back(bw_engine *engine, const bw_datagram *received, uint8_t *data, uint32_t length) {
+/* What the system does not accept is lost: the peer repeats its check, and the next report comes soon. */
+static void send_datagram(bw_engine *engine, uint32_t socket, const bw_address *to, uint8_t *data, uint32_t length) {
     struct sockaddr_storage destination;
     struct iovec vector = {data, length};
     struct mmsghdr message = {.msg_hdr = {.msg_name = &destination, .msg_iov = &vector, .msg_iovlen = 1}};
-    message.msg_hdr.msg_namelen = bw_address_to_sockaddr(&received->source, &destination);
-    bw_send_batch(atomic_load(&engine->sockets[received->socket]), &message, 1);
+    message.msg_hdr.msg_namelen = bw_address_to_sockaddr(to, &destination);
+    bw_send_batch(atomic_load(&engine->sockets[socket]), &message, 1);
 }
 
 /* The check renews consent (RFC 7675) if it is a new one. */
@@ -152,7 +153,7 @@ static void answer_check(bw_engine *engine, const bw_ice_message *check, const b
     uint32_t length = bw_stun_write_success(response, datagram->data, &datagram->source, check->key);
     if (!check->is_repeated)
         atomic_store_explicit(&engine->slots[check->peer].checked_ns, datagram->time_ns, memory_order_relaxed);
-    send_back(engine, datagram, response, length);
+    send_datagram(engine, datagram->socket, &datagram->source, response, length);
 }
 
 static void take_stun(bw_engine *engine, const bw_route *route, const bw_datagram *datagram) {
@@ -190,11 +191,59 @@ static void take_datagram(bw_engine *engine, uint32_t socket, const struct socka
         bw_count(&engine->datagrams_dropped, 1);
 }
 
+/* ---- reports */
+
+static void start_reports(bw_engine *engine, const bw_command *command) {
+    engine->slots[command->peer].reporting = command->pointer;
+    engine->network.reporters++;
+}
+
+static void stop_reports(bw_engine *engine, uint32_t peer) {
+    bw_slot *slot = &engine->slots[peer];
+    engine->network.reporters -= slot->reporting != NULL;
+    slot->reporting = NULL;
+    slot->has_report_path = false;
+}
+
+static void set_report_path(bw_engine *engine, const bw_command *command) {
+    bw_slot *slot = &engine->slots[command->peer];
+    slot->has_report_path = command->kind == BW_COMMAND_SET_PATH;
+    slot->report_socket = command->value;
+    slot->report_address = command->address;
+}
+
+static void send_report(bw_engine *engine, bw_slot *slot, int64_t now_ns) {
+    uint8_t packet[BW_REPORT_BYTES];
+    bw_sent sent = {
+        .now_ns = now_ns,
+        .start_ns = bw_engine_start_ns(engine),
+        .packets = bw_read_counter(&slot->packets_sent),
+        .octets = bw_read_counter(&slot->octets_sent),
+    };
+    uint32_t length = bw_reporter_write(slot->reporting, &sent, packet);
+    if (length > 0)
+        send_datagram(engine, slot->report_socket, &slot->report_address, packet, length);
+}
+
+static void send_due_reports(bw_engine *engine) {
+    bw_network *network = &engine->network;
+    int64_t now_ns = bw_now_ns();
+    if (network->reporters == 0 || now_ns < network->next_reports_ns)
+        return;
+    network->next_reports_ns = now_ns + (int64_t)REPORTS_INTERVAL_MS * 1000000;
+    for (uint32_t i = 0; i < engine->config.max_peers; i++) {
+        bw_slot *slot = &engine->slots[i];
+        if (slot->reporting != NULL && slot->has_report_path && bw_reporter_is_due(slot->reporting, now_ns))
+            send_report(engine, slot, now_ns);
+    }
+}
+
 /* ---- commands */
 
 static void remove_peer(bw_engine *engine, uint32_t peer) {
     bw_incoming *incoming = engine->network.by_peer[peer];
     bw_ice_remove_peer(engine->network.ice, peer);
+    stop_reports(engine, peer);
     engine->network.quotas[peer] = (bw_peer_quotas){.occupant = engine->network.quotas[peer].occupant + 1};
     engine->network.by_peer[peer] = NULL;
     bw_events_post(engine, &engine->network.notices,
@@ -222,6 +271,10 @@ static void take_commands(bw_engine *engine) {
             bw_ice_add(network->ice, command->peer, &command->ice);
         else if (command->kind == BW_COMMAND_REMOVE_ICE)
             bw_ice_remove(network->ice, command->peer, &command->ice);
+        else if (command->kind == BW_COMMAND_START_REPORTS)
+            start_reports(engine, command);
+        else if (command->kind == BW_COMMAND_SET_PATH || command->kind == BW_COMMAND_CLEAR_PATH)
+            set_report_path(engine, command);
         else if (command->kind == BW_COMMAND_KEEP_REPORTS)
             bw_reports_begin(&engine->slots[command->peer].reports, command->value, command->number);
         else if (command->kind == BW_COMMAND_REMOVE)
@@ -285,8 +338,9 @@ void *bw_network_run(void *argument) {
     while (atomic_load_explicit(&engine->running, memory_order_acquire)) {
         uint32_t count = open_sockets(engine, descriptors, sockets);
         descriptors[count] = (struct pollfd){.fd = engine->network.wake.read_descriptor, .events = POLLIN};
-        if (bw_poll(descriptors, count + 1, -1) < 0)
+        if (bw_poll(descriptors, count + 1, engine->network.reporters > 0 ? REPORTS_INTERVAL_MS : -1) < 0)
             continue;
+        send_due_reports(engine);
         if (descriptors[count].revents) {
             bw_wake_clear(&engine->network.wake);
             take_commands(engine);

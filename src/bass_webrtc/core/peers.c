@@ -190,6 +190,8 @@ static void reset_slot(bw_slot *slot) {
     atomic_store(&slot->reception.packets_received, 0);
     atomic_store(&slot->checked_ns, 0);
     bw_reports_reset(&slot->reports);
+    bw_reporter_free(slot->reporter);
+    slot->reporter = NULL;
     slot->added = slot->removing = slot->moving = slot->probing = false;
 }
 
@@ -227,10 +229,19 @@ static int set_path(bw_engine *engine, uint32_t peer, const bw_path *path) {
     return status;
 }
 
+/* The network thread has no use for the path of a peer that gets its reports from Python. */
+static int command_reporter(bw_engine *engine, bw_command command) {
+    return engine->slots[command.peer].reporter != NULL ? bw_command_network(engine, command) : BW_OK;
+}
+
 int bw_peer_set_path(bw_engine *engine, uint32_t peer, uint32_t socket, const bw_address *address) {
     if (socket >= atomic_load(&engine->socket_count))
         return BW_ERROR_ARGUMENT;
-    return set_path(engine, peer, &(bw_path){atomic_load(&engine->sockets[socket]), *address});
+    int status = set_path(engine, peer, &(bw_path){atomic_load(&engine->sockets[socket]), *address});
+    if (status != BW_OK)
+        return status;
+    return command_reporter(
+        engine, (bw_command){.kind = BW_COMMAND_SET_PATH, .peer = peer, .value = socket, .address = *address});
 }
 
 int bw_peer_set_descriptor(bw_engine *engine, uint32_t peer, int descriptor, const bw_address *address) {
@@ -240,7 +251,9 @@ int bw_peer_set_descriptor(bw_engine *engine, uint32_t peer, int descriptor, con
 }
 
 int bw_peer_clear_path(bw_engine *engine, uint32_t peer) {
-    return set_path(engine, peer, &(bw_path){.descriptor = -1});
+    int status = set_path(engine, peer, &(bw_path){.descriptor = -1});
+    return status == BW_OK ? command_reporter(engine, (bw_command){.kind = BW_COMMAND_CLEAR_PATH, .peer = peer})
+                           : status;
 }
 
 int bw_peer_set_encoding(bw_engine *engine, uint32_t peer, uint32_t encoding) {
@@ -287,6 +300,28 @@ int bw_peer_probe(bw_engine *engine, uint32_t peer, uint32_t copies, uint32_t fr
 }
 
 /* ---- reports */
+
+int bw_peer_start_reports(bw_engine *engine, uint32_t peer, const bw_report_config *config) {
+    if (!is_sent_to(engine, peer) || engine->slots[peer].reporter != NULL ||
+        config->description_bytes > BW_MAX_DESCRIPTION_BYTES)
+        return BW_ERROR_ARGUMENT;
+    bw_reporter *reporter = bw_reporter_new(config, bw_now_ns());
+    if (reporter == NULL)
+        return BW_ERROR_SRTP;
+    int status =
+        bw_command_network(engine, (bw_command){.kind = BW_COMMAND_START_REPORTS, .peer = peer, .pointer = reporter});
+    if (status == BW_OK)
+        engine->slots[peer].reporter = reporter; /* until all threads have released the peer */
+    else
+        bw_reporter_free(reporter);
+    return status;
+}
+
+int bw_peer_protect_rtcp(bw_engine *engine, uint32_t peer, uint8_t *packet, uint32_t length, uint32_t capacity) {
+    if (peer >= engine->config.max_peers || engine->slots[peer].reporter == NULL)
+        return BW_ERROR_ARGUMENT;
+    return bw_reporter_protect(engine->slots[peer].reporter, packet, length, capacity);
+}
 
 int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, uint32_t ssrc, uint32_t seen) {
     if (!is_sent_to(engine, peer))

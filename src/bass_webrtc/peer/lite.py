@@ -113,6 +113,7 @@ class LiteConnection:
             config=config,
             identity=identity,
             log=self._host.media_log,
+            core_reports=True,
         )
         self._update_ufrags()
         candidates = self._mux.candidates(request.local, request.remote)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import SAMPLE_RATE_HZ, StreamConfig
-from ..core import Engine, PeerKeys, ReceivingStream, Reception, SendingStream, Srtcp
+from ..core import Engine, PeerKeys, ReceivingStream, Reception, SenderReports, SendingStream, Srtcp
 from ..limited_log import LimitedLog
 from ..rtc import dtls, rtcp
 from ..rtc.candidate import Candidate
@@ -201,6 +201,7 @@ class MediaSession:
         config: StreamConfig,
         identity: Identity,
         log: LimitedLog,
+        core_reports: bool = False,
     ) -> None:
         """
         Args:
@@ -214,7 +215,9 @@ class MediaSession:
             config: Settings of the stream.
             identity: Local RTP source.
             log: For warnings that peers can cause; shared by all sessions of a server.
+            core_reports: Whether the network thread may send a player's reports: the path is on a socket of the engine.
         """
+        self._core_reports = core_reports
         self._engine = engine
         self._peer = peer
         self._kind = kind
@@ -262,17 +265,22 @@ class MediaSession:
         """Handle one RTCP datagram of the peer, which the audio path has authenticated and decrypted."""
         self._rtcp_received += 1
         if self._rtcp is not None:
-            self._note_lossless_reports(self._rtcp)
+            self._update_rtcp(self._rtcp, now_s)
             self._rtcp.receive(packet, now_s, self._epoch_s + now_s)
             self._handle_rtcp_events(self._rtcp)
+            self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
             self._let_reports_be_kept(self._rtcp)
 
     def to_send(self) -> list[bytes]:
         """Return the datagrams to send, each once."""
         datagrams = self._dtls.to_send()
-        if self._rtcp is not None and self._srtcp is not None:
-            datagrams += [self._srtcp.protect(packet) for packet in self._rtcp.to_send()]
+        if self._rtcp is not None:
+            datagrams += [self._protect(packet) for packet in self._rtcp.to_send()]
         return datagrams
+
+    def _protect(self, packet: bytes) -> bytes:
+        # The SRTCP indexes belong to whoever sends the reports: the network thread, or this object.
+        return self._engine.protect_rtcp(self._peer, packet) if self._srtcp is None else self._srtcp.protect(packet)
 
     def events(self) -> list[MediaEvent]:
         """Return the events since the last call, in order."""
@@ -284,8 +292,7 @@ class MediaSession:
         self._dtls.handle_timeout(now_s)
         self._handle_dtls_events(now_s)
         if self._rtcp is not None:
-            self._note_lossless_reports(self._rtcp)
-            self._rtcp.handle_timeout(now_s, self._epoch_s + now_s, self._sent(now_s), self._received())
+            self._update_rtcp(self._rtcp, now_s)
             self._handle_rtcp_events(self._rtcp)
             self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
             self._log_sequence_restarts(now_s)
@@ -325,7 +332,8 @@ class MediaSession:
         sending = self._sending_stream() if sends else None
         receiving = self._receiving_stream() if talks(self._kind) else None
         self._engine.add_peer(self._peer, peer_keys, sending, receiving)
-        self._srtcp = Srtcp(peer_keys)
+        # Publishers are few, and reports to them and callers say what is received; full ICE has sockets of its own.
+        by_core = self._kind == "player" and self._core_reports
         self._rtcp = rtcp.RtcpSession(
             self._identity.ssrc,
             self._identity.cname,
@@ -333,7 +341,13 @@ class MediaSession:
             rsize=self._audio.rtcp_rsize,
             now_s=now_s,
             random=_random,
+            reports=not by_core,
         )
+        if by_core and sending is not None:
+            reports = SenderReports(sending, self._epoch_s, _random.getrandbits(64), self._rtcp.description)
+            self._engine.start_reports(self._peer, peer_keys, reports)
+        else:
+            self._srtcp = Srtcp(peer_keys)
         self.srtp_profile = _PROFILE_NAMES[keys.profile]
         self._connected_at_s = now_s
         self._events.append(Connected())
@@ -360,6 +374,13 @@ class MediaSession:
 
     # -- RTCP
 
+    def _update_rtcp(self, session: rtcp.RtcpSession, now_s: float) -> None:
+        """Send a report if one is due, and bring the session up to date: what follows is judged by its counters."""
+        reports = self._lossless_reports()
+        if reports is not None:
+            session.note_lossless(reports, self._epoch_s + reports.received_s)
+        session.handle_timeout(now_s, self._epoch_s + now_s, self._sent(now_s), self._received())
+
     def _let_reports_be_kept(self, session: rtcp.RtcpSession) -> None:
         """Spare the loop thread a listener's reports while there is nothing to do about them.
 
@@ -383,11 +404,6 @@ class MediaSession:
             kept.delay_since_last_sr,
         )
         return rtcp.LosslessReports(kept.count, kept.reporter, block, kept.time_s)
-
-    def _note_lossless_reports(self, session: rtcp.RtcpSession) -> None:
-        reports = self._lossless_reports()
-        if reports is not None:
-            session.note_lossless(reports, self._epoch_s + reports.received_s)
 
     def _handle_rtcp_events(self, session: rtcp.RtcpSession) -> None:
         for event in session.events():

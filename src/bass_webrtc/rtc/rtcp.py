@@ -193,6 +193,7 @@ class RtcpSession:
         "_previous_s",
         "_random",
         "_reported",
+        "_reports",
         "_resends_left",
         "_resends_s",
         "_rsize",
@@ -204,7 +205,9 @@ class RtcpSession:
         "ssrc",
     )
 
-    def __init__(self, ssrc: int, cname: str, *, sends: bool, rsize: bool, now_s: float, random: Random) -> None:
+    def __init__(
+        self, ssrc: int, cname: str, *, sends: bool, rsize: bool, now_s: float, random: Random, reports: bool = True
+    ) -> None:
         """
         Args:
             ssrc: Our SSRC.
@@ -213,6 +216,8 @@ class RtcpSession:
             rsize: Whether reduced-size RTCP was negotiated (RFC 5506).
             now_s: Current time.
             random: Randomizes report intervals and a new SSRC after a collision.
+            reports: Whether to send reports. False: the caller sends sender reports by itself, with ``description``
+                and the same wall clock; ``handle_timeout`` is never due.
         """
         self.ssrc = ssrc
         self.malformed = 0
@@ -220,6 +225,7 @@ class RtcpSession:
         self._cname = cname
         self._rsize = rsize
         self._random = random
+        self._reports = reports
         self._breaker = CircuitBreaker(now_s) if sends else None
         self._is_first = True
         self._is_closed = False
@@ -265,7 +271,7 @@ class RtcpSession:
             return
         if self._breaker is not None and sent is not None:
             self._breaker.update(sent.packets, now_s)
-        if now_s < self._next_s:
+        if now_s < self._next_s or not self._reports:
             return
         # Timer reconsideration: the interval is drawn again (RFC 3550, 6.3.6).
         self._next_s = self._previous_s + self._random_interval_s()
@@ -273,8 +279,8 @@ class RtcpSession:
             self._report(now_s, wall_s, sent, received)
 
     def timeout_s(self) -> float | None:
-        """Return when ``handle_timeout`` is due, on the clock of ``now_s``; None after ``close``."""
-        return None if self._is_closed else self._next_s
+        """Return when ``handle_timeout`` is due, on the clock of ``now_s``; None if never, and after ``close``."""
+        return self._next_s if self._reports and not self._is_closed else None
 
     def to_send(self) -> list[bytes]:
         """Return and clear the plaintext packets to send."""
@@ -308,6 +314,11 @@ class RtcpSession:
         """Whether further reports without loss would change nothing but the snapshot."""
         is_calm = self._breaker is not None and self._breaker.is_calm
         return is_calm and self._reported.snapshot.reports_received > 0 and not self._is_closed
+
+    @property
+    def description(self) -> bytes:
+        """The SDES packet that follows each report."""
+        return self._description().to_bytes()
 
     def snapshot(self, reports: LosslessReports | None = None, wall_s: float = 0.0) -> RtcpSnapshot:
         """Return the peer's last report, with those of ``note_lossless`` if they are given. Any thread."""
@@ -385,7 +396,7 @@ class RtcpSession:
         Returns:
             The time, or None if the block refers to none of our sender reports, or the wall clock was set.
         """
-        if block.last_sr not in self._sender_reports:
+        if block.last_sr not in self._sender_reports and (self._reports or not block.last_sr):
             return None
         elapsed = (ntp_middle(ntp_time(wall_s)) - block.last_sr - block.delay_since_last_sr) & 0xFFFFFFFF
         # Slightly negative values are rounding errors.
