@@ -111,6 +111,33 @@ static void test_routes_are_found_after_others_were_erased(void) {
     close_wire(&w);
 }
 
+static bw_address numbered_address(uint32_t number) {
+    return (bw_address){.family = 4, .ip = {10, 0, (uint8_t)(number >> 8), (uint8_t)number}, .port = 1000};
+}
+
+static void test_more_commands_than_the_ring_holds_are_waited_for(void) {
+    wire w = open_wire();
+    for (uint32_t i = 0; i < 20000; i++) {
+        bw_address other = numbered_address(i);
+        CHECK_EQ(bw_peer_map_address(w.f.engine, i % 8, w.f.socket_index, &other), BW_OK);
+        CHECK_EQ(bw_peer_unmap_address(w.f.engine, i % 8, w.f.socket_index, &other), BW_OK);
+    }
+    CHECK_EQ(bw_peer_map_address(w.f.engine, 3, w.f.socket_index, &w.remote_address), BW_OK);
+    send_to_engine(&w, CLIENT_HELLO, sizeof CLIENT_HELLO);
+    CHECK_EQ(wait_event(&w.f, BW_EVENT_DATAGRAM).peer, 3);
+    close_wire(&w);
+}
+
+static void test_full_ring_of_a_stopped_engine_is_reported(void) {
+    wire w = open_wire();
+    int status = BW_OK;
+    bw_engine_stop(w.f.engine);
+    for (uint32_t i = 0; i < 20000 && status == BW_OK; i++)
+        status = bw_peer_map_address(w.f.engine, 3, w.f.socket_index, &w.remote_address);
+    CHECK_EQ(status, BW_ERROR_BUSY);
+    close_wire(&w);
+}
+
 /* Covers SE42: a flood from an unknown address is counted, wakes nobody, and does not affect known peers. */
 static void test_flood_from_unknown_address_does_not_reach_the_loop(void) {
     enum { DATAGRAMS = 20000 };
@@ -270,6 +297,8 @@ int main(void) {
     RUN(test_only_authentic_stun_requests_pass_from_unknown_addresses);
     RUN(test_mapped_address_belongs_to_peer_until_unmapped);
     RUN(test_routes_are_found_after_others_were_erased);
+    RUN(test_more_commands_than_the_ring_holds_are_waited_for);
+    RUN(test_full_ring_of_a_stopped_engine_is_reported);
     RUN(test_sockets_can_be_added_and_removed_while_it_runs);
     RUN(test_full_table_of_sockets_is_reported);
     RUN(test_flood_from_unknown_address_does_not_reach_the_loop);

@@ -1,6 +1,7 @@
 /* The engine's life, its sockets and the events of its threads (core.h). Channels: channels.c; peers: peers.c. */
 #include "fan_out.h"
 
+#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -110,11 +111,17 @@ int bw_engine_add_socket(bw_engine *engine, int descriptor) {
     return (int)index;
 }
 
+/* Waits for room: the network thread never blocks, and the commands of many peers may come at once. */
 int bw_command_network(bw_engine *engine, bw_command command) {
-    bw_command *slot = bw_ring_begin_write(&engine->network.commands);
+    bw_ring *ring = &engine->network.commands;
+    bw_command *slot;
+    while ((slot = bw_ring_begin_write(ring)) == NULL && atomic_load(&engine->running)) {
+        bw_wake_signal(&engine->network.wake);
+        sched_yield();
+    }
     if (slot != NULL) {
         *slot = command;
-        bw_ring_end_write(&engine->network.commands);
+        bw_ring_end_write(ring);
     }
     bw_wake_signal(&engine->network.wake);
     return slot != NULL ? BW_OK : BW_ERROR_BUSY;

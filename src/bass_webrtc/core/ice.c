@@ -19,7 +19,7 @@
 
 #include <string.h>
 
-#define RECENT_BUCKETS_PER_PEER 2
+#define PEERS_PER_RECENT_BUCKET 4 /* an entry is needed for the milliseconds until the address is mapped */
 #define RECENT_PER_BUCKET 4
 #define SEEN_SETS 64
 #define SEEN_WAYS 4 /* messages remembered per set; 0.02 percent of new ones look repeated */
@@ -273,7 +273,7 @@ bw_ice *bw_ice_new(uint32_t peers) {
     if (ice == NULL)
         return NULL;
     uint32_t buckets = power_of_two(2 * BW_ICE_GENERATIONS * peers);
-    uint32_t recent = power_of_two(RECENT_BUCKETS_PER_PEER * peers);
+    uint32_t recent = power_of_two(peers / PEERS_PER_RECENT_BUCKET);
     ice->bucket_mask = buckets - 1;
     ice->recent_mask = recent - 1;
     ice->generations = calloc((size_t)BW_ICE_GENERATIONS * peers, sizeof *ice->generations);

@@ -325,6 +325,7 @@ bool bw_forward(bw_engine *engine, uint32_t peer, uint32_t kind, uint32_t quota,
 
 /* ---- engine.c: loop thread, both */
 
+/* Returns BW_ERROR_BUSY only while the threads do not run. */
 int bw_command_network(bw_engine *engine, bw_command command);
 /* Takes notices of one ring. Returns how many of them are events for Python. */
 uint32_t bw_events_take(bw_engine *engine, bw_ring *ring, bw_event *events, uint32_t capacity);

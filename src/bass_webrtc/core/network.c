@@ -17,9 +17,9 @@
 #include <string.h>
 
 #define BATCH_DATAGRAMS 32
-#define DATAGRAM_EVENTS 1024
-#define ROUTES_PER_PEER 16 /* MAX_PATHS in rtc/ice_lite.py */
-#define COMMANDS_PER_PEER 16
+#define DATAGRAM_EVENTS 512     /* handshakes, and what forward.c allows peers that flood */
+#define ROUTES_PER_PEER 16      /* MAX_PATHS in rtc/ice_lite.py */
+#define COMMANDS 1024           /* the loop thread waits when there are more */
 #define NOTICES_OF_ALL 1        /* a peer used up a quota */
 #define REPORTS_INTERVAL_MS 250 /* reports are due about every 5 s; the times in between need not be exact */
 
@@ -367,7 +367,7 @@ int bw_network_init(bw_engine *engine) {
     network->by_peer = calloc(peers, sizeof(bw_incoming *));
     network->quotas = calloc(peers, sizeof *network->quotas);
     network->ice = bw_ice_new(peers);
-    bool rings = bw_ring_init(&network->commands, COMMANDS_PER_PEER * peers + 1024, sizeof(bw_command)) &&
+    bool rings = bw_ring_init(&network->commands, COMMANDS, sizeof(bw_command)) &&
                  bw_ring_init(&network->notices, peers + NOTICES_OF_ALL + BW_MAX_SOCKETS, sizeof(bw_notice)) &&
                  bw_ring_init(&network->datagrams, DATAGRAM_EVENTS, sizeof(bw_event));
     if (!rings || !network->routes || !network->batch || !network->by_peer || !network->quotas || !network->ice ||
