@@ -3,8 +3,8 @@
  *
  *   first byte 0..3 STUN ─► ice.c: only authentic messages ─► loop, or a response to a check on a settled address
  *   20..23 DTLS ─► loop, from known addresses only
- *   128..191 RTP ─► incoming.c ─► playout, or with a second byte of 192..223 RTCP ─► incoming.c ─► rtcp_reports.c ─► loop; from
- *   known addresses only
+ *   128..191 RTP ─► incoming.c ─► playout, or with a second byte of 192..223 RTCP ─► incoming.c ─►
+ *   rtcp_reports.c ─► loop; from known addresses only
  *   anything else is dropped and counted
  *
  * An address becomes known when Python maps it, which it does only after an authentic STUN message. What the loop gets
