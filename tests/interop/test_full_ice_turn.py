@@ -66,6 +66,9 @@ class End(IceRecorder):
     def data_received(self, data: bytes) -> None:
         self.datagrams.put_nowait(data)
 
+    def check_answered(self, round_trip_s: float) -> None:
+        pass
+
     def pair_lost(self, reason: str) -> None:
         self.losses.put_nowait(reason)
 

@@ -139,7 +139,7 @@ def test_reported_loss_enables_redundancy_for_that_player_only(server: bw.Server
     lossy = Recorder(server, certificate, payload_types="111 63", more_lines=red)
     steady = Recorder(server, certificate, payload_types="111 63", more_lines=red)
     players = [lossy.player, steady.player]
-    for _ in range(10):
+    for _ in range(20):
         lossy.player.send_report(fraction_lost=0.1)
         drive(players, lambda: lossy.raw[-1][1] & 0x7F == 63, 0.3)
     lossy.raw.clear()

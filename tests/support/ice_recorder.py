@@ -30,6 +30,9 @@ class IceRecorder:
     def pair_selected(self, pair: SelectedPair) -> None:
         self.pairs.append(pair)
 
+    def check_answered(self, round_trip_s: float) -> None:
+        pass
+
     def pair_lost(self, reason: str) -> None:
         self.lost.append(reason)
 

@@ -96,6 +96,7 @@ class Player:
         self._checks = 0
         self._dtls = SSL.Connection(certificate.context, None)
         self._check_s = self._report_s = 0.0
+        self._reported_lost = self._reported_highest = 0
         self._sender_report: tuple[int, float] | None = None
         """Middle 32 bits of the NTP time of the last sender report, and when it arrived."""
 
@@ -317,15 +318,18 @@ class Player:
         """Return a receiver report with an SDES CNAME (RFC 3550, 6.4.2), followed by other packets, as SRTCP.
 
         Args:
-            fraction_lost: 0 to 1.
+            fraction_lost: 0 to 1, of the packets since the last report; the sum follows from it.
             feedback: The other packets.
             now_s: Current time, from which the delay since the last sender report follows; 0 leaves that out.
         """
         assert self.tx is not None
-        lost = round(256 * fraction_lost) << 24
+        highest = max(0, self.counters.highest)
+        self._reported_lost += round(fraction_lost * max(0, highest - self._reported_highest))
+        self._reported_highest = highest
+        lost = round(256 * fraction_lost) << 24 | self._reported_lost
         last_sr, arrived_s = self._sender_report if self._sender_report is not None and now_s else (0, now_s)
         times = last_sr, round(65536 * (now_s - arrived_s))
-        block = struct.pack("!IIIIII", self.media_ssrc, lost, max(0, self.counters.highest), 0, *times)
+        block = struct.pack("!IIIIII", self.media_ssrc, lost, highest, 0, *times)
         report = struct.pack("!BBHI", 0x81, 201, 7, self.ssrc) + block
         cname = struct.pack("!BBHIBB6s", 0x81, 202, 4, self.ssrc, 1, 6, b"player") + bytes(4)
         datagram: bytes = self.tx.protect_rtcp(report + cname + feedback)

@@ -18,6 +18,7 @@ from bass_webrtc.core import (
     Limited,
     PeerCounters,
     PeerRemoved,
+    ProbeSent,
     RtcpReceived,
     SourceEnded,
     SourceReplaced,
@@ -91,10 +92,13 @@ class Owner:
 
     def __init__(self) -> None:
         self.rtcp: list[bytes] = []
-        self.releases = 0
+        self.releases = self.probes = 0
 
     def receive_rtcp(self, packet: bytes, now_s: float) -> None:
         self.rtcp.append(packet)
+
+    def probe_sent(self) -> None:
+        self.probes += 1
 
     def released(self) -> None:
         self.releases += 1
@@ -174,9 +178,9 @@ async def test_events_reach_owner_and_handlers(engine: FakeEngine) -> None:
     slot = host.take_slot(owner)
     datagram = Datagram(0, 0, "192.0.2.1", 5000, 0.0, b"\0")
     engine.report(RtcpReceived(slot, 0.0, b"report"), datagram, SourceEnded(0, 45), SourceReplaced(0))
-    engine.report(SourceEnded(3, 40), ChannelRemoved(3))
+    engine.report(SourceEnded(3, 40), ChannelRemoved(3), ProbeSent(slot))
     await asyncio.sleep(0.01)
-    assert (owner.rtcp, datagrams) == ([b"report"], [datagram])
+    assert (owner.rtcp, owner.probes, datagrams) == ([b"report"], 1, [datagram])
     assert (main.reported, other.reported) == ([45, "replaced"], [40, "removed"])
     host.stop()
 

@@ -443,6 +443,42 @@ class TestReplays:
         assert sent == [1, 26, 51, 76]
 
 
+class TestRoundTrips:
+    def test_requested_check_is_sent_at_once_and_measured(self) -> None:
+        agent = connected(A)
+        agent.take_round_trip_s()
+        agent.request_check(0.5)
+        [(request, path)] = agent.checks(0.5)
+        assert agent.checks(0.6) == []
+        agent.receive(answer_to(request, path), path, 0.75)
+        assert agent.take_round_trip_s() == 0.25
+        assert agent.take_round_trip_s() is None
+
+    def test_each_of_several_checks_under_way_is_measured(self) -> None:
+        agent = connected(A)
+        requests = []
+        for tenth in range(3):
+            agent.request_check(tenth / 10)
+            requests += [request for request, _ in agent.checks(tenth / 10)]
+        for tenth, request in enumerate(requests):
+            agent.receive(answer_to(request, A), A, 1.0)
+            assert agent.take_round_trip_s() == pytest.approx(1.0 - tenth / 10)
+            agent.receive(answer_to(request, A), A, 2.0)  # Once only.
+            assert agent.take_round_trip_s() is None
+
+    def test_other_paths_are_not_measured(self) -> None:
+        agent = connected(A)
+        agent.take_round_trip_s()
+        agent.receive(browser(), B, 1.0)
+        answer_checks(agent, 1.0, B)
+        assert agent.take_round_trip_s() is None
+
+    def test_nothing_is_checked_without_a_validated_path(self) -> None:
+        agent = ice()
+        agent.request_check(0.0)
+        assert agent.checks(0.0) == []
+
+
 class TestSettled:
     """On a settled path the caller answers checks itself."""
 

@@ -425,6 +425,17 @@ class FullConnection:
             self._media.receive_rtcp(packet, now_s)
             self._advance()
 
+    def probe_sent(self) -> None:
+        """Send a check behind the copies that the core has sent."""
+        if not self.closed:
+            self._ice.send_check()
+
+    def check_answered(self, round_trip_s: float) -> None:
+        """Note the answer to a check of the selected pair."""
+        if self._media is not None and not self.closed:
+            self._media.note_round_trip(round_trip_s, self._loop.time())
+            self._advance()
+
     def _on_timer(self) -> None:
         self._timer = None
         if self._media is not None:
@@ -447,6 +458,8 @@ class FullConnection:
                 return
             elif isinstance(event, media.LossReported):
                 self._observer.loss_reported()
+            elif isinstance(event, media.CheckWanted):
+                self._ice.send_check()
         self._schedule(session)
 
     def _schedule(self, session: media.MediaSession) -> None:

@@ -31,6 +31,7 @@ from ..core import (
     EngineEvent,
     Limited,
     PeerRemoved,
+    ProbeSent,
     RtcpReceived,
     SocketRemoved,
     SourceEnded,
@@ -181,6 +182,9 @@ class SlotOwner(Protocol):
     def receive_rtcp(self, packet: bytes, now_s: float) -> None:
         """Handle decrypted RTCP that the peer sent. Also called after the end, until ``released``."""
 
+    def probe_sent(self) -> None:
+        """Handle the end of ``Engine.probe``. Also called after the end, until ``released``."""
+
     def released(self) -> None:
         """Handle the release of the slot: the audio threads no longer use it, and it can be taken again."""
 
@@ -327,6 +331,8 @@ class EngineHost:
             self._owners.pop(event.peer).released()
         elif isinstance(event, RtcpReceived):
             self._owners[event.peer].receive_rtcp(event.packet, event.time_s)
+        elif isinstance(event, ProbeSent):
+            self._owners[event.peer].probe_sent()
         elif isinstance(event, CheckReplayed):
             self.replay_dropped(format_address(event.host, event.port))
         elif isinstance(event, SocketRemoved):

@@ -208,6 +208,8 @@ class LiteConnection:
         if data[0] < _FIRST_BYTE_AFTER_STUN:
             self._note_checks()
             self._ice.receive(data, path, now_s)
+            if (round_trip_s := self._ice.take_round_trip_s()) is not None:
+                self._media.note_round_trip(round_trip_s, now_s)
         else:
             self._ice.count_received(path, len(data))
             self._media.receive_dtls(data, now_s)
@@ -217,6 +219,13 @@ class LiteConnection:
         """Handle decrypted RTCP that the peer sent; ignored after the end."""
         if not self.closed:
             self._media.receive_rtcp(packet, now_s)
+            self._advance(now_s)
+
+    def probe_sent(self) -> None:
+        """Send a check behind the copies that the core has sent."""
+        if not self.closed:
+            now_s = self._loop.time()
+            self._ice.request_check(now_s)
             self._advance(now_s)
 
     def released(self) -> None:
@@ -246,7 +255,7 @@ class LiteConnection:
                 self._handle_media_event(media_event, path, now_s)
         self._handle_ice_events(now_s)  # The end of the handshake validates the path.
         if not self.closed:
-            for data, destination in self._ice.checks(now_s):
+            for data, destination in self._ice.checks(self._loop.time()):  # Sent now: their round trips are measured.
                 self._mux.send(data, destination)
             self._settle()
         self._schedule()
@@ -330,6 +339,8 @@ class LiteConnection:
             self.end(event.reason)
         elif isinstance(event, media.LossReported):
             self._observer.loss_reported()
+        elif isinstance(event, media.CheckWanted):
+            self._ice.request_check(now_s)
 
     def _use_path(self, path: Path, now_s: float) -> None:
         self._local_address = self._mux.local_address(path)

@@ -19,6 +19,7 @@ from ..config import SAMPLE_RATE_HZ, StreamConfig
 from ..core import Engine, PeerKeys, ReceivingStream, Reception, SenderReports, SendingStream, Srtcp
 from ..limited_log import LimitedLog
 from ..rtc import dtls, rtcp
+from ..rtc.adaptation import Adaptation, Decision, SendCheck, SendProbe, SetEncoding, SetRedundancy
 from ..rtc.candidate import Candidate
 from ..rtc.local_audio import LocalAudio
 from ..rtc.opus_parameters import OpusParameters
@@ -32,14 +33,6 @@ _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _JITTER_MIN_MS = 2
 _JITTER_START_MS = 40
 _JITTER_MAX_MS = 500
-
-_ONE_COPY_FROM = 0.01
-"""A loss of one packet in a hundred is audible with music."""
-_TWO_COPIES_FROM = 0.04
-"""With one packet in twenty lost, two in a row are lost every few seconds: one copy leaves 0.3 % of the frames to
-conceal, two leave 0.05 %."""
-_CLEAN_REPORTS = 4
-"""Reports arrive about every 5 s, so copies continue for about 20 s after the last loss: losses come in groups."""
 
 _PEER_FIELDS = frozenset(PeerStats.__slots__)
 
@@ -64,7 +57,12 @@ class LossReported:
     """A player's RTCP report has updated ``fraction_lost``."""
 
 
-MediaEvent = Connected | Ended | LossReported
+@dataclass(frozen=True, slots=True)
+class CheckWanted:
+    """Send a connectivity check, and call ``note_round_trip`` when it is answered."""
+
+
+MediaEvent = Connected | Ended | LossReported | CheckWanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,41 +148,12 @@ def describe(
     )
 
 
-class RedundancyPolicy:
-    """Number of redundant copies of each frame (RFC 2198), from the loss that the peer reports.
-
-    It rises immediately with a report of loss, and falls one step at a time after reports without.
-    """
-
-    def __init__(self) -> None:
-        self.level = 0
-        self._reports_below = 0
-
-    def update(self, fraction_lost: float) -> int | None:
-        """Handle the loss in one report, 0 to 1.
-
-        Returns:
-            The new number of copies, 0 to 2; None if it is unchanged.
-        """
-        wanted = (fraction_lost >= _ONE_COPY_FROM) + (fraction_lost >= _TWO_COPIES_FROM)
-        if wanted > self.level:
-            return self._change_to(wanted)
-        self._reports_below = self._reports_below + 1 if wanted < self.level else 0
-        return self._change_to(self.level - 1) if self._reports_below >= _CLEAN_REPORTS else None
-
-    def _change_to(self, level: int) -> int:
-        self.level = level
-        self._reports_below = 0
-        return level
-
-
 class MediaSession:
     """DTLS, SRTP keys and RTCP of one peer.
 
     Attributes:
         srtp_profile: Name of the negotiated SRTP profile; empty before.
         channel: What a peer that plays is sent.
-        encoding: Which of the channel's encodings that is.
         exceeded_limits: Limits in the description of a peer that plays, which its stream exceeds.
     """
 
@@ -233,7 +202,8 @@ class MediaSession:
         self._dtls = dtls.DtlsSession(certificate, role, audio.fingerprints)
         self._srtcp: Srtcp | None = None
         self._rtcp: rtcp.RtcpSession | None = None
-        self._redundancy = RedundancyPolicy()
+        self._adaptation: Adaptation | None = None
+        self._kept_reports_s = 0.0
         self._rtcp_received = 0
         self._ignored_nacks_logged = 0
         self._sequence_restarts_logged = 0
@@ -244,11 +214,17 @@ class MediaSession:
         """Send another channel, its highest encoding that the peer allows, in the same RTP stream."""
         self._choose_encoding(channel)
         if self._connected_at_s is not None and plays(self._kind):
-            self._engine.set_channel(self._peer, channel.number, self.encoding)
+            self._engine.set_channel(self._peer, channel.number, self._highest_encoding)
+            self._begin_to_adapt(time.perf_counter())
+
+    @property
+    def encoding(self) -> int:
+        """Which of the channel's encodings a peer that plays is sent."""
+        return self._highest_encoding if self._adaptation is None else self._adaptation.encoding
 
     def _choose_encoding(self, channel: SentChannel) -> None:
         self.channel = channel
-        self.encoding = highest_encoding(self._audio, channel)
+        self._highest_encoding = highest_encoding(self._audio, channel)
         self.exceeded_limits = exceeded_limits(self._audio, self._config, channel) if plays(self._kind) else ()
 
     def start(self, now_s: float) -> None:
@@ -267,7 +243,7 @@ class MediaSession:
         if self._rtcp is not None:
             self._update_rtcp(self._rtcp, now_s)
             self._rtcp.receive(packet, now_s, self._epoch_s + now_s)
-            self._handle_rtcp_events(self._rtcp)
+            self._handle_rtcp_events(self._rtcp, now_s)
             self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
             self._let_reports_be_kept(self._rtcp)
 
@@ -293,13 +269,22 @@ class MediaSession:
         self._handle_dtls_events(now_s)
         if self._rtcp is not None:
             self._update_rtcp(self._rtcp, now_s)
-            self._handle_rtcp_events(self._rtcp)
+            self._handle_rtcp_events(self._rtcp, now_s)
             self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
             self._log_sequence_restarts(now_s)
+        if self._adaptation is not None:
+            self._adaptation.on_time(now_s)
+            self._adapt(self._adaptation.decisions())
+
+    def note_round_trip(self, round_trip_s: float, now_s: float) -> None:
+        """Handle the answer to a connectivity check on the selected path."""
+        if self._adaptation is not None:
+            self._adaptation.on_round_trip(round_trip_s, now_s)
+            self._adapt(self._adaptation.decisions())
 
     def timeout_s(self) -> float | None:
         """Return when ``handle_timeout`` is due; None if never."""
-        due = [self._dtls.timeout_s(), self._rtcp.timeout_s() if self._rtcp is not None else None]
+        due = [part.timeout_s() for part in (self._dtls, self._rtcp, self._adaptation) if part is not None]
         return min((time_s for time_s in due if time_s is not None), default=None)
 
     def close(self) -> list[bytes]:
@@ -350,6 +335,8 @@ class MediaSession:
             self._srtcp = Srtcp(peer_keys)
         self.srtp_profile = _PROFILE_NAMES[keys.profile]
         self._connected_at_s = now_s
+        if sends:
+            self._begin_to_adapt(now_s)
         self._events.append(Connected())
 
     def _sending_stream(self) -> SendingStream:
@@ -360,7 +347,7 @@ class MediaSession:
             payload_type=self._audio.payload_type,
             red_payload_type=self._audio.red_payload_type or 0,
             channel=self.channel.number,
-            encoding=self.encoding,
+            encoding=self._highest_encoding,
         )
 
     def _receiving_stream(self) -> ReceivingStream:
@@ -379,6 +366,9 @@ class MediaSession:
         reports = self._lossless_reports()
         if reports is not None:
             session.note_lossless(reports, self._epoch_s + reports.received_s)
+            if self._adaptation is not None and reports.received_s > self._kept_reports_s:
+                self._kept_reports_s = reports.received_s
+                self._adaptation.on_report(0.0, reports.block.packets_lost, None, reports.received_s)
         session.handle_timeout(now_s, self._epoch_s + now_s, self._sent(now_s), self._received())
 
     def _let_reports_be_kept(self, session: rtcp.RtcpSession) -> None:
@@ -386,7 +376,8 @@ class MediaSession:
 
         A caller's come with its sender reports, which are needed.
         """
-        if self._kind == "player" and self._redundancy.level == 0 and session.needs_no_lossless_reports:
+        is_quiet = self._adaptation is not None and not self._adaptation.needs_lossless_reports
+        if self._kind == "player" and is_quiet and session.needs_no_lossless_reports:
             self._engine.keep_reports(self._peer, self._identity.ssrc, self._rtcp_received)
 
     def _lossless_reports(self) -> rtcp.LosslessReports | None:
@@ -405,12 +396,12 @@ class MediaSession:
         )
         return rtcp.LosslessReports(kept.count, kept.reporter, block, kept.time_s)
 
-    def _handle_rtcp_events(self, session: rtcp.RtcpSession) -> None:
+    def _handle_rtcp_events(self, session: rtcp.RtcpSession, now_s: float) -> None:
         for event in session.events():
             if isinstance(event, rtcp.NackReceived):
-                self._resend(event.sequences)
+                self._note_nack(event.sequences, now_s)
             elif isinstance(event, rtcp.LossReported):
-                self._adapt_to_loss(event.fraction_lost)
+                self._note_report(event, now_s)
             elif isinstance(event, rtcp.CircuitBreakerTripped):
                 self._events.append(Ended(f"the circuit breaker has tripped: {event.reason}"))
             elif isinstance(event, rtcp.SsrcCollision):
@@ -433,16 +424,41 @@ class MediaSession:
             )
             self._log.warning(text, now_s)
 
-    def _resend(self, sequences: Sequence[int]) -> None:
-        if plays(self._kind):
-            for sequence in sequences:
-                self._engine.resend(self._peer, sequence)
+    # -- adaptation to the path
 
-    def _adapt_to_loss(self, fraction_lost: float) -> None:
-        level = self._redundancy.update(fraction_lost)
-        if level is not None and self._audio.red_payload_type is not None:
-            self._engine.set_redundancy(self._peer, level)
+    def _begin_to_adapt(self, now_s: float) -> None:
+        self._adaptation = Adaptation(
+            self.channel.bitrates_bps,
+            self._config.frame_ms,
+            has_red=self._audio.red_payload_type is not None,
+            now_s=now_s,
+            top=self._highest_encoding,
+        )
+        self._engine.set_redundancy(self._peer, 0)
+
+    def _note_nack(self, sequences: Sequence[int], now_s: float) -> None:
+        if self._adaptation is not None:
+            for sequence in self._adaptation.on_nack(sequences, now_s):
+                self._engine.resend(self._peer, sequence)
+            self._adapt(self._adaptation.decisions())
+
+    def _note_report(self, report: rtcp.LossReported, now_s: float) -> None:
+        if self._adaptation is not None:
+            round_trip_s = None if report.round_trip_time_ms is None else report.round_trip_time_ms / 1000
+            self._adaptation.on_report(report.fraction_lost, report.packets_lost, round_trip_s, now_s)
+            self._adapt(self._adaptation.decisions())
         self._events.append(LossReported())
+
+    def _adapt(self, decisions: Sequence[Decision]) -> None:
+        for decision in decisions:
+            if isinstance(decision, SetEncoding):
+                self._engine.set_encoding(self._peer, decision.index)
+            elif isinstance(decision, SetRedundancy):
+                self._engine.set_redundancy(self._peer, decision.level)
+            elif isinstance(decision, SendProbe):
+                self._engine.probe(self._peer, decision.copies, decision.frames)
+            elif isinstance(decision, SendCheck):
+                self._events.append(CheckWanted())
 
     def _sent(self, now_s: float) -> rtcp.SentCounters | None:
         if not plays(self._kind):

@@ -273,6 +273,12 @@ class Adaptation:
         """Continue what is due. Call at ``timeout_s``; other calls are harmless."""
         self._decide(now_s)
 
+    @property
+    def needs_lossless_reports(self) -> bool:
+        """Whether reports without loss tell more than that nothing has changed."""
+        is_busy = self._examination is not None or self._step is not None
+        return is_busy or self.is_limited or self.redundancy > 0
+
     # -- results
 
     def decisions(self) -> list[Decision]:

@@ -149,6 +149,16 @@ class _Generation:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Check:
+    """A check of ours."""
+
+    generation: _Generation
+    """Whose credentials it has."""
+    sent_s: float
+    after_handshake: bool
+
+
 @dataclass(slots=True)
 class _PathState:
     """What is known about one path."""
@@ -169,8 +179,8 @@ class _PathState:
     """When our next check is due."""
     checks: int = 0
     """Number of our checks since the peer's last one, while the path is not validated."""
-    unanswered: dict[bytes, tuple[_Generation, bool]] = field(default_factory=dict)
-    """Transaction id of our check to its credentials, and whether it was sent after the handshake; oldest first."""
+    unanswered: dict[bytes, _Check] = field(default_factory=dict)
+    """Our checks by their transaction ids, oldest first."""
 
 
 class IceLite:
@@ -195,6 +205,7 @@ class IceLite:
         "_paths",
         "_peer_answers",
         "_pending",
+        "_round_trip_s",
         "_started_s",
         "_transactions",
         "_wanted",
@@ -241,6 +252,7 @@ class IceLite:
         self._out: list[tuple[bytes, Path]] = []
         self._events: list[IceEvent] = []
         self._expired = False
+        self._round_trip_s: float | None = None
         self.selected: Path | None = None
 
     @property
@@ -359,11 +371,22 @@ class IceLite:
         checks = []
         for path, state in self._paths.items():
             if state.check_due_s is not None and state.check_due_s <= now_s:
-                check = self._new_check(state)
+                check = self._new_check(state, now_s)
                 self._schedule_check(state, now_s)
                 if self._spend(state, len(check)):
                     checks.append((check, path))
         return checks
+
+    def request_check(self, now_s: float) -> None:
+        """Let ``checks`` return a check of the selected path now, to learn its round-trip time."""
+        state = self._paths.get(self.selected) if self.selected is not None else None
+        if state is not None and state.validated_s is not None:
+            state.check_due_s = now_s
+
+    def take_round_trip_s(self) -> float | None:
+        """Return and clear the round-trip time of the check of ours that was answered last on the selected path."""
+        round_trip_s, self._round_trip_s = self._round_trip_s, None
+        return round_trip_s
 
     def events(self) -> list[IceEvent]:
         """Return and clear the events since the last call, in order."""
@@ -471,11 +494,13 @@ class IceLite:
         check = state.unanswered.get(response.transaction_id) if state is not None else None
         if state is None or check is None:
             return
-        generation, after_handshake = check
-        if not response.is_authentic(generation.remote_password):
+        if not response.is_authentic(check.generation.remote_password):
             return
-        self._peer_answers |= after_handshake
+        del state.unanswered[response.transaction_id]
+        self._peer_answers |= check.after_handshake
         self._validate(path, state, now_s)
+        if path == self.selected:
+            self._round_trip_s = now_s - check.sent_s
 
     def _authenticate(self, request: stun.Message) -> _Generation | None:
         """Return the ICE session whose credentials the request uses; None if it is not authentic (RFC 8445, 7.3)."""
@@ -540,12 +565,12 @@ class IceLite:
             return True
         return self._paths[self.selected].checked_s + _SILENCE_S <= now_s
 
-    def _new_check(self, state: _PathState) -> bytes:
+    def _new_check(self, state: _PathState, now_s: float) -> bytes:
         generation = state.generation
         transaction_id = secrets.token_bytes(12)
         if len(state.unanswered) == _MAX_UNANSWERED:
             del state.unanswered[next(iter(state.unanswered))]
-        state.unanswered[transaction_id] = generation, self._handshake_completed
+        state.unanswered[transaction_id] = _Check(generation, now_s, self._handshake_completed)
         return stun.build_check(transaction_id, generation.remote_username, generation.remote_password)
 
     def _schedule_check(self, state: _PathState, now_s: float) -> None:
@@ -562,7 +587,6 @@ class IceLite:
             self._events.append(PathValidated(path))
         state.validated_s = now_s
         state.check_due_s = now_s + _RECHECK_S
-        state.unanswered.clear()
         self._has_validated = True
         if state.answer:
             self._answer(path, state, state.answer)

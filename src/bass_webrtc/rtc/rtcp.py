@@ -100,6 +100,7 @@ class LossReported:
     """Cumulative since the start of the stream."""
     jitter_ms: float
     round_trip_time_ms: float | None
+    """By this report; None if it does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +378,8 @@ class RtcpSession:
         round_trip_time_s = self._round_trip_time_s(block, wall_s)
         now = self._snapshot_of(self._reported.snapshot, block, round_trip_time_s, 1)
         self._reported = _Reported(now, self._reported.lossless, now_s)
-        self._events.append(LossReported(now.fraction_lost, now.packets_lost, now.jitter_ms, now.round_trip_time_ms))
+        round_trip_time_ms = None if round_trip_time_s is None else round_trip_time_s * 1000
+        self._events.append(LossReported(now.fraction_lost, now.packets_lost, now.jitter_ms, round_trip_time_ms))
         if self._breaker is not None:
             self._breaker.note_report(block, round_trip_time_s, now_s)
             self._check_breaker()

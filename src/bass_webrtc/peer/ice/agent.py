@@ -23,6 +23,7 @@ Loop thread only.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -82,6 +83,7 @@ class IceAgent(aioice.Connection):
         counters: IceCounters,
         on_packet: Callable[[bytes], None],
         on_selected: Callable[[IceAgent], None],
+        on_answered: Callable[[IceAgent, float], None],
         on_lost: Callable[[IceAgent, str], None],
         connect_timeout_s: float = PAC_TIMER_S,
     ) -> None:
@@ -92,13 +94,15 @@ class IceAgent(aioice.Connection):
             counters: Counts dropped datagrams.
             on_packet: Called with every datagram from the peer that is not STUN.
             on_selected: Called after ``selected`` has changed to another pair.
+            on_answered: Called with the round trip of each check of the selected pair, in seconds.
             on_lost: Called once with the reason when sending is no longer allowed; ``selected`` is None then.
             connect_timeout_s: How long ``connect`` waits for a pair; restarted by each remote candidate.
         """
         super().__init__(controlling, local_username=credentials.ufrag, local_password=credentials.password)
         self.credentials = credentials
         self.counters = counters
-        self._on_packet, self._on_selected, self._on_lost = on_packet, on_selected, on_lost
+        self._on_packet, self._on_selected, self._on_answered = on_packet, on_selected, on_answered
+        self._on_lost = on_lost
         self._validated: set[tuple[int, Address]] = set()
         """From where the peer has sent an authentic check: data is accepted from there."""
         self._answered: set[tuple[int, Address]] = set()
@@ -340,7 +344,13 @@ class IceAgent(aioice.Connection):
         assert pair is not None
         assert self.remote_password is not None, "no pair is validated without it"
         self._stop_consent()
-        self._consent = ConsentChecks(pair, self.remote_password, self._build_consent_request, self._lose)
+        self._consent = ConsentChecks(
+            pair,
+            self.remote_password,
+            self._build_consent_request,
+            functools.partial(self._on_answered, self),
+            self._lose,
+        )
         self._selected_s = self._selected_s or asyncio.get_running_loop().time()
         self._on_selected(self)
 

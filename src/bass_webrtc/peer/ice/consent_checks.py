@@ -36,6 +36,7 @@ class ConsentChecks:
         pair: CandidatePair,
         remote_password: str,
         build_request: Callable[[CandidatePair], aioice_stun.Message],
+        on_answered: Callable[[float], None],
         on_lost: Callable[[str], None],
     ) -> None:
         """Start the checks.
@@ -44,12 +45,14 @@ class ConsentChecks:
             pair: A pair that has just been validated, which counts as the first consent.
             remote_password: The peer's ICE password.
             build_request: Returns a new binding request for a pair, without MESSAGE-INTEGRITY.
+            on_answered: Called with the round trip of each check that was answered, in seconds.
             on_lost: Called once with the reason when consent expires or is revoked.
         """
         self._key = remote_password.encode()
         self._loop = asyncio.get_running_loop()
         self._pair = pair
         self._build_request = build_request
+        self._on_answered = on_answered
         self._on_lost = on_lost
         self._consent = Consent(self._loop.time(), random.SystemRandom())
         self._sent_s: dict[bytes, float] = {}
@@ -82,9 +85,11 @@ class ConsentChecks:
         if response.message_class == aioice_stun.Class.RESPONSE:
             self.responses += 1
             now_s = self._loop.time()
-            self._update_round_trip(now_s - self._sent_s[response.transaction_id])
+            round_trip_s = now_s - self._sent_s[response.transaction_id]
+            self._update_round_trip(round_trip_s)
             self._forget(response.transaction_id)
             self._consent.grant(now_s)
+            self._on_answered(round_trip_s)
         elif response.error_code == _FORBIDDEN:
             self._lose("the peer revoked its consent (STUN error 403)")
 

@@ -96,6 +96,9 @@ class IceObserver(Protocol):
     def pair_selected(self, pair: SelectedPair) -> None:
         """Handle the selection of a pair, or of another one."""
 
+    def check_answered(self, round_trip_s: float) -> None:
+        """Handle the answer to a check of the selected pair."""
+
     def pair_lost(self, reason: str) -> None:
         """Handle the end of consent (RFC 7675) or the loss of the relay.
 
@@ -399,6 +402,7 @@ class FullIce:
             counters=self.counters,
             on_packet=self._receive,
             on_selected=self._agent_selected,
+            on_answered=self._agent_answered,
             on_lost=self._agent_lost,
             connect_timeout_s=settings.connect_timeout_s,
         )
@@ -439,6 +443,10 @@ class FullIce:
         self._observer.pair_selected(self.selected)
         while self._early:
             self._observer.data_received(self._early.popleft())
+
+    def _agent_answered(self, agent: IceAgent, round_trip_s: float) -> None:
+        if not self._closed and agent is self._current.agent:
+            self._observer.check_answered(round_trip_s)
 
     def _agent_lost(self, agent: IceAgent, reason: str) -> None:
         if self._closed or agent is not self._current.agent:
