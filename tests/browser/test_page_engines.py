@@ -57,6 +57,25 @@ def test_page_plays_and_detects_the_end_of_the_session(studio: Studio) -> None:
     tab.close()
 
 
+def test_page_changes_the_channel(studio: Studio) -> None:
+    """The media element goes on with the other channel, without another click."""
+    with bw.Server(bw.Tone(440.0, level_dbfs=LEVEL_DBFS), studio.config()) as server:
+        server.add_channel("quiet", bw.Tone(440.0, level_dbfs=2 * LEVEL_DBFS))
+        studio.start(server)
+        tab = studio.browser.open(server.url)
+        wait_for(tab, "document.querySelectorAll('#channel option').length === 2")
+        tab.evaluate("document.getElementById('listen').click()")
+        wait_for(tab, f"bassWebrtc.levels().every((level) => Math.abs(level - {LEVEL_DBFS}) < 1)")
+        tab.evaluate("document.getElementById('channel').value = 'quiet'")
+        tab.evaluate("document.getElementById('channel').dispatchEvent(new Event('change')) && null")
+        wait_for(tab, f"bassWebrtc.levels().every((level) => Math.abs(level - {2 * LEVEL_DBFS}) < 1)")
+        assert tab.evaluate(PLAYS_AT) == 1
+        assert tab.evaluate("document.getElementById('listen-title').textContent") == "Playing quiet"
+        assert tab.evaluate("location.search") == "?channel=quiet"
+        wait_until(lambda: [channel.listeners for channel in server.channels.values()] == [0, 1])
+    tab.close()
+
+
 @covers("WS1")
 @pytest.mark.parametrize(
     ("talking_studio", "left_hz", "right_hz", "level_dbfs"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -56,17 +57,50 @@ class StubEndpoint:
         return [request for request in self.requests if request.method == method]
 
 
+class StubChannels:
+    """Answers ``/api/channels`` with the list that a test sets; records all requests."""
+
+    def __init__(self) -> None:
+        self.cors = Cors(())
+        self.requests: list[Request] = []
+        self.list: list[dict[str, Any]] = []
+        self.set("main")
+
+    def set(self, *names: str, ended: str = "") -> None:
+        """Replace the list."""
+        self.list = [
+            {
+                "name": name,
+                "url": "/whep" if name == "main" else f"/whep/{name}",
+                "listeners": 0,
+                "bitrates_kbps": [128],
+                "source_ended": name == ended,
+            }
+            for name in names
+        ]
+
+    def serves(self, path: str) -> bool:
+        return path == "/api/channels"
+
+    async def respond(self, request: Request) -> Response:
+        self.requests.append(request)
+        return Response(200, (("Content-Type", "application/json"),), json.dumps({"channels": self.list}).encode())
+
+
 class PageStub:
     """Runs the server on its own loop and thread. A context manager; ``url`` is the URL of the page."""
 
     def __init__(self) -> None:
         self.endpoint = StubEndpoint()
+        self.channels = StubChannels()
         self.listeners = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         site = Site(SiteSettings(), self._stats, lambda: True)
-        self._server = HttpServer(HttpSettings(port=0, allowed_hosts=("radio.test",)), [self.endpoint, site])
+        self._server = HttpServer(
+            HttpSettings(port=0, allowed_hosts=("radio.test",)), [self.channels, self.endpoint, site]
+        )
         asyncio.run_coroutine_threadsafe(self._server.start(), self._loop).result(10)
         self.url = self._server.url
 

@@ -46,6 +46,8 @@ export class Connection {
   #options;
   /** @type {Session | null} */
   #session = null;
+  /** @type {Promise<void> | undefined} */
+  #opening;
   #answer = "";
   #closed = false;
   /** @type {string[]} Gathered but not yet sent to the server. */
@@ -69,12 +71,17 @@ export class Connection {
   }
 
   /** Resolves when media can flow; rejects with a `Problem`. */
-  async open() {
+  open() {
+    this.#opening = this.#open();
+    return this.#opening;
+  }
+
+  async #open() {
     const { endpoint, token } = this.#options;
     const offer = await this.#createOffer({});
     const session = await Session.open(endpoint, offer, token);
     // If the user has stopped meanwhile, the session exists on the server and must be ended.
-    if (this.#closed) session.close();
+    if (this.#closed) await session.close();
     else await this.#acceptAnswer(session);
   }
 
@@ -101,11 +108,14 @@ export class Connection {
     }
   }
 
-  /** Ends the session and the connection. Idempotent; may be called at any time. */
-  close() {
+  /**
+   * Ends the session and the connection. Idempotent; may be called at any time.
+   * @returns {Promise<void>} Resolves when the server has ended the session, or cannot be asked.
+   */
+  async close() {
     this.#closed = true;
-    this.#session?.close();
     this.pc.close();
+    await (this.#session?.close() ?? this.#opening?.catch(() => undefined));
   }
 
   /** @param {RTCOfferOptions} offerOptions @returns {Promise<string>} The local description. */

@@ -11,6 +11,8 @@ const STABLE_MS = 10_000;
 const GRACE_MS = 1_500;
 /** Time for the ICE restart to succeed. */
 const RESTART_MS = 8_000;
+/** How long a new connection waits for the old one's end at the server. */
+const END_MS = 1_000;
 const STATS_EVERY_MS = 1_000;
 
 /**
@@ -30,6 +32,8 @@ export class Link extends EventTarget {
   #token;
   /** @type {Connection | null} */
   #connection = null;
+  /** Resolves when the server has ended the last session. */
+  #ended = Promise.resolve();
   #attempts = 0;
   /** Incremented with each dropped connection, to recognise late results of it. */
   #generation = 0;
@@ -39,7 +43,10 @@ export class Link extends EventTarget {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #statsTimer;
 
-  /** @param {string | URL} endpoint @param {() => string | null} token */
+  /**
+   * @param {() => string | URL} endpoint For the next connection; throws a `Problem` if there is none.
+   * @param {() => string | null} token
+   */
   constructor(endpoint, token) {
     super();
     this.#endpoint = endpoint;
@@ -102,6 +109,19 @@ export class Link extends EventTarget {
     this.#setState("idle");
   }
 
+  /** Connects anew if it is on: the endpoint has changed. */
+  async reconnect() {
+    if (this.state === "failed") return this.stop();
+    if (this.state === "idle") return;
+    this.#attempts = 0;
+    this.#dropConnection();
+    const generation = this.#generation;
+    this.#setState("connecting");
+    // A full server has no slot for the new session before the old one has ended.
+    await Promise.race([this.#ended, new Promise((resolve) => setTimeout(resolve, END_MS))]);
+    if (generation === this.#generation) await this.#open();
+  }
+
   /** Stops permanently, with a reason. @param {Problem} problem */
   fail(problem) {
     this.#dropConnection();
@@ -125,7 +145,7 @@ export class Link extends EventTarget {
   #createConnection() {
     if (typeof RTCPeerConnection === "undefined") throw new Problem("unsupported");
     const connection = new Connection({
-      endpoint: this.#endpoint,
+      endpoint: this.#endpoint(),
       token: this.#token(),
       iceServers: this.iceServers,
       prepare: (pc) => this.prepare(pc),
@@ -201,7 +221,7 @@ export class Link extends EventTarget {
     this.#generation++;
     clearTimeout(this.#timer);
     if (this.#connection?.iceServers.length) this.iceServers = this.#connection.iceServers;
-    this.#connection?.close();
+    if (this.#connection !== null) this.#ended = this.#connection.close();
     this.#connection = null;
   }
 

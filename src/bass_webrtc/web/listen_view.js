@@ -11,7 +11,14 @@ import { Player } from "./player.js";
 /** Loss below this is inaudible. */
 const INAUDIBLE_PERCENT = 0.5;
 
+/** Peaks below this, in dBFS, for this number of seconds, may mean that the source has ended. */
+const SILENT_DB = -70;
+const SILENT_S = 3;
+/** Longest time between two questions during a long silence, in seconds. */
+const MAX_ASK_EVERY_S = 30;
+
 const READY = { title: "Ready", advice: "Press Listen to hear the programme." };
+const ENDED = { title: "The programme has ended", advice: "The channel is silent until it has audio again." };
 const BLOCKED = { title: "Playback blocked", advice: "Your browser blocked the sound. Press Listen again." };
 const NO_OUTPUT = {
   title: "No sound output",
@@ -27,19 +34,28 @@ function qualityOf(stats) {
 
 export class ListenView {
   #player;
+  #channels;
+  #silentS = 0;
+  #askAtS = SILENT_S;
+  /** @type {import("./link.js").LinkState} */
+  #stateBefore = "idle";
   #dial;
   #meter = new Meter();
   #notice = new Notice("listen");
   #output = new OutputWatch();
 
-  /** @param {Player} player */
-  constructor(player) {
+  /** @param {Player} player @param {import("./channels.js").Channels} channels */
+  constructor(player, channels) {
     this.#player = player;
+    this.#channels = channels;
     this.#dial = new Dial(element("listen-dial"), this.#meter);
     element("listen").addEventListener("click", () => this.#toggle());
     player.addEventListener("change", () => this.#showState());
     player.addEventListener("stats", () => this.#readStats());
     player.addEventListener("stream", () => this.#attachStream());
+    player.addEventListener("change", () => this.#refreshChannels());
+    channels.addEventListener("list", () => this.#showNotice());
+    channels.addEventListener("choice", () => this.#showNotice());
     this.#bindVolume();
     this.#bindDelay();
     this.#showState();
@@ -69,8 +85,8 @@ export class ListenView {
     if (state === "live" || state === "interrupted") this.#dial.start();
     else this.#dial.stop();
     if (state === "idle" || state === "failed") this.#meter.detach();
-    this.#notice.setState(blocked ? "blocked" : state);
     this.#notice.showCountdown(this.#player);
+    this.#showNotice();
     this.#showFigures();
     if (problem?.kind === "unauthorized" && state === "failed") void this.#askForToken();
   }
@@ -83,13 +99,44 @@ export class ListenView {
   #readStats() {
     const { stats, paused } = this.#player;
     if (stats && !paused) this.#output.read(stats);
+    this.#watchSource();
+    this.#showNotice();
     this.#showFigures();
   }
 
+  /** Asks for the channels only when they may have changed, not all the time. */
+  #refreshChannels() {
+    const { state } = this.#player;
+    if (state !== this.#stateBefore && (state === "live" || state === "failed")) void this.#channels.load();
+    this.#stateBefore = state;
+  }
+
+  /** Asks whether the source has ended when it is silent, or has returned when it is heard. Call it once a second. */
+  #watchSource() {
+    const isSilent = this.#meter.peaksDb().every((peakDb) => peakDb < SILENT_DB);
+    this.#silentS = isSilent ? this.#silentS + 1 : 0;
+    if (!isSilent) {
+      this.#askAtS = SILENT_S;
+      if (this.#channels.current?.sourceEnded) void this.#channels.load();
+    } else if (this.#silentS >= this.#askAtS) {
+      this.#askAtS += Math.min(this.#silentS, MAX_ASK_EVERY_S);
+      void this.#channels.load();
+    }
+  }
+
+  #showNotice() {
+    const { state, blocked, stats } = this.#player;
+    const { current, label, problem } = this.#channels;
+    const source = current?.sourceEnded ? ENDED : { title: `Playing ${label}`.trim(), advice: qualityOf(stats) };
+    const idle = problem?.words ?? READY;
+    const playing = this.#output.isStuck ? NO_OUTPUT : source;
+    this.#notice.show(blocked ? BLOCKED : statusText(this.#player, idle, playing));
+    if (blocked) this.#notice.setState("blocked");
+    else this.#notice.setState(state === "idle" && problem ? "failed" : state);
+  }
+
   #showFigures() {
-    const { blocked, stats, stereo } = this.#player;
-    const playing = this.#output.isStuck ? NO_OUTPUT : { title: "Playing", advice: qualityOf(stats) };
-    this.#notice.show(blocked ? BLOCKED : statusText(this.#player, READY, playing));
+    const { stats, stereo } = this.#player;
     write("figure-loss", figure(stats?.lossPercent, 1, "%"));
     write("figure-buffer", figure(stats?.jitterBufferMs, 0, "ms"));
     write("figure-round-trip", figure(stats?.roundTripMs, 0, "ms"));

@@ -7,6 +7,7 @@
  *                                state ("idle" | "connecting" | "live" | "interrupted" | "waiting" | "failed"),
  *                                problem ({ kind, status, detail, words }) or null, stats (ListenStats) or null,
  *                                stream (MediaStream) or null, pc (RTCPeerConnection) or null, stereo, blocked
+ *     window.bassWebrtc.channels Channels (channels.js): list, chosen, current, choose(name)
  *     window.bassWebrtc.levels() [left, right] current peaks in dBFS, before the volume control
  *
  * and, once the server has turned out to accept microphones:
@@ -17,6 +18,8 @@
  */
 
 import { tokenOf } from "./access.js";
+import { ChannelView } from "./channel_view.js";
+import { Channels } from "./channels.js";
 import { ListenView } from "./listen_view.js";
 import { bindMediaKeys } from "./media_keys.js";
 import { Player } from "./player.js";
@@ -26,19 +29,22 @@ import { describe } from "./session.js";
 const relative = (path) => new URL(path, document.baseURI);
 
 const station = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=application-name]")).content;
-document.title = station;
 /** @type {HTMLElement} */ (document.getElementById("station")).textContent = station;
 
+const channels = new Channels(relative("api/channels"), () => tokenOf("whep"));
 const player = new Player({
   audio: /** @type {HTMLAudioElement} */ (document.getElementById("audio")),
-  endpoint: relative("whep"),
+  endpoint: () => relative(channels.endpoint),
   statistics: relative("api/stats"),
   token: () => tokenOf("whep"),
 });
-const view = new ListenView(player);
-bindMediaKeys(player, station);
+const view = new ListenView(player, channels);
+new ChannelView(channels, station);
+channels.addEventListener("choice", () => void player.reconnect());
+void channels.load();
+bindMediaKeys(player, channels, station);
 
-const hook = { player, levels: () => view.meter.peaksDb() };
+const hook = { player, channels, levels: () => view.meter.peaksDb() };
 Object.assign(window, { bassWebrtc: hook });
 
 /** Adds the Talk side if the server accepts microphones. */
@@ -51,7 +57,7 @@ async function addTalk() {
     import("./talk_view.js"),
   ]);
   const publisher = new Publisher({
-    endpoint: relative("whip"),
+    endpoint: () => relative("whip"),
     token: () => tokenOf("whip"),
     settings: recallTalkSettings(),
   });

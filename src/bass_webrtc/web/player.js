@@ -10,7 +10,7 @@ const DUCKED_VOLUME = 0.2;
 /**
  * @typedef {object} PlayerOptions
  * @property {HTMLAudioElement} audio Plays the sound.
- * @property {string | URL} endpoint The WHEP endpoint.
+ * @property {() => string | URL} endpoint WHEP endpoint of the chosen channel; throws a `Problem` if there is none.
  * @property {string | URL} statistics `/api/stats`, queried for the number of listeners when the server is full.
  * @property {() => string | null} token
  */

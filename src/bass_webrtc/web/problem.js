@@ -30,6 +30,7 @@ const PROBLEMS = {
   },
   forbidden: { temporary: false, title: "Access denied", advice: "" },
   missing: { temporary: false, title: "No programme at this address", advice: "" },
+  "no-channel": { temporary: false, title: "There is no such channel", advice: "" },
   refused: { temporary: false, title: "The server refused the connection", advice: "" },
   unreadable: { temporary: false, title: "Invalid answer from the server", advice: "" },
   unsupported: {

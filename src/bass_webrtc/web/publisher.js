@@ -8,7 +8,7 @@ import { opusParameter, setOpusParameters } from "./sdp.js";
 
 /**
  * @typedef {object} PublisherOptions
- * @property {string | URL} endpoint The WHIP endpoint.
+ * @property {() => string | URL} endpoint The WHIP endpoint.
  * @property {() => string | null} token
  * @property {import("./microphone.js").TalkSettings} settings Change them with `configure` only.
  */

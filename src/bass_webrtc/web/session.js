@@ -76,7 +76,7 @@ export class Session {
     const answer = await response.text().catch(() => "");
     const session = new Session(endpoint, token, response, answer);
     if (!answer.startsWith("v=0")) {
-      session.close();
+      void session.close();
       throw new Problem("unreadable", { status: response.status, detail: "Expected a session description (SDP)" });
     }
     return session;
@@ -103,11 +103,14 @@ export class Session {
     return response.text();
   }
 
-  /** Ends the session. Works during page unload, too: `keepalive` lets the request outlive the page. */
-  close() {
-    if (this.#url === null) return;
-    request(this.#url, { method: "DELETE", keepalive: true }, this.#token).catch(() => null);
+  /**
+   * Ends the session. Works during page unload, too: `keepalive` lets the request outlive the page.
+   * @returns {Promise<void>} Resolves when the server has ended it, or cannot be asked.
+   */
+  async close() {
+    const url = this.#url;
     this.#url = null;
+    if (url !== null) await request(url, { method: "DELETE", keepalive: true }, this.#token).catch(() => null);
   }
 
   /** @param {string} fragment @param {string | null} ifMatch */
