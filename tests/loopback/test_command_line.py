@@ -106,6 +106,45 @@ def test_bad_arguments_exit_with_code_2(start: Start) -> None:
     assert "510" in errors
 
 
+def test_channels_have_links_and_endpoints(start: Start) -> None:
+    process = _serve(start, "tone", "--channel", "jazz=tone:880", "--fallback-bitrate", "48")
+    url = _url(process)
+    assert process.stderr is not None
+    lines = [process.stderr.readline() for _ in range(2)]
+    assert lines == [f"channel main {url}\n", f"channel jazz {url}?channel=jazz\n"]
+    with urllib.request.urlopen(url + "api/channels", timeout=10) as response:
+        channels = json.loads(response.read())["channels"]
+    assert [(channel["name"], channel["url"], channel["bitrates_kbps"]) for channel in channels] == [
+        ("main", "/whep", [128, 48]),
+        ("jazz", "/whep/jazz", [128, 48]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("channels", "reason"),
+    [
+        (["a b=tone"], "'a b'"),
+        ([".hidden=tone"], "'.hidden'"),
+        (["main=tone"], "main"),
+        (["jazz=tone", "jazz=tone:880"], "jazz"),
+    ],
+    ids=str,
+)
+def test_channel_that_cannot_be_added_is_a_usage_error(start: Start, channels: list[str], reason: str) -> None:
+    process = _serve(start, "tone", *(f"--channel={channel}" for channel in channels))
+    output, errors = process.communicate(timeout=PROCESS_S)
+    assert (process.returncode, output) == (2, "")
+    assert "--channel" in errors
+    assert reason in errors.partition("Invalid value")[2]
+
+
+def test_missing_file_of_a_channel_is_one_line_and_exit_code_1(start: Start, tmp_path: Path) -> None:
+    process = _serve(start, "tone", "--channel", f"jazz={tmp_path / 'missing.mp3'}")
+    output, errors = process.communicate(timeout=PROCESS_S)
+    assert (process.returncode, output) == (1, "")
+    assert re.fullmatch(r"bass-webrtc: .*missing\.mp3.*\n", errors)
+
+
 def test_live_table_is_shown_on_a_terminal(start: Start) -> None:
     ours, theirs = os.openpty()
     process = _serve(start, "tone", stdout=theirs)

@@ -56,6 +56,7 @@ class FakeServer:
         self.source, self.config = source, config
         self.log: list[str] = []
         self.callbacks: dict[str, Callable[..., None]] = {}
+        self.channels = {"main": source}
         self.url = "http://127.0.0.1:1234/"
         self.made.append(self)
 
@@ -67,6 +68,9 @@ class FakeServer:
 
     def on(self, event: str, callback: Callable[[], None]) -> None:
         self.callbacks[event] = callback
+
+    def add_channel(self, name: str, source: object) -> None:
+        self.channels[name] = source
 
     def start(self) -> None:
         self.log.append("start")
@@ -148,6 +152,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         *("--allowed-host", "radio.example", "--allowed-host", "*", "--allow-origin", "https://page.example"),
         *("--trusted-proxy", "127.0.0.1", "--trusted-proxy", "10.0.0.0/8", "--public-url", "https://radio.example/r/"),
         *("--publish-token", "p", "--play-token", "l", "--require-token-on-sessions", "--strict-http", "--no-page"),
+        *("--fallback-bitrate", "24", "--fallback-bitrate", "48"),
         *("--complexity", "3", "--application", "voip", "--no-fec", "--dtx", "--buffer-ms", "60"),
         *("--receive-enhancement", "off"),
         *("--max-connections", "99", "--max-connections-per-address", "8", "--signaling-mode", "whep"),
@@ -161,6 +166,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         max_peers=9,
         max_peers_per_address=7,
         bitrate_kbps=64,
+        fallback_bitrates_kbps=(48, 24),
         public_ips=("192.0.2.1", "2001:db8::1"),
         announce_local_addresses=False,
         frame_ms=10,
@@ -247,6 +253,8 @@ def test_help_of_serve_is_divided_by_headings() -> None:
         (["serve", "--tls-self-signed", "--tls-cert", "c", "--tls-key", "k"], "--tls-self-signed"),
         (["push", "tone", "http://h/whip", "--trusted-origin", "h"], "--trusted-origin"),
         (["pull", "http://h/whep", "--tls-ca", "no such file"], "--tls-ca"),
+        (["serve", "--fallback-bitrate", "5"], "--fallback-bitrate"),
+        (["serve", "--bitrate", "64", "--fallback-bitrate", "64"], "--fallback-bitrate"),
     ],
     ids=str,
 )
@@ -459,6 +467,39 @@ def test_loop_option_repeats_the_file(servers: list[FakeServer]) -> None:
     assert servers[0].source == BassFile("song.mp3", loop=True)
 
 
+def test_channels_are_added_in_order_before_the_start(servers: list[FakeServer]) -> None:
+    result = _invoke(
+        *("serve", "tone", "--loop", "--channel", "jazz=jazz.mp3", "--channel", "talk=device:2"),
+        *("--channel", "news=https://radio.example/?a=b", "--channel", "test=tone:1000"),
+    )
+    assert result.exit_code == 0, result.output
+    assert [*servers[0].channels.items()][1:] == [
+        ("jazz", BassFile("jazz.mp3", loop=True)),
+        ("talk", BassInput(2)),
+        ("news", BassFile("https://radio.example/?a=b", loop=True)),
+        ("test", Tone(1000.0)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "links"),
+    [
+        ([], ("http://127.0.0.1:1234/", "http://127.0.0.1:1234/?channel=jazz")),
+        (["--no-page"], ("http://127.0.0.1:1234/whep", "http://127.0.0.1:1234/whep/jazz")),
+        (["--signaling-mode", "whep"], ("http://127.0.0.1:1234/whep", "http://127.0.0.1:1234/whep/jazz")),
+        (["--public-url", "https://a.example/r"], ("https://a.example/r/", "https://a.example/r/?channel=jazz")),
+        (["--public-url", "https://a.example/r/"], ("https://a.example/r/", "https://a.example/r/?channel=jazz")),
+    ],
+    ids=str,
+)
+def test_link_of_each_channel_is_printed(
+    servers: list[FakeServer], arguments: list[str], links: tuple[str, str]
+) -> None:
+    result = _invoke("serve", "tone", "--channel", "jazz=tone", *arguments)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("channel ")]
+    assert lines == [f"channel main {links[0]}", f"channel jazz {links[1]}"]
+
+
 def test_demo_programme_plays_without_a_source(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[str] = []
 
@@ -503,6 +544,11 @@ def test_device_argument_names_an_input(servers: list[FakeServer], argument: str
         ["serve", "--input-device", "loud"],
         ["serve", "--input-device", "-1"],
         ["serve", "tone:high"],
+        ["serve", "--channel", "jazz"],
+        ["serve", "--channel", "jazz="],
+        ["serve", "--channel", "=jazz.mp3"],
+        ["serve", "--channel", "jazz=tone:high"],
+        ["serve", "--fallback-bitrate", "low"],
         ["serve", "tone:-1"],
         ["serve", "tone:nan"],
         ["serve", "tone:"],
@@ -526,6 +572,8 @@ def test_bad_arguments_exit_with_code_2_and_a_reason(servers: list[FakeServer], 
         (["serve", "--port", "70000"], "--port: --port is 70000"),
         (["serve", "--bitrate", "many"], "'--bitrate': 'many' is not a number; expected a whole number"),
         (["serve", "tone:high"], "SOURCE: 'high' is not a number; expected tone:HZ"),
+        (["serve", "--channel", "jazz"], "--channel: 'jazz' is not a channel; expected NAME=SOURCE"),
+        (["serve", "--channel", "jazz=tone:high"], "--channel: 'high' is not a number; expected tone:HZ"),
         (["pull", "ftp://h/whep"], "URL: URL"),
         (["serve", "--input-device", "loud"], "no output device 'loud'; expected none, default or a number"),
     ],
@@ -556,6 +604,14 @@ def test_end_of_source_is_reported(servers: list[FakeServer], capsys: pytest.Cap
     servers[0].callbacks["source_ended"](SourceEnd(45, "BASS_ERROR_ENDED", reopens=False))
     servers[0].callbacks["source_ended"](SourceEnd(45, "BASS_ERROR_ENDED", reopens=True))
     assert capsys.readouterr().err == "source ended (BASS_ERROR_ENDED); sending silence\n"
+
+
+def test_end_of_source_names_the_channel_of_several(
+    servers: list[FakeServer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _invoke("serve", "tone", "--channel", "jazz=tone")
+    servers[0].callbacks["source_ended"](SourceEnd(45, "BASS_ERROR_ENDED", reopens=False, channel="jazz"))
+    assert capsys.readouterr().err == "source of channel jazz ended (BASS_ERROR_ENDED); sending silence\n"
 
 
 def test_statistics_are_printed_as_json_lines(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from bass_webrtc.cli import live_table
-from bass_webrtc.stats import Lateness, PeerStats, ServerStats
+from bass_webrtc.stats import ChannelStats, Lateness, PeerStats, ServerStats
 
 
 def _shown(
@@ -41,6 +41,25 @@ def test_summary_lists_problems() -> None:
     assert "3 packets dropped by the system" in line
     assert "source ended" in line
     assert "no real-time priority" in line
+
+
+def test_single_channel_has_no_row() -> None:
+    stats = ServerStats(channels=(ChannelStats("main", listeners=1),), peers=(_peer(channel="main"),))
+    assert not any("main" in line for line in _shown(stats))
+
+
+def test_several_channels_have_a_row_each_and_a_column_of_the_peers() -> None:
+    jazz = ChannelStats("jazz", (128, 48), listeners=12, source_ended=True, send_lateness_us=Lateness(p99=2600))
+    main = ChannelStats("main", (128,), listeners=1)
+    shown = _shown(ServerStats(channels=(main, jazz), source_ended=True, peers=(_peer(channel="jazz"),)))
+    assert "source ended" not in shown[0]  # The row of the channel says so.
+    assert [_cells(line) for line in shown[2:5]] == [
+        ["channel", "listeners", "kbit/s", "lateness", "source"],
+        ["main", "1", "128", "0.0 ms"],
+        ["jazz", "12", "128 48", "2.6 ms", "ended, sending silence"],
+    ]
+    assert _cells(shown[6])[-1] == "channel"
+    assert _cells(shown[7])[-1] == "jazz"
 
 
 def test_player_row_shows_the_rate_since_the_last_snapshot() -> None:

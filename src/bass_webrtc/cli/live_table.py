@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ..stats import PeerStats, ServerStats, plays, talks
+from ..stats import ChannelStats, PeerStats, ServerStats, plays, talks
 
 _STATE_STYLES = {"connected": "green", "new": "yellow", "connecting": "yellow"}
 _LATE_US = 2000
@@ -16,19 +18,38 @@ _METER_DB_PER_CELL = 6
 _SILENCE_DBFS = -127.0
 _HOT_DBFS, _LOUD_DBFS = -3.0, -9.0
 
+_CHANNEL_COLUMNS = ("channel", "listeners", "kbit/s", "lateness", "source")
 _COLUMNS = ("peer", "state", "from", "for", "kbit/s", "lost", "round trip", "jitter", "buffer", "level")
-_LEFT = ("peer", "state", "from", "level")
+_LEFT = ("channel", "source", "peer", "state", "from", "level")
 
 
 def render(now: ServerStats, before: ServerStats, elapsed_s: float, max_peers: int) -> RenderableType:
-    """Render two snapshots, taken ``elapsed_s`` apart, as a summary line and one row per peer."""
-    earlier = {peer.id: peer for peer in before.peers}
+    """Render two snapshots, taken ``elapsed_s`` apart: a summary line, one row per channel, and one row per peer.
+
+    A single channel has no row: the summary is about it.
+    """
+    parts: list[RenderableType] = [_summary(now, max_peers)]
+    has_channels = len(now.channels) > 1
+    if has_channels:
+        parts += ["", _table(_CHANNEL_COLUMNS, map(_channel_row, now.channels))]
+    if now.peers:
+        earlier = {peer.id: peer for peer in before.peers}
+        columns = (*_COLUMNS, "channel") if has_channels else _COLUMNS
+        rows = (
+            _row(peer, earlier.get(peer.id), elapsed_s) + ((peer.channel,) if has_channels else ())
+            for peer in now.peers
+        )
+        parts += ["", _table(columns, rows)]
+    return Group(*parts)
+
+
+def _table(headings: Iterable[str], rows: Iterable[tuple[RenderableType, ...]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in _COLUMNS:
+    for heading in headings:
         table.add_column(heading, justify="left" if heading in _LEFT else "right", no_wrap=True)
-    for peer in now.peers:
-        table.add_row(*_row(peer, earlier.get(peer.id), elapsed_s))
-    return Group(_summary(now, max_peers), "", table) if now.peers else _summary(now, max_peers)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _summary(stats: ServerStats, max_peers: int) -> Text:
@@ -39,11 +60,22 @@ def _summary(stats: ServerStats, max_peers: int) -> Text:
     for count, what in ((stats.source_underruns, "underruns"), (stats.send_drops, "packets dropped by the system")):
         if count:
             text.append(f"   {count} {what}", style="red")
-    if stats.source_ended:
+    if stats.source_ended and len(stats.channels) < 2:
         text.append("   source ended, sending silence", style="yellow")
     if not stats.realtime_priority:
         text.append("   no real-time priority", style="dim")
     return text
+
+
+def _channel_row(channel: ChannelStats) -> tuple[RenderableType, ...]:
+    p99_us = channel.send_lateness_us.p99
+    return (
+        channel.name,
+        str(channel.listeners),
+        " ".join(map(str, channel.bitrates_kbps)),
+        Text(f"{p99_us / 1000:.1f} ms", style="red" if p99_us > _LATE_US else ""),
+        Text("ended, sending silence", style="yellow") if channel.source_ended else "",
+    )
 
 
 def _row(peer: PeerStats, earlier: PeerStats | None, elapsed_s: float) -> tuple[RenderableType, ...]:

@@ -37,6 +37,7 @@ from .. import __version__
 from ..bass import devices as bass_devices
 from ..client.clients import WhepClient, WhipClient
 from ..config import (
+    MAIN,
     Application,
     IceServer,
     ReceiveEnhancement,
@@ -82,6 +83,7 @@ _OPTION_OF_FIELD = {
     "signaling_mode": "--signaling-mode",
     "demo_page": "--no-page",
     "bitrate_kbps": "--bitrate",
+    "fallback_bitrates_kbps": "--fallback-bitrate",
     "frame_ms": "--frame-ms",
     "complexity": "--complexity",
     "application": "--application",
@@ -239,6 +241,12 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SOURCE", help="Serve this channel, too, at /?channel=NAME and /whep/NAME; repeatable."
+        ),
+    ] = None,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address of the HTTP server; 0.0.0.0 or :: for all.")
     ] = "127.0.0.1",
@@ -314,6 +322,14 @@ def serve(
         bool, typer.Option("--strict-http", help="Refuse what the WHIP RFC lets a server refuse.")
     ] = False,
     bitrate: BitrateOption = 128,
+    fallback_bitrate: Annotated[
+        list[int] | None,
+        typer.Option(
+            parser=_whole_number,
+            metavar="KBPS",
+            help="Encode at this lower bitrate, too, for listeners whose offer allows no more; repeatable.",
+        ),
+    ] = None,
     frame_ms: Annotated[
         int,
         typer.Option(parser=_whole_number, metavar="MS", help="Duration of an Opus frame in ms: 10, 20, 40 or 60."),
@@ -417,6 +433,7 @@ def serve(
             signaling_mode=_signaling_mode(signaling_mode),
             demo_page=not no_page,
             bitrate_kbps=bitrate,
+            fallback_bitrates_kbps=tuple(sorted(fallback_bitrate or (), reverse=True)),
             frame_ms=frame_ms,
             complexity=complexity,
             application=cast("Application", application),
@@ -439,16 +456,22 @@ def serve(
             allowed_hosts=tuple(allowed_host or ()),
             decode_stream=player.decode_stream,
         )
+    channels = [_parse_channel(text, loop) for text in channel or ()]
     certificate = self_signed.certificate_file(config) if config.tls_self_signed else None
     if certificate is not None:
         config = replace(config, tls_self_signed=False, tls_certificate=certificate, tls_key=certificate)
     stop = _stop_on_signals()
     with player.open_device(), _open_source(source, loop) as opened, Server(opened, config) as server:
-        server.on("source_ended", _report_end)
+        server.on("source_ended", lambda end: _report_end(end, has_channels=bool(channels)))
+        for name, its_source in channels:
+            with _config_errors_as_usage_errors("--channel"):
+                server.add_channel(name, its_source)
         server.start()
         with player.play(server, _report_recording_error):
             typer.echo(f"listening on {server.url}", err=True)
             _announce(config, server, certificate)
+            if channels:
+                _announce_channels(config, server)
             if stats_every is not None:
                 _print_json_lines(server, stop, stats_every)
             elif sys.stdout is not None and sys.stdout.isatty():
@@ -635,15 +658,28 @@ def _open_source(text: str | None, loop: bool) -> Iterator[Source]:
         with _demo_programme() as source:
             yield source
         return
+    yield _parse_source(text, loop, "SOURCE")
+
+
+def _parse_source(text: str, loop: bool, argument: str) -> Source:
+    """Return what a SOURCE names; ``argument`` is where it was given, for error messages."""
     name, colon, number = text.partition(":")
     if name == "tone":
         with _config_errors_as_usage_errors():
-            tone = Tone(_parse_number(float, number, "tone:HZ")) if colon else Tone()
-        yield tone
-    elif name == "device":
-        yield BassInput(_parse_number(int, number, "device:N") if colon else None)
-    else:
-        yield BassFile(text, loop=loop)
+            return Tone(_parse_number(float, number, "tone:HZ", argument)) if colon else Tone()
+    if name == "device":
+        return BassInput(_parse_number(int, number, "device:N", argument) if colon else None)
+    return BassFile(text, loop=loop)
+
+
+def _parse_channel(text: str, loop: bool) -> tuple[str, Source]:
+    """Return name and source of a ``--channel``."""
+    name, _, source = text.partition("=")
+    if not name or not source:
+        raise typer.BadParameter(
+            f"{text!r} is not a channel; expected NAME=SOURCE, such as jazz=jazz.mp3", param_hint="--channel"
+        )
+    return name, _parse_source(source, loop, "--channel")
 
 
 class _Trust(TypedDict, total=False):
@@ -687,6 +723,15 @@ def _announce(config: ServerConfig, server: Server, certificate: Path | None) ->
         typer.echo(f"certificate {certificate}, {self_signed.fingerprint(certificate)}", err=True)
 
 
+def _announce_channels(config: ServerConfig, server: Server) -> None:
+    """Print the link of each channel: of its page, or without a page of its WHEP endpoint."""
+    base = (config.public_url or server.url).rstrip("/")
+    has_page = config.demo_page and config.signaling_mode == "http"
+    for name in server.channels:
+        query, path = ("", "") if name == MAIN else (f"?channel={name}", f"/{name}")
+        typer.echo(f"channel {name} {base}{f'/{query}' if has_page else f'/whep{path}'}", err=True)
+
+
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
     with _config_errors_as_usage_errors("--ice-server"):
         servers = [IceServer.read_all(text) for text in texts or ()]
@@ -700,9 +745,10 @@ def _visitor_ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
         return tuple(itertools.chain(*map(IceServer.read_all, texts or ())))
 
 
-def _report_end(end: SourceEnd) -> None:
+def _report_end(end: SourceEnd, has_channels: bool) -> None:
     if not end.reopens:  # Otherwise the log tells.
-        typer.echo(f"source ended ({end.name}); sending silence", err=True)
+        which = f"source of channel {end.channel}" if has_channels else "source"
+        typer.echo(f"{which} ended ({end.name}); sending silence", err=True)
 
 
 def _report_recording_error(error: OSError) -> None:
@@ -720,11 +766,11 @@ def _demo_programme() -> Iterator[PcmSource]:
         programme.close()
 
 
-def _parse_number(convert: Callable[[str], Number], text: str, form: str) -> Number:
+def _parse_number(convert: Callable[[str], Number], text: str, form: str, argument: str) -> Number:
     try:
         return convert(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number; expected {form}", param_hint="SOURCE") from None
+        raise typer.BadParameter(f"{text!r} is not a number; expected {form}", param_hint=argument) from None
 
 
 def _print_json_lines(server: Server, stop: threading.Event, interval_s: float) -> None:
