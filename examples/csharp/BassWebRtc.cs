@@ -320,6 +320,28 @@ namespace BassWebRtc
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_GetSourceEnd(IntPtr handle, out uint error, out uint ends);
 
+        // -------------------------------------------------------------- channels of a server
+
+        /// <summary>Adds a channel: another programme, at /?channel=NAME and /whep/NAME.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_AddChannel(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string name, uint source_channel);
+
+        /// <summary>Exchanges the source of a channel, with a cross-fade that it waits for; "main" is the first.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetChannelSource(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string name, uint source_channel, uint fade_ms);
+
+        /// <summary>Removes a channel and disconnects its listeners.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_RemoveChannel(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string name);
+
+        /// <summary>Returns how many peers hear a channel.</summary>
+        [DllImport(Library)]
+        public static extern uint BASS_WEBRTC_GetListenerCount(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string name);
+
         // -------------------------------------------------------------- callback signaling (option 3)
 
         /// <summary>

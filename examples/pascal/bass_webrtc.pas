@@ -267,6 +267,24 @@ function BASS_WEBRTC_IsRunning(handle: Pointer): LongBool;
 function BASS_WEBRTC_GetSourceEnd(handle: Pointer; error, ends: PCardinal): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
+// ------------------------------------------------------------------ channels of a server
+
+// Adds a channel: another programme, at /?channel=NAME and /whep/NAME.
+function BASS_WEBRTC_AddChannel(handle: Pointer; name: PAnsiChar; source_channel: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Exchanges the source of a channel, with a cross-fade that it waits for; 'main' is the first.
+function BASS_WEBRTC_SetChannelSource(handle: Pointer; name: PAnsiChar; source_channel, fade_ms: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Removes a channel and disconnects its listeners.
+function BASS_WEBRTC_RemoveChannel(handle: Pointer; name: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Returns how many peers hear a channel.
+function BASS_WEBRTC_GetListenerCount(handle: Pointer; name: PAnsiChar): Cardinal;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
 // ------------------------------------------------------------------ callback signaling (option 3)
 
 // Answers an offer. Returns the peer's number, or -1. answer_sdp: BASS_WEBRTC_ANSWER_CAPACITY bytes or more.

@@ -56,6 +56,10 @@ static void check_refused_by_server_functions(void *handle) {
     CHECK_FAILS(BASS_WEBRTC_GetStats(handle, &stats), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_GetPeerCount(handle), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_IsRunning(handle), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_AddChannel(handle, "jazz", 1), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetChannelSource(handle, "main", 1, 0), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_RemoveChannel(handle, "jazz"), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_GetListenerCount(handle, "main"), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_GetPeerStream(handle, 0), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_AddPeer(handle, "v=0", text, NULL) + 1, BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_AddPeerEx(handle, "v=0", text, sizeof text, NULL) + 1, BASS_WEBRTC_ERROR_HANDLE);

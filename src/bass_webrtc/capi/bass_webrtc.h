@@ -47,6 +47,8 @@
  *     BASS_WEBRTC_RemovePeer(server, peer);
  *     BASS_WEBRTC_Free(server);
  *
+ * Several programmes on one server, each with its listeners: BASS_WEBRTC_AddChannel. Browsers choose one on the page.
+ *
  * To make the offer yourself, call BASS_WEBRTC_CreateOffer, and BASS_WEBRTC_SetAnswer with the peer's answer. Options 1
  * and 3 can be combined: the functions of option 3 work in every signaling mode.
  *
@@ -146,10 +148,10 @@ extern "C" {
 #define BASS_WEBRTC_OK 0
 #define BASS_WEBRTC_ERROR_HANDLE 5       /* the handle is NULL, freed or of another kind, or there is no such channel */
 #define BASS_WEBRTC_ERROR_START 9        /* the server is not running: call BASS_WEBRTC_Start */
-#define BASS_WEBRTC_ERROR_ALREADY 14     /* the server or client is already running, or the library already loaded */
+#define BASS_WEBRTC_ERROR_ALREADY 14     /* already running, already loaded, or the name is already in use */
 #define BASS_WEBRTC_ERROR_ILLPARAM 20    /* an argument is invalid; the message names it and what is expected */
 #define BASS_WEBRTC_ERROR_CREATE 33      /* the operating system refused a resource */
-#define BASS_WEBRTC_ERROR_NOTAVAIL 37    /* no BASS library, no such peer, or not available in this mode */
+#define BASS_WEBRTC_ERROR_NOTAVAIL 37    /* no BASS library, no such peer or channel, or not available in this mode */
 #define BASS_WEBRTC_ERROR_TIMEOUT 40     /* no response in time */
 #define BASS_WEBRTC_ERROR_VERSION 43     /* this process has another version of Python or of bass-webrtc */
 #define BASS_WEBRTC_ERROR_BUSY 46        /* a port is in use, or another thread is starting or stopping the server */
@@ -377,7 +379,7 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_AddIceServer(void *handle, const char *url, con
  *             BASS_WEBRTC_Free has returned, unless it was called from a callback. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallbacks(void *handle, const SignalingCallbacks *callbacks);
 
-/* Sets the bitrate of the Opus stream, from the next frame on. The server may be running.
+/* Sets the bitrate of the Opus streams of all channels, from the next frame on. The server may be running.
  *
  * Parameters: handle: from BASS_WEBRTC_Create.
  *             opus_bitrate: in kbit/s, 6 to 510.
@@ -453,8 +455,8 @@ uint32_t BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerCount(void *handle);
  * Threads:    as BASS_WEBRTC_GetStats. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_IsRunning(void *handle);
 
-/* Returns whether the source of a server or a WHIP client has ended, and why. A channel that has audio again, because
- * your program has rewound it with BASS_ChannelSetPosition or refilled it, is heard again.
+/* Returns whether the source of a WHIP client, or of a server's channel "main", has ended, and why. A BASS channel that
+ * has audio again, because your program has rewound it with BASS_ChannelSetPosition or refilled it, is heard again.
  *
  * Parameters: handle: from BASS_WEBRTC_Create or BASS_WEBRTC_ConnectWhip.
  *             error: gets BASS's error code of the last end: BASS_ERROR_ENDED (45) after the last sample,
@@ -464,6 +466,54 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_IsRunning(void *handle);
  * Returns:    1 if it has ended and has no audio again yet, otherwise 0; also 0 on failure.
  * Errors:     HANDLE. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_GetSourceEnd(void *handle, uint32_t *error, uint32_t *ends);
+
+/* ------------------------------------------------------------------ channels of a server */
+
+/* Adds a channel: another programme on the same ports, with listeners of its own. Browsers choose it on the page or with
+ * the link /?channel=NAME, players with POST /whep/NAME. The source of BASS_WEBRTC_Create is the channel "main".
+ *
+ * The server may be running. It keeps its channels, 64 at most, from BASS_WEBRTC_Stop to the next BASS_WEBRTC_Start.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             name: 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first one not a dot.
+ *             source_channel: a BASS decoding channel or recording; for audio of your own, a push stream of BASS.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE (also if there is no such BASS channel), ILLPARAM, ALREADY (the server has a channel of that name),
+ *             NOTAVAIL (no BASS library), BUSY (in a callback, while another thread is starting or stopping the server).
+ * Ownership:  the BASS channel remains yours and must outlive the server's channel. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_AddChannel(void *handle, const char *name, DWORD source_channel);
+
+/* Exchanges the source of a channel. The listeners stay connected and hear one source fade into the other.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             name: of the channel; "main" for the one of BASS_WEBRTC_Create.
+ *             source_channel: as for BASS_WEBRTC_AddChannel.
+ *             fade_ms: length of the cross-fade in ms, 0 to 60000.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE (also if there is no such BASS channel), ILLPARAM, NOTAVAIL (no channel of that name, or the server
+ *             was stopped during the call), BUSY (as for BASS_WEBRTC_AddChannel).
+ * Ownership:  the BASS channel remains yours. The former one is not read any more once this function has returned.
+ * Threads:    waits for the end of the cross-fade, and of one that is in progress. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetChannelSource(void *handle, const char *name, DWORD source_channel,
+                                                  uint32_t fade_ms);
+
+/* Removes a channel and disconnects its listeners. "main" cannot be removed.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             name: of the channel.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ILLPARAM, NOTAVAIL (no channel of that name), BUSY (as for BASS_WEBRTC_AddChannel).
+ * Ownership:  the BASS channel is not read any more once this function has returned.
+ * Threads:    waits a few milliseconds. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_RemoveChannel(void *handle, const char *name);
+
+/* Returns how many peers hear a channel.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             name: of the channel; "main" for the one of BASS_WEBRTC_Create.
+ * Returns:    the number of peers; also 0 while the server is not running, and on failure.
+ * Errors:     HANDLE, ILLPARAM, NOTAVAIL (no channel of that name). */
+uint32_t BASS_WEBRTC_CALL BASS_WEBRTC_GetListenerCount(void *handle, const char *name);
 
 /* ------------------------------------------------------------------ callback signaling (option 3) */
 

@@ -16,7 +16,7 @@ from typing import Any
 from yarl import URL
 
 from .. import __version__
-from ..bass import kept_error_code
+from ..bass import kept_error_code, open_source
 from ..client.clients import WhepClient
 from ..config import CHANNELS, SAMPLE_BYTES, IceServer, ServerConfig, usable_ice_servers
 from ..core import statistics_functions
@@ -27,7 +27,7 @@ from . import errors
 from .client_handles import ClientOptions, WhepHandle, WhipHandle, is_connected
 from .errors import CapiError
 from .handles import Handle, HandleTable
-from .server_handle import ServerHandle, open_c_source
+from .server_handle import SOURCE_NONE, SOURCE_PCM, ServerHandle, open_c_source
 from .structures import ENHANCEMENTS, KINDS, Callbacks, config_fields, fill
 
 ALL_PEERS = 0xFFFFFFFF
@@ -224,6 +224,26 @@ class Library:
         if ends:
             ends[0] = state.ends & 0xFFFFFFFF
         return state.has_ended
+
+    # -- channels
+
+    def add_channel(self, handle: int, name: Any, source_channel: int) -> None:
+        """BASS_WEBRTC_AddChannel."""
+        server = self._server(handle)
+        server.add_channel(self._text(name, "name"), _bass_channel(source_channel))
+
+    def set_channel_source(self, handle: int, name: Any, source_channel: int, fade_ms: int) -> None:
+        """BASS_WEBRTC_SetChannelSource."""
+        server = self._server(handle)
+        server.set_channel_source(self._text(name, "name"), _bass_channel(source_channel), fade_ms)
+
+    def remove_channel(self, handle: int, name: Any) -> None:
+        """BASS_WEBRTC_RemoveChannel."""
+        self._server(handle).remove_channel(self._text(name, "name"))
+
+    def get_listener_count(self, handle: int, name: Any) -> int:
+        """BASS_WEBRTC_GetListenerCount."""
+        return self._server(handle).listeners(self._text(name, "name"))
 
     # -- peers
 
@@ -433,6 +453,17 @@ class _TextBuffer:
             )
         self._ffi.memmove(self._text, data + b"\0", len(data) + 1)
         return peer_id
+
+
+def _bass_channel(source_channel: int) -> int:
+    """Check the source of a channel. BASS returns 0 where it could not make one."""
+    if source_channel in (SOURCE_NONE, SOURCE_PCM):
+        raise CapiError(
+            errors.ILLPARAM,
+            f"source_channel is {source_channel:#x}; expected a BASS channel, for pushed audio a push stream of BASS",
+        )
+    open_source(source_channel)
+    return source_channel
 
 
 def _close(handle: Handle) -> None:

@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from ..bass import open_source
-from ..config import IceServer, ServerConfig
+from ..config import MAIN, IceServer, ServerConfig, check_channel_name
+from ..core import max_channels
 from ..errors import ClosedError
 from ..host_process import masked_signals
+from ..server.channel import check_fade_ms
 from ..server.peer import Peer
 from ..server.server import Server
 from ..sources import PcmSource, Source, SourceState
@@ -66,7 +68,6 @@ class ServerHandle:
     """A server of a C program. Any thread.
 
     Attributes:
-        source: What it sends.
         listener: Receives its events; None for none.
     """
 
@@ -81,12 +82,13 @@ class ServerHandle:
     ) -> None:
         """
         Args:
-            source: As ``open_c_source`` returns it.
+            source: Of the channel ``main``, as ``open_c_source`` returns it.
             config: The settings; ``change`` replaces them.
             attach: Called after a server has started.
             detach: Called before a server stops.
         """
-        self.source = source
+        self._sources: dict[str, Source] = {MAIN: source}
+        """The source of each channel; Start after Stop plays them again."""
         self.listener: Listener | None = None
         self._config = config
         self._attach = attach
@@ -96,6 +98,11 @@ class ServerHandle:
         self._freed = False
         self._ending_normally: weakref.WeakSet[Peer] = weakref.WeakSet()
         """Peers whose end is not a failure: they were connected, or the program removed them."""
+
+    @property
+    def source(self) -> Source:
+        """The source of the channel ``main``."""
+        return self._sources[MAIN]
 
     @property
     def server(self) -> Server:
@@ -124,6 +131,56 @@ class ServerHandle:
             if peer.id == number:
                 return peer
         raise CapiError(errors.NOTAVAIL, f"there is no peer {number}: it never connected, or it has left")
+
+    # -- channels
+
+    def add_channel(self, name: str, source: Source) -> None:
+        """Add a channel, before Start or while running."""
+        check_channel_name(name)
+        with self._exclusively():
+            if name in self._sources:
+                raise CapiError(errors.ALREADY, f"the server has a channel {name!r} already; choose another name")
+            if len(self._sources) == max_channels():
+                raise CapiError(errors.ILLPARAM, f"the server has {max_channels()} channels, which is the limit")
+            if self._server is not None:
+                self._server.add_channel(name, source)
+            self._sources[name] = source
+
+    def set_channel_source(self, name: str, source: Source, fade_ms: int) -> None:
+        """Exchange the source of a channel, before Start or while running; wait for the end of the cross-fade."""
+        check_fade_ms(fade_ms)
+        with self._exclusively():
+            self._check_has_channel(name)
+            if self._server is None:
+                self._sources[name] = source
+                return
+            channel = self._server.channels[name]
+        with _closed_is_unavailable():  # Without the lock: Stop does not wait for the cross-fade.
+            channel.set_source(source, fade_ms)
+        if name in self._sources:
+            self._sources[name] = source
+
+    def remove_channel(self, name: str) -> None:
+        """Remove a channel, before Start or while running."""
+        with self._exclusively():
+            self._check_has_channel(name)
+            if name == MAIN:
+                raise CapiError(errors.ILLPARAM, f"the channel {MAIN!r} cannot be removed")
+            if self._server is not None:
+                self._server.channels[name].close()
+            del self._sources[name]
+
+    def listeners(self, name: str) -> int:
+        """How many peers hear a channel."""
+        self._check_has_channel(name)
+        server = self._server
+        channel = server.channels.get(name) if server is not None else None
+        return channel.listeners if channel is not None else 0
+
+    def _check_has_channel(self, name: str) -> None:
+        if name not in self._sources:
+            names = ", ".join(self._sources)
+            raise CapiError(errors.NOTAVAIL, f"the server has no channel {name!r}; expected one of {names}")
 
     # -- callback signaling
 
@@ -200,6 +257,9 @@ class ServerHandle:
 
     def _open(self) -> Server:
         server = Server(self.source, self._config)
+        for name, source in self._sources.items():
+            if name != MAIN:
+                server.add_channel(name, source)
         server.on("peer_state", self._on_peer_state)
         server.on("sdp", lambda peer, *details: self._notify(lambda listener: listener.sdp(peer.id, *details)))
         server.on(

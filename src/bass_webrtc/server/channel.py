@@ -21,6 +21,17 @@ _MAX_FADE_MS = 60_000
 CLOSED = "the channel was closed"
 
 
+def check_fade_ms(fade_ms: int) -> None:
+    """Check the length of a cross-fade.
+
+    Raises:
+        ConfigError: It is not a whole number of milliseconds, 0 to 60,000.
+    """
+    is_number = isinstance(fade_ms, int) and not isinstance(fade_ms, bool)
+    if not (is_number and 0 <= fade_ms <= _MAX_FADE_MS):
+        raise ConfigError(f"fade_ms is {fade_ms!r}; expected a whole number, 0 to {_MAX_FADE_MS}")
+
+
 class ChannelBase:
     """What ``bass_webrtc.Channel`` and ``bass_webrtc.aio.Channel`` share.
 
@@ -66,9 +77,7 @@ class ChannelBase:
 
     def _set_source(self, source: Source, fade_ms: int) -> Future[None]:
         check_source(source)
-        is_number = isinstance(fade_ms, int) and not isinstance(fade_ms, bool)
-        if not (is_number and 0 <= fade_ms <= _MAX_FADE_MS):
-            raise ConfigError(f"fade_ms is {fade_ms!r}; expected a whole number, 0 to {_MAX_FADE_MS}")
+        check_fade_ms(fade_ms)
         self._check_open()
         return self._server._set_channel_source(self, source, fade_ms, current_device())
 
