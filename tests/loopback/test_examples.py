@@ -111,6 +111,19 @@ async def test_phone_in_mixes_two_callers_and_refuses_a_third(tmp_path: Path) ->
         _press_return(process)
 
 
+async def test_jukebox_plays_on_after_the_end_of_a_file(tmp_path: Path) -> None:
+    """The file lasts a second."""
+    with _running(FOLDER / "jukebox.py", tmp_path) as (process, url):
+        assert process.stdin is not None
+        process.stdin.write("garden\nno such room\n")
+        process.stdin.flush()
+        for path in ("whep", "whep/garden"):
+            heard = (await aiortc_player.listen(url + path, 3.0)).samples[-tones.SAMPLE_RATE_HZ :]
+            levels = [tones.tone_dbfs(heard[:, channel], hz) for channel, hz in enumerate((1000.0, 2000.0))]
+            assert levels == pytest.approx([-12.0, -12.0], abs=2.0)
+        _press_return(process)
+
+
 def test_recorder_writes_one_file_per_call(tmp_path: Path) -> None:
     with _running(FOLDER / "recorder.py", tmp_path) as (process, url), PublisherFarm() as publishers:
         for hz in (440.0, 880.0):
