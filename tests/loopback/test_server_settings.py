@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 import bass_webrtc as bw
 from support import http_asking
 from support.conformance import covers
+from support.driving import connect
 from support.http_asking import Reply, ask
+from support.player import Certificate, Player
 
 PLAYER, PUBLISHER = {"Authorization": "Bearer for-players"}, {"Authorization": "Bearer for-publishers"}
 BOTH = {"Authorization": "Bearer for-both"}
@@ -192,3 +196,28 @@ def test_one_address_cannot_occupy_every_slot() -> None:
         assert (refused.status, refused.headers["Retry-After"]) == (429, "5")
         assert ask(server.url, "DELETE", replies[0].headers["Location"]).status == 200
         assert http_asking.post(server.url, headers=forwarded_for("2001:db8::4")).status == 201
+
+
+def test_place_of_a_listener_that_has_left_can_be_taken_at_once() -> None:
+    """Also before the audio threads have released its slot: the page ends a session to open one of another channel."""
+    config = bw.ServerConfig(http_port=0, udp_port=0, max_peers=1, frame_ms=60)
+    offer = http_asking.offer()
+    with bw.Server(bw.Tone(), config) as server:
+        server.start()
+        connection = http.client.HTTPConnection(server.url.split("/")[2], timeout=20)
+
+        def request(method: str, path: str, body: str | None = None) -> http.client.HTTPResponse:
+            connection.request(method, path, body, {"Content-Type": "application/sdp"})
+            response = connection.getresponse()
+            response.read()
+            return response
+
+        for _ in range(3):
+            listener = Player(Certificate())
+            connect(listener, f"{server.url}whep")
+            assert request("DELETE", urlsplit(listener.session_url).path).status == 200
+            made = request("POST", "/whep", offer)
+            assert made.status == 201
+            assert request("POST", "/whep", offer).status == 503
+            assert request("DELETE", f"/{made.headers['Location']}").status == 200
+        connection.close()

@@ -292,19 +292,25 @@ class EngineHost:
         """Remove the peer from the engine. The slot can be reused once both audio threads have released it."""
         self.engine.remove_peer(slot)
 
+    @property
+    def has_free_slot(self) -> bool:
+        """Whether ``take_slot`` succeeds."""
+        return bool(self._free_slots)
+
     async def wait_for_free_slot(self) -> None:
         """Wait until ``take_slot`` succeeds."""
         while not self._free_slots:
-            await self._next_release()
+            await self.next_release()
 
     async def wait_until_released(self, timeout_s: float) -> None:
         """Wait until the audio threads have released every slot, at most for ``timeout_s``."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while len(self._free_slots) < self._max_peers:
-                    await self._next_release()
+                    await self.next_release()
 
-    async def _next_release(self) -> None:
+    async def next_release(self) -> None:
+        """Wait until the audio threads have released a slot."""
         self._slot_released.clear()
         await self._slot_released.wait()
 

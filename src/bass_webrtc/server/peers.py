@@ -133,7 +133,7 @@ class ServerPeers:
     async def create(self, kind: Kind, offer: Offer, request: Request, channel: str = MAIN) -> Session:
         """Answer an offer; see ``Sessions.create``."""
         heard = self._heard(kind, request, channel)
-        self.check_room(request)
+        await self._wait_for_slot(request)
         if self._config.strict_http and plays(kind):
             for limit in exceeded_limits(offer.audio, self._config, heard):
                 raise UnusableSdpError(limit)
@@ -144,6 +144,13 @@ class ServerPeers:
         connection = LiteConnection(self._mux, kind, offer, self._config, heard, self, addresses)
         self._register(connection, network)
         return connection
+
+    async def _wait_for_slot(self, request: Request) -> None:
+        """Wait until there is a slot, if there is room: the audio threads release that of a peer that has just left."""
+        self.check_room(request)
+        while not self._host.has_free_slot:
+            await self._host.next_release()
+            self.check_room(request)
 
     def _heard(self, kind: Kind, request: Request, name: str) -> RunningChannel:
         """Return the channel that a peer asks for."""
