@@ -84,10 +84,13 @@ UNDER_WINE: dict[str, tuple[str, ...]] = {
         "tests/loopback/test_client_commands.py::test_bad_arguments_exit_with_code_2[arguments3]",
         "tests/loopback/test_client_commands.py::test_bad_arguments_exit_with_code_2[arguments4]",
         "tests/loopback/test_command_line.py::test_bad_arguments_exit_with_code_2",
+        "tests/loopback/test_command_line.py::test_channel_that_cannot_be_added_is_a_usage_error",
+        "tests/loopback/test_command_line.py::test_missing_file_of_a_channel_is_one_line_and_exit_code_1",
         "tests/loopback/test_command_line.py::test_non_audio_file_is_one_line_and_exit_code_1",
         "tests/loopback/test_examples.py::test_example_serves_until_it_is_stopped[door]",
         "tests/loopback/test_examples.py::test_example_serves_until_it_is_stopped[play_file]",
         "tests/loopback/test_examples.py::test_example_serves_until_it_is_stopped[synthesizer]",
+        "tests/loopback/test_examples.py::test_jukebox_plays_on_after_the_end_of_a_file",
         "tests/unit/test_doctor.py::test_commands_without_core_print_what_to_install[arguments1]",
     ),
 }
