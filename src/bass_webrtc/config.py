@@ -28,6 +28,8 @@ _Read = TypeVar("_Read")
 
 SAMPLE_RATE_HZ = 48_000
 """Internal sample rate: Opus in WebRTC runs at 48 kHz (RFC 7587, 4.1)."""
+MAX_FAN_OUT_THREADS = 16
+"""``BW_MAX_FAN_OUTS`` in ``core.h``."""
 
 CHANNELS = 2
 """Internal channel count: stereo."""
@@ -477,7 +479,9 @@ class ChannelConfig:
 
     bitrates_kbps: tuple[int, ...] | None = None
     """Bitrates of the channel's encodings in kbit/s: 1 to 4 of 6 to 510 each, the highest first. A listener hears the
-    highest that its offer allows. Each is encoded once for all its listeners, and not at all while it has none."""
+    highest that its offer allows and its network carries: it changes between them inside one stream, at most every 5 s.
+    Each is encoded once for all its listeners, and not at all while it has none. With more than one, Opus does not use
+    its speech modes, so ``fec`` has no effect."""
     application: Application | None = None
     """What the Opus encoders are tuned for: ``"audio"``, ``"voip"`` or ``"lowdelay"``."""
     complexity: int | None = None
@@ -583,6 +587,9 @@ class ServerConfig(StreamConfig):
     fallback_bitrates_kbps: tuple[int, ...] = ()
     """Bitrates of up to 3 further encodings in kbit/s, below ``bitrate_kbps``, the highest first; see
     ``ChannelConfig.bitrates_kbps``. Also those of every channel without bitrates of its own."""
+    fan_out_threads: int | None = None
+    """How many threads may send one channel's packets, 1 to 16: with every 250 listeners another one helps. None: as
+    many as the machine has cores."""
 
     def __post_init__(self) -> None:
         StreamConfig.__post_init__(self)  # super() would refer to the class without slots.
@@ -595,6 +602,8 @@ class ServerConfig(StreamConfig):
             _require_range("max_peers_per_address", self.max_peers_per_address, 1, self.max_peers)
         _require_range("http_port", self.http_port, 0, 65_535)
         _require_range("udp_port", self.udp_port, 0, 65_535)
+        if self.fan_out_threads is not None:
+            _require_range("fan_out_threads", self.fan_out_threads, 1, MAX_FAN_OUT_THREADS)
         _require_range("max_connections", self.max_connections, 1, 100_000)
         _require_range("max_connections_per_address", self.max_connections_per_address, 1, 100_000)
         _require(self.signaling_mode in _MODES, "signaling_mode", self.signaling_mode, f"one of {_MODES}")

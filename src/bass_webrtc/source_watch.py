@@ -1,8 +1,8 @@
 """The source of a channel: exchanges it, and opens it again when it was lost (the URL of a station, an input).
 
-    sender thread ── ended, with BASS's error code ──► SourceWatch ──► event, log, statistics
+    sending thread ── ended, with BASS's error code ──► SourceWatch ──► event, log, statistics
                                                           │  waits, longer and longer
-    sender thread ◄── the new source, between two frames ─┴─◄─ a thread that opens it, since BASS blocks meanwhile
+    sending thread ◄── the new source, between two frames ─┴─◄─ a thread that opens it, since BASS blocks meanwhile
                                                           ▲
     the program ── another source, cross-faded ───────────┘
 
@@ -99,6 +99,7 @@ class SourceWatch:
         max_peers: int,
         source: OpenSource,
         on_ended: Callable[[SourceEnd], object] = lambda _: None,
+        fan_out_threads: int | None = None,
     ) -> SourceWatch:
         """Create the engine that reads a source, and the watch of both; nothing runs yet.
 
@@ -106,7 +107,7 @@ class SourceWatch:
             BassWebRtcError: The engine cannot be created. The source is closed then.
         """
         try:
-            engine = Engine(config, max_peers, source.handle)
+            engine = Engine(config, max_peers, source.handle, fan_out_threads)
         except BaseException:
             source.close()
             raise
@@ -171,7 +172,7 @@ class SourceWatch:
         self._on_ended(SourceEnd(code, error_name(code), reopens))
 
     def replaced(self) -> None:
-        """The sender thread has released the former source."""
+        """The sending thread has released the former source."""
         self._is_fading = False
         self._replaced.set()
         counters = self.engine.channel_counters(self.channel) if self._ended_in_fade else None

@@ -222,7 +222,7 @@ def check_source(source: object) -> None:
 
 
 def open_for_core(source: Source) -> OpenSource:
-    """Open a source for the sender thread. May block while BASS opens a file, a URL or a device.
+    """Open a source for the sending thread. May block while BASS opens a file, a URL or a device.
 
     Raises:
         ConfigError: The source cannot be used: a missing file, a channel that is playing, a ``PcmSource`` in use.

@@ -486,7 +486,9 @@ class ServerStats:
             )
         },
     )
-    realtime_priority: bool = field(default=False, metadata=_gauge("Whether the sender thread has real-time priority."))
+    realtime_priority: bool = field(
+        default=False, metadata=_gauge("Whether the sending thread has real-time priority.")
+    )
     datagrams_limited: int = field(
         default=0,
         metadata=_counter("STUN, DTLS and RTCP datagrams dropped because a peer sent too many.", "datagrams"),

@@ -144,7 +144,7 @@ def _invoke(*arguments: str, **environment: str) -> Result:
 def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> None:
     result = _invoke(
         *("serve", "tone", "--host", "::", "--port", "81", "--udp-port", "82", "--max-peers", "9", "--bitrate", "64"),
-        *("--max-peers-per-address", "7"),
+        *("--max-peers-per-address", "7", "--fan-out-threads", "3"),
         *("--public-ip", "192.0.2.1", "--public-ip", "2001:db8::1", "--frame-ms", "10", "--token", "secret"),
         "--no-local-addresses",
         *("--tls-cert", "cert.pem", "--tls-key", "key.pem", "--turn-secret", "shared"),
@@ -165,6 +165,7 @@ def test_every_option_reaches_the_configuration(servers: list[FakeServer]) -> No
         udp_port=82,
         max_peers=9,
         max_peers_per_address=7,
+        fan_out_threads=3,
         bitrate_kbps=64,
         fallback_bitrates_kbps=(48, 24),
         public_ips=("192.0.2.1", "2001:db8::1"),

@@ -62,6 +62,8 @@ UNUSABLE = (
         ("allow_origins", ("radio.example",)),
         ("allow_origins", ("null",)),
         ("allow_origins", "https://radio.example"),
+        ("fan_out_threads", 0),
+        ("fan_out_threads", 17),
         ("max_connections", 0),
         ("max_connections", 100_001),
         ("max_connections_per_address", 0),

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
-from bass_webrtc.config import ReceiveEnhancement, ServerConfig
+from bass_webrtc.config import MAX_FAN_OUT_THREADS, ReceiveEnhancement, ServerConfig
 from bass_webrtc.core import Engine, PeerKeys, SendingStream
+from bass_webrtc.core.compiled import lib
 from bass_webrtc.core.libraries import libraries
 from bass_webrtc.core.playout import Playout
 
@@ -58,3 +59,7 @@ def test_playout_tells_whether_libopus_can_enhance() -> None:
     assert engine.playout.set_enhancement("on") == engine.playout.set_enhancement("auto") == libraries().osce
     engine.close()
     assert engine.playout.set_enhancement("on")
+
+
+def test_limits_in_python_are_those_of_the_core() -> None:
+    assert MAX_FAN_OUT_THREADS == lib.BW_MAX_FAN_OUTS

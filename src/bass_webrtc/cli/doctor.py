@@ -26,7 +26,7 @@ Level = Literal["ok", "warning", "error"]
 OLDEST_PYTHON = (3, 11)
 CORE_MODULE = "bass_webrtc.core._core"
 _REALTIME_PRIORITY = 8
-"""The priority that the core's sender thread requests."""
+"""The priority that the core's sending thread requests."""
 
 
 @dataclass(frozen=True, slots=True)

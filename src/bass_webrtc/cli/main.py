@@ -84,6 +84,7 @@ _OPTION_OF_FIELD = {
     "demo_page": "--no-page",
     "bitrate_kbps": "--bitrate",
     "fallback_bitrates_kbps": "--fallback-bitrate",
+    "fan_out_threads": "--fan-out-threads",
     "frame_ms": "--frame-ms",
     "complexity": "--complexity",
     "application": "--application",
@@ -305,6 +306,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    fan_out_threads: Annotated[
+        int | None,
+        typer.Option(
+            parser=_whole_number,
+            metavar="N",
+            help="How many threads may send one channel's packets, 1 to 16.  [default: one per core]",
+            show_default=False,
+        ),
+    ] = None,
     max_connections: Annotated[
         int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of open HTTP connections.")
     ] = 1000,
@@ -327,7 +337,7 @@ def serve(
         typer.Option(
             parser=_whole_number,
             metavar="KBPS",
-            help="Encode at this lower bitrate, too, for listeners whose offer allows no more; repeatable.",
+            help="Encode at this lower bitrate, too, for listeners whose network carries no more; repeatable.",
         ),
     ] = None,
     frame_ms: Annotated[
@@ -428,6 +438,7 @@ def serve(
             ice_relay_only=relay_only,
             max_peers=max_peers,
             max_peers_per_address=max_peers_per_address,
+            fan_out_threads=fan_out_threads,
             max_connections=max_connections,
             max_connections_per_address=max_connections_per_address,
             signaling_mode=_signaling_mode(signaling_mode),

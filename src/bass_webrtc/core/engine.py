@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from ..config import SAMPLE_RATE_HZ, ChannelConfig, StreamConfig
+from ..config import MAX_FAN_OUT_THREADS, SAMPLE_RATE_HZ, ChannelConfig, StreamConfig
 from ..errors import BassWebRtcError, ClosedError
 from ..host_process import ProcessLock
 from .compiled import ffi, lib
@@ -369,20 +369,27 @@ class Engine:
         playout: Playback of peers' audio.
     """
 
-    def __init__(self, config: StreamConfig, max_peers: int, source: SourceHandle | None) -> None:
+    def __init__(
+        self,
+        config: StreamConfig,
+        max_peers: int,
+        source: SourceHandle | None,
+        fan_out_threads: int | None = None,
+    ) -> None:
         """Create a stopped engine with one channel. Any thread.
 
         Args:
             config: Settings of the engine and of its channel.
             max_peers: Number of peer slots.
             source: Of the channel; None: silence. Kept alive while it is used.
+            fan_out_threads: How many threads may send one channel's packets; None: one per core.
         """
         settings = ffi.new(
             "bw_engine_config *",
             {
                 "max_peers": max_peers,
                 "frame_samples": config.frame_samples,
-                "fan_out_threads": _fan_out_threads(),
+                "fan_out_threads": fan_out_threads or min(os.cpu_count() or 1, MAX_FAN_OUT_THREADS),
             },
         )
         status = ffi.new("int *")
@@ -764,11 +771,6 @@ def statistics_functions() -> tuple[int, int, int]:
     names = ("bw_engine_get_stats", "bw_playout_get_receiver_stats", "bw_engine_playout")
     found = [int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in names]
     return found[0], found[1], found[2]
-
-
-def _fan_out_threads() -> int:
-    """Return how many threads may send one channel's packets: more than there are cores delay each other."""
-    return max(1, min(os.cpu_count() or 1, int(lib.BW_MAX_FAN_OUTS)))
 
 
 def _check(status: int, what: str) -> int:

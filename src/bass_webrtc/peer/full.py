@@ -412,7 +412,7 @@ class FullConnection:
             self._advance()
 
     def _send_relayed(self, data: bytes) -> None:
-        """Send a packet of the sender thread through the TURN server."""
+        """Send a packet of the sending thread through the TURN server."""
         if self.state == "connected":
             self._ice.send(data)
 
@@ -495,7 +495,7 @@ class FullConnection:
 
 
 class _SendingPath:
-    """The socket on which the sender thread sends the packets of one peer.
+    """The socket on which the sending thread sends the packets of one peer.
 
     direct pair  ─► a duplicate of ICE's own socket, so that no other thread is involved
     relayed pair ─► the bridge, because only the TURN client can wrap the packets
@@ -524,7 +524,7 @@ class _SendingPath:
         self._engine.clear_path(self._slot)
 
     def leave(self) -> None:
-        """Stop using the socket, which the sender thread may need until the slot is released."""
+        """Stop using the socket, which the sending thread may need until the slot is released."""
         self._close_later(self._socket)
         self._socket = None
 

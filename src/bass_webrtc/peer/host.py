@@ -360,10 +360,10 @@ class Bridge:
     """UDP sockets on loopback between the audio threads and full ICE agents.
 
         network thread ◄── inner ◄── outer, one per peer ◄── forward (RTP and RTCP that ICE received)
-        sender thread  ──► inner ──► outer, one per peer ──► on_packet (RTP to send through a TURN server)
+        sending thread  ──► inner ──► outer, one per peer ──► on_packet (RTP to send through a TURN server)
 
     aioice reads its sockets itself, so received RTP and RTCP must be forwarded to the network thread; and only aioice
-    can wrap relayed RTP. A direct pair does not send through the bridge: the sender thread uses ICE's own socket.
+    can wrap relayed RTP. A direct pair does not send through the bridge: the sending thread uses ICE's own socket.
     """
 
     def __init__(self, host: EngineHost) -> None:
@@ -382,7 +382,7 @@ class Bridge:
 
         Args:
             slot: The peer's slot.
-            on_packet: Called with the packets that the sender thread sends while ``route`` is in effect.
+            on_packet: Called with the packets that the sending thread sends while ``route`` is in effect.
         """
         outer = self._outer[slot] = _loopback_socket()
         # Connected, so that datagrams of other programs on this machine are not received.
@@ -404,7 +404,7 @@ class Bridge:
             self._outer[slot].send(data)
 
     def route(self, slot: int) -> None:
-        """Make the sender thread send the packets of this peer through the bridge."""
+        """Make the sending thread send the packets of this peer through the bridge."""
         self._engine.set_path(slot, self._socket, *self._outer[slot].getsockname())
 
 

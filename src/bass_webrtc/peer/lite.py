@@ -352,7 +352,7 @@ class LiteConnection:
             self._set_state("connecting")
 
     def _set_media_path(self, path: Path) -> None:
-        """Let the sender thread use the selected path once it is validated; until then it stays on the former one."""
+        """Let the sending thread use the selected path once it is validated; until then it stays on the former one."""
         if self._ice.is_validated(path):
             self._engine.set_path(self.id, path.socket, path.host, path.port)
 

@@ -1,4 +1,4 @@
-"""The channels of a running server: a source, its encodings and a sender thread each, on one engine.
+"""The channels of a running server: a source, its encodings and a sending thread each, on one engine.
 
     add ──► open the source (thread) ──► Engine.add_channel ──► SourceWatch ──► listeners
     close ─► no new listeners ─► the listeners end ─► Engine.remove_channel ─► ChannelRemoved ─► close the source
@@ -82,7 +82,7 @@ class RunningChannel:
             self._engine.set_expected_loss(percent, self.number, encoding)
 
     def keeps_pace(self) -> bool:
-        """Return whether its sender thread is less than a second behind the clock. Any thread."""
+        """Return whether its sending thread is less than a second behind the clock. Any thread."""
         counters = self._engine.channel_counters(self.number)
         sent_s = (counters.frames_sent + counters.frames_skipped) * self._frame_ms / 1000
         return sent_s > self._engine.running_s(time.perf_counter()) - self._opened_s - _BEHIND_S
@@ -140,7 +140,11 @@ class ServerChannels:
         """
         source = open_for_core(main.source)
         watch = SourceWatch.with_engine(
-            config, config.max_peers, source, functools.partial(_report_end, events, main.name)
+            config,
+            config.max_peers,
+            source,
+            functools.partial(_report_end, events, main.name),
+            config.fan_out_threads,
         )
         channels = cls(watch.engine, config, events)
         channels._keep(main, watch, ChannelSettings.of(config))
@@ -195,13 +199,13 @@ class ServerChannels:
         return found
 
     def keep_pace(self) -> bool:
-        """Return whether every sender thread is less than a second behind the clock."""
+        """Return whether every sending thread is less than a second behind the clock."""
         return all(channel.keeps_pace() for channel in self)
 
     # -- adding and removing
 
     async def add(self, handle: ChannelBase, device: int | None) -> None:
-        """Open a channel's source and start its sender thread.
+        """Open a channel's source and start its sending thread.
 
         Args:
             handle: What the program knows it by.
@@ -243,7 +247,7 @@ class ServerChannels:
         return channel
 
     async def remove(self, channel: RunningChannel) -> None:
-        """Stop the sender thread of a channel that has no listeners, and close its source."""
+        """Stop the sending thread of a channel that has no listeners, and close its source."""
         self.engine.remove_channel(channel.number)
         await channel.watch.wait_removed()
         self._closing.discard(channel)

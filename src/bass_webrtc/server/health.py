@@ -1,7 +1,7 @@
 """Errors inside a running server: each kind is logged and reported to the program once, not every time.
 
 an unhandled exception on the loop ───────────────────────────┐
-a sender thread falls behind the clock, or Opus fails ────────┴─► Faults ─► log, "error" event
+a sending thread falls behind the clock, or Opus fails ────────┴─► Faults ─► log, "error" event
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_KINDS = 100
 the log."""
 _CHECK_INTERVAL_S = 1.0
 _CHECKS_UNTIL_REPORT = 2
-"""The first failed check may follow a stall of the whole process that the sender thread has not compensated yet."""
+"""The first failed check may follow a stall of the whole process that the sending thread has not compensated yet."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ async def watch(engine: Engine, is_healthy: Callable[[], bool], faults: Faults) 
         await asyncio.sleep(_CHECK_INTERVAL_S)
         failed_checks = 0 if is_healthy() else failed_checks + 1
         if failed_checks == _CHECKS_UNTIL_REPORT:
-            faults.report("the sender thread falls behind the clock; players hear nothing, or gaps")
+            faults.report("the sending thread falls behind the clock; players hear nothing, or gaps")
         before, encode_errors = encode_errors, engine.stats().encode_errors
         if encode_errors > before:
             faults.report("Opus failed to encode audio from the source; players hear gaps")
