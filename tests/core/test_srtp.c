@@ -14,10 +14,8 @@ static uint32_t read_hex(const char *text, uint8_t *out) {
 }
 
 static bw_srtp_keys session_keys(bool is_gcm, const char *key, const char *salt) {
-    uint8_t bytes[16];
-    bw_srtp_keys keys = {.is_gcm = is_gcm, .cipher = EVP_CIPHER_CTX_new()};
-    CHECK_EQ(read_hex(key, bytes), 16);
-    CHECK_EQ(EVP_EncryptInit_ex(keys.cipher, is_gcm ? EVP_aes_128_gcm() : EVP_aes_128_ctr(), NULL, bytes, NULL), 1);
+    bw_srtp_keys keys = {.is_gcm = is_gcm};
+    CHECK_EQ(read_hex(key, keys.key), BW_SRTP_KEY_BYTES);
     read_hex(salt, keys.salt);
     return keys;
 }
@@ -275,8 +273,6 @@ static void test_unknown_profile_is_refused(void) {
     const uint8_t master[30] = {0};
     bw_srtp_keys keys;
     CHECK(!bw_srtp_keys_init(&keys, BW_SRTP_RTP, 2, master));
-    CHECK(keys.cipher == NULL);
-    bw_srtp_keys_destroy(&keys);
 }
 
 int main(void) {

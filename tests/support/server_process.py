@@ -28,6 +28,11 @@ class ServerProcess:
         """``threads``, ``descriptors``, ``tasks`` (of asyncio) and ``memory_kb`` (resident)."""
         return self._child.ask("resources")
 
+    def add_channels(self, count: int) -> list[str]:
+        """Add so many channels, each with a tone of its own; return their names."""
+        names: list[str] = self._child.ask("channels", count=count)["names"]
+        return names
+
     def set_busy_threads(self, threads: int) -> None:
         """Run pure Python in so many threads of the server's process from now on."""
         self._child.ask("busy", threads=threads)

@@ -3,9 +3,9 @@
     python -m support.server_worker '{"max_peers": 50}' '{"hz": 440.0, "right_hz": 880.0}'
 
 The arguments are the fields of ``ServerConfig`` and of ``Tone``; with a third one, ``warm``, it prints a line when it
-has imported everything, and listens on command. Prints the server's URL when it is ready, then answers
-JSON commands: ``stats``, ``resources``, ``busy`` (so many threads run pure Python, as a busy host program does) and
-``hold`` (the interpreter's lock is held for so many seconds in one C call).
+has imported everything, and listens on command. Prints the server's URL when it is ready, then answers JSON commands:
+``stats``, ``resources``, ``channels`` (add so many, each with a tone of its own), ``busy`` (so many threads run pure
+Python, as a busy host program does) and ``hold`` (the interpreter's lock is held for so many seconds in one C call).
 """
 
 from __future__ import annotations
@@ -61,6 +61,12 @@ def resources() -> dict[str, Any]:
     }
 
 
+def add_channels(server: bw.Server, count: int) -> dict[str, Any]:
+    """Add channels; return their names."""
+    tones = {f"tone-{number}": bw.Tone(300.0 + 50.0 * number) for number in range(count)}
+    return {"names": [server.add_channel(name, tone).name for name, tone in tones.items()]}
+
+
 def hold_the_interpreter(seconds: int) -> dict[str, Any]:
     """Hold the GIL in one long C call, as a badly written extension does: no Python runs meanwhile."""
     ctypes.PyDLL(None).sleep(seconds)
@@ -82,6 +88,7 @@ def main() -> None:
         handlers: dict[str, Callable[..., dict[str, Any]]] = {
             "stats": lambda: server.stats().as_dict(),
             "resources": resources,
+            "channels": lambda count: add_channels(server, count),
             "busy": busy.set,
             "hold": hold_the_interpreter,
         }

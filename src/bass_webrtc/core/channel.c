@@ -196,6 +196,7 @@ static void *run(void *argument) {
     bw_channel *channel = argument;
     bw_block_signals();
     bw_name_thread("bw-send");
+    bw_srtp_prepare_thread();
     bw_pacer pacer = bw_pacer_begin();
     if (channel->index == 0)
         atomic_store(&channel->engine->realtime_priority, pacer.has_realtime_priority);

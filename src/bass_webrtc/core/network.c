@@ -335,6 +335,7 @@ void *bw_network_run(void *argument) {
     uint32_t sockets[BW_MAX_SOCKETS];
     bw_block_signals();
     bw_name_thread("bw-net");
+    bw_srtp_prepare_thread();
     while (atomic_load_explicit(&engine->running, memory_order_acquire)) {
         uint32_t count = open_sockets(engine, descriptors, sockets);
         descriptors[count] = (struct pollfd){.fd = engine->network.wake.read_descriptor, .events = POLLIN};

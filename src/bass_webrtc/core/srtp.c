@@ -4,10 +4,11 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES 16
+#define KEY_BYTES BW_SRTP_KEY_BYTES
 #define GCM_SALT_BYTES 12
 #define GCM_TAG_BYTES 16
 #define CM_SALT_BYTES 14
@@ -36,6 +37,51 @@ static uint32_t read_32(const uint8_t *data) {
     return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
 }
 
+/* ---- ciphers of a thread */
+
+typedef struct {
+    EVP_CIPHER_CTX *gcm;
+    EVP_CIPHER_CTX *ctr;
+} ciphers;
+
+static pthread_once_t ciphers_once = PTHREAD_ONCE_INIT;
+static pthread_key_t ciphers_key;
+
+static void free_ciphers(void *of_thread) {
+    ciphers *freed = of_thread;
+    EVP_CIPHER_CTX_free(freed->gcm);
+    EVP_CIPHER_CTX_free(freed->ctr);
+    free(freed);
+}
+
+static void create_key(void) { pthread_key_create(&ciphers_key, free_ciphers); }
+
+static ciphers *new_ciphers(void) {
+    ciphers *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return NULL;
+    made->gcm = EVP_CIPHER_CTX_new();
+    made->ctr = EVP_CIPHER_CTX_new();
+    if (made->gcm != NULL && made->ctr != NULL &&
+        EVP_EncryptInit_ex(made->gcm, EVP_aes_128_gcm(), NULL, NULL, NULL) == 1 &&
+        EVP_EncryptInit_ex(made->ctr, EVP_aes_128_ctr(), NULL, NULL, NULL) == 1 &&
+        pthread_setspecific(ciphers_key, made) == 0)
+        return made;
+    free_ciphers(made);
+    return NULL;
+}
+
+/* Returns NULL when out of memory. */
+static EVP_CIPHER_CTX *cipher_for(const bw_srtp_keys *keys) {
+    pthread_once(&ciphers_once, create_key);
+    ciphers *mine = pthread_getspecific(ciphers_key);
+    if (mine == NULL && (mine = new_ciphers()) == NULL)
+        return NULL;
+    return keys->is_gcm ? mine->gcm : mine->ctr;
+}
+
+void bw_srtp_prepare_thread(void) { cipher_for(&(bw_srtp_keys){0}); }
+
 /* ---- keys */
 
 /* Key derivation with AES in counter mode (RFC 3711, 4.3.3). A shorter salt is padded with zeros (RFC 7714, 11). */
@@ -62,15 +108,9 @@ static bool init_hmac(bw_srtp_keys *keys, uint8_t label, const uint8_t *master) 
 }
 
 static bool init_cipher(bw_srtp_keys *keys, uint8_t first_label, const uint8_t *master) {
-    uint8_t key[KEY_BYTES];
     uint32_t salt_bytes = keys->is_gcm ? GCM_SALT_BYTES : CM_SALT_BYTES;
-    const EVP_CIPHER *cipher = keys->is_gcm ? EVP_aes_128_gcm() : EVP_aes_128_ctr();
-    keys->cipher = EVP_CIPHER_CTX_new();
-    bool done = keys->cipher != NULL && derive(master, salt_bytes, first_label + LABEL_ENCRYPTION, key, KEY_BYTES) &&
-                derive(master, salt_bytes, first_label + LABEL_SALT, keys->salt, (int)salt_bytes) &&
-                EVP_EncryptInit_ex(keys->cipher, cipher, NULL, key, NULL) == 1;
-    OPENSSL_cleanse(key, sizeof key);
-    return done;
+    return derive(master, salt_bytes, first_label + LABEL_ENCRYPTION, keys->key, KEY_BYTES) &&
+           derive(master, salt_bytes, first_label + LABEL_SALT, keys->salt, (int)salt_bytes);
 }
 
 bool bw_srtp_keys_init(bw_srtp_keys *keys, bw_srtp_use use, uint32_t profile, const uint8_t *master) {
@@ -86,10 +126,7 @@ bool bw_srtp_keys_init(bw_srtp_keys *keys, bw_srtp_use use, uint32_t profile, co
     return false;
 }
 
-void bw_srtp_keys_destroy(bw_srtp_keys *keys) {
-    EVP_CIPHER_CTX_free(keys->cipher);
-    OPENSSL_cleanse(keys, sizeof *keys);
-}
+void bw_srtp_keys_destroy(bw_srtp_keys *keys) { OPENSSL_cleanse(keys, sizeof *keys); }
 
 /* ---- transforms of RTP and RTCP */
 
@@ -116,41 +153,44 @@ static void make_iv(const bw_srtp_keys *keys, const parts *packet, uint8_t iv[IV
 }
 
 /* The header, and of SRTCP the word, are authenticated only (RFC 7714, 8.2 and 9.2). */
-static bool begin_gcm(bw_srtp_keys *keys, const parts *packet, int encrypt) {
+static bool begin_gcm(EVP_CIPHER_CTX *gcm, const bw_srtp_keys *keys, const parts *packet, int encrypt) {
     uint8_t iv[IV_BYTES];
     int written = 0;
     make_iv(keys, packet, iv);
-    return EVP_CipherInit_ex(keys->cipher, NULL, NULL, NULL, iv, encrypt) == 1 &&
-           EVP_CipherUpdate(keys->cipher, NULL, &written, packet->bytes, (int)packet->header_bytes) == 1 &&
-           (packet->word == NULL || EVP_CipherUpdate(keys->cipher, NULL, &written, packet->word, WORD_BYTES) == 1);
+    return gcm != NULL && EVP_CipherInit_ex(gcm, NULL, NULL, keys->key, iv, encrypt) == 1 &&
+           EVP_CipherUpdate(gcm, NULL, &written, packet->bytes, (int)packet->header_bytes) == 1 &&
+           (packet->word == NULL || EVP_CipherUpdate(gcm, NULL, &written, packet->word, WORD_BYTES) == 1);
 }
 
-static bool protect_gcm(bw_srtp_keys *keys, const parts *packet) {
+static bool protect_gcm(const bw_srtp_keys *keys, const parts *packet) {
+    EVP_CIPHER_CTX *gcm = cipher_for(keys);
     uint8_t *payload = packet->bytes + packet->header_bytes;
     int written = 0;
-    return begin_gcm(keys, packet, 1) &&
-           EVP_EncryptUpdate(keys->cipher, payload, &written, payload, (int)packet->payload_bytes) == 1 &&
-           EVP_EncryptFinal_ex(keys->cipher, payload + packet->payload_bytes, &written) == 1 &&
-           EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_BYTES, packet->tag) == 1;
+    return begin_gcm(gcm, keys, packet, 1) &&
+           EVP_EncryptUpdate(gcm, payload, &written, payload, (int)packet->payload_bytes) == 1 &&
+           EVP_EncryptFinal_ex(gcm, payload + packet->payload_bytes, &written) == 1 &&
+           EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_AEAD_GET_TAG, GCM_TAG_BYTES, packet->tag) == 1;
 }
 
-static bool unprotect_gcm(bw_srtp_keys *keys, const parts *packet) {
+static bool unprotect_gcm(const bw_srtp_keys *keys, const parts *packet) {
+    EVP_CIPHER_CTX *gcm = cipher_for(keys);
     uint8_t *payload = packet->bytes + packet->header_bytes;
     int written = 0;
-    return begin_gcm(keys, packet, 0) &&
-           EVP_DecryptUpdate(keys->cipher, payload, &written, payload, (int)packet->payload_bytes) == 1 &&
-           EVP_CIPHER_CTX_ctrl(keys->cipher, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_BYTES, packet->tag) == 1 &&
-           EVP_DecryptFinal_ex(keys->cipher, payload + packet->payload_bytes, &written) == 1;
+    return begin_gcm(gcm, keys, packet, 0) &&
+           EVP_DecryptUpdate(gcm, payload, &written, payload, (int)packet->payload_bytes) == 1 &&
+           EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_AEAD_SET_TAG, GCM_TAG_BYTES, packet->tag) == 1 &&
+           EVP_DecryptFinal_ex(gcm, payload + packet->payload_bytes, &written) == 1;
 }
 
 /* Encrypts and decrypts. */
-static bool apply_cm(bw_srtp_keys *keys, const parts *packet) {
+static bool apply_cm(const bw_srtp_keys *keys, const parts *packet) {
+    EVP_CIPHER_CTX *ctr = cipher_for(keys);
     uint8_t iv[IV_BYTES];
     uint8_t *payload = packet->bytes + packet->header_bytes;
     int written = 0;
     make_iv(keys, packet, iv);
-    return EVP_EncryptInit_ex(keys->cipher, NULL, NULL, NULL, iv) == 1 &&
-           EVP_EncryptUpdate(keys->cipher, payload, &written, payload, (int)packet->payload_bytes) == 1;
+    return ctr != NULL && EVP_EncryptInit_ex(ctr, NULL, NULL, keys->key, iv) == 1 &&
+           EVP_EncryptUpdate(ctr, payload, &written, payload, (int)packet->payload_bytes) == 1;
 }
 
 /* HMAC-SHA1 over an encrypted packet and its roll-over counter or word (RFC 3711, 4.2). */
@@ -164,7 +204,7 @@ static void sign_cm(const bw_srtp_keys *keys, const parts *packet, uint8_t sum[B
     bw_hmac_end(&keys->hmac, &hash, sum);
 }
 
-static bool protect_cm(bw_srtp_keys *keys, const parts *packet) {
+static bool protect_cm(const bw_srtp_keys *keys, const parts *packet) {
     uint8_t sum[BW_HMAC_BYTES];
     if (!apply_cm(keys, packet))
         return false;
@@ -173,17 +213,17 @@ static bool protect_cm(bw_srtp_keys *keys, const parts *packet) {
     return true;
 }
 
-static bool unprotect_cm(bw_srtp_keys *keys, const parts *packet) {
+static bool unprotect_cm(const bw_srtp_keys *keys, const parts *packet) {
     uint8_t sum[BW_HMAC_BYTES];
     sign_cm(keys, packet, sum);
     return CRYPTO_memcmp(packet->tag, sum, CM_TAG_BYTES) == 0 && apply_cm(keys, packet);
 }
 
-static bool protect(bw_srtp_keys *keys, const parts *packet) {
+static bool protect(const bw_srtp_keys *keys, const parts *packet) {
     return keys->is_gcm ? protect_gcm(keys, packet) : protect_cm(keys, packet);
 }
 
-static bool unprotect(bw_srtp_keys *keys, const parts *packet) {
+static bool unprotect(const bw_srtp_keys *keys, const parts *packet) {
     return keys->is_gcm ? unprotect_gcm(keys, packet) : unprotect_cm(keys, packet);
 }
 
@@ -200,13 +240,14 @@ static parts divide_rtp(uint8_t *packet, uint32_t header_bytes, uint32_t payload
                    .tag = packet + header_bytes + payload_bytes};
 }
 
-bool bw_srtp_protect_rtp(bw_srtp_keys *keys, uint8_t *packet, uint32_t header_bytes, uint32_t *length, uint64_t index) {
+bool bw_srtp_protect_rtp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t header_bytes, uint32_t *length,
+                         uint64_t index) {
     parts divided = divide_rtp(packet, header_bytes, *length - header_bytes, index);
     *length += tag_bytes(keys);
     return protect(keys, &divided);
 }
 
-bool bw_srtp_unprotect_rtp(bw_srtp_keys *keys, uint8_t *packet, uint32_t header_bytes, uint32_t *length,
+bool bw_srtp_unprotect_rtp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t header_bytes, uint32_t *length,
                            uint64_t index) {
     if (*length < header_bytes + tag_bytes(keys))
         return false;
@@ -233,7 +274,7 @@ static parts divide_rtcp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t pla
                    .tag = packet + plain_bytes + (keys->is_gcm ? 0 : WORD_BYTES)};
 }
 
-bool bw_srtp_protect_rtcp(bw_srtp_keys *keys, uint8_t *packet, uint32_t *length, uint32_t index) {
+bool bw_srtp_protect_rtcp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t *length, uint32_t index) {
     parts divided = divide_rtcp(keys, packet, *length, index);
     put_32(find_word(keys, packet, *length), ENCRYPTED | index);
     *length += WORD_BYTES + tag_bytes(keys);
@@ -241,7 +282,7 @@ bool bw_srtp_protect_rtcp(bw_srtp_keys *keys, uint8_t *packet, uint32_t *length,
 }
 
 /* The profiles encrypt SRTCP (RFC 5764, 4.1.2), and no signaling of WebRTC agrees on anything else. */
-bool bw_srtp_unprotect_rtcp(bw_srtp_keys *keys, uint8_t *packet, uint32_t *length, uint32_t *index) {
+bool bw_srtp_unprotect_rtcp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t *length, uint32_t *index) {
     uint32_t trailer = WORD_BYTES + tag_bytes(keys);
     if (*length < RTCP_HEADER_BYTES + trailer)
         return false;
