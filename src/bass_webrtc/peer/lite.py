@@ -82,7 +82,8 @@ class LiteConnection:
         self._mux = mux
         self._host = mux.host
         self._engine = mux.host.engine
-        self._offer = offer
+        # Not the whole offer, which is ten times as large.
+        self._mid, self._ice_options = offer.audio.mid, offer.answer_ice_options
         self._observer = observer
         self._request = request
         self._local_address = self._remote_address = ""
@@ -184,9 +185,9 @@ class LiteConnection:
         return build_fragment(
             self._ice.local,
             self._mux.candidates(local or self._request.local, remote or self._request.remote),
-            mid=self._offer.audio.mid,
+            mid=self._mid,
             ice_lite=True,
-            ice_options=self._offer.answer_ice_options,
+            ice_options=self._ice_options,
         )
 
     async def close(self) -> None:
