@@ -331,6 +331,22 @@ static void test_channels_come_and_go_while_another_plays(void) {
     close_engine(&f);
 }
 
+static void test_channel_of_an_old_engine_begins_at_once(void) {
+    fixture f = open_engine(one_encoding(), NULL);
+    settings config = one_encoding();
+    bw_peer_config peer = peer_config(GCM);
+    atomic_fetch_sub(&f.engine->start_ns, (int64_t)100 * 86400 * 1000000000);
+    CHECK_EQ(bw_channel_add(f.engine, &config.channel, NULL), 1);
+    peer.channel = 1;
+    listener l = add_listener(&f, 0, &peer);
+    packet p = receive_packet(&l);
+    for (int i = 0; i < 5; i++)
+        p = receive_next(&l, &p);
+    CHECK_EQ(channel_stats(&f, 1).frames_skipped, 0);
+    close_listener(&l);
+    close_engine(&f);
+}
+
 static void test_invalid_channels_are_rejected(void) {
     fixture f = open_engine(one_encoding(), NULL);
     settings config = one_encoding();
@@ -398,6 +414,25 @@ static void test_peer_moves_to_another_channel_in_one_stream(void) {
     bw_source_free(loud);
 }
 
+/* What is waiting to be sent belongs to the peer's state, which the loop frees as soon as it has it. */
+static void test_peer_can_be_removed_with_resends_under_way(void) {
+    fixture f = open_engine(one_encoding(), NULL);
+    bw_peer_config config = peer_config(GCM);
+    for (int round = 0; round < 20; round++) {
+        listener l = add_listener(&f, 0, &config);
+        packet p = receive_packet(&l);
+        for (uint32_t i = 0; i < 4; i++)
+            p = receive_next(&l, &p);
+        for (uint32_t i = 0; i < 4; i++)
+            CHECK_EQ(bw_peer_resend(f.engine, 0, packet_sequence(&p) - i), BW_OK);
+        CHECK_EQ(bw_peer_remove(f.engine, 0), BW_OK);
+        CHECK_EQ(bw_peer_set_redundancy(f.engine, 0, 1), BW_ERROR_ARGUMENT);
+        wait_event(&f, BW_EVENT_PEER_REMOVED);
+        close_listener(&l);
+    }
+    close_engine(&f);
+}
+
 static void test_peer_can_be_removed_while_it_moves(void) {
     settings config = one_encoding();
     fixture f = open_engine(config, NULL);
@@ -454,6 +489,25 @@ static void test_probe_sends_copies_behind_audio(void) {
     wait_event(&f, BW_EVENT_PROBE_SENT);
     CHECK_EQ(bw_peer_probe(f.engine, 0, 1, 0), BW_ERROR_ARGUMENT);
     CHECK_EQ(bw_peer_probe(f.engine, 1, 1, 1), BW_ERROR_ARGUMENT);
+    close_listener(&l);
+    close_engine(&f);
+}
+
+/* A probe that finds no earlier packets to copy says so. */
+static void test_probe_after_a_move_reports_what_is_missing(void) {
+    settings config = one_encoding();
+    fixture f = open_engine(config, NULL);
+    CHECK_EQ(bw_channel_add(f.engine, &config.channel, NULL), 1);
+    bw_peer_config peer = peer_config(GCM);
+    listener l = add_listener(&f, 0, &peer);
+    receive_packet(&l);
+    CHECK_EQ(bw_peer_set_channel(f.engine, 0, 1, 0), BW_OK);
+    while (channel_stats(&f, 1).listeners[0] == 0) {
+        bw_event event;
+        CHECK_EQ(bw_engine_next_events(f.engine, &event, 1), 0);
+    }
+    CHECK_EQ(bw_peer_probe(f.engine, 0, 200, 1), BW_OK);
+    CHECK_AT_LEAST(wait_event(&f, BW_EVENT_PROBE_SENT).value, 100);
     close_listener(&l);
     close_engine(&f);
 }
@@ -540,10 +594,13 @@ int main(void) {
     RUN(test_source_is_released_after_its_fade);
     RUN(test_each_channel_has_its_own_source);
     RUN(test_channels_come_and_go_while_another_plays);
+    RUN(test_channel_of_an_old_engine_begins_at_once);
     RUN(test_invalid_channels_are_rejected);
     RUN(test_peer_moves_to_another_channel_in_one_stream);
+    RUN(test_peer_can_be_removed_with_resends_under_way);
     RUN(test_peer_can_be_removed_while_it_moves);
     RUN(test_probe_sends_copies_behind_audio);
+    RUN(test_probe_after_a_move_reports_what_is_missing);
     RUN(test_many_listeners_are_served_by_several_threads);
     RUN(test_socket_is_released_by_all_channels);
     return 0;

@@ -16,6 +16,7 @@ import pytest
 import bass_webrtc as bw
 from bass_webrtc.core.compiled import lib
 from bass_webrtc.peer.lite import LiteConnection
+from bass_webrtc.peer.media import MediaSession
 from support.driving import connect, drive
 from support.player import Certificate, Player
 
@@ -64,6 +65,21 @@ def test_failing_connection_is_reported_once_and_others_continue(
     assert repr(events.wait().__cause__) == "RuntimeError('failure 1')"
     assert (failures > 3, len(events.errors)) == (True, 1)
     assert lucky.counters.missing == 0
+
+
+def test_connection_whose_timer_fails_ends(server: bw.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its consent would not be judged any more: it would get audio for ever."""
+    events, reasons = ErrorEvents(server), []
+    server.on("peer_disconnected", lambda _, reason: reasons.append(reason))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("failure")
+
+    player = Player(Certificate())
+    connect(player, f"{server.url}whep")
+    monkeypatch.setattr(MediaSession, "handle_timeout", fail)
+    assert drive([player], lambda: reasons == ["an internal error"], 30.0)
+    assert isinstance(events.wait(), bw.BassWebRtcError)
 
 
 def test_exception_in_admit_is_reported(server: bw.Server) -> None:

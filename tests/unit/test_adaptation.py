@@ -415,3 +415,13 @@ def test_nothing_is_measured_where_nothing_can_change() -> None:
     adaptation.on_report(0.9, 500, 0.5, 1.0)
     assert adaptation.timeout_s() is None
     assert adaptation.decisions() == []
+
+
+def test_reports_that_arrive_at_the_same_time_are_counted() -> None:
+    adaptation = Adaptation((128_000, 48_000), 20, has_red=True, now_s=0.0)
+    adaptation.on_report(0.0, 0, None, 5.0)
+    adaptation.on_nack(list(range(100, 104)), 10.0)
+    for _ in range(2):
+        adaptation.on_report(0.5, 40, None, 10.7)
+    for tenth in range(110, 250):
+        adaptation.on_time(tenth / 10)

@@ -31,6 +31,7 @@ class Host:
         self.sockets: dict[int, socket.socket] = {}
         self.removed: list[int] = []
         self.limit = 64
+        self.is_busy = False
         self.dispatch: Callable[[Datagram], None]
 
     def add_socket(self, sock: socket.socket) -> int:
@@ -41,6 +42,8 @@ class Host:
         return index
 
     def remove_socket(self, index: int) -> None:
+        if self.is_busy:
+            raise BassWebRtcError("cannot remove the UDP socket (core status -5)")
         self.removed.append(index)
         self.sockets.pop(index).close()
 
@@ -178,6 +181,19 @@ def test_socket_of_a_former_address_is_closed_when_no_path_is_on_it(machine: Mac
     assert host.removed == [1]
     mux.send(b"late", Path(1, "127.0.0.7", 50_000))
     host.dispatch(Datagram(3, 1, "127.0.0.7", 50_000, 1.0, DTLS))
+
+
+def test_socket_that_the_core_cannot_release_yet_is_closed_later(machine: Machine, host: Host, mux: UdpMux) -> None:
+    machine.have("127.0.0.1", "127.0.0.2")
+    announced(mux)
+    host.is_busy = True
+    machine.have("127.0.0.1")
+    assert announced(mux) == ["127.0.0.1"]
+    assert host.removed == []
+    host.is_busy = False
+    machine.have("127.0.0.1")
+    announced(mux)
+    assert host.removed == [1]
 
 
 def test_full_table_of_sockets_is_logged_and_makes_room(

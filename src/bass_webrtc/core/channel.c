@@ -201,8 +201,9 @@ static void *run(void *argument) {
     if (channel->index == 0)
         atomic_store(&channel->engine->realtime_priority, pacer.has_realtime_priority);
     int64_t start_ns = atomic_load(&channel->state->start_ns);
-    for (int64_t number = next_number(channel, start_ns); atomic_load_explicit(&channel->running, memory_order_acquire);
-         number++) {
+    channel->fan_outs[0]->next_number = next_number(channel, start_ns);
+    for (int64_t number = channel->fan_outs[0]->next_number;
+         atomic_load_explicit(&channel->running, memory_order_acquire); number++) {
         int64_t behind_ns = bw_now_ns() - (start_ns + number * channel->frame_ns);
         if (behind_ns > SKIP_AFTER_NS)
             number = skip_missed(channel, number, behind_ns);

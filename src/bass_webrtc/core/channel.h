@@ -93,6 +93,8 @@ bool bw_bitrate_is_valid(uint32_t bitrate_bps);
 /* Chooses a fan-out for one more peer, and counts the peer. */
 bw_fan_out *bw_channel_admit(bw_channel *channel);
 void bw_channel_dismiss(bw_fan_out *fan_out);
+/* Returns false while a channel is being removed: its thread may be sending to peers that were removed before it. */
+bool bw_channels_are_stable(bw_engine *engine);
 /* Writes the fan-outs of all channels; returns how many there are. */
 uint32_t bw_channels_fan_outs(bw_engine *engine, bw_fan_out **fan_outs);
 /* Handles a notice of a channel's thread. */

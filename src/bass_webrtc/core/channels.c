@@ -62,7 +62,8 @@ static bw_fan_out *choose_fan_out(bw_channel *channel) {
     bw_fan_out *least = channel->fan_outs[0];
     for (uint32_t i = 1; i < count; i++)
         least = channel->fan_outs[i]->peers < least->peers ? channel->fan_outs[i] : least;
-    if (least->peers < LISTENERS_PER_FAN_OUT || count == channel->engine->config.fan_out_threads)
+    bool is_enough = least->peers < LISTENERS_PER_FAN_OUT || count == channel->engine->config.fan_out_threads;
+    if (is_enough || !channel->is_started) /* a fan-out's thread is stopped by that of its channel */
         return least;
     bw_fan_out *another = bw_fan_out_new(channel, true);
     if (another == NULL)
@@ -82,6 +83,14 @@ bw_fan_out *bw_channel_admit(bw_channel *channel) {
 void bw_channel_dismiss(bw_fan_out *fan_out) {
     fan_out->peers--;
     fan_out->channel->peers--;
+}
+
+bool bw_channels_are_stable(bw_engine *engine) {
+    for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++) {
+        if (engine->channels[i] != NULL && engine->channels[i]->is_removed)
+            return false;
+    }
+    return true;
 }
 
 uint32_t bw_channels_fan_outs(bw_engine *engine, bw_fan_out **fan_outs) {

@@ -79,7 +79,8 @@ void bw_engine_free(bw_engine *engine);
  * BW_MAX_SOCKETS already. */
 int bw_engine_add_socket(bw_engine *engine, int descriptor);
 /* Stops reading a socket, and sending to peers whose path is on it. It may be closed after BW_EVENT_SOCKET_REMOVED;
- * then its index can be given to another one. Unmap its addresses first. */
+ * then its index can be given to another one. Unmap its addresses first. Returns
+ * BW_ERROR_BUSY while a channel is being removed, or when too many commands wait. */
 int bw_engine_remove_socket(bw_engine *engine, uint32_t socket);
 
 typedef struct {
@@ -176,7 +177,7 @@ uint32_t bw_channel_get_lateness(bw_engine *engine, uint32_t channel, uint32_t *
 #define BW_EVENT_SOCKET_REMOVED 6  /* all threads have released this socket (value: index); it can be closed */
 #define BW_EVENT_SOURCE_REPLACED 7 /* channel: its thread no longer uses the former source */
 #define BW_EVENT_CHANNEL_REMOVED 8 /* channel: its thread has ended */
-#define BW_EVENT_PROBE_SENT 9      /* the last copy of bw_peer_probe was sent */
+#define BW_EVENT_PROBE_SENT 9      /* the last copy of bw_peer_probe was sent (value: how many could not be sent) */
 #define BW_EVENT_REPLAY 10         /* a check was dropped: it had been answered on a settled address before */
 
 /* What each peer may send to the loop thread is limited, separately for: */

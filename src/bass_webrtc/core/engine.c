@@ -74,6 +74,10 @@ void bw_engine_stop(bw_engine *engine) {
     engine->threads_started = false;
     bw_wake_signal(&engine->network.wake);
     pthread_join(engine->network.thread, NULL);
+    for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++) {
+        if (engine->channels[i] != NULL) /* All at once: each ends with its frame. */
+            atomic_store_explicit(&engine->channels[i]->running, false, memory_order_release);
+    }
     for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++)
         bw_channel_stop(engine->channels[i]);
 }
@@ -143,7 +147,7 @@ int bw_engine_remove_socket(bw_engine *engine, uint32_t socket) {
         return BW_ERROR_ARGUMENT;
     bw_fan_out *fan_outs[BW_MAX_CHANNELS * BW_MAX_FAN_OUTS];
     uint32_t count = bw_channels_fan_outs(engine, fan_outs);
-    bool has_room = bw_ring_begin_write(&engine->network.commands) != NULL;
+    bool has_room = bw_channels_are_stable(engine) && bw_ring_begin_write(&engine->network.commands) != NULL;
     for (uint32_t i = 0; i < count; i++)
         has_room = has_room && bw_ring_begin_write(&fan_outs[i]->commands) != NULL;
     if (!has_room)

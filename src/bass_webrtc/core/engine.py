@@ -98,6 +98,8 @@ class ProbeSent:
     """The last copy of ``Engine.probe`` was sent."""
 
     peer: int
+    missing: int = 0
+    """Copies that could not be sent, for want of earlier packets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -477,7 +479,7 @@ class Engine:
                 del self._sources[event.channel]
                 yield ChannelRemoved(event.channel)
             elif event.kind == lib.BW_EVENT_PROBE_SENT:
-                yield ProbeSent(event.peer)
+                yield ProbeSent(event.peer, event.value)
             elif event.kind == lib.BW_EVENT_REPLAY:
                 yield CheckReplayed(*_source(event))
             elif event.kind == lib.BW_EVENT_LIMITED:

@@ -6,8 +6,9 @@
 #define RESENDS_PER_FRAME 8
 #define RESENDS_PER_PACKET 2
 #define KEPT_FRAMES (BW_FRAME_HISTORY - 4) /* a frame and its redundant copies are in the history, not being replaced */
-#define COMMANDS_PER_PEER 2
-#define COPIED_PACKETS 32 /* of probes: the latest */
+#define COMMANDS_PER_PEER 3
+#define RESERVED_PER_PEER 2 /* of these, for adding and removing */
+#define COPIED_PACKETS 32   /* of probes: the latest */
 
 typedef struct bw_batch {
     int descriptor; /* of all packets in it */
@@ -150,19 +151,21 @@ static const bw_frame *frame_for(bw_fan_out *fan_out, bw_outgoing *outgoing, uin
 
 /* Sends the share of this frame: as many copies as leave no fewer for each later frame. */
 static void send_copies(bw_fan_out *fan_out, bw_outgoing *outgoing) {
-    uint32_t copies = outgoing->probe_copies / outgoing->probe_frames;
+    uint32_t copies = outgoing->probe_copies / outgoing->probe_frames, sent_copies = 0;
     for (uint32_t i = 1; i <= copies; i++) {
         const bw_sent_packet *sent = &outgoing->sent[(outgoing->index - 1 - i % COPIED_PACKETS) % BW_FRAME_HISTORY];
         const bw_frame *frame = bw_frame_history_find(history_of(fan_out, sent->encoding), sent->frame_number);
-        if (frame != NULL && is_kept(fan_out, sent->frame_number))
-            enqueue(fan_out, outgoing, frame, sent);
+        if (frame == NULL || !is_kept(fan_out, sent->frame_number))
+            continue;
+        enqueue(fan_out, outgoing, frame, sent);
+        sent_copies++;
     }
-    outgoing->probe_copies -= (uint16_t)copies;
+    outgoing->probe_copies -= (uint16_t)sent_copies;
     if (--outgoing->probe_frames > 0)
         return;
     flush(fan_out);
     bw_events_post(fan_out->channel->engine, &fan_out->notices,
-                   (bw_notice){.kind = BW_EVENT_PROBE_SENT, .peer = outgoing->peer});
+                   (bw_notice){.kind = BW_EVENT_PROBE_SENT, .peer = outgoing->peer, .value = outgoing->probe_copies});
 }
 
 /* ---- frames */
@@ -202,6 +205,9 @@ static void send_frame(bw_fan_out *fan_out, uint32_t number) {
 /* Passes over the frames that are no longer kept, after this thread was stopped for long. */
 static void skip_missed(bw_fan_out *fan_out, int64_t published) {
     bw_channel *channel = fan_out->channel;
+    int64_t oldest_known = published + 1 - channel->engine->lateness_capacity;
+    if (fan_out->next_number < oldest_known)
+        fan_out->next_number = oldest_known;
     for (; fan_out->next_number <= published - KEPT_FRAMES; fan_out->next_number++) {
         if (bw_channel_has_frame(channel, fan_out->next_number))
             bw_channel_count(channel, offsetof(bw_sending_counters, frames_skipped), 1);
@@ -244,9 +250,10 @@ static void add_peer(bw_fan_out *fan_out, bw_outgoing *outgoing) {
     note_encoding(fan_out, outgoing);
 }
 
-/* Returns the state of a peer to the loop; NULL if it has none here. */
+/* Returns the state of a peer to the loop; NULL if it has none here. The batch refers to it, so that is sent first. */
 static void return_peer(bw_fan_out *fan_out, uint32_t peer, uint32_t kind) {
     bw_outgoing *outgoing = fan_out->by_peer[peer];
+    flush(fan_out);
     if (outgoing != NULL) {
         bw_outgoing *last = fan_out->active[--fan_out->active_count];
         fan_out->active[outgoing->active_index] = last;
@@ -276,6 +283,7 @@ static void apply_peer_command(bw_fan_out *fan_out, const bw_fan_out_command *co
         return;
     switch (command->kind) {
     case BW_FAN_OUT_SET_PATH:
+        flush(fan_out); /* Resent packets go where they went. */
         bw_outgoing_set_path(outgoing, &command->path);
         break;
     case BW_FAN_OUT_SET_ENCODING:
@@ -321,7 +329,7 @@ void bw_fan_out_take_commands(bw_fan_out *fan_out) {
         apply_command(fan_out, command);
         bw_ring_pop(&fan_out->commands);
     }
-    flush(fan_out); /* Send retransmissions, and packets to a path that is about to change. */
+    flush(fan_out); /* Send retransmissions. */
 }
 
 /* ---- thread of a further fan-out */
@@ -384,7 +392,11 @@ void bw_outgoing_free(bw_outgoing *outgoing) {
 }
 
 int bw_fan_out_command_to(bw_fan_out *fan_out, bw_fan_out_command command) {
-    bw_fan_out_command *slot = bw_ring_begin_write(&fan_out->commands);
+    bool moves = command.kind == BW_FAN_OUT_ADD || command.kind == BW_FAN_OUT_TAKE ||
+                 command.kind == BW_FAN_OUT_REMOVE || command.kind == BW_FAN_OUT_REMOVE_SOCKET;
+    uint32_t room = fan_out->commands.mask + 1 - bw_ring_count(&fan_out->commands);
+    uint32_t reserved = RESERVED_PER_PEER * fan_out->channel->engine->config.max_peers + BW_MAX_SOCKETS;
+    bw_fan_out_command *slot = moves || room > reserved ? bw_ring_begin_write(&fan_out->commands) : NULL;
     if (slot == NULL)
         return BW_ERROR_BUSY;
     *slot = command;

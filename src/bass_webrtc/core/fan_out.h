@@ -50,7 +50,7 @@ void bw_outgoing_set_path(bw_outgoing *outgoing, const bw_path *path);
 bw_fan_out *bw_fan_out_new(bw_channel *channel, bool has_thread);
 /* After the channel's thread has ended. */
 void bw_fan_out_free(bw_fan_out *fan_out);
-/* Returns BW_ERROR_BUSY when too many commands wait. */
+/* Returns BW_ERROR_BUSY when too many commands wait; there is always room to add, take and remove a peer. */
 int bw_fan_out_command_to(bw_fan_out *fan_out, bw_fan_out_command command);
 void bw_outgoing_free(bw_outgoing *outgoing);
 

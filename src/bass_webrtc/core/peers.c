@@ -211,7 +211,7 @@ bool bw_peer_returned(bw_engine *engine, uint32_t peer, void *state, bool from_n
 /* ---- what is sent, and where: kept in the slot, too, for a peer that moves */
 
 static bool is_sent_to(bw_engine *engine, uint32_t peer) {
-    return peer < engine->config.max_peers && engine->slots[peer].added;
+    return peer < engine->config.max_peers && engine->slots[peer].added && !engine->slots[peer].removing;
 }
 
 /* A peer that moves gets the command as part of its state, and one that is sent nothing needs none. */
@@ -358,9 +358,8 @@ bool bw_peer_taken(bw_engine *engine, uint32_t peer, bw_outgoing *outgoing) {
     outgoing->redundancy = slot->redundancy;
     bw_outgoing_set_path(outgoing, &slot->path);
     memset(outgoing->sent, 0, sizeof outgoing->sent);
-    if (bw_fan_out_command_to(slot->fan_out,
-                              (bw_fan_out_command){.kind = BW_FAN_OUT_ADD, .peer = peer, .pointer = outgoing}) != BW_OK)
-        bw_outgoing_free(outgoing); /* Not reached: the ring has room for all peers. */
+    bw_fan_out_command_to(slot->fan_out,
+                          (bw_fan_out_command){.kind = BW_FAN_OUT_ADD, .peer = peer, .pointer = outgoing});
     return false;
 }
 

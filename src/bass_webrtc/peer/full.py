@@ -438,9 +438,14 @@ class FullConnection:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self._media is not None:
+        if self._media is None:
+            return
+        try:
             self._media.handle_timeout(self._loop.time())
             self._advance()
+        except Exception:
+            self._release("an internal error")  # Nothing would send reports or judge losses any more.
+            raise
 
     def _advance(self) -> None:
         """Send the output of the media session, handle its events, and schedule its next timeout."""

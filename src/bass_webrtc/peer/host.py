@@ -338,7 +338,8 @@ class EngineHost:
         elif isinstance(event, RtcpReceived):
             self._owners[event.peer].receive_rtcp(event.packet, event.time_s)
         elif isinstance(event, ProbeSent):
-            self._owners[event.peer].probe_sent()
+            if event.missing == 0:  # Otherwise no check follows, so the probe fails.
+                self._owners[event.peer].probe_sent()
         elif isinstance(event, CheckReplayed):
             self.replay_dropped(format_address(event.host, event.port))
         elif isinstance(event, SocketRemoved):

@@ -235,10 +235,14 @@ class LiteConnection:
     def _on_timer(self) -> None:
         self._timer = None
         now_s = self._loop.time()
-        self._note_checks()
-        self._ice.handle_timeout(now_s)
-        self._media.handle_timeout(now_s)
-        self._advance(now_s)
+        try:
+            self._note_checks()
+            self._ice.handle_timeout(now_s)
+            self._media.handle_timeout(now_s)
+            self._advance(now_s)
+        except Exception:
+            self._release("an internal error")  # Without its timer, nothing would judge its consent any more.
+            raise
 
     def _advance(self, now_s: float, path: Path | None = None) -> None:
         """Send the output of ICE and media, handle their events, and schedule the next timeout.

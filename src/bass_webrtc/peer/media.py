@@ -434,6 +434,7 @@ class MediaSession:
             now_s=now_s,
             top=self._highest_encoding,
         )
+        self._kept_reports_s = now_s
         self._engine.set_redundancy(self._peer, 0)
 
     def _note_nack(self, sequences: Sequence[int], now_s: float) -> None:

@@ -153,8 +153,11 @@ class UdpMux:
                 return
 
     def _close(self, index: int) -> None:
+        try:
+            self.host.remove_socket(index)
+        except BassWebRtcError:
+            return  # The core is busy. The next request tries again.
         del self._sockets[index], self._addresses[index]
-        self.host.remove_socket(index)
 
     def _is_used(self, index: int) -> bool:
         return any(path.socket == index for path in self._by_path)

@@ -141,13 +141,13 @@ class LossMeter:
         lost = sum(nack.count for nack in nacks[1:])
         if lost < _MIN_DENSITY_LOST:
             return None
-        return lost / ((nacks[-1].highest - nacks[0].highest) & 0xFFFF)
+        return lost / max(1, (nacks[-1].highest - nacks[0].highest) & 0xFFFF)
 
     def _counts(self, report: _Reported) -> bool:
         return report.since_s >= self._ignored_until_s
 
     def _loss(self, lost: float, span_s: float) -> Loss:
-        return Loss(lost, lost * self._frame_s / span_s)
+        return Loss(lost, lost * self._frame_s / max(span_s, self._frame_s))  # Reports may arrive at the same time.
 
     def _forget(self, now_s: float) -> None:
         while self._reported and self._reported[0].until_s < now_s - _KEPT_S:
