@@ -21,6 +21,7 @@
 #define RAISED_TIMER_MS 1
 /* Each frame is one burst of a packet per player. The default of 64 KiB holds one for about 150 players. */
 #define SEND_BUFFER_BYTES (1 << 20)
+#define SEND_TRIES 50
 
 int64_t bw_now_ns(void) {
     LARGE_INTEGER per_second, now;
@@ -174,11 +175,23 @@ bool bw_prepare_socket(int descriptor) {
 
 /* One call per datagram. Registered I/O works only on sockets that were created for it, and ours are created by Python
  * or by the host program. */
+/* Wine refuses a datagram while another thread sends one on the same socket (WSAEWOULDBLOCK), Windows only when the buffer
+ * is full. */
+static bool send_one(int descriptor, const struct msghdr *message) {
+    for (int tries = 0; tries < SEND_TRIES; tries++) {
+        if (sendto(descriptor, message->msg_iov->iov_base, (int)message->msg_iov->iov_len, 0, message->msg_name,
+                   message->msg_namelen) != SOCKET_ERROR)
+            return true;
+        if (WSAGetLastError() != WSAEWOULDBLOCK)
+            return false;
+        SwitchToThread();
+    }
+    return false;
+}
+
 int bw_send_batch(int descriptor, struct mmsghdr *messages, unsigned int count) {
     for (unsigned int i = 0; i < count; i++) {
-        const struct msghdr *message = &messages[i].msg_hdr;
-        if (sendto(descriptor, message->msg_iov->iov_base, (int)message->msg_iov->iov_len, 0, message->msg_name,
-                   message->msg_namelen) == SOCKET_ERROR)
+        if (!send_one(descriptor, &messages[i].msg_hdr))
             return i ? (int)i : -1;
     }
     return (int)count;
