@@ -6,7 +6,7 @@
  *                             once per frame  │     once per peer, with many peers on several threads
  *   receive  UDP ─► demultiplex ─► SRTP unprotect ─► packet ring                             network thread
  *            packet ring ─► jitter buffer ─► decode ─► resample ─► mix                       playing thread
- *   control  Python's loop thread ─► command rings ─► both threads ─► event rings ─► Python's loop thread
+ *   control  Python's loop thread ─► command rings ─► these threads ─► event rings ─► Python's loop thread
  *
  * Threads. "Loop thread" is the one Python thread that owns the engine's control plane. The "playing thread" is
  * whichever thread reads the playout: BASS's mixing thread or a caller of bw_playout_read_*. "Any thread" means any
@@ -43,7 +43,7 @@
 #define BW_MAX_ENCODINGS 4 /* of a channel */
 #define BW_MAX_FAN_OUTS 16 /* of a channel */
 
-/* ------------------------------------------------------------------ engine: two threads, peers, queues */
+/* ------------------------------------------------------------------ engine: threads, peers, queues */
 
 #define BW_APPLICATION_AUDIO 0
 #define BW_APPLICATION_VOIP 1

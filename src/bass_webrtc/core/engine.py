@@ -201,7 +201,7 @@ class KeptReports:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Counters of the two threads; see ``bw_engine_stats`` in ``core.h``."""
+    """Counters of the threads; see ``bw_engine_stats`` in ``core.h``."""
 
     frames_sent: int = 0
     frames_skipped: int = 0
@@ -608,7 +608,7 @@ class Engine:
         _check(lib.bw_peer_keep_reports(self._open(), peer, ssrc, seen), "keep_reports")
 
     def remove_peer(self, peer: int) -> None:
-        """Remove the peer from both threads; ``PeerRemoved`` reports completion."""
+        """Remove the peer from all threads; ``PeerRemoved`` reports completion."""
         _check(lib.bw_peer_remove(self._open(), peer), "remove_peer")
 
     # -- channels: loop

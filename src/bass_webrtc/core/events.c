@@ -1,5 +1,5 @@
 /*
- * Notification of the loop thread by the sender and the network thread. The rings carry the data; the wake-up
+ * Notification of the loop thread by the engine's threads. The rings carry the data; the wake-up
  * descriptor only makes the loop's poll return. It is signaled once for any number of events until the loop clears it.
  */
 #include "internal.h"
