@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
+import offers
 import pytest
 
 from bass_webrtc.config import ServerConfig
-from bass_webrtc.errors import PeerLimitError, SignalingError
+from bass_webrtc.errors import ConfigError, PeerLimitError, SignalingError
 from bass_webrtc.peer.host import Connection, EngineHost
+from bass_webrtc.rtc.negotiation import read_offer
+from bass_webrtc.server.channels import ServerChannels
 from bass_webrtc.server.peers import ServerPeers
 from bass_webrtc.signaling.messages import Request
 from bass_webrtc.signaling.server.limits import client_network
@@ -43,18 +48,44 @@ class FakePeer:
         pass
 
 
+class FakeHost:
+    """Has no free slot until one is released.
+
+    Args:
+        release: What happens until then.
+    """
+
+    def __init__(self, release: Callable[[], Awaitable[None]]) -> None:
+        self._release = release
+        self.has_free_slot = False
+
+    async def next_release(self) -> None:
+        await self._release()
+        self.has_free_slot = True
+
+
+class FakeChannels:
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def find(self, name: str) -> SimpleNamespace:
+        if name not in self.names:
+            raise ConfigError(f"there is no channel {name!r}")
+        return SimpleNamespace(name=name, has_source=True)
+
+
 class Scene:
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, host: FakeHost | None = None, channels: FakeChannels | None = None, **config: Any) -> None:
         self.events = FakeEvents()
         unused = cast(Any, None)
         self.peers = ServerPeers(
-            cast(EngineHost, unused),
+            cast(EngineHost, host),
             None,
             unused,
             ServerConfig(**config),
             (),
             cast(Any, self.events),
-            unused,
+            cast(ServerChannels, channels),
         )
 
     def connect(self, address: str, state: str = "new") -> str:
@@ -145,3 +176,16 @@ def test_refusals_are_logged_once_per_second(caplog: pytest.LogCaptureFixture) -
         for _ in range(10):
             scene.connect(A)
     assert caplog.messages == ["refused: max_peers (1) peers are connected or connecting"]
+
+
+async def test_channel_closed_while_a_peer_waits_for_a_slot_is_not_heard() -> None:
+    """Its number in the engine may be that of another channel by then."""
+    channels = FakeChannels("main", "jazz")
+
+    async def close_channel() -> None:
+        channels.names.remove("jazz")
+
+    scene = Scene(FakeHost(close_channel), channels)
+    with pytest.raises(SignalingError, match="no channel 'jazz'") as refused:
+        await scene.peers.create("player", read_offer(offers.CHROME_RECVONLY), Request("POST", "/whep/jazz"), "jazz")
+    assert refused.value.status == 404

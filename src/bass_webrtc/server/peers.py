@@ -132,8 +132,9 @@ class ServerPeers:
 
     async def create(self, kind: Kind, offer: Offer, request: Request, channel: str = MAIN) -> Session:
         """Answer an offer; see ``Sessions.create``."""
-        heard = self._heard(kind, request, channel)
+        self._heard(kind, request, channel)
         await self._wait_for_slot(request)
+        heard = self._heard(kind, request, channel)  # It may have been closed meanwhile, and its number used again.
         if self._config.strict_http and plays(kind):
             for limit in exceeded_limits(offer.audio, self._config, heard):
                 raise UnusableSdpError(limit)
