@@ -93,6 +93,18 @@ async def test_token_is_checked_first() -> None:
     assert not sessions.asked
 
 
+@covers("SE62")
+@pytest.mark.parametrize("name", ["jazz", "pop"])
+async def test_names_of_the_channels_cannot_be_probed_without_a_token(name: str) -> None:
+    settings = EndpointSettings("/whep", tokens=POLICY, channels=lambda: ("main", "jazz"))
+    endpoint = Endpoint("player", settings, FakeSessions())
+    refused = await post(endpoint, offers.CHROME_RECVONLY, path=f"/whep/{name}")
+    assert refused.status == 401
+    assert b"jazz" not in refused.body
+    answer = await post(endpoint, offers.CHROME_RECVONLY, path=f"/whep/{name}", Authorization=f"Bearer {TOKEN}")
+    assert answer.status == (201 if name == "jazz" else 404)
+
+
 async def test_without_a_configured_token_every_request_is_accepted() -> None:
     assert (await post(make_endpoint(TokenPolicy()), offers.CHROME_RECVONLY, Authorization="Bearer a b")).status == 201
 

@@ -135,6 +135,7 @@ class Endpoint:
         if request.method == "OPTIONS":
             return self._options(request, is_session=is_session)
         if request.method == "POST" and is_session and channels and secret not in self._table:
+            self._settings.tokens.check(request)
             raise Refused(404, f"There is no channel of this name. There are: {', '.join(channels)}.")
         _require_allowed(request.method, _SESSION_METHODS if is_session else _ENDPOINT_METHODS)
         if not is_session:
