@@ -7,6 +7,7 @@ import math
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -123,6 +124,22 @@ def test_bitrates_are_the_channels_own_or_the_servers(server: bw.Server) -> None
     server.channels["main"].set_bitrate(90)
     wait_until(lambda: (jazz.stats().bitrates_kbps, server.config.bitrate_kbps) == ((40, 32), 90))
     assert jazz.config == bw.ChannelConfig(bitrates_kbps=(40, 32))
+
+
+def test_bitrate_stays_above_those_that_a_running_channel_has() -> None:
+    with bw.Server(bw.Tone(), CONFIG) as server:
+        jazz = server.add_channel("jazz", bw.Tone())
+        server.start()
+        server.config = replace(server.config, fallback_bitrates_kbps=())
+        for change in (server.set_bitrate, server.channels["main"].set_bitrate, jazz.set_bitrate):
+            with pytest.raises(bw.ConfigError, match="expected more than its 32, which stays until the stop"):
+                change(32)
+        assert (server.config.bitrate_kbps, jazz.config.bitrates_kbps) == (96, None)
+        jazz.set_bitrate(33)
+        wait_until(lambda: jazz.stats().bitrates_kbps == (33, 32))
+        assert server.channels["main"].stats().bitrates_kbps == (96, 32)
+        server.stop()
+        server.set_bitrate(32)
 
 
 @pytest.mark.parametrize(

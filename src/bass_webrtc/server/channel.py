@@ -72,7 +72,9 @@ class ChannelBase:
             self._server.set_bitrate(bitrate_kbps)
             return
         _, *others = self.config.bitrates_kbps or self._server.config.bitrates_kbps
-        self.config = replace(self.config, bitrates_kbps=(bitrate_kbps, *others))
+        config = replace(self.config, bitrates_kbps=(bitrate_kbps, *others))
+        self._server._check_bitrate(self, bitrate_kbps)
+        self.config = config
         self._server._apply_bitrate(self, bitrate_kbps)
 
     def _set_source(self, source: Source, fade_ms: int) -> Future[None]:

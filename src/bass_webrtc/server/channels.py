@@ -63,10 +63,26 @@ class RunningChannel:
         """Whether there is something to play. Any thread."""
         return self.watch.has_source
 
-    def set_bitrate(self, bitrate_bps: int) -> None:
-        """Change the bitrate of the first encoding, which the limits in later descriptions are compared with."""
-        self.bitrates_bps = (bitrate_bps, *self.bitrates_bps[1:])
-        self._engine.set_bitrate(bitrate_bps, self.number)
+    def check_bitrate(self, bitrate_kbps: int) -> None:
+        """Check a bitrate of the first encoding: the others are those of the start. Any thread.
+
+        Raises:
+            ConfigError: It is not above that of the second encoding.
+        """
+        for second_bps in self.bitrates_bps[1:2]:
+            if bitrate_kbps * 1000 <= second_bps:
+                wrong = f"bitrate_kbps is {bitrate_kbps}, and channel {self.name!r} has a second encoding"
+                raise ConfigError(f"{wrong}; expected more than its {second_bps // 1000}, which stays until the stop")
+
+    def set_bitrate(self, bitrate_kbps: int) -> None:
+        """Change the bitrate of the first encoding, which the limits in later descriptions are compared with.
+
+        Raises:
+            ConfigError: It is not above that of the second encoding.
+        """
+        self.check_bitrate(bitrate_kbps)
+        self.bitrates_bps = (bitrate_kbps * 1000, *self.bitrates_bps[1:])
+        self._engine.set_bitrate(bitrate_kbps * 1000, self.number)
 
     def expect_loss(self, encoding: int, fractions_lost: list[float]) -> None:
         """Tell an encoder the mean loss of its listeners.
@@ -265,7 +281,7 @@ class ServerChannels:
     def set_bitrate(self, name: str, bitrate_kbps: int) -> None:
         """Change the bitrate of a channel's first encoding; ignored if it was closed meanwhile."""
         if name in self._running:
-            self._running[name].set_bitrate(bitrate_kbps * 1000)
+            self._running[name].set_bitrate(bitrate_kbps)
 
     def set_complexity(self, name: str, complexity: int) -> None:
         """Change the complexity of a channel's encoders; ignored if it was closed meanwhile."""

@@ -18,6 +18,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -214,6 +215,12 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         with self._channels_guard:
             self._opened = None
 
+    def _check_bitrate(self, channel: ChannelBase, bitrate_kbps: int) -> None:
+        run = self._run
+        if run is not None:
+            with suppress(ClosedError):  # Meanwhile.
+                run.channels.of(channel).check_bitrate(bitrate_kbps)
+
     def _apply_bitrate(self, channel: ChannelBase, bitrate_kbps: int) -> None:
         run = self._run
         if run is not None:
@@ -318,10 +325,13 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         Raises:
             ConfigError: ``bitrate_kbps`` is out of range.
         """
-        self.config = replace(self.config, bitrate_kbps=bitrate_kbps)
-        for channel in self.channels.values():
-            if channel.config.bitrates_kbps is None:
-                self._apply_bitrate(channel, bitrate_kbps)
+        config = replace(self.config, bitrate_kbps=bitrate_kbps)
+        channels = [channel for channel in self.channels.values() if channel.config.bitrates_kbps is None]
+        for channel in channels:
+            self._check_bitrate(channel, bitrate_kbps)
+        self.config = config
+        for channel in channels:
+            self._apply_bitrate(channel, bitrate_kbps)
 
     def set_complexity(self, complexity: int) -> None:
         """Change the complexity of the Opus encoders, but for channels with their own, from the next frame on and for
