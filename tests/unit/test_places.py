@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from bass_webrtc.config import ServerConfig
 from bass_webrtc.errors import ConfigError, PeerLimitError, SignalingError
 from bass_webrtc.peer.host import Connection, EngineHost
 from bass_webrtc.rtc.negotiation import read_offer
+from bass_webrtc.server import peers as server_peers
 from bass_webrtc.server.channels import ServerChannels
 from bass_webrtc.server.peers import ServerPeers
 from bass_webrtc.signaling.messages import Request
@@ -189,3 +191,15 @@ async def test_channel_closed_while_a_peer_waits_for_a_slot_is_not_heard() -> No
     with pytest.raises(SignalingError, match="no channel 'jazz'") as refused:
         await scene.peers.create("player", read_offer(offers.CHROME_RECVONLY), Request("POST", "/whep/jazz"), "jazz")
     assert refused.value.status == 404
+
+
+async def test_peer_that_gets_no_slot_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server_peers, "_RELEASE_TIMEOUT_S", 0.01)
+    scene = Scene(FakeHost(never), FakeChannels("main"))
+    async with asyncio.timeout(10):
+        with pytest.raises(PeerLimitError, match="still in use; try again"):
+            await scene.peers.create("player", read_offer(offers.CHROME_RECVONLY), Request("POST", "/whep"))
+    assert scene.peers.refused == 1

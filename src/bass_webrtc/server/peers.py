@@ -147,11 +147,20 @@ class ServerPeers:
         return connection
 
     async def _wait_for_slot(self, request: Request) -> None:
-        """Wait until there is a slot, if there is room: the audio threads release that of a peer that has just left."""
+        """Wait until there is a slot, if there is room: the audio threads release that of a peer that has just left.
+
+        Raises:
+            PeerLimitError: They have not within a second.
+        """
         self.check_room(request)
-        while not self._host.has_free_slot:
-            await self._host.next_release()
-            self.check_room(request)
+        try:
+            async with asyncio.timeout(_RELEASE_TIMEOUT_S):
+                while not self._host.has_free_slot:
+                    await self._host.next_release()
+                    self.check_room(request)
+        except TimeoutError:
+            self._refused("the slots of peers that have left are still in use")
+            raise PeerLimitError("the slots of peers that have left are still in use; try again") from None
 
     def _heard(self, kind: Kind, request: Request, name: str) -> RunningChannel:
         """Return the channel that a peer asks for."""
