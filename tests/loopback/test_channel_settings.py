@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 
 import bass_webrtc as bw
+from bass_webrtc.server import server as server_module
 from support import http_asking
 from support.http_asking import ask
 from support.patience import wait_until
@@ -107,6 +108,17 @@ def test_name_is_taken_only_once_by_threads_that_race() -> None:
             thread.join()
         assert (len(made), len(refused)) == (1, 7)
         assert server.channels["jazz"] is made[0]
+
+
+def test_name_is_free_again_if_a_stop_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bw.Server(bw.Tone(), CONFIG) as server:
+        server.start()
+        monkeypatch.setattr(server_module, "current_device", server.stop)  # Asked for just before.
+        with pytest.raises(bw.ClosedError, match="stopped meanwhile"):
+            server.add_channel("jazz", bw.Tone())
+        server.start()
+        monkeypatch.undo()
+        server.add_channel("jazz", bw.Tone())
 
 
 def test_bitrates_are_the_channels_own_or_the_servers(server: bw.Server) -> None:

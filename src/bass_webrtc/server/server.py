@@ -168,7 +168,11 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
                 return _done(channel)
             self._opening_names.add(name)
         device = current_device()
-        added = self._change(lambda run: self._add_to(run, channel, device))
+        try:
+            added = self._change(lambda run: self._add_to(run, channel, device))
+        except ClosedError:
+            self._opening_names.discard(name)
+            raise
         added.add_done_callback(lambda _: self._opening_names.discard(name))  # It may never have begun.
         return added
 
