@@ -7,11 +7,16 @@ import math
 import threading
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 import bass_webrtc as bw
+from bass_webrtc.core import Engine
+from bass_webrtc.peer.mux import UdpMux
+from bass_webrtc.server import run as server_run
 from bass_webrtc.server import server as server_module
 from support import http_asking
 from support.http_asking import ask
@@ -152,6 +157,31 @@ def test_bitrate_stays_above_those_that_a_running_channel_has() -> None:
         assert server.channels["main"].stats().bitrates_kbps == (96, 32)
         server.stop()
         server.set_bitrate(32)
+
+
+def test_changes_during_a_start_apply_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, proceed = threading.Event(), threading.Event()
+    complexities: list[tuple[int, int]] = []
+    open_port = server_run._open_mux
+
+    def wait_and_open(*arguments: Any) -> UdpMux:
+        opening.set()
+        assert proceed.wait(10)
+        return open_port(*arguments)
+
+    monkeypatch.setattr(server_run, "_open_mux", wait_and_open)
+    monkeypatch.setattr(Engine, "set_complexity", lambda _, *arguments: complexities.append(arguments))
+    with bw.Server(bw.Tone(), CONFIG) as server, ThreadPoolExecutor() as pool:
+        jazz = server.add_channel("jazz", bw.Tone())
+        start = pool.submit(server.start)
+        assert opening.wait(10)
+        server.set_bitrate(80)
+        jazz.set_bitrate(64)
+        server.set_complexity(3)
+        proceed.set()
+        start.result(10)
+        wait_until(lambda: complexities == [(3, 0), (3, 1)])
+        assert [channel.bitrates_kbps for channel in server.stats().channels] == [(80, 32), (64, 32)]
 
 
 @pytest.mark.parametrize(

@@ -226,9 +226,16 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
                 run.channels.of(channel).check_bitrate(bitrate_kbps)
 
     def _apply_bitrate(self, channel: ChannelBase, bitrate_kbps: int) -> None:
-        run = self._run
-        if run is not None:
-            run.loop.call_soon(run.channels.set_bitrate, channel.name, bitrate_kbps)
+        self._apply(lambda run: run.channels.set_bitrate(channel.name, bitrate_kbps))
+
+    def _apply(self, change: Callable[[ServerRun], object]) -> None:
+        """Make a change that nobody waits for, unless the server is stopped: the next start makes it then."""
+
+        async def call(run: ServerRun) -> None:
+            run.loop.call_soon(change, run)  # The loop reports an error.
+
+        with suppress(ClosedError):
+            self._change(call)
 
     def _channel_stats(self, channel: ChannelBase) -> ChannelStats:
         run = self._run
@@ -348,10 +355,9 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
             ConfigError: ``complexity`` is out of range.
         """
         self.config = replace(self.config, complexity=complexity)
-        run = self._run
-        for channel in self.channels.values():
-            if run is not None and channel.config.complexity is None:
-                run.loop.call_soon(run.channels.set_complexity, channel.name, complexity)
+        for name, channel in self.channels.items():
+            if channel.config.complexity is None:
+                self._apply(lambda run, name=name: run.channels.set_complexity(name, complexity))  # type: ignore[misc]
 
     # -- events
 
