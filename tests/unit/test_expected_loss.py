@@ -27,7 +27,10 @@ class FakeEngine:
 
 
 class FakeConnection:
-    """A connection; None: no report yet."""
+    """A connected player; None: no report yet."""
+
+    kind = "player"
+    state = "connected"
 
     def __init__(self, fraction_lost: float | None, channel: RunningChannel, encoding: int) -> None:
         self.fraction_lost = fraction_lost
@@ -42,17 +45,20 @@ class Scene:
         self.now_s = 100.0
         monkeypatch.setattr(server_peers, "time", SimpleNamespace(perf_counter=lambda: self.now_s))
         self._engine = FakeEngine()
-        self._channels = [self._make_channel(number, name) for number, name in enumerate(("main", "jazz"))]
+        self._channels = [self.make_channel(number, name) for number, name in enumerate(("main", "jazz"))]
         unused = cast(Any, None)
         self.peers = ServerPeers(unused, None, unused, ServerConfig(), (), unused, cast(Any, self._channels))
 
-    def _make_channel(self, number: int, name: str) -> RunningChannel:
+    def make_channel(self, number: int, name: str) -> RunningChannel:
         watch = SimpleNamespace(channel=number, engine=self._engine)
         settings = ChannelSettings.of(ServerConfig(bitrate_kbps=128, fallback_bitrates_kbps=(48,)))
         return RunningChannel(cast(Any, SimpleNamespace(name=name)), cast(Any, watch), settings, 20)
 
-    def connect(self, fraction_lost: float | None, channel: int = 0, encoding: int = 0) -> FakeConnection:
-        connection = FakeConnection(fraction_lost, self._channels[channel], encoding)
+    def connect(
+        self, fraction_lost: float | None, channel: int | RunningChannel = 0, encoding: int = 0
+    ) -> FakeConnection:
+        heard = self._channels[channel] if isinstance(channel, int) else channel
+        connection = FakeConnection(fraction_lost, heard, encoding)
         self.peers._peers[cast(Connection, connection)] = cast(Any, None)
         return connection
 
@@ -121,3 +127,12 @@ def test_loss_of_a_listener_that_has_moved_counts_for_its_new_channel(scene: Sce
     scene.now_s += 1.01
     scene.peers.loss_reported()
     assert scene.all_expected == [(0, 0, 20), (0, 0, 0), (1, 0, 20)]
+
+
+def test_listeners_of_a_closing_channel_are_not_those_of_a_new_one_of_its_name(scene: Scene) -> None:
+    closing = scene.make_channel(7, "jazz")
+    scene.connect(0.2, closing)
+    joined = scene.connect(0.0, channel=1)
+    scene.peers.loss_reported()
+    assert scene.all_expected == []
+    assert scene.peers.listeners() == {closing: 1, joined.channel: 1}

@@ -23,7 +23,7 @@ from ..events import EventDispatcher
 from ..limited_log import LimitedLog
 from ..loop_thread import LoopThread
 from ..peer.full import FullConnection
-from ..peer.host import Connection, EngineHost
+from ..peer.host import Connection, EngineHost, SentChannel
 from ..peer.ice.addresses import local_addresses
 from ..peer.ice.full_ice import IceSettings
 from ..peer.lite import LiteConnection, RequestAddresses
@@ -37,7 +37,7 @@ from ..signaling.messages import Request
 from ..signaling.server.limits import client_network
 from ..signaling.server.sessions import Session
 from ..signaling.server.snapshots import PEERS_PER_STEP
-from ..stats import Kind, PeerStats, plays
+from ..stats import ChannelStats, Kind, PeerStats, plays
 from .channels import RunningChannel, ServerChannels
 from .peer import Peer
 
@@ -119,10 +119,18 @@ class ServerPeers:
                 await asyncio.sleep(0)
         return tuple(found)
 
-    def listeners(self) -> Counter[str]:
-        """Return the number of connected peers that hear each channel, by its name. Any thread."""
+    def listeners(self) -> Counter[SentChannel]:
+        """Return the number of connected peers that hear each channel. Any thread.
+
+        Not by name: that of a channel that is closing may belong to a new one.
+        """
         connections = tuple(self._peers)
-        return Counter(one.channel.name for one in connections if plays(one.kind) and one.state == "connected")
+        return Counter(one.channel for one in connections if plays(one.kind) and one.state == "connected")
+
+    def channel_stats(self) -> tuple[ChannelStats, ...]:
+        """Return the statistics of all channels. Any thread."""
+        listeners = self.listeners()
+        return tuple(channel.stats(listeners[channel]) for channel in self.channels)
 
     def on_closed(self, callback: Callable[[Connection], None]) -> None:
         """Call a function with each connection that has ended."""
@@ -360,14 +368,14 @@ class ServerPeers:
         if now_s < self._next_loss_s:
             return
         self._next_loss_s = now_s + _LOSS_INTERVAL_S
-        fractions = defaultdict[tuple[str, int], list[float]](list)
+        fractions = defaultdict[tuple[SentChannel, int], list[float]](list)
         for connection in self._peers:
             lost = connection.fraction_lost
             if lost is not None:
-                fractions[connection.channel.name, connection.encoding].append(lost)
+                fractions[connection.channel, connection.encoding].append(lost)
         for channel in self.channels:
             for encoding in range(len(channel.bitrates_bps)):
-                channel.expect_loss(encoding, fractions[channel.name, encoding])
+                channel.expect_loss(encoding, fractions[channel, encoding])
 
     # -- the end
 

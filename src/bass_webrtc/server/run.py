@@ -6,7 +6,6 @@ Everything is opened in order and closed in reverse order; a ``ServerRun`` exist
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -21,7 +20,7 @@ from ..peer.mux import UdpMux
 from ..signaling.server.http_server import HttpServer
 from ..signaling.server.sessions import Admit
 from ..sources import open_for_core
-from ..stats import ChannelStats, PeerStats, ServerStats, plays, talks
+from ..stats import ChannelStats, PeerStats, ServerStats, talks
 from .channel import ChannelBase
 from .channels import RunningChannel, ServerChannels, lateness
 from .health import Faults, watch
@@ -110,7 +109,7 @@ class ServerRun:
             stack.push_async_callback(peers.end_all, "the server stops")
 
             async def collect() -> ServerStats:
-                return _snapshot(host, channels, peers, http, await peers.stats_in_steps())
+                return _snapshot(host, peers, http, await peers.stats_in_steps())
 
             http = _make_http(config, peers, admit, collect, ice_lite=mux is not None)
             if http is not None:
@@ -143,7 +142,7 @@ class ServerRun:
     def stats(self) -> ServerStats:
         """Return a snapshot. Any thread."""
         peer_stats = tuple(peer.stats() for peer in self.peers.all)
-        return _snapshot(self._host, self.channels, self.peers, self.http, peer_stats)
+        return _snapshot(self._host, self.peers, self.http, peer_stats)
 
     def channel_stats(self, handle: ChannelBase) -> ChannelStats:
         """Return a snapshot of one channel. Any thread.
@@ -151,7 +150,8 @@ class ServerRun:
         Raises:
             ClosedError: It was closed.
         """
-        return self.channels.of(handle).stats(self.peers.listeners()[handle.name])
+        channel = self.channels.of(handle)
+        return channel.stats(self.peers.listeners()[channel])
 
 
 def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:
@@ -176,13 +176,11 @@ def _make_http(
 
 def _snapshot(
     host: EngineHost,
-    channels: ServerChannels,
     peers: ServerPeers,
     http: HttpServer | None,
     peer_stats: tuple[PeerStats, ...],
 ) -> ServerStats:
-    listeners = Counter(peer.channel for peer in peer_stats if plays(peer.kind) and peer.state == "connected")
-    channel_stats = tuple(channel.stats(listeners[channel.name]) for channel in channels)
+    channel_stats = peers.channel_stats()
     stats = replace(
         snapshot(host.engine, peer_stats, host.replayed_checks),
         peers_refused=peers.refused,

@@ -249,8 +249,10 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
 
     def _channel_listeners(self, channel: ChannelBase) -> int:
         run = self._run
-        is_open = run is not None and self._channels.get(channel.name) is channel
-        return run.peers.listeners()[channel.name] if run is not None and is_open else 0
+        if run is not None:
+            with suppress(ClosedError):
+                return run.peers.listeners()[run.channels.of(channel)]
+        return 0
 
     # -- state
 
