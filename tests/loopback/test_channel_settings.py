@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import threading
@@ -18,6 +19,7 @@ from bass_webrtc.core import Engine
 from bass_webrtc.peer.mux import UdpMux
 from bass_webrtc.server import run as server_run
 from bass_webrtc.server import server as server_module
+from bass_webrtc.server.channels import RunningChannel, ServerChannels
 from support import http_asking
 from support.http_asking import ask
 from support.patience import wait_until
@@ -182,6 +184,33 @@ def test_changes_during_a_start_apply_after_it(monkeypatch: pytest.MonkeyPatch) 
         start.result(10)
         wait_until(lambda: complexities == [(3, 0), (3, 1)])
         assert [channel.bitrates_kbps for channel in server.stats().channels] == [(80, 32), (64, 32)]
+
+
+def test_second_close_waits_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    removing, proceed = threading.Event(), threading.Event()
+    remove = ServerChannels.remove
+
+    async def wait_and_remove(channels: ServerChannels, channel: RunningChannel) -> None:
+        removing.set()
+        assert await asyncio.to_thread(proceed.wait, 10)
+        await remove(channels, channel)
+
+    monkeypatch.setattr(ServerChannels, "remove", wait_and_remove)
+    reasons: list[str] = []
+    with bw.Server(bw.Tone(), CONFIG) as server:
+        server.on("channel_closed", lambda channel, reason: reasons.append(reason))
+        server.start()
+        jazz = server.add_channel("jazz", bw.Tone())
+        first = jazz._close("first")
+        assert removing.wait(10)
+        second = jazz._close("second")
+        again = server.add_channel("jazz", bw.Tone())
+        assert not second.done()
+        proceed.set()
+        second.result(10)
+        assert first.done()
+        assert server.channels["jazz"] is again
+    assert reasons == ["first"]
 
 
 @pytest.mark.parametrize(

@@ -131,5 +131,6 @@ class Channel(ChannelBase):
 
         Raises:
             ConfigError: It is ``"main"``.
+            ClosedError: The server was stopped meanwhile.
         """
         wait(self._close(reason))

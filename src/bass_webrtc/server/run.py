@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..bass import InputStream, error_name
 from ..config import IceServerAddress, ServerConfig
 from ..core import Engine
+from ..errors import ClosedError
 from ..events import EventDispatcher
 from ..loop_thread import LoopThread
 from ..peer.host import EngineHost
@@ -65,7 +66,7 @@ class ServerRun:
         self._host = host
         self._events = events
         self._closing = closing
-        self._changes: set[asyncio.Task[None]] = set()
+        self._closings: dict[ChannelBase, asyncio.Task[None]] = {}
 
     @classmethod
     async def open(
@@ -128,11 +129,18 @@ class ServerRun:
         await self._closing.aclose()
 
     async def close_channel(self, handle: ChannelBase, reason: str) -> None:
-        """Disconnect the listeners of a channel and remove it. Goes on if the caller is cancelled."""
-        task = asyncio.create_task(self._remove_channel(self.channels.take(handle), reason))
-        self._changes.add(task)
-        task.add_done_callback(self._changes.discard)
-        await asyncio.shield(task)
+        """Disconnect the listeners of a channel and remove it. Goes on if the caller is cancelled.
+
+        Waits for a close that is in progress. Does nothing if it was closed before.
+        """
+        if handle not in self._closings:
+            try:
+                channel = self.channels.take(handle)
+            except ClosedError:
+                return
+            self._closings[handle] = task = asyncio.create_task(self._remove_channel(channel, reason))
+            task.add_done_callback(lambda _: self._closings.pop(handle))
+        await asyncio.shield(self._closings[handle])
 
     async def _remove_channel(self, channel: RunningChannel, reason: str) -> None:
         await self.peers.end_listeners(channel, reason)

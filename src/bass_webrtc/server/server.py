@@ -188,9 +188,8 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
 
     def _close_channel(self, channel: ChannelBase, reason: str) -> Future[None]:
         with self._channels_guard:
-            if self._channels.get(channel.name) is not channel:
-                return _done(None)
-            del self._channels[channel.name]
+            if self._channels.get(channel.name) is channel:
+                del self._channels[channel.name]
             if self._opened is None:
                 return _done(None)
         return self._change(lambda run: run.close_channel(channel, reason))
