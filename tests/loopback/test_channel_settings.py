@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import bass_webrtc as bw
+from bass_webrtc.config import SignalingMode
 from bass_webrtc.core import Engine
 from bass_webrtc.peer.mux import UdpMux
 from bass_webrtc.server import run as server_run
@@ -254,6 +255,13 @@ def test_list_of_channels_requires_the_play_token(token: str | None, status: int
         s.start()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         assert ask(s.url, "GET", "/api/channels", headers=headers).status == status
+
+
+@pytest.mark.parametrize(("mode", "status"), [("http", 200), ("whep", 200), ("whip", 404)])
+def test_channels_are_listed_where_they_can_be_heard(mode: SignalingMode, status: int) -> None:
+    with bw.Server(bw.Tone(), bw.ServerConfig(http_port=0, udp_port=0, signaling_mode=mode)) as server:
+        server.start()
+        assert ask(server.url, "GET", "/api/channels").status == status
 
 
 def test_statistics_list_the_channels() -> None:

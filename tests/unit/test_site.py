@@ -44,7 +44,7 @@ def make_site(
     async def collect() -> ServerStats:
         return stats
 
-    return Site(settings or SiteSettings(), collect, lambda: healthy, folder)
+    return Site(settings or SiteSettings(), collect, lambda: healthy, folder, lambda: stats.channels)
 
 
 async def ask(site: Site, path: str, method: str = "GET", **headers: str) -> Response:
@@ -63,6 +63,17 @@ async def test_channels_are_listed_for_players_without_addresses(folder: Path) -
         {"name": "jazz", "url": "/whep/jazz", "listeners": 0, "bitrates_kbps": [64], "source_ended": True},
     ]
     assert json.loads(response.body) == {"channels": expected}
+
+
+async def test_list_of_channels_does_without_the_statistics_of_peers(folder: Path) -> None:
+    """Those of 1,000 take 35 ms."""
+
+    async def collect() -> ServerStats:
+        pytest.fail("collected")
+
+    site = Site(SiteSettings(), collect, lambda: True, folder, lambda: (ChannelStats("main", (128,), 3),))
+    response = await ask(site, "/api/channels")
+    assert [channel["listeners"] for channel in json.loads(response.body)["channels"]] == [3]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def make_http_server(
     settings = SiteSettings(
         has_page, _statistics_tokens(config), TokenPolicy(play_token, allow_query=True), _origins(config)
     )
-    site = Site(settings, stats, peers.channels.keep_pace)
+    channels = peers.channel_stats if config.signaling_mode != "whip" else None
+    site = Site(settings, stats, peers.channels.keep_pace, channels=channels)
     own = self_signed.certificate_file(config) if config.tls_self_signed else None
     http = HttpSettings(
         host=config.http_host,

@@ -7,12 +7,12 @@ impossible.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from ...stats import ServerStats
+from ...stats import ChannelStats, ServerStats
 from ..messages import Fields, Refused, Request, Response
 from .auth import TokenPolicy
 from .cors import Cors
@@ -79,6 +79,7 @@ class Site:
         stats: Returns current statistics; called on the loop thread, at most 10 times per second.
         is_healthy: Returns whether audio is being sent.
         folder: Folder with the page's files; by default the one in the package.
+        channels: Returns statistics of the channels, as ``stats``; None: players are not served, nor is their list.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Site:
         stats: Callable[[], Awaitable[ServerStats]],
         is_healthy: Callable[[], bool],
         folder: Traversable | None = None,
+        channels: Callable[[], Sequence[ChannelStats]] | None = None,
     ) -> None:
         self.cors = Cors(settings.allow_origins)
         self._tokens = settings.tokens
@@ -95,11 +97,12 @@ class Site:
         self._is_healthy = is_healthy
         self._files = dict(_read_files(folder or files("bass_webrtc") / "web")) if settings.page else {}
         self._routes: dict[str, Callable[[Request], Awaitable[Response]]] = {
-            "/api/channels": self._channels,
             "/api/stats": self._statistics,
             "/healthz": self._health,
             "/metrics": self._metrics,
         }
+        if channels is not None:
+            self._routes["/api/channels"] = self._channels(channels)
 
     def serves(self, path: str) -> bool:
         """Return whether a path exists."""
@@ -121,9 +124,17 @@ class Site:
         route = self._routes.get(request.path)
         return _send_file(self._files[request.path], request) if route is None else await route(request)
 
-    async def _channels(self, request: Request) -> Response:
-        self._play_tokens.check(request)
-        return _data("application/json", await self._snapshots.encoded(channels_json))
+    def _channels(self, channels: Callable[[], Sequence[ChannelStats]]) -> Callable[[Request], Awaitable[Response]]:
+        async def collect() -> Sequence[ChannelStats]:
+            return channels()
+
+        snapshots = Snapshots(collect)  # Without the peers, whose statistics take longer.
+
+        async def answer(request: Request) -> Response:
+            self._play_tokens.check(request)
+            return _data("application/json", await snapshots.encoded(channels_json))
+
+        return answer
 
     async def _statistics(self, request: Request) -> Response:
         self._tokens.check(request)

@@ -12,15 +12,16 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ...config import MAIN
 from ...stats import ChannelStats, PeerStats, ServerStats, shallow_dict
 
 Value = TypeVar("Value")
-Encode = Callable[[ServerStats], Iterator[str]]
+Stats = TypeVar("Stats")
+Encode = Callable[[Stats], Iterator[str]]
 """Yields a document in parts."""
 
 PEERS_PER_STEP = 50
@@ -31,11 +32,11 @@ _NETWORK_FIELDS = {"local_address": "", "remote_address": ""}
 """Fields that identify a peer's network, without their values."""
 
 
-class Snapshots:
+class Snapshots(Generic[Stats]):
     """Encoded statistics, renewed at most 10 times per second. Used on one event loop."""
 
     def __init__(
-        self, collect: Callable[[], Awaitable[ServerStats]], clock: Callable[[], float] = time.perf_counter
+        self, collect: Callable[[], Awaitable[Stats]], clock: Callable[[], float] = time.perf_counter
     ) -> None:
         """
         Args:
@@ -44,11 +45,11 @@ class Snapshots:
         """
         self._collect = collect
         self._clock = clock
-        self._snapshot: asyncio.Task[ServerStats] | None = None
-        self._documents: dict[Encode, asyncio.Task[bytes]] = {}
+        self._snapshot: asyncio.Task[Stats] | None = None
+        self._documents: dict[Encode[Stats], asyncio.Task[bytes]] = {}
         self._renew_at_s = -math.inf
 
-    async def encoded(self, encode: Encode) -> bytes:
+    async def encoded(self, encode: Encode[Stats]) -> bytes:
         """Return the current snapshot in one format."""
         snapshot = self._snapshot
         is_idle = all(task.done() for task in (*self._documents.values(), snapshot) if task is not None)
@@ -61,7 +62,7 @@ class Snapshots:
         # Shielded: other requests wait for the same document.
         return await asyncio.shield(self._documents[encode])
 
-    async def _encode(self, encode: Encode, snapshot: asyncio.Task[ServerStats]) -> bytes:
+    async def _encode(self, encode: Encode[Stats], snapshot: asyncio.Task[Stats]) -> bytes:
         return await self._timed(_joined(encode(await snapshot)))
 
     async def _timed(self, work: Awaitable[Value]) -> Value:
@@ -90,9 +91,9 @@ def anonymous_json(stats: ServerStats) -> Iterator[str]:
     return _json_parts(stats, _NETWORK_FIELDS)
 
 
-def channels_json(stats: ServerStats) -> Iterator[str]:
+def channels_json(channels: Sequence[ChannelStats]) -> Iterator[str]:
     """Yield what a visitor may know of the channels, as JSON: where each is heard, and by how many."""
-    yield _json({"channels": [_public(channel) for channel in stats.channels]})
+    yield _json({"channels": [_public(channel) for channel in channels]})
 
 
 def _public(channel: ChannelStats) -> dict[str, Any]:
