@@ -78,7 +78,7 @@ class SourceWatch:
         self._source = source
         self._others: list[OpenSource] = []
         """Sources that wait to be played, and the one that fades out."""
-        self._newest = source
+        self._turns = self._newest_turn = 0
         self._on_ended = on_ended
         self._reopenings = 0
         self._is_final = False
@@ -192,28 +192,37 @@ class SourceWatch:
 
     # -- another source
 
-    async def set_source(self, source: OpenSource, fade_ms: int) -> None:
+    def take_turn(self) -> int:
+        """Return the turn of a source that is about to be opened, for ``set_source``."""
+        self._turns += 1
+        return self._turns
+
+    async def set_source(
+        self, source: OpenSource, fade_ms: int, turn: int, on_played: Callable[[], object] = lambda: None
+    ) -> None:
         """Play another source and close the former one after the cross-fade.
 
-        Waits for a fade that is in progress. If others wait, too, the last one is played and the rest is closed.
+        Waits for a fade that is in progress. If there is a source with a later turn by then, this one is closed.
 
         Args:
             source: The source. Closed if it is not played.
             fade_ms: Length of the cross-fade, 0 to 60,000.
+            turn: From ``take_turn``: a source may take longer to open than later ones.
+            on_played: Called at the end of the fade; not if the source is not played.
 
         Raises:
             ClosedError: The channel was closed meanwhile.
         """
-        self._newest = source
+        self._newest_turn = max(self._newest_turn, turn)
         self._others.append(source)
-        task = asyncio.create_task(self._replace(source, fade_ms))
+        task = asyncio.create_task(self._replace(source, fade_ms, turn, on_played))
         self._replacements.add(task)
         task.add_done_callback(self._replacements.discard)
         await asyncio.shield(task)  # The core finishes the fade, whether the caller waits or not.
 
-    async def _replace(self, source: OpenSource, fade_ms: int) -> None:
+    async def _replace(self, source: OpenSource, fade_ms: int, turn: int, on_played: Callable[[], object]) -> None:
         async with self._exchanges:
-            if self._newest is not source:
+            if turn < self._newest_turn:
                 await self._discard(source)
                 return
             try:
@@ -222,6 +231,7 @@ class SourceWatch:
                 await self._discard(source)
                 raise
             await self._taken()
+            on_played()
             self.start()
             await self._discard(former)
 

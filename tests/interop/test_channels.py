@@ -120,13 +120,9 @@ def test_last_of_the_sources_that_wait_for_a_fade_is_played() -> None:
     with serving() as server, listening(server.url + "whep") as clients:
         main = server.channels["main"]
         skipped = bw.PcmSource()
-        calls = []
-        for source in (bw.Tone(600.0), skipped, bw.Tone(900.0)):
-            calls.append(threading.Thread(target=main.set_source, args=(source, 1000)))
-            calls[-1].start()
-            wait_until(lambda source=source: main.source == source)  # type: ignore[misc]
-        for call in calls:
-            call.join()
+        for call in [main._set_source(source, 1000) for source in (bw.Tone(600.0), skipped, bw.Tone(900.0))]:
+            call.result(10)
+        assert main.source == bw.Tone(900.0)
         assert heard_hz(*clients) == [900]
         with bw.Server(skipped, CONFIG) as other:
             other.start()  # It was given back, unplayed.

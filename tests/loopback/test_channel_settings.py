@@ -18,9 +18,11 @@ import bass_webrtc as bw
 from bass_webrtc.config import SignalingMode
 from bass_webrtc.core import Engine
 from bass_webrtc.peer.mux import UdpMux
+from bass_webrtc.server import channels as channels_module
 from bass_webrtc.server import run as server_run
 from bass_webrtc.server import server as server_module
 from bass_webrtc.server.channels import RunningChannel, ServerChannels
+from bass_webrtc.sources import OpenSource, Source, open_for_core
 from support import http_asking
 from support.http_asking import ask
 from support.patience import wait_until
@@ -185,6 +187,48 @@ def test_changes_during_a_start_apply_after_it(monkeypatch: pytest.MonkeyPatch) 
         start.result(10)
         wait_until(lambda: complexities == [(3, 0), (3, 1)])
         assert [channel.bitrates_kbps for channel in server.stats().channels] == [(80, 32), (64, 32)]
+
+
+@pytest.fixture
+def proceed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Until this is set, a ``Tone(600.0)`` is not open."""
+    proceed = threading.Event()
+
+    def open_slowly(source: Source) -> OpenSource:
+        if source == bw.Tone(600.0):
+            assert proceed.wait(10)
+        return open_for_core(source)
+
+    monkeypatch.setattr(channels_module, "open_for_core", open_slowly)
+    return proceed
+
+
+def test_last_call_decides_what_is_played_however_long_the_others_take(proceed: threading.Event) -> None:
+    with bw.Server(bw.Tone(), CONFIG) as server:
+        server.start()
+        main = server.channels["main"]
+        slow = main._set_source(bw.Tone(600.0), 0)
+        main.set_source(bw.Tone(700.0), 0)
+        proceed.set()
+        slow.result(10)
+        assert main.source == bw.Tone(700.0)
+
+
+def test_source_that_is_never_played_is_not_that_of_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise bw.BassWebRtcError("refused")
+
+    with bw.Server(bw.Tone(), CONFIG) as server:
+        server.start()
+        main = server.channels["main"]
+        with monkeypatch.context() as patched:
+            patched.setattr(Engine, "set_source", refuse)
+            with pytest.raises(bw.BassWebRtcError, match="refused"):
+                main.set_source(bw.Tone(600.0))
+        fading = main._set_source(bw.PcmSource(), 60_000)
+        server.stop()
+        assert type(fading.exception(10)) is bw.ClosedError
+        assert main.source == bw.Tone()
 
 
 def test_second_close_waits_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:

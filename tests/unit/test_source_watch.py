@@ -184,10 +184,14 @@ def another(name: str, closed: list[str]) -> OpenSource:
     return OpenSource(SourceHandle.tone(880.0, 880.0, -12.0), lambda: closed.append(name))
 
 
+async def exchange(watch: SourceWatch, source: OpenSource, fade_ms: int) -> None:
+    await watch.set_source(source, fade_ms, watch.take_turn())
+
+
 @pytest.mark.parametrize("is_new_one", [False, True])
 async def test_end_during_a_fade_counts_if_it_is_that_of_the_new_source(is_new_one: bool) -> None:
     watch, engine, ends, closed = make(None)
-    fading = asyncio.create_task(watch.set_source(another("new", closed), 500))
+    fading = asyncio.create_task(exchange(watch, another("new", closed), 500))
     await until(lambda: len(engine.sources) == 1)
     watch.ended(45)
     assert ends == []
@@ -205,7 +209,7 @@ async def test_sources_that_wait_for_a_fade_are_closed_but_for_the_last() -> Non
     watch, engine, _, closed = make(None)
     calls = []
     for name in ("first", "second", "third"):
-        calls.append(asyncio.create_task(watch.set_source(another(name, closed), 500)))
+        calls.append(asyncio.create_task(exchange(watch, another(name, closed), 500)))
         await asyncio.sleep(0.001)
     assert (len(engine.sources), closed) == (1, [])
     watch.replaced()
@@ -217,11 +221,21 @@ async def test_sources_that_wait_for_a_fade_are_closed_but_for_the_last() -> Non
     assert closed == ["former", "second", "first", "third"]
 
 
+async def test_source_that_took_longer_to_open_than_a_later_one_is_closed() -> None:
+    watch, engine, _, closed = make(None)
+    earlier, later = watch.take_turn(), watch.take_turn()
+    played: list[str] = []
+    await watch.set_source(another("later", closed), 0, later, lambda: played.append("later"))
+    await watch.set_source(another("earlier", closed), 0, earlier, lambda: played.append("earlier"))
+    assert (len(engine.sources), closed, played) == (1, ["former", "earlier"], ["later"])
+    watch.close()
+
+
 async def test_removed_channel_closes_what_plays_fades_and_waits() -> None:
     watch, engine, _, closed = make(None)
     calls = []
     for name in ("fading", "waiting", "newest"):
-        calls.append(asyncio.create_task(watch.set_source(another(name, closed), 500)))
+        calls.append(asyncio.create_task(exchange(watch, another(name, closed), 500)))
         await until(lambda: len(engine.sources) == 1)
     watch.stop()
     assert closed == []
@@ -236,7 +250,7 @@ async def test_removed_channel_closes_what_plays_fades_and_waits() -> None:
 
 async def test_fade_goes_on_when_its_caller_is_cancelled() -> None:
     watch, engine, _, closed = make(None)
-    call = asyncio.create_task(watch.set_source(another("new", closed), 500))
+    call = asyncio.create_task(exchange(watch, another("new", closed), 500))
     await until(lambda: len(engine.sources) == 1)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
@@ -259,7 +273,7 @@ async def test_lost_source_is_not_opened_again_after_another_one_was_set(monkeyp
     watch.start()
     watch.ended(45)
     assert await asyncio.to_thread(opening.wait, 10)
-    await watch.set_source(another("new", closed), 0)
+    await exchange(watch, another("new", closed), 0)
     proceed.set()
     await until(lambda: "late" in closed)
     assert (len(engine.sources), watch.reopenings) == (1, 0)

@@ -109,8 +109,9 @@ class Channel(ChannelBase):
     def set_source(self, source: Source, fade_ms: int = 500) -> None:
         """Play another source, cross-faded; the listeners stay connected. Returns when only the new one is played.
 
-        A second call during a fade waits for its end; if several wait, the last one's source is played. The former
-        source is closed; a BASS handle or ``PcmSource`` may be used otherwise when this returns.
+        A second call during a fade waits for its end; if several wait, the last one's source is played, however long
+        each takes to open. The former source is closed; a BASS handle or ``PcmSource`` may be used otherwise when this
+        returns.
 
         Args:
             source: As of ``Server``. None: silence, and nobody else may listen.

@@ -273,10 +273,10 @@ class ServerChannels:
 
     async def set_source(self, handle: ChannelBase, source: Source, fade_ms: int, device: int | None) -> None:
         """Open another source and cross-fade to it; see ``Channel.set_source``."""
-        channel = self.of(handle)
+        watch = self.of(handle).watch
+        turn = watch.take_turn()
         opened = await _open(source, device)
-        handle.source = source
-        await channel.watch.set_source(opened, fade_ms)
+        await watch.set_source(opened, fade_ms, turn, functools.partial(setattr, handle, "source", source))
 
     def set_bitrate(self, name: str, bitrate_kbps: int) -> None:
         """Change the bitrate of a channel's first encoding; ignored if it was closed meanwhile."""

@@ -35,9 +35,7 @@ _NETWORK_FIELDS = {"local_address": "", "remote_address": ""}
 class Snapshots(Generic[Stats]):
     """Encoded statistics, renewed at most 10 times per second. Used on one event loop."""
 
-    def __init__(
-        self, collect: Callable[[], Awaitable[Stats]], clock: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, collect: Callable[[], Awaitable[Stats]], clock: Callable[[], float] = time.perf_counter) -> None:
         """
         Args:
             collect: Returns current statistics.
