@@ -9,12 +9,13 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 import bass_webrtc as bw
+from bass_webrtc.capi.server_handle import ServerHandle
 from bass_webrtc.config import SignalingMode
 from bass_webrtc.core import Engine
 from bass_webrtc.peer.mux import UdpMux
@@ -189,29 +190,56 @@ def test_changes_during_a_start_apply_after_it(monkeypatch: pytest.MonkeyPatch) 
         assert [channel.bitrates_kbps for channel in server.stats().channels] == [(80, 32), (64, 32)]
 
 
+@dataclass
+class SlowSource:
+    """A source that is not open before the test says so."""
+
+    source: Source = field(default_factory=lambda: bw.Tone(600.0))
+    opening: threading.Event = field(default_factory=threading.Event)
+    proceed: threading.Event = field(default_factory=threading.Event)
+
+
 @pytest.fixture
-def proceed(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Until this is set, a ``Tone(600.0)`` is not open."""
-    proceed = threading.Event()
+def slow(monkeypatch: pytest.MonkeyPatch) -> SlowSource:
+    slow = SlowSource()
 
     def open_slowly(source: Source) -> OpenSource:
-        if source == bw.Tone(600.0):
-            assert proceed.wait(10)
+        if source == slow.source:
+            slow.opening.set()
+            assert slow.proceed.wait(10)
         return open_for_core(source)
 
     monkeypatch.setattr(channels_module, "open_for_core", open_slowly)
-    return proceed
+    return slow
 
 
-def test_last_call_decides_what_is_played_however_long_the_others_take(proceed: threading.Event) -> None:
+def test_last_call_decides_what_is_played_however_long_the_others_take(slow: SlowSource) -> None:
     with bw.Server(bw.Tone(), CONFIG) as server:
         server.start()
         main = server.channels["main"]
-        slow = main._set_source(bw.Tone(600.0), 0)
+        first = main._set_source(slow.source, 0)
         main.set_source(bw.Tone(700.0), 0)
-        proceed.set()
-        slow.result(10)
+        slow.proceed.set()
+        first.result(10)
         assert main.source == bw.Tone(700.0)
+
+
+def test_c_library_starts_again_with_the_source_of_the_last_call(slow: SlowSource) -> None:
+    """The C program may have freed the source of an earlier call."""
+    handle = ServerHandle(bw.Tone(), CONFIG, attach=lambda _: None, detach=lambda: None)
+    handle.start()
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(handle.set_channel_source, "main", slow.source, 0)
+        assert slow.opening.wait(10)
+        handle.set_channel_source("main", bw.Tone(700.0), 0)
+        slow.proceed.set()
+        first.result(10)
+    assert handle.source == bw.Tone(700.0)
+    handle.stop()
+    assert handle.source == bw.Tone(700.0)
+    handle.start()
+    assert handle.server.channels["main"].source == bw.Tone(700.0)
+    handle.close()
 
 
 def test_source_that_is_never_played_is_not_that_of_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ class ServerHandle:
             detach: Called before a server stops.
         """
         self._sources: dict[str, Source] = {MAIN: source}
-        """The source of each channel; Start after Stop plays them again."""
+        """The source of each channel while the server is not running; its own channels know theirs."""
         self.listener: Listener | None = None
         self._config = config
         self._attach = attach
@@ -102,7 +102,8 @@ class ServerHandle:
     @property
     def source(self) -> Source:
         """The source of the channel ``main``."""
-        return self._sources[MAIN]
+        server = self._server
+        return server.channels[MAIN].source if server is not None else self._sources[MAIN]
 
     @property
     def server(self) -> Server:
@@ -157,8 +158,6 @@ class ServerHandle:
             channel = self._server.channels[name]
         with _closed_is_unavailable():  # Without the lock: Stop does not wait for the cross-fade.
             channel.set_source(source, fade_ms)
-        if name in self._sources:
-            self._sources[name] = source
 
     def remove_channel(self, name: str) -> None:
         """Remove a channel, before Start or while running."""
@@ -247,7 +246,10 @@ class ServerHandle:
             if server is not None:
                 self._ending_normally.update(server.peers)
                 self._detach()
-                server.close()
+                try:
+                    server.close()
+                finally:
+                    self._sources = {name: channel.source for name, channel in server.channels.items()}
 
     def close(self) -> None:
         """Stop the server for good. If another thread is starting or stopping it, that thread finishes the job."""
@@ -256,7 +258,7 @@ class ServerHandle:
             self.stop()
 
     def _open(self) -> Server:
-        server = Server(self.source, self._config)
+        server = Server(self._sources[MAIN], self._config)
         for name, source in self._sources.items():
             if name != MAIN:
                 server.add_channel(name, source)
