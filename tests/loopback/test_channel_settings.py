@@ -259,6 +259,39 @@ def test_source_that_is_never_played_is_not_that_of_the_next_start(monkeypatch: 
         assert main.source == bw.Tone()
 
 
+def test_start_opens_the_sources_at_the_same_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    all_are_opening = threading.Barrier(3)
+
+    def open_with_the_others(source: Source) -> OpenSource:
+        all_are_opening.wait(10)
+        return open_for_core(source)
+
+    monkeypatch.setattr(channels_module, "open_for_core", open_with_the_others)
+    with bw.Server(bw.Tone(), CONFIG) as server:
+        server.add_channel("jazz", bw.Tone(600.0))
+        server.add_channel("pop", bw.Tone(700.0))
+        server.start()
+        assert [channel.name for channel in server.stats().channels] == ["main", "jazz", "pop"]
+
+
+def test_start_that_fails_closes_the_sources_of_all_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise bw.BassWebRtcError("refused")
+
+    with bw.Server(bw.PcmSource(), CONFIG) as server:
+        server.add_channel("jazz", bw.PcmSource())
+        server.add_channel("pop", bw.PcmSource())
+        lost = server.add_channel("lost", bw.BassFile("no-such-file.mp3"))
+        with pytest.raises(bw.ConfigError, match="no-such-file"):
+            server.start()
+        lost.close()
+        with monkeypatch.context() as patched:
+            patched.setattr(Engine, "add_channel", refuse)
+            with pytest.raises(bw.BassWebRtcError, match="refused"):
+                server.start()
+        server.start()  # A PcmSource can be in use only once.
+
+
 def test_second_close_waits_for_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     removing, proceed = threading.Event(), threading.Event()
     remove = ServerChannels.remove

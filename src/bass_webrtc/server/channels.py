@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..bass import error_name, select_device
+from ..bass import current_device, error_name, select_device
 from ..config import MAIN, ServerConfig
 from ..core import ChannelSettings, Engine
 from ..errors import ClosedError, ConfigError
@@ -143,18 +144,20 @@ class ServerChannels:
         self._closing: set[RunningChannel] = set()
 
     @classmethod
-    def open(cls, config: ServerConfig, events: EventDispatcher, main: ChannelBase) -> ServerChannels:
-        """Open the source of the first channel and create the engine that reads it; nothing runs yet.
+    def open(
+        cls, config: ServerConfig, events: EventDispatcher, main: ChannelBase, source: OpenSource
+    ) -> ServerChannels:
+        """Create the engine that reads the source of the first channel; nothing runs yet.
 
         Args:
             config: Settings of the server.
             events: Delivers events to the program.
             main: The first channel.
+            source: Its source; closed if that fails.
 
         Raises:
-            BassWebRtcError: The source or the engine cannot be opened.
+            BassWebRtcError: The engine cannot be opened.
         """
-        source = open_for_core(main.source)
         watch = SourceWatch.with_engine(
             config,
             config.max_peers,
@@ -300,6 +303,34 @@ def lateness(lateness_us: list[int]) -> Lateness:
 
 def _report_end(events: EventDispatcher, name: str, end: SourceEnd) -> None:
     events.emit("source_ended", replace(end, channel=name))
+
+
+async def open_sources(handles: Sequence[ChannelBase]) -> deque[OpenSource]:
+    """Open the sources of channels at the same time, on the BASS device of the calling thread: all, or none.
+
+    Ten stations that do not answer then cost the time-out of one.
+
+    Raises:
+        BassWebRtcError: A source cannot be opened.
+    """
+    device = current_device()
+    openings = [asyncio.create_task(_open(handle.source, device)) for handle in handles]
+    try:
+        await asyncio.wait(openings)  # Also after an error: nothing may be left open.
+        return deque([opening.result() for opening in openings])
+    except BaseException:
+        for opening in openings:
+            opening.cancel()
+        for opened in await asyncio.gather(*openings, return_exceptions=True):
+            if not isinstance(opened, BaseException):
+                opened.close()
+        raise
+
+
+def close_sources(sources: deque[OpenSource]) -> None:
+    """Close sources and remove them."""
+    while sources:
+        sources.popleft().close()
 
 
 async def _open(source: Source, device: int | None) -> OpenSource:

@@ -20,10 +20,9 @@ from ..peer.host import EngineHost
 from ..peer.mux import UdpMux
 from ..signaling.server.http_server import HttpServer
 from ..signaling.server.sessions import Admit
-from ..sources import open_for_core
 from ..stats import ChannelStats, PeerStats, ServerStats, talks
 from .channel import ChannelBase
-from .channels import RunningChannel, ServerChannels, lateness
+from .channels import RunningChannel, ServerChannels, close_sources, lateness, open_sources
 from .health import Faults, watch
 from .http import make_endpoints, make_http_server
 from .peers import ServerPeers
@@ -94,13 +93,15 @@ class ServerRun:
         faults = Faults(events)
         asyncio.get_running_loop().set_exception_handler(faults.handle)
         async with AsyncExitStack() as stack:
-            channels = ServerChannels.open(config, events, handles[0])
+            sources = await open_sources(handles)
+            stack.callback(close_sources, sources)  # Those that no channel has.
+            channels = ServerChannels.open(config, events, handles[0], sources.popleft())
             stack.callback(channels.close)
             engine = channels.engine
             host = EngineHost(engine, config.max_peers)
             stack.callback(host.close)
             for handle in handles[1:]:
-                channels.adopt(handle, open_for_core(handle.source))
+                channels.adopt(handle, sources.popleft())
             stack.push_async_callback(loop.cancel_tasks)
             mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
             peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, channels)
