@@ -14,13 +14,14 @@ class Listener {
   }
 
   // Resolves with the status if it is not 201, otherwise once connected.
-  async play(url, { stereo = true, token = null, timeoutMs = 10000 } = {}) {
+  async play(url, { stereo = true, nack = false, token = null, link = null, timeoutMs = 10000 } = {}) {
     const connection = new RTCPeerConnection();
     this.connection = connection;
     connection.addTransceiver("audio", { direction: "recvonly" });
     const track = new Promise((resolve) => connection.addEventListener("track", (event) => resolve(event.track)));
     const offer = await connection.createOffer();
-    const sdp = stereo ? askForStereo(offer.sdp) : offer.sdp;
+    const heard = stereo ? askForStereo(offer.sdp) : offer.sdp;
+    const sdp = nack ? offerNacks(heard) : heard;
     await connection.setLocalDescription({ type: "offer", sdp });
     const headers = { "Content-Type": "application/sdp" };
     if (token !== null) headers.Authorization = `Bearer ${token}`;
@@ -31,7 +32,7 @@ class Listener {
       return { status: response.status, body, retryAfter: response.headers.get("Retry-After") };
     }
     this.session = new URL(response.headers.get("Location"), response.url).href;
-    await connection.setRemoteDescription({ type: "answer", sdp: body });
+    await connection.setRemoteDescription({ type: "answer", sdp: link ? over(link, body) : body });
     await within(timeoutMs, "connected", connected(connection));
     await this.listen(await track);
     return { status: 201, body, offer: sdp, session: this.session };
@@ -114,6 +115,16 @@ class Listener {
 function askForStereo(sdp) {
   const type = /a=rtpmap:(\d+) opus\/48000/i.exec(sdp)[1];
   return sdp.replace(new RegExp(`(a=fmtp:${type} [^\r\n]*)`), (line) => (line.includes("stereo=1") ? line : `${line};stereo=1`));
+}
+
+// Chromium does not offer to request lost audio again, but does so if its own offer says so (RFC 4585, 4.2).
+function offerNacks(sdp) {
+  return sdp.replace(/(a=rtpmap:(\d+) opus\/48000\/2\r\n)/i, "$1a=rtcp-fb:$2 nack\r\n");
+}
+
+// The answer with the link's address, "host:port", in all candidates.
+function over(link, answer) {
+  return answer.replace(/^(a=candidate:\S+ 1 udp \d+) \S+ \d+/gim, `$1 ${link.replace(":", " ")}`);
 }
 
 function connected(connection) {

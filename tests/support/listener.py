@@ -20,13 +20,15 @@ class Listener:
     def __init__(self, browser: Browser, page_url: str) -> None:
         self.tab = browser.open(page_url)
 
-    def play(self, url: str, *, stereo: bool = True, token: str | None = None) -> dict[str, Any]:
-        """Play the endpoint; ``stereo`` puts ``stereo=1`` into the offer.
+    def play(
+        self, url: str, *, stereo: bool = True, nack: bool = False, token: str | None = None, link: str | None = None
+    ) -> dict[str, Any]:
+        """Play the endpoint; ``stereo`` and ``nack`` are added to the offer; ``link`` is a ``ShapedLink``'s address.
 
         Returns ``status`` and, of a 201, ``body`` (the answer), ``offer`` and ``session``; else ``body`` and
         ``retryAfter``. Returns once connected; raises ``RuntimeError`` when that takes over 10 s.
         """
-        options = json.dumps({"stereo": stereo, "token": token})
+        options = json.dumps({"stereo": stereo, "nack": nack, "token": token, "link": link})
         result: dict[str, Any] = self.tab.evaluate(f"listener.play({json.dumps(url)}, {options})")
         return result
 
