@@ -150,7 +150,7 @@ def test_token_in_the_url_is_sent(chromium: Chromium, stub: PageStub) -> None:
 
 @covers("ES1")
 def test_offer_requests_one_stereo_stream(page: Any, stub: PageStub) -> None:
-    """Chromium decodes mono unless its own offer contains stereo=1."""
+    """Chromium decodes mono unless its own offer contains stereo=1, and sends no NACKs unless it contains nack."""
     stub.endpoint.posts = [refusal(403, "enough")]
     listen(page, until="failed")
     [post] = stub.endpoint.of("POST")
@@ -159,6 +159,7 @@ def test_offer_requests_one_stereo_stream(page: Any, stub: PageStub) -> None:
     assert [line.split()[0] for line in lines if line.startswith("m=")] == ["m=audio"]
     assert "a=recvonly" in lines
     assert any(line.startswith("a=fmtp:111 ") and "stereo=1" in line for line in lines)
+    assert "a=rtcp-fb:111 nack" in lines
 
 
 @covers("CL4", "CL5")

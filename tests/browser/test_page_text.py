@@ -60,6 +60,13 @@ def test_stereo_is_added_to_the_opus_format(call: Call, before: str, after: str)
     assert written == head + after + tail
 
 
+def test_nack_is_offered_once_for_opus_only(call: Call) -> None:
+    offer = "v=0\r\na=rtpmap:63 red/48000/2\r\na=rtpmap:111 OPUS/48000/2\r\na=rtcp-fb:111 transport-cc\r\n"
+    written = call("sdp", "offerNack", offer)
+    assert written == offer.replace("48000/2\r\na=rtcp-fb", "48000/2\r\na=rtcp-fb:111 nack\r\na=rtcp-fb")
+    assert call("sdp", "offerNack", written) == written
+
+
 def test_parameter_is_removed(call: Call) -> None:
     assert "sprop-stereo" not in call("sdp", "setOpusParameters", ANSWER, {"sprop-stereo": None})
 

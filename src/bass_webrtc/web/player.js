@@ -2,7 +2,7 @@
 
 import { InboundStats } from "./inbound_stats.js";
 import { Link } from "./link.js";
-import { opusParameter, setOpusParameters } from "./sdp.js";
+import { offerNack, opusParameter, setOpusParameters } from "./sdp.js";
 
 /** Volume of a ducked programme: -14 dB. */
 const DUCKED_VOLUME = 0.2;
@@ -123,7 +123,7 @@ export class Player extends Link {
 
   /** @protected @override @param {string} offer */
   adaptOffer(offer) {
-    return setOpusParameters(offer, { stereo: 1 });
+    return offerNack(setOpusParameters(offer, { stereo: 1 }));
   }
 
   /** @protected @override @param {string} answer */

@@ -63,6 +63,20 @@ export function setOpusParameters(sdp, changes) {
 }
 
 /**
+ * Offers to request lost Opus packets again (RFC 4585, 4.2). Chromium does so if its own offer says it, but omits that.
+ * @param {string} sdp
+ */
+export function offerNack(sdp) {
+  const lines = linesOf(sdp);
+  for (const payloadType of opusPayloadTypes(lines)) {
+    const feedback = `a=rtcp-fb:${payloadType} nack`;
+    if (lines.includes(feedback)) continue;
+    lines.splice(lines.findIndex((line) => line.startsWith(`a=rtpmap:${payloadType} `)) + 1, 0, feedback);
+  }
+  return join(lines);
+}
+
+/**
  * One parameter of the first Opus format, or undefined.
  * @param {string} sdp @param {string} name
  */
