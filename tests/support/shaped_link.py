@@ -20,13 +20,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from .child import Child, serve_commands
 from .netns import Host
 
 _DELAY_S = 0.01
-"""Of each direction."""
 _Address = tuple[str, int]
 
 
@@ -38,15 +38,18 @@ class ShapedLink:
         self.address = f"{address}:{self._child.read_line()}"
         """Where the listener sends."""
 
-    def shape(self, rate_kbps: float | None = None, *, queue_s: float = 0.2, loss: float = 0.0) -> None:
+    def shape(
+        self, rate_kbps: float | None = None, *, queue_s: float = 0.2, loss: float = 0.0, delay_s: float = _DELAY_S
+    ) -> None:
         """Change what the link carries from now on.
 
         Args:
             rate_kbps: Towards the listener; None: unlimited.
             queue_s: Longest time that a packet waits at this rate; those that would wait longer are dropped.
             loss: Share of the packets that is lost in each direction.
+            delay_s: Towards the listener, apart from the queue.
         """
-        self._child.ask("shape", rate_kbps=rate_kbps, queue_s=queue_s, loss=loss)
+        self._child.ask("shape", rate_kbps=rate_kbps, queue_s=queue_s, loss=loss, delay_s=delay_s)
 
     def counters(self) -> dict[str, int]:
         """Return the packets that were ``passed``, ``dropped`` (by the queue) and ``lost`` so far."""
@@ -62,6 +65,16 @@ class ShapedLink:
         self.close()
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """As the arguments of ``ShapedLink.shape``."""
+
+    rate_kbps: float | None = None
+    queue_s: float = 0.0
+    loss: float = 0.0
+    delay_s: float = _DELAY_S
+
+
 class _Link:
     """The link's side. ``run`` is a thread's; the commands only set attributes that it reads."""
 
@@ -75,12 +88,13 @@ class _Link:
         self._order = itertools.count()
         self._under_way: list[tuple[float, int, Callable[[], object]]] = []
         self._free_s = 0.0
-        self._shape: tuple[float | None, float, float] = (None, 0.0, 0.0)
+        self._shape = _Shape()
+        self._arrived_s = 0.0
         self._counters = {"passed": 0, "dropped": 0, "lost": 0}
         self.port: int = self._front.getsockname()[1]
 
-    def shape(self, rate_kbps: float | None, queue_s: float, loss: float) -> dict[str, Any]:
-        self._shape = (rate_kbps, queue_s, loss)
+    def shape(self, **settings: Any) -> dict[str, Any]:
+        self._shape = _Shape(**settings)
         return {}
 
     def counters(self) -> dict[str, Any]:
@@ -108,18 +122,20 @@ class _Link:
     def _from_server(self, back: socket.socket, listener: _Address) -> None:
         data = back.recv(2048)
         now_s = time.monotonic()
-        rate_kbps, queue_s, _ = self._shape
-        if rate_kbps is not None:
-            if self._free_s > now_s + queue_s:
+        shape = self._shape
+        if shape.rate_kbps is not None:
+            if self._free_s > now_s + shape.queue_s:
                 self._counters["dropped"] += 1
                 return
-            self._free_s = max(self._free_s, now_s) + len(data) * 8 / (1000 * rate_kbps)
+            self._free_s = max(self._free_s, now_s) + len(data) * 8 / (1000 * shape.rate_kbps)
         if not self._is_lost():
             self._counters["passed"] += 1
-            self._send_at(max(now_s, self._free_s) + _DELAY_S, lambda: self._front.sendto(data, listener))
+            # No packet overtakes another one when the link changes.
+            self._arrived_s = max(self._arrived_s, max(now_s, self._free_s) + shape.delay_s)
+            self._send_at(self._arrived_s, lambda: self._front.sendto(data, listener))
 
     def _is_lost(self) -> bool:
-        is_lost = self._random.random() < self._shape[2]
+        is_lost = self._random.random() < self._shape.loss
         self._counters["lost"] += is_lost
         return is_lost
 

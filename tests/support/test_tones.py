@@ -43,3 +43,13 @@ def test_gap_of_silence_is_a_jump() -> None:
     samples = tones.sine(440.0, 2.0).copy()
     samples[48_000 : 48_000 + 960] = 0.0
     assert tones.phase_jumps(samples, 440.0)
+
+
+def test_remainder_shows_a_click_and_no_fade() -> None:
+    tone = tones.sine(440.0, 0.5)
+    fade = np.linspace(1.0, 0.0, len(tone), dtype=np.float32)
+    other = tones.sine(440.0, 0.5, phase=2.0)
+    assert max(tones.remainder_dbfs(tone * fade + other * (1 - fade), 440.0)) < -60
+    clicked = np.concatenate((tone[:10_001], other[10_001:]))
+    loud = [index for index, level in enumerate(tones.remainder_dbfs(clicked, 440.0)) if level > -40]
+    assert loud == [20]

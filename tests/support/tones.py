@@ -59,3 +59,13 @@ def phase_jumps(samples: Samples, tone_hz: float, threshold_rad: float = 0.35, h
     quiet = np.abs(values) < 0.5 * np.median(np.abs(values))
     broken = np.flatnonzero((steps > threshold_rad) | quiet[1:])
     return [float((index + 1) * hop / SAMPLE_RATE_HZ) for index in broken]
+
+
+def remainder_dbfs(samples: Samples, tone_hz: float, hop: int = 480) -> list[float]:
+    """Return for each 10 ms the level of what is left without the tone. A click is loud there, a fade is not."""
+    blocks = samples[: len(samples) // hop * hop].reshape(-1, hop).astype(np.float64)
+    turns = 2 * np.pi * tone_hz * np.arange(hop) / SAMPLE_RATE_HZ
+    ramp = np.linspace(-1.0, 1.0, hop)
+    basis = np.stack((np.sin(turns), np.cos(turns), ramp * np.sin(turns), ramp * np.cos(turns)), axis=1)
+    fitted, *_ = np.linalg.lstsq(basis, blocks.T, rcond=None)
+    return [rms_dbfs(rest) for rest in (blocks.T - basis @ fitted).T]

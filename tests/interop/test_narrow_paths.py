@@ -1,0 +1,73 @@
+"""Listeners behind narrow and lossy links, with the tests' own players: whom a limit affects, and whom it does not."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import ExitStack
+
+import pytest
+
+import bass_webrtc as bw
+from support.client_peers import free_port
+from support.farm import PlayerFarm
+from support.nacking_player import NackingPlayer, running
+from support.patience import wait_until
+from support.player import Certificate
+from support.reruns import real_time_audio
+from support.server_process import ServerProcess
+from support.shaped_link import ShapedLink
+
+OTHERS, LIMITED = 200, 3
+
+
+def bitrates_kbps(server: ServerProcess) -> Counter[int]:
+    """Return how many listeners get which encoding."""
+    return Counter(peer["bitrate_kbps"] for peer in server.stats()["peers"])
+
+
+@pytest.mark.alone
+@real_time_audio
+def test_limited_listeners_do_not_affect_two_hundred_others(farm: PlayerFarm) -> None:
+    with ExitStack() as stack:
+        port = free_port()
+        config = {"bitrate_kbps": 128, "fallback_bitrates_kbps": (48,), "udp_port": port}
+        server = stack.enter_context(ServerProcess(None, max_peers=OTHERS + LIMITED, **config))
+        links = [stack.enter_context(ShapedLink("127.0.0.1", port)) for _ in range(LIMITED)]
+        farm.connect(server.whep_url, OTHERS)
+        players = [NackingPlayer(Certificate(), server.whep_url, link.address) for link in links]
+        stack.enter_context(running(players))
+        wait_until(lambda: all(player.counters.packets for player in players))
+        farm.reset()
+        for link in links:
+            link.shape(64)
+        wait_until(lambda: bitrates_kbps(server)[48] == LIMITED, 5.0)
+        time.sleep(7.0)  # With the first probes.
+        assert bitrates_kbps(server) == {48: LIMITED, 128: OTHERS}
+        for link in links:
+            link.shape()
+        wait_until(lambda: bitrates_kbps(server) == {128: OTHERS + LIMITED}, 60.0)
+        report = farm.report()
+        assert report.states == {"connected": OTHERS}
+        assert sum(report.missing) == report.duplicates == 0
+        assert min(report.packets) > 50 * 7
+
+
+@real_time_audio
+def test_random_loss_brings_redundancy_and_no_other_encoding() -> None:
+    """At 3 % the listener keeps 128 kbit/s."""
+    config = bw.ServerConfig(http_port=0, udp_port=0, bitrate_kbps=128, fallback_bitrates_kbps=(48,))
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server, ExitStack() as stack:
+        server.start()
+        link = stack.enter_context(ShapedLink("127.0.0.1", server.udp_port))
+        player = NackingPlayer(Certificate(), f"{server.url}whep", link.address)
+        stack.enter_context(running([player]))
+        wait_until(lambda: player.counters.packets)
+        link.shape(loss=0.03)
+        deadline_s = time.monotonic() + 45.0
+        while time.monotonic() < deadline_s:
+            assert server.peers[0].stats().bitrate_kbps == 128
+            time.sleep(0.1)
+        assert link.counters()["lost"] > 45
+        assert player.redundant > 10 * 50
+        assert player.lost < 0.2 * link.counters()["lost"]
