@@ -50,6 +50,7 @@ CHROMIUM = Habits()
 FREQUENT = Habits(report_s=(0.8, 1.2), sends_nacks=False)
 FREQUENT_NACK = Habits(report_s=(0.8, 1.2))
 RARE = Habits(sends_nacks=False)
+FIREFOX = Habits(sends_nacks=False, has_red=False)
 SILENT = Habits(report_s=None, sends_nacks=False)
 UNCHECKED = Habits(report_s=(0.8, 1.2), answers_checks=False)
 

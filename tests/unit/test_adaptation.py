@@ -11,6 +11,7 @@ from bass_webrtc.rtc.adaptation import Adaptation, SendProbe, SetEncoding, SetRe
 from bass_webrtc.rtc.path_measures import LossMeter
 from support.narrow_link import (
     CHROMIUM,
+    FIREFOX,
     FREQUENT,
     FREQUENT_NACK,
     RARE,
@@ -264,6 +265,7 @@ PEERS = {
     "a report every second": (FREQUENT, 5.0),
     "NACKs and a report every second": (FREQUENT_NACK, 5.0),
     "a report every 2.5 to 7.5 s": (RARE, 7.5 + 1.5),
+    "Firefox": (FIREFOX, 7.5 + 1.5),
 }
 
 
@@ -279,6 +281,13 @@ def test_listener_steps_down_once_and_comes_back(habits: Habits, most_s: float, 
     assert sum(at_s > settled_s for at_s in history.gaps) <= (2 if queue_s < 0.05 else 0)
     # What probes add to the delay; by then the queue of 1 s is empty, too.
     assert max(wait_s for at_s, wait_s in history.queued if 60 < at_s < NARROW_UNTIL_S) < 0.055
+
+
+@pytest.mark.parametrize("seed", [13, 32, 58])
+def test_first_report_of_a_limit_suffices_without_red(seed: int) -> None:
+    """It shows 4 to 15 % of loss here, since the limit began shortly before it."""
+    history = Listener(_narrow(64, 0.2), FIREFOX, seed=seed).run(NARROW_FROM_S + 20)
+    assert _first_switch_s(history) < 4.0
 
 
 @pytest.mark.parametrize(("rate_kbps", "queue_s"), [(64, 0.2), (136, 0.05)])
@@ -303,6 +312,13 @@ def test_random_loss_causes_redundancy_but_no_switch(habits: Habits, rtt_s: floa
     assert first_s < 12
     assert first >= 1
     assert all(level >= 1 for _, level in history.levels)
+
+
+@pytest.mark.parametrize("loss", [0.03, 0.08])
+def test_random_loss_causes_no_switch_without_red(loss: float) -> None:
+    history = Listener(Path(loss=loss, jitter_s=0.01), FIREFOX, seed=4).run(600)
+    assert history.encodings == []
+    assert len(history.wake_ups) < 15 * 10
 
 
 @pytest.mark.parametrize(("habits", "queue_s"), [(CHROMIUM, 0.05), (FREQUENT, 0.2), (CHROMIUM, 1.0)])

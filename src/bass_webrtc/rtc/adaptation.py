@@ -4,17 +4,18 @@
                                  path_measures            room_probe
 
 Loss alone is no congestion: it brings redundancy, 1 copy from 1 %, 2 from 4 %. Congestion is judged by an examination
-of one second, which begins with a loss of 15 %, with a late round trip, or before redundancy adds load: five checks of
-our own. Late or lost checks, or heavy loss that goes on, mean congestion: the redundancy goes at once, and the listener
-gets the highest encoding that the measured capacity carries, or the next lower one. If heavy loss does not fall with
-the load, it was not congestion: the former encoding returns, with redundancy.
+of one second, which begins with a loss of 15 %, with a late round trip, or before redundancy adds load (from 4 % also
+where redundancy was not negotiated): five checks of our own. Late or lost checks, or heavy loss that goes on, mean
+congestion: the redundancy goes at once, and the listener gets the highest encoding that the measured capacity carries,
+or the next lower one. If heavy loss does not fall with the load, it was not congestion: the former encoding returns,
+with redundancy.
 
 A listener so limited gets more load, redundancy or a higher encoding, only after a probe (``room_probe``) has shown
 that the path carries it. Probes follow each other after 5 to 22 s, so the listener is back within a minute after the
 limit has gone.
 
 An encoding is left again after 5 s at the earliest. Time to notice a limit that drops half of the packets: 5 s if the
-peer sends NACKs or a report every second; otherwise the time to its next report (Chromium: 2.5 to 7.5 s) and 1.5 s;
+peer sends NACKs or a report every second; otherwise the time to its next report (browsers: 2.5 to 7.5 s) and 1.5 s;
 16 s without RTCP. Peers that answer no checks are tried instead of probed, 30 s after a step down and ever more rarely.
 
 Without trouble there are no timers, unless the peer sends no RTCP: then there is a check every 5 s. A limited listener
@@ -62,6 +63,8 @@ _HEAVY_EXAMINATION_S = 1.5
 _OUTAGE_S = 0.3
 _EXAMINATION_PAUSE_S = 1.0
 _LATE_EXAMINATION_PAUSE_S = 5.0
+_LOSSY_EXAMINATION_PAUSE_S = 20.0
+"""Without RED, less than heavy loss is examined, too: the first report of a limit may show only its beginning."""
 
 _SWITCH_INTERVAL_S = 5.0
 _SETTLING_S = 5.0
@@ -419,7 +422,9 @@ class Adaptation:
         ago_s = now_s - self._examined_s
         is_heavy = self._has_less and ago_s >= _EXAMINATION_PAUSE_S and self._is_loss_heavy(now_s)
         is_late = is_late and self._has_less and ago_s >= _LATE_EXAMINATION_PAUSE_S
-        if is_heavy or is_late or (self._wanted > self.redundancy and not self.is_limited):
+        is_lossy = not self._has_red and self._has_less and ago_s >= _LOSSY_EXAMINATION_PAUSE_S
+        is_lossy = is_lossy and self._loss.within(_LOSS_WINDOW_S, now_s).share >= _TWO_COPIES_FROM
+        if is_heavy or is_late or is_lossy or (self._wanted > self.redundancy and not self.is_limited):
             if self._probe is not None:
                 self._probe = None
                 self._back_off(now_s)
