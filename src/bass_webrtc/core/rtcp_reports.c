@@ -1,5 +1,7 @@
 #include "rtcp_reports.h"
 
+#include "byte_order.h"
+
 #define HEADER_BYTES 4
 #define SSRC_BYTES 4
 #define BLOCK_BYTES 24
@@ -14,19 +16,15 @@
 
 /* ---- parsing */
 
-static uint32_t read_u16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
-
-static uint32_t read_u32(const uint8_t *at) { return read_u16(at) << 16 | read_u16(at + 2); }
-
 static bw_report_block read_block(const uint8_t *at, uint32_t reporter) {
     return (bw_report_block){
         .reporter = reporter,
         .fraction_lost = at[4],
-        .packets_lost = (int32_t)(read_u32(at + 4) << 8) >> 8, /* 24 bits, signed */
-        .highest_sequence = read_u32(at + 8),
-        .jitter = read_u32(at + 12),
-        .last_sr = read_u32(at + 16),
-        .delay_since_last_sr = read_u32(at + 20),
+        .packets_lost = (int32_t)(bw_read_u32(at + 4) << 8) >> 8, /* 24 bits, signed */
+        .highest_sequence = bw_read_u32(at + 8),
+        .jitter = bw_read_u32(at + 12),
+        .last_sr = bw_read_u32(at + 16),
+        .delay_since_last_sr = bw_read_u32(at + 20),
     };
 }
 
@@ -37,9 +35,9 @@ static bool read_report(bw_report_block *block, bool *is_found, const uint8_t *p
         return false; /* too short, or with an extension */
     const uint8_t *at = packet + HEADER_BYTES + SSRC_BYTES;
     for (uint32_t i = 0; i < count && !*is_found; i++, at += BLOCK_BYTES) {
-        *is_found = read_u32(at) == ssrc;
+        *is_found = bw_read_u32(at) == ssrc;
         if (*is_found)
-            *block = read_block(at, read_u32(packet + HEADER_BYTES));
+            *block = read_block(at, bw_read_u32(packet + HEADER_BYTES));
     }
     return true;
 }
@@ -50,7 +48,7 @@ bool bw_report_parse(bw_report_block *block, const uint8_t *data, uint32_t lengt
     for (uint32_t i = 0; i < MAX_PACKETS && at < length; i++) {
         if (length - at < HEADER_BYTES || (data[at] & VERSION_AND_PADDING) != VERSION_2)
             return false;
-        uint32_t bytes = HEADER_BYTES + 4 * read_u16(data + at + 2);
+        uint32_t bytes = HEADER_BYTES + 4 * bw_read_u16(data + at + 2);
         uint8_t kind = data[at + 1];
         if (bytes > length - at)
             return false;

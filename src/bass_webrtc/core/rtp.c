@@ -1,6 +1,8 @@
 /* Builds the RTP packet of a frame for one peer: its own header and, if enabled, redundant copies. */
 #include "internal.h"
 
+#include "byte_order.h"
+
 #include <string.h>
 
 #define RED_HEADER_BYTES 4
@@ -11,16 +13,6 @@
 const bw_frame *bw_frame_history_find(const bw_frame_history *history, uint32_t number) {
     const bw_frame *frame = &history->frames[number % BW_FRAME_HISTORY];
     return frame->number == number && frame->length > 0 ? frame : NULL;
-}
-
-static void put_u16(uint8_t *out, uint32_t value) {
-    out[0] = (uint8_t)(value >> 8);
-    out[1] = (uint8_t)value;
-}
-
-static void put_u32(uint8_t *out, uint32_t value) {
-    put_u16(out, value >> 16);
-    put_u16(out + 2, value);
 }
 
 /* Chooses the redundant copies of a packet, oldest first. Returns how many. */
@@ -51,7 +43,7 @@ static uint32_t write_red(uint8_t *out, const bw_frame_history *history, const b
     uint8_t *at = out;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t offset_ticks = (frame->number - copies[i]->number) * history->frame_samples;
-        put_u32(at, 0x80000000u | (uint32_t)payload_type << 24 | offset_ticks << 10 | copies[i]->length);
+        bw_write_u32(at, 0x80000000u | (uint32_t)payload_type << 24 | offset_ticks << 10 | copies[i]->length);
         at += RED_HEADER_BYTES;
     }
     *at++ = payload_type;
@@ -71,9 +63,9 @@ uint32_t bw_rtp_write(const bw_outgoing *outgoing, const bw_frame_history *histo
     uint8_t payload_type = count ? outgoing->red_payload_type : outgoing->payload_type;
     packet[0] = 0x80; /* version 2, no padding, no extension, no CSRC (RFC 3550, 5.1) */
     packet[1] = (uint8_t)(frame->marker << 7 | payload_type);
-    put_u16(packet + 2, sequence);
-    put_u32(packet + 4, outgoing->timestamp_offset + frame->number * history->frame_samples);
-    put_u32(packet + 8, outgoing->ssrc);
+    bw_write_u16(packet + 2, sequence);
+    bw_write_u32(packet + 4, outgoing->timestamp_offset + frame->number * history->frame_samples);
+    bw_write_u32(packet + 8, outgoing->ssrc);
     uint8_t *payload = packet + BW_RTP_HEADER_BYTES;
     if (count)
         return BW_RTP_HEADER_BYTES + write_red(payload, history, frame, outgoing->payload_type, copies, count);

@@ -1,18 +1,16 @@
 #include "rtp_parse.h"
 
+#include "byte_order.h"
+
 #include <string.h>
 
 #define FIXED_HEADER_BYTES 12
-
-static uint16_t read_16(const uint8_t *data) { return (uint16_t)(data[0] << 8 | data[1]); }
-
-static uint32_t read_32(const uint8_t *data) { return (uint32_t)read_16(data) << 16 | read_16(data + 2); }
 
 /* Returns the length of a header extension in bytes (RFC 3550, 5.3.1); 0 when it runs past the end. */
 static uint32_t skip_extension(const uint8_t *data, uint32_t length) {
     if (length < 4)
         return 0;
-    uint32_t bytes = 4u * read_16(data + 2);
+    uint32_t bytes = 4u * bw_read_u16(data + 2);
     return bytes <= length - 4 ? bytes + 4 : 0;
 }
 
@@ -23,9 +21,9 @@ bool bw_rtp_parse_header(bw_rtp_packet *packet, const uint8_t *data, uint32_t le
     packet->csrc_count = data[0] & 0x0F;
     packet->marker = data[1] >> 7;
     packet->payload_type = data[1] & 0x7F;
-    packet->sequence = read_16(data + 2);
-    packet->timestamp = read_32(data + 4);
-    packet->ssrc = read_32(data + 8);
+    packet->sequence = (uint16_t)bw_read_u16(data + 2);
+    packet->timestamp = bw_read_u32(data + 4);
+    packet->ssrc = bw_read_u32(data + 8);
     uint32_t used = FIXED_HEADER_BYTES + 4u * packet->csrc_count;
     if (used > length)
         return false;
@@ -60,7 +58,7 @@ uint32_t bw_red_parse(bw_red_block blocks[BW_RED_MAX_BLOCKS], const uint8_t *pay
     while (at < length && payload[at] & 0x80) {
         if (length - at < 4 || count == BW_RED_MAX_BLOCKS - 1)
             return 0;
-        uint32_t header = read_32(payload + at);
+        uint32_t header = bw_read_u32(payload + at);
         blocks[count].payload_type = header >> 24 & 0x7F;
         blocks[count].timestamp = timestamp - (header >> 10 & 0x3FFF);
         blocks[count].bytes = header & 0x3FF;

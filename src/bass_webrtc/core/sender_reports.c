@@ -1,5 +1,7 @@
 #include "sender_reports.h"
 
+#include "byte_order.h"
+
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,21 +50,16 @@ bool bw_reporter_is_due(bw_reporter *reporter, int64_t now_ns) {
 
 /* ---- packets */
 
-static void write_u32(uint8_t *at, uint32_t value) {
-    for (int i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
 static void write_header(uint8_t *packet, uint8_t kind, uint32_t bytes, uint32_t ssrc) {
     const uint8_t header[] = {0x80, kind, 0, (uint8_t)(bytes / 4 - 1)};
     memcpy(packet, header, sizeof header);
-    write_u32(packet + 4, ssrc);
+    bw_write_u32(packet + 4, ssrc);
 }
 
 static void write_ntp_time(uint8_t *at, int64_t unix_ns) {
     uint64_t seconds = (uint64_t)(unix_ns / SECOND_NS), rest = (uint64_t)(unix_ns % SECOND_NS);
-    write_u32(at, (uint32_t)(seconds + NTP_EPOCH_S));
-    write_u32(at + 4, (uint32_t)((rest << 32) / SECOND_NS));
+    bw_write_u32(at, (uint32_t)(seconds + NTP_EPOCH_S));
+    bw_write_u32(at + 4, (uint32_t)((rest << 32) / SECOND_NS));
 }
 
 static uint32_t rtp_time(const bw_report_config *config, const bw_sent *sent) {
@@ -80,9 +77,9 @@ static uint32_t write_report(bw_reporter *reporter, const bw_sent *sent, uint8_t
     }
     write_header(packet, 200, SENDER_REPORT_BYTES, config->ssrc);
     write_ntp_time(packet + 8, config->unix_epoch_ns + sent->now_ns);
-    write_u32(packet + 16, rtp_time(config, sent));
-    write_u32(packet + 20, (uint32_t)sent->packets);
-    write_u32(packet + 24, (uint32_t)sent->octets);
+    bw_write_u32(packet + 16, rtp_time(config, sent));
+    bw_write_u32(packet + 20, (uint32_t)sent->packets);
+    bw_write_u32(packet + 24, (uint32_t)sent->octets);
     return SENDER_REPORT_BYTES;
 }
 

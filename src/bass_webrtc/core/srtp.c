@@ -1,5 +1,6 @@
 #include "srtp.h"
 
+#include "byte_order.h"
 #include "core.h"
 
 #include <openssl/crypto.h>
@@ -27,15 +28,6 @@
 #define LABEL_AUTHENTICATION 1
 #define LABEL_SALT 2
 #define LABELS 3
-
-static void put_32(uint8_t *out, uint32_t value) {
-    for (int i = 0; i < 4; i++)
-        out[i] = (uint8_t)(value >> (24 - 8 * i));
-}
-
-static uint32_t read_32(const uint8_t *data) {
-    return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
-}
 
 /* ---- ciphers of a thread */
 
@@ -145,7 +137,7 @@ static void make_iv(const bw_srtp_keys *keys, const parts *packet, uint8_t iv[IV
     uint8_t *at = iv + (keys->is_gcm ? 2 : 4);
     memset(iv, 0, IV_BYTES);
     memcpy(at, packet->ssrc, 4);
-    put_32(at + 4, (uint32_t)(packet->index >> 16));
+    bw_write_u32(at + 4, (uint32_t)(packet->index >> 16));
     at[8] = (uint8_t)(packet->index >> 8);
     at[9] = (uint8_t)packet->index;
     for (int i = 0; i < IV_BYTES; i++)
@@ -197,7 +189,7 @@ static bool apply_cm(const bw_srtp_keys *keys, const parts *packet) {
 static void sign_cm(const bw_srtp_keys *keys, const parts *packet, uint8_t sum[BW_HMAC_BYTES]) {
     SHA_CTX hash;
     uint8_t rollover[4];
-    put_32(rollover, (uint32_t)(packet->index >> 16));
+    bw_write_u32(rollover, (uint32_t)(packet->index >> 16));
     bw_hmac_begin(&keys->hmac, &hash);
     SHA1_Update(&hash, packet->bytes, packet->header_bytes + packet->payload_bytes);
     SHA1_Update(&hash, packet->word != NULL ? packet->word : rollover, 4);
@@ -276,7 +268,7 @@ static parts divide_rtcp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t pla
 
 bool bw_srtp_protect_rtcp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t *length, uint32_t index) {
     parts divided = divide_rtcp(keys, packet, *length, index);
-    put_32(find_word(keys, packet, *length), ENCRYPTED | index);
+    bw_write_u32(find_word(keys, packet, *length), ENCRYPTED | index);
     *length += WORD_BYTES + tag_bytes(keys);
     return protect(keys, &divided);
 }
@@ -286,7 +278,7 @@ bool bw_srtp_unprotect_rtcp(const bw_srtp_keys *keys, uint8_t *packet, uint32_t 
     uint32_t trailer = WORD_BYTES + tag_bytes(keys);
     if (*length < RTCP_HEADER_BYTES + trailer)
         return false;
-    uint32_t word = read_32(find_word(keys, packet, *length - trailer));
+    uint32_t word = bw_read_u32(find_word(keys, packet, *length - trailer));
     parts divided = divide_rtcp(keys, packet, *length - trailer, word & MAX_RTCP_INDEX);
     if (!(word & ENCRYPTED) || !unprotect(keys, &divided))
         return false;

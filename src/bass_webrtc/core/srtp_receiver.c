@@ -1,15 +1,12 @@
 #include "srtp_receiver.h"
 
+#include "byte_order.h"
 #include "core.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define HALF_RANGE 0x8000 /* of sequence numbers */
-
-static uint32_t read_32(const uint8_t *data) {
-    return (uint32_t)data[0] << 24 | (uint32_t)data[1] << 16 | (uint32_t)data[2] << 8 | data[3];
-}
 
 /* ---- streams */
 
@@ -87,7 +84,7 @@ static uint64_t estimate_index(uint64_t highest, uint16_t sequence) {
 
 bool bw_srtp_receive_rtp(bw_srtp_streams *streams, bw_srtp_keys *keys, uint8_t *packet, uint32_t header_bytes,
                          uint32_t *length) {
-    uint32_t ssrc = read_32(packet + 8);
+    uint32_t ssrc = bw_read_u32(packet + 8);
     uint16_t sequence = (uint16_t)(packet[2] << 8 | packet[3]);
     bw_srtp_stream *stream = find_stream(streams, ssrc);
     uint64_t index = stream != NULL ? estimate_index(stream->highest, sequence) : sequence;
@@ -101,7 +98,7 @@ bool bw_srtp_receive_rtcp(bw_srtp_streams *streams, bw_srtp_keys *keys, uint8_t 
     uint32_t index;
     if (!bw_srtp_unprotect_rtcp(keys, packet, length, &index))
         return false;
-    uint32_t ssrc = read_32(packet + 4);
+    uint32_t ssrc = bw_read_u32(packet + 4);
     bw_srtp_stream *stream = find_stream(streams, ssrc);
     if (stream != NULL ? is_replayed(stream, index) : streams->count == BW_MAX_SSRCS)
         return false;

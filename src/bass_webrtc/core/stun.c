@@ -1,5 +1,7 @@
 #include "stun.h"
 
+#include "byte_order.h"
+
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -25,22 +27,8 @@
 
 #define COOKIE_AT 4
 
-static uint32_t read_u16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
-
-static uint32_t read_u32(const uint8_t *at) { return read_u16(at) << 16 | read_u16(at + 2); }
-
-static void write_u16(uint8_t *at, uint32_t value) {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static void write_u32(uint8_t *at, uint32_t value) {
-    write_u16(at, value >> 16);
-    write_u16(at + 2, value);
-}
-
 bool bw_stun_is_likely(const uint8_t *data, uint32_t length) {
-    return length >= HEADER_BYTES && data[0] <= 3 && read_u32(data + 4) == MAGIC_COOKIE;
+    return length >= HEADER_BYTES && data[0] <= 3 && bw_read_u32(data + 4) == MAGIC_COOKIE;
 }
 
 /* ---- parsing */
@@ -79,7 +67,7 @@ static bool needs_error(uint32_t attribute) {
 
 /* Notes one attribute. Returns false for a FINGERPRINT that is not the last (RFC 8489, 14.7). */
 static bool note_attribute(bw_stun_message *message, const uint8_t *data, uint32_t length, uint32_t at) {
-    uint32_t attribute = read_u16(data + at), bytes = read_u16(data + at + 2);
+    uint32_t attribute = bw_read_u16(data + at), bytes = bw_read_u16(data + at + 2);
     if (attribute == FINGERPRINT) {
         message->fingerprint_at = at;
         return at + ATTRIBUTE_HEADER_BYTES + FINGERPRINT_BYTES == length;
@@ -97,16 +85,16 @@ static bool note_attribute(bw_stun_message *message, const uint8_t *data, uint32
 }
 
 bool bw_stun_parse(bw_stun_message *message, const uint8_t *data, uint32_t length) {
-    if (!bw_stun_is_likely(data, length) || length % 4 != 0 || read_u16(data + 2) != length - HEADER_BYTES)
+    if (!bw_stun_is_likely(data, length) || length % 4 != 0 || bw_read_u16(data + 2) != length - HEADER_BYTES)
         return false;
-    *message = (bw_stun_message){.kind = (uint16_t)read_u16(data)};
+    *message = (bw_stun_message){.kind = (uint16_t)bw_read_u16(data)};
     uint32_t at = HEADER_BYTES;
     for (uint32_t i = 0; i < MAX_ATTRIBUTES; i++) {
         if (at == length)
             return true;
-        uint32_t bytes = read_u16(data + at + 2); /* in bounds, because at and length are multiples of 4 */
+        uint32_t bytes = bw_read_u16(data + at + 2); /* in bounds, because at and length are multiples of 4 */
         uint32_t following = at + ATTRIBUTE_HEADER_BYTES + ((bytes + 3) & ~3u);
-        if (following > length || !has_right_length(read_u16(data + at), bytes) ||
+        if (following > length || !has_right_length(bw_read_u16(data + at), bytes) ||
             !note_attribute(message, data, length, at))
             return false;
         at = following;
@@ -120,7 +108,7 @@ bool bw_stun_parse(bw_stun_message *message, const uint8_t *data, uint32_t lengt
 static void sign(const uint8_t *data, uint32_t covered, const bw_hmac_key *key, uint8_t sum[BW_HMAC_BYTES]) {
     uint8_t start[4] = {data[0], data[1]};
     SHA_CTX hash;
-    write_u16(start + 2, covered - HEADER_BYTES + ATTRIBUTE_HEADER_BYTES + BW_HMAC_BYTES);
+    bw_write_u16(start + 2, covered - HEADER_BYTES + ATTRIBUTE_HEADER_BYTES + BW_HMAC_BYTES);
     bw_hmac_begin(key, &hash);
     SHA1_Update(&hash, start, sizeof start);
     SHA1_Update(&hash, data + sizeof start, covered - sizeof start);
@@ -152,7 +140,7 @@ static uint32_t crc32(const uint8_t *data, uint32_t length) {
 
 static bool has_right_fingerprint(const bw_stun_message *message, const uint8_t *data) {
     uint32_t at = message->fingerprint_at;
-    return at == 0 || read_u32(data + at + ATTRIBUTE_HEADER_BYTES) == (crc32(data, at) ^ FINGERPRINT_XOR);
+    return at == 0 || bw_read_u32(data + at + ATTRIBUTE_HEADER_BYTES) == (crc32(data, at) ^ FINGERPRINT_XOR);
 }
 
 bool bw_stun_is_authentic(const bw_stun_message *message, const uint8_t *data, const bw_hmac_key *key) {
@@ -165,10 +153,10 @@ bool bw_stun_is_authentic(const bw_stun_message *message, const uint8_t *data, c
 /* Writes an attribute's header and returns where its value belongs. Also sets the message's length. */
 static uint8_t *begin_attribute(uint8_t *message, uint32_t *length, uint32_t attribute, uint32_t bytes) {
     uint8_t *at = message + *length;
-    write_u16(at, attribute);
-    write_u16(at + 2, bytes);
+    bw_write_u16(at, attribute);
+    bw_write_u16(at + 2, bytes);
     *length += ATTRIBUTE_HEADER_BYTES + bytes;
-    write_u16(message + 2, *length - HEADER_BYTES);
+    bw_write_u16(message + 2, *length - HEADER_BYTES);
     return at + ATTRIBUTE_HEADER_BYTES;
 }
 
@@ -176,8 +164,8 @@ static uint8_t *begin_attribute(uint8_t *message, uint32_t *length, uint32_t att
 static void write_address(uint8_t *message, uint32_t *length, const bw_address *address) {
     uint32_t ip_bytes = address->family == 4 ? 4 : 16;
     uint8_t *value = begin_attribute(message, length, XOR_MAPPED_ADDRESS, 4 + ip_bytes);
-    write_u16(value, address->family == 4 ? 1 : 2);
-    write_u16(value + 2, address->port ^ MAGIC_COOKIE >> 16);
+    bw_write_u16(value, address->family == 4 ? 1 : 2);
+    bw_write_u16(value + 2, address->port ^ MAGIC_COOKIE >> 16);
     for (uint32_t i = 0; i < ip_bytes; i++)
         value[4 + i] = address->ip[i] ^ message[COOKIE_AT + i];
 }
@@ -185,13 +173,13 @@ static void write_address(uint8_t *message, uint32_t *length, const bw_address *
 uint32_t bw_stun_write_success(uint8_t *response, const uint8_t *request, const bw_address *source,
                                const bw_hmac_key *key) {
     uint32_t length = HEADER_BYTES, covered;
-    write_u16(response, BW_STUN_BINDING_SUCCESS);
+    bw_write_u16(response, BW_STUN_BINDING_SUCCESS);
     memcpy(response + COOKIE_AT, request + COOKIE_AT, HEADER_BYTES - COOKIE_AT);
     write_address(response, &length, source);
     covered = length;
     sign(response, covered, key, begin_attribute(response, &length, MESSAGE_INTEGRITY, BW_HMAC_BYTES));
     covered = length;
     uint8_t *fingerprint = begin_attribute(response, &length, FINGERPRINT, FINGERPRINT_BYTES);
-    write_u32(fingerprint, crc32(response, covered) ^ FINGERPRINT_XOR);
+    bw_write_u32(fingerprint, crc32(response, covered) ^ FINGERPRINT_XOR);
     return length;
 }
