@@ -127,9 +127,8 @@ void bw_channel_frame_done(bw_channel *channel, int64_t number) {
     while (before < late_us &&
            !atomic_compare_exchange_weak_explicit(latest, &before, late_us, memory_order_relaxed, memory_order_relaxed))
         ;
-    if (before <= frame_us && late_us > frame_us) {
+    if (before <= frame_us && late_us > frame_us)
         bw_channel_count(channel, offsetof(bw_sending_counters, late_frames), 1);
-    }
 }
 
 /* ---- thread */

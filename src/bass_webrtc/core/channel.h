@@ -89,7 +89,6 @@ void bw_channel_frame_done(bw_channel *channel, int64_t number);
 
 /* Returns NULL unless there is such a channel, which is not being removed. */
 bw_channel *bw_channel_find(bw_engine *engine, uint32_t channel);
-bool bw_bitrate_is_valid(uint32_t bitrate_bps);
 /* Chooses a fan-out for one more peer, and counts the peer. */
 bw_fan_out *bw_channel_admit(bw_channel *channel);
 void bw_channel_dismiss(bw_fan_out *fan_out);

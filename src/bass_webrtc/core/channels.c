@@ -5,18 +5,18 @@
 
 #define LISTENERS_PER_FAN_OUT 250 /* before there is another one: those take about two milliseconds per frame */
 
+static bool bitrate_is_valid(uint32_t bitrate_bps) { return bitrate_bps >= 6000 && bitrate_bps <= 510000; }
+
 static bool config_is_valid(const bw_channel_config *config) {
     if (config->encodings < 1 || config->encodings > BW_MAX_ENCODINGS || config->complexity > 10 ||
         config->application > BW_APPLICATION_LOWDELAY)
         return false;
     for (uint32_t i = 0; i < config->encodings; i++) {
-        if (!bw_bitrate_is_valid(config->bitrates_bps[i]))
+        if (!bitrate_is_valid(config->bitrates_bps[i]))
             return false;
     }
     return true;
 }
-
-bool bw_bitrate_is_valid(uint32_t bitrate_bps) { return bitrate_bps >= 6000 && bitrate_bps <= 510000; }
 
 /* Returns NULL unless there is such a channel, which is not being removed. */
 bw_channel *bw_channel_find(bw_engine *engine, uint32_t channel) {
@@ -122,7 +122,7 @@ static int command_encoding(bw_engine *engine, uint32_t channel, bw_channel_comm
 }
 
 int bw_channel_set_bitrate(bw_engine *engine, uint32_t channel, uint32_t encoding, uint32_t bitrate_bps) {
-    if (!bw_bitrate_is_valid(bitrate_bps))
+    if (!bitrate_is_valid(bitrate_bps))
         return BW_ERROR_ARGUMENT;
     return command_encoding(
         engine, channel,

@@ -215,6 +215,7 @@ class MediaSession:
         self._choose_encoding(channel)
         if self._connected_at_s is not None and plays(self._kind):
             self._engine.set_channel(self._peer, channel.number, self._highest_encoding)
+            self._engine.set_redundancy(self._peer, 0)
             self._begin_to_adapt(time.perf_counter())
 
     @property
@@ -255,7 +256,7 @@ class MediaSession:
         return datagrams
 
     def _protect(self, packet: bytes) -> bytes:
-        # The SRTCP indexes belong to whoever sends the reports: the network thread, or this object.
+        # The SRTCP indexes belong to the sender of the reports: the network thread, or this object.
         return self._engine.protect_rtcp(self._peer, packet) if self._srtcp is None else self._srtcp.protect(packet)
 
     def events(self) -> list[MediaEvent]:
@@ -271,7 +272,8 @@ class MediaSession:
             self._update_rtcp(self._rtcp, now_s)
             self._handle_rtcp_events(self._rtcp, now_s)
             self._log_ignored_nacks(self._rtcp.ignored_nack_items, now_s)
-            self._log_sequence_restarts(now_s)
+            if talks(self._kind):
+                self._log_sequence_restarts(now_s)
         if self._adaptation is not None:
             self._adaptation.on_time(now_s)
             self._adapt(self._adaptation.decisions())
@@ -435,7 +437,6 @@ class MediaSession:
             top=self._highest_encoding,
         )
         self._kept_reports_s = now_s
-        self._engine.set_redundancy(self._peer, 0)
 
     def _note_nack(self, sequences: Sequence[int], now_s: float) -> None:
         if self._adaptation is not None:

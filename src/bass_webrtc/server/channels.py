@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections import deque
@@ -281,15 +282,15 @@ class ServerChannels:
         opened = await _open(source, device)
         await watch.set_source(opened, fade_ms, turn, functools.partial(setattr, handle, "source", source))
 
-    def set_bitrate(self, name: str, bitrate_kbps: int) -> None:
+    def set_bitrate(self, handle: ChannelBase, bitrate_kbps: int) -> None:
         """Change the bitrate of a channel's first encoding; ignored if it was closed meanwhile."""
-        if name in self._running:
-            self._running[name].set_bitrate(bitrate_kbps)
+        with contextlib.suppress(ClosedError):
+            self.of(handle).set_bitrate(bitrate_kbps)
 
-    def set_complexity(self, name: str, complexity: int) -> None:
+    def set_complexity(self, handle: ChannelBase, complexity: int) -> None:
         """Change the complexity of a channel's encoders; ignored if it was closed meanwhile."""
-        if name in self._running:
-            self.engine.set_complexity(complexity, self._running[name].number)
+        with contextlib.suppress(ClosedError):
+            self.engine.set_complexity(complexity, self.of(handle).number)
 
 
 def lateness(lateness_us: list[int]) -> Lateness:

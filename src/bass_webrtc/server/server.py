@@ -225,10 +225,13 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
                 run.channels.of(channel).check_bitrate(bitrate_kbps)
 
     def _apply_bitrate(self, channel: ChannelBase, bitrate_kbps: int) -> None:
-        self._apply(lambda run: run.channels.set_bitrate(channel.name, bitrate_kbps))
+        self._apply(lambda run: run.channels.set_bitrate(channel, bitrate_kbps))
+
+    def _apply_complexity(self, channel: ChannelBase, complexity: int) -> None:
+        self._apply(lambda run: run.channels.set_complexity(channel, complexity))
 
     def _apply(self, change: Callable[[ServerRun], object]) -> None:
-        """Make a change that nobody waits for, unless the server is stopped: the next start makes it then."""
+        """Make a change without waiting for it. While the server is stopped, do nothing: the next start makes it."""
 
         async def call(run: ServerRun) -> None:
             run.loop.call_soon(change, run)  # The loop reports an error.
@@ -356,9 +359,9 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
             ConfigError: ``complexity`` is out of range.
         """
         self.config = replace(self.config, complexity=complexity)
-        for name, channel in self.channels.items():
+        for channel in self.channels.values():
             if channel.config.complexity is None:
-                self._apply(lambda run, name=name: run.channels.set_complexity(name, complexity))  # type: ignore[misc]
+                self._apply_complexity(channel, complexity)
 
     # -- events
 
