@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
+
 import bass_webrtc as bw
 from support import tones
 from support.listener import Listener
@@ -15,7 +17,7 @@ from support.reruns import real_time_audio
 from support.shaped_link import ShapedLink
 from support.studio import Studio
 
-pytestmark = real_time_audio
+pytestmark = [pytest.mark.alone, real_time_audio]
 
 LEFT_HZ, RIGHT_HZ = 440.0, 880.0
 CLICK_DBFS = -33.0
