@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import http
 import ipaddress
 import itertools
 import json
@@ -45,12 +46,15 @@ class Worker:
         self._poll = select.epoll()
         self._counter = PacketCounter()
         self._players: dict[int, Player] = {}
+        self._asking: dict[int, Player] = {}
+        """By descriptor of their HTTP connection: players whose POST has no response yet."""
         self._failures: list[str] = []
         self._input = b""
         self._not_before_s = 0.0
+        self._sweep_s = 0.0
         self._running = True
         os.set_blocking(0, False)
-        self._poll.register(0, select.EPOLLIN)
+        self._wait_for(0)
 
     def run(self) -> None:
         while self._running:
@@ -59,11 +63,12 @@ class Worker:
             player.vanish()
 
     def _turn(self) -> None:
-        """Waits for datagrams, a command, or the next sweep over the players' timers."""
-        sweep_s = time.monotonic() + _SWEEP_S
-        while (left_s := sweep_s - time.monotonic()) > 0:
-            self._receive(left_s)
+        """Wait for datagrams, a response or a command; every 20 ms look at the players' timers."""
+        self._receive(max(0.0, self._sweep_s - time.monotonic()))
         now_s = time.monotonic()
+        if now_s < self._sweep_s:
+            return
+        self._sweep_s = now_s + _SWEEP_S
         for descriptor, player in self._players.items():
             if player.due_s <= now_s:
                 # The player reports what was counted for it.
@@ -72,10 +77,21 @@ class Worker:
 
     def _receive(self, wait_s: float) -> None:
         for descriptor, data in self._counter.wait(self._poll.fileno(), wait_s):
-            if data is None:
+            if data is not None:
+                if descriptor in self._players:
+                    self._players[descriptor].handle_datagram(data, time.monotonic())
+            elif descriptor in self._asking:
+                self._read_response(descriptor)
+            else:
                 self._read_command()
-            elif descriptor in self._players:
-                self._players[descriptor].handle_datagram(data, time.monotonic())
+
+    def _wait_for(self, descriptor: int) -> None:
+        self._counter.set_own(descriptor, True)
+        self._poll.register(descriptor, select.EPOLLIN)
+
+    def _leave(self, descriptor: int) -> None:
+        self._poll.unregister(descriptor)
+        self._counter.set_own(descriptor, False)
 
     def _read_command(self) -> None:
         data = os.read(0, 65_536)
@@ -93,19 +109,15 @@ class Worker:
         started: list[Player] = []
         failures: collections.Counter[str] = collections.Counter()
         # Other commands wait until this one is done.
-        self._poll.unregister(0)
-        while len(started) < count or pending:
-            while len(started) < count and len(pending) < in_flight and time.monotonic() >= self._not_before_s:
-                player = self._start(url, token)
-                if player.status == 429:
-                    # Rate limit of the endpoint: wait for Retry-After.
-                    self._not_before_s = time.monotonic() + player.retry_after_s
-                else:
-                    started.append(player)
-                    pending.append(player)
+        self._leave(0)
+        while len(started) < count:
+            while len(pending) < min(in_flight, count - len(started)) and time.monotonic() >= self._not_before_s:
+                pending.append(self._request(url, token))
             self._turn()
-            pending = [player for player in pending if self._is_on_its_way(player)]
-        self._poll.register(0, select.EPOLLIN)
+            done = [player for player in pending if not self._is_on_its_way(player)]
+            pending = [player for player in pending if player not in done]
+            started += [player for player in done if player.status != http.HTTPStatus.TOO_MANY_REQUESTS]
+        self._wait_for(0)
         for player in started:
             if player.state == "failed":
                 failures[player.reason] += 1
@@ -113,14 +125,22 @@ class Worker:
         waits = [1000 * (player.first_packet_s - player.posted_s) for player in started if player.first_packet_s]
         return {"first_packet_ms": waits, "failures": dict(failures)}
 
-    def _start(self, url: str, token: str | None) -> Player:
+    def _request(self, url: str, token: str | None) -> Player:
         player = self._create()
+        descriptor = player.request(url, time.monotonic(), token)
+        self._asking[descriptor] = player
+        self._wait_for(descriptor)
+        return player
+
+    def _read_response(self, descriptor: int) -> None:
+        player = self._asking.pop(descriptor)
+        self._leave(descriptor)
         now_s = time.monotonic()
-        if player.post(url, now_s, token):
+        if player.read_response(now_s):
             self._add(player)
             player.handle_timeout(now_s)
-        self._receive(0.0)  # Requests block; many of them must not overflow the sockets of the others.
-        return player
+        elif player.status == http.HTTPStatus.TOO_MANY_REQUESTS:
+            self._not_before_s = now_s + player.retry_after_s
 
     def _create(self) -> Player:
         player = Player(self._certificate)
@@ -155,6 +175,9 @@ class Worker:
         return player.state != "failed"
 
     def _drop(self, player: Player) -> None:
+        for descriptor in [descriptor for descriptor, asking in self._asking.items() if asking is player]:
+            del self._asking[descriptor]
+            self._leave(descriptor)
         if player.socket is not None:
             self._players.pop(player.socket.fileno(), None)
         player.vanish()

@@ -24,7 +24,7 @@ typedef struct {
     uint32_t ssrc;
 } counter;
 
-/* Something that is not RTP. Length -1: the descriptor is no player's, and readable. */
+/* Something that is not RTP. Length -1: the descriptor is the caller's own, and readable. */
 typedef struct {
     int32_t descriptor;
     int32_t length;
@@ -87,19 +87,25 @@ static int drain(int descriptor, counter *counter, other *others, int room) {
     return written;
 }
 
-/* Waits up to timeout_ms. `counters` is indexed by descriptor; descriptors from `players` on are the caller's own.
- * Returns how many others there are, at most `capacity`. */
-int count_packets(int epoll, int timeout_ms, counter *counters, int players, other *others, int capacity) {
+/* Counts for timeout_ms, or until there is something else. `counters` and `own` are indexed by descriptor; `own` tells
+ * the caller's own from players'. Returns how many others there are, at most `capacity`. */
+int count_packets(int epoll, int timeout_ms, counter *counters, const uint8_t *own, other *others, int capacity) {
     struct epoll_event events[64];
     int written = 0;
-    int ready = epoll_wait(epoll, events, 64, timeout_ms);
-    for (int i = 0; i < ready && written + BATCH <= capacity; i++) {
-        int descriptor = events[i].data.fd;
-        if (descriptor == 0 || descriptor >= players) {
-            others[written].descriptor = descriptor;
-            others[written++].length = -1;
-        } else {
-            written += drain(descriptor, &counters[descriptor], others + written, capacity - written);
+    int64_t end_ns = now_ns() + timeout_ms * (int64_t)1000000;
+    for (int64_t left_ms = timeout_ms; written == 0 && left_ms >= 0; left_ms = (end_ns - now_ns()) / 1000000) {
+        int ready = epoll_wait(epoll, events, 64, (int)left_ms);
+        for (int i = 0; i < ready && written + BATCH <= capacity; i++) {
+            int descriptor = events[i].data.fd;
+            if (own[descriptor]) {
+                others[written].descriptor = descriptor;
+                others[written++].length = -1;
+            } else {
+                written += drain(descriptor, &counters[descriptor], others + written, capacity - written);
+            }
+        }
+        if (left_ms == 0) {
+            break;
         }
     }
     return written;

@@ -57,6 +57,7 @@ class PacketCounter:
     def __init__(self) -> None:
         self._library = ctypes.CDLL(str(compiled(_SOURCE, "-shared", "-fPIC")))
         self._counters = (Counter * MAX_DESCRIPTORS)()
+        self._own = (ctypes.c_uint8 * MAX_DESCRIPTORS)()
         self._others = (_Other * _CAPACITY)()
 
     def __getitem__(self, descriptor: int) -> Counter:
@@ -66,13 +67,12 @@ class PacketCounter:
         """Reset the counters of one player."""
         ctypes.memset(ctypes.byref(self._counters[descriptor]), 0, ctypes.sizeof(Counter))
 
+    def set_own(self, descriptor: int, is_own: bool) -> None:
+        """Choose whether a descriptor is the caller's own or, as all others, a player's socket."""
+        self._own[descriptor] = is_own
+
     def wait(self, epoll: int, timeout_s: float) -> list[tuple[int, bytes | None]]:
-        """Wait and count; yield other datagrams with their descriptor, and None if standard input is readable."""
+        """Wait and count; return other datagrams with their descriptor, and None for a readable one of the caller."""
         milliseconds = max(0, round(1000 * timeout_s))
-        found = self._library.count_packets(
-            epoll, milliseconds, self._counters, MAX_DESCRIPTORS, self._others, _CAPACITY
-        )
-        others = self._others[:found]
-        return [
-            (other.descriptor, bytes(other.data[: other.length]) if other.length >= 0 else None) for other in others
-        ]
+        found = self._library.count_packets(epoll, milliseconds, self._counters, self._own, self._others, _CAPACITY)
+        return [(other.descriptor, other.bytes()) for other in self._others[:found]]

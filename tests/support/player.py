@@ -31,6 +31,7 @@ _CHECK_INTERVAL_S = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 _CONSENT_INTERVAL_S = 5.0
 _REPORT_INTERVAL_S = 5.0
 _SENDER_REPORT = 200
+_MTU = 1200
 _PROFILES = {
     b"SRTP_AES128_CM_SHA1_80": (Policy.SRTP_PROFILE_AES128_CM_SHA1_80, 14),
     b"SRTP_AEAD_AES_128_GCM": (Policy.SRTP_PROFILE_AEAD_AES_128_GCM, 12),
@@ -126,27 +127,39 @@ class Player:
 
     def post(self, url: str, now_s: float, token: str | None = None) -> bool:
         """POST to the endpoint, blocking; True for 201. The owner then calls the handlers."""
-        self.posted_s = now_s
+        self.request(url, now_s, token)
+        return self.read_response(now_s)
+
+    def request(self, url: str, now_s: float, token: str | None = None) -> int:
+        """Send the POST; return the descriptor of its connection, which is readable when the response is there."""
+        self.posted_s, self._url = now_s, url
         parts = urllib.parse.urlsplit(url)
-        connection = http.client.HTTPConnection(
+        self._connection = http.client.HTTPConnection(
             parts.hostname or "", parts.port, timeout=20, source_address=(self.source, 0) if self.source else None
         )
         try:
-            connection.connect()
-            server_host = connection.sock.getpeername()[0]
-            self.socket = _udp_socket(connection.sock.getsockname()[0])
+            self._connection.connect()
+            self.socket = _udp_socket(self._connection.sock.getsockname()[0])
             headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
-            connection.request("POST", parts.path, self.offer(*self.socket.getsockname()[:2]), headers)
+            self._connection.request("POST", parts.path, self.offer(*self.socket.getsockname()[:2]), headers)
+        except BaseException:
+            self._connection.close()
+            raise
+        return int(self._connection.sock.fileno())
+
+    def read_response(self, now_s: float) -> bool:
+        """Read the response, blocking; True for 201. The owner then calls the handlers."""
+        assert self.socket is not None
+        with contextlib.closing(self._connection) as connection:
+            server_host = connection.sock.getpeername()[0]
             response = connection.getresponse()
             body = response.read().decode()
-        finally:
-            connection.close()
         self.status = response.status
         self.retry_after_s = float(response.headers.get("Retry-After", 0))
         if response.status != 201:
             self._fail(f"HTTP {response.status}: {body[:200]}")
             return False
-        self.session_url = urllib.parse.urljoin(url, response.headers["Location"])
+        self.session_url = urllib.parse.urljoin(self._url, response.headers["Location"])
         self.etag = response.headers.get("ETag", "")
         self.answer = Answer.read(body)
         self.socket.connect(self._server_address(server_host))
@@ -433,10 +446,13 @@ def _udp_socket(host: str) -> socket.socket:
 
 
 def _datagrams(records: bytes) -> list[bytes]:
-    """Split into one datagram per DTLS record (13-byte header with the length in its last two bytes)."""
-    found = []
+    """Put DTLS records (13-byte header with the length in its last two bytes) into few datagrams, as browsers do."""
+    found: list[bytes] = []
     while records:
         size = 13 + int.from_bytes(records[11:13], "big")
-        found.append(records[:size])
+        if found and len(found[-1]) + size <= _MTU:
+            found[-1] += records[:size]
+        else:
+            found.append(records[:size])
         records = records[size:]
     return found
