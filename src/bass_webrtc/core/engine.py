@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import MAX_FAN_OUT_THREADS, SAMPLE_RATE_HZ, ChannelConfig, StreamConfig
@@ -786,7 +786,7 @@ def _padded(key: bytes) -> bytes:
 
 
 def _sending(stream: SendingStream) -> dict[str, object]:
-    return asdict(stream)
+    return {name: getattr(stream, name) for name in stream.__slots__}  # dataclasses.asdict takes ten times as long.
 
 
 def _receiving(stream: ReceivingStream) -> dict[str, object]:

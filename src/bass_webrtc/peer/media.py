@@ -470,6 +470,8 @@ class MediaSession:
         return rtcp.SentCounters(counters.packets_sent, counters.octets_sent, timestamp)
 
     def _received(self) -> tuple[rtcp.ReceivedCounters, ...]:
+        if not talks(self._kind):
+            return ()
         reception = self._engine.reception(self._peer)
         if not reception.packets_received:
             return ()

@@ -8,6 +8,7 @@ network, or an uninvolved third party.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
@@ -153,6 +154,7 @@ def _is_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return not (address.is_multicast or address.is_reserved or address in _THIS_NETWORK or address.is_unspecified)
 
 
+@functools.lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether a host is ``localhost`` or a loopback address, with or without brackets. Other names are not resolved."""
     if host == "localhost":
