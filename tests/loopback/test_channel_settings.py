@@ -17,7 +17,7 @@ import pytest
 import bass_webrtc as bw
 from bass_webrtc.capi.server_handle import ServerHandle
 from bass_webrtc.config import SignalingMode
-from bass_webrtc.core import Engine
+from bass_webrtc.core import ChannelSettings, Engine
 from bass_webrtc.peer.mux import UdpMux
 from bass_webrtc.server import channels as channels_module
 from bass_webrtc.server import run as server_run
@@ -147,6 +147,24 @@ def test_bitrates_are_the_channels_own_or_the_servers(server: bw.Server) -> None
     server.channels["main"].set_bitrate(90)
     wait_until(lambda: (jazz.stats().bitrates_kbps, server.config.bitrate_kbps) == ((40, 32), 90))
     assert jazz.config == bw.ChannelConfig(bitrates_kbps=(40, 32))
+
+
+def test_channel_that_is_added_later_has_the_present_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[ChannelSettings] = []
+    with bw.Server(bw.Tone(), CONFIG) as server:
+        server.start()
+        server.set_bitrate(80)
+        server.set_complexity(3)
+        add_channel = Engine.add_channel
+
+        def record(engine: Engine, settings: ChannelSettings, source: Any) -> int:
+            added.append(settings)
+            return add_channel(engine, settings, source)
+
+        monkeypatch.setattr(Engine, "add_channel", record)
+        server.add_channel("jazz", bw.Tone())
+        server.add_channel("talk", bw.Tone(), bw.ChannelConfig(bitrates_kbps=(64,), complexity=9))
+    assert [(one.bitrates_bps, one.complexity) for one in added] == [((80_000, 32_000), 3), ((64_000,), 9)]
 
 
 def test_bitrate_stays_above_those_that_a_running_channel_has() -> None:

@@ -275,6 +275,10 @@ class ServerChannels:
 
     # -- changes
 
+    def set_defaults(self, **changes: int) -> None:
+        """Change settings of the server that channels without their own get when they are added."""
+        self._config = replace(self._config, **changes)
+
     async def set_source(self, handle: ChannelBase, source: Source, fade_ms: int, device: int | None) -> None:
         """Open another source and cross-fade to it; see ``Channel.set_source``."""
         watch = self.of(handle).watch
