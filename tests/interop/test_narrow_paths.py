@@ -71,3 +71,25 @@ def test_random_loss_brings_redundancy_and_no_other_encoding() -> None:
         assert link.counters()["lost"] > 45
         assert player.redundant > 10 * 50
         assert player.lost < 0.2 * link.counters()["lost"]
+
+
+def test_limited_listener_keeps_its_bitrate_in_another_channel() -> None:
+    config = bw.ServerConfig(http_port=0, udp_port=0, bitrate_kbps=128, fallback_bitrates_kbps=(48,))
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server, ExitStack() as stack:
+        server.add_channel("jazz", bw.Tone(600.0), bw.ChannelConfig(bitrates_kbps=(160, 96, 32)))
+        server.start()
+        link = stack.enter_context(ShapedLink("127.0.0.1", server.udp_port))
+        player = NackingPlayer(Certificate(), f"{server.url}whep", link.address)
+        stack.enter_context(running([player]))
+        wait_until(lambda: player.counters.packets)
+        link.shape(64)
+        wait_until(lambda: server.peers[0].stats().bitrate_kbps == 48, 10.0)
+        time.sleep(1.0)  # The queue empties.
+        dropped = link.counters()["dropped"]
+        server.peers[0].set_channel("jazz")
+        wait_until(lambda: server.peers[0].stats().bitrate_kbps == 32, 1.0)
+        time.sleep(4.0)  # A probe comes after 5 s.
+        assert server.peers[0].stats().bitrate_kbps == 32
+        assert link.counters()["dropped"] == dropped
+        link.shape()
+        wait_until(lambda: server.peers[0].stats().bitrate_kbps == 160, 60.0)

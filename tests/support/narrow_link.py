@@ -83,6 +83,7 @@ class Listener:
         bitrates_kbps: tuple[int, ...] = (128, 48),
         frame_ms: float = 20,
         top: int = 0,
+        encoding: int | None = None,
         seed: int = 1,
     ) -> None:
         self.history = History()
@@ -94,8 +95,10 @@ class Listener:
         self._calls: list[tuple[float, int, Callable[[], None]]] = []
         self._bitrates_bps = tuple(1000 * kbps for kbps in bitrates_kbps)
         self._frame_s = frame_ms / 1000
-        self.adaptation = Adaptation(self._bitrates_bps, frame_ms, has_red=habits.has_red, now_s=0.0, top=top)
-        self._encoding = top
+        self.adaptation = Adaptation(
+            self._bitrates_bps, frame_ms, has_red=habits.has_red, now_s=0.0, top=top, encoding=encoding
+        )
+        self._encoding = self.adaptation.encoding
         self._level = 0
         self._sequence = 0
         self._sizes: dict[int, tuple[int, int]] = {}

@@ -224,7 +224,7 @@ def test_limited_listener_gets_requested_packets_once() -> None:
 
 @pytest.mark.parametrize(
     ("bitrates_bps", "top", "message"),
-    [((128_000,), 1, "encoding 1 does not exist"), ((48_000, 128_000), 0, "expected the highest first"), ((), 0, "0")],
+    [((128_000,), 1, "expected 0 to 0, top first"), ((48_000, 128_000), 0, "expected the highest first"), ((), 0, "0")],
 )
 def test_impossible_encodings_are_refused(bitrates_bps: tuple[int, ...], top: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
@@ -281,6 +281,15 @@ def test_listener_steps_down_once_and_comes_back(habits: Habits, most_s: float, 
     assert sum(at_s > settled_s for at_s in history.gaps) <= (2 if queue_s < 0.05 else 0)
     # What probes add to the delay; by then the queue of 1 s is empty, too.
     assert max(wait_s for at_s, wait_s in history.queued if 60 < at_s < NARROW_UNTIL_S) < 0.055
+
+
+@pytest.mark.parametrize("habits", [CHROMIUM, FIREFOX, SILENT], ids=["Chromium", "Firefox", "silent"])
+def test_listener_on_a_path_known_to_be_narrow_begins_low_and_rises_after_a_probe(habits: Habits) -> None:
+    """As after a move from another channel."""
+    history = Listener(Path(64, 0.2, 0.0, 60.0), habits, encoding=1).run(120.0)
+    assert history.dropped == history.gaps == []
+    assert _switches(history) == [0]
+    assert history.encodings[0][0] > 60.0
 
 
 @pytest.mark.parametrize("seed", [13, 32, 58])

@@ -76,9 +76,7 @@ class Identity:
 
 def highest_encoding(audio: RemoteAudio, channel: SentChannel) -> int:
     """Return the first of a channel's encodings that a player's description allows, or else the last, lowest one."""
-    limit_bps = _bitrate_limit_bps(audio)
-    allowed = (index for index, bps in enumerate(channel.bitrates_bps) if limit_bps is None or bps <= limit_bps)
-    return next(allowed, len(channel.bitrates_bps) - 1)
+    return _first_within(channel.bitrates_bps, _bitrate_limit_bps(audio))
 
 
 def exceeded_limits(audio: RemoteAudio, config: StreamConfig, channel: SentChannel) -> tuple[str, ...]:
@@ -98,6 +96,11 @@ def exceeded_limits(audio: RemoteAudio, config: StreamConfig, channel: SentChann
             f"the peer allows at most {audio.max_ptime_ms:g} ms per packet; this server sends {config.frame_ms} ms"
         )
     return tuple(exceeded)
+
+
+def _first_within(bitrates_bps: Sequence[int], limit_bps: int | None) -> int:
+    within = (index for index, bps in enumerate(bitrates_bps) if limit_bps is None or bps <= limit_bps)
+    return next(within, len(bitrates_bps) - 1)
 
 
 def _bitrate_limit_bps(audio: RemoteAudio) -> int | None:
@@ -211,12 +214,19 @@ class MediaSession:
         self._events: list[MediaEvent] = []
 
     def set_channel(self, channel: SentChannel) -> None:
-        """Send another channel, its highest encoding that the peer allows, in the same RTP stream."""
+        """Send another channel in the same RTP stream.
+
+        It begins with the highest encoding that the peer allows and, if its path has carried no more, with no higher
+        bitrate than it had.
+        """
+        before = self._adaptation
+        carried_bps = self.channel.bitrates_bps[before.encoding] if before is not None and before.is_limited else None
         self._choose_encoding(channel)
         if self._connected_at_s is not None and plays(self._kind):
-            self._engine.set_channel(self._peer, channel.number, self._highest_encoding)
+            encoding = max(self._highest_encoding, _first_within(channel.bitrates_bps, carried_bps))
+            self._engine.set_channel(self._peer, channel.number, encoding)
             self._engine.set_redundancy(self._peer, 0)
-            self._begin_to_adapt(time.perf_counter())
+            self._begin_to_adapt(encoding, time.perf_counter())
 
     @property
     def encoding(self) -> int:
@@ -338,7 +348,7 @@ class MediaSession:
         self.srtp_profile = _PROFILE_NAMES[keys.profile]
         self._connected_at_s = now_s
         if sends:
-            self._begin_to_adapt(now_s)
+            self._begin_to_adapt(self._highest_encoding, now_s)
         self._events.append(Connected())
 
     def _sending_stream(self) -> SendingStream:
@@ -428,13 +438,14 @@ class MediaSession:
 
     # -- adaptation to the path
 
-    def _begin_to_adapt(self, now_s: float) -> None:
+    def _begin_to_adapt(self, encoding: int, now_s: float) -> None:
         self._adaptation = Adaptation(
             self.channel.bitrates_bps,
             self._config.frame_ms,
             has_red=self._audio.red_payload_type is not None,
             now_s=now_s,
             top=self._highest_encoding,
+            encoding=encoding,
         )
         self._kept_reports_s = now_s
 

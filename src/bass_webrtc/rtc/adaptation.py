@@ -178,7 +178,14 @@ class Adaptation:
     )
 
     def __init__(
-        self, bitrates_bps: Sequence[int], frame_ms: float, *, has_red: bool, now_s: float, top: int = 0
+        self,
+        bitrates_bps: Sequence[int],
+        frame_ms: float,
+        *,
+        has_red: bool,
+        now_s: float,
+        top: int = 0,
+        encoding: int | None = None,
     ) -> None:
         """
         Args:
@@ -186,15 +193,17 @@ class Adaptation:
             frame_ms: Duration of a frame.
             has_red: Whether redundancy was negotiated.
             now_s: Current time.
-            top: The highest encoding that the peer's description allows; the listener begins with it.
+            top: The highest encoding that the peer's description allows.
+            encoding: The first one, if the path is known to carry no more; None: ``top``.
         """
-        if not 0 <= top < len(bitrates_bps):
-            raise ValueError(f"encoding {top} does not exist; expected 0 to {len(bitrates_bps) - 1}")
+        encoding = top if encoding is None else encoding
+        if not 0 <= top <= encoding < len(bitrates_bps):
+            raise ValueError(f"encoding is {encoding} and top {top}; expected 0 to {len(bitrates_bps) - 1}, top first")
         if any(higher <= lower for higher, lower in itertools.pairwise(bitrates_bps)):
             raise ValueError(f"bitrates {tuple(bitrates_bps)} are not in order; expected the highest first")
-        self.encoding = top
+        self.encoding = encoding
         self.redundancy = 0
-        self.is_limited = False
+        self.is_limited = encoding > top
         self._bitrates_bps = tuple(bitrates_bps)
         self._frame_s = frame_ms / 1000
         self._has_red = has_red
@@ -218,10 +227,10 @@ class Adaptation:
         self._return_to: int | None = None
         self._backoff_s = _MIN_BACKOFF_S
         self._mistake_backoff_s = _MISTAKE_BACKOFF_S
-        self._next_probe_s = now_s
+        self._next_probe_s = now_s + _MIN_BACKOFF_S  # After the answers to the first checks.
         self._next_check_s = now_s + _SILENT_S
         self._probe: RoomProbe | None = None
-        self._probed = (top, 0)
+        self._probed = (encoding, 0)
         self._examination: CheckSeries | None = None
         self._examination_next_s = now_s
         self._first_checks = CheckSeries(_FIRST_CHECKS, _CHECK_GAP_S, now_s) if self._can_act else None
