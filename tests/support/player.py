@@ -133,19 +133,23 @@ class Player:
     def request(self, url: str, now_s: float, token: str | None = None) -> int:
         """Send the POST; return the descriptor of its connection, which is readable when the response is there."""
         self.posted_s, self._url = now_s, url
-        parts = urllib.parse.urlsplit(url)
-        self._connection = http.client.HTTPConnection(
-            parts.hostname or "", parts.port, timeout=20, source_address=(self.source, 0) if self.source else None
-        )
+        self._connection = self._connect(url)
         try:
             self._connection.connect()
             self.socket = _udp_socket(self._connection.sock.getsockname()[0])
             headers = {"Content-Type": "application/sdp"} | ({"Authorization": f"Bearer {token}"} if token else {})
-            self._connection.request("POST", parts.path, self.offer(*self.socket.getsockname()[:2]), headers)
+            self._connection.request(
+                "POST", urllib.parse.urlsplit(url).path, self.offer(*self.socket.getsockname()[:2]), headers
+            )
         except BaseException:
             self._connection.close()
             raise
         return int(self._connection.sock.fileno())
+
+    def _connect(self, url: str) -> http.client.HTTPConnection:
+        parts = urllib.parse.urlsplit(url)
+        source = (self.source, 0) if self.source else None
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20, source_address=source)
 
     def read_response(self, now_s: float) -> bool:
         """Read the response, blocking; True for 201. The owner then calls the handlers."""
@@ -421,10 +425,13 @@ class Player:
 
     def delete(self, token: str | None = None) -> int:
         """DELETE the session, blocking, and close; return the status."""
-        parts = urllib.parse.urlsplit(self.session_url)
-        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=20)
+        connection = self._connect(self.session_url)
         try:
-            connection.request("DELETE", parts.path, headers={"Authorization": f"Bearer {token}"} if token else {})
+            connection.request(
+                "DELETE",
+                urllib.parse.urlsplit(self.session_url).path,
+                headers={"Authorization": f"Bearer {token}"} if token else {},
+            )
             return connection.getresponse().status
         finally:
             connection.close()
