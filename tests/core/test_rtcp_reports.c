@@ -115,6 +115,10 @@ static bool keep(bw_reports *reports, uint32_t lost, uint32_t highest, int64_t n
     return bw_reports_keep(reports, data.bytes, data.length, now_ns);
 }
 
+static void begin(bw_reports *reports, uint32_t seen) {
+    bw_reports_begin(reports, &(bw_kept_config){.ssrc = OURS, .seen = seen, .late_ns = INT64_MAX});
+}
+
 static bw_kept_reports read_kept(bw_reports *reports) {
     bw_kept_reports kept;
     CHECK(bw_reports_read(reports, &kept));
@@ -124,7 +128,7 @@ static bw_kept_reports read_kept(bw_reports *reports) {
 static void test_reports_without_loss_are_kept_and_the_last_one_can_be_read(void) {
     bw_reports reports = {0};
     CHECK(!keep(&reports, 0, 1, 1)); /* nobody has asked for it */
-    bw_reports_begin(&reports, OURS, 0);
+    begin(&reports, 0);
     CHECK(keep(&reports, 0, 2, 2));
     CHECK(keep(&reports, 0xFFFFFF, 300, 3));
     bw_kept_reports kept = read_kept(&reports);
@@ -139,35 +143,70 @@ static void test_report_with_loss_or_standstill_ends_it(void) {
     const uint32_t lost[] = {1u << 24, 0, 0}, highest[] = {11, 10, 9};
     for (int i = 0; i < 3; i++) {
         bw_reports reports = {0};
-        bw_reports_begin(&reports, OURS, 0);
+        begin(&reports, 0);
         CHECK(keep(&reports, 0, 10, 1));
         CHECK(!keep(&reports, lost[i], highest[i], 2));
         bw_reports_forwarded(&reports);
         CHECK(!keep(&reports, 0, 12, 3));
-        bw_reports_begin(&reports, OURS, 1);
+        begin(&reports, 1);
         CHECK(keep(&reports, 0, 13, 4));
         CHECK_EQ(read_kept(&reports).count, 2);
     }
 }
 
+/* The report's own time counts: sent 3 s after ours, which was sent 7 s ago, it shows a round trip of 4 s. */
+static void test_report_with_late_round_trip_ends_it(void) {
+    const int64_t second_ns = 1000000000, unix_epoch_ns = 1700000000 * second_ns;
+    const struct {
+        int64_t late_ns;
+        bool has_last_sr;
+        bool is_kept;
+    } cases[] = {
+        {4 * second_ns + 100000, true, true},
+        {4 * second_ns - 100000, true, false},
+        {4 * second_ns - 100000, false, true}, /* it has not seen a report of ours */
+        {INT64_MAX, true, true},
+    };
+    for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bw_reports reports = {0};
+        bw_kept_config config = {OURS, 0, unix_epoch_ns, cases[i].late_ns};
+        bw_reports_begin(&reports, &config);
+        compound data = plain_report(0, 10);
+        uint32_t sent = (uint32_t)((1700000000 + 2208988800 + 100) << 16); /* 100 s after the epoch */
+        put_u32(data.bytes + 24, cases[i].has_last_sr ? sent : 0);
+        put_u32(data.bytes + 28, 3 << 16);
+        CHECK_EQ(bw_reports_keep(&reports, data.bytes, data.length, 107 * second_ns), cases[i].is_kept);
+    }
+}
+
+/* A clock that was set back, or a peer that lies: no time is negative. */
+static void test_round_trip_below_zero_is_not_late(void) {
+    bw_reports reports = {0};
+    begin(&reports, 0);
+    compound data = plain_report(0, 10);
+    put_u32(data.bytes + 24, 1000 << 16);
+    put_u32(data.bytes + 28, 1001u << 16);
+    CHECK(bw_reports_keep(&reports, data.bytes, data.length, 0));
+}
+
 /* The loop thread asked before it saw the loss. */
 static void test_request_that_crossed_a_report_has_no_effect(void) {
     bw_reports reports = {0};
-    bw_reports_begin(&reports, OURS, 0);
+    begin(&reports, 0);
     CHECK(!keep(&reports, 1u << 24, 1, 1));
     bw_reports_forwarded(&reports);
-    bw_reports_begin(&reports, OURS, 0);
+    begin(&reports, 0);
     CHECK(!keep(&reports, 0, 2, 2));
-    bw_reports_begin(&reports, OURS, 1);
+    begin(&reports, 1);
     CHECK(keep(&reports, 0, 3, 3));
 }
 
 static void test_standstill_after_forwarded_reports_is_noticed(void) {
     bw_reports reports = {0};
-    bw_reports_begin(&reports, OURS, 0);
+    begin(&reports, 0);
     CHECK(!keep(&reports, 1u << 24, 10, 1));
     bw_reports_forwarded(&reports);
-    bw_reports_begin(&reports, OURS, 1);
+    begin(&reports, 1);
     CHECK(!keep(&reports, 0, 10, 2));
 }
 
@@ -186,6 +225,10 @@ static bw_kept_reports kept_by(fixture *f, uint32_t peer) {
     return kept;
 }
 
+static int keep_all(fixture *f, uint32_t peer, uint32_t seen) {
+    return bw_peer_keep_reports(f->engine, peer, &(bw_kept_config){OURS, seen, 0, INT64_MAX});
+}
+
 static void test_loop_gets_no_reports_that_are_kept(void) {
     fixture f = open_engine(default_settings(), NULL);
     bw_peer_config config = peer_config(BW_SRTP_AEAD_AES_128_GCM);
@@ -194,8 +237,8 @@ static void test_loop_gets_no_reports_that_are_kept(void) {
     bw_event event;
     int socket = open_loopback_socket(&address);
     bw_srtcp *srtcp = bw_srtcp_new(config.srtp_profile, config.remote_key);
-    CHECK_EQ(bw_peer_keep_reports(f.engine, 5, OURS, 0), BW_ERROR_ARGUMENT); /* not added yet */
-    CHECK_EQ(bw_peer_keep_reports(f.engine, 8, OURS, 0), BW_ERROR_ARGUMENT);
+    CHECK_EQ(keep_all(&f, 5, 0), BW_ERROR_ARGUMENT); /* not added yet */
+    CHECK_EQ(keep_all(&f, 8, 0), BW_ERROR_ARGUMENT);
     CHECK_EQ(bw_peer_get_kept_reports(f.engine, 8, &kept), BW_ERROR_ARGUMENT);
     for (int round = 0; round < 2; round++) { /* the second one with the same slot */
         CHECK_EQ(bw_peer_add(f.engine, 5, &config), BW_OK);
@@ -203,7 +246,7 @@ static void test_loop_gets_no_reports_that_are_kept(void) {
         CHECK_EQ(kept_by(&f, 5).count, 0);
         send_rtcp(&f, socket, srtcp, plain_report(0, 1));
         CHECK_EQ(wait_event(&f, BW_EVENT_RTCP).peer, 5);
-        CHECK_EQ(bw_peer_keep_reports(f.engine, 5, OURS, 1), BW_OK);
+        CHECK_EQ(keep_all(&f, 5, 1), BW_OK);
         int64_t before_ns = bw_now_ns();
         for (uint32_t i = 1; i <= 3; i++) {
             send_rtcp(&f, socket, srtcp, plain_report(0, 1 + i));
@@ -241,7 +284,7 @@ static void test_report_is_read_as_a_whole(void) {
     bw_reports reports = {0};
     bw_kept_reports kept = {0};
     pthread_t writer;
-    bw_reports_begin(&reports, OURS, 0);
+    begin(&reports, 0);
     CHECK_EQ(pthread_create(&writer, NULL, write_reports, &reports), 0);
     while (kept.count < 20000) {
         if (!bw_reports_read(&reports, &kept))
@@ -259,6 +302,8 @@ int main(void) {
     RUN(test_truncated_report_is_rejected);
     RUN(test_reports_without_loss_are_kept_and_the_last_one_can_be_read);
     RUN(test_report_with_loss_or_standstill_ends_it);
+    RUN(test_report_with_late_round_trip_ends_it);
+    RUN(test_round_trip_below_zero_is_not_late);
     RUN(test_request_that_crossed_a_report_has_no_effect);
     RUN(test_standstill_after_forwarded_reports_is_noticed);
     RUN(test_loop_gets_no_reports_that_are_kept);

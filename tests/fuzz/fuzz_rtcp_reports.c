@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     bw_reports reports = {0};
     bw_kept_reports kept;
     bool is_plain = bw_report_parse(&block, data, (uint32_t)size, SSRC);
-    bw_reports_begin(&reports, SSRC, 0);
+    bw_reports_begin(&reports, &(bw_kept_config){.ssrc = SSRC, .late_ns = INT64_MAX});
     bool is_kept = bw_reports_keep(&reports, data, (uint32_t)size, 1);
     assert(bw_reports_read(&reports, &kept) && kept.count == is_kept);
     assert(is_kept == (is_plain && block.fraction_lost == 0 && block.highest_sequence > 0));

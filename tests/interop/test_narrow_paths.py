@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -53,16 +54,24 @@ def test_limited_listeners_do_not_affect_two_hundred_others(farm: PlayerFarm) ->
         assert min(report.packets) > 50 * 7
 
 
+@contextmanager
+def listening() -> Iterator[tuple[bw.Server, NackingPlayer, ShapedLink]]:
+    """A server with two channels, and its only player, which hears ``main`` through a link."""
+    config = bw.ServerConfig(http_port=0, udp_port=0, bitrate_kbps=128, fallback_bitrates_kbps=(48,))
+    with bw.Server(bw.Tone(440.0, 880.0), config) as server:
+        server.add_channel("jazz", bw.Tone(600.0), bw.ChannelConfig(bitrates_kbps=(160, 96, 32)))
+        server.start()
+        with ShapedLink("127.0.0.1", server.udp_port) as link:
+            player = NackingPlayer(Certificate(), f"{server.url}whep", link.address)
+            with running([player]):
+                wait_until(lambda: player.counters.packets)
+                yield server, player, link
+
+
 @real_time_audio
 def test_random_loss_brings_redundancy_and_no_other_encoding() -> None:
     """At 3 % the listener keeps 128 kbit/s."""
-    config = bw.ServerConfig(http_port=0, udp_port=0, bitrate_kbps=128, fallback_bitrates_kbps=(48,))
-    with bw.Server(bw.Tone(440.0, 880.0), config) as server, ExitStack() as stack:
-        server.start()
-        link = stack.enter_context(ShapedLink("127.0.0.1", server.udp_port))
-        player = NackingPlayer(Certificate(), f"{server.url}whep", link.address)
-        stack.enter_context(running([player]))
-        wait_until(lambda: player.counters.packets)
+    with listening() as (server, player, link):
         link.shape(loss=0.03)
         deadline_s = time.monotonic() + 45.0
         while time.monotonic() < deadline_s:
@@ -73,15 +82,19 @@ def test_random_loss_brings_redundancy_and_no_other_encoding() -> None:
         assert player.lost < 0.2 * link.counters()["lost"]
 
 
+def test_queue_that_grows_without_loss_is_noticed_by_a_report() -> None:
+    """While there is no trouble, the network thread keeps reports without loss, but not those that came late."""
+    with listening() as (server, player, link):
+        wait_until(lambda: server.peers[0].stats().reports_received >= 2, 20.0)
+        link.shape(100, queue_s=60.0)
+        # A report after 7.5 s at the latest, then an examination; our own checks come every 25 s.
+        wait_until(lambda: server.peers[0].stats().bitrate_kbps == 48, 10.0)
+        assert player.lost == link.counters()["dropped"] == 0
+
+
+@real_time_audio
 def test_limited_listener_keeps_its_bitrate_in_another_channel() -> None:
-    config = bw.ServerConfig(http_port=0, udp_port=0, bitrate_kbps=128, fallback_bitrates_kbps=(48,))
-    with bw.Server(bw.Tone(440.0, 880.0), config) as server, ExitStack() as stack:
-        server.add_channel("jazz", bw.Tone(600.0), bw.ChannelConfig(bitrates_kbps=(160, 96, 32)))
-        server.start()
-        link = stack.enter_context(ShapedLink("127.0.0.1", server.udp_port))
-        player = NackingPlayer(Certificate(), f"{server.url}whep", link.address)
-        stack.enter_context(running([player]))
-        wait_until(lambda: player.counters.packets)
+    with listening() as (server, _, link):
         link.shape(64)
         wait_until(lambda: server.peers[0].stats().bitrate_kbps == 48, 10.0)
         time.sleep(1.0)  # The queue empties.

@@ -308,10 +308,17 @@ typedef struct {
 /* Any thread. */
 int bw_peer_get_reception(bw_engine *engine, uint32_t peer, bw_peer_reception *reception);
 
-/* Loop thread. From now on the network thread keeps the peer's receiver reports about this SSRC that show no loss and
- * more packets than the one before, until anything else arrives: that and all RTCP after it are events again. seen:
- * number of RTCP events of this peer so far; without effect if there are more. */
-int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, uint32_t ssrc, uint32_t seen);
+/* Which receiver reports are kept. */
+typedef struct {
+    uint32_t ssrc;         /* of the stream that they are about */
+    uint32_t seen;         /* number of RTCP events of this peer so far; without effect if there are more */
+    int64_t unix_epoch_ns; /* as in bw_report_config */
+    int64_t late_ns;       /* shortest round trip that the loop thread must see */
+} bw_kept_config;
+
+/* Loop thread. From now on the network thread keeps the peer's receiver reports that show no loss, no late round trip
+ * and more packets than the one before, until anything else arrives: that and all RTCP after it are events again. */
+int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, const bw_kept_config *config);
 
 /* The reports that were kept, and the last one's content (RFC 3550, 6.4.1). */
 typedef struct {

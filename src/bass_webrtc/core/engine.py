@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 _LATENESS_CAPACITY = 1000
 _SRTCP_ROOM_BYTES = 32
+_LONGEST_ROUND_TRIP_S = 2**16
+"""Longer than any that a report can show."""
 _PROTOCOLS = ("STUN", "repeated STUN", "DTLS", "RTCP")  # By BW_QUOTA_*.
 
 
@@ -597,15 +599,23 @@ class Engine:
         if status != lib.BW_ERROR_BUSY:
             _check(status, "probe")
 
-    def keep_reports(self, peer: int, ssrc: int, seen: int) -> None:
-        """Let the network thread keep receiver reports about this SSRC while they show no loss.
+    def keep_reports(self, peer: int, ssrc: int, seen: int, *, unix_epoch_s: float, late_s: float) -> None:
+        """Let the network thread keep receiver reports about this SSRC while they show no loss and no late round trip.
 
         Args:
             peer: A player.
             ssrc: Of the stream to it.
             seen: Number of ``RtcpReceived`` of this peer so far.
+            unix_epoch_s: As in ``SenderReports``.
+            late_s: Shortest round trip that is late; infinite if none is.
         """
-        _check(lib.bw_peer_keep_reports(self._open(), peer, ssrc, seen), "keep_reports")
+        config = {
+            "ssrc": ssrc,
+            "seen": seen,
+            "unix_epoch_ns": round(unix_epoch_s * 1e9),
+            "late_ns": round(min(late_s, _LONGEST_ROUND_TRIP_S) * 1e9),
+        }
+        _check(lib.bw_peer_keep_reports(self._open(), peer, ffi.new("bw_kept_config *", config)), "keep_reports")
 
     def remove_peer(self, peer: int) -> None:
         """Remove the peer from all threads; ``PeerRemoved`` reports completion."""

@@ -156,7 +156,7 @@ typedef enum {
     BW_COMMAND_START_REPORTS, /* pointer: the slot's reporter */
     BW_COMMAND_SET_PATH,      /* of the reports; value: socket; address */
     BW_COMMAND_CLEAR_PATH,
-    BW_COMMAND_KEEP_REPORTS,  /* value: SSRC; number */
+    BW_COMMAND_KEEP_REPORTS,  /* kept */
     BW_COMMAND_REMOVE_SOCKET, /* value: index */
 } bw_command_kind;
 
@@ -168,6 +168,7 @@ typedef struct {
     void *pointer;
     bw_address address;
     bw_ice_keys ice;
+    bw_kept_config kept;
 } bw_command;
 
 #define BW_NOTICE_PEER_TAKEN 1000 /* of a fan-out, for the loop only: pointer is the bw_outgoing, which moves on */

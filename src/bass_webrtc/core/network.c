@@ -276,7 +276,7 @@ static void take_commands(bw_engine *engine) {
         else if (command->kind == BW_COMMAND_SET_PATH || command->kind == BW_COMMAND_CLEAR_PATH)
             set_report_path(engine, command);
         else if (command->kind == BW_COMMAND_KEEP_REPORTS)
-            bw_reports_begin(&engine->slots[command->peer].reports, command->value, command->number);
+            bw_reports_begin(&engine->slots[command->peer].reports, &command->kept);
         else if (command->kind == BW_COMMAND_REMOVE)
             remove_peer(engine, command->peer);
         else if (command->kind == BW_COMMAND_REMOVE_SOCKET)

@@ -323,11 +323,10 @@ int bw_peer_protect_rtcp(bw_engine *engine, uint32_t peer, uint8_t *packet, uint
     return bw_reporter_protect(engine->slots[peer].reporter, packet, length, capacity);
 }
 
-int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, uint32_t ssrc, uint32_t seen) {
+int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, const bw_kept_config *config) {
     if (!is_sent_to(engine, peer))
         return BW_ERROR_ARGUMENT;
-    return bw_command_network(
-        engine, (bw_command){.kind = BW_COMMAND_KEEP_REPORTS, .peer = peer, .value = ssrc, .number = seen});
+    return bw_command_network(engine, (bw_command){.kind = BW_COMMAND_KEEP_REPORTS, .peer = peer, .kept = *config});
 }
 
 /* ---- from one channel to another */

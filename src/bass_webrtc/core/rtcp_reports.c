@@ -1,6 +1,7 @@
 #include "rtcp_reports.h"
 
 #include "byte_order.h"
+#include "ntp_time.h"
 
 #define HEADER_BYTES 4
 #define SSRC_BYTES 4
@@ -13,6 +14,7 @@
 #define VERSION_2 0x80
 #define COUNT 0x1F
 #define READ_ATTEMPTS 1000
+#define SECOND_NS 1000000000
 
 /* ---- parsing */
 
@@ -81,18 +83,28 @@ static void write_kept(bw_reports *reports, const bw_report_block *block, int64_
     atomic_store_explicit(&reports->version, version + 2, memory_order_release);
 }
 
-void bw_reports_begin(bw_reports *reports, uint32_t ssrc, uint32_t seen) {
-    reports->ssrc = ssrc;
-    reports->is_keeping = reports->forwarded == seen;
+static bool is_late(const bw_kept_config *config, const bw_report_block *block, int64_t now_ns) {
+    if (block->last_sr == 0)
+        return false;
+    uint32_t now = bw_ntp_middle(bw_ntp_time(config->unix_epoch_ns + now_ns));
+    int32_t round_trip = (int32_t)(now - block->last_sr - block->delay_since_last_sr); /* in 1/65536 s */
+    return round_trip * (int64_t)SECOND_NS / 65536 >= config->late_ns;
+}
+
+void bw_reports_begin(bw_reports *reports, const bw_kept_config *config) {
+    reports->config = *config;
+    reports->is_keeping = reports->forwarded == config->seen;
 }
 
 bool bw_reports_keep(bw_reports *reports, const uint8_t *data, uint32_t length, int64_t now_ns) {
     bw_report_block block;
-    if (reports->ssrc == 0 || !bw_report_parse(&block, data, length, reports->ssrc))
+    if (reports->config.ssrc == 0 || !bw_report_parse(&block, data, length, reports->config.ssrc))
         return false;
     bool shows_progress = block.highest_sequence > reports->highest_sequence;
     reports->highest_sequence = block.highest_sequence;
     if (!reports->is_keeping || block.fraction_lost != 0 || !shows_progress)
+        return false;
+    if (is_late(&reports->config, &block, now_ns))
         return false;
     write_kept(reports, &block, now_ns);
     return true;
@@ -125,6 +137,7 @@ bool bw_reports_read(bw_reports *reports, bw_kept_reports *kept) {
 
 void bw_reports_reset(bw_reports *reports) {
     reports->is_keeping = false;
-    reports->ssrc = reports->forwarded = reports->highest_sequence = 0;
+    reports->config = (bw_kept_config){0};
+    reports->forwarded = reports->highest_sequence = 0;
     store(&reports->kept, 0);
 }

@@ -1,11 +1,11 @@
 /*
- * RTCP receiver reports that show no loss: the network thread keeps them from the loop thread.
+ * RTCP receiver reports that show no trouble: the network thread keeps them from the loop thread.
  *
- *   RTCP, decrypted ─► plain reports about our stream, no loss, more packets than before ─► kept: latest and number
+ *   RTCP, decrypted ─► plain reports about our stream, no loss, not late, more packets ─► kept: latest and number
  *                  └─► anything else ─► the loop thread, which gets all RTCP from then on, until it asks again
  *
  * A player without loss reports about every 5 s for hours, and each report says the same. The loop thread decides what
- * loss means; it asks for this once it needs no more reports. Python reads the kept ones for its statistics.
+ * loss and late round trips mean; it asks for this once it needs no more reports. Python reads the kept ones for its statistics.
  */
 #ifndef BW_RTCP_REPORTS_H
 #define BW_RTCP_REPORTS_H
@@ -34,7 +34,7 @@ bool bw_report_parse(bw_report_block *block, const uint8_t *data, uint32_t lengt
 /* Zeros are the initial state. */
 typedef struct {
     bool is_keeping;           /* network thread, like the next three */
-    uint32_t ssrc;             /* of the stream that the reports are about; 0: unknown */
+    bw_kept_config config;     /* SSRC 0: none yet */
     uint32_t forwarded;        /* RTCP datagrams that the loop thread got */
     uint32_t highest_sequence; /* of the last report */
     /* The kept reports: written by the network thread, read by any. The version is odd while they are written. */
@@ -45,7 +45,7 @@ typedef struct {
 } bw_reports;
 
 /* Network thread, all three. Starts to keep reports, unless the loop thread has not seen all RTCP yet. */
-void bw_reports_begin(bw_reports *reports, uint32_t ssrc, uint32_t seen);
+void bw_reports_begin(bw_reports *reports, const bw_kept_config *config);
 /* Returns true when it has kept the datagram. Otherwise the loop thread must get it: call bw_reports_forwarded if it
  * does. */
 bool bw_reports_keep(bw_reports *reports, const uint8_t *data, uint32_t length, int64_t now_ns);

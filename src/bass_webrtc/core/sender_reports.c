@@ -1,6 +1,7 @@
 #include "sender_reports.h"
 
 #include "byte_order.h"
+#include "ntp_time.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -9,7 +10,6 @@
 #define SECOND_NS 1000000000
 #define INTERVAL_NS (5 * (int64_t)SECOND_NS) /* minimum interval: two members at our rates (RFC 3550, 6.3.1) */
 #define COMPENSATION 1.21828                 /* e - 3/2, for timer reconsideration */
-#define NTP_EPOCH_S 2208988800u              /* 1970 since 1900 */
 #define TICKS_PER_S 48000
 #define SENDER_REPORT_BYTES 28
 #define RECEIVER_REPORT_BYTES 8
@@ -56,12 +56,6 @@ static void write_header(uint8_t *packet, uint8_t kind, uint32_t bytes, uint32_t
     bw_write_u32(packet + 4, ssrc);
 }
 
-static void write_ntp_time(uint8_t *at, int64_t unix_ns) {
-    uint64_t seconds = (uint64_t)(unix_ns / SECOND_NS), rest = (uint64_t)(unix_ns % SECOND_NS);
-    bw_write_u32(at, (uint32_t)(seconds + NTP_EPOCH_S));
-    bw_write_u32(at + 4, (uint32_t)((rest << 32) / SECOND_NS));
-}
-
 static uint32_t rtp_time(const bw_report_config *config, const bw_sent *sent) {
     int64_t elapsed_ns = sent->now_ns - sent->start_ns;
     int64_t ticks = elapsed_ns / SECOND_NS * TICKS_PER_S + elapsed_ns % SECOND_NS * TICKS_PER_S / SECOND_NS;
@@ -76,7 +70,9 @@ static uint32_t write_report(bw_reporter *reporter, const bw_sent *sent, uint8_t
         return RECEIVER_REPORT_BYTES;
     }
     write_header(packet, 200, SENDER_REPORT_BYTES, config->ssrc);
-    write_ntp_time(packet + 8, config->unix_epoch_ns + sent->now_ns);
+    uint64_t ntp = bw_ntp_time(config->unix_epoch_ns + sent->now_ns);
+    bw_write_u32(packet + 8, (uint32_t)(ntp >> 32));
+    bw_write_u32(packet + 12, (uint32_t)ntp);
     bw_write_u32(packet + 16, rtp_time(config, sent));
     bw_write_u32(packet + 20, (uint32_t)sent->packets);
     bw_write_u32(packet + 24, (uint32_t)sent->octets);

@@ -388,9 +388,16 @@ class MediaSession:
 
         A caller's come with its sender reports, which are needed.
         """
-        is_quiet = self._adaptation is not None and not self._adaptation.needs_lossless_reports
-        if self._kind == "player" and is_quiet and session.needs_no_lossless_reports:
-            self._engine.keep_reports(self._peer, self._identity.ssrc, self._rtcp_received)
+        if self._kind != "player" or self._adaptation is None or self._adaptation.needs_lossless_reports:
+            return
+        if session.needs_no_lossless_reports:
+            self._engine.keep_reports(
+                self._peer,
+                self._identity.ssrc,
+                self._rtcp_received,
+                unix_epoch_s=self._epoch_s,
+                late_s=self._adaptation.late_s,
+            )
 
     def _lossless_reports(self) -> rtcp.LosslessReports | None:
         """Return the reports that the network thread kept. Any thread."""

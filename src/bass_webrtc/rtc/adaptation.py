@@ -291,6 +291,11 @@ class Adaptation:
         is_busy = self._examination is not None or self._step is not None
         return is_busy or self.is_limited or self.redundancy > 0
 
+    @property
+    def late_s(self) -> float:
+        """The round-trip time from which on a report without loss tells more; infinite if nothing would follow."""
+        return self._round_trips.late_s if self._has_less else float("inf")
+
     # -- results
 
     def decisions(self) -> list[Decision]:
