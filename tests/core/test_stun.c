@@ -581,6 +581,28 @@ static void test_memory_of_checks_lasts_for_minutes(void) {
     bw_ice_free(ice);
 }
 
+/* Only some bits of a message are remembered: a few responses look like checks that were answered. */
+static void test_response_is_never_a_copy_of_a_check(void) {
+    bw_ice *ice = bw_ice_new(1);
+    bw_ice_keys keys = {.ufrag_bytes = 5, .ufrag = "three"};
+    uint32_t repeated = 0;
+    bw_hmac_set_key(&keys.local, LOCAL_PASSWORD, strlen(LOCAL_PASSWORD));
+    bw_hmac_set_key(&keys.remote, REMOTE_PASSWORD, strlen(REMOTE_PASSWORD));
+    bw_ice_add(ice, 0, &keys);
+    for (uint32_t i = 0; i < 100000; i++) {
+        stun_message check = new_check(), response = make_stun(SUCCESS, i, NULL, REMOTE_PASSWORD);
+        bw_datagram datagram = {.data = check.bytes, .length = check.length};
+        CHECK_EQ(bw_ice_take(ice, 0, true, &datagram).verdict, BW_ICE_ANSWER);
+        datagram.data = response.bytes, datagram.length = response.length;
+        bw_ice_message taken = bw_ice_take(ice, 0, true, &datagram);
+        CHECK_EQ(taken.peer, 0);
+        CHECK_EQ(taken.verdict, BW_ICE_FORWARD);
+        repeated += taken.is_repeated;
+    }
+    CHECK_AT_LEAST(repeated, 1);
+    bw_ice_free(ice);
+}
+
 /* ---- how many */
 
 static void check_limited(uint64_t passed, uint32_t per_second, uint32_t burst, int64_t since_ns) {
@@ -747,6 +769,7 @@ int main(void) {
     RUN(test_time_of_last_check_belongs_to_address_settled_last);
     RUN(test_answers_are_limited_like_events);
     RUN(test_memory_of_checks_lasts_for_minutes);
+    RUN(test_response_is_never_a_copy_of_a_check);
     RUN(test_one_peer_cannot_use_up_the_quota_of_another);
     RUN(test_limit_is_reported_at_most_once_per_second);
     RUN(test_repeated_messages_do_not_use_up_quota_of_new_ones);

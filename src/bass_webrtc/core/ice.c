@@ -189,8 +189,7 @@ static bw_ice_message forward(bw_ice *ice, uint32_t peer, const uint8_t *sum) {
     outcome known = recall(seen, sum);
     if (known == UNKNOWN)
         remember(seen, sum, FORWARDED);
-    return (bw_ice_message){
-        .peer = peer, .verdict = known == ANSWERED ? BW_ICE_REPLAY : BW_ICE_FORWARD, .is_repeated = known != UNKNOWN};
+    return (bw_ice_message){.peer = peer, .verdict = BW_ICE_FORWARD, .is_repeated = known != UNKNOWN};
 }
 
 static bw_ice_message answer(bw_ice *ice, uint32_t peer, const uint8_t *sum, const bw_hmac_key *key) {
@@ -223,7 +222,10 @@ static bw_ice_message take_request(bw_ice *ice, uint32_t mapped_peer, bool is_se
         note_requester(ice, peer, datagram);
     else if (is_settled && !request->needs_error)
         return answer(ice, peer, integrity_of(request, datagram), &ice->generations[index].keys.local);
-    return forward(ice, peer, integrity_of(request, datagram));
+    bw_ice_message message = forward(ice, peer, integrity_of(request, datagram));
+    if (recall(&ice->seen[peer], integrity_of(request, datagram)) == ANSWERED)
+        message.verdict = BW_ICE_REPLAY;
+    return message;
 }
 
 static bool has_signed(bw_ice *ice, uint32_t peer, const bw_stun_message *response, const bw_datagram *datagram) {
