@@ -2,7 +2,7 @@
 # Builds the libraries that wheels and SDKs contain and prints the folder that has them; fast when they are built.
 # Usage: third-party.sh linux-x64|linux-arm64|windows-x64 [python|python-headers]
 #
-#   include/  lib/lib{opus,srtp2,crypto}.a  lib/pkgconfig/  licenses/   static libraries for the target (always)
+#   include/  lib/lib{opus,crypto}.a  lib/pkgconfig/  licenses/   static libraries for the target (always)
 #   python/                   with "python" (linux-x64): CPython with its standard library, works in any folder
 #   python/include/ and lib/  with "python-headers" (windows-x64): CPython's headers and the import library python3.dll
 #
@@ -21,7 +21,6 @@ set -eu
 # name, tarball (below pool/main/ of a Debian mirror), SHA-256
 sources='
 opus     o/opus/opus_1.6.1.orig.tar.xz                    001ac615b9f8f8994b229ad2b1a5969ed12ab48b0d154d0af1016a5899cd6ba1
-libsrtp2 libs/libsrtp2/libsrtp2_2.7.0.orig.tar.gz         54facb1727a557c2a76b91194dcb2d0a453aaf8e2d0cbbf1e3c2848c323e28ad
 openssl  o/openssl/openssl_3.5.7.orig.tar.gz              a8c0d28a529ca480f9f36cf5792e2cd21984552a3c8e4aa11a24aa31aeac98e8
 python   p/python3.13/python3.13_3.13.5.orig.tar.xz       93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640
 zlib     z/zlib/zlib_1.3.dfsg+really1.3.1.orig.tar.gz     60dd315c07f616887caa029408308a018ace66e3d142726a97db164b3b8f69fb
@@ -177,22 +176,21 @@ fi
 export CC AR RANLIB SOURCE_DATE_EPOCH=1735689600
 new=$work/new # becomes the prefix
 
-# pc NAME LIBRARIES [REQUIRED]: for what was unpacked last
+# pc NAME LIBRARIES: for what was unpacked last
 pc() {
     cat >"$new/lib/pkgconfig/$1.pc" <<END
 prefix=\${pcfiledir}/../..
 Name: $1
 Description: static library for bass-webrtc
 Version: $version
-Requires: ${3:-}
 Cflags: -I\${prefix}/include
 Libs: -L\${prefix}/lib $2
 END
 }
 
-# ------------------------------------------------------------------ libcrypto, libsrtp2, libopus
+# ------------------------------------------------------------------ libcrypto, libopus
 
-# What the core and libsrtp2 use is AES (CTR, GCM), SHA-1 and HMAC. The library reads no configuration file and leaves
+# What the core uses is AES (CTR, GCM), SHA-1 and HMAC. The library reads no configuration file and leaves
 # the process's exit alone, because it is one part of somebody else's program.
 crypto_options='no-shared no-module no-dso no-tests no-apps no-docs no-makedepend no-engine no-legacy no-autoload-config
     no-atexit no-pinshared no-async no-thread-pool no-sock no-ui-console no-winstore no-http no-comp no-tls no-dtls
@@ -212,7 +210,7 @@ openssl() { # openssl MAKE_TARGETS OPTION...: builds in $work/openssl
 }
 
 build_libraries() {
-    mkdir -p "$new/include/openssl" "$new/include/srtp2" "$new/include/opus" "$new/lib/pkgconfig" "$new/licenses"
+    mkdir -p "$new/include/openssl" "$new/include/opus" "$new/lib/pkgconfig" "$new/licenses"
 
     unpack openssl
     # shellcheck disable=SC2086 # Word splitting is intended.
@@ -225,16 +223,6 @@ build_libraries() {
     *) system='-ldl -pthread' ;;
     esac
     pc libcrypto "-lcrypto $system"
-
-    unpack libsrtp2
-    cd "$work/libsrtp2"
-    run ./configure --host="$machine" --enable-openssl --with-openssl-dir="$new" "CFLAGS=$flags"
-    run make -s -j"$jobs" libsrtp2.a
-    cp include/srtp.h crypto/include/auth.h crypto/include/cipher.h crypto/include/crypto_types.h \
-        "$new/include/srtp2"
-    cp libsrtp2.a "$new/lib"
-    cp LICENSE "$new/licenses/libsrtp2.txt"
-    pc libsrtp2 -lsrtp2 libcrypto
 
     # With the models that conceal loss (deep PLC) and enhance speech (OSCE). DRED, which no browser negotiates, would
     # add 0.6 MB.

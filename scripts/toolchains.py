@@ -66,7 +66,7 @@ def licenses(target: str, libraries: Path) -> dict[str, Path]:
         target: One of ``TARGETS``.
         libraries: What ``third_party`` returned. Components may have added licenses of their own there.
     """
-    found = {name: libraries / "licenses" / name for name in ("libsrtp2.txt", "openssl.txt", "opus.txt")}
+    found = {name: libraries / "licenses" / name for name in ("openssl.txt", "opus.txt")}
     return found | _MINGW_LICENSES if target == "windows-x64" else found
 
 
