@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 8_000, 192_000
 _MAX_CHANNELS = 8
 _CREDENTIALS = re.compile(r"//[^/?#]*@")
+_handles_in_use: dict[tuple[int, int], object] = {}
+"""Handles of the program's own BASS channels that are sources, with the process: a forked child uses none of them."""
 _LONGEST_WAIT_FOR_DEVICE_S = 3.0
 """To ask BASS for a device costs nothing outside this machine."""
 
@@ -236,7 +239,7 @@ def open_for_core(source: Source) -> OpenSource:
         return OpenSource(SourceHandle.tone(source.hz, right_hz, source.level_dbfs), _nothing)
     if isinstance(source, PcmSource):
         if not source._in_use.acquire(blocking=False):
-            raise ConfigError("the PcmSource is already in use; create one for each server or client")
+            raise ConfigError("the PcmSource is already in use; create one for each channel and client")
         return OpenSource(source._handle, source._in_use.release)
     if isinstance(source, BassFile | BassInput):
         exit_simply_in_children()  # Opening it may start BASS.
@@ -245,7 +248,19 @@ def open_for_core(source: Source) -> OpenSource:
     if isinstance(source, BassInput):
         channel = open_recording(source.device)
         return _open_input(channel, lambda: reopen_recording(channel))
-    return OpenSource(_bass_handle(open_source(source)), _nothing)
+    return _open_handle(source)
+
+
+def _open_handle(source: int) -> OpenSource:
+    channel = open_source(source)
+    handle = _bass_handle(channel)
+    key, use = (os.getpid(), channel.handle), object()
+    if _handles_in_use.setdefault(key, use) is not use:
+        raise ConfigError(
+            f"the BASS handle {channel.handle:#x} is already in use: two readers would get a part of the audio each; "
+            "create one for each channel and client, or splitters (BASS_Split_StreamCreate)"
+        )
+    return OpenSource(handle, lambda: _handles_in_use.pop(key, None))
 
 
 def _open_file(source: BassFile) -> OpenSource:

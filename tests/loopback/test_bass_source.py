@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bass_webrtc as bw
 from bass_webrtc.bass import BassSource, find_bass, open_file
 from support import bass_reader, media, pulse, tones
 from support.media_server import MediaServer
@@ -112,6 +113,22 @@ def _read_until_freed(source: BassSource, started: threading.Event) -> None:
             started.set()
     except bass_reader.EndedError:
         assert find_bass().last_error_code() == 5
+
+
+def test_handle_is_the_source_of_one_channel_at_a_time(tmp_path: Path) -> None:
+    """Two readers would get a part of the audio each."""
+    with open_file(media.write_tone(tmp_path / "tone.wav", seconds=5.0), loop=True) as channel:
+        handle = channel.source.handle
+        with bw.Server(handle, bw.ServerConfig(http_port=0, udp_port=0)) as server:
+            server.start()
+            with pytest.raises(bw.ConfigError, match="channel 'jazz': the BASS handle .* already in use"):
+                server.add_channel("jazz", handle)
+            with pytest.raises(bw.ConfigError, match="already in use"):
+                server.channels["main"].set_source(handle)
+            server.channels["main"].set_source(None, fade_ms=0)
+            jazz = server.add_channel("jazz", handle)
+            jazz.close()
+            server.channels["main"].set_source(handle, fade_ms=0)
 
 
 # ---- the sound card

@@ -476,7 +476,8 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_GetSourceEnd(void *handle, uint32_t *error, uin
  *
  * Parameters: handle: from BASS_WEBRTC_Create.
  *             name: 1 to 64 of the characters A-Z a-z 0-9 . _ -, the first one not a dot.
- *             source_channel: a BASS decoding channel or recording; for audio of your own, a push stream of BASS.
+ *             source_channel: a BASS decoding channel or recording; for audio of your own, a push stream of BASS. Only
+ *             one channel or server at a time may have it: give others a splitter (BASS_Split_StreamCreate).
  * Returns:    1, or 0 on failure.
  * Errors:     HANDLE (also if there is no such BASS channel), ILLPARAM, ALREADY (the server has a channel of that name),
  *             NOTAVAIL (no BASS library), BUSY (in a callback, while another thread is starting or stopping the server).
