@@ -267,7 +267,10 @@ CHANNELS = EndpointSettings("/whep", channels=lambda: ("main", "jazz"))
 
 @pytest.mark.parametrize(
     ("path", "channel"),
-    [("/whep", "main"), ("/whep/", "main"), ("/whep/main", "main"), ("/whep/jazz", "jazz")],
+    [
+        *(("/whep", "main"), ("/whep/", "main"), ("/whep/main", "main")),
+        *(("/whep/jazz", "jazz"), ("/whep/%6Aazz", "jazz")),
+    ],
 )
 async def test_path_names_the_channel(path: str, channel: str, sessions: FakeSessions) -> None:
     """The session's URL is below the endpoint, not below the channel."""
@@ -281,7 +284,7 @@ async def test_path_names_the_channel(path: str, channel: str, sessions: FakeSes
 
 
 @pytest.mark.parametrize(
-    "path", ["/whep/pop", "/whep/jazz/", "/whep/Jazz", "/whep/jazz/pop", "/whep/%6aazz", "/whep/."]
+    "path", ["/whep/pop", "/whep/jazz/", "/whep/Jazz", "/whep/jazz/pop", "/whep/%256aazz", "/whep/%", "/whep/."]
 )
 async def test_unknown_channel_is_404_with_those_that_exist(path: str, sessions: FakeSessions) -> None:
     response = await post(make_endpoint(sessions, settings=CHANNELS), offers.CHROME_RECVONLY, path)

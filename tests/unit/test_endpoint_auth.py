@@ -101,6 +101,9 @@ async def test_names_of_the_channels_cannot_be_probed_without_a_token(name: str)
     refused = await post(endpoint, offers.CHROME_RECVONLY, path=f"/whep/{name}")
     assert refused.status == 401
     assert b"jazz" not in refused.body
+    assert (await ask(endpoint, "GET", f"/whep/{name}")).status == 404
+    assert header(await ask(endpoint, "OPTIONS", f"/whep/{name}"), "Allow") == "OPTIONS, GET, HEAD, PATCH, DELETE"
+    assert header(await ask(endpoint, "PUT", f"/whep/{name}"), "Allow") == "OPTIONS, GET, HEAD, PATCH, DELETE"
     answer = await post(endpoint, offers.CHROME_RECVONLY, path=f"/whep/{name}", Authorization=f"Bearer {TOKEN}")
     assert answer.status == (201 if name == "jazz" else 404)
 

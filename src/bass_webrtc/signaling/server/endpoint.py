@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import unquote
 
 from ...config import MAIN, public_origin
 from ...errors import BassWebRtcError, ClosedError, PeerLimitError, SdpError, SignalingError
@@ -129,14 +130,15 @@ class Endpoint:
     async def _dispatch(self, request: Request) -> Response:
         if request.method not in KNOWN_METHODS:
             raise Refused(501, "The method is not supported.")
-        secret = request.path[len(self._settings.path) :].removeprefix("/")
-        channels = self._settings.channels()
+        secret = unquote(request.path[len(self._settings.path) :].removeprefix("/"))
+        # Without the token, an address of a channel must not differ from that of a session.
+        channels = self._settings.channels() if request.method == "POST" or self._is_authorised(request) else ()
         is_session = bool(secret) and secret not in channels
         if request.method == "OPTIONS":
             return self._options(request, is_session=is_session)
         if request.method == "POST" and is_session and channels and secret not in self._table:
             self._settings.tokens.check(request)
-            raise Refused(404, f"There is no channel of this name. There are: {', '.join(channels)}.")
+            raise Refused(404, f"There is no channel of this name; expected one of {', '.join(channels)}")
         _require_allowed(request.method, _SESSION_METHODS if is_session else _ENDPOINT_METHODS)
         if not is_session:
             return await self._post(request, secret or MAIN) if request.method == "POST" else self._describe()
