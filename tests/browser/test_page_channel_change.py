@@ -129,9 +129,9 @@ def test_listener_of_a_closed_channel_gets_the_reason_and_the_list(chromium: Chr
     listen(page)
     server.channels["jazz"].close("the concert is over")
     wait_for_state(page, "failed")
-    assert page.inner_text("#listen-title") == "No programme at this address"
-    assert "main, news" in page.inner_text("#listen-advice")
     page.wait_for_function("() => document.getElementById('channel').textContent === 'Choose a channelmainnews'")
+    assert page.inner_text("#listen-title") == "There is no such channel"
+    assert page.inner_text("#listen-advice") == "This server has no channel “jazz”; choose another one."
     page.select_option("#channel", "news")
     listen(page)
     wait_for_channel(page, "news")

@@ -84,7 +84,7 @@ def test_keyboard_chooses_a_channel(open_page: Any, stub: PageStub) -> None:
     assert page.evaluate("document.activeElement.id") == "listen"
 
 
-@pytest.mark.parametrize("name", ["rock", "../whip", "..", "%3Cb%3E", ""])
+@pytest.mark.parametrize("name", ["rock", "../whip", "..", "%3Cb%3E"])
 def test_unknown_channel_in_the_link_is_reported_with_the_list(open_page: Any, stub: PageStub, name: str) -> None:
     """No request is made to an address with that name."""
     stub.channels.set("main", "jazz")
@@ -102,6 +102,14 @@ def test_unknown_channel_in_the_link_is_reported_with_the_list(open_page: Any, s
     assert page.evaluate(NAMES) == ["main", "jazz"]
     listen(page, until="failed")
     assert posted(stub) == ["/whep/jazz"]
+
+
+def test_empty_channel_in_the_link_is_main(open_page: Any, stub: PageStub) -> None:
+    stub.channels.set("main", "jazz")
+    stub.endpoint.posts = [refusal(403, "enough")]
+    page = open_page("?channel=")
+    listen(page, until="failed")
+    assert posted(stub) == ["/whep"]
 
 
 def test_channel_of_a_server_without_a_list_is_tried(chromium: Chromium, stub: PageStub) -> None:

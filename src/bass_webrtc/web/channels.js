@@ -21,7 +21,7 @@ export class Channels extends EventTarget {
     this.#token = token;
     /** @type {Channel[]} Empty until the server has answered. */
     this.list = [];
-    this.chosen = new URLSearchParams(location.search).get("channel") ?? MAIN;
+    this.chosen = new URLSearchParams(location.search).get("channel") || MAIN;
   }
 
   /** The chosen one; undefined until it is listed. */

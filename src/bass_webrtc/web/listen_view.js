@@ -125,12 +125,14 @@ export class ListenView {
   }
 
   #showNotice() {
-    const { state, blocked, stats } = this.#player;
+    const { state, blocked, stats, problem: failure } = this.#player;
     const { current, label, problem } = this.#channels;
     const source = current?.sourceEnded ? ENDED : { title: `Playing ${label}`.trim(), advice: qualityOf(stats) };
     const idle = problem?.words ?? READY;
     const playing = this.#output.isStuck ? NO_OUTPUT : source;
-    this.#notice.show(blocked ? BLOCKED : statusText(this.#player, idle, playing));
+    const isGone = problem !== null && state === "failed" && failure?.kind === "missing";
+    const status = isGone ? problem.words : statusText(this.#player, idle, playing);
+    this.#notice.show(blocked ? BLOCKED : status);
     if (blocked) this.#notice.setState("blocked");
     else this.#notice.setState(state === "idle" && problem ? "failed" : state);
   }
