@@ -222,7 +222,7 @@ class SourceWatch:
 
     async def _replace(self, source: OpenSource, fade_ms: int, turn: int, on_played: Callable[[], object]) -> None:
         async with self._exchanges:
-            if turn < self._newest_turn:
+            if turn < self._newest_turn and not self._is_closing:
                 await self._discard(source)
                 return
             try:
