@@ -593,9 +593,10 @@ class ServerConfig(StreamConfig):
 
     def __post_init__(self) -> None:
         StreamConfig.__post_init__(self)  # super() would refer to the class without slots.
-        object.__setattr__(
-            self, "fallback_bitrates_kbps", _checked_bitrates("fallback_bitrates_kbps", self.fallback_bitrates_kbps)
+        fallback_kbps = _checked_bitrates(
+            "fallback_bitrates_kbps", self.fallback_bitrates_kbps, most=_MAX_ENCODINGS - 1
         )
+        object.__setattr__(self, "fallback_bitrates_kbps", fallback_kbps)
         _checked_bitrates("bitrate_kbps with fallback_bitrates_kbps", self.bitrates_kbps)
         _require_range("max_peers", self.max_peers, 1, 10_000)
         if self.max_peers_per_address is not None:
@@ -699,9 +700,9 @@ def _require_range(name: str, value: int, lowest: int, highest: int) -> None:
     _require(is_number and lowest <= value <= highest, name, value, f"a whole number, {lowest} to {highest}")
 
 
-def _checked_bitrates(name: str, bitrates: object) -> tuple[int, ...]:
-    expected = f"at most {_MAX_ENCODINGS} whole numbers, 6 to 510, each below the one before"
-    is_list = isinstance(bitrates, (tuple, list)) and len(bitrates) <= _MAX_ENCODINGS
+def _checked_bitrates(name: str, bitrates: object, most: int = _MAX_ENCODINGS) -> tuple[int, ...]:
+    expected = f"at most {most} whole numbers, 6 to 510, each below the one before"
+    is_list = isinstance(bitrates, (tuple, list)) and len(bitrates) <= most
     _require(is_list and all(map(_is_bitrate, cast("Sequence[object]", bitrates))), name, bitrates, expected)
     checked = tuple(cast("Sequence[int]", bitrates))
     _require(all(higher > lower for higher, lower in itertools.pairwise(checked)), name, bitrates, expected)

@@ -501,6 +501,13 @@ def test_link_of_each_channel_is_printed(
     assert lines == [f"channel main {links[0]}", f"channel jazz {links[1]}"]
 
 
+def test_channels_that_have_no_players_are_refused(servers: list[FakeServer]) -> None:
+    result = _invoke("serve", "tone", "--channel", "jazz=tone", "--signaling-mode", "whip")
+    assert result.exit_code == 2
+    assert "no players" in result.stderr
+    assert servers == []
+
+
 def test_demo_programme_plays_without_a_source(servers: list[FakeServer], monkeypatch: pytest.MonkeyPatch) -> None:
     log: list[str] = []
 

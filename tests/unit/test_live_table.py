@@ -62,6 +62,13 @@ def test_several_channels_have_a_row_each_and_a_column_of_the_peers() -> None:
     assert _cells(shown[7])[-1] == "jazz"
 
 
+def test_long_name_of_a_channel_is_cut_rather_than_the_figures() -> None:
+    channels = (ChannelStats("main"), ChannelStats("x" * 64, (128, 48), listeners=12))
+    terminal = io.StringIO()
+    Console(file=terminal, width=80).print(live_table.render(ServerStats(channels=channels), ServerStats(), 1.0, 5))
+    assert _cells(terminal.getvalue().splitlines()[4])[1:] == ["12", "128 48", "0.0 ms"]
+
+
 def test_player_row_shows_the_rate_since_the_last_snapshot() -> None:
     before = ServerStats(peers=(_peer(bytes_sent=100_000),))
     after = _peer(

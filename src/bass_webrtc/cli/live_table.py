@@ -20,6 +20,8 @@ _HOT_DBFS, _LOUD_DBFS = -3.0, -9.0
 
 _CHANNEL_COLUMNS = ("channel", "listeners", "kbit/s", "lateness", "source")
 _COLUMNS = ("peer", "state", "from", "for", "kbit/s", "lost", "round trip", "jitter", "buffer", "level")
+_NAME_CELLS = 24
+"""Longer names of channels are cut, not the numbers beside them."""
 _LEFT = ("channel", "source", "peer", "state", "from", "level")
 
 
@@ -46,7 +48,12 @@ def render(now: ServerStats, before: ServerStats, elapsed_s: float, max_peers: i
 def _table(headings: Iterable[str], rows: Iterable[tuple[RenderableType, ...]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in headings:
-        table.add_column(heading, justify="left" if heading in _LEFT else "right", no_wrap=True)
+        table.add_column(
+            heading,
+            justify="left" if heading in _LEFT else "right",
+            no_wrap=True,
+            max_width=_NAME_CELLS if heading == "channel" else None,
+        )
     for row in rows:
         table.add_row(*row)
     return table

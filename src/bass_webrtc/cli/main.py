@@ -468,6 +468,8 @@ def serve(
             decode_stream=player.decode_stream,
         )
     channels = [_parse_channel(text, loop) for text in channel or ()]
+    if channels and config.signaling_mode == "whip":
+        raise typer.BadParameter("--signaling-mode whip has no players to hear it", param_hint="--channel")
     certificate = self_signed.certificate_file(config) if config.tls_self_signed else None
     if certificate is not None:
         config = replace(config, tls_self_signed=False, tls_certificate=certificate, tls_key=certificate)

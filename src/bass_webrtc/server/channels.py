@@ -19,7 +19,7 @@ from dataclasses import replace
 from ..bass import current_device, error_name, select_device
 from ..config import MAIN, ServerConfig
 from ..core import ChannelSettings, Engine
-from ..errors import ClosedError, ConfigError
+from ..errors import BassWebRtcError, ClosedError, ConfigError
 from ..events import EventDispatcher
 from ..peer.host import EngineHost
 from ..source_watch import SourceWatch, open_on_thread
@@ -234,7 +234,7 @@ class ServerChannels:
         Raises:
             BassWebRtcError: The source or the channel cannot be opened.
         """
-        self.adopt(handle, await _open(handle.source, device))
+        self.adopt(handle, await _open_for(handle, device))
 
     def adopt(self, handle: ChannelBase, source: OpenSource) -> None:
         """Add a channel whose source is open; it is closed if that fails."""
@@ -319,7 +319,7 @@ async def open_sources(handles: Sequence[ChannelBase]) -> deque[OpenSource]:
         BassWebRtcError: A source cannot be opened.
     """
     device = current_device()
-    openings = [asyncio.create_task(_open(handle.source, device)) for handle in handles]
+    openings = [asyncio.create_task(_open_for(handle, device)) for handle in handles]
     try:
         await asyncio.wait(openings)  # Also after an error: nothing may be left open.
         return deque([opening.result() for opening in openings])
@@ -336,6 +336,16 @@ def close_sources(sources: deque[OpenSource]) -> None:
     """Close sources and remove them."""
     while sources:
         sources.popleft().close()
+
+
+async def _open_for(handle: ChannelBase, device: int | None) -> OpenSource:
+    """Open a channel's source. An error says which channel it is: a start opens those of all channels."""
+    try:
+        return await _open(handle.source, device)
+    except BassWebRtcError as error:
+        if handle.name != MAIN:
+            error.args = (f"channel {handle.name!r}: {error}",)
+        raise
 
 
 async def _open(source: Source, device: int | None) -> OpenSource:
