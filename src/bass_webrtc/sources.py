@@ -260,7 +260,11 @@ def _open_handle(source: int) -> OpenSource:
             f"the BASS handle {channel.handle:#x} is already in use: two readers would get a part of the audio each; "
             "create one for each channel and client, or splitters (BASS_Split_StreamCreate)"
         )
-    return OpenSource(handle, lambda: _handles_in_use.pop(key, None))
+
+    def release() -> None:
+        _handles_in_use.pop(key, None)
+
+    return OpenSource(handle, release)
 
 
 def _open_file(source: BassFile) -> OpenSource:

@@ -121,7 +121,7 @@ def test_handle_is_the_source_of_one_channel_at_a_time(tmp_path: Path) -> None:
         handle = channel.source.handle
         with bw.Server(handle, bw.ServerConfig(http_port=0, udp_port=0)) as server:
             server.start()
-            with pytest.raises(bw.ConfigError, match="channel 'jazz': the BASS handle .* already in use"):
+            with pytest.raises(bw.ConfigError, match=r"channel 'jazz': the BASS handle .* already in use"):
                 server.add_channel("jazz", handle)
             with pytest.raises(bw.ConfigError, match="already in use"):
                 server.channels["main"].set_source(handle)

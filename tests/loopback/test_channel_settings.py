@@ -300,7 +300,7 @@ def test_start_that_fails_closes_the_sources_of_all_channels(monkeypatch: pytest
         server.add_channel("jazz", bw.PcmSource())
         server.add_channel("pop", bw.PcmSource())
         lost = server.add_channel("lost", bw.BassFile("no-such-file.mp3"))
-        with pytest.raises(bw.ConfigError, match="channel 'lost': .*no-such-file"):
+        with pytest.raises(bw.ConfigError, match=r"channel 'lost': .*no-such-file"):
             server.start()
         lost.close()
         with monkeypatch.context() as patched:

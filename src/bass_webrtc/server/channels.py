@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ..bass import current_device, error_name, select_device
 from ..config import MAIN, ServerConfig
@@ -275,7 +276,7 @@ class ServerChannels:
 
     # -- changes
 
-    def set_defaults(self, **changes: int) -> None:
+    def set_defaults(self, **changes: Any) -> None:
         """Change settings of the server that channels without their own get when they are added."""
         self._config = replace(self._config, **changes)
 
