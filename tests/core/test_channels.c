@@ -514,13 +514,14 @@ static void test_probe_after_a_move_reports_what_is_missing(void) {
 
 /* ---- fan-outs */
 
-enum { MANY = 520, SOCKETS = 10, MANY_FRAMES = 5 };
+enum { MANY = 520, SOCKETS = 52, MANY_FRAMES = 5 };
 
-/* Hundreds of listeners are served by several threads; each gets every frame. They share some sockets, whose buffers hold
- * what comes while the others are read. */
+/* Hundreds of listeners are served by several threads; each gets every frame that the system took. They share some
+ * sockets, whose buffers hold what comes in 3 s while the others are read. */
 static void test_many_listeners_are_served_by_several_threads(void) {
     static uint16_t next[MANY];
     static uint32_t received[MANY];
+    uint32_t missing = 0;
     settings config = default_settings();
     config.engine.max_peers = MANY;
     config.engine.frame_samples = 2880;
@@ -546,12 +547,13 @@ static void test_many_listeners_are_served_by_several_threads(void) {
             uint32_t peer = read_u32(wire + 8) - 1, sequence = read_u16(wire + 2);
             CHECK_LESS(peer, MANY);
             CHECK_EQ(peer % SOCKETS, i);
-            CHECK(received[peer] == 0 || sequence == next[peer]);
+            missing += received[peer] == 0 ? 0 : (uint16_t)(sequence - next[peer]);
             next[peer] = (uint16_t)(sequence + 1);
             complete += ++received[peer] == MANY_FRAMES;
         }
     }
     CHECK_EQ(channel_stats(&f, 0).listeners[0], MANY);
+    CHECK_AT_MOST(missing, channel_stats(&f, 0).send_drops); /* Wine refuses some; none elsewhere */
     while (channel_stats(&f, 0).packets_sent < MANY * MANY_FRAMES)
         ; /* The last batch is counted after it was sent. */
     for (uint32_t i = 0; i < MANY; i++)

@@ -85,10 +85,12 @@ def test_random_loss_brings_redundancy_and_no_other_encoding() -> None:
 def test_queue_that_grows_without_loss_is_noticed_by_a_report() -> None:
     """While there is no trouble, the network thread keeps reports without loss, but not those that came late."""
     with listening() as (server, player, link):
-        wait_until(lambda: server.peers[0].stats().reports_received >= 2, 20.0)
+        player.report_s = (0.8, 1.2)
+        wait_until(lambda: server.peers[0].stats().reports_received >= 3, 15.0)
         link.shape(100, queue_s=60.0)
-        # A report after 7.5 s at the latest, then an examination; our own checks come every 25 s.
-        wait_until(lambda: server.peers[0].stats().bitrate_kbps == 48, 10.0)
+        # A sender report after 6.2 s at the latest, its way through the queue, a report, and an examination. The next
+        # check of our own comes 26 s after the connection.
+        wait_until(lambda: server.peers[0].stats().bitrate_kbps == 48, 14.0)
         assert player.lost == link.counters()["dropped"] == 0
 
 

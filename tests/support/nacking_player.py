@@ -18,7 +18,6 @@ _REPEAT_S = 0.1
 _REQUESTS = 10
 _FORGOTTEN = 250
 """Packets this far behind are not requested any more."""
-_REPORT_S = (2.5, 7.5)
 
 
 class NackingPlayer(Player):
@@ -28,6 +27,7 @@ class NackingPlayer(Player):
         lost: Packets that never came, so far.
         redundant: Packets that came with redundancy (RFC 2198).
         nacks: NACKs that it has sent.
+        report_s: Shortest and longest time between two reports.
     """
 
     def __init__(self, certificate: Certificate, url: str, link: str = "") -> None:
@@ -35,6 +35,7 @@ class NackingPlayer(Player):
         self.reports = False  # Those of ``Player`` know no losses.
         self.on_rtp = self._receive
         self.lost = self.redundant = self.nacks = 0
+        self.report_s = (2.5, 7.5)
         self._missing: dict[int, tuple[float, int]] = {}
         self._highest = -1
         self._expected = self._received = 0
@@ -83,7 +84,7 @@ class NackingPlayer(Player):
             self.send(self._protect(feedback + items))
 
     def _report(self, now_s: float) -> None:
-        self._report_due_s = now_s + random.uniform(*_REPORT_S)
+        self._report_due_s = now_s + random.uniform(*self.report_s)
         expected, received = (now - before for now, before in zip(self._totals, self._reported, strict=True))
         self._reported = self._totals
         self.send_report(max(0.0, 1 - received / expected) if expected else 0.0, now_s=now_s)
