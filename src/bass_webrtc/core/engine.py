@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ..config import MAX_FAN_OUT_THREADS, SAMPLE_RATE_HZ, ChannelConfig, StreamConfig
 from ..errors import BassWebRtcError, ClosedError
 from ..host_process import ProcessLock
+from ..stats import shallow_dict
 from .compiled import ffi, lib
 from .playout import Playout
 
@@ -530,7 +531,7 @@ class Engine:
                 "srtp_profile": keys.profile,
                 "local_key": _padded(keys.local_key),
                 "remote_key": _padded(keys.remote_key),
-                **({} if sends is None else _sending(sends)),
+                **({} if sends is None else shallow_dict(sends)),
                 **({} if receives is None else _receiving(receives)),
             },
         )
@@ -793,10 +794,6 @@ def _check(status: int, what: str) -> int:
 
 def _padded(key: bytes) -> bytes:
     return key.ljust(30, b"\0")
-
-
-def _sending(stream: SendingStream) -> dict[str, object]:
-    return {name: getattr(stream, name) for name in stream.__slots__}  # dataclasses.asdict takes ten times as long.
 
 
 def _receiving(stream: ReceivingStream) -> dict[str, object]:

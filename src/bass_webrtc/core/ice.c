@@ -184,12 +184,14 @@ void bw_ice_settle(bw_ice *ice, uint32_t peer) {
     }
 }
 
-static bw_ice_message forward(bw_ice *ice, uint32_t peer, const uint8_t *sum) {
+/* if_answered: what a message is that looks like a check which was answered. */
+static bw_ice_message forward(bw_ice *ice, uint32_t peer, const uint8_t *sum, bw_ice_verdict if_answered) {
     seen_table *seen = &ice->seen[peer];
     outcome known = recall(seen, sum);
     if (known == UNKNOWN)
         remember(seen, sum, FORWARDED);
-    return (bw_ice_message){.peer = peer, .verdict = BW_ICE_FORWARD, .is_repeated = known != UNKNOWN};
+    return (bw_ice_message){
+        .peer = peer, .verdict = known == ANSWERED ? if_answered : BW_ICE_FORWARD, .is_repeated = known != UNKNOWN};
 }
 
 static bw_ice_message answer(bw_ice *ice, uint32_t peer, const uint8_t *sum, const bw_hmac_key *key) {
@@ -222,10 +224,7 @@ static bw_ice_message take_request(bw_ice *ice, uint32_t mapped_peer, bool is_se
         note_requester(ice, peer, datagram);
     else if (is_settled && !request->needs_error)
         return answer(ice, peer, integrity_of(request, datagram), &ice->generations[index].keys.local);
-    bw_ice_message message = forward(ice, peer, integrity_of(request, datagram));
-    if (recall(&ice->seen[peer], integrity_of(request, datagram)) == ANSWERED)
-        message.verdict = BW_ICE_REPLAY;
-    return message;
+    return forward(ice, peer, integrity_of(request, datagram), BW_ICE_REPLAY);
 }
 
 static bool has_signed(bw_ice *ice, uint32_t peer, const bw_stun_message *response, const bw_datagram *datagram) {
@@ -242,10 +241,10 @@ static bw_ice_message take_response(bw_ice *ice, uint32_t mapped_peer, const bw_
                                     const bw_datagram *datagram) {
     const recent_source *recent = find_recent(ice, datagram);
     if (mapped_peer != BW_NO_PEER && has_signed(ice, mapped_peer, response, datagram))
-        return forward(ice, mapped_peer, integrity_of(response, datagram));
+        return forward(ice, mapped_peer, integrity_of(response, datagram), BW_ICE_FORWARD);
     for (uint32_t i = 0; i < RECENT_PER_BUCKET; i++) {
         if (is_from(&recent[i], datagram) && has_signed(ice, recent[i].peer, response, datagram))
-            return forward(ice, recent[i].peer, integrity_of(response, datagram));
+            return forward(ice, recent[i].peer, integrity_of(response, datagram), BW_ICE_FORWARD);
     }
     return OF_NOBODY;
 }
