@@ -131,9 +131,10 @@ class Endpoint:
         if request.method not in KNOWN_METHODS:
             raise Refused(501, "The method is not supported.")
         secret = unquote(request.path[len(self._settings.path) :].removeprefix("/"))
-        # Without the token, an address of a channel must not differ from that of a session.
-        channels = self._settings.channels() if request.method == "POST" or self._is_authorised(request) else ()
-        is_session = bool(secret) and secret not in channels
+        channels = self._settings.channels()
+        # Without the token, the address of a channel must not differ from that of a session.
+        is_channel = secret in channels and (request.method == "POST" or self._is_authorised(request))
+        is_session = bool(secret) and not is_channel
         if request.method == "OPTIONS":
             return self._options(request, is_session=is_session)
         if request.method == "POST" and is_session and channels and secret not in self._table:
