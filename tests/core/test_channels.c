@@ -517,7 +517,7 @@ static void test_probe_after_a_move_reports_what_is_missing(void) {
 enum { MANY = 520, SOCKETS = 52, MANY_FRAMES = 5 };
 
 /* Hundreds of listeners are served by several threads; each gets every frame that the system took. They share some
- * sockets, whose buffers hold what comes in 3 s while the others are read. */
+ * sockets, each of which buffers the packets of 3 s while the others are read. */
 static void test_many_listeners_are_served_by_several_threads(void) {
     static uint16_t next[MANY];
     static uint32_t received[MANY];
@@ -553,7 +553,11 @@ static void test_many_listeners_are_served_by_several_threads(void) {
         }
     }
     CHECK_EQ(channel_stats(&f, 0).listeners[0], MANY);
-    CHECK_AT_MOST(missing, channel_stats(&f, 0).send_drops); /* Wine refuses some; none elsewhere */
+#ifdef _WIN32 /* Wine refuses datagrams while another thread sends. */
+    CHECK_AT_MOST(missing, channel_stats(&f, 0).send_drops);
+#else
+    CHECK_EQ(missing, 0);
+#endif
     while (channel_stats(&f, 0).packets_sent < MANY * MANY_FRAMES)
         ; /* The last batch is counted after it was sent. */
     for (uint32_t i = 0; i < MANY; i++)

@@ -115,8 +115,13 @@ static bool keep(bw_reports *reports, uint32_t lost, uint32_t highest, int64_t n
     return bw_reports_keep(reports, data.bytes, data.length, now_ns);
 }
 
+static bw_kept_config never_late(uint32_t seen) {
+    return (bw_kept_config){.ssrc = OURS, .seen = seen, .late_ns = INT64_MAX};
+}
+
 static void begin(bw_reports *reports, uint32_t seen) {
-    bw_reports_begin(reports, &(bw_kept_config){.ssrc = OURS, .seen = seen, .late_ns = INT64_MAX});
+    bw_kept_config config = never_late(seen);
+    bw_reports_begin(reports, &config);
 }
 
 static bw_kept_reports read_kept(bw_reports *reports) {
@@ -226,7 +231,8 @@ static bw_kept_reports kept_by(fixture *f, uint32_t peer) {
 }
 
 static int keep_all(fixture *f, uint32_t peer, uint32_t seen) {
-    return bw_peer_keep_reports(f->engine, peer, &(bw_kept_config){OURS, seen, 0, INT64_MAX});
+    bw_kept_config config = never_late(seen);
+    return bw_peer_keep_reports(f->engine, peer, &config);
 }
 
 static void test_loop_gets_no_reports_that_are_kept(void) {

@@ -93,8 +93,8 @@ int count_packets(int epoll, int timeout_ms, counter *counters, const uint8_t *o
     struct epoll_event events[64];
     int written = 0;
     int64_t end_ns = now_ns() + timeout_ms * (int64_t)1000000;
-    for (int64_t left_ms = timeout_ms; written == 0 && left_ms >= 0; left_ms = (end_ns - now_ns()) / 1000000) {
-        int ready = epoll_wait(epoll, events, 64, (int)left_ms);
+    do {
+        int ready = epoll_wait(epoll, events, 64, timeout_ms);
         for (int i = 0; i < ready && written + BATCH <= capacity; i++) {
             int descriptor = events[i].data.fd;
             if (own[descriptor]) {
@@ -104,9 +104,7 @@ int count_packets(int epoll, int timeout_ms, counter *counters, const uint8_t *o
                 written += drain(descriptor, &counters[descriptor], others + written, capacity - written);
             }
         }
-        if (left_ms == 0) {
-            break;
-        }
-    }
+        timeout_ms = (int)((end_ns - now_ns()) / 1000000);
+    } while (written == 0 && timeout_ms > 0);
     return written;
 }
