@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CHANGELOG = "CHANGELOG.md"
-SOURCE = "src/bass_webrtc/__init__.py"
+SOURCE = "src/bass_webrtc/version.py"
 """The version's place: the distribution, the documentation and the built library take it from here."""
 NUMBERED = (
     ("src/bass_webrtc/capi/bass_webrtc.h", "#define BASS_WEBRTC_VERSION 0x{} /* {}.0 */"),

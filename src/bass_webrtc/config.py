@@ -12,6 +12,7 @@ import functools
 import ipaddress
 import itertools
 import logging
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ _Read = TypeVar("_Read")
 
 SAMPLE_RATE_HZ = 48_000
 """Internal sample rate: Opus in WebRTC runs at 48 kHz (RFC 7587, 4.1)."""
+MAX_CALLS = 50
 MAX_FAN_OUT_THREADS = 16
 """``BW_MAX_FAN_OUTS`` in ``core.h``."""
 
@@ -49,6 +51,7 @@ FORBIDDEN_PORT = (
 """What it means that the system refuses a port with EACCES."""
 
 SignalingMode = Literal["http", "whip", "whep", "callback"]
+InitialCallState = Literal["waiting", "on_air"]
 Application = Literal["audio", "voip", "lowdelay"]
 ReceiveEnhancement = Literal["auto", "on", "off"]
 
@@ -587,6 +590,26 @@ class ServerConfig(StreamConfig):
     fallback_bitrates_kbps: tuple[int, ...] = ()
     """Bitrates of up to 3 further encodings in kbit/s, below ``bitrate_kbps``, the highest first; see
     ``ChannelConfig.bitrates_kbps``. Also those of every channel without bitrates of its own."""
+    calls: InitialCallState | None = None
+    """Let guests call, at ``/call`` and with ``add_peer``: they hear the channel ``"main"`` and each other, and its
+    listeners hear those on air. The value is the state in which a call begins. None: there are no calls."""
+    max_calls: int = 20
+    """Maximum number of callers, connecting or connected, 1 to 50; the server refuses another with 503. Each needs an
+    encoder, and counts as one of ``max_peers``, too."""
+    call_requires_invite: bool = False
+    """Refuse callers without an invite from the start. False: as soon as the first invite has been made; before, they
+    need what publishers need."""
+    desk_token: str | None = field(default=None, repr=False)
+    """Bearer token of the producers, for the desk at ``/desk`` and its API; None: there is no desk. Requires
+    ``calls``."""
+    record_calls: str | Path | None = None
+    """Folder in which each call is recorded from its beginning, as received, in an Ogg Opus file; it is made if it does
+    not exist. The desk can stop and start each recording. Requires ``calls``."""
+    record_programme: str | Path | None = None
+    """File in which the channel ``"main"`` is recorded from the start, as it is sent, in Ogg Opus. ``{date}`` and
+    ``{time}`` are replaced; a file that exists is not overwritten: the new one is numbered."""
+    record_rotate_s: float = 0.0
+    """Length of each of these files in seconds, at least 1; then the next one begins without a gap. 0: one file."""
     fan_out_threads: int | None = None
     """How many threads may send one channel's packets, 1 to 16: with every 250 listeners another one helps. None: as
     many as the machine has cores."""
@@ -603,6 +626,19 @@ class ServerConfig(StreamConfig):
             _require_range("max_peers_per_address", self.max_peers_per_address, 1, self.max_peers)
         _require_range("http_port", self.http_port, 0, 65_535)
         _require_range("udp_port", self.udp_port, 0, 65_535)
+        _require(self.calls in (None, "waiting", "on_air"), "calls", self.calls, '"waiting", "on_air" or None')
+        is_two_way = self.signaling_mode in ("http", "callback")
+        _require(self.calls is None or is_two_way, "calls", self.calls, 'signaling_mode "http" or "callback"')
+        _require_range("max_calls", self.max_calls, 1, MAX_CALLS)
+        has_calls = self.calls is not None
+        has_desk = self.desk_token is None or self.signaling_mode == "http"
+        _require(has_desk, "desk_token", "a token", 'signaling_mode "http"')
+        others = (self.token, self.publish_token, self.play_token)
+        is_own = self.desk_token is None or self.desk_token not in others
+        _require(is_own, "desk_token", "that of others", "a token of its own, or every client were a producer")
+        for name in ("call_requires_invite", "record_calls"):
+            _require(has_calls or not getattr(self, name), name, getattr(self, name), "also calls")
+        _require(has_calls or self.desk_token is None, "desk_token", "a token", "also calls")
         if self.fan_out_threads is not None:
             _require_range("fan_out_threads", self.fan_out_threads, 1, MAX_FAN_OUT_THREADS)
         _require_range("max_connections", self.max_connections, 1, 100_000)
@@ -613,14 +649,21 @@ class ServerConfig(StreamConfig):
         if self.public_url is not None:
             public_origin(self.public_url)
         _require(isinstance(self.http_host, str) and self.http_host != "", "http_host", self.http_host, "an address")
-        for name in ("token", "publish_token", "play_token"):
+        for name in ("token", "publish_token", "play_token", "desk_token"):
             require_token(name, getattr(self, name))
         _require_secret("turn_secret", self.turn_secret)
-        for name in ("tls_certificate", "tls_key"):
+        for name, what in (
+            ("tls_certificate", "the path of a PEM file"),
+            ("tls_key", "the path of a PEM file"),
+            ("record_calls", "the path of a folder"),
+            ("record_programme", "the path of a file"),
+        ):
             path = getattr(self, name)
-            _require(
-                path is None or (isinstance(path, (str, Path)) and path != ""), name, path, "the path of a PEM file"
-            )
+            _require(path is None or (isinstance(path, (str, Path)) and path != ""), name, path, what)
+        rotate_s = self.record_rotate_s
+        is_number = isinstance(rotate_s, (int, float)) and not isinstance(rotate_s, bool)
+        can_rotate = is_number and (rotate_s == 0 or 1 <= rotate_s < math.inf)
+        _require(can_rotate, "record_rotate_s", rotate_s, "0, or at least 1")
         both = (self.tls_certificate is None) == (self.tls_key is None)
         _require(both, "one of tls_certificate and tls_key", None, "both or neither")
         is_one = self.tls_certificate is None or not self.tls_self_signed

@@ -21,6 +21,9 @@ from typing import Any, Literal, TypeVar
 Kind = Literal["player", "publisher", "sendrecv"]
 """What a remote peer does: it receives the server's audio, sends its own, or both."""
 
+CallState = Literal["waiting", "on_air", "private", "ended"]
+"""Where a caller is: it hears the programme and waits, is heard by all, speaks with the producer alone, or has left."""
+
 Stats = TypeVar("Stats")
 
 
@@ -513,6 +516,14 @@ class ServerStats:
             "HTTP connections that a limit refused, or closed while they were idle, for another one.", "connections"
         ),
     )
+    calls: int = field(default=0, metadata=_gauge("Callers that are connected.", "calls"))
+    call_mix_max_us: int = field(
+        default=0, metadata=_gauge("Longest time that mixing all callers took in one frame.", "us")
+    )
+    call_frames_dropped: int = field(
+        default=0,
+        metadata=_counter("Frames not sent to a caller because their encoder had no processor time.", "frames"),
+    )
     peers: tuple[PeerStats, ...] = ()
     channels: tuple[ChannelStats, ...] = ()
 
@@ -529,6 +540,54 @@ class ServerStats:
 def shallow_dict(instance: Any) -> dict[str, Any]:
     """Return the fields of a dataclass with slots. ``dataclasses.asdict`` copies values and takes 8 times as long."""
     return {name: getattr(instance, name) for name in instance.__slots__}
+
+
+@dataclass(frozen=True, slots=True)
+class CallStats:
+    """Snapshot of one call."""
+
+    id: int
+    """Number of the call; no other call of the server has or had it."""
+    name: str
+    state: CallState
+    gain: float
+    """Factor of what the others hear of the caller."""
+    muted: bool
+    talkback: bool
+    """Whether the caller hears the producer."""
+    return_gain: float
+    """Factor of what the caller hears."""
+    level_dbfs: float
+    """RMS level of the caller before its gain; -127 is silence. Unit: dBFS."""
+    duration_s: float
+    """Time since the caller was connected; 0 before. Unit: s."""
+    recording: bool
+    invite: str
+    """``Invite.id``; empty if the caller came without an invite."""
+    bitrate_kbps: int
+    """Of what the caller hears. Unit: kbit/s."""
+    peer: PeerStats
+    """Statistics of the caller's connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeskStats:
+    """Snapshot of what a producer sees besides the calls."""
+
+    programme_dbfs: float
+    """RMS level of what listeners hear, with the callers on air; -127 is silence. Unit: dBFS."""
+    producer_connected: bool
+    """Whether a producer's microphone is connected."""
+    listeners: int
+    peak_listeners: int
+    history: tuple[tuple[int, int], ...]
+    """Unix time in s and listeners: every minute of the last hour, every tenth of the last 24 hours before."""
+    initial_state: CallState
+    """State of a new caller."""
+    invite_required: bool
+    recording: bool
+    """Whether the programme is recorded."""
+    can_record: bool
 
 
 SERVER_STATISTICS = _table(ServerStats)
