@@ -58,6 +58,8 @@ static void check_sender(uint32_t profile, bw_source *source) {
     bw_peer_config peer = peer_config(profile);
     listener l = add_listener(&f, 0, &peer);
     CHECK_EQ(bw_peer_set_redundancy(f.engine, 0, 2), BW_OK);
+    bw_tap *tap = bw_tap_new(16); /* full soon */
+    CHECK_EQ(bw_channel_add_tap(f.engine, 0, tap), BW_OK);
     packet received;
     for (int i = 0; i < 20; i++)
         CHECK(receive_wire(&l, &received));
@@ -70,11 +72,15 @@ static void check_sender(uint32_t profile, bw_source *source) {
             CHECK_EQ(bw_channel_set_bitrate(f.engine, 0, 0, 64000), BW_OK);
         if (i == 120)
             CHECK_EQ(bw_peer_set_encoding(f.engine, 0, 1), BW_OK);
+        if (i == 130)
+            bw_tap_close(tap);
         if (i == 140)
             CHECK_EQ(bw_channel_set_source(f.engine, 0, NULL, 100, 0), BW_OK);
     }
     atomic_store(&counting, false);
     CHECK_EQ(atomic_load(&allocations), 0);
+    CHECK(bw_tap_is_released(tap));
+    bw_tap_free(tap);
     close_listener(&l);
     close_engine(&f);
     bw_source_free(source);
@@ -122,6 +128,9 @@ static void check_network(uint32_t profile) {
     CHECK(bw_srtp_keys_init(&keys, BW_SRTP_RTP, profile, config.remote_key));
     CHECK_EQ(bw_peer_map_address(f.engine, 0, f.socket_index, &address), BW_OK);
     CHECK_EQ(bw_peer_add(f.engine, 0, &config), BW_OK);
+    bw_tap *tap = bw_tap_new(1024);
+    bw_tap_packet got;
+    CHECK_EQ(bw_peer_add_tap(f.engine, 0, tap), BW_OK);
     send_media(&f, remote, &keys, 0);
     send_report(&f, remote, srtcp);
     atomic_store(&counting, true);
@@ -138,9 +147,11 @@ static void check_network(uint32_t profile) {
     bw_peer_get_stats(f.engine, 0, &stats);
     CHECK_EQ(stats.packets_received, 201);
     CHECK_EQ(stats.srtp_errors, 1);
+    CHECK_EQ(bw_tap_read(tap, &got, 1), 1);
     bw_srtp_keys_destroy(&keys);
     bw_srtcp_free(srtcp);
     close_engine(&f);
+    bw_tap_free(tap);
     close_socket(remote);
 }
 

@@ -33,6 +33,17 @@ static void test_delay_covers_unlearnt_lateness_of_multi_block_frames(void) {
     }
 }
 
+/* The delay is measured after a pull, from what the next one plays. */
+static void test_time_of_playing_follows_the_delay(void) {
+    static const uint32_t pulls[] = {240, 480, 960};
+    for (int i = 0; i < 3; i++) {
+        const outcome *o = simulate((scenario){
+            .seed = 4, .seconds = 40, .loss = 0.02, .jitter_ms = 25, .start_ms = 40, .pull_frames = pulls[i]});
+        for (uint32_t s = 5; s < o->moment_count; s++)
+            CHECK_NEAR(o->moments[s].played_ms, o->moments[s].delay_ms + pulls[i] / 48.0, 10.0);
+    }
+}
+
 static void test_delay_never_falls_below_minimum(void) {
     const outcome *o = simulate((scenario){.seed = 1, .seconds = 20, .start_ms = 40, .min_ms = 30});
     check_clean(o);
@@ -268,6 +279,7 @@ static void test_short_frames_play_even_if_target_exceeds_queue(void) {
 int main(void) {
     RUN(test_clean_path_loses_no_audio_and_adds_little_delay);
     RUN(test_delay_covers_unlearnt_lateness_of_multi_block_frames);
+    RUN(test_time_of_playing_follows_the_delay);
     RUN(test_delay_never_falls_below_minimum);
     RUN(test_every_frame_size_plays_without_clicks);
     RUN(test_every_pull_size_plays_without_clicks);

@@ -22,6 +22,7 @@
 #define SECOND_NS 1000000000LL
 #define MS_NS 1000000LL
 #define MAX_IN_FLIGHT 2048
+#define FASTEST_MS 20.0
 #define MAX_LOOP 400
 
 typedef struct {
@@ -54,6 +55,7 @@ typedef struct {
     uint32_t at_s; /* virtual time in seconds */
     double delay_ms, target_ms;
     uint64_t concealed_samples;
+    double played_ms; /* delay by played_ns: from the arrival of a packet on the fastest path until it is played */
 } moment;
 
 typedef struct {
@@ -199,7 +201,7 @@ static inline void send_until(simulation *sim, int64_t now_ns) {
         if (sent_ns > now_ns)
             return;
         bool stepped = frame_s >= s->step_from_s && frame_s < s->step_to_s;
-        double way_ms = 20.0 + (stepped ? s->step_ms : 0.0) + s->jitter_ms * next_random(sim);
+        double way_ms = FASTEST_MS + (stepped ? s->step_ms : 0.0) + s->jitter_ms * next_random(sim);
         if (next_random(sim) < s->reorder)
             way_ms += 30.0;
         sim->outcome.packets_sent++;
@@ -270,8 +272,10 @@ static inline void note_moment(simulation *sim, double at_s) {
     bw_receiver_stats stats;
     bw_jitter_buffer_get_stats(sim->buffer, &stats);
     check_samples_add_up(&stats, 0, sim->scenario.pull_frames, sim->scenario.frame_samples);
+    double sent_ns = SECOND_NS - 0xFFFF0000u * (1e9 / 48000); /* RTP time 0 */
     sim->outcome.moments[sim->outcome.moment_count++] =
-        (moment){(uint32_t)at_s, stats.jitter_buffer_ms, stats.jitter_buffer_target_ms, stats.concealed_samples};
+        (moment){(uint32_t)at_s, stats.jitter_buffer_ms, stats.jitter_buffer_target_ms, stats.concealed_samples,
+                 ((double)stats.played_ns - sent_ns) * 1e-6 - FASTEST_MS};
 }
 
 /* Records the audio that was received and neither decoded nor dropped. */
@@ -285,7 +289,7 @@ static inline void record_queued(simulation *sim) {
 }
 
 static inline bw_jitter_buffer *make_buffer(uint32_t start_ms, uint32_t min_ms, uint32_t max_ms, bool red) {
-    bw_receiver_config config = {PAYLOAD_TYPE, red ? RED_PAYLOAD_TYPE : 0, start_ms, min_ms, max_ms};
+    bw_receiver_config config = {PAYLOAD_TYPE, red ? RED_PAYLOAD_TYPE : 0, start_ms, min_ms, max_ms, 0};
     bw_resampler *filter = bw_resampler_new_band(48000, 48000, 2, 20000, 28000);
     bw_jitter_buffer *buffer = bw_jitter_buffer_new(&config, filter);
     bw_resampler_free(filter);

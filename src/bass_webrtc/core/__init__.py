@@ -1,9 +1,11 @@
-"""The audio path (C11) and its Python interface: ``engine.py`` and ``playout.py``."""
+"""The audio path (C11) and its Python interface: ``engine.py``, ``playout.py`` and ``tap.py``."""
 
 from __future__ import annotations
 
 from .compiled import exit_simply_in_children, name_thread
 from .engine import (
+    CallSettings,
+    CallsStats,
     ChannelCounters,
     ChannelRemoved,
     ChannelSettings,
@@ -32,8 +34,11 @@ from .engine import (
     statistics_functions,
 )
 from .playout import Playout, PlayoutStats, ReceiverStats, fill_with_silence, read_array
+from .tap import Tap, TapPacket
 
 __all__ = [
+    "CallSettings",
+    "CallsStats",
     "ChannelCounters",
     "ChannelRemoved",
     "ChannelSettings",
@@ -61,6 +66,8 @@ __all__ = [
     "SourceHandle",
     "SourceReplaced",
     "Srtcp",
+    "Tap",
+    "TapPacket",
     "exit_simply_in_children",
     "fill_with_silence",
     "max_channels",

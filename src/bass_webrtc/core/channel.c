@@ -1,6 +1,7 @@
 #include "channel.h"
 
 #include "fan_out.h"
+#include "tap.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,8 +9,9 @@
 #define SKIP_AFTER_NS 500000000 /* after a longer stop of the process, missed frames are skipped */
 #define MIN_FADE_SAMPLES 240    /* 5 ms: a cut between two programmes would click */
 #define JOINT_FRAMES 8
-#define COMMANDS 256
-#define NOTICES 8 /* replaced, ended, one more end while that one is being read, stopped */
+#define COMMANDS 512
+/* Replaced, ended, one more end while that one is being read, stopped; and of channel 0, each call that is removed. */
+#define NOTICES (4 + BW_MAX_CHANNELS)
 #define PI 3.14159265358979f
 
 void bw_channel_count(bw_channel *channel, size_t counter, uint64_t amount) {
@@ -87,6 +89,12 @@ static void set_source(bw_channel *channel, const bw_channel_command *command) {
 
 /* ---- commands */
 
+static void remove_call(bw_channel *channel, bw_feed *feed, uint32_t index) {
+    bw_calls_remove(channel->engine->calls, feed);
+    bw_events_post(channel->engine, &channel->notices,
+                   (bw_notice){.kind = BW_NOTICE_CALL_REMOVED, .peer = feed->peer, .channel = index});
+}
+
 static void take_commands(bw_channel *channel) {
     for (bw_channel_command *command; (command = bw_ring_peek(&channel->commands)) != NULL;
          bw_ring_pop(&channel->commands)) {
@@ -103,6 +111,18 @@ static void take_commands(bw_channel *channel) {
             break;
         case BW_CHANNEL_SET_SOURCE:
             set_source(channel, command);
+            break;
+        case BW_CHANNEL_ADD_CALL:
+            bw_calls_add(channel->engine->calls, command->pointer);
+            break;
+        case BW_CHANNEL_REMOVE_CALL:
+            remove_call(channel, command->pointer, command->value);
+            break;
+        case BW_CHANNEL_TALK:
+            channel->talks = command->value != 0;
+            break;
+        case BW_CHANNEL_ADD_TAP:
+            bw_taps_add(&channel->taps, command->pointer);
             break;
         }
     }
@@ -139,8 +159,7 @@ static int64_t next_number(const bw_channel *channel, int64_t start_ns) {
     return elapsed_ns > channel->frame_ns ? elapsed_ns / channel->frame_ns + 1 : 0;
 }
 
-static int64_t skip_missed(bw_channel *channel, int64_t number, int64_t behind_ns) {
-    int64_t missed = behind_ns / channel->frame_ns;
+static int64_t skip(bw_channel *channel, int64_t number, int64_t missed) {
     bw_channel_count(channel, offsetof(bw_sending_counters, frames_skipped), (uint64_t)missed);
     for (int64_t i = 0; i < missed && i < channel->engine->lateness_capacity; i++)
         atomic_store_explicit(lateness_of(channel, number + i), BW_NO_TICK, memory_order_relaxed);
@@ -161,13 +180,14 @@ static bw_frame_kind frame_kind(bw_channel *channel, int64_t number) {
     return channel->kind;
 }
 
-static void encode(bw_channel *channel, int64_t number) {
+static void encode(bw_channel *channel, const float *pcm, int64_t number) {
     bw_frame_kind kind = frame_kind(channel, number);
     for (uint32_t i = 0; i < channel->encoding_count; i++) {
         /* Without listeners, keep reading the source but skip the encoder, the most expensive step. */
-        if (atomic_load_explicit(&channel->state->listeners[i], memory_order_relaxed) == 0)
+        bool is_recorded = i == 0 && channel->taps != NULL;
+        if (!is_recorded && atomic_load_explicit(&channel->state->listeners[i], memory_order_relaxed) == 0)
             bw_encoding_pause(channel->encodings[i]);
-        else if (!bw_encoding_encode(channel->encodings[i], channel->pcm, (uint32_t)number, kind))
+        else if (!bw_encoding_encode(channel->encodings[i], pcm, (uint32_t)number, kind))
             bw_channel_count(channel, offsetof(bw_sending_counters, encode_errors), 1);
     }
     bw_channel_count(channel, offsetof(bw_sending_counters, frames_sent), 1);
@@ -191,6 +211,56 @@ static void stop_fan_outs(bw_channel *channel) {
         bw_fan_out_take_commands(channel->fan_outs[i]);
 }
 
+static void send_frame(bw_channel *channel, const float *pcm, int64_t number) {
+    encode(channel, pcm, number);
+    publish(channel, number);
+    bw_fan_out_send(channel->fan_outs[0]);
+    bw_taps_take_frame(channel, number);
+}
+
+static bool is_running(bw_channel *channel) { return atomic_load_explicit(&channel->running, memory_order_acquire); }
+
+/* The thread of a channel with a source: one frame at each deadline. */
+static void lead(bw_channel *channel, bw_pacer *pacer) {
+    int64_t start_ns = atomic_load(&channel->state->start_ns);
+    channel->fan_outs[0]->next_number = next_number(channel, start_ns);
+    for (int64_t number = channel->fan_outs[0]->next_number; is_running(channel); number++) {
+        int64_t behind_ns = bw_now_ns() - (start_ns + number * channel->frame_ns);
+        if (behind_ns > SKIP_AFTER_NS)
+            number = skip(channel, number, behind_ns / channel->frame_ns);
+        bw_pacer_sleep_until_ns(pacer, start_ns + number * channel->frame_ns);
+        take_commands(channel);
+        bw_fan_out_take_commands(channel->fan_outs[0]);
+        read_source(channel);
+        if (channel->former != NULL)
+            cross_fade(channel);
+        if (channel->index == 0)
+            bw_calls_mix(channel->engine->calls, channel->pcm, number, bw_now_ns());
+        if (channel->talks)
+            bw_calls_talk(channel->engine->calls, channel->pcm);
+        send_frame(channel, channel->pcm, number);
+    }
+}
+
+/* The thread of a caller's channel: the frames that channel 0 has made. */
+static void follow(bw_channel *channel) {
+    bw_feed *feed = channel->feed;
+    struct pollfd wake = {.fd = feed->wake.read_descriptor, .events = POLLIN};
+    int64_t next = -1;
+    while (bw_poll(&wake, 1, -1) < 0 || is_running(channel)) {
+        bw_wake_clear(&feed->wake);
+        take_commands(channel);
+        bw_fan_out_take_commands(channel->fan_outs[0]);
+        for (bw_feed_frame *frame; (frame = bw_ring_peek(&feed->frames)) != NULL; bw_ring_pop(&feed->frames)) {
+            if (next < 0)
+                next = channel->fan_outs[0]->next_number = frame->number;
+            skip(channel, next, frame->number - next);
+            send_frame(channel, frame->samples, frame->number);
+            next = frame->number + 1;
+        }
+    }
+}
+
 static void *run(void *argument) {
     bw_channel *channel = argument;
     bw_block_signals();
@@ -199,25 +269,13 @@ static void *run(void *argument) {
     bw_pacer pacer = bw_pacer_begin();
     if (channel->index == 0)
         atomic_store(&channel->engine->realtime_priority, pacer.has_realtime_priority);
-    int64_t start_ns = atomic_load(&channel->state->start_ns);
-    channel->fan_outs[0]->next_number = next_number(channel, start_ns);
-    for (int64_t number = channel->fan_outs[0]->next_number;
-         atomic_load_explicit(&channel->running, memory_order_acquire); number++) {
-        int64_t behind_ns = bw_now_ns() - (start_ns + number * channel->frame_ns);
-        if (behind_ns > SKIP_AFTER_NS)
-            number = skip_missed(channel, number, behind_ns);
-        bw_pacer_sleep_until_ns(&pacer, start_ns + number * channel->frame_ns);
-        take_commands(channel);
-        bw_fan_out_take_commands(channel->fan_outs[0]);
-        read_source(channel);
-        if (channel->former != NULL)
-            cross_fade(channel);
-        encode(channel, number);
-        publish(channel, number);
-        bw_fan_out_send(channel->fan_outs[0]);
-    }
+    if (channel->feed == NULL)
+        lead(channel, &pacer);
+    else
+        follow(channel);
     bw_pacer_end(&pacer);
     stop_fan_outs(channel);
+    bw_taps_release(&channel->taps);
     bw_events_post(channel->engine, &channel->notices,
                    (bw_notice){.kind = BW_EVENT_CHANNEL_REMOVED, .peer = BW_NO_PEER, .channel = channel->index});
     return NULL;
@@ -270,7 +328,8 @@ static bool init(bw_channel *channel, const bw_channel_config *config) {
     return channel->fan_outs[0] != NULL;
 }
 
-bw_channel *bw_channel_new(bw_engine *engine, uint32_t index, const bw_channel_config *config, bw_source *source) {
+bw_channel *bw_channel_new(bw_engine *engine, uint32_t index, const bw_channel_config *config, bw_source *source,
+                           bw_feed *feed) {
     bw_channel *channel = bw_allocate_aligned(sizeof *channel);
     if (channel == NULL)
         return NULL;
@@ -279,27 +338,36 @@ bw_channel *bw_channel_new(bw_engine *engine, uint32_t index, const bw_channel_c
     channel->index = index;
     channel->state = &engine->channel_states[index];
     channel->source = source;
+    channel->feed = feed;
     channel->frame_ns = (int64_t)engine->config.frame_samples * 1000000000 / BW_SAMPLE_RATE_HZ;
     channel->fan_out_count = 1;
     channel->published = -1;
     if (init(channel, config))
         return channel;
+    channel->feed = NULL; /* The caller's still. */
     bw_channel_free(channel);
     return NULL;
 }
 
 bool bw_channel_start(bw_channel *channel) {
-    atomic_store(&channel->state->start_ns, channel->engine->start_ns + phase_ns(channel->index, channel->frame_ns));
+    int64_t phase = channel->feed == NULL ? phase_ns(channel->index, channel->frame_ns) : 0; /* as channel 0 */
+    atomic_store(&channel->state->start_ns, channel->engine->start_ns + phase);
     atomic_store(&channel->running, true);
     channel->is_started = pthread_create(&channel->thread, NULL, run, channel) == 0;
     return channel->is_started;
+}
+
+void bw_channel_end(bw_channel *channel) {
+    atomic_store_explicit(&channel->running, false, memory_order_release);
+    if (channel->feed != NULL)
+        bw_wake_signal(&channel->feed->wake);
 }
 
 void bw_channel_stop(bw_channel *channel) {
     if (channel == NULL || !channel->is_started)
         return;
     channel->is_started = false;
-    atomic_store_explicit(&channel->running, false, memory_order_release);
+    bw_channel_end(channel);
     pthread_join(channel->thread, NULL);
 }
 
@@ -313,6 +381,7 @@ void bw_channel_free(bw_channel *channel) {
         bw_encoding_free(channel->encodings[i]);
     bw_ring_destroy(&channel->commands);
     bw_ring_destroy(&channel->notices);
+    bw_feed_free(channel->feed);
     free(channel->pcm);
     free(channel->former_pcm);
     bw_free_aligned(channel);

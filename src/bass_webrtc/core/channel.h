@@ -8,10 +8,14 @@
  * clock. All channels of an engine count the same frame times, so a listener that moves from one to another keeps its
  * RTP clock; within a frame time, each channel has a phase of its own, so that they do not encode at the same moment.
  * The thread takes no lock of this project, allocates nothing, logs nothing and never enters the Python interpreter.
+ *
+ * Channel 0 mixes the callers, too (calls.h). What a caller hears is a channel whose thread is woken with each frame that
+ * channel 0 has made for it, in place of the first two steps.
  */
 #ifndef BW_CHANNEL_H
 #define BW_CHANNEL_H
 
+#include "calls.h"
 #include "encoding.h"
 
 #include <stddef.h>
@@ -23,6 +27,10 @@ typedef enum {
     BW_CHANNEL_SET_EXPECTED_LOSS, /* encoding, value */
     BW_CHANNEL_SET_COMPLEXITY,    /* value */
     BW_CHANNEL_SET_SOURCE,        /* pointer: bw_source or NULL; value: samples of the cross-fade; error */
+    BW_CHANNEL_ADD_CALL,          /* pointer: bw_feed; channel 0, like the next */
+    BW_CHANNEL_REMOVE_CALL,       /* the same; value: its channel, returned with BW_NOTICE_CALL_REMOVED */
+    BW_CHANNEL_TALK,              /* value: 1: the channel is the producers' microphone */
+    BW_CHANNEL_ADD_TAP,           /* pointer: bw_tap */
 } bw_channel_command_kind;
 
 typedef struct {
@@ -45,10 +53,13 @@ struct bw_channel {
     bool has_stopped; /* BW_EVENT_CHANNEL_REMOVED was taken */
     bool is_removed;  /* bw_channel_remove was called; BW_EVENT_CHANNEL_REMOVED is due */
     bool replacing;   /* BW_EVENT_SOURCE_REPLACED is due */
+    bool is_talkback; /* callers hear it, or have heard it, as a producer */
     uint32_t peers;   /* listeners of all fan-outs */
     _Atomic bool running;
     bw_ring commands; /* loop → channel */
     bw_ring notices;  /* channel → loop */
+    bw_feed *feed;    /* what the channel sends instead of a source; NULL: it has a source */
+    bool talks;       /* callers hear the channel as the producers' microphone */
     bw_source *source;
     bw_source *former;     /* fades out; NULL: there is no cross-fade */
     uint32_t fade_samples; /* length of the cross-fade */
@@ -58,6 +69,7 @@ struct bw_channel {
     float *former_pcm;
     bw_frame_kind kind; /* of the last frame */
     bw_encoding *encodings[BW_MAX_ENCODINGS];
+    bw_tap *taps;              /* first of the list */
     _Atomic int64_t published; /* number of the last frame that the fan-outs may send */
     int64_t frame_ns;
     bw_fan_out *fan_outs[BW_MAX_FAN_OUTS];
@@ -66,10 +78,13 @@ struct bw_channel {
 
 /* ---- channel.c: loop thread */
 
-/* Returns NULL when out of memory or if libopus refuses the configuration. */
-bw_channel *bw_channel_new(bw_engine *engine, uint32_t index, const bw_channel_config *config, bw_source *source);
+/* Returns NULL when out of memory or if libopus refuses the configuration. The channel owns the feed then. */
+bw_channel *bw_channel_new(bw_engine *engine, uint32_t index, const bw_channel_config *config, bw_source *source,
+                           bw_feed *feed);
 /* Starts the thread. Returns false if it could not be created. */
 bool bw_channel_start(bw_channel *channel);
+/* Lets the thread end. */
+void bw_channel_end(bw_channel *channel);
 /* Stops and joins the thread. */
 void bw_channel_stop(bw_channel *channel);
 /* Stops it first. */
@@ -96,6 +111,13 @@ void bw_channel_dismiss(bw_fan_out *fan_out);
 bool bw_channels_are_stable(bw_engine *engine);
 /* Writes the fan-outs of all channels; returns how many there are. */
 uint32_t bw_channels_fan_outs(bw_engine *engine, bw_fan_out **fan_outs);
+/* Whether a peer is a caller, whose channel is not being removed. */
+bool bw_call_exists(bw_engine *engine, uint32_t peer);
+/* Removes the channel of a caller that is sent nothing any more. BW_NOTICE_CALL_REMOVED follows, unless the result is
+ * false: the peer is no caller. */
+bool bw_call_remove(bw_engine *engine, uint32_t peer);
+/* Channel 0 does not use the caller's feed any more: its channel ends. */
+void bw_call_removed(bw_engine *engine, uint32_t channel);
 /* Handles a notice of a channel's thread. */
 void bw_channel_noticed(bw_engine *engine, const bw_notice *notice);
 /* Takes the notices of all channels. Returns how many of them are events for Python. */

@@ -26,7 +26,7 @@ bw_channel *bw_channel_find(bw_engine *engine, uint32_t channel) {
 
 /* ---- life */
 
-int bw_channel_add(bw_engine *engine, const bw_channel_config *config, bw_source *source) {
+static int add(bw_engine *engine, const bw_channel_config *config, bw_source *source, bw_feed *feed) {
     uint32_t index = 0;
     if (!config_is_valid(config))
         return BW_ERROR_ARGUMENT;
@@ -34,8 +34,10 @@ int bw_channel_add(bw_engine *engine, const bw_channel_config *config, bw_source
         index++;
     if (index == BW_MAX_CHANNELS)
         return BW_ERROR_BUSY;
-    bw_channel *channel = bw_channel_new(engine, index, config, source);
+    bw_channel *channel = bw_channel_new(engine, index, config, source, feed);
     if (channel == NULL || (engine->threads_started && !bw_channel_start(channel))) {
+        if (channel != NULL)
+            channel->feed = NULL; /* The caller's still. */
         bw_channel_free(channel);
         return BW_ERROR_MEMORY;
     }
@@ -43,15 +45,98 @@ int bw_channel_add(bw_engine *engine, const bw_channel_config *config, bw_source
     return (int)index;
 }
 
+int bw_channel_add(bw_engine *engine, const bw_channel_config *config, bw_source *source) {
+    return add(engine, config, source, NULL);
+}
+
+/* Two commands for each call that can be outstanding always have room. */
+static int command_channel(bw_channel *channel, bw_channel_command command) {
+    bool is_of_call = command.kind == BW_CHANNEL_ADD_CALL || command.kind == BW_CHANNEL_REMOVE_CALL;
+    uint32_t room = channel->commands.mask + 1 - bw_ring_count(&channel->commands);
+    bw_channel_command *slot =
+        is_of_call || room > 2 * BW_MAX_CHANNELS ? bw_ring_begin_write(&channel->commands) : NULL;
+    if (slot == NULL)
+        return BW_ERROR_BUSY;
+    *slot = command;
+    bw_ring_end_write(&channel->commands);
+    return BW_OK;
+}
+
 int bw_channel_remove(bw_engine *engine, uint32_t channel) {
     bw_channel *removed = bw_channel_find(engine, channel);
-    if (removed == NULL || !removed->is_started)
+    if (removed == NULL || !removed->is_started || removed->feed != NULL)
         return BW_ERROR_ARGUMENT;
     if (removed->peers > 0)
         return BW_ERROR_BUSY;
     removed->is_removed = true;
-    atomic_store_explicit(&removed->running, false, memory_order_release);
+    bw_channel_end(removed);
     return BW_OK;
+}
+
+/* ---- calls */
+
+static bw_channel *find_call(bw_engine *engine, uint32_t peer) {
+    for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++) {
+        bw_channel *channel = bw_channel_find(engine, i);
+        if (channel != NULL && channel->feed != NULL && channel->feed->peer == peer)
+            return channel;
+    }
+    return NULL;
+}
+
+static uint32_t count_calls(bw_engine *engine) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++)
+        count += engine->channels[i] != NULL && engine->channels[i]->feed != NULL;
+    return count;
+}
+
+bool bw_call_exists(bw_engine *engine, uint32_t peer) { return find_call(engine, peer) != NULL; }
+
+int bw_call_add(bw_engine *engine, uint32_t peer, const bw_channel_config *config, const bw_call_settings *settings) {
+    if (peer >= engine->config.max_peers || !engine->threads_started || engine->slots[peer].added ||
+        bw_call_exists(engine, peer) || bw_call_set(engine, peer, settings) != BW_OK)
+        return BW_ERROR_ARGUMENT;
+    if (count_calls(engine) == BW_MAX_CALLS)
+        return BW_ERROR_BUSY;
+    bw_feed *feed = bw_feed_new(peer, engine->config.frame_samples);
+    if (feed == NULL || !bw_playout_open_calls(engine->playout, engine->config.frame_samples)) {
+        bw_feed_free(feed);
+        return BW_ERROR_MEMORY;
+    }
+    int channel = add(engine, config, NULL, feed);
+    if (channel < 0) {
+        bw_feed_free(feed);
+        return channel;
+    }
+    command_channel(engine->channels[0], (bw_channel_command){.kind = BW_CHANNEL_ADD_CALL, .pointer = feed});
+    return channel;
+}
+
+bool bw_call_remove(bw_engine *engine, uint32_t peer) {
+    bw_channel *channel = find_call(engine, peer);
+    if (channel == NULL)
+        return false;
+    channel->is_removed = true;
+    command_channel(
+        engine->channels[0],
+        (bw_channel_command){.kind = BW_CHANNEL_REMOVE_CALL, .value = channel->index, .pointer = channel->feed});
+    return true;
+}
+
+void bw_call_removed(bw_engine *engine, uint32_t channel) { bw_channel_end(engine->channels[channel]); }
+
+int bw_calls_set_talkback(bw_engine *engine, uint32_t channel, uint32_t talks) {
+    bw_channel *found = bw_channel_find(engine, channel);
+    if (found == NULL || channel == 0 || found->feed != NULL)
+        return BW_ERROR_ARGUMENT;
+    for (uint32_t i = 0; talks && i < BW_MAX_CHANNELS; i++) {
+        if (engine->channels[i] != NULL && engine->channels[i]->is_talkback)
+            return BW_ERROR_BUSY; /* the ring has one writer */
+    }
+    int status = command_channel(found, (bw_channel_command){.kind = BW_CHANNEL_TALK, .value = talks});
+    found->is_talkback |= status == BW_OK;
+    return status;
 }
 
 /* ---- fan-outs */
@@ -105,15 +190,6 @@ uint32_t bw_channels_fan_outs(bw_engine *engine, bw_fan_out **fan_outs) {
 
 /* ---- commands */
 
-static int command_channel(bw_channel *channel, bw_channel_command command) {
-    bw_channel_command *slot = bw_ring_begin_write(&channel->commands);
-    if (slot == NULL)
-        return BW_ERROR_BUSY;
-    *slot = command;
-    bw_ring_end_write(&channel->commands);
-    return BW_OK;
-}
-
 static int command_encoding(bw_engine *engine, uint32_t channel, bw_channel_command command) {
     bw_channel *found = bw_channel_find(engine, channel);
     if (found == NULL || command.encoding >= found->encoding_count)
@@ -146,7 +222,7 @@ int bw_channel_set_complexity(bw_engine *engine, uint32_t channel, uint32_t comp
 
 int bw_channel_set_source(bw_engine *engine, uint32_t channel, bw_source *source, uint32_t fade_ms, int32_t error) {
     bw_channel *found = bw_channel_find(engine, channel);
-    if (found == NULL || fade_ms > BW_MAX_FADE_MS)
+    if (found == NULL || found->feed != NULL || fade_ms > BW_MAX_FADE_MS)
         return BW_ERROR_ARGUMENT;
     if (found->replacing)
         return BW_ERROR_BUSY;
@@ -156,6 +232,13 @@ int bw_channel_set_source(bw_engine *engine, uint32_t channel, bw_source *source
                                                              .error = error});
     found->replacing = status == BW_OK;
     return status;
+}
+
+int bw_channel_add_tap(bw_engine *engine, uint32_t channel, bw_tap *tap) {
+    bw_channel *found = bw_channel_find(engine, channel);
+    if (found == NULL)
+        return BW_ERROR_ARGUMENT;
+    return command_channel(found, (bw_channel_command){.kind = BW_CHANNEL_ADD_TAP, .pointer = tap});
 }
 
 /* ---- notices */

@@ -39,7 +39,8 @@
 #define BW_MAX_UFRAG_BYTES 32   /* of a local ICE user name fragment */
 #define BW_ICE_GENERATIONS 2    /* local ufrags of one peer: two during an ICE restart */
 #define BW_MAX_FRAME_BYTES 1275 /* of one Opus frame (RFC 6716, 3.2.1) */
-#define BW_MAX_CHANNELS 64
+#define BW_MAX_CHANNELS 128     /* with one for each caller */
+#define BW_MAX_CALLS 64
 #define BW_MAX_ENCODINGS 4 /* of a channel */
 #define BW_MAX_FAN_OUTS 16 /* of a channel */
 
@@ -166,6 +167,42 @@ int bw_channel_get_stats(bw_engine *engine, uint32_t channel, bw_channel_stats *
 /* Any thread. Writes how late the last packet of each frame was sent, in microseconds, for up to capacity frames of the
  * last 10 s, in no particular order. Returns how many were written. */
 uint32_t bw_channel_get_lateness(bw_engine *engine, uint32_t channel, uint32_t *lateness_us, uint32_t capacity);
+
+/* ------------------------------------------------------------------ calls: peers that hear each other */
+
+#define BW_CALL_WAITING 0  /* hears channel 0, and is not heard */
+#define BW_CALL_ON_AIR 1   /* hears channel 0 with the others on air; heard by them and by the listeners of channel 0 */
+#define BW_CALL_PRIVATE 2  /* hears the producers, and is heard by them alone */
+#define BW_CALL_ENDED 3    /* silence in both directions */
+#define BW_CALL_PRODUCER 4 /* heard by callers in private or with talkback; hears those of them who are not on air */
+
+typedef struct {
+    uint32_t state;
+    float gain;        /* 0 .. 4, of what everybody hears */
+    float return_gain; /* 0 .. 4, of what the caller hears */
+    uint32_t muted;    /* 1: not on air, whatever the state */
+    uint32_t talkback; /* 1: hears the producers */
+} bw_call_settings;
+
+/* Loop thread. Makes a peer a caller, before bw_peer_add, and adds the channel of what it hears, whose number it
+ * returns; bw_peer_remove removes both. The thread of channel 0 reads a caller's audio, whatever the program plays; the
+ * mix includes those on air. BW_ERROR_BUSY if there are BW_MAX_CALLS;
+ * BW_ERROR_ARGUMENT before the start, or for a caller. */
+int bw_call_add(bw_engine *engine, uint32_t peer, const bw_channel_config *config, const bw_call_settings *settings);
+/* Any thread. Changes take 10 ms, without a click. */
+int bw_call_set(bw_engine *engine, uint32_t peer, const bw_call_settings *settings);
+/* Loop thread. talks: 1: callers hear this channel as they hear a producer; 0: not any more. BW_ERROR_BUSY while there
+ * is another one. */
+int bw_calls_set_talkback(bw_engine *engine, uint32_t channel, uint32_t talks);
+
+typedef struct {
+    uint64_t mix_max_ns;     /* the longest time that the callers took in one frame */
+    uint64_t frames_dropped; /* not sent to a caller, because the thread of its channel could not follow */
+    float programme_dbfs;    /* RMS of channel 0 with the callers on air; -127 for silence */
+} bw_calls_stats;
+
+/* Any thread. */
+void bw_calls_get_stats(bw_engine *engine, bw_calls_stats *stats);
 
 /* ------------------------------------------------------------------ events: from the threads to the loop thread */
 
@@ -391,6 +428,43 @@ typedef struct {
 int bw_peer_start_reports(bw_engine *engine, uint32_t peer, const bw_report_config *config);
 /* As bw_srtcp_protect, for other RTCP to this peer: both share the SRTCP indexes. */
 int bw_peer_protect_rtcp(bw_engine *engine, uint32_t peer, uint8_t *packet, uint32_t length, uint32_t capacity);
+
+/* ------------------------------------------------------------------ recording: copies of the packets of a peer or channel */
+
+#define BW_TAP_MAX_BYTES 1500 /* of a packet; longer ones are dropped and counted */
+
+typedef struct bw_tap bw_tap;
+
+/* An Opus packet from a peer, after RED and SRTP, or to the listeners of a channel. */
+typedef struct {
+    int64_t time_ns; /* monotonic: a peer's packet arrived; a channel's frame is due by the engine's start */
+    int64_t
+        timestamp;    /* of the first sample: RTP time of the peer, unwrapped; of a channel: since the engine's start */
+    int64_t sequence; /* of a peer: unwrapped; of a channel: number of the frame */
+    uint32_t stream;  /* changes with the peer's SSRC or timeline; numbers of different streams do not compare */
+    uint32_t samples; /* duration, per channel at 48 kHz */
+    uint32_t is_copy; /* 1: a RED copy of a packet that had not arrived by then (RFC 2198) */
+    uint32_t bytes;
+    uint8_t payload[BW_TAP_MAX_BYTES];
+} bw_tap_packet;
+
+/* Any thread. packets: capacity, 1 .. 65536. The caller owns the tap; NULL: out of memory. */
+bw_tap *bw_tap_new(uint32_t packets);
+/* Loop thread, both. Until the tap is closed or its peer or channel removed, it gets the packets of a peer that has been
+ * added, or the frames of a channel's first encoding, which is encoded for that even without listeners. A peer or channel
+ * can have several taps. A tap can be added once. It is borrowed until it is released. */
+int bw_peer_add_tap(bw_engine *engine, uint32_t peer, bw_tap *tap);
+int bw_channel_add_tap(bw_engine *engine, uint32_t channel, bw_tap *tap);
+/* One reader thread. Takes up to capacity packets. Returns how many. */
+uint32_t bw_tap_read(bw_tap *tap, bw_tap_packet *packets, uint32_t capacity);
+/* Any thread, all that follow. Returns how many packets were dropped: the tap was full, or they were too long. */
+uint64_t bw_tap_dropped(bw_tap *tap);
+/* Ends the tap with the next packet of its peer or channel. */
+void bw_tap_close(bw_tap *tap);
+/* Returns 1 once the engine no longer uses the tap: it was closed, or its peer or channel removed. */
+int bw_tap_is_released(bw_tap *tap);
+/* The tap was never added, was released, or its engine was freed. */
+void bw_tap_free(bw_tap *tap);
 
 /* ------------------------------------------------------------------ threads */
 

@@ -23,7 +23,8 @@ static int init(bw_engine *engine) {
     if (engine->slots == NULL || !bw_wake_init(&engine->events))
         return BW_ERROR_MEMORY;
     engine->playout = bw_playout_new(engine->config.max_peers);
-    if (engine->playout == NULL)
+    engine->calls = bw_calls_new(engine);
+    if (engine->playout == NULL || engine->calls == NULL)
         return BW_ERROR_MEMORY;
     return bw_network_init(engine);
 }
@@ -76,7 +77,7 @@ void bw_engine_stop(bw_engine *engine) {
     pthread_join(engine->network.thread, NULL);
     for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++) {
         if (engine->channels[i] != NULL) /* All at once: each ends with its frame. */
-            atomic_store_explicit(&engine->channels[i]->running, false, memory_order_release);
+            bw_channel_end(engine->channels[i]);
     }
     for (uint32_t i = 0; i < BW_MAX_CHANNELS; i++)
         bw_channel_stop(engine->channels[i]);
@@ -91,6 +92,7 @@ void bw_engine_free(bw_engine *engine) {
         free((void *)engine->channel_states[i].lateness_us);
     }
     bw_network_destroy(engine);
+    bw_calls_free(engine->calls);
     bw_playout_free(engine->playout);
     bw_wake_destroy(&engine->events);
     for (uint32_t i = 0; engine->slots != NULL && i < engine->config.max_peers; i++)
@@ -187,6 +189,10 @@ static bool take_notice(bw_engine *engine, bw_notice *notice, bool from_network)
     case BW_EVENT_LIMITED:
         atomic_store(&engine->network.limit_notice_pending, false);
         return true;
+    case BW_NOTICE_CALL_REMOVED:
+        notice->kind = BW_EVENT_PEER_REMOVED;
+        bw_call_removed(engine, notice->channel);
+        return bw_peer_released(engine, notice->peer);
     default:
         bw_channel_noticed(engine, notice);
         return notice->kind != BW_EVENT_CHANNEL_REMOVED; /* not before its notices have been taken */

@@ -11,14 +11,15 @@ import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..config import MAX_FAN_OUT_THREADS, SAMPLE_RATE_HZ, ChannelConfig, StreamConfig
-from ..errors import BassWebRtcError, ClosedError
+from ..errors import BassWebRtcError, ClosedError, PeerLimitError
 from ..host_process import ProcessLock
-from ..stats import shallow_dict
+from ..stats import CallState, shallow_dict
 from .compiled import ffi, lib
 from .playout import Playout
+from .tap import Tap
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -289,6 +290,29 @@ class ChannelCounters:
     """Of each encoding."""
 
 
+_CALL_STATES = {"waiting": 0, "on_air": 1, "private": 2, "ended": 3, "producer": 4}  # BW_CALL_*
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """What a caller hears, and who hears it; see ``bw_call_settings`` in ``core.h``."""
+
+    state: CallState | Literal["producer"] = "waiting"
+    gain: float = 1.0
+    return_gain: float = 1.0
+    muted: bool = False
+    talkback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallsStats:
+    """Counters of all calls; see ``bw_calls_stats`` in ``core.h``."""
+
+    mix_max_ns: int = 0
+    frames_dropped: int = 0
+    programme_dbfs: float = -127.0
+
+
 class SourceHandle:
     """A source in the core, which its channel's thread reads. Any thread."""
 
@@ -404,6 +428,8 @@ class Engine:
         self._pointer = pointer
         self._sources: dict[int, tuple[SourceHandle | None, ...]] = {}
         """What the thread of each channel may be reading."""
+        self._taps: list[Tap] = []
+        """What the threads may be writing."""
         self.playout = Playout(lib.bw_engine_playout(pointer))
         if not self.playout.set_enhancement(config.receive_enhancement) and config.receive_enhancement == "on":
             _log.warning(
@@ -431,6 +457,7 @@ class Engine:
             self.playout.close()
             lib.bw_engine_free(self._pointer)
             self._sources.clear()
+            self._taps.clear()
 
     @property
     def address(self) -> int:
@@ -634,18 +661,10 @@ class Engine:
         Raises:
             BassWebRtcError: There are as many as the engine supports, or the settings are out of range.
         """
-        config = ffi.new(
-            "bw_channel_config *",
-            {
-                "encodings": len(settings.bitrates_bps),
-                "bitrates_bps": settings.bitrates_bps,
-                "complexity": settings.complexity,
-                "application": getattr(lib, f"BW_APPLICATION_{settings.application.upper()}"),
-                "in_band_fec": settings.fec,
-                "dtx": settings.dtx,
-            },
-        )
-        channel = lib.bw_channel_add(self._open(), config, source.pointer if source else ffi.NULL)
+        pointer = source.pointer if source else ffi.NULL
+        return self._added(lib.bw_channel_add(self._open(), _channel_config(settings), pointer), source)
+
+    def _added(self, channel: int, source: SourceHandle | None) -> int:
         if channel == lib.BW_ERROR_BUSY:
             raise BassWebRtcError(f"there are {lib.BW_MAX_CHANNELS} channels, which is the limit")
         self._sources[_check(channel, "cannot create the channel")] = (source,)
@@ -685,6 +704,61 @@ class Engine:
     def set_expected_loss(self, percent: int, channel: int = 0, encoding: int = 0) -> None:
         """Set the packet loss that the receivers of an encoding report, 0 to 100 percent."""
         _check(lib.bw_channel_set_expected_loss(self._open(), channel, encoding, percent), "set_expected_loss")
+
+    # -- calls: loop, except for ``set_call`` and ``calls_stats``
+
+    def add_call(self, peer: int, encodings: ChannelSettings, settings: CallSettings) -> int:
+        """Make a peer a caller, before ``add_peer``; return the number of the channel that it hears.
+
+        Removing the peer removes the channel, too.
+
+        Args:
+            peer: The peer's slot.
+            encodings: Of what it hears.
+            settings: What it hears, and who hears it.
+
+        Raises:
+            PeerLimitError: There are as many as the engine supports.
+        """
+        channel = lib.bw_call_add(self._open(), peer, _channel_config(encodings), _call_settings(settings))
+        if channel == lib.BW_ERROR_BUSY:
+            raise PeerLimitError(f"there are {lib.BW_MAX_CALLS} callers and producers, which is the limit")
+        return self._added(channel, None)
+
+    def set_call(self, peer: int, settings: CallSettings) -> None:
+        """Change what a caller hears and who hears it, within 10 ms. Any thread; ignored after ``close``."""
+        with self._lock:
+            if not self._closed:
+                _check(lib.bw_call_set(self._pointer, peer, _call_settings(settings)), "set_call")
+
+    def set_talkback(self, channel: int, talks: bool) -> None:
+        """Let callers hear a channel as they hear a producer, or not any more."""
+        _check(lib.bw_calls_set_talkback(self._open(), channel, talks), "set_talkback")
+
+    def calls_stats(self) -> CallsStats:
+        """Return the counters of all calls; zeros after ``close``. Any thread."""
+        with self._lock:
+            if self._closed:
+                return CallsStats()
+            stats = ffi.new("bw_calls_stats *")
+            lib.bw_calls_get_stats(self._pointer, stats)
+            return CallsStats(*(getattr(stats, name) for name in CallsStats.__slots__))
+
+    # -- recording: loop
+
+    def add_peer_tap(self, peer: int, tap: Tap) -> None:
+        """Copy the packets of a peer that was added, from now on, until its removal or ``Tap.close``."""
+        _check(lib.bw_peer_add_tap(self._open(), peer, tap.pointer), f"cannot record peer {peer}")
+        self._keep_tap(tap)
+
+    def add_channel_tap(self, channel: int, tap: Tap) -> None:
+        """The same for the frames of a channel's first encoding, which is encoded for that even without listeners."""
+        _check(lib.bw_channel_add_tap(self._open(), channel, tap.pointer), f"cannot record channel {channel}")
+        self._keep_tap(tap)
+
+    def _keep_tap(self, tap: Tap) -> None:
+        self._taps = [other for other in self._taps if not other.is_released]
+        self._taps.append(tap)
 
     # -- statistics: any thread
 
@@ -772,8 +846,8 @@ class Engine:
 
 
 def max_channels() -> int:
-    """Return how many channels an engine can have."""
-    return int(lib.BW_MAX_CHANNELS)
+    """Return how many channels an engine can have, besides those of callers."""
+    return int(lib.BW_MAX_CHANNELS - lib.BW_MAX_CALLS)
 
 
 def statistics_functions() -> tuple[int, int, int]:
@@ -784,6 +858,24 @@ def statistics_functions() -> tuple[int, int, int]:
     names = ("bw_engine_get_stats", "bw_playout_get_receiver_stats", "bw_engine_playout")
     found = [int(ffi.cast("uintptr_t", ffi.addressof(lib, name))) for name in names]
     return found[0], found[1], found[2]
+
+
+def _channel_config(settings: ChannelSettings) -> Pointer:
+    return ffi.new(
+        "bw_channel_config *",
+        {
+            "encodings": len(settings.bitrates_bps),
+            "bitrates_bps": settings.bitrates_bps,
+            "complexity": settings.complexity,
+            "application": getattr(lib, f"BW_APPLICATION_{settings.application.upper()}"),
+            "in_band_fec": settings.fec,
+            "dtx": settings.dtx,
+        },
+    )
+
+
+def _call_settings(settings: CallSettings) -> Pointer:
+    return ffi.new("bw_call_settings *", shallow_dict(settings) | {"state": _CALL_STATES[settings.state]})
 
 
 def _check(status: int, what: str) -> int:

@@ -17,6 +17,7 @@
 #include "hmac.h"
 #include "platform.h"
 #include "playout.h"
+#include "resampler.h"
 #include "ring.h"
 #include "rtcp_reports.h"
 #include "sender_reports.h"
@@ -58,6 +59,13 @@ uint32_t bw_source_ends(const bw_source *source);
 int32_t bw_source_error(const bw_source *source);
 /* Returns true when a short read is not an underrun: the source has ended or has not started. */
 bool bw_source_is_idle(const bw_source *source);
+
+/* Loop thread. A source from a thread that writes stereo blocks of block_frames at 48 kHz (bw_source_write) to a thread
+ * that reads with another clock. What does not fit into capacity_ms is dropped. filter: of 48 kHz; its table is shared.
+ * Returns NULL when out of memory. */
+bw_source *bw_source_new_bridge(const bw_resampler *filter, uint32_t block_frames, uint32_t capacity_ms);
+/* Reading thread. Forgets what was written so far. */
+void bw_source_discard(bw_source *source);
 
 /* ---- rtp.c: RTP packets of one frame for one peer */
 
@@ -158,6 +166,7 @@ typedef enum {
     BW_COMMAND_CLEAR_PATH,
     BW_COMMAND_KEEP_REPORTS,  /* kept */
     BW_COMMAND_REMOVE_SOCKET, /* value: index */
+    BW_COMMAND_ADD_TAP,       /* pointer: bw_tap */
 } bw_command_kind;
 
 typedef struct {
@@ -172,6 +181,8 @@ typedef struct {
 } bw_command;
 
 #define BW_NOTICE_PEER_TAKEN 1000 /* of a fan-out, for the loop only: pointer is the bw_outgoing, which moves on */
+
+#define BW_NOTICE_CALL_REMOVED 1001 /* of channel 0, for the loop only: the caller's channel may end */
 
 /* A message from a thread to the loop, other than a datagram. Never dropped: the rings have room for all that can be
  * outstanding. */
@@ -263,6 +274,7 @@ typedef struct {
     uint32_t report_socket;
     bw_address report_address;
     bw_reports reports;         /* network */
+    bw_tap *taps;               /* network: first of the list */
     _Atomic uint32_t queued;    /* datagrams in the ring; the network thread adds, the loop subtracts */
     _Atomic uint32_t encoding;  /* that is sent; fan-out */
     struct bw_fan_out *fan_out; /* loop only, like all below; NULL: the peer is sent nothing */
@@ -281,6 +293,7 @@ struct bw_engine {
     bw_engine_config config;
     bw_slot *slots;
     bw_playout *playout;
+    struct bw_calls *calls;
     bw_network network;
     bw_channel_state channel_states[BW_MAX_CHANNELS];
     struct bw_channel *channels[BW_MAX_CHANNELS]; /* loop only; NULL: there is none */
@@ -331,10 +344,12 @@ int bw_command_network(bw_engine *engine, bw_command command);
 /* Takes notices of one ring. Returns how many of them are events for Python. */
 uint32_t bw_events_take(bw_engine *engine, bw_ring *ring, bw_event *events, uint32_t capacity);
 
-/* ---- peers.c: loop thread, both. They return whether Python must be told that the peer's slot is free. */
+/* ---- peers.c: loop thread. They return whether Python must be told that the peer's slot is free. */
 
 /* A thread has returned its state of a removed peer. */
 bool bw_peer_returned(bw_engine *engine, uint32_t peer, void *state, bool from_network);
+/* The same without a state. */
+bool bw_peer_released(bw_engine *engine, uint32_t peer);
 /* A fan-out has returned its state of a peer that moves to another one. */
 bool bw_peer_taken(bw_engine *engine, uint32_t peer, bw_outgoing *outgoing);
 

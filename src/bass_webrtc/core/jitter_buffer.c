@@ -23,6 +23,9 @@
 #define PAUSE_NS 500000000LL      /* Without a pull for this long, queued audio is outdated. */
 #define LEVEL_SMOOTHING_SAMPLES 4800.0f
 #define SILENCE_DBFS -127.0f
+#define PLAYED_STEP_NS                                                                                                 \
+    60000000LL /* A smaller change of the place in time is smoothed: pulls come a little early or late. */
+#define PLAYED_SMOOTHING 16
 
 typedef enum {
     BUFFERING, /* silence until the target delay is reached */
@@ -36,6 +39,7 @@ typedef struct {
     bw_counter join_delay_samples, total_samples, emitted_samples, emitted_sample_us, enhanced_samples;
     _Atomic float delay_ms, target_ms, drift_ppm, level_dbfs;
     _Atomic uint32_t is_buffering, is_enhanced;
+    _Atomic int64_t played_ns;
 } receiver_counters;
 
 struct bw_jitter_buffer {
@@ -507,6 +511,17 @@ static void publish(bw_jitter_buffer *buffer) {
         atomic_store_explicit(&counters->delay_ms, (float)buffer->delay.delay_ms, memory_order_relaxed);
 }
 
+/* The next sample is played now. */
+static void note_place(bw_jitter_buffer *buffer, int64_t now_ns) {
+    int64_t timestamp = buffer->next_timestamp - bw_stretch_waiting(&buffer->opus.sound);
+    int64_t played_ns = now_ns - timestamp * 62500 / 3;
+    int64_t before_ns = atomic_load_explicit(&buffer->counters.played_ns, memory_order_relaxed);
+    int64_t change_ns = played_ns - before_ns;
+    if (llabs(change_ns) < PLAYED_STEP_NS)
+        played_ns = before_ns + change_ns / PLAYED_SMOOTHING;
+    atomic_store_explicit(&buffer->counters.played_ns, played_ns, memory_order_relaxed);
+}
+
 void bw_jitter_buffer_get(bw_jitter_buffer *buffer, float *output, uint32_t frames, int64_t now_ns) {
     if (frames == 0)
         return;
@@ -516,6 +531,8 @@ void bw_jitter_buffer_get(bw_jitter_buffer *buffer, float *output, uint32_t fram
     buffer->has_decoded = false;
     if (buffer->phase == PLAYING && buffer->stalled == 0)
         shift_delay(buffer, now_ns);
+    if (buffer->phase == PLAYING && buffer->stalled == 0)
+        note_place(buffer, now_ns);
     count_played(buffer, frames, play(buffer, output, frames, now_ns));
     control_delay(buffer, now_ns);
     measure_level(buffer, output, frames);
@@ -601,5 +618,6 @@ void bw_jitter_buffer_get_stats(bw_jitter_buffer *buffer, bw_receiver_stats *sta
         .audio_level_dbfs = atomic_load_explicit(&counters->level_dbfs, memory_order_relaxed),
         .is_buffering = atomic_load_explicit(&counters->is_buffering, memory_order_relaxed),
         .is_enhanced = atomic_load_explicit(&counters->is_enhanced, memory_order_relaxed),
+        .played_ns = atomic_load_explicit(&counters->played_ns, memory_order_relaxed),
     };
 }

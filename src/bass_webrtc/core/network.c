@@ -13,6 +13,7 @@
 #include "ice.h"
 #include "incoming.h"
 #include "stun.h"
+#include "tap.h"
 
 #include <string.h>
 
@@ -126,6 +127,7 @@ static void take_rtp(bw_engine *engine, uint32_t peer, uint8_t *data, uint32_t l
     bw_count(&engine->slots[peer].bytes_received, wire_length);
     bw_count(&engine->packets_received, 1);
     bw_count(&engine->bytes_received, wire_length);
+    bw_taps_take_rtp(&engine->slots[peer].taps, engine->network.by_peer[peer], data, length, now_ns);
     bw_playout_insert(engine->playout, peer, data, length, now_ns);
 }
 
@@ -244,6 +246,7 @@ static void remove_peer(bw_engine *engine, uint32_t peer) {
     bw_incoming *incoming = engine->network.by_peer[peer];
     bw_ice_remove_peer(engine->network.ice, peer);
     stop_reports(engine, peer);
+    bw_taps_release(&engine->slots[peer].taps);
     engine->network.quotas[peer] = (bw_peer_quotas){.occupant = engine->network.quotas[peer].occupant + 1};
     engine->network.by_peer[peer] = NULL;
     bw_events_post(engine, &engine->network.notices,
@@ -277,6 +280,8 @@ static void take_commands(bw_engine *engine) {
             set_report_path(engine, command);
         else if (command->kind == BW_COMMAND_KEEP_REPORTS)
             bw_reports_begin(&engine->slots[command->peer].reports, &command->kept);
+        else if (command->kind == BW_COMMAND_ADD_TAP)
+            bw_taps_add(&engine->slots[command->peer].taps, command->pointer);
         else if (command->kind == BW_COMMAND_REMOVE)
             remove_peer(engine, command->peer);
         else if (command->kind == BW_COMMAND_REMOVE_SOCKET)

@@ -116,6 +116,7 @@ static int add_incoming(bw_engine *engine, uint32_t peer, const bw_peer_config *
         .start_ms = config->jitter_start_ms,
         .min_ms = config->jitter_min_ms,
         .max_ms = config->jitter_max_ms,
+        .in_call = bw_call_exists(engine, peer) ? engine->config.frame_samples : 0,
     };
     bw_incoming *incoming = bw_incoming_new(config, &engine->slots[peer].reception);
     if (incoming == NULL)
@@ -173,6 +174,7 @@ int bw_peer_remove(bw_engine *engine, uint32_t peer) {
     if (slot->fan_out != NULL)
         bw_channel_dismiss(slot->fan_out);
     slot->fan_out = NULL;
+    slot->pending_removals += bw_call_remove(engine, peer);
     slot->removing = true;
     slot->occupant++;
     return BW_OK;
@@ -196,11 +198,15 @@ static void reset_slot(bw_slot *slot) {
 }
 
 bool bw_peer_returned(bw_engine *engine, uint32_t peer, void *state, bool from_network) {
-    bw_slot *slot = &engine->slots[peer];
     if (from_network)
         bw_incoming_free(state);
     else
         bw_outgoing_free(state);
+    return bw_peer_released(engine, peer);
+}
+
+bool bw_peer_released(bw_engine *engine, uint32_t peer) {
+    bw_slot *slot = &engine->slots[peer];
     if (--slot->pending_removals > 0)
         return false;
     bw_playout_remove(engine->playout, peer);
@@ -327,6 +333,14 @@ int bw_peer_keep_reports(bw_engine *engine, uint32_t peer, const bw_kept_config 
     if (!is_sent_to(engine, peer))
         return BW_ERROR_ARGUMENT;
     return bw_command_network(engine, (bw_command){.kind = BW_COMMAND_KEEP_REPORTS, .peer = peer, .kept = *config});
+}
+
+/* ---- recording */
+
+int bw_peer_add_tap(bw_engine *engine, uint32_t peer, bw_tap *tap) {
+    if (peer >= engine->config.max_peers || !engine->slots[peer].added || engine->slots[peer].removing)
+        return BW_ERROR_ARGUMENT;
+    return bw_command_network(engine, (bw_command){.kind = BW_COMMAND_ADD_TAP, .peer = peer, .pointer = tap});
 }
 
 /* ---- from one channel to another */

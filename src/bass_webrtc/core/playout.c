@@ -1,12 +1,17 @@
 /*
- *   network thread ─► packet ring ─► jitter buffer ─► gain ─┬─► mix ─► soft clip ─► BASS, or bw_playout_read_mix
- *                     (per peer)                            └─► the peer's own stream
+ *   network thread ─► packet ring ─► jitter buffer ─┬─► gain ─┬─► mix ─► soft clip ─► BASS, or bw_playout_read_mix
+ *                     (per peer)                    │         └─► the peer's own stream
+ *                                                   └─► a caller's: calls.c ─┬─► bridge ─► mix
+ *                                                                            └─► bridge ─► the caller's own stream
+ *
+ * Callers are played by the thread of channel 0 (calls.c), whether or not anything else plays. It has another clock than
+ * BASS, so what it plays crosses to BASS's thread over bridges (source.c).
  *
  * Slots always exist; a slot's receiver comes and goes behind a pointer. A thread that uses the receiver's contents
  * first takes the slot's busy flag. If the flag is taken, it does not wait: the playing thread plays silence, the
  * network thread drops the packet. Only the loop thread, which adds and removes receivers, retries until it succeeds.
  */
-#include "internal.h"
+#include "calls.h"
 
 #include "enhancement.h"
 #include "jitter_buffer.h"
@@ -25,12 +30,23 @@
 
 #define SAMPLE_RATE_HZ 48000
 #define CHANNELS 2
+#define ROUTE_CALLER 2     /* Beside BW_PLAYOUT_*: played by the thread of channel 0. */
 #define PACKETS_WAITING 64 /* Between two pulls: 160 ms at 2.5 ms a packet. */
 #define MIX_FRAMES 48000   /* The most frames of the mix produced in one step. */
 #define RAMP_FRAMES 480    /* 10 ms from silence to full level. */
 #define TAIL_FRAMES 240    /* 5 ms fade when a peer leaves the mix. */
 #define MAX_GAIN 16.0f
-#define KNEE 0.89f /* -1 dBFS: quieter samples pass unchanged. */
+#define KNEE 0.89f                /* -1 dBFS: quieter samples pass unchanged. */
+#define BRIDGE_MS 1000            /* Of a caller's own stream, which may be read in blocks of half of that. */
+#define MIX_BRIDGE_MS 2500        /* Of all callers in the mix. */
+#define FORGET_AFTER_NS 250000000 /* Beyond two blocks: what was not read for longer is not played later. */
+
+/* What crosses from the thread of channel 0 to one that plays. */
+typedef struct {
+    bw_source *source;
+    atomic_flag reading;
+    int64_t read_ns; /* playing thread: the last time */
+} bridge;
 
 typedef struct {
     int64_t arrival_ns;
@@ -42,13 +58,14 @@ typedef struct {
     bw_ring packets; /* network → playing thread */
     bw_jitter_buffer *buffer;
     bw_counter dropped; /* written by the network thread: the ring was full, or the packet too long */
+    bridge own;         /* of a caller; no source: it is none */
 } receiver;
 
 typedef struct {
     bw_playout *playout;
     atomic_flag busy;                 /* held while the receiver's contents are used */
     _Atomic(receiver *) receiver;     /* NULL: no peer; changed by the loop thread while holding busy */
-    _Atomic uint32_t counter_readers; /* threads reading the receiver's counters, without busy */
+    _Atomic uint32_t counter_readers; /* threads using the receiver's counters or bridge, without busy */
     _Atomic uint32_t route;
     _Atomic float gain;
     _Atomic bool muted;
@@ -66,7 +83,9 @@ struct bw_playout {
     bw_resampler *filter;       /* its table is shared by all peers */
     bw_enhancement enhancement; /* shared by all peers */
     atomic_flag mixing;
-    float *scratch; /* one peer's block in the mix */
+    float *scratch;         /* one peer's block in the mix */
+    bridge calls;           /* callers on air */
+    _Atomic bool has_calls; /* the bridge exists */
     bw_counter clipped_samples;
     /* Written by any playing thread. */
     _Atomic uint64_t callbacks, callback_max_ns, blocked;
@@ -91,6 +110,14 @@ static slot *find_receiving(bw_playout *playout, uint32_t peer) {
     slot *slot = find(playout, peer);
     return slot != NULL && atomic_load(&slot->receiver) != NULL ? slot : NULL;
 }
+
+/* Returns the slot's receiver, which exists until unpin; NULL: there is none, but unpin nevertheless. Any thread. */
+static receiver *pin(slot *slot) {
+    atomic_fetch_add(&slot->counter_readers, 1);
+    return atomic_load(&slot->receiver); /* bw_playout_remove waits for this thread from now on. */
+}
+
+static void unpin(slot *slot) { atomic_fetch_sub(&slot->counter_readers, 1); }
 
 /* ------------------------------------------------------------------ the network thread */
 
@@ -152,15 +179,20 @@ static void note_decoding(slot *slot, const bw_jitter_buffer *buffer, uint32_t f
     slot->will_decode = bw_jitter_buffer_will_decode(buffer, frames);
 }
 
+static bool lock_to_play(slot *slot) {
+    bool locked = try_lock(slot);
+    if (!locked)
+        atomic_fetch_add_explicit(&slot->playout->blocked, 1, memory_order_relaxed);
+    return locked;
+}
+
 /* Returns false and writes nothing when the peer has another route, is gone, or is busy. */
 static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int64_t now_ns) {
     if (atomic_load_explicit(&slot->receiver, memory_order_relaxed) == NULL ||
         atomic_load_explicit(&slot->route, memory_order_relaxed) != route)
         return false;
-    if (!try_lock(slot)) {
-        atomic_fetch_add_explicit(&slot->playout->blocked, 1, memory_order_relaxed);
+    if (!lock_to_play(slot))
         return false;
-    }
     receiver *receiver = atomic_load_explicit(&slot->receiver, memory_order_relaxed);
     if (receiver != NULL) {
         take_packets(receiver);
@@ -173,22 +205,42 @@ static bool play(slot *slot, uint32_t route, float *output, uint32_t frames, int
     return receiver != NULL;
 }
 
-/* Returns when the pull began, for end_pull. */
-static int64_t begin_pull(bw_playout *playout, uint32_t frames, int64_t now_ns) {
+int64_t bw_playout_begin_pull(bw_playout *playout, uint32_t frames, int64_t now_ns) {
     bw_enhancement_begin_pull(&playout->enhancement, now_ns, frames);
     return bw_enhancement_has_budget(&playout->enhancement) ? bw_thread_time_ns() : 0;
 }
 
-static void end_pull(bw_playout *playout, int64_t began_ns) {
+void bw_playout_end_pull(bw_playout *playout, int64_t began_ns) {
     if (began_ns != 0)
         bw_enhancement_played(&playout->enhancement, bw_thread_time_ns() - began_ns);
 }
 
+/* Returns false and writes nothing when another thread is reading. */
+static bool cross(bridge *bridge, float *output, uint32_t frames, int64_t now_ns) {
+    if (atomic_flag_test_and_set_explicit(&bridge->reading, memory_order_acquire))
+        return false;
+    int64_t blocks_ns = 2 * (int64_t)frames * 1000000000 / SAMPLE_RATE_HZ;
+    if (now_ns - bridge->read_ns > FORGET_AFTER_NS + blocks_ns)
+        bw_source_discard(bridge->source);
+    bridge->read_ns = now_ns;
+    bw_source_read(bridge->source, output, frames);
+    atomic_flag_clear_explicit(&bridge->reading, memory_order_release);
+    return true;
+}
+
+/* Without the slot's busy flag, which belongs to the thread that plays the caller. */
+static bool play_caller(slot *slot, float *output, uint32_t frames, int64_t now_ns) {
+    receiver *receiver = pin(slot);
+    bool has_played = receiver != NULL && receiver->own.source != NULL && cross(&receiver->own, output, frames, now_ns);
+    unpin(slot);
+    return has_played;
+}
+
 static void play_own(slot *slot, float *output, uint32_t frames, int64_t now_ns) {
-    int64_t began_ns = begin_pull(slot->playout, frames, now_ns);
-    if (!play(slot, BW_PLAYOUT_OWN, output, frames, now_ns))
+    int64_t began_ns = bw_playout_begin_pull(slot->playout, frames, now_ns);
+    if (!play_caller(slot, output, frames, now_ns) && !play(slot, BW_PLAYOUT_OWN, output, frames, now_ns))
         memset(output, 0, sizeof(float) * CHANNELS * frames);
-    end_pull(slot->playout, began_ns);
+    bw_playout_end_pull(slot->playout, began_ns);
 }
 
 void bw_playout_read_peer(bw_playout *playout, uint32_t peer, float *output, uint32_t frames, int64_t now_ns) {
@@ -251,13 +303,20 @@ static void mix_peer(slot *slot, float *output, float *scratch, uint32_t frames,
     }
 }
 
+/* Adds the callers on air. */
+static void mix_calls(bw_playout *playout, float *output, uint32_t frames, int64_t now_ns) {
+    if (atomic_load_explicit(&playout->has_calls, memory_order_acquire) &&
+        cross(&playout->calls, playout->scratch, frames, now_ns))
+        add(output, playout->scratch, CHANNELS * frames);
+}
+
 /* Soft clipping above the knee: never exceeds full scale, with a continuous slope. */
 static float bend(float sample) {
     float over = fabsf(sample) - KNEE;
     return copysignf(KNEE + (1.0f - KNEE) * tanhf(over / (1.0f - KNEE)), sample);
 }
 
-static void soft_clip(bw_playout *playout, float *output, uint32_t values) {
+uint32_t bw_soft_clip(float *output, uint32_t values) {
     uint32_t bent = 0;
     for (uint32_t i = 0; i < values; i++) {
         if (fabsf(output[i]) <= KNEE)
@@ -265,7 +324,7 @@ static void soft_clip(bw_playout *playout, float *output, uint32_t values) {
         output[i] = bend(output[i]);
         bent++;
     }
-    bw_count(&playout->clipped_samples, bent);
+    return bent;
 }
 
 static void mix(bw_playout *playout, float *output, uint32_t frames, int64_t now_ns) {
@@ -275,12 +334,13 @@ static void mix(bw_playout *playout, float *output, uint32_t frames, int64_t now
         atomic_fetch_add_explicit(&playout->blocked, 1, memory_order_relaxed);
         return;
     }
-    int64_t began_ns = begin_pull(playout, frames, now_ns);
+    int64_t began_ns = bw_playout_begin_pull(playout, frames, now_ns);
     for (uint32_t i = 0; i < used; i++)
         mix_peer(&playout->slots[i], output, playout->scratch, frames, now_ns);
     balance_pulls(playout, used, frames, now_ns);
-    end_pull(playout, began_ns);
-    soft_clip(playout, output, CHANNELS * frames);
+    mix_calls(playout, output, frames, now_ns);
+    bw_playout_end_pull(playout, began_ns);
+    bw_count(&playout->clipped_samples, bw_soft_clip(output, CHANNELS * frames));
     atomic_flag_clear_explicit(&playout->mixing, memory_order_release);
 }
 
@@ -292,6 +352,26 @@ void bw_playout_read_mix(bw_playout *playout, float *output, uint32_t frames, in
         output += CHANNELS * (size_t)count;
         frames -= count;
     }
+}
+
+/* ------------------------------------------------------------------ callers: the thread of channel 0 */
+
+bool bw_playout_read_caller(bw_playout *playout, uint32_t peer, float *output, uint32_t frames, int64_t now_ns) {
+    slot *slot = find(playout, peer);
+    if (slot == NULL || atomic_load_explicit(&slot->receiver, memory_order_relaxed) == NULL || !lock_to_play(slot))
+        return false;
+    receiver *receiver = atomic_load_explicit(&slot->receiver, memory_order_relaxed);
+    if (receiver != NULL) {
+        take_packets(receiver);
+        bw_jitter_buffer_get(receiver->buffer, output, frames, now_ns);
+        bw_source_write(receiver->own.source, output, frames);
+    }
+    unlock(slot);
+    return receiver != NULL;
+}
+
+void bw_playout_write_calls(bw_playout *playout, const float *samples, uint32_t frames) {
+    bw_source_write(playout->calls.source, samples, frames);
 }
 
 /* ------------------------------------------------------------------ STREAMPROCs */
@@ -338,7 +418,10 @@ int bw_playout_set_route(bw_playout *playout, uint32_t peer, uint32_t route) {
     slot *slot = find_receiving(playout, peer);
     if (slot == NULL || route > BW_PLAYOUT_OWN)
         return BW_ERROR_ARGUMENT;
-    atomic_store_explicit(&slot->route, route, memory_order_relaxed);
+    uint32_t former = atomic_load_explicit(&slot->route, memory_order_relaxed);
+    while (former != ROUTE_CALLER && !atomic_compare_exchange_weak_explicit(&slot->route, &former, route,
+                                                                            memory_order_relaxed, memory_order_relaxed))
+        ;
     return BW_OK;
 }
 
@@ -373,14 +456,12 @@ int bw_playout_get_receiver_stats(bw_playout *playout, uint32_t peer, bw_receive
     memset(stats, 0, sizeof *stats);
     if (slot == NULL)
         return BW_ERROR_ARGUMENT;
-    atomic_fetch_add(&slot->counter_readers, 1);
-    receiver *receiver =
-        atomic_load(&slot->receiver); /* Load again: bw_playout_remove waits for this reader from now on. */
+    receiver *receiver = pin(slot);
     if (receiver != NULL) {
         bw_jitter_buffer_get_stats(receiver->buffer, stats);
         stats->packets_discarded += bw_read_counter(&receiver->dropped);
     }
-    atomic_fetch_sub(&slot->counter_readers, 1);
+    unpin(slot);
     return receiver != NULL ? BW_OK : BW_ERROR_ARGUMENT;
 }
 
@@ -400,6 +481,7 @@ static void receiver_free(receiver *receiver) {
         return;
     bw_ring_destroy(&receiver->packets);
     bw_jitter_buffer_free(receiver->buffer);
+    bw_source_free(receiver->own.source);
     free(receiver);
 }
 
@@ -408,7 +490,11 @@ static receiver *receiver_new(const bw_receiver_config *config, bw_playout *play
     if (made == NULL)
         return NULL;
     made->buffer = bw_jitter_buffer_new(config, playout->filter);
-    if (made->buffer == NULL || !bw_ring_init(&made->packets, PACKETS_WAITING, sizeof(waiting_packet))) {
+    atomic_flag_clear(&made->own.reading);
+    if (config->in_call > 0)
+        made->own.source = bw_source_new_bridge(playout->filter, config->in_call, BRIDGE_MS);
+    if (made->buffer == NULL || !bw_ring_init(&made->packets, PACKETS_WAITING, sizeof(waiting_packet)) ||
+        (config->in_call > 0 && made->own.source == NULL)) {
         receiver_free(made);
         return NULL;
     }
@@ -426,7 +512,7 @@ int bw_playout_add(bw_playout *playout, uint32_t peer, const bw_receiver_config 
     if (receiver == NULL)
         return BW_ERROR_MEMORY;
     lock(slot);
-    atomic_store(&slot->route, BW_PLAYOUT_MIX);
+    atomic_store(&slot->route, config->in_call > 0 ? ROUTE_CALLER : BW_PLAYOUT_MIX);
     atomic_store(&slot->gain, 1.0f);
     atomic_store(&slot->muted, false);
     atomic_store(&slot->receiver, receiver);
@@ -449,12 +535,20 @@ int bw_playout_remove(bw_playout *playout, uint32_t peer) {
     return BW_OK;
 }
 
+bool bw_playout_open_calls(bw_playout *playout, uint32_t block_frames) {
+    if (playout->calls.source == NULL)
+        playout->calls.source = bw_source_new_bridge(playout->filter, block_frames, MIX_BRIDGE_MS);
+    atomic_store_explicit(&playout->has_calls, playout->calls.source != NULL, memory_order_release);
+    return playout->calls.source != NULL;
+}
+
 static void init_slots(bw_playout *playout) {
     for (uint32_t i = 0; i < playout->max_peers; i++) {
         playout->slots[i].playout = playout;
         atomic_flag_clear(&playout->slots[i].busy);
     }
     atomic_flag_clear(&playout->mixing);
+    atomic_flag_clear(&playout->calls.reading);
 }
 
 bw_playout *bw_playout_new(uint32_t max_peers) {
@@ -480,6 +574,7 @@ void bw_playout_free(bw_playout *playout) {
         return;
     for (uint32_t i = 0; playout->slots != NULL && i < playout->max_peers; i++)
         receiver_free(atomic_load(&playout->slots[i].receiver));
+    bw_source_free(playout->calls.source);
     bw_resampler_free(playout->filter);
     free(playout->scratch);
     free(playout->slots);

@@ -30,6 +30,7 @@ typedef struct {
     double audio_level_dbfs; /* RMS of both channels before gain; -127 for silence */
     uint32_t is_buffering;   /* 1 while waiting for enough packets to start or resume */
     uint32_t is_enhanced;    /* 1: the last packet was enhanced */
+    int64_t played_ns;       /* monotonic time at which RTP time 0 would have been played; 0: not known yet */
 } bw_receiver_stats;
 
 /* ------------------------------------------------------------------ playout: peers' audio, mixed or separate */
@@ -44,7 +45,8 @@ typedef struct {
     uint8_t red_payload_type; /* RFC 2198; 0: not negotiated */
     uint32_t start_ms;        /* initial target of the jitter buffer, until the network has been measured */
     uint32_t min_ms;
-    uint32_t max_ms; /* limit of the buffered audio, beyond what one call takes */
+    uint32_t max_ms;  /* limit of the buffered audio, beyond what one call takes */
+    uint32_t in_call; /* block of the thread that plays the peer as a caller (core.h), in frames; 0: no caller */
 } bw_receiver_config;
 
 typedef struct {
@@ -86,7 +88,8 @@ void bw_playout_insert(bw_playout *playout, uint32_t peer, const uint8_t *data, 
 
 /* Playing thread, both. Fill the block with interleaved 48 kHz stereo; never wait, allocate or lock. Only one thread
  * at a time may play the mix, and one each peer; a second one gets silence. now_ns: monotonic time, or 0 to read
- * the clock. read_peer needs the route BW_PLAYOUT_OWN. */
+ * the clock. read_peer needs the route BW_PLAYOUT_OWN, or a caller, whose own stream has no gain and does not take it
+ * out of the mix. */
 void bw_playout_read_mix(bw_playout *playout, float *output, uint32_t frames, int64_t now_ns);
 void bw_playout_read_peer(bw_playout *playout, uint32_t peer, float *output, uint32_t frames, int64_t now_ns);
 

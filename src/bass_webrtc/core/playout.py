@@ -126,6 +126,18 @@ class Playout:
             lib.bw_playout_get_receiver_stats(self._pointer, peer, stats)
             return ReceiverStats(*(getattr(stats, name) for name in ReceiverStats.__slots__))
 
+    def played_ns(self, peer: int) -> tuple[int, int]:
+        """Return when RTP time 0 of a peer's stream would have been played, and the samples played since it began.
+
+        The time is that of ``time.perf_counter_ns``, 0 if it is not known yet. It holds while samples are played.
+        """
+        with self._lock:
+            if self._closed:
+                return 0, 0
+            stats = ffi.new("bw_receiver_stats *")
+            lib.bw_playout_get_receiver_stats(self._pointer, peer, stats)
+            return stats.played_ns, stats.total_samples_received
+
     def stats(self) -> PlayoutStats:
         """Return the counters of the playing thread."""
         with self._lock:

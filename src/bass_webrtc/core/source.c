@@ -1,12 +1,12 @@
 /*
- * The sender's audio source: a tone, PCM written by the program, or a BASS channel, converted to 48 kHz stereo float.
+ * An audio source: a tone, PCM written by the program, a BASS channel, or a bridge, converted to 48 kHz stereo float.
  *
  *   tone ──────────────────────────────────────────────────────────────────► output
  *   PCM ring, BASS_ChannelGetData ─► stereo ─► staging ─► resampler ─► output    (48 kHz not live: no resampler)
  *                                                  └─► level ─► drift ─► ppm ┘   (live only)
  *
- * A live source (a recording channel) runs at its device's clock: all available audio is read, and the resampler keeps
- * the staging buffer at its target level.
+ * A live source (a recording channel, a bridge) runs at another clock: all available audio is read, and the resampler
+ * keeps the staging buffer at its target level. A bridge is a PCM ring from a thread with one clock to one with another.
  *
  * The end is a state: a source that has ended is asked once per frame whether it has audio again (a channel rewound or
  * refilled by the program, PCM written after an end), until BASS says that the channel does not exist any more.
@@ -22,9 +22,12 @@
 #define CHUNK_FRAMES 2048      /* per call of BASS_ChannelGetData */
 #define STAGING_MS 500         /* above this, something is wrong: the oldest audio is dropped */
 #define LIVE_MARGIN_MS 40      /* on top of one frame: covers the device's block size and thread lateness */
+#define BRIDGE_MARGIN_MS 15    /* the same for a bridge, on top of half a block of its writer */
+#define BRIDGE_EXCESS_MS 120   /* above its margin, a bridge was not read for a while: the oldest audio is dropped */
 #define LIVE_MARGIN_STEP_MS 20 /* added after each underrun, to adapt to a busy machine */
 #define LIVE_MARGIN_MAX_MS 200
-#define PEAK_LIMIT 4.0f /* +12 dBFS: louder samples are not valid audio */
+#define NARROW_AFTER_MS 120000 /* without an underrun, the last step is taken back */
+#define PEAK_LIMIT 4.0f        /* +12 dBFS: louder samples are not valid audio */
 #define TWO_PI 6.283185307179586
 
 #define BASS_DATA_FLOAT 0x40000000u
@@ -67,8 +70,12 @@ struct bw_source {
     uint32_t handle;
     bool freed; /* the channel does not exist any more, and its number may be given to another one */
     bool live;
-    bool filling; /* live: waiting until the buffer reaches its target level */
-    double margin_ms;
+    bool filling;          /* live, like the next three: waiting until the buffer reaches its target level */
+    double margin_ms;      /* the target: one block of the reader, and what covers jitter */
+    double block_ms;       /* of the reader, last time; 0: not read yet */
+    uint32_t excess_limit; /* frames above the margin that may be staged */
+    double widened_ms;     /* how much underruns have added to the margin */
+    double calm_ms;        /* since the last one */
     bw_drift drift;
 
     bw_resampler *resampler; /* NULL: no conversion needed */
@@ -275,28 +282,53 @@ static uint32_t read_on_demand(bw_source *source, float *output, uint32_t frames
 /* ---- live sources */
 
 static void stage_available(bw_source *source) {
-    uint32_t most = source->staging_capacity - 2 * CHUNK_FRAMES;
-    while (stage_chunk(source, CHUNK_FRAMES) == CHUNK_FRAMES && source->staged <= most) {
+    uint32_t margin = (uint32_t)(source->margin_ms * source->rate_hz / 1000);
+    uint32_t room = source->staging_capacity - 2 * CHUNK_FRAMES;
+    uint32_t most = margin + source->excess_limit < room ? margin + source->excess_limit : room;
+    while (stage_chunk(source, CHUNK_FRAMES) == CHUNK_FRAMES && source->staged <= room) {
     }
     if (source->staged > most) {
-        unstage(source, source->staged - (uint32_t)(source->margin_ms * source->rate_hz / 1000));
+        unstage(source, source->staged - margin);
         bw_drift_restart(&source->drift);
     }
 }
 
-static void widen_margin(bw_source *source, double frame_ms) {
-    double wider_ms = source->margin_ms + LIVE_MARGIN_STEP_MS;
-    source->margin_ms = wider_ms < frame_ms + LIVE_MARGIN_MAX_MS ? wider_ms : frame_ms + LIVE_MARGIN_MAX_MS;
+static void widen_margin(bw_source *source) {
+    double wider_ms = source->margin_ms + LIVE_MARGIN_STEP_MS, most_ms = source->block_ms + LIVE_MARGIN_MAX_MS;
+    wider_ms = wider_ms < most_ms ? wider_ms : most_ms;
+    source->widened_ms += wider_ms - source->margin_ms;
+    source->margin_ms = wider_ms;
+    source->calm_ms = 0;
     bw_drift_set_target(&source->drift, source->margin_ms);
     source->filling = true;
 }
 
-static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
-    double frame_ms = frames * 1000.0 / BW_SAMPLE_RATE_HZ;
-    if (source->margin_ms == 0) {
-        source->margin_ms = frame_ms + LIVE_MARGIN_MS;
+/* Takes back one step of what an underrun has added, after minutes without another one. */
+static void narrow_margin(bw_source *source) {
+    source->calm_ms += source->block_ms;
+    if (source->widened_ms <= 0 || source->calm_ms < NARROW_AFTER_MS)
+        return;
+    double step_ms = source->widened_ms < LIVE_MARGIN_STEP_MS ? source->widened_ms : LIVE_MARGIN_STEP_MS;
+    source->widened_ms -= step_ms;
+    source->margin_ms -= step_ms;
+    source->calm_ms = 0;
+    bw_drift_set_target(&source->drift, source->margin_ms);
+}
+
+/* Programs fill a buffer first, and then read the blocks of its updates. */
+static void set_block(bw_source *source, double block_ms) {
+    source->margin_ms += block_ms - source->block_ms;
+    if (source->block_ms == 0)
         bw_drift_init(&source->drift, source->margin_ms);
-    }
+    else
+        bw_drift_set_target(&source->drift, source->margin_ms);
+    source->block_ms = block_ms;
+}
+
+static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
+    double block_ms = frames * 1000.0 / BW_SAMPLE_RATE_HZ;
+    if (source->block_ms != block_ms)
+        set_block(source, block_ms);
     stage_available(source);
     if (source->ended) { /* What is left is played; if the device delivers again, the buffer fills first. */
         source->filling = true;
@@ -309,12 +341,17 @@ static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
             return 0;
         source->filling = false;
         source->begun = true;
+        unstage(source,
+                (uint32_t)((level_ms - source->margin_ms) * source->rate_hz / 1000)); /* This much silence is enough. */
+        level_ms = source->margin_ms;
         bw_drift_restart(&source->drift);
     }
-    bw_resampler_set_ppm(source->resampler, bw_drift_update(&source->drift, level_ms, frame_ms / 1000));
+    bw_resampler_set_ppm(source->resampler, bw_drift_update(&source->drift, level_ms, block_ms / 1000));
     uint32_t produced = convert(source, output, frames);
     if (produced < frames)
-        widen_margin(source, frame_ms);
+        widen_margin(source);
+    else
+        narrow_margin(source);
     return produced;
 }
 
@@ -353,14 +390,17 @@ static bw_source *allocate_source(source_kind kind, uint32_t rate_hz, uint32_t c
     return source;
 }
 
-static bw_source *new_converting(source_kind kind, uint32_t rate_hz, uint32_t channels, bool live) {
+static bw_source *new_converting(source_kind kind, uint32_t rate_hz, uint32_t channels, bool live,
+                                 uint32_t staging_ms) {
     if (rate_hz < 8000 || rate_hz > 192000 || channels < 1 || channels > 8)
         return NULL;
     bw_source *source = allocate_source(kind, rate_hz, channels);
     if (source == NULL)
         return NULL;
     source->live = source->filling = live;
-    source->staging_capacity = rate_hz * STAGING_MS / 1000 + 2 * CHUNK_FRAMES;
+    source->margin_ms = LIVE_MARGIN_MS;
+    source->staging_capacity = rate_hz * staging_ms / 1000 + 2 * CHUNK_FRAMES;
+    source->excess_limit = source->staging_capacity;
     source->staging = calloc((size_t)source->staging_capacity * BW_CHANNELS, sizeof(float));
     source->chunk = calloc((size_t)CHUNK_FRAMES * channels, sizeof(float));
     bool converts = live || rate_hz != BW_SAMPLE_RATE_HZ;
@@ -384,11 +424,11 @@ bw_source *bw_source_new_tone(double left_hz, double right_hz, double level_dbfs
     return source;
 }
 
-bw_source *bw_source_new_pcm(uint32_t sample_rate_hz, uint32_t channels) {
-    bw_source *source = new_converting(SOURCE_PCM, sample_rate_hz, channels, false);
+static bw_source *new_ring(uint32_t sample_rate_hz, uint32_t channels, uint32_t capacity_ms) {
+    bw_source *source = new_converting(SOURCE_PCM, sample_rate_hz, channels, false, capacity_ms);
     if (source == NULL)
         return NULL;
-    source->ring_frames = sample_rate_hz * BW_PCM_CAPACITY_MS / 1000;
+    source->ring_frames = sample_rate_hz * capacity_ms / 1000;
     source->ring = calloc((size_t)source->ring_frames * channels, sizeof(float));
     if (source->ring != NULL)
         return source;
@@ -396,9 +436,36 @@ bw_source *bw_source_new_pcm(uint32_t sample_rate_hz, uint32_t channels) {
     return NULL;
 }
 
+bw_source *bw_source_new_pcm(uint32_t sample_rate_hz, uint32_t channels) {
+    return new_ring(sample_rate_hz, channels, BW_PCM_CAPACITY_MS);
+}
+
+bw_source *bw_source_new_bridge(const bw_resampler *filter, uint32_t block_frames, uint32_t capacity_ms) {
+    bw_source *source = new_ring(BW_SAMPLE_RATE_HZ, BW_CHANNELS, capacity_ms);
+    if (source == NULL)
+        return NULL;
+    source->resampler = bw_resampler_new_like(filter);
+    if (source->resampler == NULL) {
+        bw_source_free(source);
+        return NULL;
+    }
+    source->live = source->filling = true;
+    source->margin_ms = BRIDGE_MARGIN_MS + block_frames * 1000.0 / BW_SAMPLE_RATE_HZ / 2;
+    source->excess_limit = BRIDGE_EXCESS_MS * BW_SAMPLE_RATE_HZ / 1000;
+    return source;
+}
+
+void bw_source_discard(bw_source *source) {
+    atomic_store_explicit(&source->read, atomic_load_explicit(&source->written, memory_order_acquire),
+                          memory_order_release);
+    source->staged = 0;
+    source->filling = true;
+    source->begun = false;
+}
+
 bw_source *bw_source_new_bass(void *get_data, void *get_error, uint32_t handle, uint32_t sample_rate_hz,
                               uint32_t channels, uint32_t live) {
-    bw_source *source = new_converting(SOURCE_BASS, sample_rate_hz, channels, live != 0);
+    bw_source *source = new_converting(SOURCE_BASS, sample_rate_hz, channels, live != 0, STAGING_MS);
     if (source == NULL)
         return NULL;
     source->get_data = (bass_get_data)get_data;
