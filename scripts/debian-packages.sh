@@ -14,14 +14,14 @@ check) packages="$packages clang-format" ;;
 packages) packages="$packages $for_packages" ;;
 # Browsers for the page, clang for sanitizers and fuzzers, PulseAudio as a virtual sound card, network namespaces and
 # NATs, a TURN server, the openssl program as a DTLS peer, GStreamer as publisher and player, a voice for the benchmarks,
-# C++, C#, Pascal and valgrind for programs that use the C library, Janus as a foreign media server, nginx and Caddy for
-# the configurations in docs/, Wine and C++ for Windows programs, QEMU for the Raspberry Pi wheel.
+# C++, C#, Pascal and valgrind for programs that use the C library, Janus as a foreign media server, opusdec for recordings,
+# nginx and Caddy for the configurations in docs/, Wine and C++ for Windows programs, QEMU for the Raspberry Pi wheel.
 test)
     packages="$packages chromium firefox-esr clang libclang-rt-dev clang-format"
     packages="$packages pulseaudio pulseaudio-utils libasound2-plugins iproute2 nftables coturn openssl"
     packages="$packages simple-whip-client gstreamer1.0-plugins-base gstreamer1.0-plugins-good"
     packages="$packages gstreamer1.0-plugins-bad gstreamer1.0-nice python3-gi gir1.2-gst-plugins-bad-1.0"
-    packages="$packages espeak-ng janus"
+    packages="$packages espeak-ng janus opus-tools"
     packages="$packages g++ valgrind mono-mcs fp-compiler nginx-light caddy"
     packages="$packages $for_packages g++-mingw-w64-x86-64-posix wine wine64 qemu-user-static"
     ;;
