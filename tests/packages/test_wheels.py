@@ -87,7 +87,8 @@ def test_wheel_contains_the_sources_and_one_compiled_module(wheel: Path) -> None
     with tarfile.open(wheels.sdist()) as archive:
         packed = [name.split("/src/")[1] for name in archive.getnames() if "/src/bass_webrtc/" in name and "." in name]
     sources = {name for name in packed if "." in name.rpartition("/")[2]}
-    assert {f"bass_webrtc/{name}" for name in ("web/index.html", "capi/bass_webrtc.h", "py.typed")} <= sources
+    named = ("web/index.html", "signaling/server/openapi.json", "capi/bass_webrtc.h", "py.typed")
+    assert {f"bass_webrtc/{name}" for name in named} <= sources
     assert sources <= names_in(wheel)
     more = {name for name in names_in(wheel) - sources if ".dist-info/" not in name}
     module = "_core.pyd" if target_of(wheel) == "windows-x64" else "_core.abi3.so"

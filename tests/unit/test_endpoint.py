@@ -419,6 +419,26 @@ async def test_ended_sessions_are_remembered_for_a_minute_and_up_to_a_number(
     assert (await ask(endpoint, "DELETE", locations[10])).status == 200
 
 
+async def test_client_is_told_for_a_minute_why_its_session_has_ended(
+    sessions: FakeSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not after its own DELETE."""
+    now_s = 0
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s)
+    settings = EndpointSettings("/whep", ending=lambda _session: "the show is over")
+    endpoint = Endpoint("player", settings, sessions)
+    first, second = [header(await post(endpoint, offers.CHROME_RECVONLY), "Location") for _ in range(2)]
+    await sessions.made[0].close()
+    for _ in range(2):
+        answer = await ask(endpoint, "GET", first)
+        assert (answer.status, b"the show is over" in answer.body) == (410, True)
+    assert (await ask(endpoint, "PATCH", first)).status == 404
+    assert (await ask(endpoint, "DELETE", second)).status == 200
+    assert (await ask(endpoint, "GET", second)).status == 404
+    now_s = 61
+    assert (await ask(endpoint, "GET", first)).status == 404
+
+
 async def test_forgetting_an_unknown_session_does_nothing(endpoint: Endpoint) -> None:
     await post(endpoint, offers.CHROME_RECVONLY)
     endpoint.forget(object())

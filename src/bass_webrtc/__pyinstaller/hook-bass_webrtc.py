@@ -1,4 +1,4 @@
-"""What ``import bass_webrtc`` does not show: the page's files, what the compiled core imports, and BASS.
+"""What ``import bass_webrtc`` does not show: files of the package, what the compiled core imports, and BASS.
 
 ``bass/locate.py`` finds BASS inside the package sound_lib without importing it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from PyInstaller.utils.hooks import can_import_module, collect_data_files, collect_dynamic_libs
 
-datas = collect_data_files("bass_webrtc", includes=["web/*"])
+datas = collect_data_files("bass_webrtc", includes=["web/*", "signaling/server/*.json"])
 hiddenimports = ["_cffi_backend"]
 binaries = []
 if can_import_module("sound_lib"):

@@ -12,8 +12,9 @@ from typing import Literal
 from .remote_audio import Direction, RemoteAudio, direction_of, is_rtp, payload_types, read_audio
 from .sdp import MediaSection, SessionDescription, UnusableSdpError
 
-Role = Literal["player", "publisher", "any"]
-"""Who made the offer: a WHEP player, a WHIP client, or any peer of an application that does its own signaling."""
+Role = Literal["player", "publisher", "sendrecv", "any"]
+"""Who made the offer: a WHEP player, a WHIP client, a caller, or any peer of an application that does its own
+signaling."""
 
 ICE_OPTIONS = ("trickle", "ice2")
 """The ICE options we support (RFC 8838, RFC 8445)."""
@@ -72,7 +73,8 @@ def read_offer(data: bytes | str, *, role: Role = "any", strict: bool = False, l
 
     Args:
         data: The session description.
-        role: A ``"player"`` must offer to receive, a ``"publisher"`` to send, ``"any"`` one of the two.
+        role: A ``"player"`` must offer to receive, a ``"publisher"`` to send, ``"sendrecv"`` both, ``"any"`` one of the
+            two.
         strict: Reject a publisher that offers other sections besides one audio section (RFC 9725, 4.4.3).
         local_ice_lite: Whether we are ICE-lite; if so, the peer must not be (RFC 8445, 6.1.1).
 
@@ -153,6 +155,8 @@ def _check_direction(audio: RemoteAudio, role: Role) -> None:
         raise UnusableSdpError(f"a player's offer is {audio.direction}; expected recvonly or sendrecv")
     if role == "publisher" and not audio.sends:
         raise UnusableSdpError(f"a publisher's offer is {audio.direction}; expected sendonly or sendrecv")
+    if role == "sendrecv" and audio.direction != "sendrecv":
+        raise UnusableSdpError(f"a caller's offer is {audio.direction}; expected sendrecv")
     if audio.direction == "inactive":
         raise UnusableSdpError("the offer is inactive; expected sendrecv, sendonly or recvonly")
 

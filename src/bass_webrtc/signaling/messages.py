@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
@@ -97,6 +97,9 @@ class Response:
     body: bytes = b""
     detail: str = ""
     """Why the request was refused."""
+    parts: AsyncGenerator[bytes, None] | None = field(default=None, repr=False)
+    """Yields the body instead, for as long as the client reads it; closed when the client or the server leaves. Never
+    started for HEAD. A slow client is asked for the next part only once it has been sent the last one."""
 
     def with_fields(self, fields: Fields) -> Response:
         """Return a copy with additional header fields."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
 from ..messages import Fields, Refused, Request
+from .invites import Invites, invite_secret
 
 _CHALLENGE = 'Bearer realm="bass-webrtc"'
 
@@ -93,6 +94,27 @@ class TokenPolicy:
         bearer = _CHALLENGE + (f', error="{error}"' if error else "")
         basic = (("WWW-Authenticate", 'Basic realm="bass-webrtc", charset="UTF-8"'),) if self.allow_basic else ()
         return (("WWW-Authenticate", bearer), *basic)
+
+
+@dataclass(frozen=True, slots=True)
+class InviteOrToken(TokenPolicy):
+    """Which guests may call: those with an invite; others with a token, until an invite is required."""
+
+    invites: Invites = field(kw_only=True, repr=False)
+
+    def check(self, request: Request) -> None:
+        """Check that the request carries an invite that can be used, or an accepted token.
+
+        Raises:
+            Refused: 403, 409 or 410 for an invite (see ``Invites``); 403, one is required; as ``TokenPolicy``.
+        """
+        secret = invite_secret(request)
+        if secret is not None:
+            self.invites.check(secret)
+        elif self.invites.required:
+            raise Refused(403, "An invite is required here: open the link that you were given.")
+        else:
+            TokenPolicy.check(self, request)
 
 
 def _equal(presented: str, expected: str) -> bool:

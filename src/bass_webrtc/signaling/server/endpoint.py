@@ -6,15 +6,17 @@
     PATCH   ── a session      (token) ► find ► type ► fragment ► If-Match ► trickle 204 | restart 200
     DELETE  ── a session      (token) ► find ► close                            200
 
-One class serves both protocols. They differ in who sends audio, which ``rtc`` checks, and in the response to GET.
+One class serves both protocols, and calls, whose peers do both on one connection. They differ in who sends audio, which
+``rtc`` checks, and in the response to GET.
 Refusals are ``Refused`` exceptions, checked in the order above; their body is always a problem document.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote
@@ -29,7 +31,7 @@ from ..messages import SDP, SDP_FRAGMENT, Fields, Refused, Request, Response, me
 from .auth import TokenPolicy
 from .cors import Cors, is_foreign_page, is_preflight
 from .limits import client_network
-from .sessions import Admit, Entry, IfMatch, PeerRequest, Sessions, SessionTable, no_such_session
+from .sessions import Admit, Entry, IfMatch, PeerRequest, Session, Sessions, SessionTable, no_such_session
 
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _ENDPOINT_METHODS = "OPTIONS, GET, HEAD, POST"
@@ -69,6 +71,12 @@ class EndpointSettings:
     """Remote candidates accepted per ICE session (RFC 8445, 6.1.2.5); more are silently dropped."""
     retry_after_s: int = 5
     """``Retry-After`` of 409 and 503 responses."""
+    page: Callable[[Request], Response] | None = field(default=None, repr=False)
+    """Answers GET and HEAD of the endpoint; None: without content."""
+    describe: Callable[[Session], Mapping[str, Any] | None] | None = field(default=None, repr=False)
+    """Returns what GET of a session answers as JSON; None: without content."""
+    ending: Callable[[Session], str] | None = field(default=None, repr=False)
+    """Returns why a session has ended, for GET of its URL within a minute: 410 with that reason; None: 404."""
     channels: Callable[[], Collection[str]] = field(default=tuple, repr=False)
     """Returns the names of the channels that can be heard here, each at ``path`` and a slash before its name."""
 
@@ -77,7 +85,7 @@ class Endpoint:
     """One WHEP (``kind="player"``) or WHIP (``kind="publisher"``) endpoint. Used on one event loop.
 
     Args:
-        kind: What the peers that connect here do.
+        kind: What the peers that connect here do; ``"sendrecv"`` for callers.
         settings: Settings of the endpoint.
         sessions: Creates the sessions.
         admit: Decides whether a peer may connect. Called after the token check and before the body is read; None
@@ -92,7 +100,7 @@ class Endpoint:
         self._sessions = sessions
         self._admit = admit
         self._admissions: Counter[str] = Counter()
-        self._table = SessionTable(settings.max_candidates)
+        self._table = SessionTable(settings.max_candidates, settings.ending)
         self._handlers: dict[str, Callable[[Request, Entry], Coroutine[Any, Any, Response]]] = {
             "PATCH": self._patch,
             "DELETE": self._delete,
@@ -109,7 +117,8 @@ class Endpoint:
     def forget(self, session: object) -> None:
         """Remove a session that has ended by itself. Unknown sessions are ignored.
 
-        Its URL answers 404 from now on, and 200 to one DELETE within a minute.
+        Its URL answers 404 from now on, and within a minute 200 to one DELETE, and 410 to GET if there is a reason that
+        clients are told.
         """
         self._table.ended(session)
 
@@ -142,7 +151,7 @@ class Endpoint:
             raise Refused(404, f"There is no channel of this name; expected one of {', '.join(channels)}")
         _require_allowed(request.method, _SESSION_METHODS if is_session else _ENDPOINT_METHODS)
         if not is_session:
-            return await self._post(request, secret or MAIN) if request.method == "POST" else self._describe()
+            return await self._post(request, secret or MAIN) if request.method == "POST" else self._describe(request)
         if self._settings.require_token_on_sessions:
             self._settings.tokens.check(request)
         try:
@@ -151,9 +160,11 @@ class Endpoint:
             # Clients that close DTLS first send DELETE for a session that has ended; OBS and browsers report a 404.
             if request.method == "DELETE" and self._table.take_ended(secret):
                 return Response(200, (_NO_STORE,))
+            if request.method in ("GET", "HEAD") and (reason := self._table.reason(secret)):
+                raise Refused(410, reason, (_NO_STORE,)) from None
             raise
         handler = self._handlers.get(request.method)
-        return Response(204, (_NO_STORE,)) if handler is None else await handler(request, entry)
+        return self._describe_session(entry) if handler is None else await handler(request, entry)
 
     # The endpoint URL
 
@@ -166,8 +177,10 @@ class Endpoint:
             fields += self._links()
         return Response(204, (*fields, _NO_STORE, *self.cors.preflight_fields(request)))
 
-    def _describe(self) -> Response:
+    def _describe(self, request: Request) -> Response:
         """Answer GET and HEAD: 2xx without content (RFC 9725, 4.1); WHEP adds the type ("URL Discoverability")."""
+        if self._settings.page is not None:
+            return self._settings.page(request)
         if self.kind == "publisher":
             return Response(204, (_ACCEPT_POST, _NO_STORE))
         return Response(200, (("Content-Type", SDP), _ACCEPT_POST, _NO_STORE))
@@ -221,8 +234,7 @@ class Endpoint:
 
     def _read_offer(self, request: Request) -> Offer:
         settings = self._settings
-        role = "any" if self.kind == "sendrecv" else self.kind
-        return read_offer(request.body, role=role, strict=settings.strict, local_ice_lite=settings.ice_lite)
+        return read_offer(request.body, role=self.kind, strict=settings.strict, local_ice_lite=settings.ice_lite)
 
     async def _check_admission(self, request: Request, channel: str) -> None:
         if self._admit is None:
@@ -242,6 +254,12 @@ class Endpoint:
             raise Refused(403, verdict or "You may not connect here.")
 
     # Session URLs
+
+    def _describe_session(self, entry: Entry) -> Response:
+        description = self._settings.describe(entry.session) if self._settings.describe is not None else None
+        if description is None:
+            return Response(204, (_NO_STORE,))
+        return Response(200, (("Content-Type", "application/json"), _NO_STORE), json.dumps(description).encode())
 
     async def _patch(self, request: Request, entry: Entry) -> Response:
         _require_type(request, SDP_FRAGMENT, _ACCEPT_PATCH)

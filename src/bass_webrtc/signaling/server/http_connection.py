@@ -11,7 +11,7 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, cast
@@ -53,6 +53,8 @@ class Phase(Enum):
     """The server works on a request."""
     WRITE = auto()
     """The response is sent, or the connection closes once all of it is sent."""
+    STREAM = auto()
+    """All parts of the response that exist are sent; the next one takes as long as it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Timeouts:
     idle_s: float = 20.0
     """For the next request to begin."""
     write_s: float = 10.0
-    """For the client to read any part of a response."""
+    """For the client to read any part of a response, or of what is sent of a stream."""
     linger_s: float = 1.0
     """For the rest of a refused body, which is discarded."""
 
@@ -153,6 +155,7 @@ class Connection(RequestHandler):
         "_accepted",
         "_connections",
         "_has_end",
+        "_parts",
         "_phase",
         "_socket",
         "_task",
@@ -191,6 +194,7 @@ class Connection(RequestHandler):
         self._connections = connections
         self._timeouts = timeouts
         self._task: asyncio.Task[Any] | None = None
+        self._parts: asyncio.Task[None] | None = None
         self._socket: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unsent = 0
@@ -219,11 +223,14 @@ class Connection(RequestHandler):
     @property
     def is_waiting(self) -> bool:
         """Whether the server waits for the client, and does not work on a request."""
-        return self._phase is not Phase.WORK
+        return self._phase not in (Phase.WORK, Phase.STREAM)
 
     def end(self) -> None:
-        """Close the connection, if a request is complete after the response."""
-        if self._phase in (Phase.WORK, Phase.WRITE):
+        """Close the connection, if a request is complete after the response. A stream ends at once."""
+        if self._phase is Phase.STREAM and self._parts is not None:
+            self._parts.cancel()
+            self.close()
+        elif self._phase in (Phase.WORK, Phase.WRITE) and self._parts is None:
             self.close()
         else:
             self.abort()
@@ -251,6 +258,8 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The connection has ended."""
+        if self._parts is not None:
+            self._parts.cancel()
         self._end()
         super().connection_lost(exc)
 
@@ -279,11 +288,44 @@ class Connection(RequestHandler):
         if self._socket is not None and self._has_hung_up(self._socket):
             self._socket.resume_reading()  # So that TLS notices, and closes.
             raise ConnectionResetError
+        if isinstance(resp, StreamedResponse) and request.method != "HEAD":
+            await self._send_parts(request, resp)
+            self._enter(Phase.WRITE)
         sent = await super().finish_response(request, resp, start_time)
         if not request.content.is_eof():
             await self._discard_body(request)
         self._enter(Phase.IDLE if resp.keep_alive else Phase.WRITE)
         return sent
+
+    async def _send_parts(self, request: web.BaseRequest, resp: StreamedResponse) -> None:
+        """Send the parts of a response until there are no more, or the client or the server leaves.
+
+        Raises:
+            ConnectionError: The client has gone, or a part could not be made.
+        """
+        if self._socket is None:
+            raise ConnectionResetError
+        self._socket.set_write_buffer_limits(high=1, low=0)  # So that drain waits until all is with the system.
+        await resp.prepare(request)
+        self._parts = self._loop.create_task(self._send_each(request, resp))
+        try:
+            await asyncio.wait([self._parts])
+            if not self._parts.cancelled() and (error := self._parts.exception()) is not None:
+                if not isinstance(error, ConnectionError):
+                    logger.error("a streamed HTTP response failed", exc_info=error)
+                raise ConnectionResetError from error
+        finally:
+            self._parts.cancel()
+            self._parts = None
+
+    async def _send_each(self, request: web.BaseRequest, resp: StreamedResponse) -> None:
+        async with contextlib.aclosing(resp.parts) as parts:
+            self._enter(Phase.STREAM)
+            async for part in parts:
+                self._enter(Phase.WRITE)
+                await resp.write(part)
+                await request.writer.drain()
+                self._enter(Phase.STREAM)
 
     async def read_part(self, request: web.BaseRequest) -> bytes:
         """Return the next part of a body, empty at its end. Each takes a turn: small chunks are much work.
@@ -372,7 +414,22 @@ class Connection(RequestHandler):
 AnyConnection = SilentConnection | Connection
 
 
-def to_aiohttp(response: Response, *, closes: bool = False) -> web.Response:
+class StreamedResponse(web.StreamResponse):
+    """A response whose body is made while it is sent. The connection is closed after it.
+
+    Args:
+        response: The response, without its body.
+        headers: Its header fields.
+        parts: The body.
+    """
+
+    def __init__(self, response: Response, headers: Fields, parts: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(status=response.status, headers=headers)
+        self.parts = parts
+        self.force_close()
+
+
+def to_aiohttp(response: Response, *, closes: bool = False) -> web.StreamResponse:
     """Convert a response to aiohttp's.
 
     Args:
@@ -380,6 +437,8 @@ def to_aiohttp(response: Response, *, closes: bool = False) -> web.Response:
         closes: Whether to close the connection after it.
     """
     headers: Fields = (("Server", "bass-webrtc"), ("X-Content-Type-Options", "nosniff"), *response.headers)
+    if response.parts is not None:
+        return StreamedResponse(response, headers, response.parts)
     made = web.Response(status=response.status, headers=headers, body=response.body or None)
     if closes:
         made.force_close()

@@ -177,12 +177,13 @@ class Entry:
 class SessionTable:
     """Sessions of one endpoint, by the secret of their URL."""
 
-    def __init__(self, max_candidates: int) -> None:
+    def __init__(self, max_candidates: int, ending: Callable[[Session], str] | None = None) -> None:
         self._max_candidates = max_candidates
+        self._ending = ending
         self._entries: dict[str, Entry] = {}
         self._secrets: dict[int, str] = {}
-        self._ended: dict[str, float] = {}
-        """Secrets of sessions that ended by themselves, and when, oldest first."""
+        self._ended: dict[str, tuple[float, str]] = {}
+        """Secrets of sessions that ended by themselves, when and why, oldest first."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -211,28 +212,36 @@ class SessionTable:
             raise no_such_session()
         return entry
 
+    def reason(self, secret: str) -> str:
+        """Return why a session ended by itself within the last minute; empty if unknown, or not to be told."""
+        ended_s, reason = self._ended.get(secret, (-math.inf, ""))
+        return reason if ended_s >= time.perf_counter() - _REMEMBER_ENDED_S else ""
+
     def forget(self, session: object) -> None:
         """Remove a session that is being deleted. Unknown sessions are ignored, as in ``ended``."""
         self._remove(session)
 
     def ended(self, session: object) -> None:
-        """Remove a session that ended by itself; ``take_ended`` knows its secret for a minute."""
-        secret = self._remove(session)
-        if secret is not None:
+        """Remove a session that ended by itself; ``take_ended`` and ``reason`` know its secret for a minute."""
+        entry = self._remove(session)
+        if entry is not None:
             now_s = time.perf_counter()
-            self._ended[secret] = now_s
-            while len(self._ended) > _MAX_ENDED or self._ended[next(iter(self._ended))] < now_s - _REMEMBER_ENDED_S:
+            self._ended[entry.secret] = now_s, self._ending(entry.session) if self._ending is not None else ""
+            while len(self._ended) > _MAX_ENDED or self._ended[next(iter(self._ended))][0] < now_s - _REMEMBER_ENDED_S:
                 del self._ended[next(iter(self._ended))]
 
     def take_ended(self, secret: str) -> bool:
         """Return whether a session ended by itself within the last minute, and forget that."""
-        return self._ended.pop(secret, -math.inf) >= time.perf_counter() - _REMEMBER_ENDED_S
+        ended_s, _ = self._ended.pop(secret, (-math.inf, ""))
+        return ended_s >= time.perf_counter() - _REMEMBER_ENDED_S
 
-    def _remove(self, session: object) -> str | None:
+    def _remove(self, session: object) -> Entry | None:
         secret = self._secrets.pop(id(session), None)
-        if secret is not None:
-            self._entries.pop(secret).deleted = True
-        return secret
+        if secret is None:
+            return None
+        entry = self._entries.pop(secret)
+        entry.deleted = True
+        return entry
 
     def restarted(self, entry: Entry, candidates: int) -> None:
         """Give the entry a new entity tag and candidate budget after an ICE restart.

@@ -56,6 +56,8 @@ class SiteSettings:
 
     page: bool = True
     """Serve the page at ``/``."""
+    pages: tuple[str, ...] = ()
+    """Names of the other pages to serve: each is an HTML file, and at its name without ``.html``."""
     tokens: TokenPolicy = field(default_factory=TokenPolicy)
     """Required for statistics and metrics. Without a token, only programs on this machine see addresses of peers."""
     play_tokens: TokenPolicy = field(default_factory=TokenPolicy)
@@ -72,7 +74,7 @@ class _File:
 
 
 class Site:
-    """Serves ``/``, the page's files, ``/api/channels``, ``/api/stats``, ``/healthz`` and ``/metrics``.
+    """Serves ``/`` and the other pages, their files, ``/api/channels``, ``/api/stats``, ``/healthz`` and ``/metrics``.
 
     Args:
         settings: Settings of the site.
@@ -95,7 +97,7 @@ class Site:
         self._play_tokens = settings.play_tokens
         self._snapshots = Snapshots(stats)
         self._is_healthy = is_healthy
-        self._files = dict(_read_files(folder or files("bass_webrtc") / "web")) if settings.page else {}
+        self._files = _chosen_files(folder or files("bass_webrtc") / "web", settings)
         self._routes: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/api/stats": self._statistics,
             "/healthz": self._health,
@@ -107,6 +109,10 @@ class Site:
     def serves(self, path: str) -> bool:
         """Return whether a path exists."""
         return path in self._routes or path in self._files
+
+    def send_page(self, path: str, request: Request) -> Response:
+        """Answer GET or HEAD with one of the files."""
+        return _send_file(self._files[path], request)
 
     async def respond(self, request: Request) -> Response:
         """Answer one request."""
@@ -122,7 +128,7 @@ class Site:
         if request.method not in _METHODS.split(", "):
             raise Refused(405, f"{request.method} is not allowed here.", (("Allow", _METHODS),))
         route = self._routes.get(request.path)
-        return _send_file(self._files[request.path], request) if route is None else await route(request)
+        return self.send_page(request.path, request) if route is None else await route(request)
 
     def _channels(self, channels: Callable[[], Sequence[ChannelStats]]) -> Callable[[Request], Awaitable[Response]]:
         async def collect() -> Sequence[ChannelStats]:
@@ -150,6 +156,17 @@ class Site:
         if self._is_healthy():
             return _data("application/json", b'{"status": "ok"}')
         raise Refused(503, "The server is not sending audio.")
+
+
+def _chosen_files(folder: Traversable, settings: SiteSettings) -> dict[str, _File]:
+    """Return the files to serve, by path: the pages that are wanted, and what pages use."""
+    if not settings.page and not settings.pages:
+        return {}
+    found = dict(_read_files(folder))
+    kept = {path: file for path, file in found.items() if not path.endswith((".html", "/"))}
+    if settings.page:
+        kept |= {path: found[path] for path in ("/", "/index.html") if path in found}
+    return kept | {f"/{name}": found[f"/{name}.html"] for name in settings.pages}
 
 
 def _read_files(folder: Traversable) -> Iterator[tuple[str, _File]]:
