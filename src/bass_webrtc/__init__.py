@@ -33,14 +33,16 @@ from .errors import (
     SdpError,
     SignalingError,
 )
+from .recording import Recording
+from .server.call import Call
 from .server.channel import Channel
 from .server.peer import Peer
 from .server.server import Server
+from .signaling.server.invites import Invite
 from .signaling.server.sessions import PeerRequest
 from .sources import BassFile, BassInput, PcmSource, SourceEnd, SourceState, Tone
-from .stats import ChannelStats, Lateness, PeerStats, ServerStats
-
-__version__ = "0.1.0"
+from .stats import CallStats, ChannelStats, Lateness, PeerStats, ServerStats
+from .version import __version__ as __version__
 
 __all__ = [
     "BassError",
@@ -48,6 +50,8 @@ __all__ = [
     "BassInput",
     "BassNotFoundError",
     "BassWebRtcError",
+    "Call",
+    "CallStats",
     "Channel",
     "ChannelConfig",
     "ChannelStats",
@@ -56,6 +60,7 @@ __all__ = [
     "DtlsError",
     "IceError",
     "IceServer",
+    "Invite",
     "Lateness",
     "PcmSource",
     "Peer",
@@ -63,6 +68,7 @@ __all__ = [
     "PeerRequest",
     "PeerStats",
     "PortInUseError",
+    "Recording",
     "SdpError",
     "Server",
     "ServerConfig",

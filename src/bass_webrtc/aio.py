@@ -11,11 +11,13 @@ event thread; use ``loop.call_soon_threadsafe`` to get to a loop.
 from __future__ import annotations
 
 import asyncio
+import os
 
 from .client.clients import ClientBase, WhepClientBase, WhipClientBase
 from .client.run import ClientRun
 from .config import MAIN, ChannelConfig
 from .loop_thread import AsyncLifecycle
+from .recording import Recording
 from .server.channel import CLOSED, ChannelBase
 from .server.peer import Peer
 from .server.run import ServerRun
@@ -34,6 +36,10 @@ class Channel(ChannelBase):
         """
         await asyncio.wrap_future(self._set_source(source, fade_ms))
 
+    async def record(self, path: str | os.PathLike[str], rotate_s: float = 0.0) -> Recording:
+        """Record the channel as it is sent; see ``bass_webrtc.Channel.record``."""
+        return await asyncio.wrap_future(self._record(path, rotate_s))
+
     async def close(self, reason: str = CLOSED) -> None:
         """Disconnect the listeners and remove the channel; see ``bass_webrtc.Channel.close``."""
         await asyncio.wrap_future(self._close(reason))
@@ -47,6 +53,10 @@ class Server(ServerBase[Channel], AsyncLifecycle[ServerRun]):
     async def add_channel(self, name: str, source: Source, config: ChannelConfig | None = None) -> Channel:
         """Add a channel; see ``bass_webrtc.Server.add_channel``."""
         return await asyncio.wrap_future(self._add_channel(name, source, config))
+
+    async def set_talkback(self, source: Source) -> None:
+        """Set the producers' microphone; see ``bass_webrtc.Server.set_talkback``."""
+        await asyncio.wrap_future(self._set_talkback(source))
 
     async def add_peer(self, offer_sdp: str, channel: str = MAIN) -> tuple[Peer, str]:
         """Answer an offer that the program received; see ``bass_webrtc.Server.add_peer``."""

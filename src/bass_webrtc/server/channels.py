@@ -32,8 +32,45 @@ _BEHIND_S = 1.0
 _MAX_EXPECTED_LOSS_PERCENT = 30
 
 
-class RunningChannel:
-    """One channel between its opening and its removal; implements ``SentChannel``.
+class SendingChannel:
+    """What peers are sent; implements ``SentChannel``. Also what one caller hears.
+
+    Attributes:
+        name: Name of the channel that it is, or is made from.
+        number: Its number in the engine.
+        bitrates_bps: Bitrates of its encodings, the highest first.
+    """
+
+    def __init__(self, name: str, number: int, settings: ChannelSettings, engine: Engine) -> None:
+        """
+        Args:
+            name: Name of the channel.
+            number: Its number in the engine.
+            settings: Its encodings.
+            engine: The audio path.
+        """
+        self.name = name
+        self.number = number
+        self.bitrates_bps = settings.bitrates_bps
+        self._engine = engine
+        self._expected_loss_percent = [0] * len(self.bitrates_bps)
+
+    def expect_loss(self, encoding: int, fractions_lost: list[float]) -> None:
+        """Tell an encoder the mean loss of its listeners.
+
+        Args:
+            encoding: The encoding.
+            fractions_lost: What its listeners have reported, 0 to 1 each.
+        """
+        mean = sum(fractions_lost) / len(fractions_lost) if fractions_lost else 0.0
+        percent = min(round(100 * mean), _MAX_EXPECTED_LOSS_PERCENT)
+        if percent != self._expected_loss_percent[encoding]:
+            self._expected_loss_percent[encoding] = percent
+            self._engine.set_expected_loss(percent, self.number, encoding)
+
+
+class RunningChannel(SendingChannel):
+    """One channel between its opening and its removal.
 
     Attributes:
         name: Its name.
@@ -51,15 +88,11 @@ class RunningChannel:
             settings: Its encodings.
             frame_ms: Duration of an Opus frame.
         """
-        self.name = handle.name
-        self.number = watch.channel
-        self.bitrates_bps = settings.bitrates_bps
+        super().__init__(handle.name, watch.channel, settings, watch.engine)
         self.handle = handle
         self.watch = watch
-        self._engine = watch.engine
         self._frame_ms = frame_ms
         self._opened_s = self._engine.running_s(time.perf_counter())
-        self._expected_loss_percent = [0] * len(self.bitrates_bps)
 
     @property
     def has_source(self) -> bool:
@@ -86,19 +119,6 @@ class RunningChannel:
         self.check_bitrate(bitrate_kbps)
         self.bitrates_bps = (bitrate_kbps * 1000, *self.bitrates_bps[1:])
         self._engine.set_bitrate(bitrate_kbps * 1000, self.number)
-
-    def expect_loss(self, encoding: int, fractions_lost: list[float]) -> None:
-        """Tell an encoder the mean loss of its listeners.
-
-        Args:
-            encoding: The encoding.
-            fractions_lost: What its listeners have reported, 0 to 1 each.
-        """
-        mean = sum(fractions_lost) / len(fractions_lost) if fractions_lost else 0.0
-        percent = min(round(100 * mean), _MAX_EXPECTED_LOSS_PERCENT)
-        if percent != self._expected_loss_percent[encoding]:
-            self._expected_loss_percent[encoding] = percent
-            self._engine.set_expected_loss(percent, self.number, encoding)
 
     def keeps_pace(self) -> bool:
         """Return whether its sending thread is less than a second behind the clock. Any thread."""
@@ -144,6 +164,8 @@ class ServerChannels:
         self._host: EngineHost | None = None
         self._running: dict[str, RunningChannel] = {}
         self._closing: set[RunningChannel] = set()
+        self._talkback: SourceWatch | None = None
+        self._talkback_guard = asyncio.Lock()
 
     @classmethod
     def open(
@@ -181,6 +203,8 @@ class ServerChannels:
         """Close all sources. Once the engine is closed."""
         for channel in (*self._running.values(), *self._closing):
             channel.watch.close()
+        if self._talkback is not None:
+            self._talkback.close()
 
     # -- the channels: any thread
 
@@ -276,6 +300,11 @@ class ServerChannels:
 
     # -- changes
 
+    @property
+    def defaults(self) -> ChannelSettings:
+        """The present settings of the server, for what has none of its own."""
+        return ChannelSettings.of(self._config)
+
     def set_defaults(self, **changes: Any) -> None:
         """Change settings of the server that channels without their own get when they are added."""
         self._config = replace(self._config, **changes)
@@ -286,6 +315,28 @@ class ServerChannels:
         turn = watch.take_turn()
         opened = await _open(source, device)
         await watch.set_source(opened, fade_ms, turn, functools.partial(setattr, handle, "source", source))
+
+    async def set_talkback(self, source: Source, device: int | None) -> None:
+        """Open the producers' microphone, a channel without name and listeners; see ``Server.set_talkback``."""
+        async with self._talkback_guard:
+            opened = await _open(source, device)
+            if self._talkback is None:
+                self._talkback = self._open_talkback(opened)
+            else:
+                await self._talkback.set_source(opened, 0, self._talkback.take_turn())
+
+    def _open_talkback(self, opened: OpenSource) -> SourceWatch:
+        assert self._host is not None, "called between start and close"
+        try:
+            number = self.engine.add_channel(ChannelSettings.of(self._config), opened.handle)
+        except BaseException:
+            opened.close()
+            raise
+        self.engine.set_talkback(number, True)
+        watch = SourceWatch(self.engine, opened, functools.partial(_report_end, self._events, ""), number)
+        self._host.observe_channel(number, watch)
+        watch.start()
+        return watch
 
     def set_bitrate(self, handle: ChannelBase, bitrate_kbps: int) -> None:
         """Change the bitrate of a channel's first encoding; ignored if it was closed meanwhile."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from ..bass import InputStream
-from ..config import StreamConfig
+from ..config import MAIN, StreamConfig
 from ..core import Playout, fill_with_silence, read_array
 from ..errors import ClosedError, ConfigError
 from ..loop_thread import LoopThread
-from ..peer.host import Connection, SignaledConnection
+from ..peer.host import CLOSED_BY_PROGRAM, Connection, SignaledConnection
 from ..rtc.candidate import Candidate
 from ..rtc.negotiation import read_answer
 from ..stats import Kind, PeerStats, plays, talks
@@ -41,6 +41,9 @@ class Mover(Protocol):
     @property
     def channels(self) -> ServerChannels:
         """The channels."""
+
+    def is_caller(self, connection: Connection) -> bool:
+        """Return whether a peer hears what is made for it alone. Any thread."""
 
     def move(self, connection: Connection, name: str) -> None:
         """Let a peer hear another channel. Loop thread."""
@@ -119,13 +122,15 @@ class Peer:
             name: Name of the channel.
 
         Raises:
-            ConfigError: There is no such channel, or the peer is a publisher, which hears nothing.
+            ConfigError: There is no such channel; or the peer is a publisher, which hears nothing, or a caller.
             ClosedError: The peer has disconnected.
         """
         self._check_open()
         self._mover.channels.find(name)
         if not plays(self.kind):
             raise ConfigError(f"peer {self.id} is a publisher, which hears no channel")
+        if self._mover.is_caller(self._connection):
+            raise ConfigError(f"peer {self.id} is a caller, which hears the channel {MAIN!r} and the other callers")
         self._loop.call_soon(self._mover.move, self._connection, name)
 
     # -- signaling by the program
@@ -186,8 +191,13 @@ class Peer:
         """HSTREAM with the audio of this publisher: 48 kHz, stereo, float. Accessing it removes the peer from the mix.
 
         Play it, or add it to a mixer (``decode_stream``). It is freed when the peer disconnects. 0 for a player, before
-        the peer is connected, and until the program has called BASS_Init.
+        the peer is connected, and until the program has called BASS_Init. 0 for a caller, whose ``Call.input_stream``
+        says what it is, so that nobody is put on air who is not; and for a producer, who never is.
         """
+        return 0 if self._mover.is_caller(self._connection) else self.any_input_stream()
+
+    def any_input_stream(self) -> int:
+        """Do what ``input_stream`` does, also for a caller, which stays in the mix if it is on air."""
         if not self.is_receiving or self._stream is None:
             return 0
         handle = self._stream.handle
@@ -202,12 +212,20 @@ class Peer:
             frames: Number of frames at 48 kHz. Read at the pace of a clock; short blocks have less delay.
 
         Returns:
-            float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived.
+            float32 ``[frames, 2]``, full scale 1.0; silence where no audio has arrived, and for a caller, which has
+            ``Call.read``.
         """
         return read_array(self._read_into, frames)
 
     def _read_into(self, block: WriteableBuffer) -> None:
         """Do what ``read`` does, without NumPy: fill a C-contiguous buffer of float32 ``[frames, 2]``."""
+        if self._mover.is_caller(self._connection):
+            fill_with_silence(block)
+        else:
+            self.read_any_into(block)
+
+    def read_any_into(self, block: WriteableBuffer) -> None:
+        """Fill a buffer with the audio of the peer, also of a caller."""
         if self.is_receiving:
             self._playout.set_own(self.id, True)
             self._playout.read_peer(self.id, block)
@@ -220,7 +238,8 @@ class Peer:
 
     @property
     def gain(self) -> float:
-        """Gain of a publisher as a factor, 0 to 16; 1 by default. Changes are ramped, without clicks.
+        """Gain of a publisher as a factor, 0 to 16; 1 by default. Changes are ramped, without clicks. A caller has
+        ``Call.gain`` instead.
 
         Raises:
             ConfigError: Set to a value out of range.
@@ -237,7 +256,7 @@ class Peer:
 
     @property
     def muted(self) -> bool:
-        """Whether a publisher is muted. Changes are ramped, without clicks."""
+        """Whether a publisher is muted. Changes are ramped, without clicks. A caller has ``Call.muted`` instead."""
         return self._muted
 
     @muted.setter
@@ -261,7 +280,7 @@ class Peer:
 
     def close(self) -> None:
         """Disconnect the peer, without waiting; the event ``peer_disconnected`` follows."""
-        self._loop.call_soon(self._connection.end, "closed by the program")
+        self._loop.call_soon(self._connection.end, CLOSED_BY_PROGRAM)
 
     def __repr__(self) -> str:
         return f"<Peer {self.id}: {self.kind}, {self.state}>"

@@ -15,7 +15,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import get_args
+from typing import cast, get_args
 
 from ..config import MAIN, IceServerAddress, ServerConfig
 from ..errors import ClosedError, ConfigError, PeerLimitError, SignalingError
@@ -23,7 +23,7 @@ from ..events import EventDispatcher
 from ..limited_log import LimitedLog
 from ..loop_thread import LoopThread
 from ..peer.full import FullConnection
-from ..peer.host import Connection, EngineHost, SentChannel
+from ..peer.host import REMOVED_BY_PROGRAM, Connection, EngineHost, SentChannel
 from ..peer.ice.addresses import local_addresses
 from ..peer.ice.full_ice import IceSettings
 from ..peer.lite import LiteConnection, RequestAddresses
@@ -35,10 +35,9 @@ from ..rtc.remote_audio import RemoteAudio
 from ..rtc.sdp import UnusableSdpError
 from ..signaling.messages import Request
 from ..signaling.server.limits import client_network
-from ..signaling.server.sessions import Session
 from ..signaling.server.snapshots import PEERS_PER_STEP
 from ..stats import ChannelStats, Kind, PeerStats, plays
-from .channels import RunningChannel, ServerChannels
+from .channels import RunningChannel, SendingChannel, ServerChannels
 from .peer import Peer
 
 _log = logging.getLogger(__name__)
@@ -64,6 +63,8 @@ class ServerPeers:
     Attributes:
         channels: What the peers can hear.
         refused: Number of WHIP and WHEP peers that were refused because there was no place for them. Any thread.
+        adopt_caller: Called with each peer that the program signals and that may send and receive, before it connects;
+            None: there are no calls.
     """
 
     def __init__(
@@ -101,7 +102,9 @@ class ServerPeers:
         self._refusal_log = LimitedLog(_log)
         self._peer_log = LimitedLog(_log, _PEER_LINES_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
+        self._on_connected: list[Callable[[Connection], None]] = []
         self._on_closed: list[Callable[[Connection], None]] = []
+        self.adopt_caller: Callable[[Connection], None] | None = None
         self.refused = 0
         self._next_loss_s = 0.0
 
@@ -132,13 +135,27 @@ class ServerPeers:
         listeners = self.listeners()
         return tuple(channel.stats(listeners[channel]) for channel in self.channels)
 
+    def network_of(self, connection: Connection) -> str:
+        """Return the network of a WHIP or WHEP peer; empty for one that the program signals."""
+        return self._networks.get(connection, "")
+
+    def peer_of(self, connection: Connection) -> Peer:
+        """Return the program's handle of a connection."""
+        return self._peers[connection]
+
+    def on_connected(self, callback: Callable[[Connection], None]) -> None:
+        """Call a function with each connection that is connected."""
+        self._on_connected.append(callback)
+
     def on_closed(self, callback: Callable[[Connection], None]) -> None:
         """Call a function with each connection that has ended."""
         self._on_closed.append(callback)
 
     # -- WHIP and WHEP
 
-    async def create(self, kind: Kind, offer: Offer, request: Request, channel: str = MAIN) -> Session:
+    async def create(
+        self, kind: Kind, offer: Offer, request: Request, channel: str = MAIN
+    ) -> LiteConnection | FullConnection:
         """Answer an offer; see ``Sessions.create``."""
         self._heard(kind, request, channel)
         await self._wait_for_slot(request)
@@ -176,10 +193,14 @@ class ServerPeers:
             channel = self.channels.find(name)
         except ConfigError as error:
             raise SignalingError(404, request.path, str(error)) from None
-        if kind == "player" and not channel.has_source:
+        if kind == "player" and not self._has_audio(channel):
             what = "this server" if name == MAIN else f"channel {name!r}"
             raise SignalingError(409, request.path, f"{what} has nothing to play")
         return channel
+
+    def _has_audio(self, channel: RunningChannel) -> bool:
+        """Return whether there is something to hear: callers are heard on the first channel."""
+        return channel.has_source or (self.adopt_caller is not None and channel.name == MAIN)
 
     def check_room(self, request: Request) -> None:
         """Keep one network from taking all slots, whether its peers connect or only post offers.
@@ -229,9 +250,9 @@ class ServerPeers:
         """See ``Server.add_peer``."""
         heard = self.channels.find(channel)
         offer = read_offer(offer_sdp)
-        kind = _kind_for(offer.audio, heard)
+        kind = _kind_for(offer.audio, has_audio=self._has_audio(heard))
         connection = self._full_connection(kind, self._signaled_ice_settings(), heard)
-        peer = self._register_signaled(connection)
+        peer = self._register_signaled(connection, heard)
         answer = await _description(connection, connection.answer(offer))
         self._events.emit("sdp", peer, "answer", answer)
         return peer, answer
@@ -241,12 +262,12 @@ class ServerPeers:
         heard = self.channels.find(channel)
         if kind not in get_args(Kind):
             raise ConfigError(f"kind is {kind!r}; expected one of {get_args(Kind)}")
-        if not heard.has_source:
+        if not self._has_audio(heard):
             if kind == "player":
                 raise ConfigError('this server has nothing to play; give it a source, or offer to a "publisher"')
             kind = "publisher"
         connection = self._full_connection(kind, self._signaled_ice_settings(), heard, offers=True)
-        peer = self._register_signaled(connection)
+        peer = self._register_signaled(connection, heard)
         offer = await _description(connection, connection.make_offer())
         self._events.emit("sdp", peer, "offer", offer)
         return peer, offer
@@ -256,12 +277,18 @@ class ServerPeers:
         connection = next((one for one in self._peers if one.id == peer_id), None)
         if connection is None:
             raise ConfigError(f"there is no peer {peer_id!r}")
-        connection.end("removed by the program")
+        connection.end(REMOVED_BY_PROGRAM)
 
     # -- channels
 
+    def is_caller(self, connection: Connection) -> bool:
+        """Return whether a peer hears what is made for it alone. Any thread."""
+        return not isinstance(connection.channel, RunningChannel)
+
     def move(self, connection: Connection, name: str) -> None:
-        """Let a peer hear another channel; ignored if that was closed meanwhile."""
+        """Let a peer hear another channel; ignored if that was closed meanwhile, or the peer has become a caller."""
+        if self.is_caller(connection):
+            return
         if name in self.channels.names and connection.channel.name != name and not connection.closed:
             connection.set_channel(self.channels.find(name))
 
@@ -305,12 +332,15 @@ class ServerPeers:
         if _log.isEnabledFor(logging.INFO):
             self._peer_log.log(logging.INFO, f"peer {connection.id}: {connection.kind} {what}", time.perf_counter())
 
-    def _register_signaled(self, connection: FullConnection) -> Peer:
+    def _register_signaled(self, connection: FullConnection, channel: RunningChannel) -> Peer:
         self._log_peer(connection, "signaled by the program")
-        return self._add_peer(
+        peer = self._add_peer(
             connection,
             Peer(connection, self._loop, self._host.engine.playout, self._config, self, signaled=connection),
         )
+        if connection.kind == "sendrecv" and channel.name == MAIN and self.adopt_caller is not None:
+            self.adopt_caller(connection)
+        return peer
 
     def _add_peer(self, connection: Connection, peer: Peer) -> Peer:
         self._peers[connection] = peer
@@ -328,6 +358,8 @@ class ServerPeers:
             if _log.isEnabledFor(logging.INFO):  # Statistics only for a log line that is written.
                 self._log_peer(connection, f"connected from {connection.stats().remote_address}")
             self._events.emit("peer_connected", peer)
+            for callback in self._on_connected:
+                callback(connection)
         elif connection.closed:
             network = self._forget_network(connection)
             self._log_peer(connection, f"of {network} left: {connection.close_reason}")
@@ -369,11 +401,14 @@ class ServerPeers:
             return
         self._next_loss_s = now_s + _LOSS_INTERVAL_S
         fractions = defaultdict[tuple[SentChannel, int], list[float]](list)
+        channels: dict[SendingChannel, None] = dict.fromkeys(self.channels)
         for connection in self._peers:
             lost = connection.fraction_lost
             if lost is not None:
                 fractions[connection.channel, connection.encoding].append(lost)
-        for channel in self.channels:
+                if self.is_caller(connection):
+                    channels[cast("SendingChannel", connection.channel)] = None
+        for channel in channels:
             for encoding in range(len(channel.bitrates_bps)):
                 channel.expect_loss(encoding, fractions[channel, encoding])
 
@@ -388,13 +423,13 @@ class ServerPeers:
             await asyncio.wait(self._closing, timeout=_CLOSE_TIMEOUT_S)
 
 
-def _kind_for(audio: RemoteAudio, channel: RunningChannel) -> Kind:
+def _kind_for(audio: RemoteAudio, *, has_audio: bool) -> Kind:
     """Return the kind of a peer from the direction in its offer."""
     if not audio.sends:
-        if not channel.has_source:
+        if not has_audio:
             raise UnusableSdpError("the offer is recvonly, and this server has nothing to play")
         return "player"
-    return "sendrecv" if audio.receives and channel.has_source else "publisher"
+    return "sendrecv" if audio.receives and has_audio else "publisher"
 
 
 async def _description(connection: FullConnection, description: Awaitable[str]) -> str:

@@ -6,26 +6,36 @@ Everything is opened in order and closed in reverse order; a ``ServerRun`` exist
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 
-from ..bass import InputStream, error_name
+from ..bass import InputStream, current_device, error_name
 from ..config import IceServerAddress, ServerConfig
 from ..core import Engine
-from ..errors import ClosedError
+from ..errors import ClosedError, ConfigError
 from ..events import EventDispatcher
 from ..loop_thread import LoopThread
 from ..peer.host import EngineHost
 from ..peer.mux import UdpMux
+from ..recording import Recording, Recordings
 from ..signaling.server.http_server import HttpServer
+from ..signaling.server.invites import Invites
 from ..signaling.server.sessions import Admit
+from ..sources import Source
 from ..stats import ChannelStats, PeerStats, ServerStats, talks
+from ..version import __version__
+from .calls import ServerCalls, record_programme
 from .channel import ChannelBase
 from .channels import RunningChannel, ServerChannels, close_sources, lateness, open_sources
 from .health import Faults, watch
-from .http import make_endpoints, make_http_server
+from .http import make_endpoints, make_http_server, make_site
 from .peers import ServerPeers
+
+_PRIVATE = 0o700
+"""Mode of the folder of recordings: they have what was said in private."""
 
 
 class ServerRun:
@@ -36,6 +46,7 @@ class ServerRun:
         engine: The audio path.
         channels: The channels.
         peers: The peers.
+        calls: The calls; None: there are none.
         http: The HTTP port; None with callback signaling.
         udp_port: The UDP port of all peers; 0 with full ICE, where each peer has ports of its own.
         input_stream: The mix of all publishers.
@@ -47,6 +58,8 @@ class ServerRun:
         host: EngineHost,
         channels: ServerChannels,
         peers: ServerPeers,
+        calls: ServerCalls | None,
+        recordings: Recordings,
         http: HttpServer | None,
         input_stream: InputStream,
         events: EventDispatcher,
@@ -58,7 +71,9 @@ class ServerRun:
         self.loop = loop
         self.engine = host.engine
         self.peers = peers
+        self.calls = calls
         self.http = http
+        self._recordings = recordings
         self.input_stream = input_stream
         self.udp_port = udp_port
         self.channels = channels
@@ -76,6 +91,9 @@ class ServerRun:
         ice_servers: Sequence[IceServerAddress],
         events: EventDispatcher,
         admit: Admit,
+        invites: Invites,
+        call_numbers: Iterator[int],
+        talkback: Source = None,
     ) -> ServerRun:
         """Open everything, or nothing.
 
@@ -86,6 +104,9 @@ class ServerRun:
             ice_servers: Those of ``config``.
             events: Delivers events to the program.
             admit: Decides on each WHIP and WHEP request.
+            invites: With which guests may call.
+            call_numbers: Of calls, each once.
+            talkback: The producers' microphone.
 
         Raises:
             BassWebRtcError: A source or a port cannot be opened.
@@ -105,15 +126,29 @@ class ServerRun:
             stack.push_async_callback(loop.cancel_tasks)
             mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
             peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, channels)
+            recordings = _open_recordings(engine, config, loop, faults)
+            stack.push_async_callback(asyncio.to_thread, recordings.close)
+            calls = None
+            if config.calls is not None:
+                calls = ServerCalls(peers, loop, config, events, invites, recordings, call_numbers)
             host.start()
             stack.callback(host.stop)
             channels.start(host)
+            if talkback is not None:
+                await channels.set_talkback(talkback, current_device())
             stack.push_async_callback(peers.end_all, "the server stops")
+            if config.record_programme is not None:
+                programme = record_programme(recordings, channels.main, config.record_programme, config)
+                if calls is not None:
+                    calls.programme = programme
 
             async def collect() -> ServerStats:
-                return _snapshot(host, peers, http, await peers.stats_in_steps())
+                return _snapshot(host, peers, calls, http, await peers.stats_in_steps())
 
-            http = _make_http(config, peers, admit, collect, ice_lite=mux is not None)
+            if calls is not None:
+                stack.callback(calls.close)
+                stack.callback(asyncio.create_task(calls.count_listeners()).cancel)
+            http = _make_http(config, peers, calls, admit, collect, ice_lite=mux is not None)
             if http is not None:
                 stack.push_async_callback(http.stop)
                 await http.start()
@@ -122,8 +157,29 @@ class ServerRun:
             stack.callback(input_stream.close)
             udp_port = mux.port if mux is not None else 0
             return cls(
-                loop, host, channels, peers, http, input_stream, events, udp_port=udp_port, closing=stack.pop_all()
+                loop,
+                host,
+                channels,
+                peers,
+                calls,
+                recordings,
+                http,
+                input_stream,
+                events,
+                udp_port=udp_port,
+                closing=stack.pop_all(),
             )
+
+    def set_defaults(self, *, bitrate_kbps: int | None = None, complexity: int | None = None) -> None:
+        """Change settings of channels and callers that have none of their own, from now on."""
+        if bitrate_kbps is not None:
+            self.channels.set_defaults(bitrate_kbps=bitrate_kbps)
+        if complexity is not None:
+            self.channels.set_defaults(complexity=complexity)
+        if self.calls is not None and bitrate_kbps is not None:
+            self.calls.set_bitrate(bitrate_kbps)
+        if self.calls is not None and complexity is not None:
+            self.calls.set_complexity(complexity)
 
     async def close(self) -> None:
         """End all connections and close everything."""
@@ -148,10 +204,18 @@ class ServerRun:
         await self.channels.remove(channel)
         self._events.emit("channel_closed", channel.handle, reason)
 
+    async def record_channel(self, handle: ChannelBase, path: str | os.PathLike[str], rotate_s: float) -> Recording:
+        """Begin to record a channel.
+
+        Raises:
+            ClosedError: It was closed.
+        """
+        return self._recordings.record_channel(self.channels.of(handle).number, path, handle.name, rotate_s=rotate_s)
+
     def stats(self) -> ServerStats:
         """Return a snapshot. Any thread."""
         peer_stats = tuple(peer.stats() for peer in self.peers.all)
-        return _snapshot(self._host, self.peers, self.http, peer_stats)
+        return _snapshot(self._host, self.peers, self.calls, self.http, peer_stats)
 
     def channel_stats(self, handle: ChannelBase) -> ChannelStats:
         """Return a snapshot of one channel. Any thread.
@@ -167,9 +231,22 @@ def _open_mux(host: EngineHost, config: ServerConfig) -> UdpMux:
     return UdpMux(host, config.udp_port, config.public_ips, announce_local=config.announce_local_addresses)
 
 
+def _open_recordings(engine: Engine, config: ServerConfig, loop: LoopThread, faults: Faults) -> Recordings:
+    def report(recording: Recording, error: OSError) -> None:
+        loop.call_soon(faults.report, f"the recording {str(recording.path or '')!r} has ended: {error}", error)
+
+    if config.record_calls is not None:
+        try:
+            Path(config.record_calls).mkdir(_PRIVATE, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"record_calls {str(config.record_calls)!r} cannot be made: {error.strerror}") from error
+    return Recordings(engine, f"bass-webrtc {__version__}", report)
+
+
 def _make_http(
     config: ServerConfig,
     peers: ServerPeers,
+    calls: ServerCalls | None,
     admit: Admit,
     stats: Callable[[], Awaitable[ServerStats]],
     *,
@@ -177,21 +254,27 @@ def _make_http(
 ) -> HttpServer | None:
     if config.signaling_mode == "callback":
         return None
-    endpoints = make_endpoints(config, peers, admit, ice_lite=ice_lite)
+    site = make_site(config, peers, stats)
+    endpoints = make_endpoints(config, peers, calls, site, admit, ice_lite=ice_lite)
     for endpoint in endpoints:
         peers.on_closed(endpoint.forget)
-    return make_http_server(config, endpoints, peers, stats)
+    return make_http_server(config, endpoints, site, calls)
 
 
 def _snapshot(
     host: EngineHost,
     peers: ServerPeers,
+    calls: ServerCalls | None,
     http: HttpServer | None,
     peer_stats: tuple[PeerStats, ...],
 ) -> ServerStats:
     channel_stats = peers.channel_stats()
+    mixing = host.engine.calls_stats()
     stats = replace(
         snapshot(host.engine, peer_stats, host.replayed_checks),
+        calls=len(calls.connected) if calls is not None else 0,
+        call_mix_max_us=mixing.mix_max_ns // 1000,
+        call_frames_dropped=mixing.frames_dropped,
         peers_refused=peers.refused,
         source_reopenings=sum(channel.source_reopenings for channel in channel_stats),
         channels=channel_stats,

@@ -15,6 +15,7 @@ A server has one channel, ``"main"``, and those of ``add_channel`` (``channels.p
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
@@ -29,9 +30,11 @@ from ..core import fill_with_silence, max_channels, read_array
 from ..errors import ClosedError, ConfigError
 from ..events import Callback, EventDispatcher, needs_argument, without_arguments
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
+from ..signaling.server.invites import Invite, Invites, invite_url
 from ..signaling.server.sessions import PeerRequest
 from ..sources import PcmSource, Source, SourceState, check_source
 from ..stats import ChannelStats, Kind, ServerStats
+from .call import Call
 from .channel import Channel, ChannelBase
 from .peer import Peer, check_text
 from .run import ServerRun
@@ -50,6 +53,9 @@ _EVENTS = (
     "peer_state",
     "channel_added",
     "channel_closed",
+    "call",
+    "call_changed",
+    "call_ended",
     "source_ended",
     "error",
     "sdp",
@@ -88,6 +94,9 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         self._opening_names: set[str] = set()
         self._opened: tuple[LoopThread, asyncio.Future[ServerRun]] | None = None
         self._channels_guard = threading.Lock()  # Of the three above.
+        self._invites = Invites()
+        self._call_numbers = itertools.count(1)
+        self._talkback: Source = None
         self._events = EventDispatcher(_EVENTS)
         self._last_stats = ServerStats()
 
@@ -100,7 +109,17 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
             self._opened = loop, opened
             channels = tuple(self._channels.values())
         try:
-            run = await ServerRun.open(loop, channels, self.config, self._ice_servers, self._events, self._admit)
+            run = await ServerRun.open(
+                loop,
+                channels,
+                self.config,
+                self._ice_servers,
+                self._events,
+                self._admit,
+                self._invites,
+                self._call_numbers,
+                self._talkback,
+            )
         except BaseException:
             self._end_changes()
             opened.cancel()
@@ -123,6 +142,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
     def _forget(self) -> None:
         super()._forget()
         self._channels_guard = threading.Lock()  # A thread that the child has not may hold the other one.
+        self._invites.forget_threads()
         for channel in self._channels.values():
             if isinstance(channel.source, PcmSource):
                 channel.source._forget()
@@ -203,6 +223,22 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
                 return _done(None)
         return self._change(lambda run: run.channels.set_source(channel, source, fade_ms, device))
 
+    def _set_talkback(self, source: Source) -> Future[None]:
+        check_source(source)
+        if self.config.calls is None:
+            raise ConfigError("the server has no calls, whose callers could hear a producer; set calls")
+        device = current_device()
+        with self._channels_guard:
+            if self._opened is None:
+                self._talkback = source
+                return _done(None)
+
+        async def change(run: ServerRun) -> None:
+            await run.channels.set_talkback(source, device)
+            self._talkback = source
+
+        return self._change(change)
+
     def _change(self, call: Callable[[ServerRun], Coroutine[Any, Any, Result]]) -> Future[Result]:
         opened = self._opened
         if opened is None:
@@ -282,6 +318,46 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         return MappingProxyType(dict(self._channels))
 
     @property
+    def calls(self) -> tuple[Call, ...]:
+        """The callers that are connected, the oldest first; see ``ServerConfig.calls``."""
+        run = self._run
+        return run.calls.connected if run is not None and run.calls is not None else ()
+
+    def invite(self, name: str = "", *, uses: int = 1, expires_s: int = 86_400) -> Invite:
+        """Make a link with which a guest may call. From now on, nobody may call without one.
+
+        It is valid for this object, whether or not the server is running. Two calls with it at the same time are
+        refused unless ``uses`` allows two.
+
+        Args:
+            name: Name of the guest, at most 60 characters; empty lets the guest choose one.
+            uses: Number of calls, 1 to 1000. One that does not connect is not counted.
+            expires_s: For how long a call can begin, in seconds: 60 to 2592000 (30 days).
+
+        Returns:
+            The invite; its ``url`` is the link. It begins with ``public_url``, or else with ``url`` while the server is
+            running.
+
+        Raises:
+            ConfigError: An argument is out of range, or ``ServerConfig.calls`` is None.
+        """
+        check_text(name, "the name")
+        if self.config.calls is None:
+            raise ConfigError("the server has no calls to invite to; set calls")
+        made = self._invites.create(name, uses, expires_s)
+        return replace(made, url=invite_url(made.secret, self.config.public_url or self.url))
+
+    @property
+    def invites(self) -> tuple[Invite, ...]:
+        """The invites that can be used or are in use, without their links."""
+        return self._invites.all()
+
+    def revoke_invite(self, invite: Invite) -> None:
+        """End an invite and the calls that were made with it, without waiting. Ignored if it has ended."""
+        with suppress(KeyError):
+            self._invites.revoke(invite.id)
+
+    @property
     def engine_address(self) -> int:
         """Address of the core's ``bw_engine``, for C code that reads statistics. Valid until ``stop``; 0 when not
         running."""
@@ -345,7 +421,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         for channel in channels:
             self._check_bitrate(channel, bitrate_kbps)
         self.config = config
-        self._apply(lambda run: run.channels.set_defaults(bitrate_kbps=bitrate_kbps))
+        self._apply(lambda run: run.set_defaults(bitrate_kbps=bitrate_kbps))
         for channel in channels:
             self._apply_bitrate(channel, bitrate_kbps)
 
@@ -360,7 +436,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
             ConfigError: ``complexity`` is out of range.
         """
         self.config = replace(self.config, complexity=complexity)
-        self._apply(lambda run: run.channels.set_defaults(complexity=complexity))
+        self._apply(lambda run: run.set_defaults(complexity=complexity))
         for channel in self.channels.values():
             if channel.config.complexity is None:
                 self._apply_complexity(channel, complexity)
@@ -378,6 +454,9 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         ``peer_state``         peer, state                  ``peer.state`` has changed.
         ``channel_added``      channel                      A channel was added while the server runs.
         ``channel_closed``     channel, reason              A channel was closed while the server runs.
+        ``call``               call                         A caller is connected; see ``ServerConfig.calls``.
+        ``call_changed``       call                         The program or a desk has changed a call.
+        ``call_ended``         call, reason                 A caller has left.
         ``source_ended``       end                          A source has ended: a ``SourceEnd`` has channel and reason.
         ``error``              error                        Something failed; the server keeps running. At most once an
                                                             hour for each kind of fault.
@@ -462,6 +541,22 @@ class Server(ServerBase[Channel], BlockingLifecycle[ServerRun]):
             ClosedError: The server was stopped meanwhile.
         """
         return wait(self._add_channel(name, source, config))
+
+    def set_talkback(self, source: Source) -> None:
+        """Set the producers' microphone: callers hear it who are in ``"private"`` or have ``talkback``, nobody else.
+
+        Waits until the source is open. On a server that is not running, ``start`` opens it. Producers at the desk have
+        microphones of their own besides.
+
+        Args:
+            source: As of ``Server``, usually a ``BassInput`` or a recording channel of BASS. None: none.
+
+        Raises:
+            ConfigError: ``source`` is of another type, or ``ServerConfig.calls`` is None.
+            BassWebRtcError: The source cannot be opened. The former one stays.
+            ClosedError: The server was stopped meanwhile.
+        """
+        wait(self._set_talkback(source))
 
     def add_peer(self, offer_sdp: str, channel: str = MAIN) -> tuple[Peer, str]:
         """Answer an offer that the program received. Waits at most half a second, for STUN and TURN servers.
