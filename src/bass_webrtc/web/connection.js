@@ -54,6 +54,8 @@ export class Connection {
   #candidates = [];
   #gathered = false;
   #trickling = false;
+  /** @type {Promise<boolean | null> | null} */
+  #restarting = null;
 
   /** @param {ConnectionOptions} options */
   constructor(options) {
@@ -87,9 +89,15 @@ export class Connection {
 
   /**
    * Restarts ICE to find a new path for the running session (RFC 9725, 4.3.3).
-   * @returns {Promise<boolean>} Whether the server accepted; if not, a new connection is needed.
+   * @returns {Promise<boolean | null>} Whether the server accepted; if not, a new connection is needed. null: it could
+   *   not be asked.
    */
   async restart() {
+    this.#restarting ??= this.#restart().finally(() => (this.#restarting = null));
+    return this.#restarting;
+  }
+
+  async #restart() {
     if (this.#session === null) return false;
     try {
       this.#candidates = [];
@@ -103,9 +111,17 @@ export class Connection {
       this.#trickling = false;
       void this.#trickle();
       return true;
-    } catch {
-      return false;
+    } catch (error) {
+      return error instanceof Problem && error.status === 0 ? null : false;
     }
+  }
+
+  /**
+   * Asks the server for the session's state.
+   * @returns {Promise<Response | null>} null without a session; rejects with a `Problem` without an answer.
+   */
+  async readSession() {
+    return this.#session?.read() ?? null;
   }
 
   /**

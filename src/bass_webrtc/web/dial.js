@@ -39,8 +39,8 @@ export function share(db) {
   return from + ((to - from) * (db - low)) / (high - low);
 }
 
-/** @param {number} db */
-const decibels = (db) => (db <= -60 ? "–∞" : `${db < -0.05 ? "–" : ""}${Math.abs(db).toFixed(1)}`);
+/** The text for a level. @param {number} db dBFS */
+export const decibels = (db) => (db <= -60 ? "–∞" : `${db < -0.05 ? "–" : ""}${Math.abs(db).toFixed(1)}`);
 
 export class Dial {
   #meter;
@@ -50,7 +50,7 @@ export class Dial {
   #drawing = false;
 
   /**
-   * @param {HTMLElement} root Contains one `.bar` per channel and a `.scale`.
+   * @param {HTMLElement} root Contains one `.bar` per channel, or one for both, and a `.scale`.
    * @param {import("./meter.js").Meter} meter
    */
   constructor(root, meter) {
@@ -61,7 +61,7 @@ export class Dial {
       needle: /** @type {HTMLElement} */ (bar.querySelector(".needle")),
       figure: /** @type {HTMLElement} */ (bar.querySelector(".figure")),
     }));
-    root.querySelectorAll(".scale").forEach((scale) => scale.append(...MARKS.map(markElement)));
+    root.querySelectorAll(".scale").forEach(drawScale);
     this.#draw(0);
   }
 
@@ -85,11 +85,19 @@ export class Dial {
     this.#announce(0);
   }
 
+  /** What a bar shows: its channel, or the louder one if there is only one bar. @param {number} channel */
+  #reading(channel) {
+    const { channels } = this.#meter;
+    if (this.#bars.length > 1) return channels[channel];
+    const loudest = (/** @type {"level" | "hold"} */ name) => Math.max(...channels.map((one) => one[name]));
+    return { level: loudest("level"), hold: loudest("hold") };
+  }
+
   /** @param {number} nowMs */
   #draw(nowMs) {
     this.#drawnAtMs = nowMs;
     this.#bars.forEach(({ fill, needle, figure }, channel) => {
-      const { level, hold } = this.#meter.channels[channel];
+      const { level, hold } = this.#reading(channel);
       fill.style.clipPath = `inset(0 ${(100 * (1 - share(level))).toFixed(2)}% 0 0)`;
       needle.style.left = `${(100 * share(hold)).toFixed(2)}%`;
       figure.textContent = decibels(hold);
@@ -100,12 +108,15 @@ export class Dial {
   #announce(nowMs) {
     this.#announcedAtMs = nowMs;
     this.#bars.forEach(({ bar }, channel) => {
-      const { hold } = this.#meter.channels[channel];
+      const { hold } = this.#reading(channel);
       bar.setAttribute("aria-valuenow", String(Math.round(Math.max(hold, -60))));
       bar.setAttribute("aria-valuetext", hold <= -60 ? "silent" : `${Math.round(hold)} dBFS`);
     });
   }
 }
+
+/** Draws the marks of a scale. @param {Element} scale */
+export const drawScale = (scale) => scale.append(...MARKS.map(markElement));
 
 /** @param {{ db: number, narrow?: boolean }} mark */
 function markElement({ db, narrow }) {

@@ -2,7 +2,7 @@
 
 import { recallNumber, remember } from "./settings.js";
 
-/** @param {string} id An element of index.html. */
+/** @param {string} id An element of the page. */
 export const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
 /** Writes text only if it changed, so that it is not announced twice. @param {string} id @param {string} text */

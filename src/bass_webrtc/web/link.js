@@ -11,6 +11,10 @@ const STABLE_MS = 10_000;
 const GRACE_MS = 1_500;
 /** Time for the ICE restart to succeed. */
 const RESTART_MS = 8_000;
+/** While the server cannot be asked for an ICE restart, ask again this often, in ms. */
+const ASK_EVERY_MS = 1_000;
+/** Servers keep a session for 30 s without a path; after this, open another, in ms. */
+const KEPT_MS = 25_000;
 /** How long a new connection waits for the old one's end at the server. */
 const END_MS = 1_000;
 const STATS_EVERY_MS = 1_000;
@@ -38,6 +42,9 @@ export class Link extends EventTarget {
   /** Incremented with each dropped connection, to recognise late results of it. */
   #generation = 0;
   #liveSinceMs = 0;
+  #interruptedAtMs = 0;
+  /** Whether the server could not be asked for an ICE restart, and will be asked again. */
+  #asksAgain = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -88,6 +95,22 @@ export class Link extends EventTarget {
 
   /** May add details to a problem before it is shown. @protected @param {Problem} _problem @returns {Promise<void>} */
   async explain(_problem) {}
+
+  /**
+   * Explains why the server has closed the connection. A problem that is not temporary ends the attempts.
+   * @protected @returns {Promise<Problem>}
+   */
+  async explainEnd() {
+    return new Problem("lost");
+  }
+
+  /**
+   * Asks the server for the state of the session.
+   * @protected @returns {Promise<Response | null>} null without a session; rejects with a `Problem` without an answer.
+   */
+  async readSession() {
+    return this.#connection?.readSession() ?? null;
+  }
 
   /**
    * Creates a statistics reader for a new connection.
@@ -167,31 +190,46 @@ export class Link extends EventTarget {
 
   /** @param {import("./connection.js").ConnectionState} state */
   #handleState(state) {
-    const wasLive = this.state === "live" || this.state === "interrupted";
     if (state === "connected") this.#becomeLive();
-    else if (!wasLive) return;
-    else if (state === "ended") this.#retryLater(new Problem("lost"));
+    else if (!this.#wasLive) return;
+    else if (state === "ended") void this.#handleEnd();
     else if (this.state === "live") this.#restartIceAfter(state === "failed" ? 0 : GRACE_MS);
-    else if (state === "failed") this.#retryLater(new Problem("lost"));
+    else if (state === "failed" && !this.#asksAgain) this.#retryLater(new Problem("lost"));
+  }
+
+  get #wasLive() {
+    return this.state === "live" || this.state === "interrupted";
+  }
+
+  async #handleEnd() {
+    const connection = this.#connection;
+    const problem = await this.explainEnd();
+    if (connection === this.#connection && this.#wasLive) this.#handleFailure(problem);
   }
 
   #becomeLive() {
     clearTimeout(this.#timer);
+    this.#asksAgain = false;
     this.#liveSinceMs = Date.now();
     this.#setState("live");
   }
 
   /** @param {number} graceMs */
   #restartIceAfter(graceMs) {
+    if (this.state !== "interrupted") this.#interruptedAtMs = Date.now();
     this.#setState("interrupted", new Problem("lost"));
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(async () => {
-      const connection = this.#connection;
-      const accepted = await connection?.restart();
-      if (connection !== this.#connection || this.state !== "interrupted") return;
-      clearTimeout(this.#timer);
-      this.#timer = setTimeout(() => this.#retryLater(new Problem("lost")), accepted ? RESTART_MS : 0);
-    }, graceMs);
+    this.#timer = setTimeout(() => void this.#restartIce(), graceMs);
+  }
+
+  async #restartIce() {
+    const connection = this.#connection;
+    const accepted = await connection?.restart();
+    if (connection !== this.#connection || this.state !== "interrupted") return;
+    clearTimeout(this.#timer);
+    this.#asksAgain = accepted === null && Date.now() - this.#interruptedAtMs < KEPT_MS;
+    if (this.#asksAgain) this.#timer = setTimeout(() => void this.#restartIce(), ASK_EVERY_MS);
+    else this.#timer = setTimeout(() => this.#retryLater(new Problem("lost")), accepted ? RESTART_MS : 0);
   }
 
   /**
@@ -211,14 +249,26 @@ export class Link extends EventTarget {
     this.#setState("waiting", problem);
   }
 
+  /**
+   * Looks for another path while the connection still counts as live, which browsers notice up to 7 s after a change of
+   * the network. The audio continues on the present path until there is another; if none is found, the connection will
+   * be interrupted.
+   * @protected
+   */
+  findPath() {
+    if (this.state === "live") void this.#connection?.restart();
+  }
+
   /** Called when the network is back: skip a wait that its absence caused. */
   #retryNow() {
+    this.findPath();
     if (this.state === "interrupted") this.#restartIceAfter(0);
     if (this.state === "waiting" && this.problem?.status === 0) void this.#open();
   }
 
   #dropConnection() {
     this.#generation++;
+    this.#asksAgain = false;
     clearTimeout(this.#timer);
     if (this.#connection?.iceServers.length) this.iceServers = this.#connection.iceServers;
     if (this.#connection !== null) this.#ended = this.#connection.close();

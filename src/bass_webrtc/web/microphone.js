@@ -45,9 +45,9 @@ addProblems({
   denied: {
     temporary: false,
     title: "Microphone access denied",
-    advice: "Allow it for this page in the browser's address bar, then press Talk again.",
+    advice: "Allow it for this page in the browser's address bar, then try again.",
   },
-  "no-microphone": { temporary: false, title: "No microphone found", advice: "Connect one, then press Talk again." },
+  "no-microphone": { temporary: false, title: "No microphone found", advice: "Connect one, then try again." },
   "busy-microphone": {
     temporary: false,
     title: "Cannot open the microphone",
@@ -56,7 +56,7 @@ addProblems({
   "gone-microphone": {
     temporary: false,
     title: "Microphone disconnected",
-    advice: "Connect it, then press Talk again.",
+    advice: "Connect it, then try again.",
   },
   occupied: { temporary: true, title: "Another publisher is already connected", advice: "" },
 });

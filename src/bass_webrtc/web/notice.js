@@ -41,7 +41,10 @@ export class Notice {
     write(`${this.#name}-advice`, advice);
   }
 
-  /** Shows the time to the next attempt; outside the live region, so it is not announced. @param {Link} link */
+  /**
+   * Shows the time to the next attempt; outside the live region, so it is not announced.
+   * @param {{ state: string, retryAtMs: number }} link
+   */
   showCountdown(link) {
     clearInterval(this.#countdownTimer);
     const update = () => {

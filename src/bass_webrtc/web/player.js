@@ -3,9 +3,7 @@
 import { InboundStats } from "./inbound_stats.js";
 import { Link } from "./link.js";
 import { offerNack, opusParameter, setOpusParameters } from "./sdp.js";
-
-/** Volume of a ducked programme: -14 dB. */
-const DUCKED_VOLUME = 0.2;
+import { Speaker, canDelay, canSetVolume, setDelay } from "./speaker.js";
 
 /**
  * @typedef {object} PlayerOptions
@@ -20,25 +18,30 @@ const DUCKED_VOLUME = 0.2;
  * @extends {Link<import("./inbound_stats.js").ListenStats>}
  */
 export class Player extends Link {
-  #audio;
+  #speaker;
   #statistics;
   #token;
   #answer = "";
-  #volume = 1;
-  #dimmed = false;
   /** @type {number | null} */
   #delayMs = null;
 
   /** @param {PlayerOptions} options */
   constructor({ audio, endpoint, statistics, token }) {
     super(endpoint, token);
-    this.#audio = audio;
+    this.#speaker = new Speaker(audio);
+    this.#speaker.addEventListener("change", () => this.dispatchEvent(new Event("change")));
     this.#statistics = statistics;
     this.#token = token;
-    /** @type {MediaStream | null} Received stream, before the volume control. */
-    this.stream = null;
-    /** Whether the browser requires another click before it plays sound. */
-    this.blocked = false;
+  }
+
+  /** @returns {MediaStream | null} Received stream, before the volume control. */
+  get stream() {
+    return this.#speaker.stream;
+  }
+
+  /** Whether the browser requires another click before it plays sound. */
+  get blocked() {
+    return this.#speaker.blocked;
   }
 
   /** Whether the server announces stereo. */
@@ -46,36 +49,32 @@ export class Player extends Link {
     return opusParameter(this.#answer, "sprop-stereo") === "1";
   }
 
-  /** Whether pages can set the volume. iOS ignores it, because it has volume keys. */
+  /** Whether pages can set the volume. */
   static get canSetVolume() {
-    const audio = new Audio();
-    audio.volume = 0.5;
-    return audio.volume === 0.5;
+    return canSetVolume();
   }
 
   /** Whether the media element is paused: blocked, or by the browser's own controls. */
   get paused() {
-    return this.#audio.paused;
+    return this.#speaker.paused;
   }
 
   /** 0 to 1. */
   get volume() {
-    return this.#volume;
+    return this.#speaker.volume;
   }
 
   set volume(volume) {
-    this.#volume = volume;
-    this.#audio.volume = this.#dimmed ? volume * DUCKED_VOLUME : volume;
+    this.#speaker.volume = volume;
   }
 
   /** Whether the programme is ducked, as in a studio while a microphone is open. */
   get dimmed() {
-    return this.#dimmed;
+    return this.#speaker.dimmed;
   }
 
   set dimmed(dimmed) {
-    this.#dimmed = dimmed;
-    this.volume = this.#volume;
+    this.#speaker.dimmed = dimmed;
   }
 
   /** Minimum jitter buffer delay in ms; null leaves it to the browser. */
@@ -85,13 +84,12 @@ export class Player extends Link {
 
   set delayMs(delayMs) {
     this.#delayMs = delayMs;
-    this.pc?.getReceivers().forEach((receiver) => this.#setDelay(receiver));
+    this.pc?.getReceivers().forEach((receiver) => setDelay(receiver, delayMs));
   }
 
   /** Whether this browser lets pages set the delay. */
   static get canDelay() {
-    const receiver = globalThis.RTCRtpReceiver?.prototype ?? {};
-    return "jitterBufferTarget" in receiver || "playoutDelayHint" in receiver;
+    return canDelay();
   }
 
   /**
@@ -99,25 +97,22 @@ export class Player extends Link {
    * @override
    */
   start() {
-    if (this.blocked) void this.#play();
+    if (this.blocked) void this.#speaker.play();
     else super.start();
   }
 
   /** @override */
   stop() {
-    this.blocked = false;
+    this.#speaker.blocked = false;
     super.stop();
-    this.#audio.srcObject = null;
+    this.#speaker.stop();
   }
 
   /** @protected @override @param {RTCPeerConnection} pc */
   prepare(pc) {
     const { receiver } = pc.addTransceiver("audio", { direction: "recvonly" });
-    this.#setDelay(receiver);
-    // The track exists before the first packet, so play() can be called within the click; sound starts later.
-    this.stream = new MediaStream([receiver.track]);
-    this.#audio.srcObject = this.stream;
-    void this.#play();
+    setDelay(receiver, this.#delayMs);
+    this.#speaker.connect(receiver);
     this.dispatchEvent(new Event("stream"));
   }
 
@@ -147,22 +142,5 @@ export class Player extends Link {
       .catch(() => null);
     if (!Array.isArray(answer?.peers)) return;
     problem.listeners = answer.peers.filter((/** @type {any} */ peer) => peer.kind !== "publisher").length;
-  }
-
-  async #play() {
-    this.blocked = false;
-    try {
-      await this.#audio.play();
-    } catch (error) {
-      // AbortError: a newer stream replaced this one, or the user pressed Stop.
-      this.blocked = error instanceof DOMException && error.name === "NotAllowedError";
-    }
-    this.dispatchEvent(new Event("change"));
-  }
-
-  /** @param {any} receiver An RTCRtpReceiver; the property depends on the browser version. */
-  #setDelay(receiver) {
-    if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = this.#delayMs;
-    else receiver.playoutDelayHint = this.#delayMs === null ? null : this.#delayMs / 1000;
   }
 }

@@ -80,7 +80,7 @@ export class Problem extends Error {
 export const addProblems = (more) => Object.assign(PROBLEMS, more);
 
 /** Formats a server's message as a sentence. @param {string} text */
-function sentence(text) {
+export function sentence(text) {
   const tidy = text.trim().slice(0, 200);
   return tidy === "" ? "" : tidy[0].toUpperCase() + tidy.slice(1) + (/[.!?]$/.test(tidy) ? "" : ".");
 }

@@ -15,7 +15,9 @@ import { opusParameter, setOpusParameters } from "./sdp.js";
 
 /**
  * Fires `stream` when a microphone is opened or closed, in addition to `change` and `stats`.
- * @extends {Link<import("./outbound_stats.js").TalkStats>}
+ *
+ * @template [Stats=import("./outbound_stats.js").TalkStats]
+ * @extends {Link<Stats>}
  */
 export class Publisher extends Link {
   #muted = false;
@@ -47,9 +49,15 @@ export class Publisher extends Link {
     return this.state === "live" && !this.#muted;
   }
 
+  /** Opens the microphone before the start, so that the user can test it. */
+  async preview() {
+    if (this.state === "failed") this.stop();
+    if (this.state === "idle") await this.#openMicrophone();
+  }
+
   /** @override */
   async start() {
-    if (await this.#openMicrophone()) super.start();
+    if (this.stream !== null || (await this.#openMicrophone())) super.start();
   }
 
   /** @override */
@@ -89,9 +97,9 @@ export class Publisher extends Link {
     });
   }
 
-  /** @protected @override */
+  /** @protected @override @returns {{ read(pc: RTCPeerConnection): Promise<Stats | null> }} */
   makeReader() {
-    return new OutboundStats();
+    return /** @type {any} */ (new OutboundStats());
   }
 
   /** @protected @override @param {Problem} problem */
@@ -111,7 +119,7 @@ export class Publisher extends Link {
     await this.#limitBitrate();
     if (this.stream === null || !needsReopening(before, this.settings)) return;
     if (!(await this.#openMicrophone())) return;
-    if (hasStereo(before) === hasStereo(this.settings)) {
+    if (this.pc === null || hasStereo(before) === hasStereo(this.settings)) {
       await this.#sender?.replaceTrack(this.stream.getAudioTracks()[0]);
     } else {
       // The number of channels is negotiated, so this needs a new connection.

@@ -1,11 +1,6 @@
 /** Push-to-talk by button or key; released automatically when the page loses the focus. */
 
-/** Whether a key is input for a field or part of a shortcut. @param {KeyboardEvent} event */
-const isUsedElsewhere = (event) =>
-  event.ctrlKey ||
-  event.metaKey ||
-  event.altKey ||
-  (event.target instanceof HTMLElement && event.target.matches("select, input:not([type=checkbox], [type=range])"));
+import { isUsedElsewhere } from "./shortcuts.js";
 
 /**
  * @param {HTMLElement} button
@@ -29,13 +24,14 @@ export function bindPushToTalk(button, key, isActive, onHold) {
   // A long press on a phone would open the context menu and cancel the press.
   button.addEventListener("contextmenu", (event) => isActive() && event.preventDefault());
   addEventListener("keydown", (event) => {
+    if (event.key === undefined) return; // A form that the browser fills in sends such events.
     const onButton = event.target === button && (event.key === " " || event.key === "Enter");
     if (!onButton && (event.key.toLowerCase() !== key || isUsedElsewhere(event))) return;
     if (onButton && isActive()) event.preventDefault();
     if (!event.repeat) hold(true);
   });
   addEventListener("keyup", (event) => {
-    if ([key, " ", "enter"].includes(event.key.toLowerCase())) hold(false);
+    if ([key, " ", "enter"].includes(event.key?.toLowerCase())) hold(false);
   });
   addEventListener("blur", () => hold(false));
   document.addEventListener("visibilitychange", () => hold(false));

@@ -14,12 +14,14 @@ const FRAGMENT = "application/trickle-ice-sdpfrag";
 const TIMEOUT_MS = 10_000;
 
 /**
+ * Sends a request. Its `signal` replaces the timeout.
+ *
  * @param {string | URL} url
  * @param {RequestInit} init
  * @param {string | null} token null sends no Authorization header (RFC 9725, 4.7.1).
  * @returns {Promise<Response>} Rejects with a `Problem` if there is no response.
  */
-async function request(url, init, token) {
+export async function request(url, init, token) {
   const headers = new Headers(init.headers);
   if (token !== null) headers.set("Authorization", `Bearer ${token}`);
   try {
@@ -101,6 +103,14 @@ export class Session {
     if (response?.status !== 200) return null;
     this.#etag = response.headers.get("ETag");
     return response.text();
+  }
+
+  /**
+   * Asks the server for the session's state.
+   * @returns {Promise<Response | null>} null if the session has ended; rejects with a `Problem` without an answer.
+   */
+  async read() {
+    return this.#url === null ? null : request(this.#url, { headers: { Accept: "application/json" } }, this.#token);
   }
 
   /**

@@ -27,3 +27,13 @@ export function recallNumber(name, fallback) {
   const value = recall(name);
   return value === null || !Number.isFinite(Number(value)) ? fallback : Number(value);
 }
+
+/** @param {string} name @param {"localStorage" | "sessionStorage"} where */
+export function forget(name, where = "localStorage") {
+  unsaved.delete(name);
+  try {
+    globalThis[where].removeItem(`bass-webrtc.${name}`);
+  } catch {
+    // It was kept in `unsaved` only.
+  }
+}

@@ -1,4 +1,4 @@
-/** The form of the Talk side: device, presets, switches and bitrate. Remembers the settings. */
+/** The form for the microphone: device, presets, switches, bitrate. A page may omit parts. Remembers the settings. */
 
 import { bindFader, element } from "./dom.js";
 import { PRESETS, microphones } from "./microphone.js";
@@ -31,11 +31,12 @@ const input = (id) => /** @type {HTMLInputElement} */ (element(id));
 
 export class TalkSettingsView {
   #publisher;
+  #switches = SWITCHES.filter((name) => element(name) !== null);
 
-  /** @param {import("./publisher.js").Publisher} publisher */
+  /** @param {import("./publisher.js").Publisher<any>} publisher */
   constructor(publisher) {
     this.#publisher = publisher;
-    for (const name of SWITCHES) {
+    for (const name of this.#switches) {
       input(name).addEventListener("change", () => this.#change({ [name]: input(name).checked }));
     }
     for (const radio of this.#presets()) {
@@ -43,11 +44,15 @@ export class TalkSettingsView {
     }
     const select = this.#select;
     select.addEventListener("change", () => this.#change({ deviceId: select.value }));
-    bindFader("bitrate", publisher.settings.bitrateKbps, (kbps) => `${kbps} kbit/s`);
-    input("bitrate").addEventListener("change", () => this.#change({ bitrateKbps: input("bitrate").valueAsNumber }));
+    if (input("bitrate") !== null) this.#bindBitrate();
     navigator.mediaDevices?.addEventListener("devicechange", () => void this.listDevices());
     void this.listDevices();
     this.#show();
+  }
+
+  #bindBitrate() {
+    bindFader("bitrate", this.#publisher.settings.bitrateKbps, (kbps) => `${kbps} kbit/s`);
+    input("bitrate").addEventListener("change", () => this.#change({ bitrateKbps: input("bitrate").valueAsNumber }));
   }
 
   /** Lists the microphones. Their names are known only after the first permission. */
@@ -76,14 +81,17 @@ export class TalkSettingsView {
 
   #show() {
     const { settings } = this.#publisher;
-    for (const name of SWITCHES) input(name).checked = settings[name];
-    input("stereo").disabled = settings.echoCancellation;
-    element("stereo-hint").hidden = !settings.echoCancellation;
+    for (const name of this.#switches) input(name).checked = settings[name];
+    if (this.#switches.includes("stereo")) {
+      input("stereo").disabled = settings.echoCancellation;
+      element("stereo-hint").hidden = !settings.echoCancellation;
+    }
     for (const radio of this.#presets()) {
       const preset = Object.entries(PRESETS[/** @type {"voice" | "music"} */ (radio.value)]);
       radio.checked = preset.every(([name, value]) => settings[/** @type {keyof TalkSettings} */ (name)] === value);
     }
     const fader = input("bitrate");
+    if (fader === null) return;
     fader.valueAsNumber = settings.bitrateKbps;
     fader.dispatchEvent(new Event("input"));
   }
