@@ -19,7 +19,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +40,7 @@ from ..config import (
     MAIN,
     Application,
     IceServer,
+    InitialCallState,
     ReceiveEnhancement,
     ServerConfig,
     SignalingMode,
@@ -54,6 +55,7 @@ from ..peer.ice.addresses import local_addresses
 from ..rtc.candidate import is_loopback
 from ..server import self_signed
 from ..server.server import Server
+from ..signaling.server.invites import invite_url
 from ..sources import BassFile, BassInput, PcmSource, Source, SourceEnd, Tone
 from . import capi, demo, doctor, endpoint_doctor, live_table, push_pull
 from .endpoint_doctor import Protocol
@@ -85,6 +87,13 @@ _OPTION_OF_FIELD = {
     "bitrate_kbps": "--bitrate",
     "fallback_bitrates_kbps": "--fallback-bitrate",
     "fan_out_threads": "--fan-out-threads",
+    "calls": "--calls",
+    "max_calls": "--max-calls",
+    "call_requires_invite": "--call-requires-invite",
+    "desk_token": "--desk-token",
+    "record_calls": "--record-calls",
+    "record_programme": "--record-programme",
+    "record_rotate_s": "--record-rotate",
     "frame_ms": "--frame-ms",
     "complexity": "--complexity",
     "application": "--application",
@@ -117,10 +126,15 @@ _SERVE_HEADINGS = {
     "bitrate": "Audio",
     "token": "Tokens",
     "tls_cert": "HTTPS, other hosts and proxies",
-    "input_device": "Incoming audio",
+    "calls": "Calls",
+    "input_device": "Incoming audio and recordings",
     "stats_every": "Other options",
 }
 """Which heading of the help begins with which option."""
+
+
+_INVITE_USES = 20
+"""Of ``--invite``: a guest may reload the page."""
 
 
 def _whole_number(text: str) -> int:
@@ -410,6 +424,31 @@ def serve(
         list[str] | None,
         typer.Option(metavar="ADDRESS", help="Trust X-Forwarded-* of this proxy or network; repeatable."),
     ] = None,
+    calls: Annotated[
+        str | None,
+        typer.Option(
+            metavar="waiting|on-air", help="Let guests call at /call; a new caller waits, or is on air at once."
+        ),
+    ] = None,
+    desk_token: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TOKEN",
+            envvar="BASS_WEBRTC_DESK_TOKEN",
+            callback=_not_empty_in_environment,
+            help="Serve the producers' desk at /desk, with this token.",
+        ),
+    ] = None,
+    invite: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Print a link with which this guest may call for 24 hours; repeatable."),
+    ] = None,
+    call_requires_invite: Annotated[
+        bool, typer.Option("--call-requires-invite", help="Refuse callers without an invite before the first is made.")
+    ] = False,
+    max_calls: Annotated[
+        int, typer.Option(parser=_whole_number, metavar="N", help="Maximum number of callers, 1 to 50.")
+    ] = 20,
     input_device: Annotated[
         str,
         typer.Option(metavar="none|default|N", help="Play incoming audio on this BASS output."),
@@ -417,6 +456,16 @@ def serve(
     record_input: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Record incoming audio to a WAV file (overwrites it).")
     ] = None,
+    record_calls: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Record each call as received, in an Ogg Opus file.")
+    ] = None,
+    record_programme: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Record what listeners hear in an Ogg Opus file; {date}, {time}."),
+    ] = None,
+    record_rotate: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Begin a new file of both after this time; 0: never.")
+    ] = 0.0,
     stats_every: Annotated[
         float | None,
         typer.Option(
@@ -466,7 +515,16 @@ def serve(
             trusted_proxies=tuple(trusted_proxy or ()),
             allowed_hosts=tuple(allowed_host or ()),
             decode_stream=player.decode_stream,
+            calls=_call_state(calls),
+            max_calls=max_calls,
+            call_requires_invite=call_requires_invite,
+            desk_token=desk_token,
+            record_calls=record_calls,
+            record_programme=record_programme,
+            record_rotate_s=record_rotate,
         )
+    if invite and config.calls is None:
+        raise typer.BadParameter("there are no calls to invite to; add --calls", param_hint="--invite")
     channels = [_parse_channel(text, loop) for text in channel or ()]
     if channels and config.signaling_mode == "whip":
         raise typer.BadParameter("--signaling-mode whip has no players to hear it", param_hint="--channel")
@@ -485,6 +543,8 @@ def serve(
             _announce(config, server, certificate)
             if channels:
                 _announce_channels(config, server)
+            if config.calls is not None:
+                _announce_calls(config, server, invite or ())
             if stats_every is not None:
                 _print_json_lines(server, stop, stats_every)
             elif sys.stdout is not None and sys.stdout.isatty():
@@ -728,12 +788,17 @@ def _announce(config: ServerConfig, server: Server, certificate: Path | None) ->
     if config.public_url is not None:
         typer.echo(f"public URL {config.public_url}", err=True)
     if certificate is not None:
-        port = urlsplit(server.url).port
-        if config.http_host in ("0.0.0.0", "::"):
-            for address in local_addresses():
-                if not is_loopback(address) and (config.http_host == "::" or ":" not in address):
-                    typer.echo(f"in the local network https://{bracketed(address)}:{port}/", err=True)
+        for address in _addresses_in_network(config):
+            typer.echo(f"in the local network https://{bracketed(address)}:{urlsplit(server.url).port}/", err=True)
         typer.echo(f"certificate {certificate}, {self_signed.fingerprint(certificate)}", err=True)
+
+
+def _addresses_in_network(config: ServerConfig) -> list[str]:
+    """Return the addresses at which other machines of the local network reach the server."""
+    if config.http_host not in ("0.0.0.0", "::"):
+        return []
+    found = [address for address in local_addresses() if not is_loopback(address)]
+    return [address for address in found if config.http_host == "::" or ":" not in address]
 
 
 def _announce_channels(config: ServerConfig, server: Server) -> None:
@@ -743,6 +808,27 @@ def _announce_channels(config: ServerConfig, server: Server) -> None:
     for name in server.channels:
         query, path = ("", "") if name == MAIN else (f"?channel={name}", f"/{name}")
         typer.echo(f"channel {name} {base}{f'/{query}' if has_page else f'/whep{path}'}", err=True)
+
+
+def _call_state(text: str | None) -> InitialCallState | None:
+    """Return the argument of ``--calls``."""
+    if text not in (None, "waiting", "on-air"):
+        raise ConfigError(f"calls is {text!r}; expected waiting or on-air")
+    return cast("InitialCallState | None", text and text.replace("-", "_"))
+
+
+def _announce_calls(config: ServerConfig, server: Server, guests: Sequence[str]) -> None:
+    """Print the links of the guests and of the desk."""
+    parts = urlsplit(server.url)
+    others = [f"{parts.scheme}://{bracketed(address)}:{parts.port}" for address in _addresses_in_network(config)]
+    base = (config.public_url or next(iter(others), server.url)).rstrip("/")
+    for name in guests:
+        secret = server.invite(name, uses=_INVITE_USES).secret
+        typer.echo(f"invite for {name} {invite_url(secret, base)}", err=True)
+    if not guests and not config.call_requires_invite:
+        typer.echo(f"guests call at {base}/call", err=True)
+    if config.desk_token is not None:
+        typer.echo(f"desk {base}/desk", err=True)
 
 
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
