@@ -42,6 +42,10 @@ TYPES = """
     const SignalingCallbacks* | ref SignalingCallbacks or IntPtr                | ^SignalingCallbacks
     WebRtcStatsFFI*           | out WebRtcStatsFFI                              | var WebRtcStatsFFI
     WebRtcPeerStatsFFI*       | out WebRtcPeerStatsFFI                          | var WebRtcPeerStatsFFI
+    WebRtcCallStatsFFI*       | out WebRtcCallStatsFFI                          | var WebRtcCallStatsFFI
+    const WebRtcCallStatsFFI* | ref WebRtcCallStatsFFI                          | ^WebRtcCallStatsFFI
+    const CallCallbacks*      | ref CallCallbacks or IntPtr                     | ^CallCallbacks
+    char[256]    | [MarshalAs(UnmanagedType.ByValArray, SizeConst = 256)] byte[] | array[0..255] of AnsiChar
 """
 BASS_TYPES = {"DWORD": "uint32_t", "HSTREAM": "uint32_t"}
 SYSTEM_CALL = "stdcall on Windows, cdecl elsewhere"

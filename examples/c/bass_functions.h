@@ -12,12 +12,14 @@ typedef uint32_t DWORD;
 typedef int BOOL;
 #endif
 typedef DWORD HSTREAM;
+typedef DWORD HRECORD;
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 typedef DWORD(STREAMPROC)(HSTREAM stream, void *buffer, DWORD length, void *user);
+typedef BOOL(RECORDPROC)(HRECORD record, const void *buffer, DWORD length, void *user);
 
 #define BASS_SAMPLE_FLOAT 0x100
 #define BASS_SAMPLE_LOOP 4
@@ -33,8 +35,11 @@ HSTREAM BASS_StreamCreate(DWORD freq, DWORD channels, DWORD flags, STREAMPROC *p
 HSTREAM BASS_StreamCreateFile(BOOL in_memory, const void *file, uint64_t offset, uint64_t length, DWORD flags);
 BOOL BASS_StreamFree(HSTREAM stream);
 BOOL BASS_ChannelPlay(DWORD channel, BOOL restart);
+BOOL BASS_ChannelPause(DWORD channel);
 DWORD BASS_ChannelGetData(DWORD channel, void *buffer, DWORD length);
 DWORD BASS_ChannelGetLevel(DWORD channel);
+BOOL BASS_RecordInit(int device);
+HRECORD BASS_RecordStart(DWORD freq, DWORD channels, DWORD flags, RECORDPROC *proc, void *user);
 
 #ifdef __cplusplus
 }

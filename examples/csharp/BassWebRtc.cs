@@ -16,7 +16,8 @@
 //     BASS_WEBRTC_Free(server);
 //
 // Keep the callbacks alive: the garbage collector does not know that the library calls your delegates. Store the
-// SignalingCallbacks in a field until BASS_WEBRTC_Free has returned. A callback must not throw an exception.
+// SignalingCallbacks and CallCallbacks in fields until BASS_WEBRTC_Free has returned. A callback must not throw an
+// exception.
 using System;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -103,6 +104,34 @@ namespace BassWebRtc
         [MarshalAs(UnmanagedType.ByValTStr, SizeConst = 64)] public string remote_address;
     }
 
+    /// <summary>One call.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct WebRtcCallStatsFFI
+    {
+        public uint call_id;
+        /// <summary>Number of its peer, until the call has ended.</summary>
+        public uint peer_id;
+        /// <summary>BASS_WEBRTC_CALL_STATE_*.</summary>
+        public uint state;
+        public uint bitrate_kbps;
+        /// <summary>Factor of what everybody hears of the caller, 0 to 4.</summary>
+        public double gain;
+        /// <summary>Factor of what the caller hears, 0 to 4.</summary>
+        public double return_gain;
+        /// <summary>RMS level of the caller before its gain, in dBFS; -127: silence.</summary>
+        public double level_dbfs;
+        /// <summary>Since the caller was connected, in s.</summary>
+        public double duration_s;
+        public byte muted;
+        /// <summary>1: it hears the producers.</summary>
+        public byte talkback;
+        public byte recording;
+        /// <summary>UTF-8, terminated by 0; Native.Text makes a string of it.</summary>
+        [MarshalAs(UnmanagedType.ByValArray, SizeConst = 256)] public byte[] name;
+        /// <summary>Of the invite; empty if the caller came without one.</summary>
+        [MarshalAs(UnmanagedType.ByValTStr, SizeConst = 64)] public string invite_id;
+    }
+
     /// <summary>The server has made an offer or an answer: sdp_type is "offer" or "answer".</summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     public delegate void OnSdp(
@@ -137,6 +166,24 @@ namespace BassWebRtc
         public IntPtr user_data;
     }
 
+    /// <summary>
+    /// A call has begun, has changed or has ended: event_type is BASS_WEBRTC_CALL_EVENT_*. reason: why it has ended.
+    /// </summary>
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    public delegate void OnCall(
+        uint event_type,
+        ref WebRtcCallStatsFFI call,
+        [MarshalAs(UnmanagedType.LPUTF8Str)] string reason,
+        IntPtr user);
+
+    /// <summary>Your callbacks for calls, which the library calls on its event thread.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct CallCallbacks
+    {
+        public OnCall on_call;
+        public IntPtr user_data;
+    }
+
     /// <summary>The constants and functions of bass_webrtc.h.</summary>
     public static class Native
     {
@@ -168,8 +215,24 @@ namespace BassWebRtc
         public const int BASS_WEBRTC_PEER_PLAYER = 1;
         public const int BASS_WEBRTC_PEER_PUBLISHER = 2;
 
+        // states of a call; NONE in BASS_WEBRTC_SetCalls only
+        public const uint BASS_WEBRTC_CALL_STATE_NONE = 0;
+        public const uint BASS_WEBRTC_CALL_STATE_WAITING = 1;
+        public const uint BASS_WEBRTC_CALL_STATE_ON_AIR = 2;
+        public const uint BASS_WEBRTC_CALL_STATE_PRIVATE = 3;
+        public const uint BASS_WEBRTC_CALL_STATE_ENDED = 4;
+
+        // event_type of OnCall
+        public const uint BASS_WEBRTC_CALL_EVENT_BEGAN = 0;
+        public const uint BASS_WEBRTC_CALL_EVENT_CHANGED = 1;
+        public const uint BASS_WEBRTC_CALL_EVENT_ENDED = 2;
+
         // minimum size of answer_sdp in BASS_WEBRTC_AddPeer, in bytes
         public const int BASS_WEBRTC_ANSWER_CAPACITY = 4096;
+
+        // sizes of url and invite_id in BASS_WEBRTC_CreateInvite, in bytes
+        public const int BASS_WEBRTC_LINK_CAPACITY = 1024;
+        public const int BASS_WEBRTC_INVITE_ID_CAPACITY = 64;
 
         // BASS_WEBRTC_ErrorGetCode
         public const int BASS_WEBRTC_OK = 0;
@@ -218,6 +281,13 @@ namespace BassWebRtc
             return Encoding.UTF8.GetString(bytes); // The .NET Framework has no Marshal.PtrToStringUTF8.
         }
 
+        /// <summary>Returns a text that the library has written into a buffer, or the name of a call.</summary>
+        public static string Text(byte[] buffer)
+        {
+            int end = Array.IndexOf(buffer, (byte)0);
+            return Encoding.UTF8.GetString(buffer, 0, end < 0 ? buffer.Length : end);
+        }
+
         // -------------------------------------------------------------- server (option 1)
 
         /// <summary>Creates a server; IntPtr.Zero on failure. Free it with BASS_WEBRTC_Free.</summary>
@@ -250,6 +320,11 @@ namespace BassWebRtc
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetTrustedProxies(
             IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string networks);
+
+        /// <summary>Sets the URL at which clients reach a server through a reverse proxy.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetPublicUrl(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string url);
 
         /// <summary>Sets how many peers may come over HTTP from one address; 0 for half of max_peers.</summary>
         [DllImport(Library)]
@@ -391,6 +466,98 @@ namespace BassWebRtc
         /// <summary>Fills in the current statistics of one peer; peer_id is 0 for a client.</summary>
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_GetPeerStats(IntPtr handle, uint peer_id, out WebRtcPeerStatsFFI stats);
+
+        // -------------------------------------------------------------- calls of a server (option 4)
+
+        /// <summary>Lets guests call. state: in which a call begins; max_calls: 0 for 20.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCalls(
+            IntPtr handle, uint state, uint max_calls, byte requires_invite);
+
+        /// <summary>Sets the bearer token of the producers at /desk; null for no desk.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetDeskToken(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string token);
+
+        /// <summary>Records calls and the programme; null: not. rotate_seconds: 0 for one file each.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetRecordings(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string calls_folder,
+            [MarshalAs(UnmanagedType.LPUTF8Str)] string programme_file, uint rotate_seconds);
+
+        /// <summary>Sets the callbacks for calls. Keep them alive.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallCallbacks(IntPtr handle, ref CallCallbacks callbacks);
+
+        /// <summary>Removes the callbacks for calls: callbacks is IntPtr.Zero.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallCallbacks(IntPtr handle, IntPtr callbacks);
+
+        /// <summary>Sets the producers' microphone, a BASS channel; 0 for none.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetTalkbackSource(IntPtr handle, uint source_channel);
+
+        /// <summary>
+        /// Makes a link with which a guest may call. url: BASS_WEBRTC_LINK_CAPACITY bytes; invite_id:
+        /// BASS_WEBRTC_INVITE_ID_CAPACITY bytes, or null. Text makes strings of them.
+        /// </summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_CreateInvite(
+            IntPtr handle,
+            [MarshalAs(UnmanagedType.LPUTF8Str)] string name,
+            uint max_uses,
+            uint expires_s,
+            [Out] byte[] url,
+            uint capacity,
+            out uint url_len,
+            [Out] byte[] invite_id);
+
+        /// <summary>Ends an invite, and the calls that were made with it.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_RevokeInvite(
+            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)] string invite_id);
+
+        /// <summary>Returns the lowest number of a call above call_id, or 0 if there is none.</summary>
+        [DllImport(Library)]
+        public static extern uint BASS_WEBRTC_GetNextCall(IntPtr handle, uint call_id);
+
+        /// <summary>Fills in what is known of a call now.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_GetCallStats(IntPtr handle, uint call_id, out WebRtcCallStatsFFI stats);
+
+        /// <summary>Sets who hears a caller, and what it hears: BASS_WEBRTC_CALL_STATE_*.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallState(IntPtr handle, uint call_id, uint state);
+
+        /// <summary>Sets the factor of what everybody hears of a caller, 0 to 4.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallGain(IntPtr handle, uint call_id, double gain);
+
+        /// <summary>Sets the factor of what a caller hears, 0 to 4.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallReturnGain(IntPtr handle, uint call_id, double gain);
+
+        /// <summary>Sets whether a caller is muted: 1 or 0.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallMuted(IntPtr handle, uint call_id, byte muted);
+
+        /// <summary>Sets whether a caller hears the producers: 1 or 0.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallTalkback(IntPtr handle, uint call_id, byte talkback);
+
+        /// <summary>Sets the name of a caller.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetCallName(
+            IntPtr handle, uint call_id, [MarshalAs(UnmanagedType.LPUTF8Str)] string name);
+
+        /// <summary>Ends a call. reason: passed to OnCall; may be null.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_HangUpCall(
+            IntPtr handle, uint call_id, [MarshalAs(UnmanagedType.LPUTF8Str)] string reason);
+
+        /// <summary>Returns one caller alone as a BASS stream; 0 on failure. It stays in the mix.</summary>
+        [DllImport(Library)]
+        public static extern uint BASS_WEBRTC_GetCallStream(IntPtr handle, uint call_id);
 
         // -------------------------------------------------------------- audio without BASS
 

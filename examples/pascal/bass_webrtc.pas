@@ -66,8 +66,24 @@ const
   BASS_WEBRTC_PEER_PLAYER = 1;
   BASS_WEBRTC_PEER_PUBLISHER = 2;
 
+  // states of a call; NONE in BASS_WEBRTC_SetCalls only
+  BASS_WEBRTC_CALL_STATE_NONE = 0;
+  BASS_WEBRTC_CALL_STATE_WAITING = 1;
+  BASS_WEBRTC_CALL_STATE_ON_AIR = 2;
+  BASS_WEBRTC_CALL_STATE_PRIVATE = 3;
+  BASS_WEBRTC_CALL_STATE_ENDED = 4;
+
+  // event_type of on_call
+  BASS_WEBRTC_CALL_EVENT_BEGAN = 0;
+  BASS_WEBRTC_CALL_EVENT_CHANGED = 1;
+  BASS_WEBRTC_CALL_EVENT_ENDED = 2;
+
   // minimum size of answer_sdp in BASS_WEBRTC_AddPeer, in bytes
   BASS_WEBRTC_ANSWER_CAPACITY = 4096;
+
+  // sizes of url and invite_id in BASS_WEBRTC_CreateInvite, in bytes
+  BASS_WEBRTC_LINK_CAPACITY = 1024;
+  BASS_WEBRTC_INVITE_ID_CAPACITY = 64;
 
   // BASS_WEBRTC_ErrorGetCode
   BASS_WEBRTC_OK = 0;
@@ -151,6 +167,24 @@ type
     remote_address: array[0..63] of AnsiChar;
   end;
 
+  // One call.
+  PWebRtcCallStatsFFI = ^WebRtcCallStatsFFI;
+  WebRtcCallStatsFFI = record
+    call_id: Cardinal;
+    peer_id: Cardinal;    // number of its peer, until the call has ended
+    state: Cardinal;      // BASS_WEBRTC_CALL_STATE_*
+    bitrate_kbps: Cardinal;
+    gain: Double;         // factor of what everybody hears of the caller, 0 to 4
+    return_gain: Double;  // factor of what the caller hears, 0 to 4
+    level_dbfs: Double;   // RMS level of the caller before its gain, in dBFS; -127: silence
+    duration_s: Double;   // since the caller was connected, in s
+    muted: Byte;
+    talkback: Byte;       // 1: it hears the producers
+    recording: Byte;
+    name: array[0..255] of AnsiChar;     // UTF-8
+    invite_id: array[0..63] of AnsiChar; // of the invite; empty if the caller came without one
+  end;
+
   // The server has made an offer or an answer: sdp_type is 'offer' or 'answer'.
   TOnSdp = procedure(peer_id: Cardinal; sdp_type, sdp: PAnsiChar; user: Pointer); cdecl;
 
@@ -168,6 +202,16 @@ type
     on_sdp: TOnSdp;
     on_ice_candidate: TOnIceCandidate;
     on_peer_state: TOnPeerState;
+    user_data: Pointer;
+  end;
+
+  // A call has begun, has changed or has ended: event_type is BASS_WEBRTC_CALL_EVENT_*. reason: why it has ended.
+  TOnCall = procedure(event_type: Cardinal; call: PWebRtcCallStatsFFI; reason: PAnsiChar; user: Pointer); cdecl;
+
+  // Your callbacks for calls, which the library calls on its event thread.
+  PCallCallbacks = ^CallCallbacks;
+  CallCallbacks = record
+    on_call: TOnCall;
     user_data: Pointer;
   end;
 
@@ -205,6 +249,10 @@ function BASS_WEBRTC_SetAllowedOrigins(handle: Pointer; origins: PAnsiChar): Lon
 
 // Sets the reverse proxies whose X-Forwarded-For a server trusts, separated by commas.
 function BASS_WEBRTC_SetTrustedProxies(handle: Pointer; networks: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the URL at which clients reach a server through a reverse proxy.
+function BASS_WEBRTC_SetPublicUrl(handle: Pointer; url: PAnsiChar): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
 // Sets how many peers may come over HTTP from one address; 0 for half of max_peers.
@@ -321,6 +369,79 @@ function BASS_WEBRTC_GetPeerStream(handle: Pointer; peer_id: Cardinal): HSTREAM;
 
 // Fills in the current statistics of one peer; peer_id is 0 for a client.
 function BASS_WEBRTC_GetPeerStats(handle: Pointer; peer_id: Cardinal; var stats: WebRtcPeerStatsFFI): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// ------------------------------------------------------------------ calls of a server (option 4)
+
+// Lets guests call. state: in which a call begins; max_calls: 0 for 20.
+function BASS_WEBRTC_SetCalls(handle: Pointer; state, max_calls: Cardinal; requires_invite: Byte): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the bearer token of the producers at /desk; nil for no desk.
+function BASS_WEBRTC_SetDeskToken(handle: Pointer; token: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Records calls and the programme; nil: not. rotate_seconds: 0 for one file each.
+function BASS_WEBRTC_SetRecordings(handle: Pointer; calls_folder, programme_file: PAnsiChar;
+  rotate_seconds: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the callbacks for calls; nil for none.
+function BASS_WEBRTC_SetCallCallbacks(handle: Pointer; callbacks: PCallCallbacks): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the producers' microphone, a BASS channel; 0 for none.
+function BASS_WEBRTC_SetTalkbackSource(handle: Pointer; source_channel: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Makes a link with which a guest may call. url: BASS_WEBRTC_LINK_CAPACITY bytes; invite_id:
+// BASS_WEBRTC_INVITE_ID_CAPACITY bytes, or nil.
+function BASS_WEBRTC_CreateInvite(handle: Pointer; name: PAnsiChar; max_uses, expires_s: Cardinal; url: PAnsiChar;
+  capacity: Cardinal; url_len: PCardinal; invite_id: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Ends an invite, and the calls that were made with it.
+function BASS_WEBRTC_RevokeInvite(handle: Pointer; invite_id: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Returns the lowest number of a call above call_id, or 0 if there is none.
+function BASS_WEBRTC_GetNextCall(handle: Pointer; call_id: Cardinal): Cardinal;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Fills in what is known of a call now.
+function BASS_WEBRTC_GetCallStats(handle: Pointer; call_id: Cardinal; var stats: WebRtcCallStatsFFI): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets who hears a caller, and what it hears: BASS_WEBRTC_CALL_STATE_*.
+function BASS_WEBRTC_SetCallState(handle: Pointer; call_id, state: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the factor of what everybody hears of a caller, 0 to 4.
+function BASS_WEBRTC_SetCallGain(handle: Pointer; call_id: Cardinal; gain: Double): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the factor of what a caller hears, 0 to 4.
+function BASS_WEBRTC_SetCallReturnGain(handle: Pointer; call_id: Cardinal; gain: Double): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets whether a caller is muted: 1 or 0.
+function BASS_WEBRTC_SetCallMuted(handle: Pointer; call_id: Cardinal; muted: Byte): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets whether a caller hears the producers: 1 or 0.
+function BASS_WEBRTC_SetCallTalkback(handle: Pointer; call_id: Cardinal; talkback: Byte): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Sets the name of a caller.
+function BASS_WEBRTC_SetCallName(handle: Pointer; call_id: Cardinal; name: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Ends a call. reason: passed to on_call; may be nil.
+function BASS_WEBRTC_HangUpCall(handle: Pointer; call_id: Cardinal; reason: PAnsiChar): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
+// Returns one caller alone as a BASS stream; 0 on failure. It stays in the mix.
+function BASS_WEBRTC_GetCallStream(handle: Pointer; call_id: Cardinal): HSTREAM;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
 // ------------------------------------------------------------------ audio without BASS

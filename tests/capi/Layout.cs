@@ -9,7 +9,8 @@ static class Layout
     static void Main()
     {
         foreach (Type type in new[] {
-            typeof(WebRtcConfigFFI), typeof(WebRtcStatsFFI), typeof(SignalingCallbacks), typeof(WebRtcPeerStatsFFI) })
+            typeof(WebRtcConfigFFI), typeof(WebRtcStatsFFI), typeof(SignalingCallbacks), typeof(WebRtcPeerStatsFFI),
+            typeof(WebRtcCallStatsFFI), typeof(CallCallbacks) })
         {
             Console.WriteLine("{0} {1}", type.Name, Marshal.SizeOf(type));
             foreach (FieldInfo field in type.GetFields())

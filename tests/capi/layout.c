@@ -54,5 +54,22 @@ int main(void) {
     FIELD(WebRtcPeerStatsFFI, audio_level_dbfs);
     FIELD(WebRtcPeerStatsFFI, local_address);
     FIELD(WebRtcPeerStatsFFI, remote_address);
+    SIZE(WebRtcCallStatsFFI);
+    FIELD(WebRtcCallStatsFFI, call_id);
+    FIELD(WebRtcCallStatsFFI, peer_id);
+    FIELD(WebRtcCallStatsFFI, state);
+    FIELD(WebRtcCallStatsFFI, bitrate_kbps);
+    FIELD(WebRtcCallStatsFFI, gain);
+    FIELD(WebRtcCallStatsFFI, return_gain);
+    FIELD(WebRtcCallStatsFFI, level_dbfs);
+    FIELD(WebRtcCallStatsFFI, duration_s);
+    FIELD(WebRtcCallStatsFFI, muted);
+    FIELD(WebRtcCallStatsFFI, talkback);
+    FIELD(WebRtcCallStatsFFI, recording);
+    FIELD(WebRtcCallStatsFFI, name);
+    FIELD(WebRtcCallStatsFFI, invite_id);
+    SIZE(CallCallbacks);
+    FIELD(CallCallbacks, on_call);
+    FIELD(CallCallbacks, user_data);
     return 0;
 }

@@ -19,6 +19,8 @@ var
   Stats: WebRtcStatsFFI;
   Callbacks: SignalingCallbacks;
   PeerStats: WebRtcPeerStatsFFI;
+  CallStats: WebRtcCallStatsFFI;
+  ForCalls: CallCallbacks;
 begin
   Size('WebRtcConfigFFI', SizeOf(WebRtcConfigFFI));
   Field('WebRtcConfigFFI.sample_rate', Config, Config.sample_rate);
@@ -66,4 +68,21 @@ begin
   Field('WebRtcPeerStatsFFI.audio_level_dbfs', PeerStats, PeerStats.audio_level_dbfs);
   Field('WebRtcPeerStatsFFI.local_address', PeerStats, PeerStats.local_address);
   Field('WebRtcPeerStatsFFI.remote_address', PeerStats, PeerStats.remote_address);
+  Size('WebRtcCallStatsFFI', SizeOf(WebRtcCallStatsFFI));
+  Field('WebRtcCallStatsFFI.call_id', CallStats, CallStats.call_id);
+  Field('WebRtcCallStatsFFI.peer_id', CallStats, CallStats.peer_id);
+  Field('WebRtcCallStatsFFI.state', CallStats, CallStats.state);
+  Field('WebRtcCallStatsFFI.bitrate_kbps', CallStats, CallStats.bitrate_kbps);
+  Field('WebRtcCallStatsFFI.gain', CallStats, CallStats.gain);
+  Field('WebRtcCallStatsFFI.return_gain', CallStats, CallStats.return_gain);
+  Field('WebRtcCallStatsFFI.level_dbfs', CallStats, CallStats.level_dbfs);
+  Field('WebRtcCallStatsFFI.duration_s', CallStats, CallStats.duration_s);
+  Field('WebRtcCallStatsFFI.muted', CallStats, CallStats.muted);
+  Field('WebRtcCallStatsFFI.talkback', CallStats, CallStats.talkback);
+  Field('WebRtcCallStatsFFI.recording', CallStats, CallStats.recording);
+  Field('WebRtcCallStatsFFI.name', CallStats, CallStats.name);
+  Field('WebRtcCallStatsFFI.invite_id', CallStats, CallStats.invite_id);
+  Size('CallCallbacks', SizeOf(CallCallbacks));
+  Field('CallCallbacks.on_call', ForCalls, ForCalls.on_call);
+  Field('CallCallbacks.user_data', ForCalls, ForCalls.user_data);
 end.

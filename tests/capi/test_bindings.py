@@ -58,8 +58,9 @@ def test_every_declaration_of_the_header_is_parsed(script: dict[str, Any]) -> No
     assert len(functions) == text.count("* Returns: ")
     assert len(header.constants) == text.count("#define BASS_WEBRTC_") - 3 + text.count("    PEER_STATE_")
     assert {*header.entries} - {*functions} == {
-        *("WebRtcConfigFFI", "WebRtcStatsFFI", "WebRtcPeerStatsFFI", "SignalingCallbacks"),
-        *("on_sdp", "on_ice_candidate", "on_peer_state"),
+        *("WebRtcConfigFFI", "WebRtcStatsFFI", "WebRtcPeerStatsFFI", "WebRtcCallStatsFFI"),
+        *("SignalingCallbacks", "CallCallbacks"),
+        *("on_sdp", "on_ice_candidate", "on_peer_state", "on_call"),
     }
 
 
@@ -75,7 +76,28 @@ def test_every_declaration_of_the_header_is_parsed(script: dict[str, Any]) -> No
         ("double jitter_ms", "float jitter_ms", "WebRtcPeerStatsFFI has jitter_ms of type float"),
         ("SizeConst = 64)] public string remote", "SizeConst = 65)] public string remote", "remote_address of type"),
         ("public OnSdp on_sdp;", "public OnPeerState on_sdp;", "on_sdp of type callback_on_peer_state; the"),
-        ("        public IntPtr user_data;\n", "", "SignalingCallbacks has on_sdp of type callback_on_sdp, on_ice"),
+        (
+            "OnPeerState on_peer_state;\n        public IntPtr user_data;\n",
+            "OnPeerState on_peer_state;\n",
+            "SignalingCallbacks has on_sdp of type callback_on_sdp, on_ice",
+        ),
+        (
+            "SizeConst = 256)] public byte[] name",
+            "SizeConst = 255)] public byte[] name",
+            "WebRtcCallStatsFFI has name of",
+        ),
+        ("public byte talkback", "public uint talkback", "talkback of type uint; the header: talkback of type uint8_t"),
+        ("ref WebRtcCallStatsFFI call", "ref WebRtcStatsFFI call", "on_call has call of type ref WebRtcStatsFFI"),
+        (
+            "SetCallGain(IntPtr handle, uint call_id, double",
+            "SetCallGain(IntPtr handle, uint call_id, float",
+            "of type float",
+        ),
+        (
+            "ref CallCallbacks callbacks",
+            "ref SignalingCallbacks callbacks2",
+            "callbacks2 of type ref SignalingCallbacks",
+        ),
         (
             ")]\n    public struct WebRtcStats",
             ", Pack = 1)]\n    public struct WebRtcStats",
@@ -88,7 +110,11 @@ def test_every_declaration_of_the_header_is_parsed(script: dict[str, Any]) -> No
         ("_Start(IntPtr handle)", "_Start(int handle)", "BASS_WEBRTC_Start has handle of type int"),
         ("_Free(IntPtr handle)", "_Free()", "BASS_WEBRTC_Free has result of type bool; the"),
         ("ushort udp_port", "byte udp_port", "BASS_WEBRTC_SetAddress has udp_port of type byte"),
-        ("LPUTF8Str)] string token", "LPStr)] string token", "BASS_WEBRTC_SetToken has token of type [MarshalAs(Unm"),
+        (
+            "BASS_WEBRTC_SetToken(\n            IntPtr handle, [MarshalAs(UnmanagedType.LPUTF8Str)]",
+            "BASS_WEBRTC_SetToken(\n            IntPtr handle, [MarshalAs(UnmanagedType.LPStr)]",
+            "BASS_WEBRTC_SetToken has token of type [MarshalAs(Unm",
+        ),
         ("LPUTF8Str)] string public_ips", "LPUTF8Str)] string ips", "has ips of type"),
         ("extern int BASS_WEBRTC_PushPcm", "extern bool BASS_WEBRTC_PushPcm", "PushPcm has result of type bool"),
         ("extern bool BASS_WEBRTC_WhepIsConnected", "extern byte BASS_WEBRTC_WhepIsConnected", "result of type byte"),
@@ -126,7 +152,23 @@ def test_mistake_in_csharp_is_detected(
         ("jitter_ms: Double;\n    round", "jitter_ms: Extended;\n    round", "jitter_ms of type Extended"),
         ("remote_address: array[0..63]", "remote_address: array[0..64]", "remote_address of type array[0..64]"),
         ("on_sdp: TOnSdp", "on_sdp: TOnPeerState", "SignalingCallbacks has on_sdp of type callback_on_peer_state"),
-        ("    user_data: Pointer;\n", "", "SignalingCallbacks has on_sdp of type callback_on_sdp, on_ice"),
+        (
+            "on_peer_state: TOnPeerState;\n    user_data: Pointer;\n",
+            "on_peer_state: TOnPeerState;\n",
+            "SignalingCallbacks has on_sdp of type callback_on_sdp, on_ice",
+        ),
+        ("name: array[0..255]", "name: array[0..254]", "WebRtcCallStatsFFI has name of type array[0..254] of AnsiChar"),
+        ("PCallCallbacks = ^CallCallbacks", "PCallCallbacks = ^SignalingCallbacks", "callbacks of type ^Sig"),
+        (
+            "call: PWebRtcCallStatsFFI",
+            "call: Pointer",
+            "on_call has call of type Pointer; the header: call of type const",
+        ),
+        (
+            "var stats: WebRtcCallStatsFFI",
+            "stats: WebRtcCallStatsFFI",
+            "BASS_WEBRTC_GetCallStats has stats of type WebRtcCall",
+        ),
         ("WebRtcStatsFFI = record", "WebRtcStatsFFI = packed record", "WebRtcStatsFFI has another alignment"),
         ("{$PACKRECORDS C}", "{$PACKRECORDS 1}", "WebRtcConfigFFI has another alignment"),
         ("PWebRtcConfigFFI = ^WebRtcConfigFFI", "PWebRtcConfigFFI = ^WebRtcStatsFFI", "config of type ^WebRtcStatsFFI"),
@@ -142,7 +184,11 @@ def test_mistake_in_csharp_is_detected(
         ("_Start(handle: Pointer)", "_Start(handle: Integer)", "BASS_WEBRTC_Start has handle of type Integer"),
         ("_Free(handle: Pointer)", "_Free", "BASS_WEBRTC_Free has result of type LongBool; the header: result of type"),
         ("udp_port: Word", "udp_port: Byte", "BASS_WEBRTC_SetAddress has udp_port of type Byte"),
-        ("; token: PAnsiChar", "; token: PWideChar", "BASS_WEBRTC_SetToken has token of type PWideChar"),
+        (
+            "SetToken(handle: Pointer; token: PAnsiChar",
+            "SetToken(handle: Pointer; token: PWideChar",
+            "BASS_WEBRTC_SetToken has token of type PWideChar",
+        ),
         ("url, username, credential", "url, credential, username", "credential of type PAnsiChar; the"),
         (
             "kind: Cardinal; offer_sdp: PAnsiChar",

@@ -56,6 +56,23 @@ WANTED = {
     "WebRtcPeerStatsFFI.audio_level_dbfs": 128,
     "WebRtcPeerStatsFFI.local_address": 136,
     "WebRtcPeerStatsFFI.remote_address": 200,
+    "WebRtcCallStatsFFI": 376,
+    "WebRtcCallStatsFFI.call_id": 0,
+    "WebRtcCallStatsFFI.peer_id": 4,
+    "WebRtcCallStatsFFI.state": 8,
+    "WebRtcCallStatsFFI.bitrate_kbps": 12,
+    "WebRtcCallStatsFFI.gain": 16,
+    "WebRtcCallStatsFFI.return_gain": 24,
+    "WebRtcCallStatsFFI.level_dbfs": 32,
+    "WebRtcCallStatsFFI.duration_s": 40,
+    "WebRtcCallStatsFFI.muted": 48,
+    "WebRtcCallStatsFFI.talkback": 49,
+    "WebRtcCallStatsFFI.recording": 50,
+    "WebRtcCallStatsFFI.name": 51,
+    "WebRtcCallStatsFFI.invite_id": 307,
+    "CallCallbacks": 16,
+    "CallCallbacks.on_call": 0,
+    "CallCallbacks.user_data": 8,
 }
 """On a 64-bit machine."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 import bass_webrtc as bw
 from support import c_library, memcheck
 from support.c_library import press_return, read_description, read_line, read_until, write_input
+from support.callers import Callers
 from support.echo_server import echo
 from support.farm import PlayerFarm
 from support.fixtures import skip_for
@@ -87,6 +89,42 @@ def test_callback_has_no_memory_errors(valgrind: Valgrind) -> None:
             assert process.wait() == 0
         press_return(process, DEADLINE_S)
     valgrind.check()
+
+
+@pytest.mark.timeout(DEADLINE_S)
+def test_phone_in_has_no_memory_errors(valgrind: Valgrind) -> None:
+    process = valgrind.start("phone_in", "", "0")
+    assert read_line(process).startswith("On air at http://")
+    with Callers() as callers:
+        while not begins_call(process, callers):
+            pass  # The attempt took too long.
+        call_id = read_until(process, r"\d+ Anna: waiting, .*\n").split()[0]
+        write_input(process, f"air {call_id}\ngain {call_id} 0.5\nname {call_id} Ben\nlist\n")
+        read_until(process, r"\d+ Ben: on air, gain 0\.50, .*\n")
+        write_input(process, f"listen {call_id}\nbye {call_id} thank you\n")
+        read_until(process, r"\d+ (Ben|Anna): thank you, .*\n")
+        write_input(process, "quit")
+        press_return(process, DEADLINE_S)
+    valgrind.check()
+
+
+def begins_call(process: subprocess.Popen[str], callers: Callers) -> bool:
+    """Call with a new invite; whether the call is connected within 60 s."""
+    write_input(process, "invite Anna\n")
+    link = read_until(process, r"invite .*\n", lines=100).split()[-1]
+    try:
+        peer, answer = callers.post(link, 600.0)
+    except TimeoutError:
+        return False
+    assert answer.status == 201, answer
+    peer.set_answer(answer.body)
+    deadline_s = time.monotonic() + 60.0
+    while peer.state != "connected":
+        if peer.state == "closed" or time.monotonic() > deadline_s:
+            peer.close()
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def call(valgrind: Valgrind, server: bw.Server) -> subprocess.Popen[str]:

@@ -14,6 +14,7 @@
 static WebRtcConfigFFI any_port = {48000, 2, 128, 100, 5, BASS_WEBRTC_SIGNALING_HTTP, 0, 0};
 static WebRtcStatsFFI stats;
 static WebRtcPeerStatsFFI peer_stats;
+static WebRtcCallStatsFFI call_stats;
 static float samples[960 * 2];
 static char text[BASS_WEBRTC_ANSWER_CAPACITY];
 
@@ -68,6 +69,24 @@ static void check_refused_by_server_functions(void *handle) {
     CHECK_FAILS(BASS_WEBRTC_SetAnswer(handle, 0, "v=0"), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_AddIceCandidate(handle, 0, ""), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_RemovePeer(handle, 0), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetPublicUrl(handle, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCalls(handle, BASS_WEBRTC_CALL_STATE_WAITING, 0, 0), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetDeskToken(handle, "secret"), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetRecordings(handle, NULL, NULL, 0), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCallCallbacks(handle, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetTalkbackSource(handle, 1), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_CreateInvite(handle, NULL, 0, 0, text, sizeof text, NULL, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_RevokeInvite(handle, "none"), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_GetNextCall(handle, 0), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_GetCallStats(handle, 1, &call_stats), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCallState(handle, 1, BASS_WEBRTC_CALL_STATE_WAITING), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCallGain(handle, 1, 1.0), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCallReturnGain(handle, 1, 1.0), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCallMuted(handle, 1, 1), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCallTalkback(handle, 1, 1), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetCallName(handle, 1, "Anna"), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_HangUpCall(handle, 1, NULL), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_GetCallStream(handle, 1), BASS_WEBRTC_ERROR_HANDLE);
 }
 
 static void check_refused_by_client_functions(void *handle) {

@@ -47,6 +47,22 @@
  *     BASS_WEBRTC_RemovePeer(server, peer);
  *     BASS_WEBRTC_Free(server);
  *
+ * Option 4: a phone-in show. Guests open a link, hear the programme and each other, never themselves, and wait until
+ * your program puts them on air. Their browsers give a microphone only to a page with HTTPS, or on this machine.
+ *
+ *     WebRtcConfigFFI config = {48000, 2, 128, 100, 50, BASS_WEBRTC_SIGNALING_HTTP, 8080, 0};
+ *     void *server = BASS_WEBRTC_Create(song, &config);
+ *     BASS_WEBRTC_SetCalls(server, BASS_WEBRTC_CALL_STATE_WAITING, 20, 0);
+ *     CallCallbacks callbacks = {on_call, NULL};                    // is told who calls
+ *     BASS_WEBRTC_SetCallCallbacks(server, &callbacks);
+ *     BASS_WEBRTC_Start(server);
+ *     char link[BASS_WEBRTC_LINK_CAPACITY];
+ *     BASS_WEBRTC_CreateInvite(server, "Anna", 1, 3600, link, sizeof link, NULL, NULL);  // send Anna this link
+ *     ...
+ *     BASS_WEBRTC_SetCallState(server, call_id, BASS_WEBRTC_CALL_STATE_ON_AIR);  // call->call_id in on_call
+ *     BASS_WEBRTC_SetCallGain(server, call_id, 0.8);
+ *     BASS_WEBRTC_HangUpCall(server, call_id, NULL);
+ *
  * Several programmes on one server, each with its listeners: BASS_WEBRTC_AddChannel. Browsers choose one on the page.
  *
  * To make the offer yourself, call BASS_WEBRTC_CreateOffer, and BASS_WEBRTC_SetAnswer with the peer's answer. Options 1
@@ -77,6 +93,13 @@
  * Streams. The streams that the library returns are 48 kHz, stereo, float. They are 0 until your program has called
  * BASS_Init. They are freed when their server or client is stopped or freed. Call BASS_Free after that; the other order
  * does no harm.
+ *
+ * Calls. With BASS_WEBRTC_SetCalls, a peer that hears and speaks on one connection is a caller: a guest at /call, or a
+ * sendrecv peer of BASS_WEBRTC_AddPeer or BASS_WEBRTC_CreateOffer. It counts as one of max_peers. Its state says who
+ * hears it and what it hears: BASS_WEBRTC_CALL_STATE_*. The listeners of "main" hear the programme and the callers on
+ * air, BASS_WEBRTC_GetInputStream returns the callers on air alone. Every change of state, gain, mute and talkback takes
+ * 10 ms, without a click. A call has a number, which no other call has before BASS_WEBRTC_Stop. The number of its peer,
+ * for BASS_WEBRTC_GetPeerStats, BASS_WEBRTC_ReadPcm and BASS_WEBRTC_RemovePeer, may be that of another peer later.
  *
  * Lifetime. The first call that makes a handle starts the library's Python, which takes up to a second. Python is never
  * finalised, and the library stays loaded, even after dlclose or FreeLibrary. Whatever is still open when the process
@@ -141,7 +164,21 @@ extern "C" {
 #define BASS_WEBRTC_ENHANCEMENT_ON 1   /* always */
 #define BASS_WEBRTC_ENHANCEMENT_OFF 2  /* never */
 
-#define BASS_WEBRTC_ANSWER_CAPACITY 4096 /* minimum size of answer_sdp in BASS_WEBRTC_AddPeer, in bytes */
+/* States of a call: WebRtcCallStatsFFI.state, BASS_WEBRTC_SetCalls and BASS_WEBRTC_SetCallState. */
+#define BASS_WEBRTC_CALL_STATE_NONE 0    /* in BASS_WEBRTC_SetCalls only: there are no calls */
+#define BASS_WEBRTC_CALL_STATE_WAITING 1 /* it hears the programme and is not on air; its own stream can be heard */
+#define BASS_WEBRTC_CALL_STATE_ON_AIR 2  /* the listeners of "main", the other callers on air and the mix have it */
+#define BASS_WEBRTC_CALL_STATE_PRIVATE 3 /* it hears the producers alone, and they alone hear it */
+#define BASS_WEBRTC_CALL_STATE_ENDED 4   /* it has left; cannot be set: use BASS_WEBRTC_HangUpCall */
+
+/* Values of event_type in on_call. */
+#define BASS_WEBRTC_CALL_EVENT_BEGAN 0   /* a caller is connected */
+#define BASS_WEBRTC_CALL_EVENT_CHANGED 1 /* your program or a desk has changed the call */
+#define BASS_WEBRTC_CALL_EVENT_ENDED 2   /* a caller has left; reason says why */
+
+#define BASS_WEBRTC_ANSWER_CAPACITY 4096  /* minimum size of answer_sdp in BASS_WEBRTC_AddPeer, in bytes */
+#define BASS_WEBRTC_LINK_CAPACITY 1024    /* size of url in BASS_WEBRTC_CreateInvite that is usually enough, in bytes */
+#define BASS_WEBRTC_INVITE_ID_CAPACITY 64 /* minimum size of invite_id in BASS_WEBRTC_CreateInvite, in bytes */
 
 /* Error codes. Where BASS has a code for the error, it is the same number. If a call into BASS fails, the error code is
  * BASS's, including codes that are not listed here. */
@@ -151,7 +188,7 @@ extern "C" {
 #define BASS_WEBRTC_ERROR_ALREADY 14     /* already running, already loaded, or the name is already in use */
 #define BASS_WEBRTC_ERROR_ILLPARAM 20    /* an argument is invalid; the message names it and what is expected */
 #define BASS_WEBRTC_ERROR_CREATE 33      /* the operating system refused a resource */
-#define BASS_WEBRTC_ERROR_NOTAVAIL 37    /* no BASS library, no such peer or channel, or not available in this mode */
+#define BASS_WEBRTC_ERROR_NOTAVAIL 37    /* no BASS library, no such peer, channel or call, or not in this mode */
 #define BASS_WEBRTC_ERROR_TIMEOUT 40     /* no response in time */
 #define BASS_WEBRTC_ERROR_VERSION 43     /* this process has another version of Python or of bass-webrtc */
 #define BASS_WEBRTC_ERROR_BUSY 46        /* a port is in use, or another thread is starting or stopping the server */
@@ -220,6 +257,23 @@ typedef struct {
     char remote_address[64];        /* HOST:PORT; empty until a network path is found */
 } WebRtcPeerStatsFFI;
 
+/* One call. Peer statistics of the same connection: BASS_WEBRTC_GetPeerStats. */
+typedef struct {
+    uint32_t call_id;      /* number of the call */
+    uint32_t peer_id;      /* number of its peer, until the call has ended */
+    uint32_t state;        /* BASS_WEBRTC_CALL_STATE_* */
+    uint32_t bitrate_kbps; /* of what the caller hears, in kbit/s */
+    double gain;           /* factor of what everybody hears of the caller, 0 to 4 */
+    double return_gain;    /* factor of what the caller hears, 0 to 4 */
+    double level_dbfs;     /* RMS level of the caller before its gain, in dBFS; -127: silence */
+    double duration_s;     /* since the caller was connected, in s */
+    uint8_t muted;         /* 1: it is not heard on air, whatever its state */
+    uint8_t talkback;      /* 1: it hears the producers */
+    uint8_t recording;     /* 1: it is recorded */
+    char name[256];        /* UTF-8, at most 60 characters, in one line; chosen by the guest: show it as text only */
+    char invite_id[64];    /* of the invite; empty if the caller came without one */
+} WebRtcCallStatsFFI;
+
 /* Your callbacks. They use the cdecl calling convention on every platform. The library calls them one at a time on its
  * event thread, never on an audio thread. Strings are UTF-8 and valid only during the call. Any callback may be NULL.
  *
@@ -237,6 +291,14 @@ typedef struct {
     void (*on_peer_state)(uint32_t peer_id, uint32_t state, void *user);
     void *user_data; /* passed to each callback */
 } SignalingCallbacks;
+
+/* Your callbacks for calls, which the library calls like those of SignalingCallbacks. */
+typedef struct {
+    /* A call has begun, has changed or has ended. event_type: BASS_WEBRTC_CALL_EVENT_*. call: what is known of it now,
+     * valid only during the call of this function. reason: why it has ended; empty in the other events. */
+    void (*on_call)(uint32_t event_type, const WebRtcCallStatsFFI *call, const char *reason, void *user);
+    void *user_data; /* passed to each callback */
+} CallCallbacks;
 
 enum {
     PEER_STATE_NEW,
@@ -323,6 +385,15 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetAllowedOrigins(void *handle, const char *ori
  * Returns:    1, or 0 on failure.
  * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetTrustedProxies(void *handle, const char *networks);
+
+/* Sets the URL at which clients reach a server through a reverse proxy. Its host is an allowed one, and the links of
+ * BASS_WEBRTC_CreateInvite begin with it.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             url: such as "https://radio.example/radio/"; NULL or empty for none.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetPublicUrl(void *handle, const char *url);
 
 /* Sets how many peers may come over HTTP from one IPv4 address or IPv6 /64. The HTTP server answers 429 to another one.
  * Unless it is max_peers, the last tenth of max_peers, at least one, is reserved for addresses without a peer.
@@ -519,7 +590,7 @@ uint32_t BASS_WEBRTC_CALL BASS_WEBRTC_GetListenerCount(void *handle, const char 
 /* ------------------------------------------------------------------ callback signaling (option 3) */
 
 /* Answers a peer's offer. With a recvonly offer the peer receives the source, with sendonly it sends audio, with
- * sendrecv it does both. A server without a source only receives.
+ * sendrecv it does both: if the server has calls, it is a caller. A server without a source only receives.
  *
  * on_sdp receives the same answer shortly afterwards; on_ice_candidate receives the candidates that are found later.
  *
@@ -588,12 +659,13 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_RemovePeer(void *handle, uint32_t peer_id);
 
 /* ------------------------------------------------------------------ peers of a server */
 
-/* Returns what one peer sends, as a BASS stream. The call removes that peer from the mix.
+/* Returns what one peer sends, as a BASS stream. The call removes that peer from the mix. Callers have
+ * BASS_WEBRTC_GetCallStream instead.
  *
  * Parameters: handle: from BASS_WEBRTC_Create.
  *             peer_id: the peer's number.
  * Returns:    an HSTREAM, the same on each call, or 0 on failure.
- * Errors:     HANDLE, START, NOTAVAIL (no such peer, it sends no audio, or BASS_Init was not called).
+ * Errors:     HANDLE, START, NOTAVAIL (no such peer, it sends no audio, it is a caller, or BASS_Init was not called).
  * Ownership:  the library's: freed when the peer is gone. */
 HSTREAM BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerStream(void *handle, uint32_t peer_id);
 
@@ -605,6 +677,185 @@ HSTREAM BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerStream(void *handle, uint32_t peer_i
  * Returns:    1, or 0 on failure.
  * Errors:     HANDLE, ILLPARAM, START, NOTAVAIL (no such peer). */
 int BASS_WEBRTC_CALL BASS_WEBRTC_GetPeerStats(void *handle, uint32_t peer_id, WebRtcPeerStatsFFI *stats);
+
+/* ------------------------------------------------------------------ calls of a server (option 4) */
+
+/* Lets guests call, at the page /call, with POST /call and with BASS_WEBRTC_AddPeer. Without this call there are no
+ * calls.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             state: in which a call begins: BASS_WEBRTC_CALL_STATE_WAITING or BASS_WEBRTC_CALL_STATE_ON_AIR; or
+ *             BASS_WEBRTC_CALL_STATE_NONE for no calls and no desk.
+ *             max_calls: how many callers may be connected at the same time, 1 to 50; 0 for 20. Another guest is
+ *             refused. max_peers and BASS_WEBRTC_SetMaxPeersPerAddress limit them, too.
+ *             requires_invite: 1: refuse callers without an invite from the start; 0: as soon as there has been an
+ *             invite.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), ILLPARAM (also if signaling_mode is
+ *             BASS_WEBRTC_SIGNALING_WHIP or _WHEP). */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCalls(void *handle, uint32_t state, uint32_t max_calls, uint8_t requires_invite);
+
+/* Sets the bearer token of the producers, who control the calls in a browser at /desk, or with its HTTP API. Without
+ * this call there is no desk. Call it after BASS_WEBRTC_SetCalls.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             token: the token without the word "Bearer"; NULL for no desk.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), NOTAVAIL (the server has no calls), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetDeskToken(void *handle, const char *token);
+
+/* Records without encoding again, in Ogg Opus files: each call from its beginning, as received, and the programme from the
+ * start, as it is sent. The desk can stop and start them. Files that exist are not overwritten: the new one is numbered.
+ * Call it after BASS_WEBRTC_SetCalls.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             calls_folder: for the calls, made if it does not exist; NULL: calls are not recorded.
+ *             programme_file: for the programme; {date} and {time} are replaced. NULL: it is not recorded.
+ *             rotate_seconds: length of each file, after which the next one begins; 0: one file.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ALREADY (the server is running), NOTAVAIL (a folder, but the server has no calls), ILLPARAM. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetRecordings(void *handle, const char *calls_folder, const char *programme_file,
+                                               uint32_t rotate_seconds);
+
+/* Sets the callbacks for calls, in place of those set before. The server may be running.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             callbacks: your callbacks; NULL for none.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE.
+ * Ownership:  as for BASS_WEBRTC_SetCallbacks. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallCallbacks(void *handle, const CallCallbacks *callbacks);
+
+/* Sets the producers' microphone: callers in BASS_WEBRTC_CALL_STATE_PRIVATE or with talkback hear it, nobody else.
+ * Producers at the desk have microphones of their own besides. Call it after BASS_WEBRTC_SetCalls; the server may be
+ * running.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             source_channel: as for BASS_WEBRTC_AddChannel, usually a recording; BASS_WEBRTC_SOURCE_NONE for none.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE (also if there is no such BASS channel), ILLPARAM, NOTAVAIL (the server has no calls, was stopped
+ *             during the call, or there is no BASS library), BUSY (as for BASS_WEBRTC_AddChannel).
+ * Ownership:  the BASS channel remains yours. The former one is not read any more once this function has returned.
+ * Threads:    waits a few milliseconds. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetTalkbackSource(void *handle, DWORD source_channel);
+
+/* Makes a link with which a guest may call. From now on nobody may call over HTTP without one. The link can be used
+ * until BASS_WEBRTC_Stop, the end of its time or its last use, or BASS_WEBRTC_RevokeInvite.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             name: of the guest, cut at 60 characters; NULL or empty lets the guest choose one.
+ *             max_uses: number of calls, 1 to 1000; 0 for 1. A call that does not connect is not counted. As many calls
+ *             can be made at the same time.
+ *             expires_s: for how long a call can begin, in s, 60 to 2592000 (30 days); 0 for a day.
+ *             url: receives the link, terminated by NUL. It begins with the URL of BASS_WEBRTC_SetPublicUrl, or else
+ *             with that of the HTTP server.
+ *             capacity: size of url in bytes; BASS_WEBRTC_LINK_CAPACITY is enough for a public URL of 900 bytes.
+ *             url_len: receives the length of the link in bytes without the NUL; or NULL.
+ *             invite_id: receives what BASS_WEBRTC_RevokeInvite needs, and WebRtcCallStatsFFI has, terminated by NUL;
+ *             BASS_WEBRTC_INVITE_ID_CAPACITY bytes or more; or NULL.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, START, ILLPARAM, NOTAVAIL (the server has no calls, or no HTTP server), BUFFER (*url_len is the
+ *             length; the invite is revoked), CREATE (1000 invites can be used already). */
+int BASS_WEBRTC_CALL BASS_WEBRTC_CreateInvite(void *handle, const char *name, uint32_t max_uses, uint32_t expires_s,
+                                              char *url, uint32_t capacity, uint32_t *url_len, char *invite_id);
+
+/* Ends an invite, and the calls that were made with it.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             invite_id: from BASS_WEBRTC_CreateInvite or WebRtcCallStatsFFI.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, START, ILLPARAM, NOTAVAIL (no such invite, or it has ended). */
+int BASS_WEBRTC_CALL BASS_WEBRTC_RevokeInvite(void *handle, const char *invite_id);
+
+/* Returns the next call. To list all that are connected, begin with 0 and pass each result again, until it is 0.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call before; 0 for the first one.
+ * Returns:    the lowest number of a call above call_id, or 0 if there is none; also 0 on failure.
+ * Errors:     HANDLE, START. */
+uint32_t BASS_WEBRTC_CALL BASS_WEBRTC_GetNextCall(void *handle, uint32_t call_id);
+
+/* Fills in what is known of a call now.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             stats: is filled in.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ILLPARAM, START, NOTAVAIL (no such call, or it has ended). */
+int BASS_WEBRTC_CALL BASS_WEBRTC_GetCallStats(void *handle, uint32_t call_id, WebRtcCallStatsFFI *stats);
+
+/* Sets who hears a caller, and what it hears.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             state: BASS_WEBRTC_CALL_STATE_WAITING, _ON_AIR or _PRIVATE.
+ * Returns:    1, or 0 on failure.
+ * Errors:     HANDLE, ILLPARAM, START, NOTAVAIL (no such call, or it has ended). */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallState(void *handle, uint32_t call_id, uint32_t state);
+
+/* Sets the fader of a caller: the factor of what everybody hears of it.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             gain: 0 to 4 (+12 dB); 1 at first.
+ * Returns:    1, or 0 on failure.
+ * Errors:     as BASS_WEBRTC_SetCallState. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallGain(void *handle, uint32_t call_id, double gain);
+
+/* Sets the factor of what a caller hears.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             gain: 0 to 4 (+12 dB); 1 at first.
+ * Returns:    1, or 0 on failure.
+ * Errors:     as BASS_WEBRTC_SetCallState. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallReturnGain(void *handle, uint32_t call_id, double gain);
+
+/* Sets whether a caller is muted: not heard on air, whatever its state.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             muted: 1 or 0.
+ * Returns:    1, or 0 on failure.
+ * Errors:     as BASS_WEBRTC_SetCallState. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallMuted(void *handle, uint32_t call_id, uint8_t muted);
+
+/* Sets whether a caller hears the producers, in addition to what its state gives. They hear it, unless it is on air.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             talkback: 1 or 0.
+ * Returns:    1, or 0 on failure.
+ * Errors:     as BASS_WEBRTC_SetCallState. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallTalkback(void *handle, uint32_t call_id, uint8_t talkback);
+
+/* Sets the name of a caller.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             name: of the caller, cut at 60 characters; control characters are removed.
+ * Returns:    1, or 0 on failure.
+ * Errors:     as BASS_WEBRTC_SetCallState. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallName(void *handle, uint32_t call_id, const char *name);
+
+/* Ends a call, without waiting. on_call is told.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ *             reason: passed to on_call; NULL or empty for "the call was ended by the producer".
+ * Returns:    1, or 0 on failure.
+ * Errors:     as BASS_WEBRTC_SetCallState. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_HangUpCall(void *handle, uint32_t call_id, const char *reason);
+
+/* Returns one caller alone as a BASS stream, whatever its state, gain and mute, to listen to it before it is on air.
+ * The caller stays in the mix while it is on air.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             call_id: number of the call.
+ * Returns:    an HSTREAM, the same on each call, or 0 on failure.
+ * Errors:     HANDLE, START, NOTAVAIL (no such call, it has ended, or BASS_Init was not called).
+ * Ownership:  the library's: freed when the call has ended. */
+HSTREAM BASS_WEBRTC_CALL BASS_WEBRTC_GetCallStream(void *handle, uint32_t call_id);
 
 /* ------------------------------------------------------------------ audio without BASS */
 
@@ -624,7 +875,8 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_PushPcm(void *handle, const float *samples, uin
  * audio every 10 ms.
  *
  * Parameters: handle: from BASS_WEBRTC_Create or BASS_WEBRTC_ConnectWhep.
- *             peer_id: the peer to read, which removes it from the mix; or BASS_WEBRTC_ALL_PEERS for the mix.
+ *             peer_id: the peer to read, which removes it from the mix unless it is a caller; or BASS_WEBRTC_ALL_PEERS
+ *             for the mix.
  *             samples: receives 2 * frames samples: float, 48 kHz, stereo interleaved.
  *             frames: number of samples per channel, at most 48000.
  * Returns:    frames, or -1 on failure.

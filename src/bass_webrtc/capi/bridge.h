@@ -17,6 +17,8 @@ void bw_call_on_sdp(const SignalingCallbacks *callbacks, uint32_t peer_id, const
 void bw_call_on_ice_candidate(const SignalingCallbacks *callbacks, uint32_t peer_id, const char *candidate,
                               const char *sdp_mid, uint32_t sdp_mline_index);
 void bw_call_on_peer_state(const SignalingCallbacks *callbacks, uint32_t peer_id, uint32_t state);
+void bw_call_on_call(const CallCallbacks *callbacks, uint32_t event_type, const WebRtcCallStatsFFI *call,
+                     const char *reason);
 
 /* ------------------------------------------------------------------ stats.c */
 

@@ -21,6 +21,7 @@ from ..client.clients import WhepClient
 from ..config import CHANNELS, SAMPLE_BYTES, IceServer, ServerConfig, usable_ice_servers
 from ..core import statistics_functions
 from ..limited_log import LEVELS, log_to_standard_error
+from ..server.call import HUNG_UP
 from ..server.server import Server
 from ..sources import PcmSource
 from . import errors
@@ -28,11 +29,23 @@ from .client_handles import ClientOptions, WhepHandle, WhipHandle, is_connected
 from .errors import CapiError
 from .handles import Handle, HandleTable
 from .server_handle import SOURCE_NONE, SOURCE_PCM, ServerHandle, open_c_source
-from .structures import ENHANCEMENTS, KINDS, Callbacks, config_fields, fill
+from .structures import (
+    CALL_STATES,
+    ENHANCEMENTS,
+    KINDS,
+    Callbacks,
+    CallsCallbacks,
+    config_fields,
+    fill,
+    fill_call,
+)
 
 ALL_PEERS = 0xFFFFFFFF
 _MAX_READ_FRAMES = 48_000
 _CLIENT_PEER = 0
+_NO_CALLS = 0
+_INITIAL_CALL_STATES = (1, 2)
+_INVITE_EXPIRES_S = 86_400
 _WITHOUT_BASS = ("push_pcm", "read_pcm")
 """Methods that are called often and never call BASS, so its error code need not be kept."""
 
@@ -146,6 +159,10 @@ class Library:
     def set_trusted_proxies(self, handle: int, networks: Any) -> None:
         """BASS_WEBRTC_SetTrustedProxies."""
         self._server(handle).change(trusted_proxies=self._list(networks))
+
+    def set_public_url(self, handle: int, url: Any) -> None:
+        """BASS_WEBRTC_SetPublicUrl."""
+        self._server(handle).change(public_url=self._text_or_none(url) or None)
 
     def set_max_peers_per_address(self, handle: int, peers: int) -> None:
         """BASS_WEBRTC_SetMaxPeersPerAddress."""
@@ -272,7 +289,7 @@ class Library:
         server = self._server(handle)
         offer = self._text(offer_sdp, "offer_sdp")
         buffer = _TextBuffer(self._ffi, answer_sdp, capacity, answer_len, "answer_sdp")
-        return buffer.take(server, *server.add_peer(offer))
+        return buffer.take_description(server, *server.add_peer(offer))
 
     def create_offer(self, handle: int, kind: int, offer_sdp: Any, capacity: int, offer_len: Any) -> int:
         """BASS_WEBRTC_CreateOffer."""
@@ -280,7 +297,7 @@ class Library:
         if kind >= len(KINDS):
             raise CapiError(errors.ILLPARAM, f"kind is {kind}; expected BASS_WEBRTC_PEER_*, 0 to {len(KINDS) - 1}")
         buffer = _TextBuffer(self._ffi, offer_sdp, capacity, offer_len, "offer_sdp")
-        return buffer.take(server, *server.create_offer(KINDS[kind]))
+        return buffer.take_description(server, *server.create_offer(KINDS[kind]))
 
     def set_answer(self, handle: int, peer_id: int, answer_sdp: Any) -> None:
         """BASS_WEBRTC_SetAnswer."""
@@ -293,6 +310,115 @@ class Library:
     def remove_peer(self, handle: int, peer_id: int) -> None:
         """BASS_WEBRTC_RemovePeer."""
         self._server(handle).remove_peer(peer_id)
+
+    # -- calls
+
+    def set_calls(self, handle: int, state: int, max_calls: int, requires_invite: int) -> None:
+        """BASS_WEBRTC_SetCalls."""
+        server = self._server(handle)
+        if state not in (_NO_CALLS, *_INITIAL_CALL_STATES):
+            raise CapiError(
+                errors.ILLPARAM, f"state is {state}; expected BASS_WEBRTC_CALL_STATE_NONE, _WAITING or _ON_AIR, 0 to 2"
+            )
+        if state == _NO_CALLS:
+            server.set_calls(None, ServerConfig().max_calls, False)
+        else:
+            server.set_calls(CALL_STATES[state], max_calls or ServerConfig().max_calls, bool(requires_invite))
+
+    def set_desk_token(self, handle: int, token: Any) -> None:
+        """BASS_WEBRTC_SetDeskToken."""
+        self._server(handle).set_desk_token(self._text_or_none(token))
+
+    def set_recordings(self, handle: int, calls_folder: Any, programme_file: Any, rotate_seconds: int) -> None:
+        """BASS_WEBRTC_SetRecordings."""
+        folder, file = self._text_or_none(calls_folder), self._text_or_none(programme_file)
+        self._server(handle).set_recordings(folder, file, rotate_seconds)
+
+    def set_call_callbacks(self, handle: int, callbacks: Any) -> None:
+        """BASS_WEBRTC_SetCallCallbacks."""
+        copy = self._ffi.new("CallCallbacks *", callbacks[0]) if callbacks else None
+        self._server(handle).call_listener = CallsCallbacks(self._ffi, self._lib, copy) if copy else None
+
+    def set_talkback_source(self, handle: int, source_channel: int) -> None:
+        """BASS_WEBRTC_SetTalkbackSource."""
+        server = self._server(handle)
+        server.set_talkback(None if source_channel == SOURCE_NONE else _bass_channel(source_channel))
+
+    def create_invite(
+        self,
+        handle: int,
+        name: Any,
+        max_uses: int,
+        expires_s: int,
+        url: Any,
+        capacity: int,
+        url_len: Any,
+        invite_id: Any,
+    ) -> None:
+        """BASS_WEBRTC_CreateInvite."""
+        server = self._server(handle)
+        self._need(url, "url")
+        link = _TextBuffer(self._ffi, url, capacity, url_len, "url")
+        invite = server.create_invite(self._text_or_none(name) or "", max_uses or 1, expires_s or _INVITE_EXPIRES_S)
+        if not link.write(invite.url):
+            with suppress(CapiError):  # The server was stopped meanwhile.
+                server.revoke_invite(invite.id)
+            raise link.too_small("BASS_WEBRTC_CreateInvite")
+        if invite_id:
+            self._ffi.memmove(invite_id, invite.id.encode() + b"\0", len(invite.id) + 1)
+
+    def revoke_invite(self, handle: int, invite_id: Any) -> None:
+        """BASS_WEBRTC_RevokeInvite."""
+        self._server(handle).revoke_invite(self._text(invite_id, "invite_id"))
+
+    def get_next_call(self, handle: int, call_id: int) -> int:
+        """BASS_WEBRTC_GetNextCall."""
+        return self._server(handle).next_call(call_id)
+
+    def get_call_stats(self, handle: int, call_id: int, stats: Any) -> None:
+        """BASS_WEBRTC_GetCallStats."""
+        self._need(stats, "stats")
+        fill_call(stats, self._server(handle).call(call_id).stats())
+
+    def set_call_state(self, handle: int, call_id: int, state: int) -> None:
+        """BASS_WEBRTC_SetCallState."""
+        server = self._server(handle)
+        if CALL_STATES.get(state, "ended") == "ended":
+            raise CapiError(
+                errors.ILLPARAM,
+                f"state is {state}; expected BASS_WEBRTC_CALL_STATE_WAITING, _ON_AIR or _PRIVATE, 1 to 3. "
+                "BASS_WEBRTC_HangUpCall ends a call",
+            )
+        server.change_call(call_id, state=CALL_STATES[state])
+
+    def set_call_gain(self, handle: int, call_id: int, gain: float) -> None:
+        """BASS_WEBRTC_SetCallGain."""
+        self._server(handle).change_call(call_id, gain=gain)
+
+    def set_call_return_gain(self, handle: int, call_id: int, gain: float) -> None:
+        """BASS_WEBRTC_SetCallReturnGain."""
+        self._server(handle).change_call(call_id, return_gain=gain)
+
+    def set_call_muted(self, handle: int, call_id: int, muted: int) -> None:
+        """BASS_WEBRTC_SetCallMuted."""
+        self._server(handle).change_call(call_id, muted=bool(muted))
+
+    def set_call_talkback(self, handle: int, call_id: int, talkback: int) -> None:
+        """BASS_WEBRTC_SetCallTalkback."""
+        self._server(handle).change_call(call_id, talkback=bool(talkback))
+
+    def set_call_name(self, handle: int, call_id: int, name: Any) -> None:
+        """BASS_WEBRTC_SetCallName."""
+        self._server(handle).change_call(call_id, name=self._text(name, "name"))
+
+    def hang_up_call(self, handle: int, call_id: int, reason: Any) -> None:
+        """BASS_WEBRTC_HangUpCall."""
+        server = self._server(handle)
+        server.open_call(call_id).hang_up(self._text_or_none(reason) or HUNG_UP)
+
+    def get_call_stream(self, handle: int, call_id: int) -> int:
+        """BASS_WEBRTC_GetCallStream."""
+        return _stream(self._server(handle).open_call(call_id).input_stream)
 
     # -- audio without BASS
 
@@ -313,7 +439,7 @@ class Library:
         elif peer_id == ALL_PEERS:
             read_into = found.server._read_input_into
         else:
-            read_into = found.peer(peer_id)._read_into
+            read_into = found.peer(peer_id).read_any_into  # Also of a caller, which has no function of its own.
         if frames:
             read_into(self._samples(samples, frames, CHANNELS))
         return frames
@@ -425,7 +551,7 @@ class Library:
 
 
 class _TextBuffer:
-    """A buffer of the caller for a description, which may turn out to be too small once the description is made."""
+    """A buffer of the program for a text, which may turn out to be too small once the text is made."""
 
     def __init__(self, ffi: Any, text: Any, capacity: int, length: Any, name: str) -> None:
         if capacity and not text:
@@ -435,24 +561,34 @@ class _TextBuffer:
         self._capacity = capacity
         self._length = length
         self._name = name
+        self._needed = 0
 
-    def take(self, server: ServerHandle, peer_id: int, description: str) -> int:
+    def take_description(self, server: ServerHandle, peer_id: int, description: str) -> int:
         """Write the description of a peer and return the peer's number. Without room for it, the peer is removed."""
-        data = description.encode()
-        if self._length:
-            self._length[0] = len(data)
-        if not self._capacity:  # The callback on_sdp gets it.
-            return peer_id
-        if len(data) >= self._capacity:
+        if not self.write(description) and self._capacity:  # Without a buffer: the callback on_sdp gets it.
             with suppress(CapiError):  # It has left already.
                 server.remove_peer(peer_id)
-            raise CapiError(
-                errors.BUFFER,
-                f"{self._name} has {self._capacity} bytes; expected at least {len(data) + 1}: pass a larger buffer to "
-                "BASS_WEBRTC_AddPeerEx or BASS_WEBRTC_CreateOffer",
-            )
-        self._ffi.memmove(self._text, data + b"\0", len(data) + 1)
+            raise self.too_small("BASS_WEBRTC_AddPeerEx or BASS_WEBRTC_CreateOffer")
         return peer_id
+
+    def write(self, text: str) -> bool:
+        """Write a text and its length; return whether there was room for the text."""
+        data = text.encode()
+        self._needed = len(data) + 1
+        if self._length:
+            self._length[0] = len(data)
+        if self._needed > self._capacity:
+            return False
+        self._ffi.memmove(self._text, data + b"\0", self._needed)
+        return True
+
+    def too_small(self, functions: str) -> CapiError:
+        """The error of a text for which there was no room."""
+        return CapiError(
+            errors.BUFFER,
+            f"{self._name} has {self._capacity} bytes; expected at least {self._needed}: pass a larger buffer to "
+            f"{functions}",
+        )
 
 
 def _bass_channel(source_channel: int) -> int:

@@ -60,3 +60,8 @@ void bw_call_on_ice_candidate(const SignalingCallbacks *callbacks, uint32_t peer
 void bw_call_on_peer_state(const SignalingCallbacks *callbacks, uint32_t peer_id, uint32_t state) {
     CALL_IF_SET(on_peer_state, peer_id, state);
 }
+
+void bw_call_on_call(const CallCallbacks *callbacks, uint32_t event_type, const WebRtcCallStatsFFI *call,
+                     const char *reason) {
+    CALL_IF_SET(on_call, event_type, call, reason);
+}

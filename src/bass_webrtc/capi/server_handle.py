@@ -7,20 +7,24 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from ..bass import open_source
 from ..config import MAIN, IceServer, ServerConfig, check_channel_name
 from ..core import max_channels
 from ..errors import ClosedError
 from ..host_process import masked_signals
+from ..server.call import Call
 from ..server.channel import check_fade_ms
 from ..server.peer import Peer
 from ..server.server import Server
+from ..signaling.server.invites import Invite
 from ..sources import PcmSource, Source, SourceState
-from ..stats import Kind
+from ..stats import CallState, CallStats, Kind
 from . import errors
 from .errors import CapiError
+from .structures import CALL_EVENTS
 
 SOURCE_NONE = 0
 SOURCE_PCM = 0xFFFFFFFF
@@ -30,10 +34,12 @@ _this_thread = threading.local()
 
 @contextmanager
 def in_callback() -> Iterator[None]:
-    """Mark the calling thread as running a callback of the host: it must not wait for a thread that waits for it."""
+    """Run a callback of the host: the calling thread must not wait for a thread that waits for it, and is one of the
+    library's, which no handler of the host's signals may use."""
     _this_thread.is_in_callback = True
     try:
-        yield
+        with masked_signals():
+            yield
     finally:
         _this_thread.is_in_callback = False
 
@@ -64,11 +70,19 @@ class Listener(Protocol):
         """The server has found a local candidate."""
 
 
+class CallListener(Protocol):
+    """Receives the events of the calls of a server, on the event thread."""
+
+    def call(self, event: str, call: CallStats, reason: str) -> None:
+        """A call has begun, changed or ended: one of ``structures.CALL_EVENTS``."""
+
+
 class ServerHandle:
     """A server of a C program. Any thread.
 
     Attributes:
         listener: Receives its events; None for none.
+        call_listener: Receives the events of its calls; None for none.
     """
 
     description = "a server"
@@ -90,6 +104,8 @@ class ServerHandle:
         self._sources: dict[str, Source] = {MAIN: source}
         """The source of each channel while the server is not running; its own channels know theirs."""
         self.listener: Listener | None = None
+        self.call_listener: CallListener | None = None
+        self._talkback: Source = None
         self._config = config
         self._attach = attach
         self._detach = detach
@@ -181,6 +197,96 @@ class ServerHandle:
             names = ", ".join(self._sources)
             raise CapiError(errors.NOTAVAIL, f"the server has no channel {name!r}; expected one of {names}")
 
+    # -- calls
+
+    def set_calls(self, state: CallState | None, max_calls: int, requires_invite: bool) -> None:
+        """Let guests call, or not, before Start. Without calls there is no desk."""
+        without: dict[str, Any] = {} if state is not None else {"desk_token": None, "record_calls": None}
+        self.change(calls=state, max_calls=max_calls, call_requires_invite=requires_invite, **without)
+
+    def set_desk_token(self, token: str | None) -> None:
+        """Set the bearer token of the producers, before Start."""
+        with self._before_start():
+            self._check_has_calls()
+            self._config = replace(self._config, desk_token=token)
+
+    def set_recordings(self, calls_folder: str | None, programme_file: str | None, rotate_s: int) -> None:
+        """Record calls and the programme, before Start."""
+        with self._before_start():
+            if calls_folder is not None:
+                self._check_has_calls()
+            self._config = replace(
+                self._config, record_calls=calls_folder, record_programme=programme_file, record_rotate_s=rotate_s
+            )
+
+    def set_talkback(self, source: Source) -> None:
+        """Set the producers' microphone, before Start or while running."""
+        with self._exclusively():
+            self._check_has_calls()
+            if self._server is not None:
+                with _closed_is_unavailable():
+                    self._server.set_talkback(source)
+            self._talkback = source
+
+    def create_invite(self, name: str, uses: int, expires_s: int) -> Invite:
+        """Make an invite with its link."""
+        self._check_has_calls()
+        server = self.server
+        if not server.url:
+            raise CapiError(
+                errors.NOTAVAIL,
+                "the server has no HTTP server that a link could lead to: its signaling mode is "
+                "BASS_WEBRTC_SIGNALING_CALLBACK",
+            )
+        return server.invite(name, uses=uses, expires_s=expires_s)
+
+    def revoke_invite(self, invite_id: str) -> None:
+        """End an invite and the calls that were made with it."""
+        server = self.server
+        for invite in server.invites:
+            if invite.id == invite_id:
+                server.revoke_invite(invite)
+                return
+        raise CapiError(errors.NOTAVAIL, f"there is no invite {invite_id!r}: it was never made, or it has ended")
+
+    def next_call(self, number: int) -> int:
+        """The lowest number of a connected call above this one; 0 if there is none."""
+        return min((call.id for call in self.server.calls if call.id > number), default=0)
+
+    def call(self, number: int) -> Call:
+        """A call that is connected.
+
+        Raises:
+            CapiError: There is no such call.
+        """
+        for call in self.server.calls:
+            if call.id == number:
+                return call
+        raise CapiError(errors.NOTAVAIL, f"there is no call {number}: it never connected, or it has ended")
+
+    def open_call(self, number: int) -> Call:
+        """A call that can be changed.
+
+        Raises:
+            CapiError: There is no such call, or it has ended.
+        """
+        call = self.call(number)
+        if call.state == "ended":
+            raise CapiError(errors.NOTAVAIL, f"call {number} has ended")
+        return call
+
+    def change_call(self, number: int, **changes: Any) -> None:
+        """Change a call; the arguments are those of ``Call.change``."""
+        call = self.open_call(number)
+        with _closed_is_unavailable():
+            call.change(**changes)
+
+    def _check_has_calls(self) -> None:
+        if self._config.calls is None:
+            raise CapiError(
+                errors.NOTAVAIL, "the server has no calls: call BASS_WEBRTC_SetCalls before BASS_WEBRTC_Start"
+            )
+
     # -- callback signaling
 
     def add_peer(self, offer_sdp: str) -> tuple[int, str]:
@@ -262,6 +368,10 @@ class ServerHandle:
         for name, source in self._sources.items():
             if name != MAIN:
                 server.add_channel(name, source)
+        if self._config.calls is not None:
+            server.set_talkback(self._talkback)
+        for event in CALL_EVENTS:
+            server.on(event, partial(self._on_call, event))
         server.on("peer_state", self._on_peer_state)
         server.on("sdp", lambda peer, *details: self._notify(lambda listener: listener.sdp(peer.id, *details)))
         server.on(
@@ -293,6 +403,11 @@ class ServerHandle:
         finally:
             self._lock.release()
 
+    def _on_call(self, event: str, call: Call, reason: str = "") -> None:
+        if (listener := self.call_listener) is not None:
+            with in_callback():
+                listener.call(event, call.stats(), reason)
+
     def _on_peer_state(self, peer: Peer, state: str) -> None:
         if state == "connected":
             self._ending_normally.add(peer)
@@ -302,7 +417,7 @@ class ServerHandle:
 
     def _notify(self, call: Callable[[Listener], None]) -> None:
         if (listener := self.listener) is not None:
-            with in_callback(), masked_signals():  # A handler of the host's does not run on a thread of the library's.
+            with in_callback():
                 call(listener)
 
 

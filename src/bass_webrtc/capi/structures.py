@@ -1,11 +1,12 @@
-"""Convert the structures of ``bass_webrtc.h``: settings, callbacks, statistics of a peer."""
+"""Convert the structures of ``bass_webrtc.h``: settings, callbacks, statistics of a peer or a call."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..config import ReceiveEnhancement, ServerConfig
-from ..stats import Kind, PeerStats
+from ..stats import CallState, CallStats, Kind, PeerStats
 from . import errors
 from .errors import CapiError
 
@@ -20,6 +21,12 @@ KINDS: tuple[Kind, ...] = ("sendrecv", "player", "publisher")
 
 STATES = ("new", "connecting", "connected", "disconnected", "failed", "closed")
 """PEER_STATE_*."""
+
+CALL_STATES: dict[int, CallState] = {1: "waiting", 2: "on_air", 3: "private", 4: "ended"}
+"""BASS_WEBRTC_CALL_STATE_*, but for NONE, which is 0."""
+
+CALL_EVENTS = ("call", "call_changed", "call_ended")
+"""BASS_WEBRTC_CALL_EVENT_*, by the names of the events of ``Server``."""
 
 _COMMON_FIELDS = (
     "packets_sent",
@@ -40,7 +47,20 @@ _COMMON_FIELDS = (
 )
 """Fields that ``WebRtcPeerStatsFFI`` and ``PeerStats`` have in common, with the same name, unit and meaning."""
 
+_CALL_FIELDS = (
+    "bitrate_kbps",
+    "gain",
+    "return_gain",
+    "level_dbfs",
+    "duration_s",
+    "muted",
+    "talkback",
+    "recording",
+)
+"""Fields that ``WebRtcCallStatsFFI`` and ``CallStats`` have in common, with the same name, unit and meaning."""
+
 _ADDRESS_BYTES = 63
+_SILENCE_DBFS = -127.0
 
 
 class Callbacks:
@@ -66,6 +86,22 @@ class Callbacks:
 
     def _text(self, text: str) -> Any:
         return self._ffi.new("char[]", text.encode())
+
+
+class CallsCallbacks:
+    """The host's callbacks for calls as a ``CallListener``."""
+
+    def __init__(self, ffi: Any, lib: Any, callbacks: Any) -> None:
+        self._ffi = ffi
+        self._lib = lib
+        self._callbacks = callbacks
+
+    def call(self, event: str, call: CallStats, reason: str) -> None:
+        """Call ``on_call``."""
+        stats = self._ffi.new("WebRtcCallStatsFFI *")
+        fill_call(stats, call)
+        text = self._ffi.new("char[]", reason.encode())
+        self._lib.bw_call_on_call(self._callbacks, CALL_EVENTS.index(event), stats, text)
 
 
 def config_fields(config: Any, **more: Any) -> dict[str, Any]:
@@ -101,3 +137,16 @@ def fill(to: Any, stats: PeerStats) -> None:
     to.round_trip_time_ms = -1.0 if stats.round_trip_time_ms is None else stats.round_trip_time_ms
     for name in ("local_address", "remote_address"):
         setattr(to, name, getattr(stats, name).encode()[:_ADDRESS_BYTES])
+
+
+def fill_call(to: Any, stats: CallStats) -> None:
+    """Fill a ``WebRtcCallStatsFFI`` from a snapshot."""
+    if stats.state == "ended":  # The number of its peer may be that of another one, which has this level.
+        stats = replace(stats, level_dbfs=_SILENCE_DBFS, bitrate_kbps=0)
+    to.call_id = stats.id
+    to.peer_id = stats.peer.id
+    to.state = next(number for number, state in CALL_STATES.items() if state == stats.state)
+    for name in _CALL_FIELDS:
+        setattr(to, name, getattr(stats, name))
+    to.name = stats.name.encode()
+    to.invite_id = stats.invite.encode()
