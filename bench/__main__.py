@@ -12,13 +12,14 @@ from pathlib import Path
 # The players and networks come from the tests.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from . import capi, channels, clients, connect, fan_out, latency, limit, quality, receive, recording, timing
+from . import calls, capi, channels, clients, connect, fan_out, latency, limit, quality, receive, recording, timing
 from .stage import open_stage
 
 BENCHMARKS = {
     "fan-out": fan_out.run,
     "limit": limit.run,
     "channels": channels.run,
+    "calls": calls.run,
     "timing": timing.run,
     "connect": connect.run,
     "clients": clients.run,
