@@ -1,62 +1,60 @@
-"""A phone-in show: a programme and two callers in a BASSmix mixer, each with its own fader.
+"""A phone-in show: guests call with a browser, wait, and go on air; the producer runs it here or at the desk.
 
-Listeners and callers hear the mix. The audio never passes through Python: the server reads the mixer, which reads the
-callers' streams.
+Listeners hear the programme and the guests on air. Guests hear the same, but never themselves. The audio never passes
+through Python.
 
-python examples/phone_in.py programme.mp3          then, for example: 0 0.3 for caller 0, p 0.5 for the programme
+python examples/phone_in.py programme.mp3          then, for example:
+
+    invite Anna     print a link for Anna
+    1 air           put caller 1 on air; also: 1 hold, 1 private, 1 bye
+    1 0.5           set the fader of caller 1, 0 to 4
 """
 
 from __future__ import annotations
 
-import os
+import secrets
 import sys
-
-import libloader
-from sound_lib.external import paths
-from sound_lib.external import pybass as bass
 
 import bass_webrtc as bw
 
+
+def announce(call: bw.Call) -> None:
+    """Tell the producer of a new caller."""
+    print(f"call {call.id}: {call.name} is {call.state}")
+
+
+def obey(server: bw.Server, what: str, how: str) -> None:
+    """Carry out one line of the producer's."""
+    if what == "invite":
+        print(server.invite(how, uses=5).url)
+        return
+    call = next((call for call in server.calls if str(call.id) == what), None)
+    if call is None:
+        raise bw.ConfigError(f"there is no call {what}; expected one of {[one.id for one in server.calls]}")
+    if how == "air":
+        call.state = "on_air"
+    elif how == "hold":
+        call.state = "waiting"
+    elif how == "private":
+        call.state = "private"
+    elif how == "bye":
+        call.hang_up("the show is over")
+    else:
+        call.gain = float(how)
+
+
 if len(sys.argv) != 2:
     sys.exit(__doc__)
-
-bassmix = libloader.load_library("bassmix", x86_path=paths.x86_path, x64_path=paths.x64_path)
-MIXER_NONSTOP = 0x20000
-MIXER_MATRIX = 0x10000  # Without it BASSmix 2.4.5.2 crashes on channels with the sample rate of the mixer.
-DECODE = bass.BASS_STREAM_DECODE | bass.BASS_SAMPLE_FLOAT
-
-bass.BASS_Init(0, 48_000, 0, 0, None)
-# BASS reads file names as UTF-16 on Windows, which str becomes there, and as UTF-8 elsewhere.
-file_name, unicode = (sys.argv[1], bass.BASS_UNICODE) if os.name == "nt" else (os.fsencode(sys.argv[1]), 0)
-programme = bass.BASS_StreamCreateFile(False, file_name, 0, 0, DECODE | bass.BASS_SAMPLE_LOOP | unicode)
-if not programme:
-    sys.exit(f"BASS cannot open {sys.argv[1]}: error {bass.BASS_ErrorGetCode()}")
-mixer = bassmix.BASS_Mixer_StreamCreate(48_000, 2, DECODE | MIXER_NONSTOP)
-bassmix.BASS_Mixer_StreamAddChannel(mixer, programme, MIXER_MATRIX)
-
-
-def put_through(peer: bw.Peer) -> None:
-    """Add a caller to the mixer. Accessing ``input_stream`` removes it from the server's own mix."""
-    if peer.kind == "publisher":
-        bassmix.BASS_Mixer_StreamAddChannel(mixer, peer.input_stream, MIXER_MATRIX)
-        print(f"caller {peer.id} is on air")
-
-
-def set_fader(server: bw.Server, name: str, level: float) -> None:
-    """Set a level. Callers use the gain of the server, which changes without clicks."""
-    if name == "p":
-        bass.BASS_ChannelSetAttribute(programme, bass.BASS_ATTRIB_VOL, level)
-    for peer in server.peers:
-        if name == str(peer.id):
-            peer.gain = level
-
-
-# decode_stream: the callers' streams are read by a mixer, not played by a sound card.
-with bw.Server(mixer, bw.ServerConfig(decode_stream=True)) as server:
-    server.admit = lambda request: request.kind == "player" or sum(p.kind == "publisher" for p in server.peers) < 2
-    server.on("peer_connected", put_through)
+desk_token = secrets.token_urlsafe()
+config = bw.ServerConfig(calls="waiting", desk_token=desk_token, max_peers=50)
+with bw.Server(bw.BassFile(sys.argv[1], loop=True), config) as server:
+    server.on("call", announce)
+    server.on("call_ended", lambda call, reason: print(f"call {call.id}: {call.name} has left: {reason}"))
     server.start()
-    print(f"Open {server.url} to listen and talk. Type a fader and its level, or only Return to quit:")
-    while command := input("").split():
-        set_fader(server, command[0], float(command[1]))
-bass.BASS_Free()  # Frees the mixer now: at exit BASS may be unloaded before BASSmix, which calls it.
+    print(f"Open {server.url} to listen, {server.url}call to call, {server.url}desk#token={desk_token} for the desk.")
+    print("Type a command, or only Return to quit:")
+    while words := input().split(maxsplit=1):
+        try:
+            obey(server, words[0], words[-1])
+        except (bw.BassWebRtcError, ValueError) as error:
+            print(error)

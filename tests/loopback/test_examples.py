@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from support import aiortc_player, media, tones
+from support.callers import CALLER_DBFS, Callers
 from support.patience import PROCESS_S
 from support.publisher_farm import PublisherFarm
 from support.publisher_recorder import assert_tones
@@ -90,24 +91,26 @@ async def test_echo_returns_the_input(tmp_path: Path) -> None:
         _press_return(process)
 
 
-async def test_phone_in_mixes_two_callers_and_refuses_a_third(tmp_path: Path) -> None:
-    with _running(FOLDER / "phone_in.py", tmp_path) as (process, url), PublisherFarm() as publishers:
-        callers_hz = (440.0, 660.0)
-        assert [publishers.publish(url + "whip", hz, level_dbfs=-20.0) for hz in (*callers_hz, 880.0)] == [
-            201,
-            201,
-            403,
-        ]
-        heard = (await aiortc_player.listen(url + "whep", 2.0)).samples[tones.SAMPLE_RATE_HZ :]
-        levels = [tones.tone_dbfs(heard[:, 0], hz) for hz in (1000.0, *callers_hz)]
-        assert levels == pytest.approx([-12.0, -20.0, -20.0], abs=1.0)
-        assert tones.tone_dbfs(heard[:, 1], 2000.0) == pytest.approx(-12.0, abs=1.0)
+async def test_phone_in_puts_guests_on_air(tmp_path: Path) -> None:
+    """Two callers with an invite; listeners hear the one on air with the programme, at its fader's level."""
+    with _running(FOLDER / "phone_in.py", tmp_path) as (process, url), Callers() as callers:
         assert process.stdin is not None
-        process.stdin.write("p 0.1\n0 0.1\n")
+        assert process.stdout is not None
+        process.stdin.write("invite Anna\nnonsense 1\n")
         process.stdin.flush()
+        link = next(line.strip() for line in process.stdout if "call?invite=" in line)
+        callers.call(link, 440.0)
+        callers.call(link, 660.0)
+        process.stdin.write("1 air\n1 0.5\n2 private\n")
+        process.stdin.flush()
+        assert next(line for line in process.stdout if line.startswith("call 2")) == "call 2: Anna is waiting\n"
         heard = (await aiortc_player.listen(url + "whep", 2.0)).samples[tones.SAMPLE_RATE_HZ :]
-        levels = [tones.tone_dbfs(heard[:, 0], hz) for hz in (1000.0, *callers_hz)]
-        assert levels == pytest.approx([-32.0, -40.0, -20.0], abs=1.0)
+        assert tones.tone_dbfs(heard[:, 0], 1000.0) == pytest.approx(-12.0, abs=1.0)
+        assert tones.tone_dbfs(heard[:, 0], 440.0) == pytest.approx(CALLER_DBFS - 6.0, abs=1.5)
+        assert tones.tone_dbfs(heard[:, 0], 660.0) < CALLER_DBFS - 35.0
+        process.stdin.write("1 bye\n")
+        process.stdin.flush()
+        assert next(line for line in process.stdout if "left" in line) == "call 1: Anna has left: the show is over\n"
         _press_return(process)
 
 
