@@ -631,14 +631,13 @@ class ServerConfig(StreamConfig):
         _require(self.calls is None or is_two_way, "calls", self.calls, 'signaling_mode "http" or "callback"')
         _require_range("max_calls", self.max_calls, 1, MAX_CALLS)
         has_calls = self.calls is not None
-        has_desk = self.desk_token is None or self.signaling_mode == "http"
-        _require(has_desk, "desk_token", "a token", 'signaling_mode "http"')
-        others = (self.token, self.publish_token, self.play_token)
-        is_own = self.desk_token is None or self.desk_token not in others
-        _require(is_own, "desk_token", "that of others", "a token of its own, or every client were a producer")
-        for name in ("call_requires_invite", "record_calls"):
-            _require(has_calls or not getattr(self, name), name, getattr(self, name), "also calls")
-        _require(has_calls or self.desk_token is None, "desk_token", "a token", "also calls")
+        if self.desk_token is not None and self.signaling_mode != "http":
+            raise ConfigError(f'desk_token is set, but signaling_mode is {self.signaling_mode!r}; expected "http"')
+        if self.desk_token is not None and self.desk_token in (self.token, self.publish_token, self.play_token):
+            raise ConfigError("desk_token is also the token of clients; expected one that only producers have")
+        for name in ("call_requires_invite", "record_calls", "desk_token"):
+            if getattr(self, name) and not has_calls:
+                raise ConfigError(f"{name} is set, but there are no calls; expected also calls")
         if self.fan_out_threads is not None:
             _require_range("fan_out_threads", self.fan_out_threads, 1, MAX_FAN_OUT_THREADS)
         _require_range("max_connections", self.max_connections, 1, 100_000)

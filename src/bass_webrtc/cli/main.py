@@ -829,6 +829,8 @@ def _announce_calls(config: ServerConfig, server: Server, guests: Sequence[str])
         typer.echo(f"guests call at {base}/call", err=True)
     if config.desk_token is not None:
         typer.echo(f"desk {base}/desk", err=True)
+    if base in others and parts.scheme == "http":
+        typer.echo("browsers use a microphone over HTTPS only; add --tls-self-signed, or --public-url", err=True)
 
 
 def _ice_servers(texts: list[str] | None) -> tuple[IceServer, ...]:
