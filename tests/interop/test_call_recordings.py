@@ -11,7 +11,7 @@ import pytest
 
 import bass_webrtc as bw
 from support import ogg, tones
-from support.callers import CALLER_DBFS, Callers, read, request
+from support.callers import CALLER_DBFS, Callers, connected, read, request
 from support.patience import wait_until
 from support.reruns import real_time_audio
 
@@ -59,7 +59,7 @@ def test_program_records_a_call_and_a_channel(tmp_path: Path) -> None:
     with bw.Server(PROGRAMME, bw.ServerConfig(calls="waiting", **CONFIG)) as server, Callers() as callers:
         server.start()
         caller = callers.call(f"{server.url}call?name=Anna", ANNA_HZ)
-        (call,) = server.calls
+        (call,) = connected(server, 1)
         recording = call.record(tmp_path / "{name}.opus")
         channel = server.channels["main"].record(tmp_path / "main.opus")
         assert call.recordings == [recording]
@@ -86,6 +86,7 @@ def test_desk_starts_and_stops_recordings(tmp_path: Path) -> None:
     with bw.Server(PROGRAMME, config) as server, Callers() as callers:
         server.start()
         callers.call(f"{server.url}call?name=Anna", ANNA_HZ)
+        connected(server, 1)
         url = f"{server.url}api/calls/1"
 
         def change(url: str, recording: bool) -> bool:
@@ -110,9 +111,10 @@ def test_desk_without_a_folder_cannot_record() -> None:
     with bw.Server(PROGRAMME, config) as server, Callers() as callers:
         server.start()
         callers.call(f"{server.url}call?name=Anna", ANNA_HZ)
+        connected(server, 1)
         answer = request(f"{server.url}api/calls/1", "PATCH", '{"recording": true, "state": "on_air"}', fields)
         assert (answer.status, "record_calls" in answer.body) == (409, True)
-        assert server.calls[0].state == "waiting"
+        assert connected(server, 1)[0].state == "waiting"
         assert request(f"{server.url}api/desk", "PATCH", '{"recording": true}', fields).status == 409
         assert json.loads(request(f"{server.url}api/desk", "GET", "", fields).body)["can_record"] is False
 

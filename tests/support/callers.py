@@ -118,3 +118,9 @@ def read(source: bw.Peer | bw.Call | bw.Server | bw.WhepClient, seconds: float) 
         time.sleep(max(0.0, begin_s + number * 0.02 - time.perf_counter()))
         blocks.append(block(960))
     return np.concatenate(blocks)[24_000:]
+
+
+def connected(server: bw.Server, count: int) -> tuple[bw.Call, ...]:
+    """Return the calls of a server once there are so many: a caller may know earlier that it is connected."""
+    wait_until(lambda: len(server.calls) == count)
+    return server.calls

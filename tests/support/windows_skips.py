@@ -76,6 +76,7 @@ UNDER_WINE: dict[str, tuple[str, ...]] = {
         "tests/unit/test_mux.py::test_requested_address_is_first_even_if_the_system_does_not_list_it",
         "tests/unit/test_mux.py::test_socket_of_a_former_address_is_closed_when_no_path_is_on_it",
         "tests/unit/test_mux.py::test_socket_that_the_core_cannot_release_yet_is_closed_later",
+        "tests/loopback/test_examples.py::test_phone_in_puts_guests_on_air",
         "tests/loopback/test_server_settings.py::test_place_of_a_listener_that_has_left_can_be_taken_at_once",
         "tests/unit/test_sockets.py::test_free_port_is_same_on_every_address",
         "tests/unit/test_sockets.py::test_local_addresses_end_with_loopback_and_have_no_link_local",
