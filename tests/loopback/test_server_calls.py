@@ -275,6 +275,13 @@ def test_there_are_no_calls_without_the_setting(callers: Callers) -> None:
             server.set_talkback(bw.Tone())
 
 
+def test_callers_are_asked_for_short_packets(server: bw.Server, callers: Callers) -> None:
+    """10 ms, whatever the server sends: the rest of a packet is delay."""
+    peer, answer = callers.post(f"{server.url}call", ANNA_HZ)
+    assert "a=ptime:10\r\n" in answer.body
+    peer.close()
+
+
 def test_only_an_offer_of_both_directions_is_a_call(server: bw.Server) -> None:
     for direction in ("recvonly", "sendonly"):
         with bw.Server(bw.Tone(), bw.ServerConfig(signaling_mode="callback")) as other:

@@ -33,6 +33,7 @@ _PROFILE_NAMES = {1: "SRTP_AES128_CM_HMAC_SHA1_80", 7: "SRTP_AEAD_AES_128_GCM"}
 _JITTER_MIN_MS = 2
 _JITTER_START_MS = 40
 _JITTER_MAX_MS = 500
+_CONVERSATION_PTIME_MS = 10
 
 _PEER_FIELDS = frozenset(PeerStats.__slots__)
 
@@ -147,8 +148,15 @@ def describe(
         opus=OpusParameters(stereo=True, sprop_stereo=sends, use_inband_fec=True),
         red=True,
         nack=sends,
-        ptime_ms=config.frame_ms if sends else None,
+        ptime_ms=_ptime_ms(kind, config),
     )
+
+
+def _ptime_ms(kind: Kind, config: StreamConfig) -> int | None:
+    """Return the packet length to ask for; in a conversation, longer packets would be heard as delay."""
+    if kind == "sendrecv":
+        return min(_CONVERSATION_PTIME_MS, config.frame_ms)
+    return config.frame_ms if plays(kind) else None
 
 
 class MediaSession:
