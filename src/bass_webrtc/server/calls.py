@@ -158,14 +158,9 @@ class ServerCalls:
         """
         state = self._config.calls
         assert state is not None, "made for a server with calls"
-        try:
-            self._check_limit(self._peers.network_of(connection))
-        except PeerLimitError as error:
-            connection.end(str(error))
-            raise
-        number = next(self._numbers)
         settings = CallSettings(state)
-        self._connect(connection, settings)
+        self._connect(connection, settings, lambda: self._check_limit(self._peers.network_of(connection)))
+        number = next(self._numbers)
         peer = self._peers.peer_of(connection)
         invite_id = "" if invite is None else invite.id
         call = Call(number, name or f"{_DEFAULT_NAME} {number}", settings, peer, self, invite=invite_id)
@@ -187,18 +182,15 @@ class ServerCalls:
     async def create_producer(self, offer: Offer, request: Request) -> Session:
         """Answer the offer of a producer."""
         connection = await self._peers.create("sendrecv", offer, request)
-        try:
-            self._check_producers()
-        except PeerLimitError as error:
-            connection.end(str(error))
-            raise
-        self._connect(connection, CallSettings("producer"))
+        self._connect(connection, CallSettings("producer"), self._check_producers)
         self._producers.add(connection)
         return connection
 
-    def _connect(self, connection: Connection, settings: CallSettings) -> None:
+    def _connect(self, connection: Connection, settings: CallSettings, check: Callable[[], None]) -> None:
+        """Let a peer hear what is made for it; end it where that is not possible: others may have come meanwhile."""
         encodings = replace(self._peers.channels.defaults, application="lowdelay")
         try:
+            check()
             number = self.engine.add_call(connection.id, encodings, settings)
         except BassWebRtcError as error:
             connection.end(str(error))
