@@ -497,6 +497,10 @@ namespace BassWebRtc
         [DllImport(Library)]
         public static extern bool BASS_WEBRTC_SetTalkbackSource(IntPtr handle, uint source_channel);
 
+        /// <summary>Sets what callers who wait hear instead of the programme.</summary>
+        [DllImport(Library)]
+        public static extern bool BASS_WEBRTC_SetHoldSource(IntPtr handle, uint source_channel);
+
         /// <summary>
         /// Makes a link with which a guest may call. url: BASS_WEBRTC_LINK_CAPACITY bytes; invite_id:
         /// BASS_WEBRTC_INVITE_ID_CAPACITY bytes, or null. Text makes strings of them.

@@ -394,6 +394,10 @@ function BASS_WEBRTC_SetCallCallbacks(handle: Pointer; callbacks: PCallCallbacks
 function BASS_WEBRTC_SetTalkbackSource(handle: Pointer; source_channel: Cardinal): LongBool;
   {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
 
+// Sets what callers who wait hear instead of the programme.
+function BASS_WEBRTC_SetHoldSource(handle: Pointer; source_channel: Cardinal): LongBool;
+  {$IFDEF MSWINDOWS}stdcall{$ELSE}cdecl{$ENDIF}; external BassWebRtcLibrary;
+
 // Makes a link with which a guest may call. url: BASS_WEBRTC_LINK_CAPACITY bytes; invite_id:
 // BASS_WEBRTC_INVITE_ID_CAPACITY bytes, or nil.
 function BASS_WEBRTC_CreateInvite(handle: Pointer; name: PAnsiChar; max_uses, expires_s: Cardinal; url: PAnsiChar;

@@ -56,7 +56,11 @@ class Server(ServerBase[Channel], AsyncLifecycle[ServerRun]):
 
     async def set_talkback(self, source: Source) -> None:
         """Set the producers' microphone; see ``bass_webrtc.Server.set_talkback``."""
-        await asyncio.wrap_future(self._set_talkback(source))
+        await asyncio.wrap_future(self._set_for_callers("talkback", source))
+
+    async def set_hold(self, source: Source) -> None:
+        """Set what callers hear who wait; see ``bass_webrtc.Server.set_hold``."""
+        await asyncio.wrap_future(self._set_for_callers("hold", source))
 
     async def add_peer(self, offer_sdp: str, channel: str = MAIN) -> tuple[Peer, str]:
         """Answer an offer that the program received; see ``bass_webrtc.Server.add_peer``."""

@@ -149,6 +149,10 @@ static void callers_hear_each_other(void) {
     CHECK_WORKS(BASS_WEBRTC_SetCallMuted(server, 2, 0));
     CHECK_WORKS(BASS_WEBRTC_SetCallState(server, 2, BASS_WEBRTC_CALL_STATE_WAITING));
     WAIT_UNTIL(hears(ben.own, 0, PROGRAMME | ANNA));
+    CHECK_WORKS(BASS_WEBRTC_SetHoldSource(server, sources[3]));
+    WAIT_UNTIL(hears(ben.own, 0, STUDIO));
+    CHECK_WORKS(BASS_WEBRTC_SetHoldSource(server, BASS_WEBRTC_SOURCE_NONE));
+    WAIT_UNTIL(hears(ben.own, 0, PROGRAMME | ANNA));
     WAIT_UNTIL(hears(anna.own, 0, PROGRAMME));
     CHECK_WORKS(BASS_WEBRTC_SetTalkbackSource(server, sources[3]));
     CHECK_WORKS(BASS_WEBRTC_SetCallState(server, 2, BASS_WEBRTC_CALL_STATE_PRIVATE));
@@ -330,6 +334,7 @@ static void wrong_numbers_and_values(void) {
     CHECK_FAILS(BASS_WEBRTC_HangUpCall(server, 1, "\xff"), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_SetTalkbackSource(server, BASS_WEBRTC_SOURCE_PCM), BASS_WEBRTC_ERROR_ILLPARAM);
     CHECK_FAILS(BASS_WEBRTC_SetTalkbackSource(server, 0x12345), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetHoldSource(server, 0x12345), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_WORKS(BASS_WEBRTC_GetCallStats(server, 1, &call)); /* Nothing has changed. */
     CHECK(call.state == BASS_WEBRTC_CALL_STATE_WAITING && call.gain == 1.0 && strcmp(call.name, "Caller 1") == 0);
     CHECK_WORKS(BASS_WEBRTC_HangUpCall(server, 1, NULL));

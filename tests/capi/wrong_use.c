@@ -75,6 +75,7 @@ static void check_refused_by_server_functions(void *handle) {
     CHECK_FAILS(BASS_WEBRTC_SetRecordings(handle, NULL, NULL, 0), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_SetCallCallbacks(handle, NULL), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_SetTalkbackSource(handle, 1), BASS_WEBRTC_ERROR_HANDLE);
+    CHECK_FAILS(BASS_WEBRTC_SetHoldSource(handle, 1), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_CreateInvite(handle, NULL, 0, 0, text, sizeof text, NULL, NULL), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_RevokeInvite(handle, "none"), BASS_WEBRTC_ERROR_HANDLE);
     CHECK_FAILS(BASS_WEBRTC_GetNextCall(handle, 0), BASS_WEBRTC_ERROR_HANDLE);

@@ -21,6 +21,7 @@ typedef struct {
     bw_call_settings settings[CALLERS];
     uint32_t frames;
     bool has_talkback;
+    bool has_hold; /* of the same tone */
 } studio;
 
 static float heard[CALLERS][2 * 48000 * SECONDS * 2];
@@ -90,7 +91,9 @@ static void mix_frame(studio *s, uint32_t at) {
     write_tone(programme, s->frames, PROGRAMME_HZ);
     write_tone(talkback, s->frames, STUDIO_HZ);
     if (s->has_talkback)
-        bw_calls_talk(s->engine->calls, talkback);
+        bw_calls_write(s->engine->calls, BW_CHANNEL_TALKBACK, talkback);
+    if (s->has_hold)
+        bw_calls_write(s->engine->calls, BW_CHANNEL_HOLD, talkback);
     bw_calls_mix(s->engine->calls, programme, s->frames, now_ns);
     memcpy(on_air + 2 * FRAME * (size_t)at, programme, sizeof programme);
     for (uint32_t i = 0; i < CALLERS; i++) {
@@ -214,6 +217,26 @@ static void test_talkback_reaches_only_whom_it_should(void) {
     check_heard(heard[3], caller_hz(2), 0);
     check_heard(on_air, STUDIO_HZ, 0);
     check_heard(on_air, caller_hz(3), 0);
+    close_studio(s);
+}
+
+static void test_those_who_wait_hear_what_is_for_them(void) {
+    studio *s = open_studio(3);
+    s->has_hold = true;
+    bw_calls_set_hold(s->engine->calls, true);
+    set_state(s, 1, BW_CALL_WAITING);
+    set_state(s, 2, BW_CALL_PRIVATE);
+    warm_up(s);
+    run(s, 30);
+    for (uint32_t i = 0; i < 3; i++) {
+        check_heard(heard[i], STUDIO_HZ, i == 1 ? LEVEL : 0);
+        check_heard(heard[i], PROGRAMME_HZ, i == 0 ? LEVEL : 0);
+    }
+    check_heard(on_air, STUDIO_HZ, 0);
+    bw_calls_set_hold(s->engine->calls, false);
+    run(s, 30);
+    check_heard(heard[1], PROGRAMME_HZ, LEVEL);
+    check_heard(heard[1], STUDIO_HZ, 0);
     close_studio(s);
 }
 
@@ -448,6 +471,21 @@ static void test_callers_come_and_go(void) {
     bw_source_free(source);
 }
 
+static void test_each_use_has_one_channel(void) {
+    settings config = default_settings();
+    fixture f = open_engine(config, NULL);
+    int one = bw_channel_add(f.engine, &config.channel, NULL), other = bw_channel_add(f.engine, &config.channel, NULL);
+    CHECK_EQ(bw_channel_set_use(f.engine, (uint32_t)one, BW_CHANNEL_HOLD), BW_OK);
+    CHECK_EQ(bw_channel_set_use(f.engine, (uint32_t)one, BW_CHANNEL_HOLD), BW_OK);
+    CHECK_EQ(bw_channel_set_use(f.engine, (uint32_t)other, BW_CHANNEL_HOLD), BW_ERROR_BUSY);
+    CHECK_EQ(bw_channel_set_use(f.engine, (uint32_t)other, BW_CHANNEL_TALKBACK), BW_OK);
+    CHECK_EQ(bw_channel_set_use(f.engine, (uint32_t)one, BW_CHANNEL_PLAIN), BW_OK);
+    CHECK_EQ(bw_channel_set_use(f.engine, (uint32_t)other, BW_CHANNEL_HOLD), BW_OK);
+    CHECK_EQ(bw_channel_set_use(f.engine, 0, BW_CHANNEL_HOLD), BW_ERROR_ARGUMENT);
+    CHECK_EQ(bw_channel_set_use(f.engine, (uint32_t)one, BW_CHANNEL_USES), BW_ERROR_ARGUMENT);
+    close_engine(&f);
+}
+
 /* A caller that never connects, and an engine that is freed while there are callers. */
 static void test_calls_end_with_the_engine(void) {
     settings config = default_settings();
@@ -467,6 +505,7 @@ int main(void) {
     RUN(test_callers_do_not_hear_themselves_at_all);
     RUN(test_states_decide_who_hears_a_caller);
     RUN(test_talkback_reaches_only_whom_it_should);
+    RUN(test_those_who_wait_hear_what_is_for_them);
     RUN(test_gains_and_mute);
     RUN(test_wrong_settings_are_refused);
     RUN(test_hundred_changes_make_no_click);
@@ -478,6 +517,7 @@ int main(void) {
     RUN(test_mix_and_own_streams_follow_clock_of_reader);
     RUN(test_what_was_not_read_is_not_played_later);
     RUN(test_callers_come_and_go);
+    RUN(test_each_use_has_one_channel);
     RUN(test_calls_end_with_the_engine);
     return 0;
 }

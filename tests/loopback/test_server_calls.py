@@ -111,6 +111,24 @@ def test_talkback_reaches_only_whom_it_should(server: bw.Server, callers: Caller
 
 
 @real_time_audio
+def test_callers_who_wait_hear_the_hold_source(callers: Callers) -> None:
+    """Set before the start and while running; on air they hear the programme."""
+    tone = bw.Tone(hz=STUDIO_HZ, right_hz=STUDIO_HZ, level_dbfs=CALLER_DBFS)
+    with make_server("waiting") as server:
+        server.set_hold(tone)
+        server.start()
+        anna = callers.call(f"{server.url}call", ANNA_HZ)
+        (call,) = connected(server, 1)
+        assert levels(anna.hear(1.5)) == heard(STUDIO_HZ)
+        server.set_hold(None)
+        assert levels(anna.hear(1.5)) == heard(PROGRAMME_HZ)
+        server.set_hold(tone)
+        assert levels(anna.hear(1.5)) == heard(STUDIO_HZ)
+        call.state = "on_air"
+        assert levels(anna.hear(1.5)) == heard(PROGRAMME_HZ)
+
+
+@real_time_audio
 def test_fader_mute_and_return_gain(server: bw.Server, callers: Callers) -> None:
     anna = callers.call(f"{server.url}call", ANNA_HZ)
     ben = callers.call(f"{server.url}call", BEN_HZ)

@@ -739,6 +739,17 @@ int BASS_WEBRTC_CALL BASS_WEBRTC_SetCallCallbacks(void *handle, const CallCallba
  * Threads:    waits a few milliseconds. */
 int BASS_WEBRTC_CALL BASS_WEBRTC_SetTalkbackSource(void *handle, DWORD source_channel);
 
+/* Sets what callers in BASS_WEBRTC_CALL_STATE_WAITING hear instead of the programme. Call it after BASS_WEBRTC_SetCalls;
+ * the server may be running.
+ *
+ * Parameters: handle: from BASS_WEBRTC_Create.
+ *             source_channel: as for BASS_WEBRTC_AddChannel; BASS_WEBRTC_SOURCE_NONE: they hear the programme.
+ * Returns:    1, or 0 on failure.
+ * Errors:     as for BASS_WEBRTC_SetTalkbackSource.
+ * Ownership:  as for BASS_WEBRTC_SetTalkbackSource.
+ * Threads:    waits a few milliseconds. */
+int BASS_WEBRTC_CALL BASS_WEBRTC_SetHoldSource(void *handle, DWORD source_channel);
+
 /* Makes a link with which a guest may call. From now on nobody may call over HTTP without one. The link can be used
  * until BASS_WEBRTC_Stop, the end of its time or its last use, or BASS_WEBRTC_RevokeInvite.
  *

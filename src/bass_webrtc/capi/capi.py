@@ -344,6 +344,11 @@ class Library:
         server = self._server(handle)
         server.set_talkback(None if source_channel == SOURCE_NONE else _bass_channel(source_channel))
 
+    def set_hold_source(self, handle: int, source_channel: int) -> None:
+        """BASS_WEBRTC_SetHoldSource."""
+        server = self._server(handle)
+        server.set_hold(None if source_channel == SOURCE_NONE else _bass_channel(source_channel))
+
     def create_invite(
         self,
         handle: int,

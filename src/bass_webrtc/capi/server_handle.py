@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ..bass import open_source
 from ..config import MAIN, IceServer, ServerConfig, check_channel_name
-from ..core import max_channels
+from ..core import ChannelUse, max_channels
 from ..errors import ClosedError
 from ..host_process import masked_signals
 from ..server.call import Call
@@ -25,6 +25,11 @@ from ..stats import CallState, CallStats, Kind
 from . import errors
 from .errors import CapiError
 from .structures import CALL_EVENTS
+
+_SETTERS: dict[ChannelUse, Callable[[Server, Source], None]] = {
+    "talkback": Server.set_talkback,
+    "hold": Server.set_hold,
+}
 
 SOURCE_NONE = 0
 SOURCE_PCM = 0xFFFFFFFF
@@ -105,7 +110,7 @@ class ServerHandle:
         """The source of each channel while the server is not running; its own channels know theirs."""
         self.listener: Listener | None = None
         self.call_listener: CallListener | None = None
-        self._talkback: Source = None
+        self._for_callers: dict[ChannelUse, Source] = {}
         self._config = config
         self._attach = attach
         self._detach = detach
@@ -221,12 +226,19 @@ class ServerHandle:
 
     def set_talkback(self, source: Source) -> None:
         """Set the producers' microphone, before Start or while running."""
+        self._set_for_callers("talkback", source)
+
+    def set_hold(self, source: Source) -> None:
+        """Set what callers hear who wait, before Start or while running."""
+        self._set_for_callers("hold", source)
+
+    def _set_for_callers(self, use: ChannelUse, source: Source) -> None:
         with self._exclusively():
             self._check_has_calls()
             if self._server is not None:
                 with _closed_is_unavailable():
-                    self._server.set_talkback(source)
-            self._talkback = source
+                    _SETTERS[use](self._server, source)
+            self._for_callers[use] = source
 
     def create_invite(self, name: str, uses: int, expires_s: int) -> Invite:
         """Make an invite with its link."""
@@ -369,7 +381,8 @@ class ServerHandle:
             if name != MAIN:
                 server.add_channel(name, source)
         if self._config.calls is not None:
-            server.set_talkback(self._talkback)
+            for use, source in self._for_callers.items():
+                _SETTERS[use](server, source)
         for event in CALL_EVENTS:
             server.on(event, partial(self._on_call, event))
         server.on("peer_state", self._on_peer_state)

@@ -443,6 +443,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME", help="Print a link with which this guest may call for 24 hours; repeatable."),
     ] = None,
+    hold: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help=f"Play this to callers who wait, not the programme: {_SOURCE_FORM}."),
+    ] = None,
     call_requires_invite: Annotated[
         bool, typer.Option("--call-requires-invite", help="Refuse callers without an invite before the first is made.")
     ] = False,
@@ -525,6 +529,9 @@ def serve(
         )
     if invite and config.calls is None:
         raise typer.BadParameter("there are no calls to invite to; add --calls", param_hint="--invite")
+    if hold is not None and config.calls is None:
+        raise typer.BadParameter("there are no calls whose callers could wait; add --calls", param_hint="--hold")
+    held = _parse_source(hold, loop, "--hold") if hold is not None else None
     channels = [_parse_channel(text, loop) for text in channel or ()]
     if channels and config.signaling_mode == "whip":
         raise typer.BadParameter("--signaling-mode whip has no players to hear it", param_hint="--channel")
@@ -537,6 +544,8 @@ def serve(
         for name, its_source in channels:
             with _config_errors_as_usage_errors("--channel"):
                 server.add_channel(name, its_source)
+        if held is not None:
+            server.set_hold(held)
         server.start()
         with player.play(server, _report_recording_error):
             typer.echo(f"listening on {server.url}", err=True)

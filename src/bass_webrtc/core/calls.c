@@ -3,10 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#define FEED_FRAMES 8     /* how far a feed's thread may be behind */
-#define TALKBACK_FRAMES 4 /* the talkback's channel has a phase of its own */
-#define RAMP_SAMPLES 480  /* 10 ms from silence to full level */
-#define TAIL_SAMPLES 240  /* 5 ms fade when a caller's audio ends abruptly */
+#define FEED_FRAMES 8    /* how far a feed's thread may be behind */
+#define AUX_FRAMES 4     /* channels for callers alone have a phase of their own */
+#define RAMP_SAMPLES 480 /* 10 ms from silence to full level */
+#define TAIL_SAMPLES 240 /* 5 ms fade when a caller's audio ends abruptly */
 #define MAX_GAIN 4.0f
 #define SILENCE_DBFS -127.0f
 #define LEVEL_SMOOTHING 0.3f /* per frame */
@@ -16,6 +16,7 @@ typedef enum {
     TO_PRODUCERS,   /* the caller to the producers alone */
     FROM_AIR,       /* programme and callers to the caller */
     FROM_PRODUCERS, /* the producers to the caller */
+    FROM_HOLD,      /* what plays for those who wait to the caller */
     WAYS,
 } way;
 
@@ -24,6 +25,7 @@ typedef enum {
     ON_AIR,      /* callers on air */
     TO_STUDIO,   /* callers whom the producers alone hear */
     FROM_STUDIO, /* the producers */
+    HOLD,        /* what plays for those who wait */
     BUSES,
 } bus;
 
@@ -47,7 +49,8 @@ struct bw_calls {
     bool is_on_air; /* somebody */
     float *buses[BUSES], *heard;
     float tails[BUSES][BW_CHANNELS]; /* the last values of audio that has ended: the next frame fades from there */
-    bw_ring talkback;                /* talkback's channel → channel 0 */
+    bw_ring aux[BW_CHANNEL_USES];    /* by use: its channel → channel 0 */
+    _Atomic bool has_hold;           /* loop: there is a channel for those who wait */
     float power;                     /* of the programme with callers, smoothed */
     _Atomic float programme_dbfs;
     bw_counter longest_ns, dropped_frames;
@@ -64,8 +67,10 @@ bw_calls *bw_calls_new(bw_engine *engine) {
     calls->callers = calloc(engine->config.max_peers, sizeof *calls->callers);
     calls->feeds = calloc(BW_MAX_CHANNELS, sizeof(bw_feed *));
     calls->buses[0] = calloc((BUSES + 1) * values, sizeof(float));
-    if (!bw_ring_init(&calls->talkback, TALKBACK_FRAMES, (uint32_t)(values * sizeof(float))) || !calls->callers ||
-        !calls->feeds || !calls->buses[0]) {
+    bool has_rings = true;
+    for (uint32_t i = 0; i < BW_CHANNEL_USES; i++)
+        has_rings &= bw_ring_init(&calls->aux[i], AUX_FRAMES, (uint32_t)(values * sizeof(float)));
+    if (!has_rings || !calls->callers || !calls->feeds || !calls->buses[0]) {
         bw_calls_free(calls);
         return NULL;
     }
@@ -79,7 +84,8 @@ bw_calls *bw_calls_new(bw_engine *engine) {
 void bw_calls_free(bw_calls *calls) {
     if (calls == NULL)
         return;
-    bw_ring_destroy(&calls->talkback);
+    for (uint32_t i = 0; i < BW_CHANNEL_USES; i++)
+        bw_ring_destroy(&calls->aux[i]);
     free(calls->callers);
     free(calls->feeds);
     free(calls->buses[0]);
@@ -144,13 +150,15 @@ static uint32_t load_state(caller *caller) { return atomic_load_explicit(&caller
 static bool is_producer(caller *caller) { return (load_state(caller) & 0xFF) == BW_CALL_PRODUCER; }
 
 /* A caller who is spoken to is heard by the producers, too, unless everybody hears it. */
-static void find_goals(caller *caller, float goals[WAYS]) {
+static void find_goals(bw_calls *calls, caller *caller, float goals[WAYS]) {
     uint32_t flags = load_state(caller), state = flags & 0xFF;
     float talks = flags & MUTED ? 0 : 1, hears = load(&caller->return_gain);
     bool talkback = state == BW_CALL_PRIVATE || (state != BW_CALL_ENDED && (flags & TALKBACK));
     goals[TO_AIR] = state == BW_CALL_ON_AIR ? talks * load(&caller->gain) : 0;
     goals[TO_PRODUCERS] = talkback && state != BW_CALL_ON_AIR ? 1 : 0;
-    goals[FROM_AIR] = state == BW_CALL_WAITING || state == BW_CALL_ON_AIR ? hears : 0;
+    bool holds = state == BW_CALL_WAITING && atomic_load_explicit(&calls->has_hold, memory_order_relaxed);
+    goals[FROM_HOLD] = holds ? hears : 0;
+    goals[FROM_AIR] = !holds && (state == BW_CALL_WAITING || state == BW_CALL_ON_AIR) ? hears : 0;
     goals[FROM_PRODUCERS] = talkback ? hears : 0;
     if (state == BW_CALL_PRODUCER) {
         goals[TO_AIR] = goals[FROM_AIR] = 0;
@@ -193,7 +201,7 @@ static void take_caller(bw_calls *calls, bw_feed *feed, uint32_t frames, int64_t
         end_audio(calls, caller);
         return;
     }
-    find_goals(caller, goals);
+    find_goals(calls, caller, goals);
     add_ramped(calls->buses[studio], calls->heard, &caller->gains[TO_PRODUCERS], goals[TO_PRODUCERS], frames);
     add_ramped(feed->share, calls->heard, &caller->gains[TO_AIR], goals[TO_AIR], frames);
     calls->is_on_air |= caller->gains[TO_AIR] > 0;
@@ -206,14 +214,20 @@ static void take_caller(bw_calls *calls, bw_feed *feed, uint32_t frames, int64_t
     }
 }
 
-static void take_talkback(bw_calls *calls, uint32_t frames) {
-    while (bw_ring_count(&calls->talkback) > TALKBACK_FRAMES / 2) /* Nobody listened for a while. */
-        bw_ring_pop(&calls->talkback);
-    const float *samples = bw_ring_peek(&calls->talkback);
+/* Adds a frame of a channel for callers alone. */
+static void take_aux(bw_ring *ring, float *output, uint32_t frames) {
+    while (bw_ring_count(ring) > AUX_FRAMES / 2) /* There were no callers for a while. */
+        bw_ring_pop(ring);
+    const float *samples = bw_ring_peek(ring);
     for (uint32_t i = 0; samples != NULL && i < BW_CHANNELS * frames; i++)
-        calls->buses[FROM_STUDIO][i] += samples[i];
+        output[i] += samples[i];
     if (samples != NULL)
-        bw_ring_pop(&calls->talkback);
+        bw_ring_pop(ring);
+}
+
+static void take_channels(bw_calls *calls, uint32_t frames) {
+    take_aux(&calls->aux[BW_CHANNEL_TALKBACK], calls->buses[FROM_STUDIO], frames);
+    take_aux(&calls->aux[BW_CHANNEL_HOLD], calls->buses[HOLD], frames);
 }
 
 /* Makes what one caller hears. */
@@ -225,7 +239,7 @@ static void feed_caller(bw_calls *calls, bw_feed *feed, const float *programme, 
         bw_count(&calls->dropped_frames, 1);
         return;
     }
-    find_goals(caller, goals);
+    find_goals(calls, caller, goals);
     frame->number = number;
     memset(frame->samples, 0, sizeof(float) * BW_CHANNELS * frames);
     for (uint32_t i = 0; i < BW_CHANNELS * frames; i++)
@@ -233,6 +247,7 @@ static void feed_caller(bw_calls *calls, bw_feed *feed, const float *programme, 
     const float *producers = calls->buses[is_producer(caller) ? TO_STUDIO : FROM_STUDIO];
     add_ramped(frame->samples, calls->heard, &caller->gains[FROM_AIR], goals[FROM_AIR], frames);
     add_ramped(frame->samples, producers, &caller->gains[FROM_PRODUCERS], goals[FROM_PRODUCERS], frames);
+    add_ramped(frame->samples, calls->buses[HOLD], &caller->gains[FROM_HOLD], goals[FROM_HOLD], frames);
     bw_soft_clip(frame->samples, BW_CHANNELS * frames);
     bw_ring_end_write(&feed->frames);
     bw_wake_signal(&feed->wake);
@@ -255,7 +270,7 @@ static void take_callers(bw_calls *calls, uint32_t frames, int64_t now_ns) {
         take_caller(calls, calls->feeds[i], frames, now_ns);
     for (uint32_t i = 0; i < BUSES; i++)
         add_tail(calls->tails[i], calls->buses[i], frames);
-    take_talkback(calls, frames);
+    take_channels(calls, frames);
     bw_playout_end_pull(calls->engine->playout, began_ns);
 }
 
@@ -263,7 +278,7 @@ void bw_calls_mix(bw_calls *calls, float *programme, int64_t number, int64_t now
     uint32_t frames = calls->engine->config.frame_samples;
     int64_t began_ns = bw_now_ns();
     if (!calls->has_had_calls) {
-        take_talkback(calls, frames); /* so that the first caller does not hear what was said before */
+        take_channels(calls, frames); /* so that the first caller does not hear what was said before */
         measure(calls, programme, frames);
         return;
     }
@@ -282,14 +297,20 @@ void bw_calls_mix(bw_calls *calls, float *programme, int64_t number, int64_t now
         atomic_store_explicit(&calls->longest_ns, took_ns, memory_order_relaxed);
 }
 
-/* ---- thread of the talkback's channel */
+/* ---- thread of a channel for callers alone */
 
-void bw_calls_talk(bw_calls *calls, const float *samples) {
-    float *slot = bw_ring_begin_write(&calls->talkback);
+void bw_calls_write(bw_calls *calls, uint32_t use, const float *samples) {
+    float *slot = bw_ring_begin_write(&calls->aux[use]);
     if (slot == NULL)
         return;
     memcpy(slot, samples, sizeof(float) * BW_CHANNELS * calls->engine->config.frame_samples);
-    bw_ring_end_write(&calls->talkback);
+    bw_ring_end_write(&calls->aux[use]);
+}
+
+/* ---- loop thread */
+
+void bw_calls_set_hold(bw_calls *calls, bool has_hold) {
+    atomic_store_explicit(&calls->has_hold, has_hold, memory_order_relaxed);
 }
 
 /* ---- any thread */

@@ -37,6 +37,9 @@ void bw_calls_free(bw_calls *calls);
 bw_feed *bw_feed_new(uint32_t peer, uint32_t frame_samples);
 void bw_feed_free(bw_feed *feed);
 
+/* Lets callers who wait hear a channel of their own instead of channel 0, or not. */
+void bw_calls_set_hold(bw_calls *calls, bool has_hold);
+
 /* ---- thread of channel 0 */
 
 void bw_calls_add(bw_calls *calls, bw_feed *feed);
@@ -44,8 +47,8 @@ void bw_calls_add(bw_calls *calls, bw_feed *feed);
 void bw_calls_remove(bw_calls *calls, bw_feed *feed);
 /* Reads all callers, makes a frame for each feed, and adds the callers on air to the frame of the programme. */
 void bw_calls_mix(bw_calls *calls, float *programme, int64_t number, int64_t now_ns);
-/* Thread of the talkback's channel: one frame of the producers' microphone. */
-void bw_calls_talk(bw_calls *calls, const float *samples);
+/* Thread of a channel with this use (BW_CHANNEL_*): one frame. */
+void bw_calls_write(bw_calls *calls, uint32_t use, const float *samples);
 
 /* ---- playout.c: thread of channel 0, except for the first one */
 

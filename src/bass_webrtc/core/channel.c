@@ -118,8 +118,8 @@ static void take_commands(bw_channel *channel) {
         case BW_CHANNEL_REMOVE_CALL:
             remove_call(channel, command->pointer, command->value);
             break;
-        case BW_CHANNEL_TALK:
-            channel->talks = command->value != 0;
+        case BW_CHANNEL_SET_USE:
+            channel->use = command->value;
             break;
         case BW_CHANNEL_ADD_TAP:
             bw_taps_add(&channel->taps, command->pointer);
@@ -236,8 +236,8 @@ static void lead(bw_channel *channel, bw_pacer *pacer) {
             cross_fade(channel);
         if (channel->index == 0)
             bw_calls_mix(channel->engine->calls, channel->pcm, number, bw_now_ns());
-        if (channel->talks)
-            bw_calls_talk(channel->engine->calls, channel->pcm);
+        if (channel->use != BW_CHANNEL_PLAIN)
+            bw_calls_write(channel->engine->calls, channel->use, channel->pcm);
         send_frame(channel, channel->pcm, number);
     }
 }

@@ -29,7 +29,7 @@ typedef enum {
     BW_CHANNEL_SET_SOURCE,        /* pointer: bw_source or NULL; value: samples of the cross-fade; error */
     BW_CHANNEL_ADD_CALL,          /* pointer: bw_feed; channel 0, like the next */
     BW_CHANNEL_REMOVE_CALL,       /* the same; value: its channel, returned with BW_NOTICE_CALL_REMOVED */
-    BW_CHANNEL_TALK,              /* value: 1: the channel is the producers' microphone */
+    BW_CHANNEL_SET_USE,           /* value */
     BW_CHANNEL_ADD_TAP,           /* pointer: bw_tap */
 } bw_channel_command_kind;
 
@@ -49,17 +49,17 @@ struct bw_channel {
     uint32_t encoding_count;
     bw_channel_state *state;
     pthread_t thread;
-    bool is_started;  /* loop only, like the next four */
-    bool has_stopped; /* BW_EVENT_CHANNEL_REMOVED was taken */
-    bool is_removed;  /* bw_channel_remove was called; BW_EVENT_CHANNEL_REMOVED is due */
-    bool replacing;   /* BW_EVENT_SOURCE_REPLACED is due */
-    bool is_talkback; /* callers hear it, or have heard it, as a producer */
-    uint32_t peers;   /* listeners of all fan-outs */
+    bool is_started;     /* loop only, like the next four */
+    bool has_stopped;    /* BW_EVENT_CHANNEL_REMOVED was taken */
+    bool is_removed;     /* bw_channel_remove was called; BW_EVENT_CHANNEL_REMOVED is due */
+    bool replacing;      /* BW_EVENT_SOURCE_REPLACED is due */
+    uint32_t wanted_use; /* BW_CHANNEL_* */
+    uint32_t peers;      /* listeners of all fan-outs */
     _Atomic bool running;
     bw_ring commands; /* loop → channel */
     bw_ring notices;  /* channel → loop */
     bw_feed *feed;    /* what the channel sends instead of a source; NULL: it has a source */
-    bool talks;       /* callers hear the channel as the producers' microphone */
+    uint32_t use;     /* what callers hear the channel as; BW_CHANNEL_* */
     bw_source *source;
     bw_source *former;     /* fades out; NULL: there is no cross-fade */
     uint32_t fade_samples; /* length of the cross-fade */

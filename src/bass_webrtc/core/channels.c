@@ -126,16 +126,19 @@ bool bw_call_remove(bw_engine *engine, uint32_t peer) {
 
 void bw_call_removed(bw_engine *engine, uint32_t channel) { bw_channel_end(engine->channels[channel]); }
 
-int bw_calls_set_talkback(bw_engine *engine, uint32_t channel, uint32_t talks) {
+int bw_channel_set_use(bw_engine *engine, uint32_t channel, uint32_t use) {
     bw_channel *found = bw_channel_find(engine, channel);
-    if (found == NULL || channel == 0 || found->feed != NULL)
+    if (found == NULL || channel == 0 || found->feed != NULL || use >= BW_CHANNEL_USES)
         return BW_ERROR_ARGUMENT;
-    for (uint32_t i = 0; talks && i < BW_MAX_CHANNELS; i++) {
-        if (engine->channels[i] != NULL && engine->channels[i]->is_talkback)
-            return BW_ERROR_BUSY; /* the ring has one writer */
+    for (uint32_t i = 0; use != BW_CHANNEL_PLAIN && i < BW_MAX_CHANNELS; i++) {
+        if (engine->channels[i] != NULL && i != channel && engine->channels[i]->wanted_use == use)
+            return BW_ERROR_BUSY; /* each ring has one writer */
     }
-    int status = command_channel(found, (bw_channel_command){.kind = BW_CHANNEL_TALK, .value = talks});
-    found->is_talkback |= status == BW_OK;
+    int status = command_channel(found, (bw_channel_command){.kind = BW_CHANNEL_SET_USE, .value = use});
+    if (status == BW_OK && (use == BW_CHANNEL_HOLD || found->wanted_use == BW_CHANNEL_HOLD))
+        bw_calls_set_hold(engine->calls, use == BW_CHANNEL_HOLD);
+    if (status == BW_OK)
+        found->wanted_use = use;
     return status;
 }
 

@@ -170,7 +170,7 @@ uint32_t bw_channel_get_lateness(bw_engine *engine, uint32_t channel, uint32_t *
 
 /* ------------------------------------------------------------------ calls: peers that hear each other */
 
-#define BW_CALL_WAITING 0  /* hears channel 0, and is not heard */
+#define BW_CALL_WAITING 0  /* hears channel 0, or one for those who wait, and is not heard */
 #define BW_CALL_ON_AIR 1   /* hears channel 0 with the others on air; heard by them and by the listeners of channel 0 */
 #define BW_CALL_PRIVATE 2  /* hears the producers, and is heard by them alone */
 #define BW_CALL_ENDED 3    /* silence in both directions */
@@ -191,9 +191,14 @@ typedef struct {
 int bw_call_add(bw_engine *engine, uint32_t peer, const bw_channel_config *config, const bw_call_settings *settings);
 /* Any thread. Changes take 10 ms, without a click. */
 int bw_call_set(bw_engine *engine, uint32_t peer, const bw_call_settings *settings);
-/* Loop thread. talks: 1: callers hear this channel as they hear a producer; 0: not any more. BW_ERROR_BUSY while there
- * is another one. */
-int bw_calls_set_talkback(bw_engine *engine, uint32_t channel, uint32_t talks);
+#define BW_CHANNEL_PLAIN 0    /* for its listeners */
+#define BW_CHANNEL_TALKBACK 1 /* callers hear it as they hear a producer */
+#define BW_CHANNEL_HOLD 2     /* callers who wait hear it instead of channel 0 */
+#define BW_CHANNEL_USES 3
+
+/* Loop thread. Sets what callers hear a channel as, besides its listeners; not of channel 0. BW_ERROR_BUSY while another
+ * channel has this use. */
+int bw_channel_set_use(bw_engine *engine, uint32_t channel, uint32_t use);
 
 typedef struct {
     uint64_t mix_max_ns;     /* the longest time that the callers took in one frame */

@@ -304,6 +304,10 @@ class CallSettings:
     talkback: bool = False
 
 
+ChannelUse = Literal["plain", "talkback", "hold"]
+"""For listeners only, as the producers' microphone, or for callers who wait, instead of the first channel."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallsStats:
     """Counters of all calls; see ``bw_calls_stats`` in ``core.h``."""
@@ -731,9 +735,9 @@ class Engine:
             if not self._closed:
                 _check(lib.bw_call_set(self._pointer, peer, _call_settings(settings)), "set_call")
 
-    def set_talkback(self, channel: int, talks: bool) -> None:
-        """Let callers hear a channel as they hear a producer, or not any more."""
-        _check(lib.bw_calls_set_talkback(self._open(), channel, talks), "set_talkback")
+    def set_use(self, channel: int, use: ChannelUse) -> None:
+        """Set what callers hear a channel as, besides its listeners; one channel for each use."""
+        _check(lib.bw_channel_set_use(self._open(), channel, getattr(lib, f"BW_CHANNEL_{use.upper()}")), "set_use")
 
     def calls_stats(self) -> CallsStats:
         """Return the counters of all calls; zeros after ``close``. Any thread."""

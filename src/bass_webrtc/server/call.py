@@ -86,7 +86,8 @@ class Call:
     def state(self) -> CallState:
         """Who hears the caller, and what it hears:
 
-        - ``"waiting"``: it hears the programme, and is not on air. Its ``input_stream`` can be listened to.
+        - ``"waiting"``: it hears the programme, or what ``Server.set_hold`` says, and is not on air. Its
+          ``input_stream`` can be listened to.
         - ``"on_air"``: the listeners of ``"main"`` hear it, the other callers and ``Server.input_stream``.
         - ``"private"``: it hears the producers alone, and they alone hear it.
         - ``"ended"``: it has left. Cannot be set: use ``hang_up``.

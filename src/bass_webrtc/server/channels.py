@@ -19,7 +19,7 @@ from typing import Any
 
 from ..bass import current_device, error_name, select_device
 from ..config import MAIN, ServerConfig
-from ..core import ChannelSettings, Engine
+from ..core import ChannelSettings, ChannelUse, Engine
 from ..errors import BassWebRtcError, ClosedError, ConfigError
 from ..events import EventDispatcher
 from ..peer.host import EngineHost
@@ -164,8 +164,9 @@ class ServerChannels:
         self._host: EngineHost | None = None
         self._running: dict[str, RunningChannel] = {}
         self._closing: set[RunningChannel] = set()
-        self._talkback: SourceWatch | None = None
-        self._talkback_guard = asyncio.Lock()
+        self._for_callers: dict[ChannelUse, SourceWatch] = {}
+        """Channels without name and listeners, by what callers hear them as."""
+        self._for_callers_guard = asyncio.Lock()
 
     @classmethod
     def open(
@@ -203,8 +204,8 @@ class ServerChannels:
         """Close all sources. Once the engine is closed."""
         for channel in (*self._running.values(), *self._closing):
             channel.watch.close()
-        if self._talkback is not None:
-            self._talkback.close()
+        for watch in self._for_callers.values():
+            watch.close()
 
     # -- the channels: any thread
 
@@ -316,23 +317,24 @@ class ServerChannels:
         opened = await _open(source, device)
         await watch.set_source(opened, fade_ms, turn, functools.partial(setattr, handle, "source", source))
 
-    async def set_talkback(self, source: Source, device: int | None) -> None:
-        """Open the producers' microphone, a channel without name and listeners; see ``Server.set_talkback``."""
-        async with self._talkback_guard:
+    async def set_for_callers(self, use: ChannelUse, source: Source, device: int | None) -> None:
+        """Open what callers hear as the producers' microphone or while they wait; see ``Server.set_talkback``."""
+        async with self._for_callers_guard:
             opened = await _open(source, device)
-            if self._talkback is None:
-                self._talkback = self._open_talkback(opened)
+            watch = self._for_callers.get(use)
+            if watch is None:
+                watch = self._for_callers[use] = self._open_for_callers(opened)
             else:
-                await self._talkback.set_source(opened, 0, self._talkback.take_turn())
+                await watch.set_source(opened, 0, watch.take_turn())
+            self.engine.set_use(watch.channel, "plain" if source is None else use)
 
-    def _open_talkback(self, opened: OpenSource) -> SourceWatch:
+    def _open_for_callers(self, opened: OpenSource) -> SourceWatch:
         assert self._host is not None, "called between start and close"
         try:
-            number = self.engine.add_channel(ChannelSettings.of(self._config), opened.handle)
+            number = self.engine.add_channel(self.defaults, opened.handle)
         except BaseException:
             opened.close()
             raise
-        self.engine.set_talkback(number, True)
         watch = SourceWatch(self.engine, opened, functools.partial(_report_end, self._events, ""), number)
         self._host.observe_channel(number, watch)
         watch.start()

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 from ..bass import InputStream, current_device, error_name
 from ..config import IceServerAddress, ServerConfig
-from ..core import Engine
+from ..core import ChannelUse, Engine
 from ..errors import ClosedError, ConfigError
 from ..events import EventDispatcher
 from ..loop_thread import LoopThread
@@ -93,7 +93,7 @@ class ServerRun:
         admit: Admit,
         invites: Invites,
         call_numbers: Iterator[int],
-        talkback: Source = None,
+        for_callers: Mapping[ChannelUse, Source],
     ) -> ServerRun:
         """Open everything, or nothing.
 
@@ -106,7 +106,7 @@ class ServerRun:
             admit: Decides on each WHIP and WHEP request.
             invites: With which guests may call.
             call_numbers: Of calls, each once.
-            talkback: The producers' microphone.
+            for_callers: What callers hear besides: the producers' microphone, and what plays while they wait.
 
         Raises:
             BassWebRtcError: A source or a port cannot be opened.
@@ -134,8 +134,8 @@ class ServerRun:
             host.start()
             stack.callback(host.stop)
             channels.start(host)
-            if talkback is not None:
-                await channels.set_talkback(talkback, current_device())
+            for use, source in for_callers.items():
+                await channels.set_for_callers(use, source, current_device())
             stack.push_async_callback(peers.end_all, "the server stops")
             if config.record_programme is not None:
                 programme = record_programme(recordings, channels.main, config.record_programme, config)

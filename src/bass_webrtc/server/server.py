@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..bass import current_device
 from ..config import MAIN, ChannelConfig, ServerConfig, check_channel_name, usable_ice_servers
-from ..core import fill_with_silence, max_channels, read_array
+from ..core import ChannelUse, fill_with_silence, max_channels, read_array
 from ..errors import ClosedError, ConfigError
 from ..events import Callback, EventDispatcher, needs_argument, without_arguments
 from ..loop_thread import BlockingLifecycle, Lifecycle, LoopThread, wait
@@ -96,7 +96,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         self._channels_guard = threading.Lock()  # Of the three above.
         self._invites = Invites()
         self._call_numbers = itertools.count(1)
-        self._talkback: Source = None
+        self._for_callers: dict[ChannelUse, Source] = {}
         self._events = EventDispatcher(_EVENTS)
         self._last_stats = ServerStats()
 
@@ -118,7 +118,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
                 self._admit,
                 self._invites,
                 self._call_numbers,
-                self._talkback,
+                dict(self._for_callers),
             )
         except BaseException:
             self._end_changes()
@@ -223,19 +223,19 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
                 return _done(None)
         return self._change(lambda run: run.channels.set_source(channel, source, fade_ms, device))
 
-    def _set_talkback(self, source: Source) -> Future[None]:
+    def _set_for_callers(self, use: ChannelUse, source: Source) -> Future[None]:
         check_source(source)
         if self.config.calls is None:
-            raise ConfigError("the server has no calls, whose callers could hear a producer; set calls")
+            raise ConfigError("the server has no calls, whose callers could hear it; set calls")
         device = current_device()
         with self._channels_guard:
             if self._opened is None:
-                self._talkback = source
+                self._for_callers[use] = source
                 return _done(None)
 
         async def change(run: ServerRun) -> None:
-            await run.channels.set_talkback(source, device)
-            self._talkback = source
+            await run.channels.set_for_callers(use, source, device)
+            self._for_callers[use] = source
 
         return self._change(change)
 
@@ -556,7 +556,22 @@ class Server(ServerBase[Channel], BlockingLifecycle[ServerRun]):
             BassWebRtcError: The source cannot be opened. The former one stays.
             ClosedError: The server was stopped meanwhile.
         """
-        wait(self._set_talkback(source))
+        wait(self._set_for_callers("talkback", source))
+
+    def set_hold(self, source: Source) -> None:
+        """Set what callers hear who are ``"waiting"``, instead of the programme.
+
+        Waits until the source is open. On a server that is not running, ``start`` opens it.
+
+        Args:
+            source: As of ``Server``. None: they hear the programme.
+
+        Raises:
+            ConfigError: ``source`` is of another type, or ``ServerConfig.calls`` is None.
+            BassWebRtcError: The source cannot be opened. The former one stays.
+            ClosedError: The server was stopped meanwhile.
+        """
+        wait(self._set_for_callers("hold", source))
 
     def add_peer(self, offer_sdp: str, channel: str = MAIN) -> tuple[Peer, str]:
         """Answer an offer that the program received. Waits at most half a second, for STUN and TURN servers.
