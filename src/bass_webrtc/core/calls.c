@@ -59,9 +59,10 @@ struct bw_calls {
 /* ---- life: loop thread */
 
 bw_calls *bw_calls_new(bw_engine *engine) {
-    bw_calls *calls = calloc(1, sizeof *calls);
+    bw_calls *calls = bw_allocate_aligned(sizeof *calls);
     if (calls == NULL)
         return NULL;
+    memset(calls, 0, sizeof *calls);
     size_t values = (size_t)engine->config.frame_samples * BW_CHANNELS;
     calls->engine = engine;
     calls->callers = calloc(engine->config.max_peers, sizeof *calls->callers);
@@ -89,13 +90,14 @@ void bw_calls_free(bw_calls *calls) {
     free(calls->callers);
     free(calls->feeds);
     free(calls->buses[0]);
-    free(calls);
+    bw_free_aligned(calls);
 }
 
 bw_feed *bw_feed_new(uint32_t peer, uint32_t frame_samples) {
-    bw_feed *feed = calloc(1, sizeof *feed);
+    bw_feed *feed = bw_allocate_aligned(sizeof *feed);
     if (feed == NULL)
         return NULL;
+    memset(feed, 0, sizeof *feed);
     feed->peer = peer;
     feed->wake.read_descriptor = -1;
     feed->share = calloc((size_t)frame_samples * BW_CHANNELS, sizeof(float));
@@ -112,7 +114,7 @@ void bw_feed_free(bw_feed *feed) {
     bw_wake_destroy(&feed->wake);
     bw_ring_destroy(&feed->frames);
     free(feed->share);
-    free(feed);
+    bw_free_aligned(feed);
 }
 
 /* ---- thread of channel 0 */
