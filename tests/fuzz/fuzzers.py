@@ -39,6 +39,7 @@ SOURCES = (
     "rtcp_reports",
     "rtp_parse",
     "rtp_stream",
+    "source",
     "srtp",
     "srtp_receiver",
     "stretch",
