@@ -36,9 +36,7 @@ else:
     _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
     """What an instruction of the thread itself raises. The system ends a process that blocks them, and no crash handler
     of the program runs. Virtual machines, whose code a callback may run, need them for ordinary work."""
-    _REAL_TIME = frozenset(range(signal.SIGRTMIN, signal.SIGRTMAX + 1)) if hasattr(signal, "SIGRTMIN") else frozenset()
-    """With these, Mono stops the threads that have called into it while it collects garbage."""
-    _BLOCKED = frozenset(signal.valid_signals() - _FAULTS - _REAL_TIME)
+    _BLOCKED = frozenset(signal.valid_signals() - _FAULTS)
 
     def signal_mask() -> SignalMask:
         """Return the signals that the calling thread blocks."""

@@ -127,7 +127,7 @@ class ServerRun:
             mux = _open_mux(host, config) if config.signaling_mode != "callback" and not ice_servers else None
             peers = ServerPeers(host, mux, loop, config, tuple(ice_servers), events, channels)
             recordings = _open_recordings(engine, config, loop, faults)
-            stack.push_async_callback(asyncio.to_thread, recordings.close)
+            stack.push_async_callback(_close_recordings, recordings)
             calls = None
             if config.calls is not None:
                 calls = ServerCalls(peers, loop, config, events, invites, recordings, call_numbers)
@@ -241,6 +241,14 @@ def _open_recordings(engine: Engine, config: ServerConfig, loop: LoopThread, fau
         except OSError as error:
             raise ConfigError(f"record_calls {str(config.record_calls)!r} cannot be made: {error.strerror}") from error
     return Recordings(engine, f"bass-webrtc {__version__}", report)
+
+
+async def _close_recordings(recordings: Recordings) -> None:
+    """Wait for the files; the loop does other work meanwhile, but for the interpreter's exit, when no thread starts."""
+    try:
+        await asyncio.to_thread(recordings.close)
+    except RuntimeError:
+        recordings.close()
 
 
 def _make_http(
