@@ -6,7 +6,6 @@
 #define FEED_FRAMES 8    /* how far a feed's thread may be behind */
 #define AUX_FRAMES 4     /* channels for callers alone have a phase of their own */
 #define RAMP_SAMPLES 480 /* 10 ms from silence to full level */
-#define TAIL_SAMPLES 240 /* 5 ms fade when a caller's audio ends abruptly */
 #define MAX_GAIN 4.0f
 #define SILENCE_DBFS -127.0f
 #define LEVEL_SMOOTHING 0.3f /* per frame */
@@ -183,15 +182,6 @@ static void add_ramped(float *restrict output, const float *restrict input, floa
         output[i] += now * input[i];
 }
 
-static void add_tail(float tail[BW_CHANNELS], float *output, uint32_t frames) {
-    for (uint32_t i = 0; i < TAIL_SAMPLES && i < frames; i++) {
-        float part = 1.0f - (float)(i + 1) / TAIL_SAMPLES;
-        output[BW_CHANNELS * i] += part * tail[0];
-        output[BW_CHANNELS * i + 1] += part * tail[1];
-    }
-    memset(tail, 0, sizeof(float) * BW_CHANNELS);
-}
-
 /* Reads one caller, and adds it to the buses. */
 static void take_caller(bw_calls *calls, bw_feed *feed, uint32_t frames, int64_t now_ns) {
     caller *caller = &calls->callers[feed->peer];
@@ -271,7 +261,7 @@ static void take_callers(bw_calls *calls, uint32_t frames, int64_t now_ns) {
     for (uint32_t i = 0; i < calls->count; i++)
         take_caller(calls, calls->feeds[i], frames, now_ns);
     for (uint32_t i = 0; i < BUSES; i++)
-        add_tail(calls->tails[i], calls->buses[i], frames);
+        bw_add_tail(calls->tails[i], calls->buses[i], frames);
     take_channels(calls, frames);
     bw_playout_end_pull(calls->engine->playout, began_ns);
 }

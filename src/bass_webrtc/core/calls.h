@@ -62,6 +62,8 @@ bool bw_playout_read_caller(bw_playout *playout, uint32_t peer, float *output, u
 /* Passes the sum of the callers on air to the mix. */
 void bw_playout_write_calls(bw_playout *playout, const float *samples, uint32_t frames);
 
+/* Fades from the last frame of audio that has ended to zero, instead of stopping abruptly, and clears it. Any thread. */
+void bw_add_tail(float tail[BW_CHANNELS], float *output, uint32_t frames);
 /* Returns how many values were above the knee, -1 dBFS. Any thread. */
 uint32_t bw_soft_clip(float *output, uint32_t values);
 

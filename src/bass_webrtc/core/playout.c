@@ -258,15 +258,14 @@ static void add(float *restrict output, const float *restrict input, uint32_t va
         output[i] += input[i];
 }
 
-/* Fades to zero instead of stopping abruptly. */
-static void add_tail(slot *slot, float *output, uint32_t frames) {
+void bw_add_tail(float tail[CHANNELS], float *output, uint32_t frames) {
     uint32_t count = frames < TAIL_FRAMES ? frames : TAIL_FRAMES;
     for (uint32_t i = 0; i < count; i++) {
         float share = 1.0f - (float)(i + 1) / (float)count;
-        output[CHANNELS * i] += share * slot->tail[0];
-        output[CHANNELS * i + 1] += share * slot->tail[1];
+        output[CHANNELS * i] += share * tail[0];
+        output[CHANNELS * i + 1] += share * tail[1];
     }
-    memset(slot->tail, 0, sizeof slot->tail);
+    memset(tail, 0, sizeof(float) * CHANNELS);
 }
 
 static void decode_early(slot *slot, uint32_t frames, int64_t next_ns) {
@@ -299,7 +298,7 @@ static void mix_peer(slot *slot, float *output, float *scratch, uint32_t frames,
         add(output, scratch, CHANNELS * frames);
         memcpy(slot->tail, scratch + CHANNELS * (size_t)(frames - 1), sizeof slot->tail);
     } else if (slot->tail[0] != 0.0f || slot->tail[1] != 0.0f) {
-        add_tail(slot, output, frames);
+        bw_add_tail(slot->tail, output, frames);
     }
 }
 
