@@ -61,6 +61,9 @@ class FakeCallBook:
     def calls(self) -> Sequence[CallStats]:
         return tuple(self.now.values())
 
+    def call(self, call_id: int) -> CallStats:
+        return self.now[call_id]
+
     def change(self, call_id: int, changes: CallChanges) -> None:
         call = self.now[call_id]
         self._fail()

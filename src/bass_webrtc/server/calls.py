@@ -352,6 +352,10 @@ class ServerCalls:
         """Return the calls that are connected, the oldest first."""
         return [call.stats() for call in self.connected]
 
+    def call(self, call_id: int) -> CallStats:
+        """Return one of them; see ``CallBook``."""
+        return self._connected[call_id].stats()
+
     def change(self, call_id: int, changes: CallChanges) -> None:
         """Change a call; see ``CallBook``."""
         call = self._connected[call_id]

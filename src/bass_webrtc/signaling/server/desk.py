@@ -73,6 +73,13 @@ class CallBook(Protocol):
     def calls(self) -> Sequence[CallStats]:
         """Return the calls that are connected, the oldest first."""
 
+    def call(self, call_id: int) -> CallStats:
+        """Return one of them.
+
+        Raises:
+            KeyError: There is no such call: 404.
+        """
+
     def change(self, call_id: int, changes: CallChanges) -> None:
         """Change a call: all that is asked for, or nothing.
 
@@ -209,11 +216,10 @@ class Desk:
         return Response(204, (_NO_STORE,))
 
     def _find(self, item: str) -> CallStats:
-        number = int(item) if _NUMBER.fullmatch(item) else -1
-        for call in self._book.calls():
-            if call.id == number:
-                return call
-        raise Refused(404, "There is no call with this number, or it has ended.")
+        try:
+            return self._book.call(int(item) if _NUMBER.fullmatch(item) else -1)
+        except KeyError:
+            raise Refused(404, "There is no call with this number, or it has ended.") from None
 
     # The programme and the server
 
