@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 import bass_webrtc as bw
 from support import netns, tones
 from support.aiortc_caller import Caller
+from support.callers import read
 from support.patience import wait_until
 from support.reruns import real_time_audio
 
@@ -71,9 +71,9 @@ def test_callers_hear_all_but_themselves(server: bw.Server, hosts: tuple[netns.H
             silent = await stack.enter_async_context(calling(server, WAITING_HZ, "?name=Waiting"))
             callers = [await stack.enter_async_context(calling(server, hz)) for hz in CALLERS_HZ]
             heard = await asyncio.gather(*(one.hear(4.0) for one in (*callers, silent)))
-            mix = await asyncio.to_thread(read, server.read_input, 3.0)
+            mix = await asyncio.to_thread(read, server, 3.0)
             (held,) = waiting
-            alone = await asyncio.to_thread(read, held.read, 2.0)
+            alone = await asyncio.to_thread(read, held, 2.0)
         for own_hz, samples in zip((*CALLERS_HZ, None), heard, strict=True):
             left = samples[:, 0]
             others = [hz for hz in (PROGRAMME_HZ, *CALLERS_HZ) if hz != own_hz]
@@ -96,12 +96,3 @@ def steady_dbfs(samples: tones.Samples, hz: float) -> float:
     window = np.hanning(len(samples))
     carrier = np.exp(-2j * np.pi * hz * np.arange(len(samples)) / tones.SAMPLE_RATE_HZ)
     return float(20 * np.log10(2 * np.abs((samples * window) @ carrier) / window.sum() + 1e-9))
-
-
-def read(block: Callable[[int], tones.Samples], seconds: float) -> tones.Samples:
-    """Read in real time, without the first second."""
-    blocks, begin_s = [], time.perf_counter()
-    for number in range(round((seconds + 1) * 50)):
-        time.sleep(max(0.0, begin_s + number * 0.02 - time.perf_counter()))
-        blocks.append(block(960))
-    return np.concatenate(blocks)[48_000:]

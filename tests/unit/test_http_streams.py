@@ -149,7 +149,7 @@ async def test_client_that_does_not_read_is_dropped_and_costs_little(tls: bool, 
 
 
 async def test_slow_client_is_asked_for_the_next_part_when_it_has_read() -> None:
-    """So whoever makes the parts can leave out what has become old."""
+    """So the code that makes the parts can leave out what has become old."""
     async with streaming(PATIENT, 100_000) as (server, streams):
         one = socket.socket()
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
