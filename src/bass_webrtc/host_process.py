@@ -27,25 +27,39 @@ if sys.platform == "win32":
         """Return the signals that the calling thread blocks."""
         return frozenset()
 
+    def leave_real_time_signals_open() -> None:
+        """Let threads that start from now on block real-time signals only if the thread that starts them does."""
+
     @contextlib.contextmanager
     def masked_signals(mask: SignalMask | None = None) -> Iterator[None]:
-        """Let the calling thread block these signals in the block; None: all that others can send to it."""
+        """Let the calling thread block these signals in the block; None: those that our threads leave alone."""
         yield
 
 else:
     _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
     """What an instruction of the thread itself raises. The system ends a process that blocks them, and no crash handler
     of the program runs. Virtual machines, whose code a callback may run, need them for ordinary work."""
-    _BLOCKED = frozenset(signal.valid_signals() - _FAULTS)
+    _REAL_TIME = {one for one in signal.valid_signals() if one >= getattr(signal, "SIGRTMIN", signal.NSIG)}
+    _blocked = frozenset(signal.valid_signals() - _FAULTS)
 
     def signal_mask() -> SignalMask:
         """Return the signals that the calling thread blocks."""
         return signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
+    def leave_real_time_signals_open() -> None:
+        """Let threads that start from now on block real-time signals only if the thread that starts them does.
+
+        For programs in languages whose runtime, as Mono's, stops with one of these each thread that has run a callback,
+        and waits for all of them. It would wait until the next callback.
+        """
+        global _blocked
+        _blocked -= _REAL_TIME
+
     @contextlib.contextmanager
     def masked_signals(mask: SignalMask | None = None) -> Iterator[None]:
-        """Let the calling thread block these signals in the block; None: all that others can send to it."""
-        before = signal.pthread_sigmask(signal.SIG_SETMASK, _BLOCKED if mask is None else mask)
+        """Let the calling thread block these signals in the block; None: those that our threads leave alone."""
+        before = signal_mask()
+        signal.pthread_sigmask(signal.SIG_SETMASK, _blocked | (before & _REAL_TIME) if mask is None else mask)
         try:
             yield
         finally:

@@ -46,6 +46,10 @@ static void signals(void) {
     struct sigaction own = {.sa_handler = on_usr1, .sa_flags = SA_RESTART | SA_NODEFER};
     sigaction(SIGUSR1, &own, NULL);
     signal(SIGINT, SIG_DFL); /* A shell ignores it in jobs in the background. */
+    sigset_t waited_for;     /* by sigwait, say */
+    sigemptyset(&waited_for);
+    sigaddset(&waited_for, SIGRTMIN);
+    pthread_sigmask(SIG_BLOCK, &waited_for, NULL);
     read_actions(before);
     void *server = running_server();
     void *player = connected_player(server);

@@ -14,13 +14,18 @@ PIPELINED = 60
 
 
 def test_signals_stay_the_programs_and_no_visitor_ends_it() -> None:
-    """SIGPIPE would end the program, and no handler but its own runs. Ctrl-C ends it, as before the first call."""
+    """SIGPIPE would end the program, and no handler but its own runs. Ctrl-C ends it, as before the first call.
+
+    A real-time signal that the program does not block may be one with which its runtime stops threads.
+    """
     with c_library.running([str(c_library.program(SOURCE)), "signals"]) as process:
         port = int(c_library.read_line(process))
         for thread, status in usage.thread_statuses(process.pid).items():
             blocked = int(status["SigBlk"], 16)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD, signal.SIGUSR1):
                 assert thread == process.pid or blocked >> (number - 1) & 1, (status["Name"], number)
+            for number in (signal.SIGRTMIN, signal.SIGRTMAX):
+                assert blocked >> (number - 1) & 1 == (number == signal.SIGRTMIN), (status["Name"], number)
         for _ in range(VISITORS):
             with socket.create_connection(("127.0.0.1", port)) as visitor:
                 visitor.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * PIPELINED)

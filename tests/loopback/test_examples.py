@@ -60,8 +60,9 @@ def _running(example: Path, folder: Path) -> Iterator[tuple[Command, str]]:
     )
     try:
         assert process.stdout is not None
-        url = re.search(r"Open (http\S+)", process.stdout.readline())
-        assert url is not None
+        printed = process.stdout.readline()
+        url = re.search(r"Open (http\S+)", printed)
+        assert url is not None, (printed, process.communicate(timeout=PROCESS_S))
         yield process, url[1]
     finally:
         process.kill()

@@ -108,10 +108,10 @@
  * copy is refused, as is, on Windows, a process that has loaded another version of Python. Call no function from DllMain.
  *
  * Your process. The library changes no signal handling: Ctrl-C stays yours, SIGPIPE never reaches you through it, and its
- * threads, which also call your callbacks, block all signals but faults. A process that you start in a callback inherits
- * that. After fork, every function fails at once with BASS_WEBRTC_ERROR_PYTHON in the child, which may exit normally or
- * call exec; a child that was forked before the first call can use the library. Standard streams may be closed: the null
- * device takes the numbers 0, 1 and 2 then.
+ * threads, which also call your callbacks, block all signals but faults and the real-time signals that you leave open.
+ * A process that you start in a callback inherits that. After fork, every function fails at once with
+ * BASS_WEBRTC_ERROR_PYTHON in the child, which may exit normally or call exec; a child that was forked before the first
+ * call can use the library. Standard streams may be closed: the null device takes the numbers 0, 1 and 2 then.
  */
 #ifndef BASS_WEBRTC_H
 #define BASS_WEBRTC_H

@@ -20,6 +20,7 @@ from ..bass import kept_error_code, open_source
 from ..client.clients import WhepClient
 from ..config import CHANNELS, SAMPLE_BYTES, IceServer, ServerConfig, usable_ice_servers
 from ..core import statistics_functions
+from ..host_process import leave_real_time_signals_open
 from ..limited_log import LEVELS, log_to_standard_error
 from ..server.call import HUNG_UP
 from ..server.server import Server
@@ -84,6 +85,7 @@ def bind(ffi: Any, lib: Any, failures: Mapping[str, int]) -> None:
     library = Library(ffi, lib)
     if (level := os.environ.get("BASS_WEBRTC_LOG_LEVEL")) in LEVELS:
         log_to_standard_error(level)
+    leave_real_time_signals_open()
     lib.bw_use_core(*statistics_functions())
     for name, failure in failures.items():
         ffi.def_extern(f"bw_py_{name}")(_with_error(lib, getattr(library, name), failure))

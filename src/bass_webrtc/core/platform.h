@@ -66,7 +66,8 @@ bw_pacer bw_pacer_begin(void);
 void bw_pacer_sleep_until_ns(bw_pacer *pacer, int64_t deadline_ns);
 void bw_pacer_end(bw_pacer *pacer);
 
-/* Blocks all signals but faults in the calling thread, so that the host program's own threads handle them. */
+/* Blocks all signals but faults in the calling thread, so that the host program's own threads handle them. Real-time
+ * signals stay as in the thread that started it: a runtime, as Mono's, may stop threads with them. */
 void bw_block_signals(void);
 
 /* A wake-up descriptor: one end is polled; any thread writes to the other without blocking. */

@@ -76,10 +76,16 @@ void bw_block_signals(void) {
     /* Raised by instructions of the thread itself. The system ends a process that blocks them, so that no crash handler
      * of the host runs. A virtual machine needs them for the code of a callback that BASS runs on this thread. */
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
-    sigset_t blocked;
+    sigset_t before, blocked;
+    pthread_sigmask(SIG_BLOCK, NULL, &before);
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
         sigdelset(&blocked, faults[i]);
+#ifdef SIGRTMIN
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+        if (!sigismember(&before, number))
+            sigdelset(&blocked, number);
+#endif
     pthread_sigmask(SIG_SETMASK, &blocked, NULL);
 }
 
