@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from bass_webrtc.bass import BassLibrary, channels, devices, find_bass, open_file, open_recording
 from bass_webrtc.bass.devices import Device
+from bass_webrtc.bass.error_names import ERROR_ALREADY
 from bass_webrtc.bass.library import FAILED_DWORD, ChannelInfo
 from bass_webrtc.errors import BassError, ConfigError
 from support import media
@@ -38,6 +42,43 @@ def test_no_sound_device_is_initialised_only_if_no_device_is(bass: BassLibrary, 
         assert bass.call("BASS_GetDevice") == 0
         with open_file(path):
             assert bass.call("BASS_GetDevice") == 0
+
+
+class _SlowDevice(BassLibrary):
+    """BASS on a slow machine: to a second thread it says ALREADY before the device of the first one works."""
+
+    def __init__(self, bass: BassLibrary) -> None:
+        self.__dict__ = dict(bass.__dict__)
+        self.initialising = threading.Event()
+
+    def try_call(self, name: str, *arguments: Any) -> int:
+        if name != "BASS_Init":
+            return super().try_call(name, *arguments)
+        if self.initialising.is_set():
+            self.set_last_error_code(ERROR_ALREADY)
+            return 0
+        self.initialising.set()
+        time.sleep(0.1)
+        return super().try_call(name, *arguments)
+
+
+def test_threads_that_open_the_first_channels_at_once_wait_for_the_device(bass: BassLibrary, tmp_path: Path) -> None:
+    """As the channels of a server do."""
+    functions = ctypes.CDLL(str(bass.path))
+    while bass.try_call("BASS_GetDevice") != FAILED_DWORD:
+        functions.BASS_Free()
+    path = media.write_tone(tmp_path / "tone.wav", seconds=0.1)
+    library = _SlowDevice(bass)
+
+    def open_and_close() -> None:
+        open_file(path, library=library).close()
+
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(open_and_close)
+        assert library.initialising.wait(10.0)
+        second = threads.submit(open_and_close)
+        first.result()
+        second.result()
 
 
 def test_input_is_opened_again_by_its_name_wherever_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:

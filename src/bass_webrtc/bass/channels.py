@@ -43,6 +43,8 @@ PLUGINS = ("bassflac", "bassopus", "bass_aac", "bassalac", "bass_ac3", "bass_ape
 
 _URL = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _configuring = threading.Lock()
+"""Of what applies to the whole process: options, devices, plugins. BASS itself does not make a thread wait for a device
+that another one is initialising: it says ALREADY, and the device works a moment later."""
 _configured_before: dict[int, tuple[int, int]] = {}
 """By option: how many calls need their value of it, and the program's own value."""
 
@@ -205,7 +207,8 @@ def load_plugins(library: BassLibrary) -> tuple[Path, ...]:
     Plugins from other folders would load the BASS in their folder, which would be a second copy.
     """
     found = (library.path.with_name(LIBRARY_NAME.replace("bass", plugin)) for plugin in PLUGINS)
-    return tuple(path for path in found if path.is_file() and _load_plugin(library, path))
+    with _configuring:  # The first calls may come at once: each returns when the plugins work.
+        return tuple(path for path in found if path.is_file() and _load_plugin(library, path))
 
 
 def _load_plugin(library: BassLibrary, path: Path) -> bool:
@@ -221,11 +224,12 @@ def _check_file(name: str) -> None:
 
 
 def _initialise(library: BassLibrary) -> None:
-    if library.try_call("BASS_GetDevice") != FAILED_DWORD:
-        return
-    initialised = library.try_call("BASS_Init", NO_SOUND_DEVICE, SAMPLE_RATE_HZ, 0, None, None)
-    if not initialised and library.last_error_code() != ERROR_ALREADY:
-        raise library.last_error("BASS_Init")
+    with _configuring:
+        if library.try_call("BASS_GetDevice") != FAILED_DWORD:
+            return
+        initialised = library.try_call("BASS_Init", NO_SOUND_DEVICE, SAMPLE_RATE_HZ, 0, None, None)
+        if not initialised and library.last_error_code() != ERROR_ALREADY:
+            raise library.last_error("BASS_Init")
 
 
 def _open_url(library: BassLibrary, url: str, flags: int) -> OwnedChannel:
@@ -277,8 +281,9 @@ def _checked(library: BassLibrary, handle: int, free: str) -> BassSource:
 def _recording_device(library: BassLibrary, index: int, hint: str) -> Iterator[None]:
     """Select a recording device for BASS_RecordStart, then restore the thread's previous device."""
     before = library.try_call("BASS_RecordGetDevice")
-    if not library.try_call("BASS_RecordInit", index) and library.last_error_code() != ERROR_ALREADY:
-        raise library.last_error("BASS_RecordInit", hint)
+    with _configuring:
+        if not library.try_call("BASS_RecordInit", index) and library.last_error_code() != ERROR_ALREADY:
+            raise library.last_error("BASS_RecordInit", hint)
     library.call("BASS_RecordSetDevice", index, hint=hint)
     try:
         yield
