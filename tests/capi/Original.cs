@@ -15,12 +15,16 @@ static class Original
     static extern bool BASS_Init(int device, uint freq, uint flags, IntPtr window, IntPtr guid);
 
     [DllImport("libbass")]
-    static extern uint BASS_StreamCreate(uint freq, uint channels, uint flags, IntPtr proc, IntPtr user);
+    static extern uint BASS_StreamCreate(uint freq, uint channels, uint flags, StreamProc proc, IntPtr user);
+
+    [UnmanagedFunctionPointer(CallingConvention.Winapi)]
+    delegate uint StreamProc(uint handle, IntPtr buffer, uint length, IntPtr user);
 
     [DllImport("libbass")]
     static extern bool BASS_Free();
 
-    static SignalingCallbacks callbacks; // static, so that the delegates are not collected
+    static readonly StreamProc play = PlaySilence; // static, as those below, so that the delegates are not collected
+    static SignalingCallbacks callbacks;
     static volatile string receivedAnswer, receivedCandidate;
     static volatile PeerState receivedState;
 
@@ -46,6 +50,13 @@ static class Original
             GC.Collect();
             Thread.Sleep(10);
         }
+    }
+
+    // Runs on a thread of the library, which a collection of garbage stops.
+    static uint PlaySilence(uint handle, IntPtr buffer, uint length, IntPtr user)
+    {
+        Marshal.Copy(new byte[length], 0, buffer, (int)length);
+        return length;
     }
 
     static void SaveSdp(uint peer, string type, string sdp, IntPtr user)
@@ -92,7 +103,7 @@ static class Original
         Marshal.PrelinkAll(typeof(Native)); // Every function exists in the library, and its types can be marshalled.
         Check(BASS_WEBRTC_GetVersion() == BASS_WEBRTC_VERSION, "GetVersion");
         Check(BASS_Init(0, 48000, 0, IntPtr.Zero, IntPtr.Zero), "BASS_Init");
-        uint song = BASS_StreamCreate(48000, 2, BASS_STREAM_DECODE | BASS_SAMPLE_FLOAT, IntPtr.Zero, IntPtr.Zero);
+        uint song = BASS_StreamCreate(48000, 2, BASS_STREAM_DECODE | BASS_SAMPLE_FLOAT, play, IntPtr.Zero);
 
         IntPtr server = BASS_WEBRTC_Create(song, ref config);
         CheckWorks(server != IntPtr.Zero, "Create");
