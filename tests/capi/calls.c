@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include "bass_functions.h"
+#include "tone.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -20,18 +21,13 @@
 #define MICROPHONE "\xf0\x9f\x8e\xa4" /* a character of 4 bytes */
 
 typedef struct {
-    int hz;
-    uint64_t time;
-} tone;
-
-typedef struct {
     void *own; /* the caller's server */
     int peer;  /* the caller's number at the server under test */
 } caller;
 
 static WebRtcConfigFFI any_port = {48000, 2, 128, 100, 10, BASS_WEBRTC_SIGNALING_HTTP, 0, 1};
 static WebRtcConfigFFI callback_mode = {48000, 2, 64, 100, 5, BASS_WEBRTC_SIGNALING_CALLBACK, 0, 1};
-static tone tones[TONES] = {{440, 0}, {600, 0}, {800, 0}, {1000, 0}};
+static tone tones[TONES] = {{440, AMPLITUDE, 0}, {600, AMPLITUDE, 0}, {800, AMPLITUDE, 0}, {1000, AMPLITUDE, 0}};
 static HSTREAM sources[TONES];
 static WebRtcCallStatsFFI call;
 
@@ -55,17 +51,6 @@ static void on_call(uint32_t event, const WebRtcCallStatsFFI *about, const char 
     told.began += event == BASS_WEBRTC_CALL_EVENT_BEGAN;
     told.changed += event == BASS_WEBRTC_CALL_EVENT_CHANGED;
     told.ended += event == BASS_WEBRTC_CALL_EVENT_ENDED;
-}
-
-static DWORD make_tone(HSTREAM stream, void *buffer, DWORD length, void *user) {
-    tone *own = user;
-    float *samples = buffer;
-    (void)stream;
-    for (DWORD i = 0; i < length / (2 * sizeof(float)); i++, own->time++) {
-        double phase = 2.0 * 3.14159265358979323846 * own->hz * (double)(own->time % 48000) / 48000.0;
-        samples[2 * i] = samples[2 * i + 1] = (float)(AMPLITUDE * sin(phase));
-    }
-    return length;
 }
 
 static void open_sources(void) {

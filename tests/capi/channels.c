@@ -3,8 +3,8 @@
 #include "check.h"
 
 #include "bass_functions.h"
+#include "tone.h"
 
-#include <math.h>
 #include <pthread.h>
 #include <stdint.h>
 
@@ -12,25 +12,9 @@
 #define BLOCK_FRAMES 480 /* 10 ms */
 #define BLOCKS 20
 
-typedef struct {
-    uint32_t hz;
-    uint64_t time;
-} tone;
-
 static WebRtcConfigFFI any_port = {48000, 2, 128, 100, 5, BASS_WEBRTC_SIGNALING_HTTP, 0, 0};
-static tone tones[] = {{440, 0}, {880, 0}, {1320, 0}};
+static tone tones[] = {{440, 0.25, 0}, {880, 0.25, 0}, {1320, 0.25, 0}};
 static HSTREAM sources[3];
-
-static DWORD make_tone(HSTREAM stream, void *buffer, DWORD length, void *user) {
-    tone *own = user;
-    float *samples = buffer;
-    (void)stream;
-    for (DWORD i = 0; i < length / (2 * sizeof(float)); i++, own->time++) {
-        double phase = 2.0 * 3.14159265358979323846 * own->hz * (double)(own->time % 48000) / 48000.0;
-        samples[2 * i] = samples[2 * i + 1] = 0.25f * (float)sin(phase);
-    }
-    return length;
-}
 
 static void open_sources(void) {
     CHECK(BASS_Init(0, 48000, 0, NULL, NULL));
