@@ -212,7 +212,7 @@ class ServerCalls:
         self._events.emit("call", call)
         if self._config.record_calls is not None:
             try:
-                self._record(call, self._template("{name}"), self._config.record_rotate_s)
+                self._record_to_folder(call)
             except BassWebRtcError as error:  # The call goes on.
                 context = {"message": f"call {call.id} cannot be recorded", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
@@ -270,6 +270,9 @@ class ServerCalls:
 
         return self._loop.submit(record())
 
+    def _record_to_folder(self, call: Call) -> Recording:
+        return self._record(call, self._template("{name}"), self._config.record_rotate_s)
+
     def _record(self, call: Call, path: str | os.PathLike[str], rotate_s: float) -> Recording:
         recording = self._recordings.record_peer(call.peer.id, path, call.name, rotate_s=rotate_s)
         call.recordings.append(recording)
@@ -318,8 +321,7 @@ class ServerCalls:
     def set_bitrate(self, bitrate_kbps: int) -> None:
         """Change the bitrate of what callers hear, which is in the settings of new ones already."""
         for channel in self._heard.values():
-            channel.bitrates_bps = (bitrate_kbps * 1000, *channel.bitrates_bps[1:])
-            self.engine.set_bitrate(bitrate_kbps * 1000, channel.number)
+            channel.set_bitrate(bitrate_kbps)
 
     def set_complexity(self, complexity: int) -> None:
         """Change the complexity of the encoders for callers likewise."""
@@ -363,7 +365,7 @@ class ServerCalls:
         active = [recording for recording in call.recordings if recording.is_active]
         begun = None
         if changes.recording and not active:
-            begun = self._record(call, self._template("{name}"), self._config.record_rotate_s)
+            begun = self._record_to_folder(call)
         try:
             call.change(
                 name=changes.name,

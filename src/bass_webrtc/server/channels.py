@@ -55,6 +55,11 @@ class SendingChannel:
         self._engine = engine
         self._expected_loss_percent = [0] * len(self.bitrates_bps)
 
+    def set_bitrate(self, bitrate_kbps: int) -> None:
+        """Change the bitrate of the first encoding, which the limits in later descriptions are compared with."""
+        self.bitrates_bps = (bitrate_kbps * 1000, *self.bitrates_bps[1:])
+        self._engine.set_bitrate(bitrate_kbps * 1000, self.number)
+
     def expect_loss(self, encoding: int, fractions_lost: list[float]) -> None:
         """Tell an encoder the mean loss of its listeners.
 
@@ -117,8 +122,7 @@ class RunningChannel(SendingChannel):
             ConfigError: It is not above that of the second encoding.
         """
         self.check_bitrate(bitrate_kbps)
-        self.bitrates_bps = (bitrate_kbps * 1000, *self.bitrates_bps[1:])
-        self._engine.set_bitrate(bitrate_kbps * 1000, self.number)
+        super().set_bitrate(bitrate_kbps)
 
     def keeps_pace(self) -> bool:
         """Return whether its sending thread is less than a second behind the clock. Any thread."""

@@ -170,15 +170,16 @@ class ServerRun:
                 closing=stack.pop_all(),
             )
 
-    def set_defaults(self, *, bitrate_kbps: int | None = None, complexity: int | None = None) -> None:
-        """Change settings of channels and callers that have none of their own, from now on."""
-        if bitrate_kbps is not None:
-            self.channels.set_defaults(bitrate_kbps=bitrate_kbps)
-        if complexity is not None:
-            self.channels.set_defaults(complexity=complexity)
-        if self.calls is not None and bitrate_kbps is not None:
+    def set_default_bitrate(self, bitrate_kbps: int) -> None:
+        """Change the bitrate of later channels that have none of their own, and of what callers hear."""
+        self.channels.set_defaults(bitrate_kbps=bitrate_kbps)
+        if self.calls is not None:
             self.calls.set_bitrate(bitrate_kbps)
-        if self.calls is not None and complexity is not None:
+
+    def set_default_complexity(self, complexity: int) -> None:
+        """Change the complexity likewise."""
+        self.channels.set_defaults(complexity=complexity)
+        if self.calls is not None:
             self.calls.set_complexity(complexity)
 
     async def close(self) -> None:

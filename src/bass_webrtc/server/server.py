@@ -421,7 +421,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
         for channel in channels:
             self._check_bitrate(channel, bitrate_kbps)
         self.config = config
-        self._apply(lambda run: run.set_defaults(bitrate_kbps=bitrate_kbps))
+        self._apply(lambda run: run.set_default_bitrate(bitrate_kbps))
         for channel in channels:
             self._apply_bitrate(channel, bitrate_kbps)
 
@@ -436,7 +436,7 @@ class ServerBase(Lifecycle[ServerRun], Generic[AnyChannel]):
             ConfigError: ``complexity`` is out of range.
         """
         self.config = replace(self.config, complexity=complexity)
-        self._apply(lambda run: run.set_defaults(complexity=complexity))
+        self._apply(lambda run: run.set_default_complexity(complexity))
         for channel in self.channels.values():
             if channel.config.complexity is None:
                 self._apply_complexity(channel, complexity)
