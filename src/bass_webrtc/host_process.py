@@ -58,8 +58,9 @@ else:
     @contextlib.contextmanager
     def masked_signals(mask: SignalMask | None = None) -> Iterator[None]:
         """Let the calling thread block these signals in the block; None: those that our threads leave alone."""
-        before = signal_mask()
-        signal.pthread_sigmask(signal.SIG_SETMASK, _blocked | (before & _REAL_TIME) if mask is None else mask)
+        if mask is None:
+            mask = _blocked | (signal_mask() & _REAL_TIME)
+        before = signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             yield
         finally:
