@@ -23,8 +23,8 @@
 #define PAUSE_NS 500000000LL      /* Without a pull for this long, queued audio is outdated. */
 #define LEVEL_SMOOTHING_SAMPLES 4800.0f
 #define SILENCE_DBFS -127.0f
-#define PLAYED_STEP_NS                                                                                                 \
-    60000000LL /* A smaller change of the place in time is smoothed: pulls come a little early or late. */
+/* A smaller change of the place in time is smoothed: pulls come a little early or late. */
+#define PLAYED_STEP_NS 60000000LL
 #define PLAYED_SMOOTHING 16
 
 typedef enum {

@@ -341,8 +341,8 @@ static uint32_t read_live(bw_source *source, float *output, uint32_t frames) {
             return 0;
         source->filling = false;
         source->begun = true;
-        unstage(source,
-                (uint32_t)((level_ms - source->margin_ms) * source->rate_hz / 1000)); /* This much silence is enough. */
+        /* This much silence is enough. */
+        unstage(source, (uint32_t)((level_ms - source->margin_ms) * source->rate_hz / 1000));
         level_ms = source->margin_ms;
         bw_drift_restart(&source->drift);
     }
