@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import logging
 import math
 import queue
@@ -16,7 +17,7 @@ import threading
 import time
 
 from .core import name_thread
-from .host_process import start_thread
+from .host_process import after_fork_in_child, start_thread
 
 LEVELS = ("debug", "info", "warning", "error")
 _INTERVAL_S = 1.0
@@ -93,16 +94,27 @@ class _StandardError(logging.Handler):
             self._lines.task_done()
 
 
+@functools.cache
+def _standard_error() -> _StandardError:
+    """Return the only handler, because its thread never ends."""
+    handler = _StandardError()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+@after_fork_in_child
+def _forget_standard_error() -> None:
+    """A forked child has no thread that writes; its next call makes one."""
+    if _standard_error.cache_info().currsize:
+        logging.getLogger().removeHandler(_standard_error())
+        _standard_error.cache_clear()
+
+
 def log_to_standard_error(level: str) -> None:
     """Show this package's log lines from a level on, and warnings of others, on standard error.
 
     Args:
         level: One of LEVELS.
     """
-    root = logging.getLogger()
-    for former in [one for one in root.handlers if isinstance(one, _StandardError)]:
-        root.removeHandler(former)
-    handler = _StandardError()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root.addHandler(handler)
+    logging.getLogger().addHandler(_standard_error())
     logging.getLogger("bass_webrtc").setLevel(level.upper())

@@ -60,6 +60,23 @@ def test_forked_child_exits_from_uvloop() -> None:
     assert_passes("-m", "support.host_fork", "uvloop")
 
 
+def test_forked_child_can_show_log_lines() -> None:
+    program = """
+import logging, os
+from bass_webrtc.limited_log import log_to_standard_error
+log_to_standard_error("info")
+child = os.fork()
+if child == 0:
+    log_to_standard_error("info")
+logging.getLogger("bass_webrtc").info("child" if child == 0 else "parent")
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    code, printed, errors = run_host("-W", "ignore", "-c", program)
+    assert (code, printed) == (0, ""), errors
+    assert sorted(line.rpartition(" ")[2] for line in errors.splitlines()) == ["child", "parent"]
+
+
 def test_library_works_without_standard_streams(tmp_path: Path) -> None:
     code, _, _ = run_host("-m", "support.host_streams", str(tmp_path / "result"), closed=(0, 1, 2))
     assert code == 0

@@ -335,6 +335,7 @@ def test_log_lines_go_to_standard_error_from_a_level_on(servers: list[FakeServer
             sys.stderr = before
         assert [line.rpartition(" ")[2] for line in lines] == expected
     assert _invoke("serve", "tone", "--log-level", "loud").exit_code == 2
+    assert [thread.name for thread in threading.enumerate()].count("bass-webrtc log") == 1
 
 
 def test_configuration_without_options_is_the_default(servers: list[FakeServer]) -> None:
