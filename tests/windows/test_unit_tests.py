@@ -24,7 +24,7 @@ _TIMEOUT_S = 1200.0
 _PATIENCE = "--timeout=300"
 """For one test: pytest-timeout cannot end just that test on Windows, but ends the run."""
 _OPTIONS = (
-    *("-q", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short", _PATIENCE),
+    *("-v", "-p", "no:cacheprovider", "--hypothesis-profile=few-examples", "--tb=short", _PATIENCE),
     *("--log-level=DEBUG", "-o", "junit_logging=all"),  # What a failed test logged and wrote is in the report.
 )
 
@@ -67,7 +67,7 @@ def test_output_of_all_processes_is_read_at_the_same_time(tmp_path: Path) -> Non
     programs = (
         f"import os, time\nwhile not os.path.exists({str(tmp_path / 'written')!r}): time.sleep(0.01)\nprint('end')",
         f"print('x' * 200_000, flush=True)\nopen({str(tmp_path / 'written')!r}, 'w')",
-        "import time\nprint('begin', flush=True)\ntime.sleep(60)",
+        "import sys, time\nprint('begin', flush=True)\nprint('note', file=sys.stderr, flush=True)\ntime.sleep(60)",
     )
     pipes = subprocess.PIPE
     with contextlib.ExitStack() as stack:
@@ -77,7 +77,7 @@ def test_output_of_all_processes_is_read_at_the_same_time(tmp_path: Path) -> Non
             process = stack.enter_context(subprocess.Popen(command, stdout=pipes, stderr=pipes, encoding="utf-8"))
             stack.callback(process.kill)
             processes.append(process)
-        assert _outputs(processes, 5.0) == ["end\n", "x" * 200_000 + "\n", "begin\n"]
+        assert _outputs(processes, 5.0) == [("end\n", ""), ("x" * 200_000 + "\n", ""), ("begin\n", "note\n")]
         assert [process.poll() for process in processes] == [0, 0, None]
 
 
@@ -102,21 +102,25 @@ def run_tests(folder: Path) -> list[Result]:
             running.append((stack.enter_context(process), report))
         outputs = _outputs([process.popen for process, _ in running], _TIMEOUT_S)
         found: list[Result] = []
-        for (process, report), output in zip(running, outputs, strict=True):
+        for (process, report), (output, errors) in zip(running, outputs, strict=True):
             ended = process.popen.poll() in (0, 1) and report.exists()  # pytest-timeout ends it without a report.
-            assert ended, f"exit code {process.popen.returncode}; the output ends with:\n{output[-4000:]}"
+            ends = f"the output ends with:\n{output[-6000:]}\nthe errors end with:\n{errors[-6000:]}"
+            assert ended, f"exit code {process.popen.returncode}; {ends}"
             found += _read(report)
         return found
 
 
-def _outputs(processes: Sequence[subprocess.Popen[str]], timeout_s: float) -> list[str]:
-    """Return what the processes wrote until they ended, or within this time. A full pipe would stop a process."""
+def _outputs(processes: Sequence[subprocess.Popen[str]], timeout_s: float) -> list[tuple[str, str]]:
+    """Return the output and the errors of the processes until they ended, or within this time.
 
-    def read(process: subprocess.Popen[str]) -> str:
+    They are read at the same time, because a full pipe would stop a process.
+    """
+
+    def read(process: subprocess.Popen[str]) -> tuple[str, str]:
         try:
-            return "".join(process.communicate(timeout=timeout_s))
+            return process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired as expired:
-            return b"".join((expired.output or b"", expired.stderr or b"")).decode(errors="replace")
+            return (expired.output or b"").decode(errors="replace"), (expired.stderr or b"").decode(errors="replace")
 
     with ThreadPoolExecutor(len(processes)) as threads:
         return list(threads.map(read, processes))
