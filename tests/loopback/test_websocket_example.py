@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from support.client_peers import free_port
+from support.patience import PROCESS_S
 
 EXAMPLE = Path(__file__).parents[2] / "examples/websocket_signaling.py"
 FOREIGN = ("http://evil.example", "https://127.0.0.1", "null", "", "http://127.0.0.1", "http://localhost.evil.example")
@@ -112,7 +113,7 @@ def test_sixth_connection_is_refused_until_one_ends(port: int) -> None:
 
 def test_example_listens_on_loopback_by_default() -> None:
     help_text = subprocess.run(
-        [sys.executable, str(EXAMPLE), "--help"], capture_output=True, encoding="utf-8", check=True
+        [sys.executable, str(EXAMPLE), "--help"], capture_output=True, encoding="utf-8", timeout=PROCESS_S, check=True
     )
     assert "--allow-origin" in help_text.stdout
     assert 'default="127.0.0.1"' in EXAMPLE.read_text(encoding="utf-8")

@@ -18,6 +18,7 @@ from bass_webrtc.core import compiled
 from bass_webrtc.core.libraries import Libraries
 from bass_webrtc.errors import BassNotFoundError
 from bass_webrtc.stats import PeerStats
+from support.patience import PROCESS_S
 
 FREE_PORTS = ServerConfig(http_port=0, udp_port=0)
 
@@ -68,7 +69,11 @@ def without_core(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as if libopus or OpenSSL were missing."""
     program = "import sys; sys.modules['bass_webrtc.core._core'] = None; from bass_webrtc.cli.main import main; main()"
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, encoding="utf-8", check=False
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=PROCESS_S,
+        check=False,
     )
 
 

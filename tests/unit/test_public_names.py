@@ -14,6 +14,7 @@ import pytest
 
 import bass_webrtc
 from bass_webrtc import aio, errors
+from support.patience import PROCESS_S
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = {name: getattr(bass_webrtc, name) for name in bass_webrtc.__all__}
@@ -85,4 +86,4 @@ def test_readme_mentions_only_existing_names() -> None:
 @pytest.mark.parametrize("module", ["bass_webrtc", "bass_webrtc.capi.capi"])
 def test_import_does_not_import_numpy(module: str) -> None:
     program = f"import sys, {module}; sys.exit('numpy' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program], timeout=PROCESS_S, check=True)

@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import subprocess
 import sys
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from support.windows_skips import ON_WINDOWS, UNDER_WINE, covers, reason_to_skip
 ROOT = Path(__file__).parents[2]
 _PROCESSES = 3
 _TIMEOUT_S = 1200.0
+_POLL_S = 2.0
 _PATIENCE = "--timeout=300"
 """For one test: pytest-timeout cannot end just that test on Windows, but ends the run."""
 _OPTIONS = (
@@ -81,6 +83,20 @@ def test_output_of_all_processes_is_read_at_the_same_time(tmp_path: Path) -> Non
         assert [process.poll() for process in processes] == [0, 0, None]
 
 
+def test_program_that_outlives_its_process_is_not_waited_for(tmp_path: Path) -> None:
+    released = tmp_path / "released"
+    child = f"import os, time\nwhile not os.path.exists({str(released)!r}): time.sleep(0.01)"
+    parent = f"import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {child!r}])\nprint('end')"
+    pipes = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=pipes, stderr=pipes, encoding="utf-8") as process:
+        try:
+            start_s = time.monotonic()
+            assert _outputs([process], 60.0) == [("end\n", "")]
+            assert time.monotonic() - start_s < 30.0
+        finally:
+            released.touch()
+
+
 def run_tests(folder: Path) -> list[Result]:
     """Run all tests in several processes on one machine that has one IPv4 address; ``folder`` gets the reports.
 
@@ -113,14 +129,20 @@ def run_tests(folder: Path) -> list[Result]:
 def _outputs(processes: Sequence[subprocess.Popen[str]], timeout_s: float) -> list[tuple[str, str]]:
     """Return the output and the errors of the processes until they ended, or within this time.
 
-    They are read at the same time, because a full pipe would stop a process.
+    They are read at the same time, because a full pipe would stop a process. A program that one of them has started,
+    and that has not ended with it, may keep its pipes open: it is not waited for.
     """
+    end_s = time.monotonic() + timeout_s
 
     def read(process: subprocess.Popen[str]) -> tuple[str, str]:
-        try:
-            return process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired as expired:
-            return (expired.output or b"").decode(errors="replace"), (expired.stderr or b"").decode(errors="replace")
+        while True:
+            is_last = process.poll() is not None or time.monotonic() + _POLL_S > end_s
+            try:
+                return process.communicate(timeout=_POLL_S)
+            except subprocess.TimeoutExpired as expired:
+                if is_last:
+                    output, errors = (part or b"" for part in (expired.output, expired.stderr))
+                    return output.decode(errors="replace"), errors.decode(errors="replace")
 
     with ThreadPoolExecutor(len(processes)) as threads:
         return list(threads.map(read, processes))
