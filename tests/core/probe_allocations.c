@@ -49,12 +49,21 @@ static uint32_t get_data(uint32_t handle, void *buffer, uint32_t length) {
     return bytes;
 }
 
+/* Waits until both threads run, which allocate at their start: each releases a peer that is removed. */
+static void wait_for_threads(fixture *f) {
+    bw_peer_config peer = peer_config(BW_SRTP_AEAD_AES_128_GCM);
+    CHECK_EQ(bw_peer_add(f->engine, 1, &peer), BW_OK);
+    CHECK_EQ(bw_peer_remove(f->engine, 1), BW_OK);
+    wait_event(f, BW_EVENT_PEER_REMOVED);
+}
+
 static void check_sender(uint32_t profile, bw_source *source) {
     settings config = default_settings();
     config.channel.complexity = 10;
     config.channel.encodings = 2;
     config.channel.bitrates_bps[1] = 48000;
     fixture f = open_engine(config, source);
+    wait_for_threads(&f);
     bw_peer_config peer = peer_config(profile);
     listener l = add_listener(&f, 0, &peer);
     CHECK_EQ(bw_peer_set_redundancy(f.engine, 0, 2), BW_OK);
@@ -117,6 +126,7 @@ static void send_report(fixture *f, int socket, bw_srtcp *srtcp) {
 
 static void check_network(uint32_t profile) {
     fixture f = open_engine(default_settings(), NULL);
+    wait_for_threads(&f);
     bw_peer_config config = peer_config(profile);
     config.receive = 1;
     config.receive_payload_type = FIXTURE_PAYLOAD_TYPE;
