@@ -43,7 +43,7 @@ class Result:
 
 
 @pytest.mark.alone  # It starts several processes, whose wineserver competes with tests of audio.
-@rerun("under Wine, in one of some hundred runs, a program that a test has started does not end", times=1)
+@rerun("under Wine, in one of about a hundred runs, a program that a test has started does not end", times=1)
 @pytest.mark.timeout(2 * (_TIMEOUT_S + 60))
 def test_unit_and_loopback_tests_pass_on_windows(tmp_path: Path) -> None:
     skip_for(wine.missing() or netns.missing())
