@@ -135,9 +135,13 @@ class Guest:
 
 
 def level_dbfs(blocks: Sequence[Samples], hz: float) -> float:
-    """Return the level of a tone: the median over 100 ms, so a jitter buffer that adapts does not count."""
+    """Return the level of a tone: the median over 100 ms, so a jitter buffer that adapts does not count.
+
+    The strongest within 1 % counts: on the way are two buffers that change the speed by up to 0.5 % each.
+    """
     hop = SAMPLE_RATE_HZ // 10
-    return tone_dbfs(np.concatenate([block[: len(block) // hop * hop] for block in blocks]), hz)
+    samples = np.concatenate([block[: len(block) // hop * hop] for block in blocks])
+    return max(tone_dbfs(samples, near_hz) for near_hz in np.linspace(0.99 * hz, 1.01 * hz, 21))
 
 
 def in_blocks(samples: Samples) -> list[Samples]:
