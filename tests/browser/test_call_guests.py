@@ -84,7 +84,6 @@ class Show:
     """A server with three guests on air."""
 
     server: bw.Server
-    browsers: tuple[Chromium, ...]
     guests: dict[str, Guest]
     calls: dict[str, bw.Call]
 
@@ -93,20 +92,32 @@ HZ = {"Anna": ANNA_HZ, "Ben": BEN_HZ, "Clara": CLARA_HZ}
 
 
 @pytest.fixture(scope="module")
-def show(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Show]:
+def browsers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Chromium]]:
     skip_for(missing_chromium())
     folder = tmp_path_factory.mktemp("microphones")
-    config = bw.ServerConfig(http_port=0, udp_port=0, calls="waiting", desk_token="desk", max_peers=20)
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(make_server(config))
+        yield {name: stack.enter_context(guest_browser(folder, hz)) for name, hz in HZ.items()}
+
+
+@pytest.fixture
+def server() -> Iterator[bw.Server]:
+    """Each test has its own, also when it runs again: calls outlive a test that fails."""
+    config = bw.ServerConfig(http_port=0, udp_port=0, calls="waiting", desk_token="desk", max_peers=20)
+    with make_server(config) as server:
         server.start()
-        browsers = tuple(stack.enter_context(guest_browser(folder, hz)) for hz in HZ.values())
-        guests, calls = {}, {}
-        for browser, name in zip(browsers, HZ, strict=True):
+        yield server
+
+
+@pytest.fixture
+def show(server: bw.Server, browsers: dict[str, Chromium]) -> Iterator[Show]:
+    guests, calls = {}, {}
+    with contextlib.ExitStack() as tabs:
+        for name, browser in browsers.items():
             guests[name] = Guest(browser, f"{server.url}call?name={name}")
+            tabs.callback(guests[name].tab.close)
             calls[name] = put_on_air(server, guests[name], name)
             guests[name].listen()
-        yield Show(server, browsers, guests, calls)
+        yield Show(server, guests, calls)
 
 
 def test_guests_hear_the_programme_and_each_other_but_not_themselves(show: Show, judge: Judge, tmp_path: Path) -> None:
@@ -210,33 +221,36 @@ def change_state_100_times(show: Show, recorder: Recorder) -> Samples:
     return recorder.last(time.perf_counter() - begin_s + 0.3)[:, 0]
 
 
-def test_page_shows_each_state_and_why_the_call_has_ended(show: Show) -> None:
-    guest = Guest(show.browsers[0], f"{show.server.url}call", "Emil")
-    call = call_of(show.server, "Emil")
-    guest.wait_for_title("Waiting")
-    assert guest.advice() == "You are next. You hear the programme. You are not on air yet."
+@pytest.fixture
+def emil(server: bw.Server, browsers: dict[str, Chromium]) -> Iterator[Guest]:
+    """A guest who has entered this name, and waits."""
+    guest = Guest(browsers["Anna"], f"{server.url}call", "Emil")
+    with contextlib.closing(guest.tab):
+        guest.wait_for_title("Waiting")
+        yield guest
+
+
+def test_page_shows_each_state_and_why_the_call_has_ended(server: bw.Server, emil: Guest) -> None:
+    call = call_of(server, "Emil")
+    assert emil.advice() == "You are next. You hear the programme. You are not on air yet."
     call.state = "on_air"
-    guest.wait_for_title("On air")
-    assert guest.advice() == "Everybody hears you, Emil."
+    emil.wait_for_title("On air")
+    assert emil.advice() == "Everybody hears you, Emil."
     call.state = "private"
-    guest.wait_for_title("Talking with the producer")
+    emil.wait_for_title("Talking with the producer")
     call.state = "waiting"
-    guest.wait_for_title("Waiting")
+    emil.wait_for_title("Waiting")
     call.hang_up("the show is over")
-    guest.wait_for_title("The call has ended")
-    assert guest.advice() == "The show is over."
-    guest.tab.close()
+    emil.wait_for_title("The call has ended")
+    assert emil.advice() == "The show is over."
 
 
-def test_producer_who_hangs_up_ends_the_call_in_the_page(show: Show) -> None:
+def test_producer_who_hangs_up_ends_the_call_in_the_page(server: bw.Server, emil: Guest) -> None:
     """Through the desk's API."""
-    guest = Guest(show.browsers[0], f"{show.server.url}call", "Emil")
-    guest.wait_for_title("Waiting")
-    call = call_of(show.server, "Emil")
-    assert request(f"{show.server.url}api/calls/{call.id}", "DELETE", "", BEARER).status == 204
-    guest.wait_for_title("The call has ended")
-    assert guest.advice() == "The producer hung up."
-    guest.tab.close()
+    call = call_of(server, "Emil")
+    assert request(f"{server.url}api/calls/{call.id}", "DELETE", "", BEARER).status == 204
+    emil.wait_for_title("The call has ended")
+    assert emil.advice() == "The producer hung up."
 
 
 def test_firefox_and_two_chromium_guests_hear_each_other_but_not_themselves(judge: Judge, tmp_path: Path) -> None:
