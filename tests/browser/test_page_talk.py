@@ -176,6 +176,55 @@ def test_settings_change_while_talking_without_a_new_session(page: Any, stub: Pa
     assert len(stub.endpoint.of("POST")) == 1
 
 
+def hold_microphone(page: Any) -> None:
+    """Keep the microphone waiting, as a permission prompt does, until the page calls ``allow()``."""
+    page.evaluate(
+        """() => {
+            const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            window.streams = [];
+            navigator.mediaDevices.getUserMedia = async (constraints) => {
+                const stream = await open(constraints);
+                window.streams.push(stream);
+                await new Promise((resolve) => (window.allow = resolve));
+                return stream;
+            };
+        }"""
+    )
+
+
+def wait_for_prompt(page: Any, number: int) -> None:
+    page.wait_for_function("(number) => streams.length === number", arg=number)
+
+
+def test_settings_changed_during_the_permission_prompt_are_used(page: Any, stub: PageStub, sink: WhipSink) -> None:
+    hold_microphone(page)
+    page.click("#talk")
+    wait_for_prompt(page, 1)
+    page.check("input[value=music]", force=True)
+    page.evaluate("allow()")
+    wait_for_prompt(page, 2)
+    page.evaluate("allow()")
+    wait_for_state(page, "live", who="publisher")
+    settings = page.evaluate("bassWebrtc.publisher.stream.getAudioTracks()[0].getSettings()")
+    assert [settings["noiseSuppression"], settings["channelCount"]] == [False, 2]
+    assert page.evaluate("streams.map((stream) => stream.getAudioTracks()[0].readyState)") == ["ended", "live"]
+    assert len(stub.endpoint.of("POST")) == 1
+
+
+def test_hang_up_during_the_permission_prompt_closes_the_microphone(page: Any, stub: PageStub) -> None:
+    """Also if the settings have changed, which would open it again."""
+    hold_microphone(page)
+    page.click("#talk")
+    wait_for_prompt(page, 1)
+    page.check("input[value=music]", force=True)
+    page.click("#talk")
+    page.evaluate("allow()")
+    page.wait_for_function("() => streams[0].getAudioTracks()[0].readyState === 'ended'")
+    assert page.evaluate("bassWebrtc.publisher.state") == "idle"
+    assert page.evaluate("streams.length") == 1
+    assert stub.endpoint.of("POST") == []
+
+
 def test_another_microphone_can_be_chosen_while_talking(page: Any, stub: PageStub, sink: WhipSink) -> None:
     """Microphones have names once one is open. The session continues, and the choice is remembered."""
     talk(page)

@@ -138,14 +138,27 @@ export class Publisher extends Link {
     this.opening = true;
     this.dispatchEvent(new Event("change"));
     this.#closeMicrophone(); // Some systems cannot open a microphone twice.
-    const result = await openMicrophone(this.settings).catch((/** @type {Problem} */ problem) => problem);
-    const wanted = opening === this.#openings;
-    if (wanted) this.opening = false;
-    if (result instanceof Problem) {
-      if (wanted) this.fail(result);
-    } else if (wanted) this.#useStream(result);
-    else result.getTracks().forEach((track) => track.stop());
-    return wanted && !(result instanceof Problem);
+    const isWanted = () => opening === this.#openings;
+    const result = await this.#openAsSet(isWanted).catch((/** @type {Problem} */ problem) => problem);
+    if (!isWanted()) return false;
+    this.opening = false;
+    if (result instanceof Problem) this.fail(result);
+    else this.#useStream(result);
+    return this.stream !== null;
+  }
+
+  /**
+   * Opens it again if the settings have changed meanwhile: the user may change them during the permission prompt.
+   * @param {() => boolean} isWanted
+   */
+  async #openAsSet(isWanted) {
+    for (;;) {
+      const settings = { ...this.settings };
+      const stream = await openMicrophone(settings);
+      if (isWanted() && !needsReopening(settings, this.settings)) return stream;
+      stopTracks(stream);
+      if (!isWanted()) return null;
+    }
   }
 
   /** @param {MediaStream | null} stream */
@@ -161,7 +174,7 @@ export class Publisher extends Link {
   }
 
   #closeMicrophone() {
-    this.stream?.getTracks().forEach((track) => track.stop());
+    stopTracks(this.stream);
     this.stream = null;
     this.dispatchEvent(new Event("stream"));
   }
@@ -174,6 +187,9 @@ export class Publisher extends Link {
     await sender?.setParameters(parameters).catch(() => null); // The next connection limits it in its answer.
   }
 }
+
+/** @param {MediaStream | null} stream */
+const stopTracks = (stream) => stream?.getTracks().forEach((track) => track.stop());
 
 /** Whether changed settings require opening the microphone again. @param {any} before @param {any} after */
 const needsReopening = (before, after) =>
