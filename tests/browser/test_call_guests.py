@@ -129,7 +129,7 @@ def test_guests_hear_the_programme_and_each_other_but_not_themselves(show: Show,
         waiting = Guest(browser, f"{server.url}call?name=Dora")
         waiting.wait_for_title("Waiting")
         waiting.listen()
-        assert waiting.advice().startswith("You are next.")
+        wait_until(lambda: waiting.advice().startswith("You are next."))
         assert listener.wait_connected(20)
         for name, own_hz in HZ.items():
             others = [hz for hz in HZ.values() if hz != own_hz]
@@ -232,7 +232,7 @@ def emil(server: bw.Server, browsers: dict[str, Chromium]) -> Iterator[Guest]:
 
 def test_page_shows_each_state_and_why_the_call_has_ended(server: bw.Server, emil: Guest) -> None:
     call = call_of(server, "Emil")
-    assert emil.advice() == "You are next. You hear the programme. You are not on air yet."
+    wait_until(lambda: emil.advice() == "You are next. You hear the programme. You are not on air yet.")
     call.state = "on_air"
     emil.wait_for_title("On air")
     assert emil.advice() == "Everybody hears you, Emil."

@@ -94,7 +94,7 @@ def press(desk: Any, name: str, index: int = 0) -> None:
 def test_producer_puts_a_guest_on_air_and_hangs_up(open_page: Any, desk: Any, server: Any) -> None:
     guest = join(open_page(invite(desk, "Anna")))
     assert guest.inner_text("#call-title") == "Waiting"
-    assert guest.inner_text("#call-advice").startswith("You are next.")
+    wait_until(lambda: guest.inner_text("#call-advice").startswith("You are next."))
     desk.wait_for_selector(".caller")
     assert desk.inner_text(".caller-name") == "Anna"
     assert guest.evaluate(HEARD_DBFS) == pytest.approx(PROGRAMME_DBFS, abs=1.5)
