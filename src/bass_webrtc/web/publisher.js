@@ -138,27 +138,20 @@ export class Publisher extends Link {
     this.opening = true;
     this.dispatchEvent(new Event("change"));
     this.#closeMicrophone(); // Some systems cannot open a microphone twice.
-    const isWanted = () => opening === this.#openings;
-    const result = await this.#openAsSet(isWanted).catch((/** @type {Problem} */ problem) => problem);
-    if (!isWanted()) return false;
-    this.opening = false;
-    if (result instanceof Problem) this.fail(result);
-    else this.#useStream(result);
-    return this.stream !== null;
-  }
-
-  /**
-   * Opens it again if the settings have changed meanwhile: the user may change them during the permission prompt.
-   * @param {() => boolean} isWanted
-   */
-  async #openAsSet(isWanted) {
-    for (;;) {
-      const settings = { ...this.settings };
-      const stream = await openMicrophone(settings);
-      if (isWanted() && !needsReopening(settings, this.settings)) return stream;
-      stopTracks(stream);
-      if (!isWanted()) return null;
+    const settings = { ...this.settings };
+    const result = await openMicrophone(settings).catch((/** @type {Problem} */ problem) => problem);
+    const wanted = opening === this.#openings;
+    if (wanted) this.opening = false;
+    if (result instanceof Problem) {
+      if (wanted) this.fail(result);
+      return false;
     }
+    if (wanted && !needsReopening(settings, this.settings)) {
+      this.#useStream(result);
+      return true;
+    }
+    stopTracks(result);
+    return wanted && this.#openMicrophone(); // The settings have changed, perhaps during the permission prompt.
   }
 
   /** @param {MediaStream | null} stream */
